@@ -1,0 +1,1 @@
+"""rasnode: a DICOM destination that hands back science-ready volumes."""

@@ -1,0 +1,74 @@
+"""The node's errors: what may be tried again, what may not, and every refusal by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class NodeError(Exception):
+    """Base of every error that rasnode raises on purpose; its text is for a person to act on."""
+
+
+class Retryable(NodeError):
+    """The same work may succeed later: disk full, database busy, peer away."""
+
+
+class Permanent(NodeError):
+    """Trying again cannot help: the input or the configuration has to change."""
+
+
+class ConfigError(Permanent):
+    """The configuration is wrong; the text names the file, the line and the key."""
+
+
+class MalformedDataSet(Permanent):
+    """Bytes that are not a DICOM data set in the transfer syntax they came in (PS3.5)."""
+
+
+class InvalidUID(Permanent):
+    """A UID that PS3.5 9.1 does not allow, so that it never becomes part of a path."""
+
+
+class StorageFull(Retryable):
+    """Too little disk left, or the disk refused a write (C-STORE status 0xA700)."""
+
+
+class Reason(StrEnum):
+    """Why frames were not made into a volume. The values are names that people can search for."""
+
+    NOT_AN_IMAGE = "not-an-image"
+    NO_PIXEL_DATA = "no-pixel-data"
+    NO_GEOMETRY = "no-geometry"
+    BAD_ORIENTATION = "bad-orientation"
+    BAD_PIXEL_SPACING = "bad-pixel-spacing"
+    MIXED_ORIENTATIONS = "mixed-orientations"
+    DUPLICATE_POSITION = "duplicate-position"
+    MISSING_SLICE = "missing-slice"
+    UNEQUAL_SPACING = "unequal-spacing"
+    INCOMPLETE_GRID = "incomplete-grid"
+    INCONSISTENT_FRAMES = "inconsistent-frames"
+    AMBIGUOUS_ORDER = "ambiguous-order"
+    MOSAIC_UNDECODABLE = "mosaic-undecodable"
+    PIXELS_UNREADABLE = "pixels-unreadable"
+    PIXELS_TRUNCATED = "pixels-truncated"
+    UNSUPPORTED_PIXELS = "unsupported-pixels"
+    UNSUPPORTED_SOP_CLASS = "unsupported-sop-class"
+    RESIDUAL_TOO_LARGE = "residual-too-large"
+    MISSING_REFERENCE = "missing-reference"
+    FRAME_OF_REFERENCE = "frame-of-reference"
+
+
+class AssemblyError(Permanent):
+    """Frames that do not make a volume that can be trusted.
+
+    Args:
+        reason: the refusal's name.
+        sentence: what is wrong, in words that a PACS administrator can act on.
+        instances: SOP Instance UIDs that it is about, if it is about some and not all.
+    """
+
+    def __init__(self, reason: Reason, sentence: str, instances: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{reason}: {sentence}")
+        self.reason = reason
+        self.sentence = sentence
+        self.instances = instances
