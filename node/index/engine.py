@@ -1,0 +1,140 @@
+"""One engine for the process: SQLite in WAL mode, or PostgreSQL; migrations; transactions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from node.errors import Retryable, StorageFull
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_WRITES = "rasnode_writes"
+BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
+_FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
+
+
+class IndexUnavailable(Retryable):
+    """The database did not answer or refused the transaction; the same call may succeed later."""
+
+
+class Index:
+    """The index's database. Safe to share between threads, not over a fork.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine: Engine = _engine(url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the index is an SQLite file."""
+        return self.engine.dialect.name == "sqlite"
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's form, from nothing or from any earlier one."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self.engine.connect().execution_options(**{_WRITES: True}) as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+        if self.is_sqlite:
+            _private(self.url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection on one consistent snapshot."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its first statement on.
+
+        It is durable when the block has been left without an exception.
+
+        Raises:
+            StorageFull: the disk is full or failing.
+            IndexUnavailable: anything else that the database refuses for now.
+        """
+        with _translated(), self.engine.connect() as connection:
+            writer = connection.execution_options(**{_WRITES: True})
+            with writer.begin():
+                yield writer
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=80)
+    engine = create_engine(
+        parsed,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        pool_size=20,
+        max_overflow=80,
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours: see _begin_sqlite
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # a commit is on stable storage when it returns
+        "foreign_keys=ON",
+        "cache_size=-65536",
+        "temp_store=MEMORY",
+        "mmap_size=0",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE: a transaction that reads first and writes later would fail as busy, not wait.
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        text = str(error.orig).lower()
+        if any(sign in text for sign in _FULL):
+            raise StorageFull(f"the index cannot be written: {error.orig}") from error
+        raise IndexUnavailable(f"the index did not answer: {error.orig}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise IndexUnavailable(f"the index's connection broke: {error.orig}") from error
+        raise
+
+
+def _private(url: str) -> None:
+    """Names and dates of patients are in it: not for others on the machine."""
+    database = make_url(url).database
+    if database and database != ":memory:":
+        for suffix in ("", "-wal", "-shm"):
+            path = Path(database + suffix)
+            if path.exists():
+                os.chmod(path, 0o640)  # noqa: PTH101

@@ -1,0 +1,235 @@
+"""The tables. Times are seconds since 1970 UTC; counts are kept by the writer, never counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER only
+
+
+class Base(DeclarativeBase):
+    """Every table's base; names of constraints are fixed so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+
+class PatientRow(Base):
+    """A patient: PatientID within its issuer."""
+
+    __tablename__ = "patient"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    patient_id: Mapped[str]
+    issuer: Mapped[str]
+    name: Mapped[str]
+    name_key: Mapped[str]  # folded: no case, no accents (node.attributes.fold)
+    birth_date: Mapped[str]
+    sex: Mapped[str]
+    attributes: Mapped[dict[str, Any]]
+    studies: Mapped[int] = mapped_column(default=0)
+    series: Mapped[int] = mapped_column(default=0)
+    instances: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (
+        UniqueConstraint("patient_id", "issuer"),
+        Index(None, "name_key"),
+        Index(None, "birth_date"),
+    )
+
+
+class StudyRow(Base):
+    """A study."""
+
+    __tablename__ = "study"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    uid: Mapped[str] = mapped_column(unique=True)
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patient.id"), index=True)
+    date: Mapped[str]
+    time: Mapped[str]
+    accession: Mapped[str]
+    study_id: Mapped[str]
+    description: Mapped[str]
+    referring: Mapped[str]
+    referring_key: Mapped[str]
+    modalities: Mapped[str]  # backslash-separated, each once, sorted
+    sop_classes: Mapped[str]  # likewise
+    attributes: Mapped[dict[str, Any]]
+    series: Mapped[int] = mapped_column(default=0)
+    instances: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (
+        Index(None, "date", "time"),
+        Index(None, "accession"),
+        Index(None, "study_id"),
+        Index(None, "referring_key"),
+    )
+
+
+class StudyModalityRow(Base):
+    """ModalitiesInStudy, one row a modality, so that it can be matched by an index."""
+
+    __tablename__ = "study_modality"
+
+    modality: Mapped[str] = mapped_column(primary_key=True)
+    study_pk: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True, index=True)
+
+
+class SeriesRow(Base):
+    """A series, and how far it is on its way to a volume.
+
+    `change` counts the instances and decisions that changed the series. Every transition is a
+    compare-and-swap on (state, change), so that two processes never own one series.
+    """
+
+    __tablename__ = "series"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    uid: Mapped[str] = mapped_column(unique=True)
+    study_pk: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    modality: Mapped[str]
+    number: Mapped[int | None]
+    description: Mapped[str]
+    body_part: Mapped[str]
+    date: Mapped[str]
+    time: Mapped[str]
+    attributes: Mapped[dict[str, Any]]
+    instances: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str]
+    state_since: Mapped[float]
+    change: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[int] = mapped_column(default=0)
+    first_arrival: Mapped[float]
+    last_arrival: Mapped[float]
+    owner: Mapped[str] = mapped_column(default="")  # who assembles it
+    due: Mapped[float | None]  # when the watcher should look again; None: only after a change
+    verdict: Mapped[dict[str, Any] | None]
+    outputs: Mapped[list[Any] | None]  # published files, relative to storage.root/nifti
+
+    __table_args__ = (Index(None, "state", "due"),)
+
+
+class InstanceRow(Base):
+    """A SOP Instance in the archive."""
+
+    __tablename__ = "instance"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    uid: Mapped[str] = mapped_column(unique=True)
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    sop_class_uid: Mapped[str]
+    transfer_syntax_uid: Mapped[str]
+    number: Mapped[int | None]
+    attributes: Mapped[dict[str, Any]]
+    path: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    data_set_offset: Mapped[int]
+    pixel_offset: Mapped[int | None]
+    pixel_length: Mapped[int | None] = mapped_column(BigInteger)
+    received_at: Mapped[float]
+    association_pk: Mapped[int | None] = mapped_column(ForeignKey("association.id"))
+
+
+class HeaderRow(Base):
+    """The encoded `InstanceHeader`: beside the instance, so that queries never read it."""
+
+    __tablename__ = "instance_header"
+
+    instance_pk: Mapped[int] = mapped_column(ForeignKey("instance.id"), primary_key=True)
+    header: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ConflictRow(Base):
+    """Another data set that came under a SOP Instance UID that was already there."""
+
+    __tablename__ = "conflict"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance_pk: Mapped[int] = mapped_column(ForeignKey("instance.id"), index=True)
+    transfer_syntax_uid: Mapped[str]
+    path: Mapped[str] = mapped_column(unique=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    data_set_offset: Mapped[int]
+    pixel_offset: Mapped[int | None]
+    pixel_length: Mapped[int | None] = mapped_column(BigInteger)
+    header: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[float]
+
+    __table_args__ = (UniqueConstraint("instance_pk", "sha256"),)
+
+
+class AssociationRow(Base):
+    """An association that carried instances: evidence of who sent what and how it ended."""
+
+    __tablename__ = "association"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    calling_ae: Mapped[str]
+    called_ae: Mapped[str]
+    address: Mapped[str]
+    opened_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    end: Mapped[str]  # records.AssociationEnd
+    process: Mapped[str]  # which run of the node took it
+
+    __table_args__ = (Index(None, "end"),)
+
+
+class ArrivalRow(Base):
+    """What one association brought to one series."""
+
+    __tablename__ = "arrival"
+
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    association_pk: Mapped[int] = mapped_column(
+        ForeignKey("association.id"), primary_key=True, index=True
+    )
+    first_at: Mapped[float]
+    last_at: Mapped[float]
+    instances: Mapped[int]
+
+
+class SeriesEventRow(Base):
+    """The series' history: every transition and decision, and who made it."""
+
+    __tablename__ = "series_event"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    at: Mapped[float]
+    actor: Mapped[str]
+    from_state: Mapped[str]
+    to_state: Mapped[str]
+    revision: Mapped[int]
+    detail: Mapped[dict[str, Any]]
+
+
+class OutputRow(Base):
+    """Which series owns which output name, so that two never share a file."""
+
+    __tablename__ = "output"
+
+    stem: Mapped[str] = mapped_column(primary_key=True)
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
