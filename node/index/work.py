@@ -228,7 +228,7 @@ def _series() -> Select[*tuple[Any, ...]]:
     ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
 
 
-def _record(row: Row[Any]) -> SeriesRecord:
+def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:
     return SeriesRecord(
         pk=row.id,
         uid=row.uid,
@@ -250,7 +250,7 @@ def _record(row: Row[Any]) -> SeriesRecord:
     )
 
 
-def _stored(row: Row[Any], uid: str, sop_class_uid: str, *, conflict: bool) -> StoredInstance:
+def _stored(row: Row[*tuple[Any, ...]], uid: str, sop_class_uid: str, *, conflict: bool) -> StoredInstance:
     return StoredInstance(
         sop_instance_uid=uid,
         sop_class_uid=sop_class_uid,
