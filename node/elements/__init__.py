@@ -1,0 +1,11 @@
+"""DICOM data sets from anywhere, scanned fast and without trust (PS3.5).
+
+`scan` walks the top level of a data set to its very end, so that what is truncated or lies about
+its lengths is found before it is answered; `Elements` decodes single values when asked for.
+"""
+
+from node.elements.codec import Buffer, Encoding
+from node.elements.scanner import Scanned, encoding_of, inflate, scan
+from node.elements.values import NO_TAG, Elements
+
+__all__ = ["NO_TAG", "Buffer", "Elements", "Encoding", "Scanned", "encoding_of", "inflate", "scan"]

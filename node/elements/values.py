@@ -1,0 +1,268 @@
+"""Values of elements, read on demand; what is absent or garbage is None or empty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from struct import iter_unpack
+from typing import Final
+
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
+
+from node.elements.charsets import decode
+from node.elements.codec import BIG, LITTLE, NESTED, Encoding
+from node.elements.layout import Found, read_level
+from node.elements.nesting import explicit_item, split_items
+from node.errors import MalformedDataSet
+
+NO_TAG: Final = 0
+"""The answer of `Elements.private` for a block that is not there; no data set holds this tag."""
+
+_CHARSET: Final = 0x00080005
+_PIXEL_REPRESENTATION: Final = 0x00280103
+_CHARSET_VRS: Final = frozenset({"SH", "LO", "ST", "LT", "PN", "UC", "UT", "UN"})
+_WHOLE_VRS: Final = frozenset({"ST", "LT", "UT", "UR"})
+"""VRs that hold one value in which a backslash is a backslash (PS3.5 6.2)."""
+_BINARY: Final = {
+    "US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d",
+    "OB": "B", "OW": "H", "OL": "I", "OV": "Q", "OF": "f", "OD": "d", "AT": "HH",
+}  # fmt: skip
+_SIZES: Final = {"B": 1, "H": 2, "h": 2, "I": 4, "i": 4, "Q": 8, "q": 8, "f": 4, "d": 8, "HH": 4}
+_BLANK: Final = " \0\t\r\n"
+_MOST_VALUES: Final = 1 << 17
+"""No attribute read as numbers has more values; what claims more would only eat memory."""
+
+
+@lru_cache(maxsize=4096)
+def _standard_vr(tag: int) -> str:
+    """Return the VR that PS3.6 gives a tag; UL for group lengths, UN for what it does not know."""
+    if tag & 0xFFFF == 0:
+        return "UL"
+    try:
+        return dictionary_VR(tag)
+    except KeyError:
+        return "UN"
+
+
+@lru_cache(maxsize=4096)
+def _private_vr(tag: int, creator: str) -> str:
+    try:
+        return private_dictionary_VR(tag, creator)
+    except KeyError:
+        return "UN"
+
+
+class Elements:
+    """The elements of one data set or item: tag (int) to value, decoded when asked for.
+
+    No getter raises on what a peer wrote: absent and unusable values are None, or empty.
+    A `vr` argument says how to read an element that came without a usable VR, as private
+    elements do in implicit VR.
+    """
+
+    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed")
+
+    def __init__(
+        self, found: Found, encoding: Encoding, charset: str = "", *, signed: bool = False
+    ) -> None:
+        self._found = found
+        self._encoding = encoding
+        self._charset = charset
+        self._signed = signed
+        self._blocks: dict[tuple[int, str], list[int]] | None = None
+        if _CHARSET in found:
+            self._charset = found[_CHARSET][1].decode("latin-1")
+        if _PIXEL_REPRESENTATION in found:
+            self._signed = any(found[_PIXEL_REPRESENTATION][1][:2])
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def encoding(self) -> Encoding:
+        """How these elements are written."""
+        return self._encoding
+
+    def vr(self, tag: int) -> str | None:
+        """Return the two letters of an element's VR: its own, else the dictionary's."""
+        entry = self._found.get(tag)
+        if entry is None:
+            return None
+        own = entry[0]
+        if own is not None and own != b"UN":
+            return "SQ" if own == NESTED else own.decode("latin-1")
+        known = _private_vr(tag, self._creator(tag)) if tag >> 16 & 1 else _standard_vr(tag)
+        if len(known) == 2:
+            return known
+        if known.startswith("US or SS"):
+            return "SS" if self._signed else "US"
+        return "OW" if known.endswith("OW") else "UN"
+
+    def raw(self, tag: int) -> bytes | None:
+        """Return the value field as it came, without element header and delimiter."""
+        entry = self._found.get(tag)
+        return None if entry is None else entry[1]
+
+    def value(self, tag: int) -> str | None:
+        r"""Return the whole value as text, several values separated by a backslash."""
+        entry = self._found.get(tag)
+        if entry is None:
+            return None
+        vr = self.vr(tag) or "UN"
+        if vr in _BINARY:
+            return "\\".join(_written(number) for number in self._unpack(entry[1], vr))
+        if vr == "SQ":
+            return None
+        return self._decoded(entry[1], vr).strip(_BLANK)
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """Return every value as text, without the padding; empty if the element is."""
+        value = self.value(tag)
+        if not value:
+            return ()
+        if self.vr(tag) in _WHOLE_VRS:
+            return (value,)
+        return tuple(part.strip(_BLANK) for part in value.split("\\"))
+
+    def text(self, tag: int) -> str | None:
+        """Return the first value as text, None if there is none."""
+        values = self.texts(tag)
+        return values[0] or None if values else None
+
+    def uid(self, tag: int) -> str | None:
+        """Return the first UID, without its padding (PS3.5 9.1)."""
+        raw = self.raw(tag)
+        if not raw:
+            return None
+        return raw.decode("latin-1").split("\\", 1)[0].strip(_BLANK) or None
+
+    def numbers(self, tag: int, vr: str | None = None) -> tuple[float, ...]:
+        """Return all values as finite numbers; empty if one of them is not."""
+        entry = self._found.get(tag)
+        if entry is None:
+            return ()
+        use = vr or self.vr(tag) or "UN"
+        if use in _BINARY:
+            values = tuple(float(value) for value in self._unpack(entry[1], use))
+        else:
+            values = _parse(entry[1])
+        return values if all(map(math.isfinite, values)) else ()
+
+    def number(self, tag: int, vr: str | None = None) -> float | None:
+        """Return the first value as a finite number."""
+        entry = self._found.get(tag)
+        if entry is None:
+            return None
+        use = vr or self.vr(tag) or "UN"
+        if use in _BINARY:
+            values = self._unpack(entry[1][: _SIZES[_BINARY[use]]], use)
+        else:
+            values = _parse(entry[1].split(b"\\", 1)[0])
+        return float(values[0]) if values and math.isfinite(values[0]) else None
+
+    def integer(self, tag: int, vr: str | None = None) -> int | None:
+        """Return the first value if it is a whole number."""
+        value = self.number(tag, vr)
+        return int(value) if value is not None and value.is_integer() else None
+
+    def tags(self, tag: int) -> tuple[int, ...]:
+        """Return the values of an element of VR AT as tags."""
+        raw = self.raw(tag) or b""
+        words = [int(word) for word in self._unpack(raw, "US")]
+        return tuple(
+            group << 16 | element for group, element in zip(words[::2], words[1::2], strict=False)
+        )
+
+    def items(self, tag: int) -> tuple[Elements, ...]:
+        """Return the items of a sequence, as far as they can be read (PS3.5 7.5)."""
+        entry = self._found.get(tag)
+        if entry is None or not entry[1]:
+            return ()
+        own, raw = entry
+        encoding = self._encoding
+        if own == NESTED or (own == b"UN" and not _is_explicit(raw, encoding)):
+            encoding = encoding._replace(implicit=True)
+        items = []
+        for content in split_items(raw, encoding):
+            try:
+                found = read_level(content, encoding).found
+            except MalformedDataSet:
+                break
+            items.append(Elements(found, encoding, self._charset, signed=self._signed))
+        return tuple(items)
+
+    def item(self, tag: int) -> Elements | None:
+        """Return the first item of a sequence."""
+        items = self.items(tag)
+        return items[0] if items else None
+
+    def private(self, group: int, creator: str, element: int) -> int:
+        """Return the tag of a private element, wherever its block is (PS3.5 7.8.1).
+
+        Args:
+            group: the odd group number.
+            creator: Private Creator, e.g. "SIEMENS CSA HEADER"; case and padding do not count.
+            element: the low byte of the element number.
+
+        Returns:
+            the tag, or `NO_TAG` when the creator reserved no block here or it has no such element.
+        """
+        if self._blocks is None:
+            self._blocks = self._reserved_blocks()
+        for block in self._blocks.get((group, creator.upper()), ()):
+            tag = group << 16 | block << 8 | element
+            if tag in self._found:
+                return tag
+        return NO_TAG
+
+    def _reserved_blocks(self) -> dict[tuple[int, str], list[int]]:
+        blocks: dict[tuple[int, str], list[int]] = {}
+        for tag in self._found:
+            if tag & 0x10000 and 0x10 <= tag & 0xFFFF <= 0xFF:
+                key = (tag >> 16, self._creator((tag & 0xFF) << 8 | tag & 0xFFFF0000).upper())
+                blocks.setdefault(key, []).append(tag & 0xFF)
+        return blocks
+
+    def _creator(self, tag: int) -> str:
+        entry = self._found.get(tag & 0xFFFF0000 | (tag >> 8 & 0xFF))
+        return entry[1].decode("latin-1").strip(_BLANK) if entry else ""
+
+    def _decoded(self, raw: bytes, vr: str) -> str:
+        return decode(raw, self._charset) if vr in _CHARSET_VRS else raw.decode("latin-1")
+
+    def _unpack(self, raw: bytes, vr: str) -> tuple[float, ...]:
+        code = _BINARY[vr]
+        size = _SIZES[code]
+        count = len(raw) // size
+        if count > _MOST_VALUES:
+            return ()
+        whole = raw[: count * size]
+        order = "<" if self._encoding.little else ">"
+        if code == "HH":
+            return tuple(high << 16 | low for high, low in iter_unpack(order + code, whole))
+        return tuple(value for (value,) in iter_unpack(order + code, whole))
+
+
+def _parse(raw: bytes) -> tuple[float, ...]:
+    """Parse DS or IS (PS3.5 6.2); empty when a value is no number."""
+    if b"_" in raw or raw.count(b"\\") >= _MOST_VALUES:
+        return ()
+    try:
+        return tuple(float(part.strip(b" \0")) for part in raw.rstrip(b" \0").split(b"\\"))
+    except ValueError:
+        return ()
+
+
+def _written(number: float) -> str:
+    return str(number) if isinstance(number, int) else repr(number)
+
+
+def _is_explicit(raw: bytes, encoding: Encoding) -> bool:
+    return explicit_item(raw, 0, LITTLE if encoding.little else BIG)
