@@ -5,7 +5,20 @@ its lengths is found before it is answered; `Elements` decodes single values whe
 """
 
 from node.elements.codec import Buffer, Encoding
-from node.elements.scanner import Scanned, encoding_of, inflate, scan
+from node.elements.part10 import DataSetStart, find_data_set
+from node.elements.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
 from node.elements.values import NO_TAG, Elements
 
-__all__ = ["NO_TAG", "Buffer", "Elements", "Encoding", "Scanned", "encoding_of", "inflate", "scan"]
+__all__ = [
+    "DEFLATED",
+    "NO_TAG",
+    "Buffer",
+    "DataSetStart",
+    "Elements",
+    "Encoding",
+    "Scanned",
+    "encoding_of",
+    "find_data_set",
+    "inflate",
+    "scan",
+]

@@ -47,6 +47,8 @@ def _standard_vr(tag: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _private_vr(tag: int, creator: str) -> str:
+    if 0x10 <= tag & 0xFFFF <= 0xFF:
+        return "LO"  # Private Creator itself (PS3.5 7.8.1)
     try:
         return private_dictionary_VR(tag, creator)
     except KeyError:
