@@ -1,0 +1,253 @@
+"""Storing: archive, then index, then the answer. Nothing here waits for what comes after."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from node.archive import Archive, Buffer, Placed, file_meta
+from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
+from node.group_commit import GroupCommit
+from node.index.store import Store
+from node.part10 import read_file_meta
+from node.records import InstanceRecord, Stored, checked_uid
+from node.registration import Mismatch, Registration, register
+
+log = logging.getLogger(__name__)
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700  # PS3.4 Table B.2-1
+DATA_SET_MISMATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One C-STORE request, or one file of an import.
+
+    Attributes:
+        sop_class_uid: as the command says; None without a command.
+        data_set: as the peer encoded it.
+        association: the index's row of the association that carries it.
+    """
+
+    sop_class_uid: str | None
+    sop_instance_uid: str | None
+    transfer_syntax_uid: str
+    data_set: Buffer
+    source_ae: str = ""
+    association: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to a C-STORE request.
+
+    Attributes:
+        status: PS3.4 Table B.2-1.
+        comment: at most 64 characters, without a word about the patient.
+        stored: what the index made of it; None unless the status is 0x0000.
+    """
+
+    status: int
+    comment: str = ""
+    stored: Stored | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    record: InstanceRecord
+    placed: Placed
+    association: int | None
+
+
+class Receiver:
+    """Takes instances in. Safe for many threads.
+
+    Args:
+        minimum_free: bytes; with less on the disk nothing is taken.
+        clock: seconds since 1970, UTC.
+        arrived: called after instances became durable, outside any lock.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        store: Store,
+        *,
+        minimum_free: int,
+        clock: Callable[[], float],
+        arrived: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._archive = archive
+        self._store = store
+        self._minimum_free = minimum_free
+        self._clock = clock
+        self._arrived = arrived
+        self._group = GroupCommit[_Pending, Stored](self._commit)
+
+    def store(self, incoming: Incoming) -> Outcome:
+        """Make one instance durable and findable, and only then say 0x0000."""
+        try:
+            registration = register(
+                incoming.data_set,
+                incoming.transfer_syntax_uid,
+                sop_class_uid=incoming.sop_class_uid,
+                sop_instance_uid=incoming.sop_instance_uid,
+            )
+        except Mismatch as error:
+            return self._refuse(incoming, DATA_SET_MISMATCH, "mismatch", str(error))
+        except MalformedDataSet as error:
+            return self._refuse(incoming, CANNOT_UNDERSTAND, "malformed-data-set", str(error))
+        except InvalidUID as error:
+            return self._refuse(incoming, CANNOT_UNDERSTAND, "invalid-uid", str(error))
+        try:
+            self._check_space(len(incoming.data_set))
+            stored = self._keep(incoming, registration)
+        except Retryable as error:
+            log.error("cannot store: %s", error)
+            return Outcome(OUT_OF_RESOURCES, "out of resources, try again later")
+        self._arrived()
+        return Outcome(SUCCESS, stored=stored)
+
+    def reconcile(self) -> int:
+        """After an unclean end: index what was whole in flight, drop what was half.
+
+        Returns:
+            How many instances were brought back.
+
+        Raises:
+            Retryable: disk or database does not let it.
+        """
+        found = 0
+        for path in self._archive.in_flight():
+            try:
+                incoming = incoming_from_file(path.read_bytes())
+                self._keep(incoming, register(incoming.data_set, incoming.transfer_syntax_uid))
+                found += 1
+            except (MalformedDataSet, InvalidUID):
+                log.info("dropped %s: half an instance that was never acknowledged", path.name)
+            path.unlink(missing_ok=True)
+        return found
+
+    def _check_space(self, size: int) -> None:
+        try:
+            free = self._archive.free_bytes()
+        except OSError as error:
+            raise StorageFull(f"the archive does not answer: {error.strerror}") from error
+        if free - size < self._minimum_free:
+            raise StorageFull(
+                f"{free >> 20} MiB are free below storage.root; "
+                f"storage.minimum_free keeps {self._minimum_free >> 20} MiB"
+            )
+
+    def _keep(self, incoming: Incoming, registration: Registration) -> Stored:
+        meta = file_meta(
+            registration.sop_class_uid,
+            registration.sop_instance_uid,
+            incoming.transfer_syntax_uid,
+            incoming.source_ae,
+        )
+        placed = self._archive.place(
+            registration.study_instance_uid,
+            registration.series_instance_uid,
+            registration.sop_instance_uid,
+            meta,
+            incoming.data_set,
+            registration.sha256,
+        )
+        record = record_of(registration, incoming.transfer_syntax_uid, placed, self._clock())
+        stored = self._group.submit(_Pending(record, placed, incoming.association))
+        if stored is Stored.CONFLICT:
+            log.warning(
+                "conflict: other bytes came for SOP Instance %s; both are kept",
+                registration.sop_instance_uid,
+            )
+        return stored
+
+    def _commit(self, batch: Sequence[_Pending]) -> Sequence[Stored]:
+        placed = [pending.placed for pending in batch]
+        self._archive.sync(placed)
+        stored = self._store.add([(pending.record, pending.association) for pending in batch])
+        self._archive.release(placed)
+        return stored
+
+    def _refuse(self, incoming: Incoming, status: int, name: str, sentence: str) -> Outcome:
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        stamp = now.strftime("%Y%m%dT%H%M%S")
+        kept = None
+        if incoming.data_set and self._has_room(len(incoming.data_set)):
+            kept = self._archive.put_in_quarantine(
+                file_meta(
+                    _safe_uid(incoming.sop_class_uid),
+                    _safe_uid(incoming.sop_instance_uid),
+                    incoming.transfer_syntax_uid,
+                    incoming.source_ae,
+                ),
+                incoming.data_set,
+                {
+                    "reason": name,
+                    "sentence": sentence,
+                    "status": f"0x{status:04X}",
+                    "from": incoming.source_ae,
+                    "received": now.isoformat(),
+                    "transfer_syntax": incoming.transfer_syntax_uid,
+                },
+                stamp,
+            )
+        log.warning("refused 0x%04X %s: %s; kept as %s", status, name, sentence, kept)
+        return Outcome(status, sentence[:64])
+
+    def _has_room(self, size: int) -> bool:
+        try:
+            self._check_space(size)
+        except StorageFull:
+            return False
+        return True
+
+
+def record_of(
+    registration: Registration, transfer_syntax_uid: str, placed: Placed, now: float
+) -> InstanceRecord:
+    """The index's record of a placed instance."""
+    return InstanceRecord(
+        sop_instance_uid=registration.sop_instance_uid,
+        sop_class_uid=registration.sop_class_uid,
+        series_instance_uid=registration.series_instance_uid,
+        study_instance_uid=registration.study_instance_uid,
+        transfer_syntax_uid=transfer_syntax_uid,
+        path=placed.path,
+        size=placed.size,
+        sha256=registration.sha256,
+        data_set_offset=placed.data_set_offset,
+        pixel_offset=registration.pixel_offset,
+        pixel_length=registration.pixel_length,
+        attributes=registration.attributes,
+        header=registration.header,
+        received_at=now,
+    )
+
+
+def incoming_from_file(data: bytes) -> Incoming:
+    """A Part 10 file's content as if it had been sent.
+
+    Raises:
+        MalformedDataSet: this is no DICOM file.
+    """
+    meta = read_file_meta(data)
+    return Incoming(
+        sop_class_uid=None,
+        sop_instance_uid=None,
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        data_set=memoryview(data)[meta.data_set_offset :],
+        source_ae=meta.source_ae,
+    )
+
+
+def _safe_uid(value: str | None) -> str:
+    try:
+        return checked_uid(value or "", "UID")
+    except InvalidUID:
+        return ""

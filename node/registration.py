@@ -1,0 +1,136 @@
+"""From a data set's bytes to what the index says of it: one pass, on arrival, and never again.
+
+Pure: the same function serves C-STORE, import and reindex.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.datadict import keyword_for_tag
+
+from node.assemble.headers import describe, encode_header
+from node.attributes import ATTRIBUTES, BY_TAG, Attribute
+from node.elements import Buffer, Elements, inflate, scan
+from node.elements.scanner import DEFLATED
+from node.errors import Permanent
+from node.records import checked_uid
+
+MAX_INFLATED = 128 * 1024 * 1024  # bytes; a deflated data set that grows beyond is refused
+_MAX_TEXT = 10240  # characters, the longest of LT (PS3.5 6.2); the archive keeps the whole
+_MAX_ITEMS = 50  # of a sequence that the index keeps
+
+_SOP_CLASS_UID = 0x00080016
+_SOP_INSTANCE_UID = 0x00080018
+_STUDY_INSTANCE_UID = 0x0020000D
+_SERIES_INSTANCE_UID = 0x0020000E
+
+
+class Mismatch(Permanent):
+    """Command and data set disagree on SOP Class or Instance (PS3.4 B.2.3, status 0xA900)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What one pass over a data set found. Fields as in `node.records.InstanceRecord`."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sha256: str
+    pixel_offset: int | None
+    pixel_length: int | None
+    attributes: dict[str, Any]
+    header: bytes
+
+
+def register(
+    data_set: Buffer,
+    transfer_syntax_uid: str,
+    *,
+    sop_class_uid: str | None = None,
+    sop_instance_uid: str | None = None,
+) -> Registration:
+    """Read what index and assembly need.
+
+    Args:
+        data_set: as it was received, without preamble and meta information.
+        transfer_syntax_uid: of its encoding.
+        sop_class_uid: what the C-STORE command said, if there was one.
+        sop_instance_uid: likewise.
+
+    Raises:
+        MalformedDataSet: not a whole data set in that transfer syntax.
+        InvalidUID: one of the four UIDs is missing or cannot name a file.
+        Mismatch: the data set is not the instance that the command announced.
+    """
+    deflated = transfer_syntax_uid == DEFLATED
+    plain = inflate(data_set, MAX_INFLATED) if deflated else data_set
+    scanned = scan(plain, transfer_syntax_uid)
+    elements = scanned.elements
+    found_class = checked_uid(elements.uid(_SOP_CLASS_UID) or "", "SOP Class UID")
+    found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
+    if sop_instance_uid is not None and found_instance != sop_instance_uid:
+        raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")
+    if sop_class_uid is not None and found_class != sop_class_uid:
+        raise Mismatch("the data set's SOP Class UID is not the one that the command announced")
+    return Registration(
+        sop_class_uid=found_class,
+        sop_instance_uid=found_instance,
+        study_instance_uid=checked_uid(
+            elements.uid(_STUDY_INSTANCE_UID) or "", "Study Instance UID"
+        ),
+        series_instance_uid=checked_uid(
+            elements.uid(_SERIES_INSTANCE_UID) or "", "Series Instance UID"
+        ),
+        sha256=hashlib.sha256(data_set).hexdigest(),
+        pixel_offset=None if deflated else scanned.pixel_offset,
+        pixel_length=None if deflated else scanned.pixel_length,
+        attributes=kept_attributes(elements),
+        header=encode_header(describe(elements)),
+    )
+
+
+def kept_attributes(elements: Elements) -> dict[str, Any]:
+    """The attributes of `node.attributes` that a data set has: keyword to text, or to items."""
+    return {
+        attribute.keyword: _value(elements, attribute)
+        for attribute in ATTRIBUTES
+        if attribute.tag in elements
+    }
+
+
+def _value(elements: Elements, attribute: Attribute) -> Any:
+    if attribute.vr == "SQ":
+        return [_item(item, depth=2) for item in elements.items(attribute.tag)[:_MAX_ITEMS]]
+    return _text(elements, attribute.tag)
+
+
+def _item(item: Elements, depth: int) -> dict[str, Any]:
+    """A sequence's item: keyword to text for the dictionary's attributes, sequences within."""
+    found: dict[str, Any] = {}
+    for tag in item:
+        keyword = _keyword(tag)
+        if not keyword:
+            continue
+        if item.vr(tag) == "SQ":
+            if depth:
+                found[keyword] = [
+                    _item(nested, depth - 1) for nested in item.items(tag)[:_MAX_ITEMS]
+                ]
+        else:
+            found[keyword] = _text(item, tag)
+    return found
+
+
+def _keyword(tag: int) -> str:
+    known = BY_TAG.get(tag)
+    return known.keyword if known else keyword_for_tag(tag)
+
+
+def _text(elements: Elements, tag: int) -> str:
+    # A NUL inside would end the text in one database and be refused by the other.
+    return (elements.value(tag) or "").replace("\0", "")[:_MAX_TEXT]
