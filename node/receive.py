@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from node.archive import Archive, Buffer, Placed, file_meta
+from node.elements import find_data_set
 from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
 from node.group_commit import GroupCommit
 from node.index.store import Store
-from node.part10 import read_file_meta
 from node.records import InstanceRecord, Stored, checked_uid
 from node.registration import Mismatch, Registration, register
 
@@ -236,13 +236,13 @@ def incoming_from_file(data: bytes) -> Incoming:
     Raises:
         MalformedDataSet: this is no DICOM file.
     """
-    meta = read_file_meta(data)
+    start = find_data_set(data)
     return Incoming(
         sop_class_uid=None,
         sop_instance_uid=None,
-        transfer_syntax_uid=meta.transfer_syntax_uid,
-        data_set=memoryview(data)[meta.data_set_offset :],
-        source_ae=meta.source_ae,
+        transfer_syntax_uid=start.transfer_syntax_uid,
+        data_set=memoryview(data)[start.offset :],
+        source_ae=start.source_ae,
     )
 
 

@@ -15,12 +15,13 @@ _FIRST_GROUPS: Final = frozenset({0x0008, 0x0009, 0x0010, 0x0018, 0x0020, 0x0028
 
 
 class DataSetStart(NamedTuple):
-    """Where the data set begins in a file, and the UIDs that the file says about it."""
+    """Where the data set begins in a file, what the file says about it."""
 
     offset: int
     transfer_syntax_uid: str
     sop_class_uid: str | None
     sop_instance_uid: str | None
+    source_ae: str = ""
 
 
 def find_data_set(data: Buffer) -> DataSetStart:
@@ -55,7 +56,11 @@ def _after_meta(data: Buffer, offset: int) -> DataSetStart:
         raise MalformedDataSet("The file ends inside its meta information.")
     syntax = uids.get(0x0010)
     return DataSetStart(
-        offset, syntax or _bare_syntax(data[offset:]), uids.get(0x0002), uids.get(0x0003)
+        offset,
+        syntax or _bare_syntax(data[offset:]),
+        uids.get(0x0002),
+        uids.get(0x0003),
+        uids.get(0x0016, ""),
     )
 
 
