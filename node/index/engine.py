@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from node.errors import Retryable, StorageFull
+from node.index.schema import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "rasnode_writes"
@@ -50,8 +50,25 @@ class Index:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
-        if self.is_sqlite:
-            _private(self.url)
+        _private(self._file())
+
+    def recreate(self) -> None:
+        """Forget everything and begin with empty tables; the archive has what matters."""
+        path = self._file()
+        if path is None:
+            with self.writing() as connection:
+                Base.metadata.drop_all(connection)
+                connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+        else:
+            self.engine.dispose()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+        self.migrate()
+
+    def _file(self) -> Path | None:
+        """The SQLite file; None for a database server."""
+        database = make_url(self.url).database
+        return Path(database) if self.is_sqlite and database else None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -120,8 +137,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        text = str(error.orig).lower()
-        if any(sign in text for sign in _FULL):
+        complaint = str(error.orig).lower()
+        if any(sign in complaint for sign in _FULL):
             raise StorageFull(f"the index cannot be written: {error.orig}") from error
         raise IndexUnavailable(f"the index did not answer: {error.orig}") from error
     except DBAPIError as error:
@@ -130,11 +147,11 @@ def _translated() -> Iterator[None]:
         raise
 
 
-def _private(url: str) -> None:
+def _private(path: Path | None) -> None:
     """Names and dates of patients are in it: not for others on the machine."""
-    database = make_url(url).database
-    if database and database != ":memory:":
-        for suffix in ("", "-wal", "-shm"):
-            path = Path(database + suffix)
-            if path.exists():
-                os.chmod(path, 0o640)  # noqa: PTH101
+    if path is None:
+        return
+    for suffix in ("", "-wal", "-shm"):
+        file = Path(f"{path}{suffix}")
+        if file.exists():
+            file.chmod(0o640)

@@ -1,0 +1,119 @@
+"""`status` and `ls`: what the node holds and how far it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.config import Settings
+from node.config_file import load_settings
+from node.index.listing import Listing
+from node.index.work import Work
+from node.records import SeriesRecord
+
+
+class ListLevel(StrEnum):
+    """What `ls` can list."""
+
+    PATIENT = "patient"
+    STUDY = "study"
+    SERIES = "series"
+    INSTANCE = "instance"
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Series with state, verdict, instances, revision, outputs; queue and disk figures."""
+    settings = load_settings(config)
+    index = existing_index(settings)
+    series = [_series(record, settings) for record in Work(index).in_state()]
+    totals = Listing(index).totals()
+    free = shutil.disk_usage(settings.storage.root).free
+    disk = {"free": free, "minimum_free": settings.storage.minimum_free}
+    if as_json:
+        typer.echo(json.dumps({"series": series, "totals": totals, "disk": disk}, indent=1))
+        return
+    table = Table(
+        "series", "modality", "no.", "description", "instances", "state", "verdict", "rev"
+    )
+    for row in series:
+        cells = (
+            row["series_instance_uid"], row["modality"], row["number"], row["description"],
+            row["instances"], row["state"], row["verdict"] or "", row["revision"],
+        )  # fmt: skip
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{totals['instances']} instances in {totals['series']} series, "
+        f"{totals['studies']} studies, {totals['patients']} patients; "
+        f"{totals['conflicts']} conflicts; {free / 2**30:.1f} GiB free",
+        highlight=False,
+    )
+    for row in series:
+        if row["why"]:
+            console.print(Text(f"{row['series_instance_uid']}: {row['why']}"))
+
+
+def ls(
+    level: Annotated[ListLevel, typer.Option("--level", help="What to list.")] = ListLevel.SERIES,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What the node holds; with --json one object a line."""
+    settings = load_settings(config)
+    for row in _rows(settings, level):
+        if as_json:
+            typer.echo(json.dumps(row))
+        else:
+            typer.echo("\t".join("" if value is None else str(value) for value in row.values()))
+
+
+def _rows(settings: Settings, level: ListLevel) -> Iterator[dict[str, Any]]:
+    listing = Listing(existing_index(settings))
+    if level is not ListLevel.INSTANCE:
+        rows = {
+            ListLevel.PATIENT: listing.patients,
+            ListLevel.STUDY: listing.studies,
+            ListLevel.SERIES: listing.series,
+        }
+        yield from rows[level]()
+        return
+    archive = (settings.storage.root / "archive").absolute()
+    for row in listing.instances():
+        yield {**row, "path": str(archive / row["path"])}
+
+
+def _series(record: SeriesRecord, settings: Settings) -> dict[str, Any]:
+    verdict = record.verdict or {}
+    outputs = (settings.storage.root / "nifti").absolute()
+    return {
+        "series_instance_uid": record.uid,
+        "study_instance_uid": record.study_uid,
+        "modality": record.modality,
+        "number": record.number,
+        "description": record.description,
+        "instances": record.instances,
+        "state": str(record.state),
+        "since": datetime.fromtimestamp(record.state_since, UTC).isoformat(),
+        "verdict": verdict.get("verdict"),
+        "why": _why(verdict),
+        "evidence": verdict,
+        "revision": record.revision,
+        "outputs": [str(outputs / name) for name in record.outputs],
+    }
+
+
+def _why(verdict: dict[str, Any]) -> str:
+    """The refusals' sentences, or nothing where all is well."""
+    found = verdict.get("refusals") or []
+    return "; ".join(f"{item.get('reason')}: {item.get('sentence')}" for item in found)

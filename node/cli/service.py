@@ -1,0 +1,39 @@
+"""`serve` and `check-config`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+import yaml
+
+from node.cli.opening import ConfigOption, JsonOption, sole_owner
+from node.config_file import load_settings
+from node.daemon import Daemon
+from node.logs import configure_logging
+
+
+def serve(
+    config: ConfigOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what to type next.")] = False,
+) -> None:
+    """Run the node in the foreground until SIGTERM; SIGHUP re-reads peers and rules."""
+    settings = load_settings(config)
+    configure_logging(settings.log.format)
+    with sole_owner(settings.storage.root):
+        daemon = Daemon(settings, reload=lambda: load_settings(config))
+        daemon.start()
+        if not quiet:
+            for line in daemon.greeting():
+                typer.echo(line)
+        daemon.run()
+
+
+def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Validate the configuration and print the effective settings."""
+    settings = load_settings(config).model_dump(mode="json")
+    if as_json:
+        typer.echo(json.dumps(settings, indent=1))
+    else:
+        typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)

@@ -1,0 +1,140 @@
+"""The composition root: builds everything from the settings, and owns start and stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import sdnotify
+
+from node.archive import Archive
+from node.config import Settings
+from node.dimse.associations import Associations
+from node.dimse.scp import StorageSCP
+from node.errors import ConfigError
+from node.index.engine import Index
+from node.index.store import Store
+from node.index.work import Work
+from node.receive import Receiver
+
+log = logging.getLogger(__name__)
+
+_HEARTBEAT_SECONDS = 2.0
+_RECEIVE_SHARE = 0.5  # of shutdown_seconds, for open C-STOREs; the rest is for assemblies
+
+
+class Daemon:
+    """The node as one process.
+
+    Args:
+        reload: reads the settings again, for SIGHUP; raises ConfigError if they are wrong.
+    """
+
+    def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._reload = reload
+        self._run = uuid.uuid4().hex
+        self._stopping = threading.Event()
+        self._hangup = threading.Event()
+        self._systemd = sdnotify.SystemdNotifier()
+        self._cleanup = ExitStack()
+        self._scp: StorageSCP | None = None
+
+    @property
+    def port(self) -> int:
+        """The DICOM port, once started."""
+        return self._scp.port if self._scp else self._settings.dicom.port
+
+    def start(self) -> None:
+        """Build and start everything; the DICOM port opens last.
+
+        Raises:
+            ConfigError: something that the settings name cannot be had; nothing is left running.
+        """
+        with ExitStack() as undo:
+            self._build(undo)
+            self._cleanup = undo.pop_all()
+        self._systemd.notify("READY=1")
+        log.info("listening on %s:%d as %s", *self._where())
+
+    def _build(self, undo: ExitStack) -> None:
+        settings = self._settings
+        archive = Archive(settings.storage.root)
+        try:
+            archive.prepare()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write to storage.root {settings.storage.root}: {error.strerror}"
+            ) from error
+        index = Index(settings.database_url())
+        undo.callback(index.close)
+        index.migrate()
+        store, work = Store(index), Work(index)
+
+        receiver = Receiver(
+            archive,
+            store,
+            minimum_free=settings.storage.minimum_free,
+            clock=time.time,
+        )
+        back = receiver.reconcile()
+        lost = store.end_lost_associations(self._run, time.time())
+        if back or lost:
+            log.warning(
+                "the last run ended uncleanly: %d instances brought back, %d associations lost",
+                back,
+                lost,
+            )
+
+        associations = Associations(store, process=self._run, clock=time.time)
+        scp = StorageSCP(settings.dicom, receiver, associations)
+        undo.callback(lambda: scp.stop(settings.shutdown_seconds * _RECEIVE_SHARE))
+        scp.start()
+        self._scp = scp
+
+    def greeting(self) -> list[str]:
+        """Where the node listens, and what to type next."""
+        host, port, title = self._where()
+        reach = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+        return [
+            f"rasnode listens on {host}:{port}, AE title {title}.",
+            f"Send it something:   storescu -aec {title} +sd +r {reach} {port} FOLDER",
+            "See what became of it:   rasnode status",
+            f"Volumes appear in {(self._settings.storage.root / 'nifti').absolute()}",
+        ]
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._hangup.set())
+        while not self._stopping.wait(_HEARTBEAT_SECONDS):
+            self._systemd.notify("WATCHDOG=1")
+            if self._hangup.is_set():
+                self._hangup.clear()
+                self._reread()
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop accepting, let open C-STOREs answer, finish or requeue assemblies."""
+        self._systemd.notify("STOPPING=1")
+        log.info("stopping")
+        self._cleanup.close()
+
+    def _reread(self) -> None:
+        try:
+            settings = self._reload()
+        except ConfigError as error:
+            log.error("the changed configuration is wrong and was not taken over: %s", error)
+            return
+        if self._scp is not None:
+            self._scp.allow(settings.dicom)
+        log.info("peers and rules were read again")
+
+    def _where(self) -> tuple[str, int, str]:
+        return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
