@@ -1,0 +1,98 @@
+"""The archive keeps bytes as they came, under names that survive, and nothing half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from node.archive import Archive, file_meta, meta_length
+from node.errors import StorageFull
+
+DATA_SET = b"\x08\x00\x18\x00UI\x06\x001.2.3\x00" * 50
+META = file_meta("1.2.840.10008.5.1.4.1.1.4", "1.2.3", "1.2.840.10008.1.2.1", "SCANNER")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    made = Archive(tmp_path)
+    made.prepare()
+    return made
+
+
+def place(archive: Archive, data_set: bytes = DATA_SET, uid: str = "1.2.3"):
+    digest = hashlib.sha256(data_set).hexdigest()
+    return archive.place("1.9", "1.8", uid, META, data_set, digest)
+
+
+def test_the_data_set_is_kept_byte_for_byte_behind_its_meta_information(archive: Archive) -> None:
+    placed = place(archive)
+    content = archive.path(placed.path).read_bytes()
+    assert content[placed.data_set_offset :] == DATA_SET
+    assert meta_length(content) == placed.data_set_offset
+    assert placed.size == len(content)
+
+
+def test_the_meta_information_says_what_it_is_and_who_sent_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.dcm"
+    path.write_bytes(META)
+    meta = dcmread(path).file_meta
+    assert meta.MediaStorageSOPClassUID == "1.2.840.10008.5.1.4.1.1.4"
+    assert meta.MediaStorageSOPInstanceUID == "1.2.3"
+    assert meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert meta.SourceApplicationEntityTitle == "SCANNER"
+
+
+def test_the_same_bytes_again_share_the_first_name(archive: Archive) -> None:
+    first, second = place(archive), place(archive)
+    assert (first.fresh, second.fresh) == (True, False)
+    assert first.path == second.path
+    assert second.data_set_offset == first.data_set_offset
+
+
+def test_other_bytes_under_one_uid_are_kept_beside_never_over(archive: Archive) -> None:
+    first = place(archive)
+    other = place(archive, DATA_SET + b"x" * 10)
+    assert other.path != first.path
+    assert archive.path(first.path).read_bytes().endswith(DATA_SET)
+    assert archive.path(other.path).read_bytes().endswith(DATA_SET + b"x" * 10)
+
+
+def test_what_is_in_flight_is_found_until_it_is_released(archive: Archive) -> None:
+    placed = place(archive)
+    assert list(archive.in_flight()) == [placed.incoming]
+    archive.sync([placed])
+    archive.release([placed])
+    assert list(archive.in_flight()) == []
+    assert list(archive.files()) == [archive.path(placed.path)]
+
+
+def test_files_and_folders_are_not_for_others(archive: Archive, tmp_path: Path) -> None:
+    place(archive)
+    loose = [p for p in tmp_path.rglob("*") if stat.S_IMODE(p.stat().st_mode) & 0o007]
+    assert loose == []
+
+
+def test_a_failing_disk_leaves_nothing_behind(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_handle: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(StorageFull, match="Input/output error"):
+        place(archive)
+    assert list(archive.in_flight()) == []
+    assert list(archive.files()) == []
+
+
+def test_quarantine_keeps_the_bytes_and_the_reason(archive: Archive) -> None:
+    name = archive.put_in_quarantine(META, b"junk", {"reason": "malformed-data-set"}, "20260101")
+    assert name is not None
+    assert (archive.quarantine / name).read_bytes() == META + b"junk"
+    note = (archive.quarantine / name).with_suffix(".json").read_text()
+    assert "malformed-data-set" in note
