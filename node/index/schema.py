@@ -125,6 +125,7 @@ class SeriesRow(Base):
     due: Mapped[float | None]  # when the watcher should look again; None: only after a change
     verdict: Mapped[dict[str, Any] | None]
     outputs: Mapped[list[Any] | None]  # published files, relative to storage.root/nifti
+    held_by: Mapped[str] = mapped_column(default="", server_default="")  # a person, or nobody
 
     __table_args__ = (Index(None, "state", "due"),)
 
@@ -233,3 +234,92 @@ class OutputRow(Base):
 
     stem: Mapped[str] = mapped_column(primary_key=True)
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+
+
+class PublicationRow(Base):
+    """A revision of a series' volumes: begun before its files appear, visible after they did.
+
+    A revision that was begun and never became visible is finished under the same number after a
+    crash if it comes out the same, and abandoned otherwise.
+    """
+
+    __tablename__ = "publication"
+
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]  # index.publications.Stage
+    fingerprint: Mapped[str]  # of everything that makes one revision differ from another
+    files: Mapped[list[Any]]  # relative to storage.root/nifti
+    verdict: Mapped[dict[str, Any]]
+    begun_at: Mapped[float]
+    visible_at: Mapped[float | None]
+
+
+class StatementRow(Base):
+    """What a peer said belongs to a series: a count, a list, or that more is being made.
+
+    By UID, as a peer may speak of a series before its first instance comes.
+    """
+
+    __tablename__ = "statement"
+
+    series_uid: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)  # completion.facts.Source
+    reference: Mapped[str] = mapped_column(primary_key=True)  # of the MPPS or transaction; a peer
+    peer: Mapped[str]
+    at: Mapped[float]
+    final: Mapped[bool]
+    count: Mapped[int | None]
+    uids: Mapped[list[Any] | None]
+
+
+class RefusalRow(Base):
+    """A peer that did not answer when it was asked for counts, so that it is not asked in vain."""
+
+    __tablename__ = "refusal"
+
+    peer: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[float]
+    until: Mapped[float]
+    times: Mapped[int]
+    reason: Mapped[str]
+
+
+class DeliveryRow(Base):
+    """The outbox: what is to be told to whom. Rows are written with what they tell of."""
+
+    __tablename__ = "delivery"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)  # idempotency key: the same on every attempt
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"))
+    target: Mapped[str]
+    event: Mapped[str]
+    revision: Mapped[int]
+    payload: Mapped[dict[str, Any]]
+    state: Mapped[str]  # index.outbox.DeliveryState
+    attempts: Mapped[int] = mapped_column(default=0)
+    due: Mapped[float | None]
+    created_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    error: Mapped[str] = mapped_column(default="")
+
+    __table_args__ = (
+        Index(None, "state", "target", "due"),
+        Index(None, "series_pk", "target", "id"),
+    )
+
+
+class TimingRow(Base):
+    """How long the silences of a sender last: percentiles of its gaps, in seconds."""
+
+    __tablename__ = "timing"
+
+    calling_ae: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)  # completion.timing.Gap
+    samples: Mapped[int]
+    median: Mapped[float]
+    p90: Mapped[float]
+    p99: Mapped[float]
+    longest: Mapped[float]
+    at: Mapped[float]

@@ -1,0 +1,133 @@
+"""What the evidence is drawn from: plain values of one series, as headers and peers give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from node.records import Verdict
+
+Vector = tuple[float, float, float]
+
+
+class Count(StrEnum):
+    """Attributes by which an instance says how many there ought to be. Values are for people."""
+
+    IMAGES_IN_ACQUISITION = "ImagesInAcquisition"
+    IMAGES_IN_SERIES = "GE ImagesInSeries"
+    TEMPORAL_POSITIONS = "NumberOfTemporalPositions"
+    LOCATIONS = "GE LocationsInAcquisition"
+    SLICES = "Philips NumberOfSlices"
+    DYNAMICS = "Philips NumberOfDynamicScans"
+    PET_SLICES = "NumberOfSlices"
+    PET_TIME_SLICES = "NumberOfTimeSlices"
+    CONCATENATION_TOTAL = "InConcatenationTotalNumber"
+
+
+class FrameFacts(NamedTuple):
+    """One image plane.
+
+    Attributes:
+        orientation: row then column direction cosines, LPS; None if the image has none.
+        position: centre of the first voxel, LPS mm; None if the image has none.
+        kind: what else keeps frames apart that lie at one place: magnitude or phase, say.
+        echo: echo time in ms, or the echo's number.
+        time: TemporalPositionIdentifier or its like, if the header tells.
+    """
+
+    rows: int
+    columns: int
+    orientation: tuple[float, ...] | None
+    position: Vector | None
+    kind: str = ""
+    echo: float | None = None
+    time: int | None = None
+
+
+class InstanceFacts(NamedTuple):
+    """What one instance tells.
+
+    Attributes:
+        derived: ImageType says DERIVED: its counts are those of the images it was made from.
+        announced: how many images, positions or times it says that there ought to be.
+        concatenation: ConcatenationUID, if it is a part of one (PS3.3 C.7.6.16.2.2.4).
+    """
+
+    uid: str
+    number: int | None
+    acquisition: int | None
+    derived: bool
+    announced: Mapping[Count, int]
+    frames: tuple[FrameFacts, ...]
+    concatenation: str = ""
+
+
+class Source(StrEnum):
+    """Where a piece of evidence comes from."""
+
+    ASSOCIATION = "association"
+    POSITIONS = "slice-positions"
+    NUMBERS = "instance-numbers"
+    GRID = "grid"
+    ANNOUNCED = "announced-count"
+    SENDER_COUNT = "sender-count"
+    MPPS = "mpps"
+    INSTANCE_AVAILABILITY = "instance-availability"
+    COMMITMENT = "storage-commitment"
+    QUIET = "quiet-time"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one source says of a series.
+
+    Attributes:
+        says: complete and incomplete are proof; unknown is a remark.
+        sentence: why, for people.
+        stopped: incomplete, but only as a scan is that was stopped during its last volume:
+            what came before that volume is whole.
+        detail: what is missing, for programs.
+    """
+
+    source: Source
+    says: Verdict
+    sentence: str
+    stopped: bool = False
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is kept in the index and in manifests."""
+        written = {"source": str(self.source), "says": str(self.says), "reason": self.sentence}
+        return {**written, **self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a peer said of a series' extent.
+
+    Attributes:
+        source: one of SENDER_COUNT, MPPS, INSTANCE_AVAILABILITY, COMMITMENT.
+        by: the peer, for people.
+        at: when it was said, seconds since 1970.
+        final: False while more is to be expected: a procedure step in progress.
+        count: how many instances the series has, if a number was said.
+        uids: its SOP Instance UIDs, if a list was given.
+    """
+
+    source: Source
+    by: str
+    at: float
+    final: bool = True
+    count: int | None = None
+    uids: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """All that is known of a series apart from how it came."""
+
+    instances: tuple[InstanceFacts, ...]
+    statements: tuple[Statement, ...] = ()

@@ -1,0 +1,181 @@
+"""How the images of a series lie in space, and how they are numbered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd, isfinite
+from typing import NamedTuple
+
+from node.completion.facts import FrameFacts, InstanceFacts, Vector
+
+SAME_DIRECTION = 5e-3
+"""Largest difference of a direction cosine within a stack (0.3°): above what rounding to three
+decimals does, below what a localizer's planes differ by."""
+
+SAME_PLACE_MM = 0.01
+"""Images nearer than this along the normal lie at one place; no scanner steps that finely."""
+
+EVEN = 0.1
+"""A step counts as k regular steps within this fraction of one: rounded positions are within it,
+an uneven series (5, 5, 7.5 mm) is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A frame at its place in a stack.
+
+    Attributes:
+        distance: of the frame's plane from the origin along the stack's normal, mm.
+    """
+
+    instance: InstanceFacts
+    frame: FrameFacts
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Frames of one size, orientation and kind.
+
+    Attributes:
+        places: the distinct places, ascending along the normal; at each the images that lie there.
+    """
+
+    places: tuple[tuple[Image, ...], ...]
+
+    @property
+    def images(self) -> int:
+        """How many images the stack has."""
+        return sum(len(place) for place in self.places)
+
+    def distance(self, place: int) -> float:
+        """Where a place is along the normal, mm."""
+        return self.places[place][0].distance
+
+    def position(self, place: int) -> Vector:
+        """ImagePositionPatient of a place's first image, LPS mm."""
+        position = self.places[place][0].frame.position
+        assert position is not None  # noqa: S101  only frames that have one are laid out
+        return position
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """How the places of a stack follow each other.
+
+    Attributes:
+        step: the regular distance, mm.
+        gaps: (place before the gap, how many places are missing after it).
+        uneven: steps that are no multiple of the regular one: the rest says nothing then.
+    """
+
+    step: float
+    gaps: tuple[tuple[int, int], ...]
+    uneven: bool
+
+    @property
+    def missing(self) -> int:
+        """How many places are missing."""
+        return sum(count for _, count in self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """How the InstanceNumbers run.
+
+    Attributes:
+        usable: every instance has a number and no two share one.
+        holes: (first missing, last missing) runs, in steps of `stride`.
+        missing: how many numbers the holes have.
+    """
+
+    usable: bool
+    first: int = 0
+    last: int = 0
+    stride: int = 1
+    holes: tuple[tuple[int, int], ...] = ()
+    missing: int = 0
+
+
+class _Group(NamedTuple):
+    key: tuple[object, ...]
+    orientation: tuple[float, ...]
+    images: list[Image]
+
+
+def lay_out(instances: Sequence[InstanceFacts]) -> tuple[Stack, ...]:
+    """Sort every frame that has a place in space into its stack."""
+    groups: list[_Group] = []
+    for instance in instances:
+        for frame in instance.frames:
+            if frame.orientation is None or frame.position is None:
+                continue
+            if not all(map(isfinite, (*frame.orientation, *frame.position))):
+                continue
+            key = (frame.rows, frame.columns, frame.kind)
+            group = next((g for g in groups if _joins(g, key, frame.orientation)), None)
+            if group is None:
+                group = _Group(key, frame.orientation, [])
+                groups.append(group)
+            distance = _distance(group.orientation, frame.position)
+            group.images.append(Image(instance, frame, distance))
+    return tuple(Stack(_places(group.images)) for group in groups)
+
+
+def spacing(stack: Stack) -> Spacing | None:
+    """How a stack's places follow each other; None for fewer than three, which show nothing."""
+    steps = [
+        stack.distance(place + 1) - stack.distance(place) for place in range(len(stack.places) - 1)
+    ]
+    if len(steps) < 2:
+        return None
+    step = sorted(steps)[(len(steps) - 1) // 2]
+    gaps = []
+    for place, found in enumerate(steps):
+        multiple = round(found / step)
+        if multiple < 1 or abs(found / step - multiple) > EVEN:
+            return Spacing(step, (), uneven=True)
+        if multiple > 1:
+            gaps.append((place, multiple - 1))
+    return Spacing(step, tuple(gaps), uneven=False)
+
+
+def numbering(instances: Sequence[InstanceFacts]) -> Numbering:
+    """How the InstanceNumbers run; series numbered 2, 4, 6 … have no holes."""
+    known = sorted(instance.number for instance in instances if instance.number is not None)
+    if len(known) < len(instances) or len(known) < 2 or len(set(known)) < len(known):
+        return Numbering(usable=False)
+    steps = [after - before for before, after in pairwise(known)]
+    stride = gcd(*steps)
+    holes = tuple(
+        (before + stride, before + step - stride)
+        for before, step in zip(known, steps, strict=False)
+        if step > stride
+    )
+    missing = sum((last - first) // stride + 1 for first, last in holes)
+    return Numbering(True, known[0], known[-1], stride, holes, missing)
+
+
+def _joins(group: _Group, key: tuple[object, ...], orientation: Sequence[float]) -> bool:
+    return group.key == key and all(
+        abs(a - b) <= SAME_DIRECTION for a, b in zip(group.orientation, orientation, strict=True)
+    )
+
+
+def _distance(orientation: Sequence[float], position: Vector) -> float:
+    rx, ry, rz, cx, cy, cz = orientation
+    normal = (ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx)
+    return sum(a * b for a, b in zip(normal, position, strict=True))
+
+
+def _places(images: list[Image]) -> tuple[tuple[Image, ...], ...]:
+    images.sort(key=lambda image: image.distance)
+    places: list[list[Image]] = []
+    for image in images:
+        if places and image.distance - places[-1][0].distance <= SAME_PLACE_MM:
+            places[-1].append(image)
+        else:
+            places.append([image])
+    return tuple(tuple(place) for place in places)

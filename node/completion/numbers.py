@@ -1,0 +1,214 @@
+"""Evidence from numbers: InstanceNumbers that are missing, and counts that headers announce."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from node.completion.facts import Count, Evidence, InstanceFacts, Source
+from node.completion.layout import Numbering, Stack
+from node.records import Verdict
+
+MOST_NAMED = 20
+
+
+def number_evidence(
+    instances: Sequence[InstanceFacts], stacks: Sequence[Stack], numbers: Numbering
+) -> Iterator[Evidence]:
+    """Whether the InstanceNumbers run without holes.
+
+    A hole is proof of a loss only where space cannot tell: each instance covers all positions of
+    its stack by itself (mosaics, a multi-frame instance a volume, one slice over time). Elsewhere
+    full and regular stacks outweigh a hole: peers send selections, and scanners skip numbers.
+    """
+    if not numbers.usable:
+        return
+    if not numbers.missing:
+        first = "" if numbers.first in {0, 1} else f"; they begin at {numbers.first}"
+        yield Evidence(
+            Source.NUMBERS,
+            Verdict.UNKNOWN,
+            f"InstanceNumbers run from {numbers.first} to {numbers.last} without a hole{first}",
+        )
+        return
+    named = ", ".join(
+        str(first) if first == last else f"{first} to {last}"
+        for first, last in numbers.holes[:MOST_NAMED]
+    )
+    more = " and others" if len(numbers.holes) > MOST_NAMED else ""
+    only_order = numbers.missing < len(instances) and _each_covers_its_stack(instances, stacks)
+    yield Evidence(
+        Source.NUMBERS,
+        Verdict.INCOMPLETE if only_order else Verdict.UNKNOWN,
+        f"InstanceNumbers {named}{more} are missing between {numbers.first} and {numbers.last}",
+        detail={"missing_numbers": [list(hole) for hole in numbers.holes[: 10 * MOST_NAMED]]},
+    )
+
+
+def _each_covers_its_stack(instances: Sequence[InstanceFacts], stacks: Sequence[Stack]) -> bool:
+    if not stacks or sum(stack.images for stack in stacks) < len(instances):
+        return False
+    for stack in stacks:
+        covers: dict[str, int] = defaultdict(int)
+        for place in stack.places:
+            for uid in {image.instance.uid for image in place}:
+                covers[uid] += 1
+        if any(count < len(stack.places) for count in covers.values()):
+            return False
+    return True
+
+
+def announced_evidence(
+    instances: Sequence[InstanceFacts], stacks: Sequence[Stack]
+) -> Iterator[Evidence]:
+    """What the counts in the headers say. Derived images repeat their sources' counts: not heard.
+
+    Proof takes a count of the whole, or slices and times together, and no count that disagrees.
+    A count that is smaller than what is here is wrong about this series, and left out.
+    """
+    if not instances or any(instance.derived for instance in instances):
+        return
+    total = len(instances)
+    said = {count: _agreed(instances, count) for count in Count}
+    times = said[Count.TEMPORAL_POSITIONS] or 1
+    per_place = _images_per_place(stacks)
+    findings = [
+        _whole(Count.IMAGES_IN_ACQUISITION, said, total, (times, _acquisitions(instances))),
+        _whole(Count.IMAGES_IN_SERIES, said, total, (times,)),
+        _pet(said, total),
+        _concatenations(instances),
+        _times(times, per_place) if times > 1 else None,
+        _times(said[Count.DYNAMICS] or 1, per_place),
+        _locations(Count.LOCATIONS, said, stacks),
+        _locations(Count.SLICES, said, stacks),
+    ]
+    present = [finding for finding in findings if finding is not None]
+    short = [finding for finding in present if finding.says is Verdict.INCOMPLETE]
+    if short:
+        in_time = [finding for finding in short if finding.stopped]
+        for finding in short:
+            # Planned times that were never scanned also make the whole too few.
+            yield _stopped(finding) if in_time and finding.detail["of"] == "whole" else finding
+        return
+    kinds = {finding.detail["of"] for finding in present if finding.says is Verdict.COMPLETE}
+    whole = "whole" in kinds or {"times", "places"} <= kinds
+    for finding in present:
+        proof = whole and finding.says is Verdict.COMPLETE
+        yield Evidence(
+            finding.source, Verdict.COMPLETE if proof else Verdict.UNKNOWN, finding.sentence
+        )
+
+
+def _agreed(instances: Sequence[InstanceFacts], count: Count) -> int | None:
+    values = {instance.announced.get(count) for instance in instances}
+    value = values.pop()
+    return None if values or value is None or value < 1 else value
+
+
+def _acquisitions(instances: Sequence[InstanceFacts]) -> int:
+    return len({instance.acquisition for instance in instances})
+
+
+def _whole(
+    count: Count, said: dict[Count, int | None], total: int, factors: tuple[int, ...]
+) -> Evidence | None:
+    """A count of images: of the series, or of each time or acquisition in it."""
+    value = said[count]
+    if value is None:
+        return None
+    expected = sorted({value, *(value * factor for factor in factors)})
+    if total in expected:
+        return _said("whole", Verdict.COMPLETE, f"{count} says {value}: all {total} are here")
+    larger = [number for number in expected if number > total]
+    if not larger:
+        return _said("whole", Verdict.UNKNOWN, f"{count} says {value}, but {total} are here")
+    return _said(
+        "whole", Verdict.INCOMPLETE, f"{count} says {value}: {total} of {larger[0]} are here"
+    )
+
+
+def _pet(said: dict[Count, int | None], total: int) -> Evidence | None:
+    """NumberOfSlices and NumberOfTimeSlices, mandatory in PET series (PS3.3 C.8.9.1)."""
+    slices = said[Count.PET_SLICES]
+    if slices is None:
+        return None
+    expected = slices * (said[Count.PET_TIME_SLICES] or 1)
+    says = (
+        Verdict.COMPLETE
+        if total == expected
+        else Verdict.INCOMPLETE
+        if total < expected
+        else Verdict.UNKNOWN
+    )
+    return _said("whole", says, f"{Count.PET_SLICES} says {expected}: {total} are here")
+
+
+def _concatenations(instances: Sequence[InstanceFacts]) -> Evidence | None:
+    """Parts of concatenations (PS3.3 C.7.6.16.2.2.4); other instances say nothing here."""
+    parts: dict[str, list[InstanceFacts]] = defaultdict(list)
+    for instance in instances:
+        if instance.concatenation:
+            parts[instance.concatenation].append(instance)
+    lacking = [
+        (len(members), members[0].announced[Count.CONCATENATION_TOTAL])
+        for members in parts.values()
+        if len(members) < members[0].announced.get(Count.CONCATENATION_TOTAL, 0)
+    ]
+    if not parts:
+        return None
+    if lacking:
+        here, expected = lacking[0]
+        return _said(
+            "whole", Verdict.INCOMPLETE, f"{here} of {expected} parts of a concatenation are here"
+        )
+    whole = len(parts) == 1 and sum(map(len, parts.values())) == len(instances)
+    return _said(
+        "whole" if whole else "part", Verdict.COMPLETE, "all parts of its concatenations are here"
+    )
+
+
+def _images_per_place(stacks: Sequence[Stack]) -> tuple[int, int] | None:
+    """The fewest and the most times that any place has been imaged, echoes apart."""
+    counts = [
+        count
+        for stack in stacks
+        for place in stack.places
+        for count in Counter(image.frame.echo for image in place).values()
+    ]
+    return (min(counts), max(counts)) if counts else None
+
+
+def _times(value: int, per_place: tuple[int, int] | None) -> Evidence | None:
+    if value < 2 or per_place is None:
+        return None
+    fewest, most = per_place
+    sentence = f"{value} temporal positions are announced, {fewest} are whole"
+    if fewest >= value and most == value:
+        return _said("times", Verdict.COMPLETE, sentence)
+    if most > value:
+        return _said("times", Verdict.UNKNOWN, f"{value} times are announced, but {most} are here")
+    return _stopped(_said("times", Verdict.INCOMPLETE, sentence))
+
+
+def _locations(
+    count: Count, said: dict[Count, int | None], stacks: Sequence[Stack]
+) -> Evidence | None:
+    value = said[count]
+    if value is None or value < 2 or not stacks:
+        return None
+    found = [len(stack.places) for stack in stacks]
+    if set(found) == {value} or sum(found) == value:
+        return _said("places", Verdict.COMPLETE, f"{count} says {value}: all are here")
+    if len(stacks) > 1 or found[0] > value:
+        return None  # of which stack it speaks, nobody says
+    return _said("places", Verdict.INCOMPLETE, f"{count} says {value}: {found[0]} are here")
+
+
+def _said(of: str, says: Verdict, sentence: str) -> Evidence:
+    return Evidence(Source.ANNOUNCED, says, sentence, detail={"of": of})
+
+
+def _stopped(finding: Evidence) -> Evidence:
+    return Evidence(
+        finding.source, finding.says, finding.sentence, stopped=True, detail=finding.detail
+    )

@@ -1,0 +1,110 @@
+"""Evidence from peers: how their associations ended, and what they say belongs to the series."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from node.completion.facts import Evidence, Source, Statement
+from node.records import Arrival, AssociationEnd, Verdict
+
+MOST_NAMED = 5
+_ENDED_BADLY = (AssociationEnd.ABORTED, AssociationEnd.LOST)
+
+
+def unrepaired(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """Aborted or lost associations after whose end no other one brought anything.
+
+    A parallel association that was released does not make an abort good; one that came after
+    it, as a sender's second try does, does.
+    """
+    return [
+        arrival
+        for arrival in arrivals
+        if arrival.end in _ENDED_BADLY
+        and not any(
+            later.end not in _ENDED_BADLY
+            and arrival.ended_at is not None
+            and later.last_at > arrival.ended_at
+            for later in arrivals
+        )
+    ]
+
+
+def association_evidence(arrivals: Sequence[Arrival]) -> Iterator[Evidence]:
+    """How the associations that carried the series ended. Proof of nothing by itself."""
+    for arrival in arrivals:
+        if arrival.end is AssociationEnd.OPEN:
+            yield _association(f"the association from {arrival.calling_ae} is still open")
+    for arrival in unrepaired(arrivals):
+        how = "was aborted" if arrival.end is AssociationEnd.ABORTED else "broke"
+        yield _association(
+            f"the association from {arrival.calling_ae} {how} after {arrival.instances} instances"
+        )
+    if arrivals and all(arrival.end is AssociationEnd.RELEASED for arrival in arrivals):
+        count = len(arrivals)
+        yield _association(
+            "its association was released" if count == 1 else f"{count} associations were released"
+        )
+
+
+def statement_evidence(
+    statements: Sequence[Statement], here: Collection[str], arrivals: Sequence[Arrival]
+) -> Iterator[Evidence]:
+    """What peers said the series has, against what is here.
+
+    Args:
+        here: the SOP Instance UIDs of the series.
+    """
+    last = max((arrival.last_at for arrival in arrivals), default=None)
+    carried = [arrival.end for arrival in arrivals]
+    for statement in statements:
+        if statement.uids is not None:
+            yield _list(statement, statement.uids, here, AssociationEnd.OPEN in carried)
+        elif statement.count is not None:
+            yield _count(statement, len(here), last)
+        elif not statement.final:
+            yield Evidence(
+                statement.source,
+                Verdict.UNKNOWN,
+                f"{statement.by} says that the procedure step is in progress",
+            )
+
+
+def _list(
+    statement: Statement, uids: frozenset[str], here: Collection[str], still_open: bool
+) -> Evidence:
+    missing = sorted(uids - set(here))
+    if missing:
+        named = ", ".join(missing[:MOST_NAMED])
+        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        return Evidence(
+            statement.source,
+            Verdict.INCOMPLETE,
+            f"{statement.by} lists {len(uids)} instances; {len(missing)} are missing: "
+            f"{named}{more}",
+            detail={"missing_instances": missing[: 20 * MOST_NAMED]},
+        )
+    sentence = f"all {len(uids)} instances that {statement.by} lists are here"
+    covers = uids >= set(here)
+    if statement.source is Source.COMMITMENT:
+        # Peers ask for commitment batch by batch: only a list of everything sent counts.
+        covers = covers and not still_open
+    if not statement.final or not covers:
+        return Evidence(statement.source, Verdict.UNKNOWN, f"{sentence}, but more may follow")
+    return Evidence(statement.source, Verdict.COMPLETE, sentence)
+
+
+def _count(statement: Statement, here: int, last: float | None) -> Evidence:
+    count = statement.count or 0
+    sentence = f"{statement.by} answers that the series has {count} instances, {here} are here"
+    if here < count:
+        says = Verdict.INCOMPLETE
+    elif here > count or (last is not None and statement.at < last):
+        says = Verdict.UNKNOWN  # said before the last ones came: the sender's own may have grown
+    else:
+        says = Verdict.COMPLETE
+    return Evidence(statement.source, says, sentence)
+
+
+def _association(sentence: str) -> Evidence:
+    return Evidence(Source.ASSOCIATION, Verdict.UNKNOWN, sentence)
