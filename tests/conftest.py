@@ -1,0 +1,20 @@
+"""Fixtures for tests at every level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import RunningNode
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[RunningNode]:
+    """A started node with default settings; killed at the end whatever happens."""
+    made = RunningNode(tmp_path)
+    try:
+        yield made.start()
+    finally:
+        made.kill()

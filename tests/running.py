@@ -1,0 +1,149 @@
+"""A real node in a process of its own, and the real clients that talk to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+SHARED = Path(__file__).parents[2] / "shared"
+TITLE = "RASNODE"
+
+
+def shared(part: str) -> Path:
+    """A folder of the shared corpus or checks; skips, visibly, where there is none."""
+    path = SHARED / part
+    if not path.exists():
+        pytest.skip(f"needs {part} of the shared corpus beside the checkout")
+    return path
+
+
+def dcmtk(name: str) -> str:
+    """A client of DCMTK (Debian package dcmtk), not pynetdicom's app of the same name."""
+    path = Path("/usr/bin") / name
+    if not path.exists():
+        pytest.skip(f"needs {name} of DCMTK (apt-get install dcmtk)")
+    return str(path)
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
+    """What `check` returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+class RunningNode:
+    """`rasnode serve` on a free loopback port, below a folder of its own."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
+        self.folder = folder
+        self.root = folder / "data"
+        self.port = free_port()
+        self.log = folder / "node.log"
+        self.config = folder / "config.yaml"
+        merged: dict[str, Any] = {
+            "dicom": {"host": "127.0.0.1", "port": self.port},
+            "storage": {"root": str(self.root), "minimum_free": "50 MiB"},
+            "http": {"port": None},
+        }
+        for section, values in (settings or {}).items():
+            merged.setdefault(section, {}).update(values)
+        self.config.write_text(yaml.safe_dump(merged))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, env: dict[str, str] | None = None) -> RunningNode:
+        """Start it and wait until the port is open."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "node", "serve", "-c", str(self.config)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **(env or {})},
+            )
+        eventually(self._listens, 30, f"the node listens; its log:\n{self.log.read_text()}")
+        return self
+
+    def _listens(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        """kill -9 of the node and its workers."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+
+    def terminate(self, seconds: float = 30) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def rasnode(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run another `rasnode` command on the same configuration."""
+        return subprocess.run(
+            [sys.executable, "-m", "node", *arguments, "-c", str(self.config)],
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=120,
+        )
+
+    def instances(self) -> list[dict[str, Any]]:
+        """`rasnode ls --level instance --json`."""
+        lines = self.rasnode("ls", "--level", "instance", "--json").stdout.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def series(self) -> list[dict[str, Any]]:
+        """The series of `rasnode status --json`."""
+        found = json.loads(self.rasnode("status", "--json").stdout)["series"]
+        assert isinstance(found, list)
+        return found
+
+    def settle(self, seconds: float = 60, states: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Wait until no series is under way; returns them all."""
+        under_way = {"receiving", "settled", "assembling"}
+
+        def done() -> list[dict[str, Any]]:
+            found = self.series()
+            return [] if any(one["state"] in under_way for one in found) else found
+
+        found: list[dict[str, Any]] = eventually(done, seconds, "every series has an end state")
+        if states:
+            assert {one["state"] for one in found} <= set(states), found
+        return found
+
+    def send(self, *paths: Path, options: Sequence[str] = ()) -> None:
+        """Send files or folders with DCMTK's storescu."""
+        subprocess.run(
+            [
+                dcmtk("storescu"), "-aec", TITLE, *options, "+sd", "+r",
+                "127.0.0.1", str(self.port), *map(str, paths),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )  # fmt: skip
