@@ -82,6 +82,24 @@ BY_LEVEL: dict[Level, tuple[Attribute, ...]] = {
     for level in Level
 }
 
+DERIVED: tuple[Attribute, ...] = tuple(
+    Attribute(keyword, int(tag_for_keyword(keyword) or 0), vr, level)
+    for level, keyword, vr in (
+        (Level.PATIENT, "NumberOfPatientRelatedStudies", "IS"),
+        (Level.PATIENT, "NumberOfPatientRelatedSeries", "IS"),
+        (Level.PATIENT, "NumberOfPatientRelatedInstances", "IS"),
+        (Level.STUDY, "ModalitiesInStudy", "CS"),
+        (Level.STUDY, "SOPClassesInStudy", "UI"),
+        (Level.STUDY, "NumberOfStudyRelatedSeries", "IS"),
+        (Level.STUDY, "NumberOfStudyRelatedInstances", "IS"),
+        (Level.SERIES, "NumberOfSeriesRelatedInstances", "IS"),
+    )
+)
+"""What the index keeps up to date itself, and no instance carries (PS3.4 C.3.4)."""
+
+KEYS: dict[int, Attribute] = BY_TAG | {attribute.tag: attribute for attribute in DERIVED}
+"""Every attribute that a query can match and get back, by its tag."""
+
 UNIQUE_KEY: dict[Level, str] = {
     Level.PATIENT: "PatientID",
     Level.STUDY: "StudyInstanceUID",
@@ -90,11 +108,36 @@ UNIQUE_KEY: dict[Level, str] = {
 }
 
 
+_LETTERS_OF_THEIR_OWN = frozenset({7, 8, 9})
+"""Combining classes of nuktas, kana voicing marks and viramas: they make other letters."""
+
+
 def fold(text: str) -> str:
     """The form in which person names are compared: no case, no accents (PS3.4 C.2.2.2.1).
 
     Letters such as ł and ø, which Unicode does not decompose, keep their own form.
     """
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(char for char in decomposed if not unicodedata.combining(char))
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    bare = "".join(
+        char
+        for char in decomposed
+        if unicodedata.combining(char) in _LETTERS_OF_THEIR_OWN or not unicodedata.combining(char)
+    )
     return unicodedata.normalize("NFC", bare)
+
+
+def name_groups(name: str) -> tuple[str, str, str]:
+    """A person name's alphabetic, ideographic and phonetic group, as they are compared.
+
+    Folded; padding around components and empty components at the end do not count (PS3.5 6.2).
+    """
+    groups = [trimmed_components(group) for group in name.split("=", 2)]
+    first, second, third = (fold(group) for group in [*groups, "", ""][:3])
+    return first, second, third
+
+
+def trimmed_components(group: str) -> str:
+    """A component group without padding and without empty components at its end."""
+    return "^".join(part.strip() for part in group.split("^")).rstrip("^")

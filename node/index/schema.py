@@ -12,9 +12,16 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    String,
     UniqueConstraint,
 )
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from node.attributes import name_groups
+
+Bytewise = String().with_variant(String(collation="C"), "postgresql")
+"""Text compared character by character on every database, so that prefixes are ranges."""
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER only
 
@@ -33,18 +40,31 @@ class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
 
 
+def _name_group(index: int) -> Any:
+    """A column's value from the row's name (node.attributes.name_groups)."""
+
+    def value(context: DefaultExecutionContext) -> str:
+        row: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call]
+        return name_groups(row["name"])[index]
+
+    return mapped_column(Bytewise, insert_default=value)
+
+
 class PatientRow(Base):
     """A patient: PatientID within its issuer."""
 
     __tablename__ = "patient"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    patient_id: Mapped[str]
-    issuer: Mapped[str]
+    patient_id: Mapped[str] = mapped_column(Bytewise)
+    issuer: Mapped[str] = mapped_column(Bytewise)
     name: Mapped[str]
     name_key: Mapped[str]  # folded: no case, no accents (node.attributes.fold)
-    birth_date: Mapped[str]
-    sex: Mapped[str]
+    name_alphabetic: Mapped[str] = _name_group(0)  # each group folded, to be found by its prefix
+    name_ideographic: Mapped[str] = _name_group(1)
+    name_phonetic: Mapped[str] = _name_group(2)
+    birth_date: Mapped[str] = mapped_column(Bytewise)
+    sex: Mapped[str] = mapped_column(Bytewise)
     attributes: Mapped[dict[str, Any]]
     studies: Mapped[int] = mapped_column(default=0)
     series: Mapped[int] = mapped_column(default=0)
@@ -52,7 +72,9 @@ class PatientRow(Base):
 
     __table_args__ = (
         UniqueConstraint("patient_id", "issuer"),
-        Index(None, "name_key"),
+        Index(None, "name_alphabetic"),
+        Index(None, "name_ideographic"),
+        Index(None, "name_phonetic"),
         Index(None, "birth_date"),
     )
 
@@ -63,15 +85,15 @@ class StudyRow(Base):
     __tablename__ = "study"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(unique=True)
+    uid: Mapped[str] = mapped_column(Bytewise, unique=True)
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patient.id"), index=True)
-    date: Mapped[str]
-    time: Mapped[str]
-    accession: Mapped[str]
-    study_id: Mapped[str]
-    description: Mapped[str]
+    date: Mapped[str] = mapped_column(Bytewise)
+    time: Mapped[str] = mapped_column(Bytewise)
+    accession: Mapped[str] = mapped_column(Bytewise)
+    study_id: Mapped[str] = mapped_column(Bytewise)
+    description: Mapped[str] = mapped_column(Bytewise)
     referring: Mapped[str]
-    referring_key: Mapped[str]
+    referring_key: Mapped[str] = mapped_column(Bytewise)
     modalities: Mapped[str]  # backslash-separated, each once, sorted
     sop_classes: Mapped[str]  # likewise
     attributes: Mapped[dict[str, Any]]
@@ -91,7 +113,7 @@ class StudyModalityRow(Base):
 
     __tablename__ = "study_modality"
 
-    modality: Mapped[str] = mapped_column(primary_key=True)
+    modality: Mapped[str] = mapped_column(Bytewise, primary_key=True)
     study_pk: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True, index=True)
 
 
@@ -105,14 +127,14 @@ class SeriesRow(Base):
     __tablename__ = "series"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(unique=True)
+    uid: Mapped[str] = mapped_column(Bytewise, unique=True)
     study_pk: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
-    modality: Mapped[str]
+    modality: Mapped[str] = mapped_column(Bytewise)
     number: Mapped[int | None]
-    description: Mapped[str]
-    body_part: Mapped[str]
-    date: Mapped[str]
-    time: Mapped[str]
+    description: Mapped[str] = mapped_column(Bytewise)
+    body_part: Mapped[str] = mapped_column(Bytewise)
+    date: Mapped[str] = mapped_column(Bytewise)
+    time: Mapped[str] = mapped_column(Bytewise)
     attributes: Mapped[dict[str, Any]]
     instances: Mapped[int] = mapped_column(default=0)
     state: Mapped[str]
@@ -136,9 +158,9 @@ class InstanceRow(Base):
     __tablename__ = "instance"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(unique=True)
+    uid: Mapped[str] = mapped_column(Bytewise, unique=True)
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
-    sop_class_uid: Mapped[str]
+    sop_class_uid: Mapped[str] = mapped_column(Bytewise)
     transfer_syntax_uid: Mapped[str]
     number: Mapped[int | None]
     attributes: Mapped[dict[str, Any]]

@@ -1,0 +1,104 @@
+"""Text with wildcards (PS3.4 C.2.2.2.4), as tokens that anybody can translate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+
+class Wild(Enum):
+    """What a wildcard character stands for."""
+
+    ANY = "*"  # any sequence of characters, an empty one too
+    ONE = "?"  # exactly one character
+
+
+Token = str | Wild
+_WILDCARDS = re.compile(r"([*?])")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A text in which some places are open; every other character stands for itself."""
+
+    tokens: tuple[Token, ...]
+
+    @property
+    def literal(self) -> str | None:
+        """The text itself if no place is open, else None."""
+        if not self.tokens:
+            return ""
+        only = self.tokens[0]
+        return only if len(self.tokens) == 1 and isinstance(only, str) else None
+
+    @property
+    def prefix(self) -> str:
+        """What every matching text begins with."""
+        first = self.tokens[0] if self.tokens else ""
+        return first if isinstance(first, str) else ""
+
+    @property
+    def stars(self) -> int:
+        """How many places of any length there are."""
+        return sum(token is Wild.ANY for token in self.tokens)
+
+    @property
+    def universal(self) -> bool:
+        """Whether it is `*`, which everything matches."""
+        return self.tokens == (Wild.ANY,)
+
+    def matches(self, text: str) -> bool:
+        """Whether the whole text fits."""
+        literal = self.literal
+        if literal is not None:
+            return text == literal
+        return _expression(self.tokens).fullmatch(text) is not None
+
+
+def parse(text: str, fold: Callable[[str], str] = str) -> Pattern:
+    """Read a key's value; `fold` is applied to the literal parts."""
+    tokens: list[Token] = []
+    for part in _WILDCARDS.split(text):
+        if part == "*":
+            if not tokens or tokens[-1] is not Wild.ANY:
+                tokens.append(Wild.ANY)
+        elif part == "?":
+            tokens.append(Wild.ONE)
+        elif part:
+            tokens.append(fold(part))
+    return Pattern(tuple(tokens))
+
+
+def without_empty_end(pattern: Pattern) -> Pattern | None:
+    r"""The pattern without components at its end that may be empty: `DOE^*` finds `DOE` too.
+
+    Empty components at the end of a name may be left out (PS3.5 6.2.1), so that `DOE` is `DOE^`.
+    None if no component can be left out.
+    """
+    tokens = list(pattern.tokens)
+    while len(tokens) > 1 and tokens[-1] is Wild.ANY:
+        before = tokens[-2]
+        if not isinstance(before, str) or not before.endswith("^"):
+            break
+        bare = before.rstrip("^")
+        tokens[-2:] = [bare] if bare else []
+    return Pattern(tuple(tokens)) if len(tokens) < len(pattern.tokens) else None
+
+
+@lru_cache(maxsize=256)
+def _expression(tokens: tuple[Token, ...]) -> re.Pattern[str]:
+    """An expression that runs in linear time a star: what a star has taken is never taken back."""
+    segments: list[str] = [""]
+    for token in tokens:
+        if token is Wild.ANY:
+            segments.append("")
+        else:
+            segments[-1] += "." if token is Wild.ONE else re.escape(str(token))
+    if len(segments) == 1:
+        return re.compile(segments[0], re.DOTALL)
+    first, *middle, last = segments
+    inner = "".join(f"(?>.*?{segment})" for segment in middle if segment)
+    return re.compile(f"{first}{inner}.*{last}", re.DOTALL)
