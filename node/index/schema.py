@@ -291,7 +291,7 @@ class StatementRow(Base):
     peer: Mapped[str]
     at: Mapped[float]
     final: Mapped[bool]
-    count: Mapped[int | None]
+    instances: Mapped[int | None]
     uids: Mapped[list[Any] | None]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 
 from node.index.engine import Index
 from node.index.schema import (
@@ -14,11 +14,35 @@ from node.index.schema import (
     HeaderRow,
     InstanceRow,
     OutputRow,
+    PatientRow,
     SeriesEventRow,
     SeriesRow,
     StudyRow,
 )
 from node.records import Arrival, AssociationEnd, SeriesRecord, SeriesState, StoredInstance
+
+
+class Background(NamedTuple):
+    """What a decision needs of a series' past.
+
+    Attributes:
+        assembled: how many times an assembly of it came to an end.
+        attempts: how many assemblies were begun since its last instance came.
+        held_by: the person who holds it, or nobody.
+    """
+
+    assembled: int
+    attempts: int
+    held_by: str
+
+
+class InstanceHeader(NamedTuple):
+    """An instance's row, and what was read of its header on arrival."""
+
+    pk: int
+    uid: str
+    number: int | None
+    header: bytes
 
 
 class Work:
@@ -86,15 +110,73 @@ class Work:
             for row in rows
         ]
 
-    def headers(self, series_pk: int) -> list[bytes]:
-        """The encoded headers of the series' instances, in no particular order."""
+    def settled(self, now: float, limit: int) -> list[SeriesRecord]:
+        """Series that wait for an executor, longest waiting first."""
         query = (
-            select(HeaderRow.header)
-            .join(InstanceRow, InstanceRow.id == HeaderRow.instance_pk)
-            .where(InstanceRow.series_pk == series_pk)
+            _series()
+            .where(
+                SeriesRow.state == SeriesState.SETTLED,
+                or_(SeriesRow.due.is_(None), SeriesRow.due <= now),
+            )
+            .order_by(SeriesRow.state_since)
+            .limit(limit)
         )
         with self._index.reading() as connection:
-            return list(connection.scalars(query))
+            return [_record(row) for row in connection.execute(query)]
+
+    def background(self, series_pk: int) -> Background:
+        """The part of a series' past that decisions depend on."""
+        event = SeriesEventRow
+        last_settled = (
+            select(func.max(event.id))
+            .where(event.series_pk == series_pk, event.from_state == SeriesState.RECEIVING)
+            .scalar_subquery()
+        )
+        ends = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
+        with self._index.reading() as connection:
+            assembled = connection.scalar(
+                select(func.count()).where(
+                    event.series_pk == series_pk,
+                    event.from_state == SeriesState.ASSEMBLING,
+                    event.to_state.in_(ends),
+                )
+            )
+            attempts = connection.scalar(
+                select(func.count()).where(
+                    event.series_pk == series_pk,
+                    event.to_state == SeriesState.ASSEMBLING,
+                    event.id > func.coalesce(last_settled, 0),
+                )
+            )
+            held_by = connection.scalar(select(SeriesRow.held_by).where(SeriesRow.id == series_pk))
+        return Background(assembled or 0, attempts or 0, held_by or "")
+
+    def headers(self, series_pk: int, after: int = 0) -> list[InstanceHeader]:
+        """The headers of the series' instances in order of arrival.
+
+        Args:
+            after: only instances whose row comes after this one.
+        """
+        query = (
+            select(InstanceRow.id, InstanceRow.uid, InstanceRow.number, HeaderRow.header)
+            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
+            .where(InstanceRow.series_pk == series_pk, InstanceRow.id > after)
+            .order_by(InstanceRow.id)
+        )
+        with self._index.reading() as connection:
+            return [InstanceHeader(*row) for row in connection.execute(query)]
+
+    def attributes(self, series_pk: int) -> dict[str, Any]:
+        """What the index keeps of the series, its study and its patient: keyword to value."""
+        query = (
+            select(PatientRow.attributes, StudyRow.attributes, SeriesRow.attributes)
+            .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+            .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
+            .where(SeriesRow.id == series_pk)
+        )
+        with self._index.reading() as connection:
+            patient, study, series = connection.execute(query).one()
+        return {**patient, **study, **series}
 
     def instances(self, series_pk: int) -> list[StoredInstance]:
         """Everything that assembly needs of the series' instances, conflicts included."""
@@ -144,44 +226,27 @@ class Work:
             The series as it is now, or None if it had changed: then nothing was done.
         """
         with self._index.writing() as connection:
-            changed = connection.execute(
-                update(SeriesRow)
-                .where(
-                    SeriesRow.id == series.pk,
-                    SeriesRow.state == series.state,
-                    SeriesRow.change == series.change,
-                )
-                .values(
-                    state=to,
-                    state_since=now,
-                    change=SeriesRow.change + 1,
-                    due=due,
-                    **values,
-                )
-            )
-            if changed.rowcount != 1:
+            if not swap(connection, series, to, now, actor, detail or {}, {"due": due, **values}):
                 return None
-            connection.execute(
-                insert(SeriesEventRow).values(
-                    series_pk=series.pk,
-                    at=now,
-                    actor=actor,
-                    from_state=series.state,
-                    to_state=to,
-                    revision=values.get("revision", series.revision),
-                    detail=detail or {},
-                )
-            )
             row = connection.execute(_series().where(SeriesRow.id == series.pk)).one()
         return _record(row)
 
-    def look_again(self, series: SeriesRecord, due: float | None) -> bool:
-        """Set when the watcher should look again; False if the series changed meanwhile."""
+    def look_again(
+        self, series: SeriesRecord, due: float | None, verdict: dict[str, Any] | None = None
+    ) -> bool:
+        """Set when the watcher should look again; False if the series changed meanwhile.
+
+        Args:
+            verdict: how things stand until then, for people; None leaves what was there.
+        """
+        values: dict[str, Any] = {"due": due}
+        if verdict is not None:
+            values["verdict"] = verdict
         with self._index.writing() as connection:
             changed = connection.execute(
                 update(SeriesRow)
                 .where(SeriesRow.id == series.pk, SeriesRow.change == series.change)
-                .values(due=due)
+                .values(**values)
             )
         return changed.rowcount == 1
 
@@ -204,6 +269,47 @@ class Work:
                 connection.execute(insert(OutputRow).values(stem=stem, series_pk=series_pk))
                 return True
             return owner == series_pk
+
+    def stems(self, series_pk: int) -> list[str]:
+        """Every output name that was ever reserved for a series."""
+        query = select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
+        with self._index.reading() as connection:
+            return list(connection.scalars(query.order_by(OutputRow.stem)))
+
+
+def swap(
+    connection: Connection,
+    series: SeriesRecord,
+    to: SeriesState,
+    now: float,
+    actor: str,
+    detail: dict[str, Any],
+    values: dict[str, Any],
+) -> bool:
+    """The compare-and-swap behind every transition, with its entry in the history."""
+    changed = connection.execute(
+        update(SeriesRow)
+        .where(
+            SeriesRow.id == series.pk,
+            SeriesRow.state == series.state,
+            SeriesRow.change == series.change,
+        )
+        .values(state=to, state_since=now, change=SeriesRow.change + 1, **values)
+    )
+    if changed.rowcount != 1:
+        return False
+    connection.execute(
+        insert(SeriesEventRow).values(
+            series_pk=series.pk,
+            at=now,
+            actor=actor,
+            from_state=series.state,
+            to_state=to,
+            revision=values.get("revision", series.revision),
+            detail=detail,
+        )
+    )
+    return True
 
 
 def _series() -> Select[*tuple[Any, ...]]:
@@ -250,7 +356,9 @@ def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:
     )
 
 
-def _stored(row: Row[*tuple[Any, ...]], uid: str, sop_class_uid: str, *, conflict: bool) -> StoredInstance:
+def _stored(
+    row: Row[*tuple[Any, ...]], uid: str, sop_class_uid: str, *, conflict: bool
+) -> StoredInstance:
     return StoredInstance(
         sop_instance_uid=uid,
         sop_class_uid=sop_class_uid,

@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("peer", sa.String(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.Column("final", sa.Boolean(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=True),
+        sa.Column("instances", sa.Integer(), nullable=True),
         sa.Column("uids", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("series_uid", "source", "reference", name=op.f("pk_statement")),
     )
