@@ -73,7 +73,7 @@ def test_what_is_sent_comes_out_as_the_judge_wants_it(
     node.settle(90, states=["ready"])
     report = judged(dcm2niix(source, tmp_path / "reference"), node.root / "nifti")
     assert report["pairs"]
-    assert all(pair["pass"] for pair in report["pairs"]), report
+    assert all(pair["passed"] for pair in report["pairs"]), report
 
 
 def test_every_stored_series_is_found_at_every_level_at_once(node: RunningNode) -> None:
