@@ -61,9 +61,9 @@ def scan(
     """
     encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
     found, pixels = read_level(data, encoding, wanted)
-    elements = Elements(found, encoding)
     if pixels is None:
-        return Scanned(elements)
+        return Scanned(Elements(found, encoding))
+    elements = Elements(found, encoding, pixel_tag=pixels.tag)
     return Scanned(
         elements,
         pixel_tag=pixels.tag,

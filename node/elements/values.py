@@ -61,13 +61,23 @@ class Elements:
     No getter raises on what a peer wrote: absent and unusable values are None, or empty.
     A `vr` argument says how to read an element that came without a usable VR, as private
     elements do in implicit VR.
+
+    Attributes:
+        pixel_tag: which element holds the pixel data, which are never kept; None if none does.
     """
 
-    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed")
+    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "pixel_tag")
 
     def __init__(
-        self, found: Found, encoding: Encoding, charset: str = "", *, signed: bool = False
+        self,
+        found: Found,
+        encoding: Encoding,
+        charset: str = "",
+        *,
+        signed: bool = False,
+        pixel_tag: int | None = None,
     ) -> None:
+        self.pixel_tag = pixel_tag
         self._found = found
         self._encoding = encoding
         self._charset = charset

@@ -1,0 +1,67 @@
+"""b-values and gradient directions in FSL's convention, for the array as written."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from node.assemble.model import FrameHeader, Vector
+from node.assemble.series import VolumePlan
+from node.space import LPS_TO_RAS, Matrix, voxel_sizes
+
+
+class Gradients(NamedTuple):
+    """One diffusion weighting for each volume.
+
+    Attributes:
+        b_values: (t,) s/mm².
+        directions: (t,) unit vectors in FSL's frame; zero where there is no direction.
+    """
+
+    b_values: tuple[float, ...]
+    directions: tuple[Vector, ...]
+
+    def bval(self) -> str:
+        """Return the text of a .bval file."""
+        return " ".join(f"{value:g}" for value in self.b_values) + "\n"
+
+    def bvec(self) -> str:
+        """Return the text of a .bvec file: one row for each component."""
+        rows = zip(*self.directions, strict=True)
+        return "".join(" ".join(f"{value:.6g}" for value in row) + "\n" for row in rows)
+
+
+def gradients(volume: VolumePlan) -> Gradients | None:
+    """Return the gradients of a diffusion series; None if it is none, or not all is known."""
+    frames = [row[0].frame for row in volume.grid]
+    b_values = [frame.b_value for frame in frames]
+    known = [value for value in b_values if value is not None]
+    if len(known) < len(frames) or not any(known) or any(frame.derived for frame in frames):
+        return None
+    return Gradients(tuple(known), tuple(_direction(frame, volume.affine) for frame in frames))
+
+
+def _direction(frame: FrameHeader, affine: Matrix) -> Vector:
+    if frame.gradient is None or not frame.b_value:
+        return (0.0, 0.0, 0.0)
+    return to_fsl(frame.gradient, affine)
+
+
+def to_fsl(gradient: Vector, affine: Matrix) -> Vector:
+    """Turn a direction in LPS into FSL's frame.
+
+    FSL wants components along the voxel axes, and the first of them negated where the affine has
+    a positive determinant.
+
+    Args:
+        gradient: unit vector, LPS.
+        affine: (4, 4) voxel -> RAS mm of the array as written.
+    """
+    ras = LPS_TO_RAS[:3, :3] @ np.array(gradient)
+    axes = affine[:3, :3] / np.array(voxel_sizes(affine))
+    along = axes.T @ ras
+    if np.linalg.det(affine[:3, :3]) > 0:
+        along[0] = -along[0]
+    x, y, z = (along / np.linalg.norm(along) + 0.0).tolist()
+    return x, y, z

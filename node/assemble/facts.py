@@ -1,0 +1,169 @@
+"""Standard attributes that go into the sidecar as they are, in BIDS names and units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Final
+
+from node.assemble.model import Fact, Facts
+from node.elements import Elements
+
+SECONDS_A_DAY: Final = 86400.0
+Reader = Callable[[Elements, int], Fact | None]
+
+
+def _text(elements: Elements, tag: int) -> Fact | None:
+    return elements.text(tag)
+
+
+def _whole(elements: Elements, tag: int) -> Fact | None:
+    """Return all values in one string, as they stand."""
+    return elements.value(tag) or None
+
+
+def _number(elements: Elements, tag: int) -> Fact | None:
+    value = elements.number(tag)
+    if value is None:
+        return None
+    return int(value) if value.is_integer() else value
+
+
+def _integer(elements: Elements, tag: int) -> Fact | None:
+    return elements.integer(tag)
+
+
+def _milliseconds(elements: Elements, tag: int) -> Fact | None:
+    value = elements.number(tag)
+    return None if value is None else value / 1000.0
+
+
+def _numbers(elements: Elements, tag: int) -> Fact | None:
+    values = elements.numbers(tag)
+    return list(values) if values else None
+
+
+_DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
+    ("MagneticFieldStrength", 0x00180087, _number),
+    ("ImagingFrequency", 0x00180084, _number),
+    ("ManufacturersModelName", 0x00081090, _text),
+    ("InstitutionName", 0x00080080, _text),
+    ("InstitutionalDepartmentName", 0x00081040, _text),
+    ("InstitutionAddress", 0x00080081, _text),
+    ("DeviceSerialNumber", 0x00181000, _text),
+    ("StationName", 0x00081010, _text),
+    ("BodyPart", 0x00180015, _text),
+    ("PatientPosition", 0x00185100, _text),
+    ("ProcedureStepDescription", 0x00400254, _text),
+    ("SoftwareVersions", 0x00181020, _whole),
+    ("MRAcquisitionType", 0x00180023, _text),
+    ("StudyDescription", 0x00081030, _text),
+    ("SeriesDescription", 0x0008103E, _text),
+    ("ProtocolName", 0x00181030, _text),
+    ("ScanningSequence", 0x00180020, _whole),
+    ("SequenceVariant", 0x00180021, _whole),
+    ("ScanOptions", 0x00180022, _whole),
+    ("SequenceName", 0x00180024, _text),
+    ("RepetitionTime", 0x00180080, _milliseconds),
+    ("InversionTime", 0x00180082, _milliseconds),
+    ("FlipAngle", 0x00181314, _number),
+    ("EchoTrainLength", 0x00180091, _integer),
+    ("NumberOfAverages", 0x00180083, _number),
+    ("PercentSampling", 0x00180093, _number),
+    ("PercentPhaseFOV", 0x00180094, _number),
+    ("PixelBandwidth", 0x00180095, _number),
+    ("SAR", 0x00181316, _number),
+    ("ReceiveCoilName", 0x00181250, _text),
+    ("TransmitCoilName", 0x00181251, _text),
+    ("InPlanePhaseEncodingDirectionDICOM", 0x00181312, _text),
+    ("ContrastBolusAgent", 0x00180010, _text),
+    ("KVP", 0x00180060, _number),
+    ("XRayTubeCurrent", 0x00181151, _number),
+    ("XRayExposure", 0x00181152, _number),
+    ("ExposureTime", 0x00181150, _milliseconds),
+    ("ConvolutionKernel", 0x00181210, _whole),
+    ("GantryDetectorTilt", 0x00181120, _number),
+    ("Units", 0x00541001, _text),
+    ("DecayCorrection", 0x00541102, _text),
+    ("AttenuationCorrectionMethod", 0x00541101, _text),
+    ("ReconstructionMethod", 0x00541103, _text),
+    ("ScatterCorrectionMethod", 0x00541105, _text),
+    ("RandomsCorrectionMethod", 0x00541100, _text),
+    ("DecayFactor", 0x00541321, _number),
+    ("DoseCalibrationFactor", 0x00541322, _number),
+    ("ImageComments", 0x00204000, _text),
+    ("TablePosition", 0x00189327, _number),
+)
+
+_IDENTIFYING: Final[tuple[tuple[str, int, Reader], ...]] = (
+    ("PatientName", 0x00100010, _text),
+    ("PatientID", 0x00100020, _text),
+    ("AccessionNumber", 0x00080050, _text),
+    ("PatientBirthDate", 0x00100030, _text),
+    ("PatientSex", 0x00100040, _text),
+    ("PatientWeight", 0x00101030, _number),
+    ("PatientAge", 0x00101010, _text),
+    ("StudyID", 0x00200010, _text),
+    ("StudyDate", 0x00080020, _text),
+)
+
+IDENTIFYING: Final = frozenset(
+    {name for name, _, _ in _IDENTIFYING}
+    | {"AcquisitionDateTime", "InstitutionAddress", "DeviceSerialNumber", "StationName"}
+)
+"""Facts that point to a person, a day or a machine, and stay out of sidecars by default."""
+
+
+def read_facts(elements: Elements) -> Facts:
+    """Read every standard fact that an instance has."""
+    facts: Facts = {}
+    for table in (_DESCRIPTIVE, _IDENTIFYING):
+        for name, tag, read in table:
+            if tag in elements:
+                value = read(elements, tag)
+                if value is not None:
+                    facts[name] = value
+    return facts
+
+
+def seconds_of_day(text: str | None) -> float | None:
+    """Turn TM, HHMMSS.FFFFFF or the old HH:MM:SS, into seconds since midnight (PS3.5 6.2)."""
+    if text is None:
+        return None
+    digits, _, fraction = text.replace(":", "").partition(".")
+    if (
+        not digits.isdigit()
+        or len(digits) not in {2, 4, 6}
+        or (fraction and not fraction.isdigit())
+    ):
+        return None
+    parts = [int(digits[at : at + 2]) for at in range(0, len(digits), 2)] + [0, 0]
+    return (
+        parts[0] * 3600.0
+        + parts[1] * 60.0
+        + parts[2]
+        + (float("0." + fraction) if fraction else 0.0)
+    )
+
+
+def moment(day: str | None, time: str | None) -> float | None:
+    """Turn DA and TM into seconds, counted over midnights where the day is known."""
+    seconds = seconds_of_day(time)
+    if seconds is None or day is None:
+        return seconds
+    compact = day.replace(".", "")
+    if len(compact) != 8 or not compact.isdigit():
+        return seconds
+    try:
+        ordinal = date(int(compact[:4]), int(compact[4:6]), int(compact[6:])).toordinal()
+    except ValueError:
+        return seconds
+    return ordinal * SECONDS_A_DAY + seconds
+
+
+def date_time(text: str | None) -> float | None:
+    """Turn DT, YYYYMMDDHHMMSS.FFFFFF&ZZXX without its zone, into seconds as `moment` does."""
+    if text is None or len(text) < 10:
+        return None
+    plain = text.split("+", 1)[0].split("-", 1)[0]
+    return moment(plain[:8], plain[8:])

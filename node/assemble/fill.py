@@ -1,0 +1,62 @@
+"""One array in RAS order, filled slice by slice: never more than one slice of extra memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from node.assemble.pixels import RGB, Image
+from node.assemble.series import VolumePlan
+from node.assemble.stacking import Piece
+from node.assemble.values import Values
+from node.space import Matrix
+
+
+def dicom_view(array: Image, orientation: Matrix) -> Image:
+    """Return a view of a RAS array whose axes are DICOM's.
+
+    Args:
+        array: (i, j, k, t) in RAS order.
+        orientation: (3, 2) DICOM axes (column, row, slice) -> axes of the array.
+
+    Returns:
+        (column, row, slice, t), sharing the array's memory.
+    """
+    view = array.transpose([*(int(axis) for axis in orientation[:, 0]), 3])
+    steps = tuple(slice(None, None, -1 if sign < 0 else 1) for sign in orientation[:, 1])
+    return view[steps]
+
+
+def fill(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> Image:
+    """Read every frame of a volume and put it where it belongs.
+
+    Args:
+        volume: the plan.
+        values: voxel type and scale.
+        read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
+
+    Returns:
+        (i, j, k, t) in RAS order, Fortran-contiguous as NIfTI stores it.
+    """
+    spatial = volume.shape[:3]
+    array = np.empty((*spatial, len(volume.grid)), values.dtype, order="F")
+    view = dicom_view(array, volume.orientation)
+    for t, row in enumerate(volume.grid):
+        for k, piece in enumerate(row):
+            image = read(piece)
+            if values.dtype == RGB:
+                image = np.ascontiguousarray(image, np.uint8).view(RGB)[..., 0]
+            elif values.scaled:
+                image = _scaled(image, piece, values.dtype)
+            view[:, :, k, t] = image.T
+    return array
+
+
+def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
+    slope, intercept = piece.frame.slope, piece.frame.intercept
+    if slope == 1.0 and intercept == 0.0:
+        return image
+    if dtype.kind in "iu":
+        return image.astype(np.int64) * int(slope) + int(intercept)
+    return (image.astype(np.float64) * slope + intercept).astype(dtype)

@@ -1,0 +1,185 @@
+"""Slices in space: planes, stacks of planes, and the one affine that fits them (PS3.3 C.7.6.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from node.assemble.model import FrameHeader
+from node.errors import AssemblyError, Reason
+from node.space import Matrix
+
+UNIT_TOLERANCE: Final = 1e-2
+"""Largest deviation of a direction's length from 1; four decimals are off by 1e-4, garbage by 1."""
+RIGHT_ANGLE_TOLERANCE: Final = 1e-3
+"""Largest cosine between row and column; rounding to four decimals makes at most 2e-4."""
+SAME_DIRECTION: Final = 1e-3
+"""Largest difference of any cosine within one stack: 0.06 degrees, 0.1 mm at 100 mm."""
+SAME_POSITION_MM: Final = 1e-2
+"""mm along the normal below which two slices lie at one position; thinner slices do not exist
+in patients, and decimal strings of positions are rounded to 1e-2 at worst where they repeat."""
+RESIDUAL_MM: Final = 0.1
+"""mm; positions rounded to one decimal are up to 0.05 off, at both ends of the line they define."""
+RESIDUAL_SPACINGS: Final = 0.15
+"""The same as a part of the slice spacing, for spacings below 0.67 mm."""
+DEFAULT_SPACING_MM: Final = 1.0
+"""mm; extent of a single slice along its normal where nothing states one."""
+
+Points = npt.NDArray[np.float64]
+
+
+class Planes(NamedTuple):
+    """The planes of n frames in space, LPS mm (PS3.3 C.7.6.2.1.1).
+
+    Attributes:
+        position: (n, 3) centre of the first pixel.
+        row: (n, 3) unit vector along a row, the direction of increasing column index.
+        column: (n, 3) unit vector along a column.
+        spacing: (n, 2) mm between rows, between columns.
+        extent: (n, 2) number of rows, of columns.
+    """
+
+    position: Points
+    row: Points
+    column: Points
+    spacing: Points
+    extent: Points
+
+    def take(self, which: Sequence[int]) -> Planes:
+        """Return the planes of some frames, in that order."""
+        index = list(which)
+        return Planes(*(values[index] for values in self))
+
+    def normal(self) -> Points:
+        """Return (3,) the unit normal of the first frame."""
+        normal = np.cross(self.row[0], self.column[0])
+        return np.asarray(normal / np.linalg.norm(normal))
+
+
+def check_plane(frame: FrameHeader) -> None:
+    """Refuse a frame whose plane in space is not fully and sensibly given.
+
+    Raises:
+        AssemblyError: no position, orientation or spacing, or one that cannot be meant.
+    """
+    if frame.position is None or frame.orientation is None:
+        raise AssemblyError(
+            Reason.NO_GEOMETRY, "Image Position or Orientation (Patient) is absent or unusable."
+        )
+    if frame.spacing is None or min(frame.spacing) <= 0:
+        raise AssemblyError(
+            Reason.BAD_PIXEL_SPACING, f"Pixel Spacing is absent or unusable: {frame.spacing}."
+        )
+    row, column = frame.orientation[:3], frame.orientation[3:]
+    if max(abs(math.hypot(*row) - 1.0), abs(math.hypot(*column) - 1.0)) > UNIT_TOLERANCE:
+        raise AssemblyError(
+            Reason.BAD_ORIENTATION, f"Directions are no unit vectors: {frame.orientation}."
+        )
+    if abs(sum(a * b for a, b in zip(row, column, strict=True))) > RIGHT_ANGLE_TOLERANCE:
+        raise AssemblyError(
+            Reason.BAD_ORIENTATION, f"Rows and columns are not square: {frame.orientation}."
+        )
+
+
+def planes_of(frames: Sequence[FrameHeader]) -> Planes:
+    """Return the planes of frames that `check_plane` let through."""
+    orientation = np.array([frame.orientation for frame in frames], np.float64)
+    row, column = orientation[:, :3], orientation[:, 3:]
+    return Planes(
+        position=np.array([frame.position for frame in frames], np.float64),
+        row=row / np.linalg.norm(row, axis=1, keepdims=True),
+        column=column / np.linalg.norm(column, axis=1, keepdims=True),
+        spacing=np.array([frame.spacing for frame in frames], np.float64),
+        extent=np.array([(frame.rows, frame.columns) for frame in frames], np.float64),
+    )
+
+
+def stack_affine(planes: Planes, single_mm: float) -> Matrix:
+    """Return the affine of a stack of parallel slices, sorted along their normal.
+
+    The slice column is the difference between last and first position over n - 1: it averages
+    what rounding did to each, and it keeps the shear of a tilted gantry.
+
+    Args:
+        planes: one for each k.
+        single_mm: extent along the normal if there is one slice only.
+
+    Returns:
+        (4, 4) voxel (column, row, k) -> LPS mm; PS3.3 C.7.6.2.1.1 with a third column.
+    """
+    affine = np.eye(4)
+    affine[:3, 0] = planes.row[0] * planes.spacing[0, 1]
+    affine[:3, 1] = planes.column[0] * planes.spacing[0, 0]
+    affine[:3, 3] = planes.position[0]
+    count = len(planes.position)
+    if count > 1:
+        affine[:3, 2] = (planes.position[-1] - planes.position[0]) / (count - 1)
+    else:
+        affine[:3, 2] = planes.normal() * single_mm
+    return affine
+
+
+def residuals(planes: Planes, k: Points, affine: Matrix) -> Points:
+    """Return (n,) mm: how far a corner of each frame lies from where the affine puts it.
+
+    Every frame is measured by its own position, orientation and spacing, at all four corners.
+
+    Args:
+        planes: n frames.
+        k: (n,) the slice that each is in.
+        affine: (4, 4) voxel (column, row, k) -> LPS mm.
+    """
+    worst = np.zeros(len(k))
+    base = affine[:3, 3] + k[:, None] * affine[:3, 2]
+    last = planes.extent - 1.0
+    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        rows, columns = last[:, :1] * down, last[:, 1:] * right
+        own = planes.position + planes.row * (columns * planes.spacing[:, 1:])
+        own += planes.column * (rows * planes.spacing[:, :1])
+        fitted = base + columns * affine[:3, 0] + rows * affine[:3, 1]
+        worst = np.maximum(worst, np.linalg.norm(own - fitted, axis=1))
+    return worst
+
+
+def residual_limit(spacing: float) -> float:
+    """Return the largest residual in mm at which a stack with this slice spacing is a volume."""
+    return min(RESIDUAL_MM, RESIDUAL_SPACINGS * spacing)
+
+
+def check_spacing(distances: Points, instances: tuple[str, ...]) -> None:
+    """Refuse slices that are not equally far from each other.
+
+    Args:
+        distances: (n,) mm along the normal, ascending.
+        instances: SOP Instance UIDs for the refusal.
+
+    Raises:
+        AssemblyError: slices are missing, or the steps differ.
+    """
+    steps = np.diff(distances)
+    if steps.size < 2:
+        return
+    mean = float(steps.mean())
+    offsets = distances - (distances[0] + mean * np.arange(distances.size))
+    if np.abs(offsets).max() <= residual_limit(mean):
+        return
+    typical = float(np.median(steps))
+    shown = ", ".join(f"{value:.3f}" for value in distances[:40])
+    multiples = np.rint(steps / typical)
+    whole = np.abs(steps - multiples * typical).max() <= residual_limit(typical) * 2
+    if whole and multiples.min() == 1:
+        missing = int(multiples.sum()) - steps.size
+        raise AssemblyError(
+            Reason.MISSING_SLICE,
+            f"{missing} slices are missing: steps of {typical:.3f} mm, positions {shown} mm.",
+            instances,
+        )
+    raise AssemblyError(
+        Reason.UNEQUAL_SPACING,
+        f"Slices are {steps.min():.3f} to {steps.max():.3f} mm apart, positions {shown} mm.",
+        instances,
+    )

@@ -1,0 +1,66 @@
+"""NIfTI-1: the one place that knows its header."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import nibabel as nib
+import numpy as np
+
+from node.assemble.pixels import Image
+from node.space import Matrix, is_sheared
+
+DATA_OFFSET: Final = 352
+SCANNER: Final = 1
+"""NIFTI_XFORM_SCANNER_ANAT: coordinates of the scanner, which DICOM's patient system is."""
+
+
+def make_header(
+    array: Image,
+    affine: Matrix,
+    *,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    repetition_time: float | None = None,
+    description: str = "",
+) -> nib.Nifti1Header:
+    """Make the header of an image.
+
+    The sform holds the affine exactly. A quaternion cannot hold shear, so that a sheared image
+    has no qform rather than a wrong one.
+
+    Args:
+        array: (i, j, k) or (i, j, k, t), RAS order.
+        affine: (4, 4) voxel -> RAS mm.
+        slope, intercept: value = slope·stored + intercept.
+        repetition_time: s, into pixdim[4].
+        description: at most 79 ASCII characters.
+    """
+    header = nib.Nifti1Header()
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.shape)
+    header.set_qform(affine, SCANNER, strip_shears=True)
+    if is_sheared(affine):
+        header["qform_code"] = 0
+    header.set_sform(affine, SCANNER)
+    header.set_xyzt_units("mm", "sec")
+    header.set_slope_inter(slope, intercept)
+    if repetition_time is not None:
+        header["pixdim"][4] = repetition_time
+    header["descrip"] = description.encode("ascii", "replace")[:79]
+    return header
+
+
+def header_bytes(header: nib.Nifti1Header) -> bytes:
+    """Return what precedes the data in a single .nii file."""
+    single: Any = header.copy()
+    single["magic"] = b"n+1"
+    single["vox_offset"] = DATA_OFFSET
+    block: bytes = single.binaryblock
+    return block + b"\0" * (DATA_OFFSET - len(block))
+
+
+def data_view(array: Image) -> memoryview:
+    """Return the bytes of a Fortran-contiguous array in file order, without copying it."""
+    flat = np.ravel(array.T, order="C")
+    return flat.view(np.uint8).data

@@ -1,0 +1,224 @@
+"""From the headers of one series to its volumes: sort, validate, merge, transform."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from node.assemble.geometry import (
+    DEFAULT_SPACING_MM,
+    check_spacing,
+    residual_limit,
+    residuals,
+    stack_affine,
+)
+from node.assemble.model import FIELD_MAP, IMAGINARY, PHASE, REAL, InstanceHeader
+from node.assemble.stacking import Piece, Stack, stacks_of, usable
+from node.assemble.timeline import Timeline, arrange
+from node.errors import AssemblyError, Reason
+from node.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
+
+KIND_SUFFIX: Final = {
+    PHASE: "_ph",
+    REAL: "_real",
+    IMAGINARY: "_imaginary",
+    FIELD_MAP: "_fieldmaphz",
+}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An instance that is in no volume, and why."""
+
+    sop_instance_uid: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VolumePlan:
+    """One volume to be written: where every voxel comes from and where it lies.
+
+    Attributes:
+        grid: [t][k] the frame of each slice, k along the stack's normal as DICOM has it.
+        lps: (4, 4) voxel (column, row, k) -> LPS mm.
+        affine: (4, 4) voxel -> RAS mm of the array as written.
+        orientation: (3, 2) DICOM axes (column, row, k) -> axes of the array as written.
+        shape: (i, j, k) or (i, j, k, t) as written.
+        residual_mm: the largest distance of a frame's corner from where the affine puts it.
+        defined_by: the attribute that ordered the 4th axis.
+        suffix: what distinguishes its name from other volumes of the series.
+        left_out: instances that belong here but are not in it.
+    """
+
+    grid: tuple[tuple[Piece, ...], ...]
+    lps: Matrix
+    affine: Matrix
+    orientation: Matrix
+    shape: tuple[int, ...]
+    residual_mm: float
+    defined_by: str
+    suffix: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def first(self) -> Piece:
+        """The first slice of the first volume."""
+        return self.grid[0][0]
+
+
+@dataclass(frozen=True)
+class SeriesPlan:
+    """What becomes of a series.
+
+    Attributes:
+        volumes: what can be trusted, in a stable order.
+        refusals: what cannot, by name.
+        left_out: instances that were dropped without harm, such as identical duplicates.
+    """
+
+    volumes: tuple[VolumePlan, ...] = ()
+    refusals: tuple[AssemblyError, ...] = ()
+    left_out: tuple[LeftOut, ...] = field(default=())
+
+
+def plan(headers: Sequence[InstanceHeader]) -> SeriesPlan:
+    """Decide which volumes the instances of one series make.
+
+    The result does not depend on the order of the headers.
+
+    Args:
+        headers: one for each instance; several with one SOP Instance UID are refused, as the
+            caller knows their pixels and can tell copies from conflicts.
+    """
+    headers, refusals = _without_conflicts(headers)
+    pieces, unusable = usable(headers)
+    refusals += unusable
+    volumes: list[VolumePlan] = []
+    try:
+        stacks = stacks_of(pieces)
+    except AssemblyError as error:
+        stacks = []
+        refusals.append(error)
+    for stack in stacks:
+        try:
+            volumes.append(_volume(stack))
+        except AssemblyError as error:
+            refusals.append(error)
+    volumes.sort(key=_stable_order)
+    return SeriesPlan(tuple(_named(volumes)), tuple(refusals))
+
+
+def _without_conflicts(
+    headers: Sequence[InstanceHeader],
+) -> tuple[list[InstanceHeader], list[AssemblyError]]:
+    counts = Counter(header.sop_instance_uid for header in headers)
+    doubled = tuple(sorted(uid for uid, count in counts.items() if count > 1))
+    if not doubled:
+        return list(headers), []
+    error = AssemblyError(
+        Reason.DUPLICATE_POSITION, "One SOP Instance UID for different images.", doubled
+    )
+    return [header for header in headers if counts[header.sop_instance_uid] == 1], [error]
+
+
+def _volume(stack: Stack) -> VolumePlan:
+    """Make a volume of a stack, or refuse it by name."""
+    timeline = arrange(stack)
+    uids = tuple(dict.fromkeys(piece.uid for piece in stack.pieces))
+    check_spacing(stack.distances, uids)
+    lps, residual = _fit(stack, timeline, uids)
+    frame = stack.pieces[0].frame
+    slices = len(stack.distances)
+    spatial = (frame.columns, frame.rows, slices)
+    ras = lps_to_ras(lps)
+    orientation = canonical_orientation(ras)
+    written = [0, 0, 0]
+    for axis in range(3):
+        written[int(orientation[axis, 0])] = spatial[axis]
+    times = len(timeline.grid)
+    return VolumePlan(
+        grid=tuple(tuple(stack.pieces[index] for index in row) for row in timeline.grid),
+        lps=lps,
+        affine=canonical_affine(ras, spatial, orientation),
+        orientation=orientation,
+        shape=(*written, times) if times > 1 else tuple(written),
+        residual_mm=residual,
+        defined_by=timeline.defined_by,
+        left_out=tuple(
+            LeftOut(stack.pieces[index].uid, "of an incomplete last volume")
+            for index in timeline.left_out
+        ),
+    )
+
+
+def _fit(stack: Stack, timeline: Timeline, uids: tuple[str, ...]) -> tuple[Matrix, float]:
+    """Fit the affine to the first volume and measure every frame of all volumes against it."""
+    first = stack.planes.take(timeline.grid[0])
+    frame = stack.pieces[0].frame
+    lps = stack_affine(first, frame.between or frame.thickness or DEFAULT_SPACING_MM)
+    used = [index for row in timeline.grid for index in row]
+    measured = residuals(stack.planes.take(used), stack.slices[used].astype(np.float64), lps)
+    worst = float(measured.max())
+    limit = residual_limit(float(np.linalg.norm(lps[:3, 2])))
+    if worst > limit:
+        raise AssemblyError(
+            Reason.RESIDUAL_TOO_LARGE,
+            f"Frames lie up to {worst:.3f} mm away from any regular grid; at most {limit:.3f} mm "
+            "would be rounding.",
+            uids,
+        )
+    return lps, worst
+
+
+def _stable_order(volume: VolumePlan) -> tuple[object, ...]:
+    header, frame = volume.first
+    return (
+        header.series_number or 0,
+        frame.echo or 0,
+        frame.echo_time or 0.0,
+        frame.kind,
+        frame.derived,
+        min(piece.frame.number or 0 for row in volume.grid for piece in row),
+        header.sop_instance_uid,
+        frame.index,
+    )
+
+
+def _named(volumes: Sequence[VolumePlan]) -> list[VolumePlan]:
+    """Give the volumes of a series suffixes that tell them apart, as dcm2niix names them."""
+    echoes: dict[object, set[object]] = {}
+    for volume in volumes:
+        number = volume.first.header.series_number
+        echoes.setdefault(number, set()).add(volume.first.frame.echo)
+    named: list[VolumePlan] = []
+    taken: Counter[tuple[object, str]] = Counter()
+    for volume in volumes:
+        header, frame = volume.first
+        suffix = ""
+        if len(echoes[header.series_number]) > 1 and frame.echo is not None:
+            suffix += f"_e{frame.echo}"
+        suffix += KIND_SUFFIX.get(frame.kind, "")
+        suffix += f"_{frame.derived}" if frame.derived else ""
+        key = (header.series_number, suffix)
+        repeat = taken[key]
+        taken[key] += 1
+        named.append(_with_suffix(volume, suffix + _letters(repeat)))
+    return named
+
+
+def _with_suffix(volume: VolumePlan, suffix: str) -> VolumePlan:
+    return VolumePlan(**{**volume.__dict__, "suffix": suffix})
+
+
+def _letters(repeat: int) -> str:
+    """Return nothing, then a, b … z, aa, ab …"""
+    text = ""
+    while repeat > 0:
+        repeat -= 1
+        text = chr(ord("a") + repeat % 26) + text
+        repeat //= 26
+    return text

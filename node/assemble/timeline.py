@@ -1,0 +1,194 @@
+"""The 4th axis: which of the frames at one position belongs to which volume.
+
+The attribute that defines the order decides, the most specific first; there is no guess. An
+attribute is good when it tells all frames at each position apart, and means the same volume at
+all positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from node.assemble.model import FrameHeader
+from node.assemble.stacking import Stack
+from node.errors import AssemblyError, Reason
+
+FEWEST_COMPLETE: Final = 2
+"""Volumes that must be complete before an incomplete last one is taken for an interrupted scan."""
+
+Value = float | tuple[float, ...]
+
+
+class Timeline(NamedTuple):
+    """Where each frame of a stack goes.
+
+    Attributes:
+        grid: for every volume, the index of the stack's piece at every position.
+        defined_by: the attribute that defined the order; empty for a single volume.
+        left_out: pieces of an incomplete last volume.
+    """
+
+    grid: tuple[tuple[int, ...], ...]
+    defined_by: str = ""
+    left_out: tuple[int, ...] = ()
+
+
+def _number(frame: FrameHeader) -> Value | None:
+    return frame.number
+
+
+_SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
+    ("the vendor's volume index", lambda frame: frame.order or None),
+    ("Dimension Index Values", lambda frame: frame.dimensions or None),
+    ("Temporal Position", lambda frame: frame.temporal),
+    ("Frame Reference Time", lambda frame: frame.reference_time),
+    ("Trigger Time", lambda frame: frame.trigger_time),
+    ("Acquisition Number", lambda frame: frame.acquisition),
+    ("Acquisition Time", lambda frame: frame.acquisition_time),
+)
+"""Attributes with one value in a volume, which is the same at all positions."""
+
+_RISING: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
+    ("Instance Number", _number),
+    ("Acquisition Time", lambda frame: frame.acquisition_time),
+    ("Content Time", lambda frame: frame.content_time),
+)
+"""Attributes that differ within a volume, and rise by volume or by position."""
+
+
+def arrange(stack: Stack) -> Timeline:
+    """Distribute the frames of a stack over volumes.
+
+    Raises:
+        AssemblyError: frames at one position that nothing tells apart, or volumes with holes.
+    """
+    places = stack.at_each_position()
+    most = max(len(place) for place in places)
+    if most == 1:
+        return Timeline((tuple(place[0] for place in places),))
+    for name, value in _SHARED:
+        found = _by_shared_value(stack, places, name, value)
+        if found is not None:
+            return found
+    if all(len(place) == most for place in places):
+        for name, value in _RISING[len(places) == 1 :]:  # numbers alone prove no time
+            found = _by_rank(stack, places, name, value)
+            if found is not None:
+                return found
+    else:
+        found = _by_runs(stack, places)
+        if found is not None:
+            return found
+    raise _refusal(stack, places)
+
+
+def _by_shared_value(
+    stack: Stack, places: list[list[int]], name: str, value: Callable[[FrameHeader], Value | None]
+) -> Timeline | None:
+    """Build volumes of equal values; None if the attribute does not tell volumes apart."""
+    tables: list[dict[Value, int]] = []
+    for place in places:
+        table: dict[Value, int] = {}
+        for index in place:
+            key = value(stack.pieces[index].frame)
+            if key is None or key in table:
+                return None
+            table[key] = index
+        tables.append(table)
+    keys = sorted(set().union(*tables), key=_sortable)
+    whole = [all(key in table for table in tables) for key in keys]
+    complete = sum(whole)
+    if complete < len(keys) and (complete < FEWEST_COMPLETE or False in whole[:complete]):
+        return None
+    grid = tuple(tuple(table[key] for table in tables) for key in keys[:complete])
+    rest = [table[key] for key in keys[complete:] for table in tables if key in table]
+    return Timeline(grid, name, tuple(rest))
+
+
+def _sortable(value: Value) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _by_rank(
+    stack: Stack, places: list[list[int]], name: str, value: Callable[[FrameHeader], Value | None]
+) -> Timeline | None:
+    """Build volumes of equal rank at each position.
+
+    That is right only if volumes follow each other (all of one before all of the next), or
+    positions do; anything between would be a guess.
+    """
+    columns: list[list[tuple[float, int]]] = []
+    for place in places:
+        column = []
+        for index in place:
+            key = value(stack.pieces[index].frame)
+            if not isinstance(key, int | float):
+                return None
+            column.append((float(key), index))
+        column.sort()
+        if any(a[0] == b[0] for a, b in pairwise(column)):
+            return None
+        columns.append(column)
+    keys = [[key for key, _ in column] for column in columns]
+    by_volume = _follow([list(row) for row in zip(*keys, strict=True)])
+    if not by_volume and not _follow(sorted(keys)):
+        return None
+    grid = tuple(tuple(index for _, index in row) for row in zip(*columns, strict=True))
+    return Timeline(grid, name)
+
+
+def _follow(groups: Sequence[Sequence[float]]) -> bool:
+    """Tell whether all of each group comes before all of the next."""
+    return all(max(a) < min(b) for a, b in pairwise(groups))
+
+
+def _by_runs(stack: Stack, places: list[list[int]]) -> Timeline | None:
+    """Build volumes of an interrupted scan: runs of Instance Number that visit each position."""
+    order: list[tuple[float, int, int]] = []
+    for k, place in enumerate(places):
+        for index in place:
+            number = stack.pieces[index].frame.number
+            if number is None:
+                return None
+            order.append((number, k, index))
+    order.sort()
+    if len({number for number, _, _ in order}) < len(order):
+        return None
+    runs: list[dict[int, int]] = [{}]
+    for _, k, index in order:
+        if k in runs[-1]:
+            runs.append({})
+        runs[-1][k] = index
+    *whole, last = runs
+    if len(whole) < FEWEST_COMPLETE or any(len(run) < len(places) for run in whole):
+        return None
+    grid = tuple(tuple(run[k] for k in range(len(places))) for run in whole)
+    return Timeline(grid, "Instance Number", tuple(last.values()))
+
+
+def _refusal(stack: Stack, places: list[list[int]]) -> AssemblyError:
+    counts = [len(place) for place in places]
+    doubled = [k for k, count in enumerate(counts) if count > 1]
+    uids = tuple(stack.pieces[index].uid for k in doubled for index in places[k])
+    shown = ", ".join(f"{stack.distances[k]:.3f}" for k in doubled[:10])
+    if len(set(counts)) == 1:
+        return AssemblyError(
+            Reason.AMBIGUOUS_ORDER,
+            f"{counts[0]} frames at each of {len(counts)} positions, and no attribute says which "
+            "of them belong together.",
+            uids,
+        )
+    if len(doubled) <= len(counts) // 2:
+        return AssemblyError(
+            Reason.DUPLICATE_POSITION,
+            f"Several different frames at one position ({shown} mm), one at the others.",
+            uids,
+        )
+    return AssemblyError(
+        Reason.INCOMPLETE_GRID,
+        f"Between {min(counts)} and {max(counts)} frames at the {len(counts)} positions: "
+        "volumes with missing slices.",
+        uids,
+    )

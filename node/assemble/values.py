@@ -1,0 +1,114 @@
+"""Stored values to voxel values: the type that holds them exactly, and the scale (PS3.3 C.11.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from node.assemble.pixels import RGB, Image, check_supported, is_colour
+from node.assemble.stacking import Piece
+
+_INTEGERS: Final = tuple(np.dtype(code) for code in ("u1", "i2", "u2", "i4", "u4", "i8", "u8"))
+_MANTISSA_BITS: Final = 24
+"""float32 holds integers of so many bits exactly."""
+
+
+class Values(NamedTuple):
+    """How the voxels of one volume are made of stored values.
+
+    Attributes:
+        dtype: of the array while it is filled.
+        scaled: each frame's own slope and intercept are applied while filling.
+        slope, intercept: of the whole volume: applied at the end if that is exact, else written
+            to the NIfTI header.
+    """
+
+    dtype: np.dtype[np.generic]
+    scaled: bool
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
+def choose(pieces: Sequence[Piece]) -> Values:
+    """Choose the voxel type for all frames of a volume: integer wherever that is exact.
+
+    Raises:
+        AssemblyError: pixels that are not understood.
+    """
+    formats = {piece.header.pixels for piece in pieces}
+    scales = {(piece.frame.slope, piece.frame.intercept) for piece in pieces}
+    lows: list[int] = []
+    highs: list[int] = []
+    floats: set[str] = set()
+    for pixels in formats:
+        assert pixels is not None  # noqa: S101 - an image, or it would have no frames
+        check_supported(pixels)
+        if is_colour(pixels):
+            return Values(RGB, scaled=False)
+        floats.add(pixels.kind)
+        low, high = _stored_range(pixels.bits_stored, signed=pixels.signed)
+        lows.append(low)
+        highs.append(high)
+    if floats != {"integer"}:
+        wide = "double" in floats
+        return Values(np.dtype("f8" if wide else "f4"), scaled=True)
+    low, high = min(lows), max(highs)
+    if len(scales) == 1:
+        slope, intercept = next(iter(scales))
+        if slope == 1.0 and intercept.is_integer():
+            shifted = _holding(low + int(intercept), high + int(intercept))
+            if shifted is not None and shifted.itemsize <= _holding_or_wide(low, high).itemsize:
+                return Values(shifted, scaled=True)
+        return Values(_holding_or_wide(low, high), scaled=False, slope=slope, intercept=intercept)
+    if all(slope.is_integer() and intercept.is_integer() for slope, intercept in scales):
+        ends = [int(s) * end + int(b) for s, b in scales for end in (low, high)]
+        whole = _holding(min(ends), max(ends))
+        if whole is not None and whole.itemsize <= 4:
+            return Values(whole, scaled=True)
+    exact = high - low < 1 << _MANTISSA_BITS
+    return Values(np.dtype("f4" if exact else "f8"), scaled=True)
+
+
+def finish(array: Image, values: Values) -> tuple[Image, float, float]:
+    """Bring a filled array to the form in which it is written.
+
+    An integer shift is applied where its result fits, and unsigned 16-bit values that fit into
+    signed ones become those, which more software reads; both in place.
+
+    Returns:
+        the array, and slope and intercept for the NIfTI header.
+    """
+    slope, intercept = values.slope, values.intercept
+    if array.dtype.kind not in "iu" or (array.dtype.kind == "i" and not intercept):
+        return array, slope, intercept
+    signed = np.dtype(f"i{array.dtype.itemsize}")
+    if slope != 1.0 or not intercept.is_integer() or array.dtype.itemsize == 1:
+        return array, slope, intercept
+    limits = np.iinfo(signed)
+    low, high = int(array.min()) + int(intercept), int(array.max()) + int(intercept)
+    if low < limits.min or high > limits.max:
+        return array, slope, intercept
+    shifted = array.view(signed)
+    if intercept:
+        # wraps around where unsigned values exceed the signed range, and back again
+        with np.errstate(over="ignore"):
+            shifted += np.array(int(intercept) & ((1 << 8 * signed.itemsize) - 1)).astype(signed)
+    return shifted, 1.0, 0.0
+
+
+def _stored_range(bits: int, *, signed: bool) -> tuple[int, int]:
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def _holding(low: int, high: int) -> np.dtype[np.generic] | None:
+    for dtype in _INTEGERS:
+        limits = np.iinfo(dtype)
+        if limits.min <= low and high <= limits.max:
+            return dtype
+    return None
+
+
+def _holding_or_wide(low: int, high: int) -> np.dtype[np.generic]:
+    return _holding(low, high) or np.dtype("f8")

@@ -1,0 +1,55 @@
+"""What only a vendor's private elements say, one file per vendor behind one interface."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from node.assemble.model import FrameHeader
+from node.assemble.vendors import canon, ge, philips, siemens, uih
+from node.elements import Elements
+
+
+class Vendor(Protocol):
+    """What every module in this package provides."""
+
+    NAME: str
+    """The vendor as sidecars call it."""
+
+    def refine(self, elements: Elements, frame: FrameHeader) -> FrameHeader:
+        """Add what private elements know about one frame.
+
+        Args:
+            elements: the instance; of an enhanced one, the frame's functional groups.
+            frame: what the standard attributes say.
+        """
+        ...
+
+    def tiles(self, elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
+        """Cut a frame that holds a whole stack into its slices; empty if it is an ordinary frame.
+
+        Raises:
+            AssemblyError: it is a mosaic, but nothing says where its slices are.
+        """
+        ...
+
+
+_BY_MANUFACTURER: Final[tuple[tuple[str, Vendor], ...]] = (
+    ("SIEMENS", siemens),
+    ("GE MEDICAL", ge),
+    ("GE HEALTHCARE", ge),
+    ("PHILIPS", philips),
+    ("UIH", uih),
+    ("UNITED IMAGING", uih),
+    ("SHANGHAI UNITED IMAGING", uih),
+    ("CANON", canon),
+    ("TOSHIBA", canon),
+)
+
+
+def vendor_of(manufacturer: str) -> Vendor | None:
+    """Find the vendor by Manufacturer (0008,0070)."""
+    name = manufacturer.upper()
+    for prefix, vendor in _BY_MANUFACTURER:
+        if name.startswith(prefix):
+            return vendor
+    return None

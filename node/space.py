@@ -1,0 +1,127 @@
+"""The mathematics of space: LPS and RAS, voxels and millimetres, one grid seen from another.
+
+Affines are (4, 4) float64 and map homogeneous voxel indices (i, j, k, 1) to millimetres. NIfTI's
+world is RAS: x to the patient's right, y to anterior, z to superior; DICOM's is LPS (PS3.3
+C.7.6.2.1.1): x to the left, y to posterior, z to superior.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.orientations import inv_ornt_aff, io_orientation
+from scipy.ndimage import affine_transform
+
+Matrix = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
+
+LPS_TO_RAS: Final[Matrix] = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""(4, 4) LPS mm -> RAS mm, and, being its own inverse, RAS mm -> LPS mm."""
+
+SINGULAR_MM: Final = 1e-9
+"""mm; a voxel axis shorter than this spans no space."""
+
+
+def lps_to_ras(affine: Matrix) -> Matrix:
+    """Turn (4, 4) voxel -> LPS mm into (4, 4) voxel -> RAS mm; also the other way round."""
+    return np.asarray(LPS_TO_RAS @ affine)
+
+
+ras_to_lps = lps_to_ras
+
+
+def to_world(affine: Matrix, voxels: npt.ArrayLike) -> Matrix:
+    """Map (..., 3) voxel indices to (..., 3) mm in the affine's own world."""
+    points = np.asarray(voxels, np.float64)
+    return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])
+
+
+def to_voxel(affine: Matrix, points: npt.ArrayLike) -> Matrix:
+    """Map (..., 3) mm in the affine's own world to (..., 3) fractional voxel indices."""
+    inverse: Matrix = np.asarray(np.linalg.inv(affine), np.float64)
+    return to_world(inverse, points)
+
+
+def voxel_map(source: Matrix, target: Matrix) -> Matrix:
+    """Return (4, 4) source voxel -> target voxel, for two affines into the same world."""
+    return np.asarray(np.linalg.inv(target) @ source)
+
+
+def canonical_orientation(affine: Matrix) -> Matrix:
+    """Return (3, 2): for each voxel axis the world axis it is closest to, and its direction."""
+    return np.asarray(io_orientation(affine), np.float64)
+
+
+def canonical_affine(affine: Matrix, shape: tuple[int, int, int], orientation: Matrix) -> Matrix:
+    """Return (4, 4) for the voxels after axes were permuted and flipped into an orientation.
+
+    Args:
+        affine: (4, 4) voxel -> RAS mm before.
+        shape: size before.
+        orientation: (3, 2) from `canonical_orientation`.
+    """
+    return np.asarray(affine @ inv_ornt_aff(orientation, shape), np.float64)
+
+
+def voxel_sizes(affine: Matrix) -> tuple[float, float, float]:
+    """Return the distance in mm between neighbours along i, j and k."""
+    i, j, k = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).tolist()
+    return i, j, k
+
+
+def is_sheared(affine: Matrix, tolerance: float = 1e-4) -> bool:
+    """Tell whether the voxel axes are not at right angles, as with a tilted CT gantry.
+
+    Args:
+        affine: (4, 4) voxel -> mm.
+        tolerance: largest cosine between two axes; 1e-4 is 0.006 degrees, what six decimals of
+            Image Orientation (Patient) can be off.
+    """
+    sizes = np.maximum(voxel_sizes(affine), SINGULAR_MM)
+    axes = affine[:3, :3] / sizes
+    cosines = axes.T @ axes - np.eye(3)
+    return bool(np.abs(cosines).max() > tolerance)
+
+
+def resample(
+    data: Array,
+    affine: Matrix,
+    like_affine: Matrix,
+    like_shape: tuple[int, int, int],
+    *,
+    order: int = 1,
+    outside: float = 0.0,
+) -> Array:
+    """Sample an image on another grid of the same world.
+
+    Args:
+        data: (i, j, k) or (i, j, k, t).
+        affine: (4, 4) its voxel -> mm.
+        like_affine: (4, 4) voxel -> mm of the wanted grid.
+        like_shape: (i, j, k) of the wanted grid.
+        order: 0 nearest (labels), 1 linear, 3 cubic.
+        outside: value where the image does not reach.
+
+    Returns:
+        `like_shape` (and t), in the type of `data`.
+    """
+    pull = voxel_map(like_affine, affine)
+    volumes = data[..., np.newaxis] if data.ndim == 3 else data
+    result = np.empty((*like_shape, volumes.shape[3]), data.dtype, order="F")
+    for index in range(volumes.shape[3]):
+        sampled = affine_transform(
+            volumes[..., index].astype(np.float64),
+            pull[:3, :3],
+            pull[:3, 3],
+            output_shape=like_shape,
+            order=order,
+            mode="constant",
+            cval=outside,
+        )
+        if data.dtype.kind in "iu":
+            limits = np.iinfo(data.dtype)
+            sampled = np.clip(np.rint(sampled), limits.min, limits.max)
+        result[..., index] = sampled
+    return result[..., 0] if data.ndim == 3 else result
