@@ -1,75 +1,77 @@
-"""The `rasnode` command: what there is, and how its errors read."""
+"""The `rasnode` command: what there is, and how its errors read.
+
+Each family of commands is imported when it is called for: `rasnode ls` in a loop should not pay
+for the network stack and the web server.
+"""
 
 from __future__ import annotations
 
 import sys
 import traceback
+from importlib import import_module
 from typing import Annotated
 
-import click
 import typer
 
-from node.cli.content import ls, status
-from node.cli.intake import import_files, reindex
-from node.cli.service import check_config, serve
 from node.errors import ConfigError, NodeError
 from node.version import VERSION
 
-DONE, FAILED, WRONG_USE = 0, 1, 2
+FAILED, WRONG_USE = 1, 2
 
-app = typer.Typer(
-    name="rasnode",
-    help="A DICOM destination that hands back science-ready volumes.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("node.cli.service", "serve"),
+    "check-config": ("node.cli.service", "check_config"),
+    "status": ("node.cli.content", "status"),
+    "ls": ("node.cli.content", "ls"),
+    "import": ("node.cli.intake", "import_files"),
+    "reindex": ("node.cli.intake", "reindex"),
+}
 
 
-def _version(value: bool) -> None:
+def build(wanted: str | None) -> typer.Typer:
+    """The command line with one command, or with all where none of them is named."""
+    app = typer.Typer(
+        name="rasnode",
+        help="A DICOM destination that hands back science-ready volumes.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_global)
+    for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
+        module, function = _COMMANDS[name]
+        app.command(name)(getattr(import_module(module), function))
+    return app
+
+
+def _say_version(value: bool) -> None:
     if value:
         typer.echo(f"rasnode {VERSION}")
         raise typer.Exit
 
 
-@app.callback()
 def _global(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="The version.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show a traceback with errors.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
 ) -> None:
-    pass
-
-
-app.command("serve")(serve)
-app.command("check-config")(check_config)
-app.command("status")(status)
-app.command("ls")(ls)
-app.command("import")(import_files)
-app.command("reindex")(reindex)
+    """Options before the command; `main` looks for --debug itself."""
 
 
 def main() -> None:
     """Run a command; every error is a sentence on stderr and an exit code."""
-    debug = "--debug" in sys.argv[1:2]
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        typer.echo(f"rasnode {VERSION}")
+        return
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = WRONG_USE
-    except (click.Abort, KeyboardInterrupt):
-        code = FAILED
+        build(wanted)()
     except NodeError as error:
-        if debug:
+        if "--debug" in arguments:
             traceback.print_exc()
         for line in str(error).splitlines():
-            print(f"rasnode: {line}", file=sys.stderr)  # noqa: T201
-        code = WRONG_USE if isinstance(error, ConfigError) else FAILED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has enough
-        code = DONE
-    sys.exit(code if isinstance(code, int) else DONE)
+            typer.echo(f"rasnode: {line}", err=True)
+        sys.exit(WRONG_USE if isinstance(error, ConfigError) else FAILED)

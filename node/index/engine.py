@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -44,6 +42,9 @@ class Index:
 
     def migrate(self) -> None:
         """Bring the tables to this version's form, from nothing or from any earlier one."""
+        from alembic import command  # noqa: PLC0415  slow to import, and only needed here
+        from alembic.config import Config  # noqa: PLC0415
+
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with self.engine.connect().execution_options(**{_WRITES: True}) as connection:
