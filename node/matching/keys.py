@@ -58,7 +58,7 @@ def condition_of(
     """
     if vr == "SQ":
         return _items(elements, tag, negotiated, depth)
-    text = elements.value(tag) or ""
+    text = (elements.value(tag) or "").replace("\0", "")  # as in the values that are kept
     if text == _NO_VALUE and negotiated.empty_values:
         return Empty()
     values = _values(tag, vr, text)
