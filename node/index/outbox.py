@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
+from node.deliveries import Delivery, DeliveryState, NewDelivery
 from node.index.engine import Index
 from node.index.schema import DeliveryRow, SeriesRow
-
-
-class DeliveryState(StrEnum):
-    """How far a delivery is."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    DEAD = "dead"  # given up; `rasnode retry` takes it up again
-
-
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
-    """Something to tell.
-
-    Attributes:
-        key: idempotency key; a delivery whose key is known already is not added again.
-        target: the name of an entry of `deliver:` in the settings.
-    """
-
-    key: str
-    target: str
-    event: str
-    revision: int
-    payload: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A delivery as it stands."""
-
-    id: int
-    key: str
-    series_pk: int
-    series_uid: str
-    target: str
-    event: str
-    revision: int
-    payload: dict[str, Any]
-    state: DeliveryState
-    attempts: int
-    due: float | None
-    created_at: float
-    error: str
 
 
 def enqueue(

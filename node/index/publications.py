@@ -14,8 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from node.deliveries import NewDelivery
 from node.index.engine import Index
-from node.index.outbox import NewDelivery, enqueue
+from node.index.outbox import enqueue
 from node.index.schema import PublicationRow, SeriesEventRow, SeriesRow
 from node.index.work import swap
 from node.records import SeriesRecord, SeriesState

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 
+from node.deliveries import NewDelivery
 from node.index.engine import Index
+from node.index.outbox import enqueue
 from node.index.schema import (
     ArrivalRow,
     AssociationRow,
@@ -27,12 +30,10 @@ class Background(NamedTuple):
 
     Attributes:
         assembled: how many times an assembly of it came to an end.
-        attempts: how many assemblies were begun since its last instance came.
         held_by: the person who holds it, or nobody.
     """
 
     assembled: int
-    attempts: int
     held_by: str
 
 
@@ -127,11 +128,6 @@ class Work:
     def background(self, series_pk: int) -> Background:
         """The part of a series' past that decisions depend on."""
         event = SeriesEventRow
-        last_settled = (
-            select(func.max(event.id))
-            .where(event.series_pk == series_pk, event.from_state == SeriesState.RECEIVING)
-            .scalar_subquery()
-        )
         ends = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
         with self._index.reading() as connection:
             assembled = connection.scalar(
@@ -141,15 +137,8 @@ class Work:
                     event.to_state.in_(ends),
                 )
             )
-            attempts = connection.scalar(
-                select(func.count()).where(
-                    event.series_pk == series_pk,
-                    event.to_state == SeriesState.ASSEMBLING,
-                    event.id > func.coalesce(last_settled, 0),
-                )
-            )
             held_by = connection.scalar(select(SeriesRow.held_by).where(SeriesRow.id == series_pk))
-        return Background(assembled or 0, attempts or 0, held_by or "")
+        return Background(assembled or 0, held_by or "")
 
     def headers(self, series_pk: int, after: int = 0) -> list[InstanceHeader]:
         """The headers of the series' instances in order of arrival.
@@ -213,6 +202,7 @@ class Work:
         actor: str,
         detail: dict[str, Any] | None = None,
         due: float | None = None,
+        deliveries: Sequence[NewDelivery] = (),
         **values: Any,
     ) -> SeriesRecord | None:
         """Move a series to another state if nobody else did anything to it meanwhile.
@@ -220,6 +210,7 @@ class Work:
         Args:
             series: the series as the decision saw it.
             due: when to look again; None: not before the next change.
+            deliveries: what is to be told of it, if it is done.
             values: further columns to set (`owner`, `revision`, `verdict`, `outputs`).
 
         Returns:
@@ -228,6 +219,7 @@ class Work:
         with self._index.writing() as connection:
             if not swap(connection, series, to, now, actor, detail or {}, {"due": due, **values}):
                 return None
+            enqueue(connection, series.pk, deliveries, now)
             row = connection.execute(_series().where(SeriesRow.id == series.pk)).one()
         return _record(row)
 

@@ -1,0 +1,207 @@
+"""Making a revision visible: its files appear whole, its manifests last.
+
+Readers hold to one rule: where `<stem>.manifest.json` is, the files beside it are the ones that it
+speaks of. So the old manifests are put aside before the first file is replaced, and the new ones
+come after the last; a crash between leaves a volume without a manifest, never a wrong pair, and
+publishing the same revision again finishes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from node.errors import Retryable
+from node.faults import fault_point
+
+log = logging.getLogger(__name__)
+
+MANIFEST = ".manifest.json"
+EXTENSIONS = (".nii.gz", ".nii", ".json", ".bval", ".bvec", ".png", MANIFEST)
+STAGING = ".staging"  # below the output folder: the same file system, and hidden from readers
+FOLDER_MODE = 0o750
+FILE_MODE = 0o640
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class PublishingDelayed(Retryable):
+    """The output folder cannot be written now; the revision is published later."""
+
+
+class Publisher:
+    """Owner of the output folder.
+
+    Args:
+        root: the output folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def prepare(self) -> None:
+        """Make the output folder, and forget what a dead process was staging."""
+        _make_folder(self._root)
+        shutil.rmtree(self._root / STAGING, ignore_errors=True)
+        _make_folder(self._root / STAGING)
+
+    def staging(self, name: str) -> Path:
+        """A new folder for the files of one job, which must not exist yet."""
+        folder = self._root / STAGING / name
+        try:
+            folder.mkdir(mode=FOLDER_MODE, parents=True)
+        except OSError as error:
+            raise _delayed(error) from error
+        return folder
+
+    def discard(self, staging: Path) -> None:
+        """Throw away what was staged."""
+        shutil.rmtree(staging, ignore_errors=True)
+
+    def revision_on_disk(self, stems: Iterable[str], series_uid: str) -> int:
+        """The highest revision of a series whose manifest is on disk under one of its names.
+
+        So that an index that was rebuilt from the archive does not count from the start again.
+        """
+        found = [0]
+        for stem in stems:
+            manifest = _read_manifest(self._root / (stem + MANIFEST))
+            if manifest.get("series_instance_uid") == series_uid:
+                found.append(_revision(manifest))
+        return max(found)
+
+    def owner_on_disk(self, stem: str) -> str:
+        """The series whose manifest lies under a stem, empty if there is none."""
+        uid = _read_manifest(self._root / (stem + MANIFEST)).get("series_instance_uid")
+        return uid if isinstance(uid, str) else ""
+
+    def publish(
+        self, staging: Path, folder: str, files: Sequence[str], revision: int, stems: Sequence[str]
+    ) -> None:
+        """Move a revision's files into place, and remove what they replace.
+
+        Args:
+            staging: where the files are.
+            folder: where they belong, relative to the output folder.
+            files: their names; none withdraws the series' files.
+            revision: their number.
+            stems: every stem that the series has or ever had, relative to the output folder.
+
+        Raises:
+            PublishingDelayed: disk full or not writable. A part may have been done already; the
+                revision has to be staged anew and published again.
+        """
+        try:
+            self._publish(staging, self._root / folder, sorted(files), revision, stems)
+        except OSError as error:
+            raise _delayed(error) from error
+        self.discard(staging)
+
+    def _publish(
+        self, staging: Path, target: Path, files: list[str], revision: int, stems: Sequence[str]
+    ) -> None:
+        for name in files:
+            _make_durable(staging / name)
+        fault_point("publish-staged")
+        if files:
+            _make_folder(target)
+        touched = {target} if files else set()
+        for stem in stems:
+            if _put_manifest_aside(self._root / stem, revision):
+                touched.add((self._root / stem).parent)
+        fault_point("publish-old-manifest-aside")
+        for name in files:
+            if not name.endswith(MANIFEST):
+                os.replace(staging / name, target / name)  # noqa: PTH105
+                fault_point("publish-some-files")
+        touched |= self._remove_stale(stems, {target / name for name in files})
+        for path in touched:
+            _sync_folder(path)
+        fault_point("publish-all-files")
+        for name in files:
+            if name.endswith(MANIFEST):
+                os.replace(staging / name, target / name)  # noqa: PTH105
+                fault_point("publish-some-manifests")
+        for path in touched:
+            _sync_folder(path)
+        fault_point("publish-visible")
+
+    def _remove_stale(self, stems: Iterable[str], kept: set[Path]) -> set[Path]:
+        """Remove what earlier revisions, or a revision that a crash cut off, left behind."""
+        touched = set()
+        for stem in stems:
+            for extension in EXTENSIONS:
+                path = self._root / (stem + extension)
+                if path not in kept and path.is_file():
+                    path.unlink()
+                    touched.add(path.parent)
+        return touched
+
+
+def _put_manifest_aside(stem: Path, revision: int) -> bool:
+    """Keep another revision's manifest under its number: `.manifest.r1.json`."""
+    path = stem.with_name(stem.name + MANIFEST)
+    if not path.is_file():
+        return False
+    number = _revision(_read_manifest(path))
+    if number == revision:
+        path.unlink()  # of this very revision, cut off by a crash
+    else:
+        os.replace(path, stem.with_name(f"{stem.name}.manifest.r{number}.json"))  # noqa: PTH105
+    return True
+
+
+def _read_manifest(path: Path) -> dict[str, object]:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _revision(manifest: dict[str, object]) -> int:
+    number = manifest.get("revision")
+    return number if isinstance(number, int) else 0
+
+
+def _make_durable(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder that is still there after a power cut."""
+    made = []
+    folder = path
+    while not folder.exists():
+        made.append(folder)
+        folder = folder.parent
+    for missing in reversed(made):
+        missing.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        _sync_folder(missing.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _delayed(error: OSError) -> PublishingDelayed:
+    if error.errno in _FULL:
+        return PublishingDelayed(
+            f"the output folder's disk is full ({error.strerror}); free some, it goes on by itself"
+        )
+    return PublishingDelayed(
+        f"cannot write to the output folder: {error.strerror or error}; check its permissions"
+    )

@@ -1,0 +1,1 @@
+"""From a settled series to a visible revision: names, jobs, outcomes, and word of them."""

@@ -1,0 +1,254 @@
+"""Takes settled series through assembly, one owner and one job a series."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import traceback
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from node.completion.policy import Event, follow
+from node.deliver.publish import Publisher
+from node.errors import NodeError, Retryable
+from node.faults import fault_point
+from node.index.work import Work
+from node.production.jobs import Assembled, Job, WorkerDied
+from node.production.names import Names
+from node.production.outcome import ACTOR, Outcomes
+from node.records import SeriesRecord, SeriesState, Verdict
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 60.0  # an owner that does not renew its claim for so long is taken for dead
+LONGEST_JOB_SECONDS = 3600.0  # then its process is ended: it hangs
+MOST_WORKER_DEATHS = 3  # of one series in a row; then the series is to blame
+MOST_OWNER_DEATHS = 10  # likewise, for the whole node
+FIRST_DELAY_SECONDS = 15.0  # before what may succeed later is tried again; doubled each time,
+LONGEST_DELAY_SECONDS = 600.0  # up to this
+_LATER = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE)
+
+
+class Executor(Protocol):
+    """Where jobs run: see `node.workers`."""
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may run at once."""
+        ...
+
+    def warm_up(self) -> None:
+        """Get ready before the first job comes."""
+        ...
+
+    def submit(self, job: Job) -> Future[Assembled]:
+        """Start a job."""
+        ...
+
+    def kill(self, future: Future[Assembled]) -> None:
+        """End a job."""
+        ...
+
+    def close(self) -> None:
+        """End all jobs and let go of everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    series: SeriesRecord
+    job: Job
+    folder: str
+    since: float
+    future: Future[Assembled]
+
+
+class Foreman:
+    """Owner of the assemblies that this process runs.
+
+    Args:
+        archive: the folder that instances' paths are relative to.
+        owner: this run of the node, unlike any other.
+        wake: called from another thread when a job has ended.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        publisher: Publisher,
+        names: Names,
+        outcomes: Outcomes,
+        executor: Executor,
+        *,
+        archive: Path,
+        owner: str,
+        wake: Callable[[], None],
+    ) -> None:
+        self._work = work
+        self._publisher = publisher
+        self._names = names
+        self._outcomes = outcomes
+        self._executor = executor
+        self._archive = archive
+        self._owner = owner
+        self._wake = wake
+        self._running: dict[int, _Running] = {}
+        self._renewed = 0.0
+
+    @property
+    def free(self) -> int:
+        """How many more jobs can be started."""
+        return max(0, self._executor.capacity - len(self._running))
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
+
+    def prepare(self) -> None:
+        """Make the output folder ready and start the executor."""
+        self._publisher.prepare()
+        self._executor.warm_up()
+
+    def take_back(self, series: SeriesRecord, now: float) -> None:
+        """Put a series whose owner is dead back into the queue."""
+        if series.pk in self._running:
+            return
+        deaths = 1 + self._count(series.pk, "owner died")
+        if deaths > MOST_OWNER_DEATHS:
+            sentence = f"the node died {deaths} times in a row while it assembled the series"
+            self._outcomes.fail(series, "node-died", sentence, now)
+        else:
+            log.warning("series %s was left unassembled by a dead owner", series.uid)
+            self._requeue(series, now, None, "owner died")
+
+    def start(self, series: SeriesRecord, now: float) -> None:
+        """Hand a settled series to the executor."""
+        if series.pk in self._running:
+            # It settled again while an assembly of less of it runs: that one is of no use.
+            self._executor.kill(self._running[series.pk].future)
+            return
+        taken = self._work.move(
+            series,
+            follow(series.state, Event.START),
+            now=now,
+            actor=ACTOR,
+            owner=self._owner,
+            due=now + LEASE_SECONDS,
+        )
+        if taken is None:
+            return
+        fault_point("assembly-started")
+        try:
+            job, folder = self._job(taken)
+        except Retryable as error:
+            self._delay(taken, now, str(error))
+            return
+        future = self._executor.submit(job)
+        self._running[taken.pk] = _Running(taken, job, folder, now, future)
+        future.add_done_callback(lambda _: self._wake())
+
+    def collect(self, now: float) -> None:
+        """Publish what is done, and keep the claims on what is not."""
+        for running in [item for item in self._running.values() if item.future.done()]:
+            self._end(running, now)
+            del self._running[running.series.pk]
+        for running in self._running.values():
+            if now - running.since > LONGEST_JOB_SECONDS:
+                log.error(
+                    "the assembly of series %s hangs; its process is ended", running.series.uid
+                )
+                self._executor.kill(running.future)
+        if abs(now - self._renewed) > LEASE_SECONDS / 3:
+            self._renewed = now
+            for running in self._running.values():
+                self._work.look_again(running.series, now + LEASE_SECONDS)
+
+    def stop(self, now: float) -> None:
+        """Put what still runs back into the queue, and end the executor."""
+        for running in self._running.values():
+            self._requeue(running.series, now, None, "the node stopped")
+        self._executor.close()
+        for running in self._running.values():
+            self._publisher.discard(running.job.staging)
+        self._running.clear()
+
+    def _job(self, series: SeriesRecord) -> tuple[Job, str]:
+        folder, stem = self._names.claim(series)
+        arrivals = self._work.arrivals(series.pk)
+        job = Job(
+            series_uid=series.uid,
+            study_uid=series.study_uid,
+            instances=tuple(self._work.instances(series.pk)),
+            archive=self._archive,
+            staging=self._publisher.staging(uuid.uuid4().hex),
+            stem=stem,
+            revision=self._outcomes.next_revision(series),
+            verdict=series.verdict or {"verdict": str(Verdict.UNKNOWN), "reasons": []},
+            senders=tuple(dict.fromkeys(arrival.calling_ae for arrival in arrivals)),
+        )
+        return job, folder
+
+    def _end(self, running: _Running, now: float) -> None:
+        fault_point("assembly-ended")
+        series, future = running.series, running.future
+        error = None if future.cancelled() else future.exception()
+        try:
+            if future.cancelled():
+                self._requeue(series, now, None, "cancelled")
+            elif error is not None:
+                self._failed(series, error, now)
+            elif not self._outcomes.end(series, running.job, running.folder, future.result(), now):
+                # Nothing is done if instances came meanwhile; otherwise another number is due.
+                self._requeue(series, now, None, "came out differently than before a crash")
+        except Retryable as later:
+            self._delay(series, now, str(later))
+        finally:
+            self._publisher.discard(running.job.staging)
+
+    def _failed(self, series: SeriesRecord, error: BaseException, now: float) -> None:
+        if isinstance(error, WorkerDied):
+            deaths = 1 + self._count(series.pk, "worker died")
+            if deaths < MOST_WORKER_DEATHS:
+                self._requeue(series, now, now + deaths, "worker died")
+            else:
+                sentence = f"its process died {deaths} times in a row: out of memory, or a crash"
+                self._outcomes.fail(series, "worker-died", sentence, now)
+        elif isinstance(error, Retryable) or (isinstance(error, OSError) and error.errno in _LATER):
+            self._delay(series, now, str(error))
+        elif isinstance(error, NodeError):
+            self._outcomes.fail(series, type(error).__name__, str(error), now)
+        else:
+            where = "".join(traceback.format_tb(error.__traceback__))  # no text: it may name people
+            log.error("assembly of %s: %s\n%s", series.uid, type(error).__name__, where)
+            sentence = "an error that nobody foresaw; its place is in the log: please report it"
+            self._outcomes.fail(series, type(error).__name__, sentence, now)
+
+    def _delay(self, series: SeriesRecord, now: float, why: str) -> None:
+        """Try again later, however often: the disk, say, is full."""
+        times = self._count(series.pk, "delayed")
+        delay = min(FIRST_DELAY_SECONDS * 2.0 ** min(times, 16), LONGEST_DELAY_SECONDS)
+        log.warning("series %s: %s; trying again in %g s", series.uid, why, delay)
+        self._requeue(series, now, now + delay, "delayed", why)
+
+    def _requeue(
+        self, series: SeriesRecord, now: float, due: float | None, cause: str, why: str = ""
+    ) -> None:
+        detail = {"cause": cause, "why": why} if why else {"cause": cause}
+        state = follow(series.state, Event.REQUEUE)
+        self._work.move(series, state, now=now, actor=ACTOR, detail=detail, due=due, owner="")
+
+    def _count(self, series_pk: int, cause: str) -> int:
+        """How many times in a row the series went back to the queue for a cause."""
+        count = 0
+        for event in reversed(self._work.history(series_pk)):
+            if event["to_state"] == SeriesState.ASSEMBLING:
+                continue
+            if event["detail"].get("cause") != cause:
+                break
+            count += 1
+        return count

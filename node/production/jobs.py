@@ -1,0 +1,78 @@
+"""What an executor is handed, and what comes back. Values that go through pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from node.errors import Reason, Retryable
+from node.records import StoredInstance
+
+
+class WorkerDied(Retryable):
+    """The process that assembled the series is gone: killed, out of memory, or crashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One assembly of one series.
+
+    Attributes:
+        archive: the folder that the instances' paths are relative to.
+        staging: a folder of its own, on the output folder's file system, for the files.
+        stem: the files' common beginning.
+        revision: which revision of the series this becomes, if it becomes one.
+        verdict: the verdict with its reasons, for the manifest.
+        senders: the AE titles that the series came from, for the manifest.
+    """
+
+    series_uid: str
+    study_uid: str
+    instances: tuple[StoredInstance, ...] = field(repr=False)
+    archive: Path
+    staging: Path
+    stem: str
+    revision: int
+    verdict: dict[str, Any]
+    senders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One volume.
+
+    Attributes:
+        stem: the job's stem with what tells the volume from the series' others.
+        files: names in the staging folder, each beginning with the stem.
+        fingerprint: equal for volumes between which nothing differs.
+    """
+
+    stem: str
+    files: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why some or all of the series was not made into a volume."""
+
+    reason: Reason
+    sentence: str
+    instances: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is kept in the index."""
+        return {
+            "reason": str(self.reason),
+            "sentence": self.sentence,
+            "instances": list(self.instances),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What became of a job."""
+
+    products: tuple[Product, ...] = ()
+    refusals: tuple[Refusal, ...] = ()

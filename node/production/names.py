@@ -1,0 +1,67 @@
+"""Which series has which output name, so that two never share a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from node.deliver.publish import Publisher
+from node.errors import Retryable
+from node.index.work import Work
+from node.naming import render_name
+from node.production.jobs import Product
+from node.records import SeriesRecord
+
+
+class Names:
+    """Claims names for series; a claim outlives the revision that it was made for.
+
+    Args:
+        template: `output.name`.
+    """
+
+    def __init__(self, work: Work, publisher: Publisher, template: str) -> None:
+        self._work = work
+        self._publisher = publisher
+        self._template = template
+
+    def claim(self, series: SeriesRecord) -> tuple[str, str]:
+        """The folder and stem of a series: the template's, or with a few digits appended."""
+        name = render_name(self._template, self._work.attributes(series.pk))
+        digits = _digits(series)
+        for candidate in (name, f"{name}_{digits[:8]}", f"{name}_{digits}"):
+            if self._may_have(series, candidate):
+                folder, _, stem = candidate.rpartition("/")
+                return folder, stem
+        raise Retryable(f"no output name is free for series {series.uid}")
+
+    def claim_products(
+        self, series: SeriesRecord, staging: Path, folder: str, base: str, made: Sequence[Product]
+    ) -> tuple[Product, ...]:
+        """Claim every volume's name; where another series has one, all are renamed."""
+        if all(self._may_have(series, joined(folder, product.stem)) for product in made):
+            return tuple(made)
+        renamed = []
+        for product in made:
+            stem = f"{base}_{_digits(series)[:8]}{product.stem[len(base) :]}"
+            if not self._may_have(series, joined(folder, stem)):
+                raise Retryable(f"no output name is free for series {series.uid}")
+            files = tuple(stem + name[len(product.stem) :] for name in product.files)
+            for old, new in zip(product.files, files, strict=True):
+                (staging / old).rename(staging / new)
+            renamed.append(Product(stem, files, product.fingerprint))
+        return tuple(renamed)
+
+    def _may_have(self, series: SeriesRecord, stem: str) -> bool:
+        on_disk = self._publisher.owner_on_disk(stem)
+        return on_disk in {"", series.uid} and self._work.claim_stem(series.pk, stem)
+
+
+def joined(folder: str, name: str) -> str:
+    """A name relative to the output folder."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _digits(series: SeriesRecord) -> str:
+    return hashlib.sha256(series.uid.encode()).hexdigest()[:32]

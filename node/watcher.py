@@ -1,0 +1,279 @@
+"""Completion's loop: looks at series that are due, decides by the evidence, sees to assembly.
+
+Everything is decided from the index, so that a restart forgets nothing. One thread; `step` is all
+that it does, with the time as the clock says, so that tests need no thread and no waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from node.completion.evidence import Finding, gather
+from node.completion.facts import SeriesFacts
+from node.completion.policy import Action, Decision, Event, Situation, Timing, decide, follow
+from node.deliver.publish import Publisher
+from node.deliveries import Happening
+from node.errors import Retryable
+from node.faults import fault_point
+from node.index.engine import Index
+from node.index.publications import Publications
+from node.index.statements import Statements
+from node.index.work import Work
+from node.observe import Observer
+from node.production.foreman import Executor, Foreman
+from node.production.herald import Herald, Rules
+from node.production.names import Names
+from node.production.outcome import Outcomes
+from node.records import Arrival, SeriesRecord, SeriesState, Verdict
+
+log = logging.getLogger(__name__)
+
+ACTOR = "completion"
+BREATH_SECONDS = 0.1  # a series is not looked at while instances follow each other this closely
+POLL_SECONDS = 0.5  # how late news from other receiver processes may be noticed
+_LOOK_AT_MOST = 1000  # series in one step
+_EVENTS = {
+    Action.SETTLE: Event.SETTLE,
+    Action.HOLD: Event.HOLD,
+    Action.GIVE_UP: Event.GIVE_UP,
+}
+
+
+class Inquirer(Protocol):
+    """Asks senders how many instances they have of a series: see `node.inquiry`."""
+
+    def consider(
+        self, series: SeriesRecord, facts: SeriesFacts, arrivals: Sequence[Arrival], now: float
+    ) -> None:
+        """Ask whoever sent the series, if that can help and has not been done."""
+        ...
+
+
+class Watcher:
+    """Decides when series are whole.
+
+    Args:
+        timing: for the AE titles that a series came from, how long to wait.
+        inquirer: None asks nobody.
+        clock: seconds since 1970.
+        woken: set by whoever has news for the watcher.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        observer: Observer,
+        foreman: Foreman,
+        herald: Herald,
+        *,
+        timing: Callable[[Sequence[str]], Timing],
+        clock: Callable[[], float],
+        inquirer: Inquirer | None,
+        woken: threading.Event,
+    ) -> None:
+        self._work = work
+        self._observer = observer
+        self._foreman = foreman
+        self._herald = herald
+        self._timing = timing
+        self._clock = clock
+        self._inquirer = inquirer
+        self._woken = woken
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Take back what a dead owner left in the middle, and start to watch."""
+        self._foreman.prepare()
+        self.recover()
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread.start()
+
+    def recover(self) -> None:
+        """Take back every series that another run of the node left in assembly."""
+        now = self._clock()
+        for series in self._work.in_state(SeriesState.ASSEMBLING):
+            self._foreman.take_back(series, now)
+
+    def wake(self) -> None:
+        """Something happened: do not wait for the next time that a series is due."""
+        self._woken.set()
+
+    def stop(self, timeout: float) -> None:
+        """Start nothing more, publish what is done within `timeout` seconds, requeue the rest."""
+        deadline = self._clock() + timeout
+        self._stopping.set()
+        self.wake()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        while self._foreman.running and self._clock() < deadline:
+            self._woken.wait(min(POLL_SECONDS, max(0.0, deadline - self._clock())))
+            self._woken.clear()
+            self._foreman.collect(self._clock())
+        self._foreman.stop(self._clock())
+
+    def step(self) -> float:
+        """Do everything that is to be done now.
+
+        Returns:
+            how many seconds nothing will have to be done, unless something happens.
+        """
+        now = self._clock()
+        self._foreman.collect(now)
+        wait = POLL_SECONDS
+        for series in self._work.due(now, _LOOK_AT_MOST):
+            if series.state is SeriesState.RECEIVING and (
+                0 <= now - series.last_arrival < BREATH_SECONDS
+            ):
+                wait = min(wait, series.last_arrival + BREATH_SECONDS - now)
+                continue
+            self._guarded_look(series, now)
+        if self._foreman.free:
+            for series in self._work.settled(now, _LOOK_AT_MOST):
+                if self._foreman.free:
+                    self._foreman.start(series, now)
+        due = self._work.next_due()
+        return wait if due is None or due <= now else min(wait, due - now)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._woken.clear()
+            try:
+                wait = self.step()
+            except Retryable as error:
+                log.error("the watcher cannot work now and tries again: %s", error)
+                wait = 2 * POLL_SECONDS
+            self._woken.wait(max(wait, 0.005))
+
+    def _guarded_look(self, series: SeriesRecord, now: float) -> None:
+        """One series that cannot be judged must not stop the others."""
+        try:
+            self._look(series, now)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a header holds, the loop goes on
+            where = "".join(traceback.format_tb(error.__traceback__))  # no text: it may name people
+            log.error("judging series %s: %s\n%s", series.uid, type(error).__name__, where)
+            why = f"the evidence could not be judged ({type(error).__name__}); assembled untested"
+            verdict = {"verdict": str(Verdict.UNKNOWN), "why": why, "reasons": []}
+            if series.state is SeriesState.RECEIVING:
+                state = follow(series.state, Event.SETTLE)
+                self._work.move(series, state, now=now, actor=ACTOR, verdict=verdict)
+            else:
+                self._work.look_again(series, None)
+
+    def _look(self, series: SeriesRecord, now: float) -> None:
+        if series.state is SeriesState.ASSEMBLING:
+            self._foreman.take_back(series, now)
+            return
+        if series.state is SeriesState.SETTLED:
+            return
+        facts = self._observer.facts(series.pk, series.uid)
+        arrivals = self._work.arrivals(series.pk)
+        finding = gather(facts, arrivals)
+        background = self._work.background(series.pk)
+        situation = Situation(
+            state=series.state,
+            last_arrival=series.last_arrival,
+            arrivals=arrivals,
+            unproven=background.assembled,
+            held_by=background.held_by,
+            in_progress=any(not statement.final for statement in facts.statements),
+        )
+        timing = self._timing(sorted({arrival.calling_ae for arrival in arrivals}))
+        decision = decide(situation, finding, now, timing)
+        self._act(series, decision, now)
+        if decision.action is Action.WAIT and self._inquirer is not None:
+            self._inquirer.consider(series, facts, arrivals, now)
+
+    def _act(self, series: SeriesRecord, decision: Decision, now: float) -> None:
+        verdict = verdict_record(decision.finding, decision.why, now)
+        if decision.action is Action.WAIT:
+            self._work.look_again(series, decision.until, verdict)
+            return
+        if decision.action is Action.REST:
+            refusals = (series.verdict or {}).get("refusals")
+            kept = {**verdict, "why": (series.verdict or {}).get("why", ""), "refusals": refusals}
+            self._work.look_again(series, None, kept if refusals is not None else verdict)
+            return
+        state = follow(series.state, _EVENTS[decision.action])
+        deliveries = []
+        if decision.action is not Action.SETTLE:
+            happening = Happening(str(state))
+            deliveries = self._herald.word(series, happening, state, verdict, now)
+        moved = self._work.move(
+            series,
+            state,
+            now=now,
+            actor=ACTOR,
+            detail={"verdict": verdict["verdict"], "why": decision.why},
+            verdict=verdict,
+            deliveries=deliveries,
+        )
+        fault_point(f"decided-{state}")
+        if moved is not None:
+            self._observer.forget(series.pk)
+            log.info("series %s: %s, %s", series.uid, verdict["verdict"], decision.why)
+
+
+def make_watcher(
+    index: Index,
+    executor: Executor,
+    *,
+    archive: Path,
+    output: Path,
+    template: str,
+    timing: Callable[[Sequence[str]], Timing],
+    owner: str,
+    clock: Callable[[], float],
+    rules: Rules = lambda _news: (),
+    inquirer: Inquirer | None = None,
+) -> Watcher:
+    """A watcher with all that it works with.
+
+    Args:
+        archive: the folder that the instances' paths are relative to.
+        output: the folder that volumes appear in.
+        template: `output.name`.
+        owner: this run of the node, unlike any other.
+        rules: what is to be delivered of which news.
+    """
+    work, publications, publisher = Work(index), Publications(index), Publisher(output)
+    names, herald = Names(work, publisher, template), Herald(work, rules)
+    outcomes = Outcomes(work, publications, publisher, names, herald)
+    woken = threading.Event()
+    foreman = Foreman(
+        work,
+        publisher,
+        names,
+        outcomes,
+        executor,
+        archive=archive,
+        owner=owner,
+        wake=woken.set,
+    )
+    return Watcher(
+        work,
+        Observer(work, Statements(index)),
+        foreman,
+        herald,
+        timing=timing,
+        clock=clock,
+        inquirer=inquirer,
+        woken=woken,
+    )
+
+
+def verdict_record(finding: Finding, why: str, now: float) -> dict[str, Any]:
+    """A verdict as it is kept in the index and in manifests."""
+    return {
+        "verdict": str(finding.verdict),
+        "why": why,
+        "at": now,
+        "reasons": finding.reasons(),
+    }

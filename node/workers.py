@@ -1,0 +1,220 @@
+"""Executors of assemblies: local processes, or a dask.distributed cluster.
+
+Each local slot is a pool of one process, so that a process that dies is one series' fault, and is
+renewed after some jobs so that no leak in an image library grows for ever. Processes come from a
+fork server: the daemon has threads, and forking it could deadlock the child.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from node.errors import ConfigError
+from node.production.jobs import Assembled, Job, WorkerDied
+
+log = logging.getLogger(__name__)
+
+JOBS_PER_PROCESS = 100  # then a local process is renewed
+Task = Callable[[Job], Assembled]
+
+
+class LocalWorkers:
+    """Slots, each with a process of its own.
+
+    Args:
+        task: what a process does with a job; importable by name.
+        count: how many jobs run at once; None: as many as there are processors.
+        jobs_per_process: after how many jobs a process is renewed.
+    """
+
+    def __init__(
+        self, task: Task, count: int | None = None, jobs_per_process: int = JOBS_PER_PROCESS
+    ) -> None:
+        self._task = task
+        self._count = count or available_processors()
+        self._jobs_per_process = jobs_per_process
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([task.__module__])
+        self._lock = threading.Lock()
+        self._idle: list[_Slot] = []
+        self._busy: dict[Future[Assembled], _Slot] = {}
+        self._stopped = False
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may run at once."""
+        return self._count
+
+    def warm_up(self) -> None:
+        """Start a process before the first series needs it."""
+        with self._lock:
+            if not self._idle and not self._busy and not self._stopped:
+                self._idle.append(_Slot(self._context))
+
+    def submit(self, job: Job) -> Future[Assembled]:
+        """Start a job; the caller keeps to `capacity`.
+
+        Returns:
+            its future, which fails with `WorkerDied` if its process does.
+        """
+        outer: Future[Assembled] = Future()
+        outer.set_running_or_notify_cancel()
+        with self._lock:
+            slot = self._idle.pop() if self._idle else _Slot(self._context)
+            self._busy[outer] = slot
+        inner = slot.submit(self._task, job)
+        inner.add_done_callback(lambda done: self._done(outer, done))
+        return outer
+
+    def kill(self, future: Future[Assembled]) -> None:
+        """End the process that works on a job; its future fails with `WorkerDied`."""
+        with self._lock:
+            slot = self._busy.get(future)
+        if slot is not None:
+            slot.kill()
+
+    def close(self) -> None:
+        """End every process, idle or not."""
+        with self._lock:
+            self._stopped = True
+            slots = [*self._idle, *self._busy.values()]
+            self._idle.clear()
+        for slot in slots:
+            slot.kill()
+
+    def _done(self, outer: Future[Assembled], inner: Future[Assembled]) -> None:
+        error = WorkerDied("stopped") if inner.cancelled() else inner.exception()
+        died = isinstance(error, BrokenProcessPool | WorkerDied)
+        with self._lock:
+            slot = self._busy.pop(outer)
+            keep = not died and not self._stopped and slot.jobs < self._jobs_per_process
+            if keep:
+                self._idle.append(slot)
+        if not keep:
+            slot.retire()
+        if died:
+            outer.set_exception(WorkerDied("the process that assembled the series died"))
+        elif error is not None:
+            outer.set_exception(error)
+        else:
+            outer.set_result(inner.result())
+
+
+class _Slot:
+    """One process behind an executor of its own."""
+
+    def __init__(self, context: Any) -> None:
+        self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_settle_in)
+        self._process = self._executor.submit(os.getpid)
+        self.jobs = 0
+
+    def submit(self, task: Task, job: Job) -> Future[Assembled]:
+        self.jobs += 1
+        return self._executor.submit(task, job)
+
+    def retire(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def kill(self) -> None:
+        if self._process.done() and self._process.exception() is None:
+            try:
+                os.kill(self._process.result(), signal.SIGKILL)
+            except ProcessLookupError:
+                log.debug("the worker process was gone already")
+        self.retire()
+
+
+def _settle_in() -> None:
+    """Runs first in every worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and service managers mean the daemon,
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which ends its workers itself
+    os.nice(5)  # receiving comes first
+    threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+class DaskWorkers:
+    """Jobs on a dask.distributed cluster that shares the file system with the node.
+
+    Args:
+        task: what a worker does with a job; importable by name there too.
+        address: of the scheduler, `tcp://host:port`.
+        count: how many jobs run at once; None: as many as the cluster has threads.
+
+    Raises:
+        ConfigError: distributed is not installed, or the scheduler does not answer.
+    """
+
+    def __init__(self, task: Task, address: str, count: int | None = None) -> None:
+        try:
+            from distributed import Client  # noqa: PLC0415  an optional dependency
+        except ImportError as error:
+            raise ConfigError(
+                "assembly.executor names a dask scheduler, but distributed is not installed; "
+                "install rasnode[dask]"
+            ) from error
+        try:
+            self._client = Client(address, timeout="10s", set_as_default=False)
+        except OSError as error:
+            raise ConfigError(f"the dask scheduler at {address} does not answer") from error
+        self._task = task
+        self._count = count or max(1, sum(self._client.nthreads().values()))
+        self._executor: Executor = self._client.get_executor(pure=False, retries=0)
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may run at once."""
+        return self._count
+
+    def warm_up(self) -> None:
+        """The cluster's workers are up already."""
+
+    def submit(self, job: Job) -> Future[Assembled]:
+        """Start a job; the caller keeps to `capacity`."""
+        return self._executor.submit(self._task, job)
+
+    def kill(self, future: Future[Assembled]) -> None:
+        """Give a job up; what the cluster already does of it cannot be stopped."""
+        future.cancel()
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._executor.shutdown(wait=False)
+        self._client.close()
+
+
+Workers = LocalWorkers | DaskWorkers
+
+
+def make_workers(task: Task, executor: str, count: int | None) -> Workers:
+    """The executor that the settings name.
+
+    Args:
+        executor: `local` or `dask://host:port`.
+        count: how many jobs run at once; None: as the machine or the cluster suggests.
+    """
+    if executor == "local":
+        return LocalWorkers(task, count)
+    return DaskWorkers(task, executor.replace("dask://", "tcp://", 1), count)
+
+
+def available_processors() -> int:
+    """How many processors this process may use, at least one."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not on Linux
+        return max(1, os.cpu_count() or 1)
