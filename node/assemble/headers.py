@@ -59,12 +59,11 @@ def describe(
         elements: its data set, as `node.elements.scan` found it.
         announced: counts of what there ought to be, to be kept with the rest.
     """
-    pixel_tag = elements.pixel_tag
     manufacturer = elements.text(0x00080070) or ""
     vendor = vendor_of(manufacturer)
-    pixels = _pixel_format(elements, pixel_tag)
+    pixels = _pixel_format(elements)
     frames: tuple[FrameHeader, ...] = ()
-    problem = _unfit(elements, pixels, pixel_tag)
+    problem = _unfit(elements, pixels)
     if problem is None and pixels is not None:
         try:
             frames = _frames(elements, pixels, vendor)
@@ -88,7 +87,7 @@ def describe(
     )
 
 
-def _pixel_format(elements: Elements, pixel_tag: int | None) -> PixelFormat | None:
+def _pixel_format(elements: Elements) -> PixelFormat | None:
     """Read the Image Pixel module; None if it is absent or makes no sense (PS3.3 C.7.6.3)."""
     rows, columns = elements.integer(0x00280010), elements.integer(0x00280011)
     allocated = elements.integer(0x00280100)
@@ -97,6 +96,7 @@ def _pixel_format(elements: Elements, pixel_tag: int | None) -> PixelFormat | No
     stored = elements.integer(0x00280101) or allocated
     high = elements.integer(0x00280102)
     kinds = {FLOAT_PIXELS: "float", DOUBLE_PIXELS: "double"}
+    lying = elements.pixels
     return PixelFormat(
         rows=rows,
         columns=columns,
@@ -107,20 +107,21 @@ def _pixel_format(elements: Elements, pixel_tag: int | None) -> PixelFormat | No
         bits_stored=stored,
         high_bit=stored - 1 if high is None else high,
         signed=elements.integer(0x00280103) == 1,
-        kind=kinds.get(pixel_tag or 0, "integer"),
+        kind=kinds.get(lying.tag if lying else 0, "integer"),
         frames=elements.integer(0x00280008) or 1,
         padding=elements.integer(0x00280120),
+        words=lying is None or lying.vr != b"OB",
     )
 
 
 def _unfit(  # noqa: PLR0911 - one line for each way of not being fit
-    elements: Elements, pixels: PixelFormat | None, tag: int | None
+    elements: Elements, pixels: PixelFormat | None
 ) -> Problem | None:
     """Say why an instance is no image that volumes are made of, before its frames are read."""
     sop_class = elements.uid(0x00080016) or ""
     if pixels is None:
         return Problem(Reason.NOT_AN_IMAGE, "It holds no image: no rows and columns of pixels.")
-    if tag is None:
+    if elements.pixels is None:
         return Problem(Reason.NO_PIXEL_DATA, "It describes an image but holds no pixel data.")
     if sop_class in _SEGMENTATION or sop_class == _DOSE:
         return Problem(

@@ -56,14 +56,13 @@ def check_supported(pixels: PixelFormat) -> None:
         )
 
 
-def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool, words: bool) -> Image:
+def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
     """Return the stored values of one uncompressed frame.
 
     Args:
         raw: exactly the bytes of this frame.
         pixels: how they are stored.
         little: byte order.
-        words: the VR is OW, so that in big endian 8-bit pixels come in swapped pairs.
 
     Returns:
         (rows, columns), or (rows, columns, 3) for colour, in native byte order.
@@ -75,12 +74,12 @@ def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool, words: bool) 
         )
     if is_colour(pixels):
         syntax = "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
-        return _decoded(raw, pixels, syntax, None, "OW" if words else "OB")
+        return _decoded(raw, pixels, syntax, None, "OW" if pixels.words else "OB")
     count = pixels.rows * pixels.columns
     if pixels.kind != "integer":
         floats: Image = np.frombuffer(raw, _FLOATS[pixels.kind], count)
         return floats.reshape(pixels.rows, pixels.columns)
-    if not little and words and pixels.bits_allocated == 8:
+    if not little and pixels.words and pixels.bits_allocated == 8:
         raw = np.frombuffer(raw[: len(raw) // 2 * 2], ">u2").astype("<u2").tobytes()
     size = pixels.bits_allocated // 8
     sign = "i" if pixels.signed else "u"

@@ -63,7 +63,7 @@ def scan(
     found, pixels = read_level(data, encoding, wanted)
     if pixels is None:
         return Scanned(Elements(found, encoding))
-    elements = Elements(found, encoding, pixel_tag=pixels.tag)
+    elements = Elements(found, encoding, pixels=pixels)
     return Scanned(
         elements,
         pixel_tag=pixels.tag,

@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 from node.elements.charsets import decode
 from node.elements.codec import BIG, LITTLE, NESTED, Encoding
-from node.elements.layout import Found, read_level
+from node.elements.layout import Found, Pixels, read_level
 from node.elements.nesting import explicit_item, split_items
 from node.errors import MalformedDataSet
 
@@ -63,10 +63,10 @@ class Elements:
     elements do in implicit VR.
 
     Attributes:
-        pixel_tag: which element holds the pixel data, which are never kept; None if none does.
+        pixels: where the pixel data lie, which are never kept; None if there are none.
     """
 
-    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "pixel_tag")
+    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "pixels")
 
     def __init__(
         self,
@@ -75,9 +75,9 @@ class Elements:
         charset: str = "",
         *,
         signed: bool = False,
-        pixel_tag: int | None = None,
+        pixels: Pixels | None = None,
     ) -> None:
-        self.pixel_tag = pixel_tag
+        self.pixels = pixels
         self._found = found
         self._encoding = encoding
         self._charset = charset

@@ -1,0 +1,21 @@
+"""Series to files: reads pixels, fills volumes, writes NIfTI, sidecar, preview and manifest."""
+
+from node.convert.folder import Series, Unreadable, read_folder
+from node.convert.series import Conversion, Product, Proof, Volume, convert_series, volumes_of
+from node.convert.sources import InstanceSource, PixelReader
+from node.convert.writing import OutputOptions
+
+__all__ = [
+    "Conversion",
+    "InstanceSource",
+    "OutputOptions",
+    "PixelReader",
+    "Product",
+    "Proof",
+    "Series",
+    "Unreadable",
+    "Volume",
+    "convert_series",
+    "read_folder",
+    "volumes_of",
+]

@@ -1,0 +1,105 @@
+"""DICOM files in folders: found, scanned and grouped by series; what is none is listed."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from node.assemble.headers import describe
+from node.convert.sources import InstanceSource
+from node.elements import DEFLATED, Buffer, find_data_set, inflate, scan
+from node.errors import MalformedDataSet
+
+MOST_INFLATED: Final = 1 << 30
+"""Bytes; a deflated file that becomes larger is refused."""
+_DIRECTORY_RECORDS: Final = 0x00041220
+
+
+class Unreadable(NamedTuple):
+    """A file that is no DICOM image, and why."""
+
+    path: Path
+    reason: str
+
+
+class Series(NamedTuple):
+    """The instances found of one series, sorted by SOP Instance UID and path."""
+
+    uid: str
+    instances: tuple[InstanceSource, ...]
+
+
+def files_below(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files as they are given, and all files below folders, in sorted order."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(found for found in path.rglob("*") if found.is_file())
+        else:
+            yield path
+
+
+def read_folder(
+    paths: Iterable[Path], progress: Callable[[], None] = lambda: None
+) -> tuple[list[Series], list[Unreadable]]:
+    """Read the headers of DICOM files and group them by Series Instance UID.
+
+    Args:
+        paths: files and folders; with or without preamble and meta information.
+        progress: called after each file.
+
+    Returns:
+        the series in the order of their UIDs, and the files that are no DICOM instances.
+    """
+    found: dict[str, list[InstanceSource]] = {}
+    strangers: list[Unreadable] = []
+    for path in files_below(paths):
+        try:
+            source = read_file(path)
+        except MalformedDataSet as error:
+            strangers.append(Unreadable(path, str(error)))
+        except OSError as error:
+            strangers.append(Unreadable(path, error.strerror or "cannot be read"))
+        else:
+            if source is not None:
+                found.setdefault(source.header.series_instance_uid, []).append(source)
+        progress()
+    return [
+        Series(uid, tuple(sorted(found[uid], key=lambda one: (one.uid, str(one.path)))))
+        for uid in sorted(found)
+    ], strangers
+
+
+def read_file(path: Path) -> InstanceSource | None:
+    """Read one file's header; None for a DICOMDIR, which is about files and no instance.
+
+    Raises:
+        MalformedDataSet: it is no DICOM file, or a damaged one.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            raise MalformedDataSet("The file is empty.")
+        # unmapped when the last view of it is gone, which may be in an exception's traceback
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    start = find_data_set(mapped)
+    syntax = start.transfer_syntax_uid
+    data: Buffer = memoryview(mapped)[start.offset :]
+    if syntax == DEFLATED:
+        data = inflate(data, MOST_INFLATED)
+    found = scan(data, syntax)
+    if _DIRECTORY_RECORDS in found.elements:
+        return None
+    header = describe(found.elements)
+    if not header.sop_class_uid or not header.sop_instance_uid:
+        raise MalformedDataSet("The file has no SOP Class or SOP Instance UID.")
+    plain = syntax != DEFLATED
+    return InstanceSource(
+        header=header,
+        path=path,
+        offset=start.offset,
+        transfer_syntax_uid=syntax,
+        pixel_offset=found.pixel_offset if plain else None,
+        pixel_length=found.pixel_length if plain else None,
+    )

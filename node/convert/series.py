@@ -1,0 +1,264 @@
+"""One series to its volumes, and those to files. The same path for daemon, command and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from node.assemble.diffusion import gradients
+from node.assemble.fill import fill
+from node.assemble.manifest import make_manifest
+from node.assemble.nifti import make_header
+from node.assemble.pixels import Image
+from node.assemble.preview import render
+from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
+from node.assemble.sidecar import make_sidecar, repetition_time
+from node.assemble.stacking import Piece
+from node.assemble.values import choose, finish
+from node.convert.sources import InstanceSource, PixelReader
+from node.convert.writing import OutputOptions, write_image, write_json
+from node.errors import AssemblyError, Reason
+from node.version import VERSION
+
+Stem = str | Callable[[VolumePlan], str]
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What the caller knows of the series' completeness, for the manifest."""
+
+    revision: int = 1
+    verdict: str = "unknown"
+    evidence: Mapping[str, object] | Sequence[object] = ()
+
+
+@dataclass(frozen=True)
+class Product:
+    """The files of one volume.
+
+    Attributes:
+        stem: what all its file names begin with.
+        files: names below the folder, the manifest last.
+        shape: of the array as written.
+        affine: (4, 4) voxel -> RAS mm.
+        manifest: name of the manifest, empty if none was asked for.
+        sha256: of the image file, empty if none was asked for.
+    """
+
+    stem: str
+    files: tuple[str, ...]
+    shape: tuple[int, ...]
+    affine: tuple[tuple[float, ...], ...]
+    manifest: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of a series."""
+
+    products: tuple[Product, ...] = ()
+    refusals: tuple[AssemblyError, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One volume in memory.
+
+    Attributes:
+        plan: where it comes from and where it lies.
+        array: (i, j, k, t) stored values in RAS order, Fortran-contiguous.
+        slope, intercept: value = slope·stored + intercept.
+    """
+
+    plan: VolumePlan
+    array: Image = field(repr=False)
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def stored(self) -> Image:
+        """(i, j, k), or (i, j, k, t) if there are several volumes."""
+        return self.array if len(self.plan.shape) == 4 else self.array[..., 0]
+
+    def header(self) -> Any:
+        """Return the NIfTI header."""
+        return make_header(
+            self.stored,
+            self.plan.affine,
+            slope=self.slope,
+            intercept=self.intercept,
+            repetition_time=repetition_time(self.plan),
+            description=f"rasnode {VERSION}",
+        )
+
+
+def convert_series(
+    instances: Sequence[InstanceSource],
+    directory: Path,
+    stem: Stem,
+    options: OutputOptions | None = None,
+    proof: Proof | None = None,
+) -> Conversion:
+    """Write every volume of a series that can be trusted, and name what cannot.
+
+    The same instances in any order give the same bytes.
+
+    Args:
+        instances: of one series.
+        directory: a folder of the caller's own.
+        stem: what file names begin with, or a function that makes it for a volume.
+        options: which files, and what is in them.
+        proof: what is known of the series' completeness.
+    """
+    options, proof = options or OutputOptions(), proof or Proof()
+    planned, read = _planned(instances)
+    refusals = list(planned.refusals)
+    products: list[Product] = []
+    names: set[str] = set()
+    for volume in planned.volumes:
+        try:
+            filled = _filled(volume, read)
+        except AssemblyError as error:
+            refusals.append(error)
+            continue
+        base = stem if isinstance(stem, str) else stem(volume)
+        name = _unused(base + volume.suffix, names)
+        products.append(_write(filled, directory, name, options, proof, planned, refusals))
+    return Conversion(tuple(products), tuple(refusals), planned.left_out)
+
+
+def volumes_of(
+    instances: Sequence[InstanceSource],
+) -> Iterator[Volume | AssemblyError]:
+    """Yield every volume of a series in memory, and every refusal."""
+    planned, read = _planned(instances)
+    yield from planned.refusals
+    for volume in planned.volumes:
+        try:
+            yield _filled(volume, read)
+        except AssemblyError as error:
+            yield error
+
+
+def _planned(instances: Sequence[InstanceSource]) -> tuple[SeriesPlan, PixelReader]:
+    unique, copies = _without_copies(instances)
+    planned = plan([source.header for source in unique])
+    reader = PixelReader({source.uid: source for source in unique})
+    return replace(planned, left_out=(*planned.left_out, *copies)), reader
+
+
+def _filled(volume: VolumePlan, read: PixelReader) -> Volume:
+    pieces = [piece for row in volume.grid for piece in row]
+    values = choose(pieces)
+    try:
+        array = fill(volume, values, read)
+    except MemoryError as error:
+        raise AssemblyError(
+            Reason.UNSUPPORTED_PIXELS, f"A volume of {volume.shape} does not fit into memory."
+        ) from error
+    array, slope, intercept = finish(array, values)
+    return Volume(volume, array, slope, intercept)
+
+
+def _write(
+    volume: Volume,
+    directory: Path,
+    name: str,
+    options: OutputOptions,
+    proof: Proof,
+    planned: SeriesPlan,
+    refusals: Sequence[AssemblyError],
+) -> Product:
+    """Write the files of one volume, the manifest last."""
+    base = directory / name
+    base.parent.mkdir(parents=True, exist_ok=True)
+    files: list[str] = []
+
+    def path(extension: str) -> Path:
+        files.append(name + extension)
+        return directory / files[-1]
+
+    digest = image = ""
+    if options.image:
+        image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
+        target = path(".nii.gz" if options.compress else ".nii")
+        digest = write_image(target, volume.header(), volume.array, options)
+        weighting = gradients(volume.plan)
+        if weighting is not None:
+            path(".bval").write_text(weighting.bval(), "ascii")
+            path(".bvec").write_text(weighting.bvec(), "ascii")
+    if options.sidecar:
+        fields = make_sidecar(volume.plan, identifiers=options.identifiers, software=VERSION)
+        write_json(path(".json"), fields)
+    if options.preview:
+        path(".png").write_bytes(render(volume.array, volume.plan.affine))
+    manifest = name + ".manifest.json" if options.manifest else ""
+    if options.manifest:
+        fields = make_manifest(
+            volume.plan,
+            proof=msgspec.to_builtins(proof),
+            software=VERSION,
+            image=image,
+            sha256=digest,
+            left_out=planned.left_out,
+            refusals=refusals,
+        )
+        write_json(path(".manifest.json"), fields)
+    return Product(
+        stem=name,
+        files=tuple(files),
+        shape=volume.plan.shape,
+        affine=tuple(tuple(row) for row in volume.plan.affine.tolist()),
+        manifest=manifest,
+        sha256=digest,
+    )
+
+
+def _unused(name: str, names: set[str]) -> str:
+    """Return the name, or with the first letter that makes it new."""
+    candidates = [name] + [f"{name}{chr(code)}" for code in range(ord("a"), ord("z") + 1)]
+    free = next((one for one in candidates if one not in names), f"{name}_{len(names)}")
+    names.add(free)
+    return free
+
+
+def _without_copies(
+    instances: Sequence[InstanceSource],
+) -> tuple[list[InstanceSource], list[LeftOut]]:
+    """Drop copies: instances with one UID, equal headers and equal pixels after decoding.
+
+    Those that differ stay, so that they are refused by name.
+    """
+    by_uid: dict[str, list[InstanceSource]] = {}
+    for source in sorted(instances, key=lambda one: (one.uid, one.transfer_syntax_uid)):
+        by_uid.setdefault(source.uid, []).append(source)
+    unique: list[InstanceSource] = []
+    copies: list[LeftOut] = []
+    for uid, sources in by_uid.items():
+        first, *others = sources
+        unique.append(first)
+        for other in others:
+            if _same_image(first, other):
+                copies.append(LeftOut(uid, "the same instance again"))
+            else:
+                unique.append(other)
+    return unique, copies
+
+
+def _same_image(one: InstanceSource, other: InstanceSource) -> bool:
+    if one.header != other.header:
+        return False
+    first, second = PixelReader({one.uid: one}), PixelReader({other.uid: other})
+    try:
+        return all(
+            np.array_equal(first(Piece(one.header, frame)), second(Piece(other.header, frame)))
+            for frame in one.header.frames
+        )
+    except AssemblyError:
+        return False

@@ -1,0 +1,96 @@
+"""DICOM to arrays in Python: `load_dicom` and `load_all`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from node.convert import Volume, read_folder, volumes_of
+from node.errors import AssemblyError, Reason
+from node.space import Matrix
+
+Source = str | PathLike[str] | Iterable[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class LoadedVolume:
+    """One volume, as the node and `rasnode convert` write it.
+
+    Attributes:
+        series_instance_uid: the series that it comes from.
+        suffix: what tells it from other volumes of that series, such as `_e2`.
+        residual_mm: how far a slice lies from where the affine puts it, at most.
+    """
+
+    _volume: Volume
+    series_instance_uid: str
+    suffix: str
+    residual_mm: float
+
+    @property
+    def affine(self) -> Matrix:
+        """(4, 4) voxel (i, j, k) -> RAS mm."""
+        return self._volume.plan.affine
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """(i, j, k) or (i, j, k, t) values in RAS order, the scale applied."""
+        return np.asanyarray(self.nifti().dataobj)
+
+    def nifti(self) -> nib.Nifti1Image:
+        """Return the image; saving it gives the bytes that the node would write."""
+        return nib.Nifti1Image(self._volume.stored, None, self._volume.header())
+
+
+def load_dicom(source: Source) -> LoadedVolume:
+    """Load the one volume in a file or folder.
+
+    Args:
+        source: a file, a folder, or several of either.
+
+    Raises:
+        AssemblyError: there is none that can be trusted (the first refusal says why), or there
+            are several: then use `load_all`.
+    """
+    volumes, refusals = _load(source)
+    if len(volumes) == 1:
+        return volumes[0]
+    if volumes:
+        raise AssemblyError(
+            Reason.MIXED_ORIENTATIONS,
+            f"There are {len(volumes)} volumes in it, not one; load_all returns them all.",
+        )
+    raise refusals[0] if refusals else AssemblyError(Reason.NOT_AN_IMAGE, "No DICOM image in it.")
+
+
+def load_all(source: Source) -> list[LoadedVolume]:
+    """Load every volume of every series in a file or folder.
+
+    Raises:
+        AssemblyError: there is none that can be trusted.
+    """
+    volumes, refusals = _load(source)
+    if not volumes and refusals:
+        raise refusals[0]
+    return volumes
+
+
+def _load(source: Source) -> tuple[list[LoadedVolume], list[AssemblyError]]:
+    paths = [source] if isinstance(source, str | PathLike) else list(source)
+    volumes: list[LoadedVolume] = []
+    refusals: list[AssemblyError] = []
+    for series in read_folder(Path(path) for path in paths)[0]:
+        for found in volumes_of(series.instances):
+            if isinstance(found, AssemblyError):
+                refusals.append(found)
+            else:
+                plan = found.plan
+                volumes.append(LoadedVolume(found, series.uid, plan.suffix, plan.residual_mm))
+    return volumes, refusals
