@@ -9,10 +9,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from pydicom.datadict import keyword_for_tag
 
 from node.assemble.headers import describe, encode_header
 from node.attributes import ATTRIBUTES, BY_TAG, Attribute
+from node.completion.counts import announced, concatenation
 from node.elements import Buffer, Elements, inflate, scan
 from node.elements.scanner import DEFLATED
 from node.errors import Permanent
@@ -90,7 +92,13 @@ def register(
         pixel_offset=None if deflated else scanned.pixel_offset,
         pixel_length=None if deflated else scanned.pixel_length,
         attributes=kept_attributes(elements),
-        header=encode_header(describe(elements)),
+        header=encode_header(
+            msgspec.structs.replace(
+                describe(elements),
+                announced=announced(elements),
+                concatenation=concatenation(elements),
+            )
+        ),
     )
 
 

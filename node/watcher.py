@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from node.completion.evidence import Finding, gather
 from node.completion.facts import SeriesFacts
 from node.completion.policy import Action, Decision, Event, Situation, Timing, decide, follow
+from node.convert import OutputOptions
 from node.deliver.publish import Publisher
 from node.deliveries import Happening
 from node.errors import Retryable
@@ -228,6 +229,7 @@ def make_watcher(
     archive: Path,
     output: Path,
     template: str,
+    options: OutputOptions,
     timing: Callable[[Sequence[str]], Timing],
     owner: str,
     clock: Callable[[], float],
@@ -240,6 +242,7 @@ def make_watcher(
         archive: the folder that the instances' paths are relative to.
         output: the folder that volumes appear in.
         template: `output.name`.
+        options: which files are made of a volume.
         owner: this run of the node, unlike any other.
         rules: what is to be delivered of which news.
     """
@@ -254,6 +257,7 @@ def make_watcher(
         outcomes,
         executor,
         archive=archive,
+        options=options,
         owner=owner,
         wake=woken.set,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from node.completion.policy import Event, follow
+from node.convert import OutputOptions
 from node.deliver.publish import Publisher
 from node.errors import NodeError, Retryable
 from node.faults import fault_point
@@ -72,6 +73,7 @@ class Foreman:
 
     Args:
         archive: the folder that instances' paths are relative to.
+        options: which files are made.
         owner: this run of the node, unlike any other.
         wake: called from another thread when a job has ended.
     """
@@ -85,6 +87,7 @@ class Foreman:
         executor: Executor,
         *,
         archive: Path,
+        options: OutputOptions,
         owner: str,
         wake: Callable[[], None],
     ) -> None:
@@ -94,6 +97,7 @@ class Foreman:
         self._outcomes = outcomes
         self._executor = executor
         self._archive = archive
+        self._options = options
         self._owner = owner
         self._wake = wake
         self._running: dict[int, _Running] = {}
@@ -179,7 +183,6 @@ class Foreman:
 
     def _job(self, series: SeriesRecord) -> tuple[Job, str]:
         folder, stem = self._names.claim(series)
-        arrivals = self._work.arrivals(series.pk)
         job = Job(
             series_uid=series.uid,
             study_uid=series.study_uid,
@@ -189,7 +192,7 @@ class Foreman:
             stem=stem,
             revision=self._outcomes.next_revision(series),
             verdict=series.verdict or {"verdict": str(Verdict.UNKNOWN), "reasons": []},
-            senders=tuple(dict.fromkeys(arrival.calling_ae for arrival in arrivals)),
+            options=self._options,
         )
         return job, folder
 
@@ -203,8 +206,8 @@ class Foreman:
             elif error is not None:
                 self._failed(series, error, now)
             elif not self._outcomes.end(series, running.job, running.folder, future.result(), now):
-                # Nothing is done if instances came meanwhile; otherwise another number is due.
-                self._requeue(series, now, None, "came out differently than before a crash")
+                # Nothing happens to it if instances came meanwhile.
+                self._requeue(series, now, None, "has to be made again under another name")
         except Retryable as later:
             self._delay(series, now, str(later))
         finally:

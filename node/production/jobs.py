@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from node.convert import OutputOptions
 from node.errors import Reason, Retryable
 from node.records import StoredInstance
 
@@ -24,7 +25,7 @@ class Job:
         stem: the files' common beginning.
         revision: which revision of the series this becomes, if it becomes one.
         verdict: the verdict with its reasons, for the manifest.
-        senders: the AE titles that the series came from, for the manifest.
+        options: which files are made.
     """
 
     series_uid: str
@@ -35,7 +36,7 @@ class Job:
     stem: str
     revision: int
     verdict: dict[str, Any]
-    senders: tuple[str, ...] = ()
+    options: OutputOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from node.deliver.publish import Publisher
 from node.errors import Retryable
@@ -29,29 +28,28 @@ class Names:
     def claim(self, series: SeriesRecord) -> tuple[str, str]:
         """The folder and stem of a series: the template's, or with a few digits appended."""
         name = render_name(self._template, self._work.attributes(series.pk))
-        digits = _digits(series)
-        for candidate in (name, f"{name}_{digits[:8]}", f"{name}_{digits}"):
+        marked = self._marked(series, name)
+        first = [marked] if marked in self._work.stems(series.pk) else [name, marked]
+        for candidate in (*first, f"{marked}{_digits(series)[8:]}"):
             if self._may_have(series, candidate):
                 folder, _, stem = candidate.rpartition("/")
                 return folder, stem
         raise Retryable(f"no output name is free for series {series.uid}")
 
-    def claim_products(
-        self, series: SeriesRecord, staging: Path, folder: str, base: str, made: Sequence[Product]
-    ) -> tuple[Product, ...]:
-        """Claim every volume's name; where another series has one, all are renamed."""
+    def claim_products(self, series: SeriesRecord, folder: str, made: Sequence[Product]) -> bool:
+        """Claim every volume's name.
+
+        Returns:
+            False if another series has one of them: then the next `claim` gives another stem.
+        """
         if all(self._may_have(series, joined(folder, product.stem)) for product in made):
-            return tuple(made)
-        renamed = []
-        for product in made:
-            stem = f"{base}_{_digits(series)[:8]}{product.stem[len(base) :]}"
-            if not self._may_have(series, joined(folder, stem)):
-                raise Retryable(f"no output name is free for series {series.uid}")
-            files = tuple(stem + name[len(product.stem) :] for name in product.files)
-            for old, new in zip(product.files, files, strict=True):
-                (staging / old).rename(staging / new)
-            renamed.append(Product(stem, files, product.fingerprint))
-        return tuple(renamed)
+            return True
+        name = render_name(self._template, self._work.attributes(series.pk))
+        self._work.claim_stem(series.pk, self._marked(series, name))
+        return False
+
+    def _marked(self, series: SeriesRecord, name: str) -> str:
+        return f"{name}_{_digits(series)[:8]}"
 
     def _may_have(self, series: SeriesRecord, stem: str) -> bool:
         on_disk = self._publisher.owner_on_disk(stem)

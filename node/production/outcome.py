@@ -59,14 +59,17 @@ class Outcomes:
 
         Returns:
             False if it cannot be used: the series has changed, or has to be assembled again
-            under another revision's number.
+            under another name, as another series has one of its names, or under another
+            revision's number, as it came out differently than before a crash.
 
         Raises:
             Retryable: the output folder or the index cannot be written now.
         """
         verdict = {**job.verdict, "refusals": [refusal.as_dict() for refusal in result.refusals]}
         before = self._publications.visible(series.pk)
-        made = self._names.claim_products(series, job.staging, folder, job.stem, result.products)
+        made = result.products
+        if not self._names.claim_products(series, folder, made):
+            return False
         state = SeriesState.READY if made else _state_without(result.refusals)
         fingerprint = _fingerprint(folder, made)
         if not made and (before is None or not before.files):

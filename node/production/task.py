@@ -1,0 +1,70 @@
+"""What a worker process does: one series, from its instances to staged files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from node.assemble.headers import decode_header
+from node.convert import Conversion, InstanceSource, Proof, convert_series
+from node.convert import Product as Written
+from node.errors import AssemblyError
+from node.faults import fault_point
+from node.production.jobs import Assembled, Job, Product, Refusal
+from node.records import StoredInstance
+
+_OF_THE_OCCASION = ("revision", "verdict", "evidence", "rasnode", "refused")
+"""What a manifest says of how it came about: it may differ although the volume does not."""
+
+
+def assemble(job: Job) -> Assembled:
+    """Write every volume of a series into the job's staging folder."""
+    fault_point("worker-started")
+    proof = Proof(
+        revision=job.revision,
+        verdict=str(job.verdict["verdict"]),
+        evidence={"why": job.verdict.get("why", ""), "reasons": job.verdict["reasons"]},
+    )
+    sources = [_source(job.archive, instance) for instance in job.instances]
+    conversion = convert_series(sources, job.staging, job.stem, job.options, proof)
+    fault_point("worker-done")
+    return _assembled(job, conversion)
+
+
+def _source(archive: Path, instance: StoredInstance) -> InstanceSource:
+    return InstanceSource(
+        header=decode_header(instance.header),
+        path=archive / instance.path,
+        offset=instance.data_set_offset,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        pixel_offset=instance.pixel_offset,
+        pixel_length=instance.pixel_length,
+    )
+
+
+def _assembled(job: Job, conversion: Conversion) -> Assembled:
+    return Assembled(
+        products=tuple(
+            Product(made.stem, made.files, _fingerprint(job.staging, made))
+            for made in conversion.products
+        ),
+        refusals=tuple(_refusal(error) for error in conversion.refusals),
+    )
+
+
+def _refusal(error: AssemblyError) -> Refusal:
+    return Refusal(error.reason, error.sentence, error.instances)
+
+
+def _fingerprint(staging: Path, made: Written) -> str:
+    """A digest of everything by which one revision of a volume can differ from another."""
+    digest = hashlib.sha256(made.sha256.encode())
+    for name in sorted(made.files):
+        if name == made.manifest:
+            manifest = json.loads((staging / name).read_bytes())
+            told = {key: manifest[key] for key in manifest if key not in _OF_THE_OCCASION}
+            digest.update(json.dumps(told, sort_keys=True).encode())
+        elif name.endswith((".json", ".bval", ".bvec")):
+            digest.update((staging / name).read_bytes())
+    return digest.hexdigest()
