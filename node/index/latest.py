@@ -1,0 +1,75 @@
+"""The newest series first, page by page, for people who watch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import func, select
+
+from node.index.engine import Index
+from node.index.schema import SeriesRow, StudyRow
+from node.records import SeriesState
+
+
+class Latest:
+    """Reads what a status page shows: nothing of the patient level."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def series(
+        self, limit: int, *, before: int | None = None, states: Collection[SeriesState] = ()
+    ) -> list[dict[str, Any]]:
+        """At most `limit` series, those that came last first.
+
+        Args:
+            before: only series whose row came before this one: the next page.
+            states: only series in these states; all if there are none.
+        """
+        query = select(
+            SeriesRow.id,
+            SeriesRow.uid.label("series_instance_uid"),
+            StudyRow.uid.label("study_instance_uid"),
+            SeriesRow.modality,
+            SeriesRow.number,
+            SeriesRow.description,
+            SeriesRow.body_part,
+            SeriesRow.date,
+            SeriesRow.time,
+            SeriesRow.instances,
+            SeriesRow.state,
+            SeriesRow.state_since,
+            SeriesRow.revision,
+            SeriesRow.first_arrival,
+            SeriesRow.last_arrival,
+            SeriesRow.verdict,
+            SeriesRow.outputs,
+        ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+        if before is not None:
+            query = query.where(SeriesRow.id < before)
+        if states:
+            query = query.where(SeriesRow.state.in_(states))
+        with self._index.reading() as connection:
+            rows = connection.execute(query.order_by(SeriesRow.id.desc()).limit(limit))
+            return [dict(row) for row in rows.mappings()]
+
+    def one(self, uid: str) -> dict[str, Any] | None:
+        """One series as `series` gives them."""
+        with self._index.reading() as connection:
+            pk = connection.scalar(select(SeriesRow.id).where(SeriesRow.uid == uid))
+        found = self.series(1, before=pk + 1) if pk is not None else []
+        return found[0] if found else None
+
+    def waiting_since(self) -> float | None:
+        """Since when the series waits that has waited longest to be assembled; None: none does."""
+        query = select(func.min(SeriesRow.state_since)).where(
+            SeriesRow.state == SeriesState.SETTLED
+        )
+        with self._index.reading() as connection:
+            return connection.scalar(query)
+
+    def last_arrival(self) -> float | None:
+        """When the newest instance came, seconds since 1970; None if none ever did."""
+        with self._index.reading() as connection:
+            return connection.scalar(select(func.max(SeriesRow.last_arrival)))

@@ -1,0 +1,149 @@
+"""`/api`: the same figures as the page, for scripts."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi.responses import FileResponse
+
+from node.records import SeriesState
+from node.version import VERSION
+from node.web.models import (
+    NodeView,
+    SeriesDetail,
+    SeriesPage,
+    VolumeView,
+    Voxel,
+)
+from node.web.outputs import OutputFile
+from node.web.provenance import source_of
+from node.web.site import Site
+from node.web.views import detail, summary, volume_view
+from node.web.volumes import Volume
+
+SeriesUID = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$", description="Series Instance UID")]
+Number = Annotated[int, Path(ge=0, description="of the file, as the series lists it")]
+Revision = Annotated[
+    int | None, Query(ge=0, description="answer only as long as this revision is the current one")
+]
+_UNCHANGING = "private, max-age=86400, immutable"
+_PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
+
+
+def router(site: Site) -> APIRouter:
+    """Everything below `/api`."""
+    api = APIRouter(prefix="/api")
+
+    @api.get("/node")
+    def node() -> NodeView:
+        """The node itself: where it listens, what it holds, how much disk is left."""
+        totals = site.listing.totals()
+        return NodeView(
+            version=VERSION,
+            ae_title=site.ae_title,
+            port=site.dicom_port(),
+            free_bytes=site.archive.free_bytes(),
+            minimum_free=site.minimum_free,
+            **{name: totals[name] for name in ("instances", "series", "studies", "conflicts")},
+        )
+
+    @api.get("/series")
+    def series(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        before: Annotated[int | None, Query(description="as the page before said")] = None,
+        state: Annotated[list[SeriesState], Query()] = [],  # noqa: B006  FastAPI copies it
+    ) -> SeriesPage:
+        """The newest series first."""
+        rows = site.latest.series(limit, before=before, states=state)
+        totals = site.listing.totals()
+        return SeriesPage(
+            series=[summary(row, site.outputs) for row in rows],
+            before=rows[-1]["id"] if len(rows) == limit else None,
+            states={each: totals.get(f"series_{each}", 0) for each in SeriesState},
+        )
+
+    @api.get("/series/{uid}")
+    def one(uid: SeriesUID) -> SeriesDetail:
+        """One series with its evidence, files, arrivals and history."""
+        row = site.row(uid)
+        return detail(
+            row, site.outputs, site.work.arrivals(row["id"]), site.work.history(row["id"])
+        )
+
+    @api.get("/series/{uid}/files/{number}")
+    def file(uid: SeriesUID, number: Number, revision: Revision = None) -> FileResponse:
+        """A published file. Its name here says nothing of the patient, whatever it is on disk."""
+        found = _file(site, uid, number, revision)
+        name = f"{uid}_{number}{found.ending}"
+        return FileResponse(
+            found.path,
+            media_type=found.media_type,
+            filename=name,
+            content_disposition_type="inline" if found.media_type == "image/png" else "attachment",
+            headers=_caching(revision),
+        )
+
+    @api.get("/series/{uid}/volumes/{number}")
+    def volume(uid: SeriesUID, number: Number, revision: Revision = None) -> VolumeView:
+        """A volume's geometry, and how to begin to look at it."""
+        row = site.row(uid)
+        return volume_view(_volume(site, uid, number, revision), row["modality"], row["revision"])
+
+    @api.get("/series/{uid}/volumes/{number}/slice", responses=_PICTURE, response_class=Response)
+    def picture(
+        uid: SeriesUID,
+        number: Number,
+        axis: Annotated[int, Query(ge=0, le=2, description="of the volume: i, j or k")],
+        index: Annotated[int, Query(ge=0)],
+        low: Annotated[float, Query(description="this value is black")],
+        high: Annotated[float, Query(description="and this one white")],
+        time: Annotated[int, Query(ge=0)] = 0,
+        revision: Revision = None,
+    ) -> Response:
+        """One slice as PNG, one pixel a voxel, held as a radiologist holds it."""
+        if not low < high:
+            raise HTTPException(422, "low must be less than high, and both must be numbers")
+        found = _volume(site, uid, number, revision)
+        drawn = found.picture(axis, index, time, low, high)
+        return Response(drawn, media_type="image/png", headers=_caching(revision))
+
+    @api.get("/series/{uid}/volumes/{number}/voxel")
+    def voxel(
+        uid: SeriesUID,
+        number: Number,
+        i: Annotated[int, Query(ge=0)],
+        j: Annotated[int, Query(ge=0)],
+        k: Annotated[int, Query(ge=0)],
+        time: Annotated[int, Query(ge=0)] = 0,
+        revision: Revision = None,
+    ) -> Voxel:
+        """A voxel's value, its place, and the instance that it came from."""
+        found = _file(site, uid, number, revision)
+        value, place = site.cache.get(found.path).voxel(i, j, k, time)
+        return Voxel(
+            value=[each if isfinite(each) else None for each in value],
+            ras=(place[0], place[1], place[2]),
+            source=source_of(found.manifest, (i, j, k), time),
+        )
+
+    return api
+
+
+def _file(site: Site, uid: str, number: int, revision: int | None) -> OutputFile:
+    row = site.row(uid)
+    if revision is not None and revision != row["revision"]:
+        raise HTTPException(409, f"revision {row['revision']} is the current one")
+    for found in site.outputs.files(row["outputs"]):
+        if found.number == number and found.path.is_file():
+            return found
+    raise HTTPException(404, "there is no such file")
+
+
+def _volume(site: Site, uid: str, number: int, revision: int | None) -> Volume:
+    return site.cache.get(_file(site, uid, number, revision).path)
+
+
+def _caching(revision: int | None) -> dict[str, str]:
+    return {"Cache-Control": _UNCHANGING if revision is not None else "no-store"}

@@ -1,0 +1,71 @@
+"""The web application: pages, API, metrics, health."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from node.errors import Retryable
+from node.version import VERSION
+from node.web.api import SeriesUID, router
+from node.web.guard import Guard
+from node.web.models import Health
+from node.web.site import Site
+from node.web.volumes import NotViewable
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def create_app(site: Site, host: str) -> FastAPI:
+    """The application.
+
+    Args:
+        host: the address that it will be served on; decides by what names it may be asked.
+    """
+    app = FastAPI(
+        title="rasnode",
+        version=VERSION,
+        summary="DICOM in, RAS NIfTI out: series, volumes and their evidence.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # they would load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.add_middleware(Guard, host=host)
+    app.include_router(router(site))
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_exception_handler(NotViewable, _not_viewable)
+    app.add_exception_handler(Retryable, _not_now)
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(_STATIC / "list.html")
+
+    @app.get("/series/{uid}", include_in_schema=False)
+    def series_page(uid: SeriesUID) -> FileResponse:
+        known = site.latest.one(uid) is not None
+        return FileResponse(_STATIC / "series.html", status_code=200 if known else 404)
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(site.scrape.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    @app.get("/health", responses={503: {"model": Health}})
+    def health(response: Response) -> Health:
+        """200 only if the DICOM port answers, the index is writable and there is disk."""
+        faults = site.health.faults()
+        response.status_code = 503 if faults else 200
+        return Health(healthy=not faults, faults=faults)
+
+    return app
+
+
+def _not_viewable(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 422)
+
+
+def _not_now(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503)

@@ -1,0 +1,70 @@
+"""Can the node take an instance now: does its port answer, is the index writable, is there disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from node.archive import Archive
+from node.errors import NodeError
+from node.index.engine import Index
+from node.index.inspection import check_writable
+
+FRESH_SECONDS = 2.0
+"""A finding is used again for so long: asking often must not become a load of its own."""
+
+
+class HealthCheck:
+    """Finds out, at most once in `FRESH_SECONDS`.
+
+    Args:
+        echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
+        minimum_free: bytes; with less the node refuses instances.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        archive: Archive,
+        minimum_free: int,
+        echo: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._checks: dict[str, Callable[[], None]] = {
+            "dicom": echo,
+            "index": lambda: check_writable(index),
+            "disk": lambda: _check_disk(archive, minimum_free),
+        }
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: tuple[float, dict[str, str]] | None = None
+
+    def faults(self) -> dict[str, str]:
+        """What is wrong, by the check's name; empty if all is well."""
+        with self._lock:
+            if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
+                self._found = (self._clock(), self._look())
+            return self._found[1]
+
+    def _look(self) -> dict[str, str]:
+        faults = {}
+        for name, check in self._checks.items():
+            try:
+                check()
+            except (NodeError, OSError) as error:
+                faults[name] = str(error)
+        return faults
+
+
+class _DiskLow(NodeError):
+    """The node refuses instances for want of disk."""
+
+
+def _check_disk(archive: Archive, minimum_free: int) -> None:
+    free = archive.free_bytes()
+    if free < minimum_free:
+        raise _DiskLow(
+            f"{free >> 20} MiB are free below storage.root; "
+            f"storage.minimum_free keeps {minimum_free >> 20} MiB"
+        )

@@ -1,0 +1,74 @@
+"""`/metrics`: what the node counts while it runs, and what lies in the index and on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from node import metrics
+from node.archive import Archive
+from node.index.latest import Latest
+from node.index.listing import Listing
+from node.records import SeriesState
+from node.version import VERSION
+
+
+class Scrape:
+    """Answers Prometheus.
+
+    Args:
+        clock: seconds since 1970, UTC.
+    """
+
+    def __init__(
+        self, listing: Listing, latest: Latest, archive: Archive, clock: Callable[[], float]
+    ) -> None:
+        self._stock = CollectorRegistry()
+        self._stock.register(_Stock(listing, latest, archive, clock))
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return metrics.counted() + generate_latest(self._stock)
+
+
+class _Stock(Collector):
+    def __init__(
+        self, listing: Listing, latest: Latest, archive: Archive, clock: Callable[[], float]
+    ) -> None:
+        self._listing = listing
+        self._latest = latest
+        self._archive = archive
+        self._clock = clock
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering must not ask the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Gauges, read now."""
+        totals = self._listing.totals()
+        series = GaugeMetricFamily("rasnode_series", "Series by state.", labels=["state"])
+        for state in SeriesState:
+            series.add_metric([state], totals.get(f"series_{state}", 0))
+        yield series
+        held = GaugeMetricFamily("rasnode_held", "What the archive holds.", labels=["level"])
+        for level in ("studies", "series", "instances", "conflicts"):
+            held.add_metric([level], totals[level])
+        yield held
+        since = self._latest.waiting_since()
+        yield GaugeMetricFamily(
+            "rasnode_oldest_waiting_seconds",
+            "How long the series that waits longest has waited to be assembled.",
+            value=max(0.0, self._clock() - since) if since is not None else 0.0,
+        )
+        yield GaugeMetricFamily(
+            "rasnode_disk_free_bytes",
+            "Bytes free for the archive.",
+            value=self._archive.free_bytes(),
+        )
+        version = GaugeMetricFamily("rasnode_build", "1, with the version.", labels=["version"])
+        version.add_metric([VERSION], 1)
+        yield version

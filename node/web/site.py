@@ -1,0 +1,70 @@
+"""What the page is made from: handed over by the daemon, shared by everything below `/`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+
+from node.archive import Archive
+from node.index.engine import Index
+from node.index.latest import Latest
+from node.index.listing import Listing
+from node.index.work import Work
+from node.web.health import HealthCheck
+from node.web.outputs import OutputFolder, names_identify
+from node.web.scrape import Scrape
+from node.web.volumes import VolumeCache
+
+
+class Site:
+    """The rooms that the page reads from.
+
+    Args:
+        outputs: the folder that volumes are published in.
+        output_name: `output.name` of the settings; decides whether paths may be shown.
+        minimum_free: bytes; with less on the disk the node refuses instances.
+        ae_title: the node's own.
+        dicom_port: asked when it is needed, as it may be any free one.
+        echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
+        clock: seconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        archive: Archive,
+        *,
+        outputs: Path,
+        output_name: str,
+        minimum_free: int,
+        ae_title: str,
+        dicom_port: Callable[[], int],
+        echo: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.archive = archive
+        self.minimum_free = minimum_free
+        self.ae_title = ae_title
+        self.dicom_port = dicom_port
+        self.latest = Latest(index)
+        self.listing = Listing(index)
+        self.work = Work(index)
+        self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
+        self.cache = VolumeCache()
+        self.health = HealthCheck(index, archive, minimum_free, echo, time.monotonic)
+        self.scrape = Scrape(self.listing, self.latest, archive, clock)
+
+    def row(self, uid: str) -> dict[str, Any]:
+        """A series' row as `index.latest` gives it.
+
+        Raises:
+            HTTPException: 404, there is no such series.
+        """
+        row = self.latest.one(uid)
+        if row is None:
+            raise HTTPException(404, "there is no such series")
+        return row

@@ -1,0 +1,56 @@
+// Small helpers. Text from peers only ever becomes text nodes: nothing here parses HTML.
+
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+export async function ask(url) {
+  const answer = await fetch(url, { headers: { Accept: "application/json" } });
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    const detail = typeof body.detail === "string" ? body.detail : `the node answers ${answer.status}`;
+    throw Object.assign(new Error(detail), { status: answer.status });
+  }
+  return body;
+}
+
+export function trouble(text) {
+  const banner = document.getElementById("trouble");
+  banner.hidden = !text;
+  banner.textContent = text ?? "";
+}
+
+export const stateBadge = (state) => make("span", { class: `state ${state}` }, state.replaceAll("-", " "));
+
+export const saying = (says) => (says ? make("span", { class: `says-${says}` }, says) : "–");
+
+export function bytes(count) {
+  if (count === null || count === undefined) return "–";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const power = count > 0 ? Math.min(4, Math.floor(Math.log2(count) / 10)) : 0;
+  return `${(count / 1024 ** power).toFixed(power > 1 ? 1 : 0)} ${units[power]}`;
+}
+
+export const moment = (seconds) => new Date(seconds * 1000).toLocaleString("sv"); // 2025-03-04 09:30:00
+
+export function ago(seconds) {
+  const passed = Math.max(0, Date.now() / 1000 - seconds);
+  if (passed < 5) return "now";
+  if (passed < 90) return `${Math.round(passed)} s ago`;
+  if (passed < 5400) return `${Math.round(passed / 60)} min ago`;
+  if (passed < 129600) return `${Math.round(passed / 3600)} h ago`;
+  return `${Math.round(passed / 86400)} d ago`;
+}
+
+export const dicomDate = (date) =>
+  /^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : date;
+
+export const seriesName = (series) =>
+  [series.number, series.description || "without description"].filter((part) => part !== null).join(" · ");

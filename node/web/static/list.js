@@ -1,0 +1,86 @@
+import { ago, ask, bytes, dicomDate, make, moment, saying, seriesName, stateBadge, trouble } from "./dom.js";
+
+const EVERY_MS = 2000;
+const FILTERS = [
+  ["All", []],
+  ["Under way", ["receiving", "settled", "assembling"]],
+  ["Ready", ["ready"]],
+  ["Held", ["held"]],
+  ["Failed", ["failed"]],
+  ["Not a volume", ["not-a-volume"]],
+];
+const place = (id) => document.getElementById(id);
+let filter = 0;
+let limit = 50;
+let shown = "";
+
+function row(series) {
+  const target = `/series/${series.series_instance_uid}`;
+  return make("tr", { class: "link", onclick: (event) => event.target.closest("a") || (location.href = target) },
+    make("td", { class: "thumb" }, series.picture
+      ? make("img", { src: series.picture, alt: "", loading: "lazy" })
+      : make("div", { class: "nothumb" })),
+    make("td", {},
+      make("a", { href: target }, seriesName(series)),
+      make("div", { class: "mono quiet", title: series.series_instance_uid }, series.series_instance_uid),
+      ...series.refusals.slice(0, 2).map((refusal) =>
+        make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`))),
+    make("td", {}, series.modality || "–"),
+    make("td", { class: "date" }, dicomDate(series.date) || "–"),
+    make("td", { class: "num" }, String(series.instances)),
+    make("td", {}, stateBadge(series.state)),
+    make("td", {}, saying(series.verdict)),
+    make("td", { class: "num" }, series.revision ? String(series.revision) : "–"),
+    make("td", { title: moment(series.last_arrival) }, ago(series.last_arrival)));
+}
+
+function chips(states) {
+  const all = Object.values(states).reduce((sum, count) => sum + count, 0);
+  place("chips").replaceChildren(...FILTERS.map(([name, wanted], number) =>
+    make("button", {
+      class: "chip",
+      "aria-pressed": String(number === filter),
+      onclick: () => { filter = number; limit = 50; shown = ""; refresh(); },
+    }, name, make("b", {}, String(wanted.length ? wanted.reduce((sum, state) => sum + states[state], 0) : all)))));
+}
+
+function facts(node) {
+  place("facts").replaceChildren(
+    make("span", {}, `AE title ${node.ae_title}, port ${node.port}`),
+    make("span", {}, `${node.instances.toLocaleString()} instances in ${node.series.toLocaleString()} series`),
+    make("span", {}, `${bytes(node.free_bytes)} free`),
+    make("span", {}, `version ${node.version}`));
+  const empty = place("empty");
+  empty.replaceChildren(
+    node.series ? "No series in this state." : "Nothing has arrived yet. Send something:",
+    ...(node.series ? [] : [make("br"), make("code", { class: "mono" },
+      `storescu -aec ${node.ae_title} +sd +r ${location.hostname} ${node.port} FOLDER`)]));
+}
+
+async function refresh() {
+  const wanted = FILTERS[filter][1].map((state) => `&state=${state}`).join("");
+  try {
+    const [node, page] = await Promise.all([ask("/api/node"), ask(`/api/series?limit=${limit}${wanted}`)]);
+    facts(node);
+    // Ages change without the data changing; rows are rebuilt only when what they say does.
+    const says = JSON.stringify([page, filter, Math.floor(Date.now() / 10000)]);
+    if (says !== shown) {
+      shown = says;
+      chips(page.states);
+      place("rows").replaceChildren(...page.series.map(row));
+      place("more").hidden = page.before === null || limit >= 1000;
+    }
+    place("empty").hidden = page.series.length > 0;
+    trouble(null);
+  } catch (error) {
+    trouble(error.status ? error.message : "The node does not answer; trying again.");
+  }
+}
+
+place("more").addEventListener("click", () => { limit = Math.min(1000, limit * 2); refresh(); });
+async function watch() {
+  if (!document.hidden) await refresh();
+  setTimeout(watch, EVERY_MS);
+}
+document.addEventListener("visibilitychange", () => document.hidden || refresh());
+watch();

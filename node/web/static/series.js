@@ -1,0 +1,88 @@
+import { ago, ask, bytes, dicomDate, make, moment, saying, seriesName, stateBadge, trouble } from "./dom.js";
+import { Viewer } from "./viewer.js";
+
+const EVERY_MS = 2000;
+const uid = decodeURIComponent(location.pathname.split("/").pop());
+const place = (id) => document.getElementById(id);
+let shown = "";
+let revision = null;
+
+function title(series) {
+  document.title = `${seriesName(series)} · rasnode`;
+  place("title").replaceChildren(
+    make("h1", {}, seriesName(series)), stateBadge(series.state), saying(series.verdict),
+    make("span", { class: "quiet" }, series.revision ? `revision ${series.revision}` : "no revision yet"),
+    make("span", { class: "mono quiet" }, series.series_instance_uid),
+    ...series.refusals.map((refusal) => make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)));
+}
+
+function facts(series) {
+  const pairs = [
+    ["Modality", series.modality], ["Body part", series.body_part], ["Date", dicomDate(series.date)],
+    ["Instances", String(series.instances)], ["First arrival", moment(series.first_arrival)],
+    ["Last arrival", `${moment(series.last_arrival)} (${ago(series.last_arrival)})`],
+    ["Study", series.study_instance_uid],
+  ];
+  place("facts").replaceChildren(...pairs.filter(([, value]) => value).flatMap(([name, value]) =>
+    [make("dt", {}, name), make("dd", { class: name === "Study" ? "mono" : null }, value)]));
+}
+
+function list(id, items, otherwise) {
+  place(id).replaceChildren(...(items.length ? items : [make("li", { class: "quiet" }, otherwise)]));
+}
+
+function files(series) {
+  place("filecard").hidden = !series.files.length;
+  place("files").replaceChildren(...series.files.map((file) => make("tr", {},
+    make("td", {}, make("a", { href: file.url }, file.ending)),
+    make("td", { class: "num" }, bytes(file.bytes)),
+    make("td", { class: "mono" }, file.path ?? "the name says who the patient is: see rasnode status"))));
+}
+
+function volumes(series) {
+  const found = series.files.filter((file) => file.volume);
+  const card = place("volumes");
+  card.hidden = !found.length;
+  if (!found.length || series.revision === revision) return;
+  revision = series.revision;
+  const stage = make("div");
+  let viewer = null;
+  const open = (number) => { viewer?.close(); viewer = new Viewer(stage, found[number].volume, series.modality); };
+  const choice = make("select", { "aria-label": "Volume", onchange: (event) => open(event.target.value) },
+    ...found.map((file, number) => make("option", { value: number }, `Volume ${number + 1} of ${found.length}`)));
+  card.replaceChildren(...(found.length > 1 ? [make("p", {}, choice)] : []), stage);
+  open(0);
+}
+
+async function refresh() {
+  try {
+    const series = await ask(`/api/series/${uid}`);
+    const says = JSON.stringify([series, Math.floor(Date.now() / 10000)]);
+    if (says !== shown) {
+      shown = says;
+      title(series);
+      facts(series);
+      volumes(series);
+      files(series);
+      list("evidence", series.evidence.map((item) => make("li", {},
+        saying(item.says), ` ${item.sentence} `, make("span", { class: "quiet small" }, item.source))), "none yet");
+      list("arrivals", series.arrivals.map((arrival) => make("li", {},
+        `${arrival.instances} from ${arrival.calling_ae} (${arrival.address}), ${arrival.end} `,
+        make("span", { class: "quiet small" }, moment(arrival.last_at)))), "came by import");
+      list("history", series.history.toReversed().map((step) => make("li", {},
+        make("span", { class: "quiet small" }, `${moment(step.at)} `),
+        `${step.from_state.replaceAll("-", " ")} → ${step.to_state.replaceAll("-", " ")} `,
+        make("span", { class: "quiet small" }, step.actor))), "nothing yet");
+    }
+    trouble(null);
+  } catch (error) {
+    trouble(error.status ? error.message : "The node does not answer; trying again.");
+    if (error.status === 404) return false;
+  }
+  return true;
+}
+
+async function watch() {
+  if (document.hidden || await refresh()) setTimeout(watch, EVERY_MS);
+}
+watch();

@@ -1,0 +1,137 @@
+"""From rows of the index and volumes to what the API says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from node.records import Arrival
+from node.web.models import (
+    ArrivalView,
+    Plane,
+    PublishedFile,
+    Reason,
+    SeriesDetail,
+    SeriesSummary,
+    Transition,
+    VolumeView,
+)
+from node.web.outputs import PICTURE, OutputFile, OutputFolder
+from node.web.volumes import Volume
+
+_NAMES: tuple[Literal["sagittal", "coronal", "axial"], ...] = ("sagittal", "coronal", "axial")
+_ACROSS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
+
+
+def summary(row: Mapping[str, Any], folder: OutputFolder) -> SeriesSummary:
+    """A row of `index.latest`."""
+    return SeriesSummary(**_fields(row, folder))
+
+
+def detail(
+    row: Mapping[str, Any],
+    folder: OutputFolder,
+    arrivals: Sequence[Arrival],
+    history: Sequence[Mapping[str, Any]],
+) -> SeriesDetail:
+    """A row of `index.latest` with everything else that is known of the series."""
+    uid = row["series_instance_uid"]
+    return SeriesDetail(
+        **_fields(row, folder),
+        evidence=[
+            Reason(
+                source=str(item.get("source", "")),
+                says=str(item.get("says", "")),
+                sentence=str(item.get("reason", "")),
+            )
+            for item in _items(row["verdict"], "reasons")
+        ],
+        files=[_file(uid, row["revision"], file, folder) for file in folder.files(row["outputs"])],
+        arrivals=[
+            ArrivalView(
+                calling_ae=arrival.calling_ae,
+                address=arrival.address,
+                end=arrival.end,
+                first_at=arrival.first_at,
+                last_at=arrival.last_at,
+                instances=arrival.instances,
+            )
+            for arrival in arrivals
+        ],
+        history=[Transition(**step) for step in history],
+    )
+
+
+def volume_view(volume: Volume, modality: str, revision: int) -> VolumeView:
+    """A volume's geometry."""
+    planes = []
+    for axis in (2, 1, 0):
+        across, up = [other for other in range(3) if other != axis]
+        planes.append(
+            Plane(
+                name=_NAMES[_ACROSS[volume.letters[axis]]],
+                axis=axis,
+                slices=volume.shape[axis],
+                width=volume.shape[across],
+                height=volume.shape[up],
+                pixel_width=volume.spacing[across],
+                pixel_height=volume.spacing[up],
+                edges=volume.edges(axis),
+            )
+        )
+    return VolumeView(
+        shape=volume.shape,
+        spacing=volume.spacing,
+        repetition=volume.repetition,
+        affine=volume.affine.tolist(),
+        oblique=volume.oblique,
+        colour=volume.is_colour,
+        window=volume.window(modality),
+        planes=planes,
+        revision=revision,
+    )
+
+
+def _fields(row: Mapping[str, Any], folder: OutputFolder) -> dict[str, Any]:
+    uid = row["series_instance_uid"]
+    verdict = row["verdict"] or {}
+    pictures = [file for file in folder.files(row["outputs"]) if file.ending == PICTURE]
+    same = (
+        "series_instance_uid", "study_instance_uid", "modality", "number", "description",
+        "body_part", "date", "instances", "state", "revision", "first_arrival", "last_arrival",
+    )  # fmt: skip
+    return {
+        **{name: row[name] for name in same},
+        "since": row["state_since"],
+        "verdict": verdict.get("verdict"),
+        "refusals": [
+            Reason(source=str(item.get("reason", "")), sentence=str(item.get("sentence", "")))
+            for item in _items(verdict, "refusals")
+        ],
+        "picture": _url(uid, row["revision"], pictures[0]) if pictures else None,
+    }
+
+
+def _items(verdict: Mapping[str, Any] | None, name: str) -> list[Mapping[str, Any]]:
+    found = (verdict or {}).get(name) or []
+    return [item for item in found if isinstance(item, Mapping)]
+
+
+def _file(uid: str, revision: int, file: OutputFile, folder: OutputFolder) -> PublishedFile:
+    try:
+        size = file.path.stat().st_size
+    except OSError:
+        size = None
+    viewer = f"/api/series/{uid}/volumes/{file.number}?revision={revision}"
+    return PublishedFile(
+        number=file.number,
+        ending=file.ending,
+        bytes=size,
+        path=folder.shown_path(file),
+        url=_url(uid, revision, file),
+        volume=viewer if file.is_volume else None,
+    )
+
+
+def _url(uid: str, revision: int, file: OutputFile) -> str:
+    return f"/api/series/{uid}/files/{file.number}?revision={revision}"

@@ -1,0 +1,127 @@
+"""A site over a real index and archive, with one finished series of hostile text."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from node.archive import Archive
+from node.errors import NodeError
+from node.index.engine import Index
+from node.index.store import Store
+from node.index.work import Work
+from node.phantom import ct_study
+from node.receive import SUCCESS, Receiver, incoming_from_file
+from node.records import SeriesState
+from node.web.app import create_app
+from node.web.server import WebServer
+from node.web.site import Site
+
+HOSTILE = '"><script>alert(1)</script>'
+PATIENT = ("HOSTILE^NAME", "SECRET-ID-77", "19700131", "ACC-4711")
+NOW = datetime(2025, 3, 4, 9, 30, 0)  # noqa: DTZ001  DICOM times are the scanner's local time
+
+
+@dataclass
+class World:
+    """What a test can look at and change."""
+
+    index: Index
+    archive: Archive
+    outputs: Path
+    work: Work
+    uids: list[str] = field(default_factory=list)
+    echo_fault: NodeError | None = None
+    minimum_free: int = 0
+    output_name: str = "{StudyInstanceUID}/{SeriesNumber}"
+    cleanup: ExitStack = field(default_factory=ExitStack)
+
+    def echo(self) -> None:
+        if self.echo_fault:
+            raise self.echo_fault
+
+    def receive(self, description: str = HOSTILE) -> str:
+        """Take a CT of four slices in; returns its SeriesInstanceUID."""
+        receiver = Receiver(
+            self.archive, Store(self.index), minimum_free=0, clock=lambda: 1_700_000_000.0
+        )
+        study = ct_study(NOW, (8, 8, 4))
+        for image in study.data_sets:
+            image.SeriesDescription = description
+            image.PatientName, image.PatientID, image.PatientBirthDate = PATIENT[:3]
+            image.AccessionNumber = PATIENT[3]
+            written = io.BytesIO()
+            image.save_as(written, enforce_file_format=True)
+            assert receiver.store(incoming_from_file(written.getvalue())).status == SUCCESS
+        self.uids.append(study.series_uid)
+        return study.series_uid
+
+    def publish(self, uid: str, name: str = "a/3_CT") -> np.ndarray:
+        """Give the series a first revision; returns its array."""
+        series = self.work.series(uid)
+        assert series is not None
+        array = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+        folder = (self.outputs / name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        affine = np.diag([2.0, 3.0, 4.0, 1.0])
+        nibabel.save(nibabel.Nifti1Image(array, affine), self.outputs / f"{name}.nii.gz")
+        Image.new("L", (3, 3)).save(self.outputs / f"{name}.png")
+        sources = [{"k": k, "t": 0, "sop_instance_uid": f"1.2.{k}"} for k in range(6)]
+        manifest = {"slice_axis": "k", "sources": sources}
+        (self.outputs / f"{name}.manifest.json").write_text(json.dumps(manifest))
+        self.work.move(
+            series,
+            SeriesState.READY,
+            now=1_700_000_100.0,
+            actor="test",
+            revision=series.revision + 1,
+            outputs=[f"{name}.nii.gz", f"{name}.png", f"{name}.manifest.json"],
+            verdict={
+                "verdict": "complete",
+                "reasons": [{"source": "grid", "says": "complete", "reason": HOSTILE}],
+                "refusals": [{"reason": "missing-slice", "sentence": HOSTILE}],
+            },
+        )
+        return array
+
+    def site(self) -> Site:
+        return Site(
+            self.index,
+            self.archive,
+            outputs=self.outputs,
+            output_name=self.output_name,
+            minimum_free=self.minimum_free,
+            ae_title="RASNODE",
+            dicom_port=lambda: 11112,
+            echo=self.echo,
+        )
+
+    def client(self, host: str = "127.0.0.1") -> httpx.Client:
+        """A client of a real server, as if that served on `host`."""
+        server = WebServer(create_app(self.site(), host), "127.0.0.1", 0)
+        server.start()
+        self.cleanup.callback(server.stop)
+        return self.cleanup.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    archive = Archive(tmp_path)
+    archive.prepare()
+    index = Index(f"sqlite:///{tmp_path / 'index.db'}")
+    index.migrate()
+    made = World(index, archive, tmp_path / "nifti", Work(index))
+    with made.cleanup:
+        yield made
+    made.index.close()

@@ -1,0 +1,261 @@
+"""Pages, API, metrics and health, over a real index."""
+
+from __future__ import annotations
+
+import io
+import re
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from node.errors import Retryable
+from node.web import health
+from node.web.app import create_app
+from node.web.guard import is_loopback
+from node.web.outputs import names_identify
+from tests.unit.web.conftest import HOSTILE, PATIENT, World
+
+STATIC = Path(create_app.__code__.co_filename).parent / "static"
+
+
+def test_the_list_has_the_newest_series_first_page_by_page(world: World) -> None:
+    uids = [world.receive() for _ in range(3)]
+    client = world.client()
+    page = client.get("/api/series", params={"limit": 2}).json()
+    assert [one["series_instance_uid"] for one in page["series"]] == [uids[2], uids[1]]
+    rest = client.get("/api/series", params={"limit": 2, "before": page["before"]}).json()
+    assert [one["series_instance_uid"] for one in rest["series"]] == [uids[0]]
+    assert rest["before"] is None
+    assert page["states"]["receiving"] == 3
+
+
+def test_the_list_can_be_narrowed_to_states(world: World) -> None:
+    waiting, ready = world.receive(), world.receive()
+    world.publish(ready)
+    client = world.client()
+    asked = {"state": ["ready", "failed"]}
+    assert [
+        one["series_instance_uid"]
+        for one in client.get("/api/series", params=asked).json()["series"]
+    ] == [ready]
+    found = client.get("/api/series", params={"state": "receiving"}).json()["series"]
+    assert [one["series_instance_uid"] for one in found] == [waiting]
+
+
+def test_a_series_with_everything_that_is_known(world: World) -> None:
+    uid = world.receive("T1")
+    world.publish(uid)
+    series = world.client().get(f"/api/series/{uid}").json()
+    assert series["state"] == "ready"
+    assert series["revision"] == 1
+    assert series["instances"] == 4
+    assert series["description"] == "T1"
+    assert series["verdict"] == "complete"
+    assert series["evidence"] == [{"source": "grid", "says": "complete", "sentence": HOSTILE}]
+    assert series["refusals"][0]["source"] == "missing-slice"
+    assert [file["ending"] for file in series["files"]] == [".nii.gz", ".png", ".manifest.json"]
+    assert series["files"][0]["path"] == str(world.outputs / "a/3_CT.nii.gz")
+    assert series["history"][-1]["to_state"] == "ready"
+
+
+def test_files_are_given_out_under_a_name_without_the_patient(world: World) -> None:
+    world.output_name = "{PatientID}/{SeriesNumber}"
+    uid = world.receive()
+    world.publish(uid, f"{PATIENT[1]}/3")
+    client = world.client()
+    series = client.get(f"/api/series/{uid}").json()
+    assert series["files"][0]["path"] is None
+    answer = client.get(series["files"][0]["url"])
+    assert answer.content == (world.outputs / PATIENT[1] / "3.nii.gz").read_bytes()
+    assert answer.headers["content-disposition"] == f'attachment; filename="{uid}_0.nii.gz"'
+    assert client.get(series["picture"]).headers["content-type"] == "image/png"
+
+
+def test_nothing_tells_who_the_patient_is(world: World) -> None:
+    uid = world.receive()
+    world.publish(uid)
+    client = world.client()
+    for url in ("/api/series", f"/api/series/{uid}", "/api/node", "/metrics", "/health", "/"):
+        text = client.get(url).text
+        assert not [secret for secret in PATIENT if secret in text], url
+
+
+def test_output_names_that_identify() -> None:
+    assert names_identify("{PatientName}/{SeriesNumber:04d}")
+    assert names_identify("{StudyInstanceUID}/{AccessionNumber}")
+    assert names_identify("{SomethingNew}")
+    assert not names_identify("{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}")
+
+
+def test_names_outside_the_output_folder_are_not_served(world: World, tmp_path: Path) -> None:
+    uid = world.receive()
+    (tmp_path / "secret.nii").write_text("secret")
+    world.publish(uid)
+    series = world.work.series(uid)
+    assert series is not None
+    names = ["../secret.nii", str(tmp_path / "secret.nii"), "a/../../secret.nii"]
+    world.work.move(series, series.state, now=2.0, actor="test", outputs=names)
+    client = world.client()
+    assert client.get(f"/api/series/{uid}").json()["files"] == []
+    for number in range(3):
+        assert client.get(f"/api/series/{uid}/files/{number}").status_code == 404
+
+
+def test_the_viewer_gets_geometry_slices_and_voxels(world: World) -> None:
+    uid = world.receive()
+    array = world.publish(uid)
+    client = world.client()
+    url = client.get(f"/api/series/{uid}").json()["files"][0]["volume"]
+    view = client.get(url).json()
+    assert view["shape"] == [4, 5, 6, 1]
+    assert view["spacing"] == [2, 3, 4]
+    assert [plane["name"] for plane in view["planes"]] == ["axial", "coronal", "sagittal"]
+    base = url.split("?")[0]
+    asked = {"axis": 2, "index": 3, "low": 0, "high": 255}
+    drawn = np.asarray(Image.open(io.BytesIO(client.get(f"{base}/slice", params=asked).content)))
+    assert np.array_equal(drawn, array[::-1, ::-1, 3].T)
+    voxel = client.get(f"{base}/voxel", params={"i": 1, "j": 2, "k": 3}).json()
+    assert voxel == {"value": [float(array[1, 2, 3])], "ras": [2, 6, 12], "source": "1.2.3"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"axis": 2, "index": 6, "low": 0, "high": 1}, 422),
+        ({"axis": 3, "index": 0, "low": 0, "high": 1}, 422),
+        ({"axis": 0, "index": 0, "low": 1, "high": 1}, 422),
+        ({"axis": 0, "index": 0, "low": "nan", "high": 1}, 422),
+        ({"axis": 0, "index": 0, "low": 0, "high": 1, "revision": 7}, 409),
+    ],
+)
+def test_slices_that_do_not_exist(world: World, asked, status) -> None:
+    uid = world.receive()
+    world.publish(uid)
+    answer = world.client().get(f"/api/series/{uid}/volumes/0/slice", params=asked)
+    assert answer.status_code == status
+
+
+def test_unknown_series_and_hostile_uids(world: World) -> None:
+    client = world.client()
+    assert client.get("/api/series/1.2.3").status_code == 404
+    assert client.get("/series/1.2.3").status_code == 404
+    for uid in ("..%2f..%2fetc", "1.2.3'%20OR%201=1", "1" * 65, HOSTILE):
+        assert client.get(f"/api/series/{uid}").status_code in {404, 422}
+
+
+def test_pages_are_static_and_bring_everything_with_them(world: World) -> None:
+    uid = world.receive()
+    client = world.client()
+    for url in ("/", f"/series/{uid}"):
+        page = client.get(url)
+        assert page.status_code == 200
+        assert HOSTILE not in page.text
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        for linked in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
+            assert client.get(linked).status_code == 200, linked
+    for file in STATIC.iterdir():
+        text = file.read_text()
+        # The name of SVG's vocabulary is an address by form only.
+        found = re.findall(r"https?://[^\s\"']+", text.replace("http://www.w3.org/2000/svg", ""))
+        assert not found, file
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|\beval\b|\son\w+=", text), (
+            file
+        )
+
+
+def test_every_answer_is_guarded(world: World) -> None:
+    client = world.client()
+    for url in ("/", "/api/node", "/nowhere", "/metrics", "/static/app.css"):
+        headers = client.get(url).headers
+        assert headers["x-content-type-options"] == "nosniff", url
+        assert headers["referrer-policy"] == "no-referrer", url
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1:8080", 200),
+        ("127.0.0.1", "localhost:8080", 200),
+        ("::1", "[::1]:8080", 200),
+        ("127.0.0.1", "evil.example", 421),
+        ("127.0.0.1", "", 421),
+        ("10.0.0.1", "node.hospital.example", 200),
+    ],
+)
+def test_a_loopback_page_is_not_for_other_names(world: World, bound, asked, status) -> None:
+    assert world.client(bound).get("/api/node", headers={"host": asked}).status_code == status
+
+
+def test_loopback() -> None:
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("127.1.2.3")
+    assert is_loopback("::1")
+    assert is_loopback("localhost")
+    assert not is_loopback("10.0.0.1")
+    assert not is_loopback("pacs.example")
+
+
+def test_the_api_describes_itself(world: World) -> None:
+    described = world.client().get("/api/openapi.json").json()
+    assert "/api/series/{uid}/volumes/{number}/slice" in described["paths"]
+    assert "SeriesDetail" in described["components"]["schemas"]
+
+
+def test_metrics(world: World) -> None:
+    world.publish(world.receive())
+    world.receive()
+    answer = world.client().get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    lines = answer.text.splitlines()
+    assert 'rasnode_series{state="ready"} 1.0' in lines
+    assert 'rasnode_series{state="receiving"} 1.0' in lines
+    assert 'rasnode_held{level="instances"} 8.0' in lines
+    assert any(line.startswith("rasnode_disk_free_bytes ") for line in lines)
+    assert any(line.startswith("rasnode_instances_total{") for line in lines)
+    assert any(line.startswith("rasnode_associations_total{") for line in lines)
+    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(names) == len(set(names))
+
+
+def test_healthy(world: World) -> None:
+    answer = world.client().get("/health")
+    assert answer.status_code == 200
+    assert answer.json() == {"healthy": True, "faults": {}}
+
+
+def test_unhealthy_by_name(world: World, tmp_path: Path) -> None:
+    world.echo_fault = Retryable("nobody answers")
+    world.minimum_free = 1 << 60
+    answer = world.client().get("/health")
+    assert answer.status_code == 503
+    faults = answer.json()["faults"]
+    assert set(faults) == {"dicom", "disk"}
+    assert "storage.minimum_free" in faults["disk"]
+
+
+def test_an_index_that_cannot_be_written(world: World, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("node.index.engine.BUSY_SECONDS", 0)
+    from node.index.engine import Index
+
+    world.index.close()
+    world.index = Index(world.index.url)
+    with sqlite3.connect(tmp_path / "index.db") as other:
+        other.execute("BEGIN IMMEDIATE")
+        faults = world.client().get("/health").json()["faults"]
+        other.rollback()
+    other.close()
+    assert set(faults) == {"index"}
+
+
+def test_health_is_not_looked_at_more_often_than_it_changes(world: World, monkeypatch) -> None:
+    client = world.client()
+    assert client.get("/health").status_code == 200
+    world.echo_fault = Retryable("nobody answers")
+    assert client.get("/health").status_code == 200
+    monkeypatch.setattr(health, "FRESH_SECONDS", -1.0)
+    assert client.get("/health").status_code == 503
