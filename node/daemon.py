@@ -13,14 +13,19 @@ from contextlib import ExitStack
 import sdnotify
 
 from node.archive import Archive
-from node.config import Settings
+from node.completion.policy import Timing
+from node.config import Completion, Output, Settings
+from node.convert import OutputOptions
 from node.dimse.associations import Associations
 from node.dimse.scp import StorageSCP
 from node.errors import ConfigError
 from node.index.engine import Index
 from node.index.store import Store
-from node.index.work import Work
+from node.naming import check_template
+from node.production.task import assemble
 from node.receive import Receiver
+from node.watcher import Watcher, make_watcher
+from node.workers import make_workers
 
 log = logging.getLogger(__name__)
 
@@ -74,28 +79,48 @@ class Daemon:
         index = Index(settings.database_url())
         undo.callback(index.close)
         index.migrate()
-        store, work = Store(index), Work(index)
+        store = Store(index)
+        lost = store.end_lost_associations(self._run, time.time())
 
+        watcher = self._watcher(archive, index)
         receiver = Receiver(
             archive,
             store,
             minimum_free=settings.storage.minimum_free,
             clock=time.time,
+            arrived=watcher.wake,
         )
         back = receiver.reconcile()
-        lost = store.end_lost_associations(self._run, time.time())
         if back or lost:
             log.warning(
                 "the last run ended uncleanly: %d instances brought back, %d associations lost",
                 back,
                 lost,
             )
+        undo.callback(lambda: watcher.stop(settings.shutdown_seconds * (1 - _RECEIVE_SHARE)))
+        watcher.start()
 
-        associations = Associations(store, process=self._run, clock=time.time)
+        associations = Associations(store, process=self._run, clock=time.time, ended=watcher.wake)
         scp = StorageSCP(settings.dicom, receiver, associations)
         undo.callback(lambda: scp.stop(settings.shutdown_seconds * _RECEIVE_SHARE))
         scp.start()
         self._scp = scp
+
+    def _watcher(self, archive: Archive, index: Index) -> Watcher:
+        settings = self._settings
+        check_template(settings.output.name)
+        count = settings.assembly.workers
+        return make_watcher(
+            index,
+            make_workers(assemble, settings.assembly.executor, None if count == "auto" else count),
+            archive=archive.root,
+            output=settings.storage.root / "nifti",
+            template=settings.output.name,
+            options=_options(settings.output),
+            timing=lambda _titles: _timing(settings.completion),
+            owner=self._run,
+            clock=time.time,
+        )
 
     def greeting(self) -> list[str]:
         """Where the node listens, and what to type next."""
@@ -138,3 +163,18 @@ class Daemon:
 
     def _where(self) -> tuple[str, int, str]:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
+
+
+def _timing(settings: Completion) -> Timing:
+    learned = settings.quiet_seconds == "learned"
+    quiet = Timing().quiet if learned else float(settings.quiet_seconds)
+    return Timing(quiet, settings.open_quiet_seconds, settings.incomplete)
+
+
+def _options(settings: Output) -> OutputOptions:
+    return OutputOptions(
+        compress=settings.compress,
+        sidecar=settings.sidecar,
+        preview=settings.preview,
+        identifiers=settings.identifiers,
+    )
