@@ -175,7 +175,7 @@ def check_spacing(distances: Points, instances: tuple[str, ...]) -> None:
         missing = int(multiples.sum()) - steps.size
         raise AssemblyError(
             Reason.MISSING_SLICE,
-            f"{missing} slices are missing: steps of {typical:.3f} mm, positions {shown} mm.",
+            f"{missing} of the slices missing: steps of {typical:.3f} mm, positions {shown} mm.",
             instances,
         )
     raise AssemblyError(

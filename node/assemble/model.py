@@ -153,6 +153,11 @@ class InstanceHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults
     announced: dict[str, int] = {}
     concatenation: str = ""
 
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What tells images apart; some tools write one SOP Instance UID into several series."""
+        return self.sop_instance_uid, self.series_number or 0
+
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(InstanceHeader)

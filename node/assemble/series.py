@@ -115,14 +115,14 @@ def plan(headers: Sequence[InstanceHeader]) -> SeriesPlan:
 def _without_conflicts(
     headers: Sequence[InstanceHeader],
 ) -> tuple[list[InstanceHeader], list[AssemblyError]]:
-    counts = Counter(header.sop_instance_uid for header in headers)
-    doubled = tuple(sorted(uid for uid, count in counts.items() if count > 1))
+    counts = Counter(header.identity for header in headers)
+    doubled = tuple(sorted(uid for (uid, _), count in counts.items() if count > 1))
     if not doubled:
         return list(headers), []
     error = AssemblyError(
         Reason.DUPLICATE_POSITION, "One SOP Instance UID for different images.", doubled
     )
-    return [header for header in headers if counts[header.sop_instance_uid] == 1], [error]
+    return [header for header in headers if counts[header.identity] == 1], [error]
 
 
 def _volume(stack: Stack) -> VolumePlan:

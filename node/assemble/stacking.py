@@ -76,7 +76,7 @@ def usable(
     """
     pieces: list[Piece] = []
     faults: dict[tuple[Reason, str], list[str]] = {}
-    for header in sorted(headers, key=lambda one: one.sop_instance_uid):
+    for header in sorted(headers, key=lambda one: one.identity):
         if header.problem is not None:
             key = (header.problem.reason, header.problem.sentence)
             faults.setdefault(key, []).append(header.sop_instance_uid)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
+from node.assemble.model import InstanceHeader
 from node.assemble.pixels import RGB, Image, check_supported, is_colour
 from node.assemble.stacking import Piece
 
@@ -96,6 +98,19 @@ def finish(array: Image, values: Values) -> tuple[Image, float, float]:
         with np.errstate(over="ignore"):
             shifted += np.array(int(intercept) & ((1 << 8 * signed.itemsize) - 1)).astype(signed)
     return shifted, 1.0, 0.0
+
+
+def as_displayed(header: InstanceHeader) -> InstanceHeader:
+    """Return a header whose frames have the plain Modality LUT instead of a precise scale."""
+    frames = tuple(
+        frame
+        if frame.display_scale is None
+        else msgspec.structs.replace(
+            frame, slope=frame.display_scale[0], intercept=frame.display_scale[1]
+        )
+        for frame in header.frames
+    )
+    return msgspec.structs.replace(header, frames=frames)
 
 
 def _stored_range(bits: int, *, signed: bool) -> tuple[int, int]:

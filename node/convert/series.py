@@ -19,7 +19,7 @@ from node.assemble.preview import render
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
 from node.assemble.stacking import Piece
-from node.assemble.values import choose, finish
+from node.assemble.values import as_displayed, choose, finish
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.writing import OutputOptions, write_image, write_json
 from node.errors import AssemblyError, Reason
@@ -86,7 +86,7 @@ class Volume:
         """(i, j, k), or (i, j, k, t) if there are several volumes."""
         return self.array if len(self.plan.shape) == 4 else self.array[..., 0]
 
-    def header(self) -> Any:
+    def header(self, comment: str = "") -> Any:
         """Return the NIfTI header."""
         return make_header(
             self.stored,
@@ -94,7 +94,7 @@ class Volume:
             slope=self.slope,
             intercept=self.intercept,
             repetition_time=repetition_time(self.plan),
-            description=f"rasnode {VERSION}",
+            description=comment or f"rasnode {VERSION}",
         )
 
 
@@ -117,7 +117,7 @@ def convert_series(
         proof: what is known of the series' completeness.
     """
     options, proof = options or OutputOptions(), proof or Proof()
-    planned, read = _planned(instances)
+    planned, read = _planned(instances, precise=options.precise)
     refusals = list(planned.refusals)
     products: list[Product] = []
     names: set[str] = set()
@@ -137,7 +137,7 @@ def volumes_of(
     instances: Sequence[InstanceSource],
 ) -> Iterator[Volume | AssemblyError]:
     """Yield every volume of a series in memory, and every refusal."""
-    planned, read = _planned(instances)
+    planned, read = _planned(instances, precise=True)
     yield from planned.refusals
     for volume in planned.volumes:
         try:
@@ -146,10 +146,13 @@ def volumes_of(
             yield error
 
 
-def _planned(instances: Sequence[InstanceSource]) -> tuple[SeriesPlan, PixelReader]:
+def _planned(
+    instances: Sequence[InstanceSource], *, precise: bool
+) -> tuple[SeriesPlan, PixelReader]:
     unique, copies = _without_copies(instances)
-    planned = plan([source.header for source in unique])
-    reader = PixelReader({source.uid: source for source in unique})
+    headers = [source.header for source in unique]
+    planned = plan(headers if precise else [as_displayed(header) for header in headers])
+    reader = PixelReader(unique)
     return replace(planned, left_out=(*planned.left_out, *copies)), reader
 
 
@@ -188,7 +191,7 @@ def _write(
     if options.image:
         image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
         target = path(".nii.gz" if options.compress else ".nii")
-        digest = write_image(target, volume.header(), volume.array, options)
+        digest = write_image(target, volume.header(options.comment), volume.array, options)
         weighting = gradients(volume.plan)
         if weighting is not None:
             path(".bval").write_text(weighting.bval(), "ascii")
@@ -235,12 +238,12 @@ def _without_copies(
 
     Those that differ stay, so that they are refused by name.
     """
-    by_uid: dict[str, list[InstanceSource]] = {}
+    by_identity: dict[tuple[str, int], list[InstanceSource]] = {}
     for source in sorted(instances, key=lambda one: (one.uid, one.transfer_syntax_uid)):
-        by_uid.setdefault(source.uid, []).append(source)
+        by_identity.setdefault(source.header.identity, []).append(source)
     unique: list[InstanceSource] = []
     copies: list[LeftOut] = []
-    for uid, sources in by_uid.items():
+    for (uid, _), sources in by_identity.items():
         first, *others = sources
         unique.append(first)
         for other in others:
@@ -254,7 +257,7 @@ def _without_copies(
 def _same_image(one: InstanceSource, other: InstanceSource) -> bool:
     if one.header != other.header:
         return False
-    first, second = PixelReader({one.uid: one}), PixelReader({other.uid: other})
+    first, second = PixelReader([one]), PixelReader([other])
     try:
         return all(
             np.array_equal(first(Piece(one.header, frame)), second(Piece(other.header, frame)))

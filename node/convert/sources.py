@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -48,14 +49,14 @@ class PixelReader:
     """Reads the stored values of frames; keeps the last frame for a mosaic's tiles.
 
     Args:
-        sources: the instances that may be asked for, by SOP Instance UID.
+        sources: the instances that may be asked for.
     """
 
-    def __init__(self, sources: dict[str, InstanceSource]) -> None:
-        self._sources = sources
-        self._key: tuple[str, int] | None = None
+    def __init__(self, sources: Iterable[InstanceSource]) -> None:
+        self._sources = {source.header.identity: source for source in sources}
+        self._key: tuple[object, int] | None = None
         self._frame: Image | None = None
-        self._opened: tuple[str, bytes] | None = None
+        self._opened: tuple[object, bytes] | None = None
 
     def __call__(self, piece: Piece) -> Image:
         """Return (rows, columns) or (rows, columns, 3) of one frame, or of one tile of it.
@@ -63,10 +64,11 @@ class PixelReader:
         Raises:
             AssemblyError: the pixels are truncated or cannot be decoded.
         """
-        key = (piece.uid, piece.frame.index)
+        identity = piece.header.identity
+        key = (identity, piece.frame.index)
         if key != self._key or self._frame is None:
             try:
-                self._frame = self._read(self._sources[piece.uid], piece.frame.index)
+                self._frame = self._read(self._sources[identity], piece.frame.index)
             except OSError as error:
                 raise AssemblyError(
                     Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.",
@@ -104,8 +106,9 @@ class PixelReader:
 
     def _value(self, source: InstanceSource) -> tuple[bytes, bool]:
         """Return the whole value of the pixel data, and whether it is in fragments."""
-        if self._opened is None or self._opened[0] != source.uid:
-            self._opened = (source.uid, _pixel_value(source))
+        identity = source.header.identity
+        if self._opened is None or self._opened[0] != identity:
+            self._opened = (identity, _pixel_value(source))
         return self._opened[1], _is_encapsulated(source)
 
 

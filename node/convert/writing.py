@@ -26,6 +26,8 @@ class OutputOptions(msgspec.Struct, frozen=True):
         sidecar, preview, manifest: whether these are written.
         image: whether the NIfTI itself is.
         identifiers: names, dates and machines in the sidecar.
+        precise: Philips' precise scale rather than the one for display.
+        comment: text for the NIfTI header.
     """
 
     compress: bool = True
@@ -35,6 +37,8 @@ class OutputOptions(msgspec.Struct, frozen=True):
     preview: bool = True
     manifest: bool = True
     identifiers: bool = False
+    precise: bool = True
+    comment: str = ""
 
 
 class Hashing:
