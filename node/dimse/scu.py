@@ -12,6 +12,8 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
 from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.config import Dicom, PeerSettings
+from node.dimse import transport
 from node.errors import Retryable
 
 ANSWER_SECONDS = 30.0
@@ -91,6 +93,7 @@ def send(
 
 
 def _application_entity(destination: Destination) -> AE:
+    transport.prepare()
     ae = AE(ae_title=destination.calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -124,3 +127,53 @@ def _leave(association: Association) -> None:
 
 def _said(status: int | None) -> str:
     return "nothing" if status is None else f"0x{status:04X}"
+
+
+def own_port(dicom: Dicom, port: int, seconds: float = 5.0) -> Destination:
+    """The node's own DICOM port, asked as somebody whom it lets in.
+
+    Args:
+        port: where it listens; the settings may say 0 for any.
+    """
+    known = dicom.accept == "known" and dicom.peers
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(dicom.host, dicom.host)  # noqa: S104
+    return Destination(
+        host=host,
+        port=port,
+        called_ae=dicom.ae_title,
+        calling_ae=dicom.peers[0].ae_title if known else dicom.ae_title,
+        tls=_client_context(dicom, verify=False) if dicom.tls else None,
+        seconds=seconds,
+    )
+
+
+def peer(dicom: Dicom, settings: PeerSettings, seconds: float = ANSWER_SECONDS) -> Destination:
+    """A peer of the settings."""
+    return Destination(
+        host=settings.host,
+        port=settings.port,
+        called_ae=settings.ae_title,
+        calling_ae=dicom.ae_title,
+        tls=_client_context(dicom, verify=True) if settings.tls else None,
+        seconds=seconds,
+    )
+
+
+def _client_context(dicom: Dicom, *, verify: bool) -> ssl.SSLContext:
+    """What we show a TLS peer, and what we want to see of it.
+
+    Raises:
+        PeerSilent: our own certificate, key or CA cannot be read.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False  # DICOM peers are known by their CA (PS3.15 B.9), not by DNS
+    if not verify:
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        if dicom.tls is not None:
+            context.load_cert_chain(dicom.tls.certificate, dicom.tls.key)
+            if dicom.tls.ca is not None:
+                context.load_verify_locations(dicom.tls.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise PeerSilent(f"certificate, key or CA of dicom.tls cannot be used: {error}") from error
+    return context

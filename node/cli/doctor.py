@@ -1,0 +1,224 @@
+"""`doctor`: looks whether a node can run here and do its work, and says what to do if not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import node
+from node.cli.findings import (
+    Finding,
+    Grade,
+    check_clock,
+    check_codecs,
+    check_disk,
+    check_file_system,
+    check_http,
+    check_open_files,
+    check_storage,
+    listen,
+    port_finding,
+)
+from node.cli.opening import ConfigOption, JsonOption
+from node.config import Dicom, PeerSettings, Settings
+from node.config_file import load_settings
+from node.dimse.scu import PeerSilent, echo, own_port, peer
+from node.errors import NodeError
+from node.index.engine import Index
+from node.index.inspection import check_writable, migration_level
+from node.index.latest import Latest
+
+_PEER_SECONDS = 10.0
+_STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.WRONG: "bold red"}
+
+
+class Subject(StrEnum):
+    """What `doctor` can look at."""
+
+    DICOM = "dicom"
+    HTTP = "http"
+    STORAGE = "storage"
+    DATABASE = "database"
+    CLOCK = "clock"
+    PEERS = "peers"
+    PROGRAM = "program"
+
+
+def doctor(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    only: Annotated[
+        list[Subject] | None, typer.Option("--only", help="Look at this alone; may be repeated.")
+    ] = None,
+    running: Annotated[
+        bool, typer.Option("--running", help="A node has to be running: a free port is wrong.")
+    ] = False,
+) -> None:
+    """Check ports, permissions, disk, database, clock, peers and codecs, and say what to do."""
+    settings = load_settings(config)
+    findings = list(diagnose(settings, only or list(Subject), running=running))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        _show(findings)
+    wrong = sum(finding.grade is Grade.WRONG for finding in findings)
+    if wrong:
+        raise NodeError(f"{wrong} of {len(findings)} checks found something wrong")
+
+
+def diagnose(
+    settings: Settings, subjects: Iterable[Subject], *, running: bool
+) -> Iterator[Finding]:
+    """Look at each subject in turn."""
+    root = settings.storage.root
+    sqlite = settings.database_url().startswith("sqlite")
+    looks: dict[Subject, Callable[[], Iterable[Finding]]] = {
+        Subject.DICOM: lambda: [check_dicom(settings.dicom, running=running)],
+        Subject.HTTP: lambda: [check_http(settings.http.host, settings.http.port)],
+        Subject.STORAGE: lambda: [
+            *check_storage(root),
+            check_file_system(root, _mounts(), sqlite=sqlite),
+            check_disk(root, settings.storage.minimum_free),
+        ],
+        Subject.DATABASE: lambda: [check_database(settings)],
+        Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
+        Subject.PEERS: lambda: check_peers(settings.dicom),
+        Subject.PROGRAM: lambda: [
+            check_codecs(),
+            check_open_files(settings.dicom.max_associations),
+        ],
+    }
+    for subject in subjects:
+        yield from looks[subject]()
+
+
+def check_dicom(dicom: Dicom, *, running: bool) -> Finding:
+    """The DICOM port: free, or a node answers C-ECHO on it."""
+    address = f"{dicom.host}:{dicom.port}"
+    error = listen(dicom.host, dicom.port) if dicom.port else None
+    if error is None:
+        if running:
+            return Finding(
+                "dicom",
+                Grade.WRONG,
+                f"nothing listens on {address}",
+                "start the node: rasnode serve, or systemctl start rasnode",
+            )
+        return Finding("dicom", Grade.GOOD, f"{address} is free")
+    if error.errno != errno.EADDRINUSE:
+        return port_finding("dicom", address, "dicom.port", error)
+    try:
+        echo(own_port(dicom, dicom.port))
+    except PeerSilent as silence:
+        return Finding(
+            "dicom",
+            Grade.WRONG,
+            f"in use, but not by a node that answers: {silence}",
+            f"find out by what (ss -ltnp 'sport = :{dicom.port}'), stop it, or set dicom.port",
+        )
+    return Finding("dicom", Grade.GOOD, f"a node answers C-ECHO on {address}")
+
+
+def check_database(settings: Settings) -> Finding:
+    """Is the index there, writable, and of this program's form."""
+    if settings.database.url is None and not (settings.storage.root / "index.db").exists():
+        return Finding("database", Grade.GOOD, "no index yet; the first start makes it")
+    try:
+        index = Index(settings.database_url())
+        try:
+            level = migration_level(index)
+            check_writable(index)
+        finally:
+            index.close()
+    except (NodeError, ImportError) as error:
+        return Finding(
+            "database",
+            Grade.WRONG,
+            str(error),
+            "check database.url, the server and its rights"
+            if settings.database.url
+            else "check the rights of index.db; rasnode reindex rebuilds it from the archive",
+        )
+    if not level.known:
+        return Finding(
+            "database",
+            Grade.WRONG,
+            f"the index was made by a newer rasnode (migration {level.current})",
+            "install that version again, or rebuild the index with rasnode reindex",
+        )
+    if level.current != level.newest:
+        return Finding(
+            "database",
+            Grade.NOTE,
+            f"the index is at migration {level.current}, this version's is {level.newest}",
+            "the next start brings it there; copy index.db away before",
+        )
+    return Finding("database", Grade.GOOD, f"can be written, migration {level.current}")
+
+
+def check_peers(dicom: Dicom) -> list[Finding]:
+    """Does each configured peer answer C-ECHO."""
+    if not dicom.peers:
+        return [Finding("peers", Grade.GOOD, "none configured")]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda each: _check_peer(dicom, each), dicom.peers))
+
+
+def _check_peer(dicom: Dicom, settings: PeerSettings) -> Finding:
+    name = f"peer {settings.name}"
+    try:
+        echo(peer(dicom, settings, _PEER_SECONDS))
+    except PeerSilent as silence:
+        return Finding(
+            name,
+            Grade.WRONG,
+            str(silence),
+            f"is it running, reachable, and does it know {dicom.ae_title} as a calling AE title?",
+        )
+    return Finding(name, Grade.GOOD, f"{settings.ae_title} answers C-ECHO")
+
+
+def _last_arrival(settings: Settings) -> float | None:
+    if settings.database.url is None and not (settings.storage.root / "index.db").exists():
+        return None
+    try:
+        index = Index(settings.database_url())
+        try:
+            return Latest(index).last_arrival() if migration_level(index).current else None
+        finally:
+            index.close()
+    except (NodeError, ImportError):
+        return None  # what is wrong with the database is said under its own name
+
+
+def _installed() -> float:
+    return Path(node.__file__).stat().st_mtime
+
+
+def _mounts() -> str:
+    mounts = Path("/proc/mounts")
+    return mounts.read_text(encoding="utf-8", errors="replace") if mounts.exists() else ""
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    table = Table("check", "", "found", "what to do")
+    for finding in findings:
+        table.add_row(
+            finding.check,
+            Text(finding.grade, style=_STYLES[finding.grade]),
+            Text(finding.found),
+            Text(finding.advice),
+        )
+    Console().print(table)
