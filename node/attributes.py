@@ -7,6 +7,7 @@ the Conformance Statement lists it.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -128,13 +129,18 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", bare)
 
 
-def name_groups(name: str) -> tuple[str, str, str]:
+def caseless(text: str) -> str:
+    """The form in which names are compared with regard to accents."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
+
+
+def name_groups(name: str, form: Callable[[str], str] = fold) -> tuple[str, str, str]:
     """A person name's alphabetic, ideographic and phonetic group, as they are compared.
 
-    Folded; padding around components and empty components at the end do not count (PS3.5 6.2).
+    Padding around components and empty components at the end do not count (PS3.5 6.2).
     """
     groups = [trimmed_components(group) for group in name.split("=", 2)]
-    first, second, third = (fold(group) for group in [*groups, "", ""][:3])
+    first, second, third = (form(group) for group in [*groups, "", ""][:3])
     return first, second, third
 
 

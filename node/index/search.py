@@ -7,7 +7,7 @@ by `node.matching` on the rows that come out, so that both say the same.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Row, Select, Text, and_, cast, or_, select, true
 
-from node.attributes import Attribute, Level
+from node.attributes import Attribute, Level, fold
 from node.index import where
 from node.index.engine import Index
 from node.index.schema import InstanceRow, PatientRow, SeriesRow, StudyModalityRow, StudyRow
@@ -106,7 +106,7 @@ class Search:
 
     def find(
         self, query: Query, stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any]]:
         """Every entity that matches, as keyword -> value, in no order that is promised.
 
         Args:
@@ -284,7 +284,7 @@ def _referring(condition: Condition, *, sqlite: bool) -> where.Where | None:
         return None
     key: Any = StudyRow.referring_key  # folded, but with the padding around components
     begins = [
-        where.begins(key, pattern.prefix.partition("^")[0].rstrip())
+        where.begins(key, fold(pattern.prefix.partition("^")[0]).rstrip())
         for one in condition.patterns
         for pattern in one.groups[0]
     ]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, false, func, literal, or_, select, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 
+from node.attributes import fold
 from node.matching.conditions import Empty, Name, NamePattern, Number, OneOf, Range, Text
 from node.matching.moments import Bounds
 from node.matching.patterns import Pattern, Wild
@@ -55,7 +56,7 @@ def one_of(column: Column, values: Sequence[Any], *, sqlite: bool) -> Filter:
     if sqlite:
         return column.in_(select(text("value")).select_from(func.json_each(array)))
     each = func.jsonb_array_elements_text(literal(array).cast(JSONB))
-    return column.in_(select(each))
+    return column.in_(select(each.cast(column.type)))
 
 
 def fits(column: Column, patterns: Sequence[Pattern], *, sqlite: bool) -> Where:
@@ -132,17 +133,22 @@ def name_is(groups: Sequence[Column], condition: Name | Empty, *, sqlite: bool) 
     return Where(or_(*(where.clause for where in found)), all(where.exact for where in found))
 
 
-def _name(groups: Sequence[Column], pattern: NamePattern, *, sqlite: bool) -> Where:
-    if pattern.anywhere:
-        # A pattern such as *=* aside, nothing but * fits an empty group.
-        found = [fits(group, pattern.groups[0], sqlite=sqlite) for group in groups]
-        return Where(or_(*(where.clause for where in found)), all(where.exact for where in found))
-    found = [
-        fits(group, patterns, sqlite=sqlite)
-        for group, patterns in zip(groups, pattern.groups, strict=False)
-        if patterns
-    ]
-    return Where(and_(*(where.clause for where in found)), all(where.exact for where in found))
+def _name(columns: Sequence[Column], name: NamePattern, *, sqlite: bool) -> Where:
+    """The columns are without accents: where a key has some, they are a net only."""
+    groups = name.groups
+    if name.accents:
+        groups = tuple(tuple(p.widened(fold) for p in patterns) for patterns in groups)
+    if name.anywhere:
+        found = [fits(column, groups[0], sqlite=sqlite) for column in columns]
+        clause = or_(*(where.clause for where in found))
+    else:
+        found = [
+            fits(column, patterns, sqlite=sqlite)
+            for column, patterns in zip(columns, groups, strict=False)
+            if patterns
+        ]
+        clause = and_(*(where.clause for where in found))
+    return Where(clause, not name.accents and all(where.exact for where in found))
 
 
 def in_range(column: Column, condition: Range) -> Filter:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from node.attributes import name_groups
+from node.attributes import caseless, fold, name_groups
 from node.matching.moments import Bounds, Moments
 from node.matching.patterns import Pattern
 
@@ -65,13 +65,16 @@ class NamePattern:
         groups: what the alphabetic, ideographic and phonetic group have to fit, each with its
             alternatives; without alternatives anything fits.
         anywhere: the key had no `=`: its one group may fit any group of the name.
+        accents: the key has some, and so they count; without any they do not.
     """
 
     groups: tuple[tuple[Pattern, ...], ...]
     anywhere: bool
+    accents: bool = False
 
-    def fits(self, name: Sequence[str]) -> bool:
-        """Whether folded groups of a name fit."""
+    def fits(self, value: str) -> bool:
+        """Whether a name fits."""
+        name = name_groups(value, caseless if self.accents else fold)
         if self.anywhere:
             return any(group and _any(self.groups[0], group) for group in name)
         return all(
@@ -82,14 +85,13 @@ class NamePattern:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One of some person names, without regard to case and accents (PS3.4 C.2.2.2.1)."""
+    """One of some person names, without regard to case (PS3.4 C.2.2.2.1)."""
 
     patterns: tuple[NamePattern, ...]
 
     def holds(self, value: str) -> bool:
         """Whether one of the patterns fits the name."""
-        groups = name_groups(value)
-        return any(pattern.fits(groups) for pattern in self.patterns)
+        return any(pattern.fits(value) for pattern in self.patterns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ MAX_IDENTIFIER = 4 * 1024 * 1024  # bytes; some 60,000 UIDs
 _CHARSET = 0x00080005
 _LEVEL = 0x00080052
 _PATIENT_ID = 0x00100020
-_NO_KEYS = frozenset({_CHARSET, _LEVEL, 0x00080054, 0x00080056, 0x00080201})
+_AVAILABILITY = 0x00080056
+_NO_KEYS = frozenset({_CHARSET, _LEVEL, _AVAILABILITY, 0x00080054, 0x00080201})
 """Elements of an identifier that are no keys: character set, level, Retrieve AE Title, Instance
 Availability and Timezone Offset From UTC (PS3.4 C.4.1.1.3.1)."""
 _UNIQUE_TAGS = {a.tag: a for a in KEYS.values() if a.keyword in UNIQUE_KEY.values()}
@@ -111,7 +112,13 @@ def read_find(
         keys.append(Key(attribute, condition, _is_required(attribute, model)))
     found, combined = _combine(keys) if negotiated.combined else (keys, [])
     return Query(
-        model, level, tuple(found), tuple(combined), tuple(unsupported), identifier.charset
+        model=model,
+        level=level,
+        keys=tuple(found),
+        combined=tuple(combined),
+        unsupported=tuple(unsupported),
+        availability=_AVAILABILITY in elements,
+        charset=identifier.charset,
     )
 
 

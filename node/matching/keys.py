@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 
-from node.attributes import Attribute, Level, fold, trimmed_components
+from node.attributes import Attribute, Level, caseless, fold, trimmed_components
 from node.elements import Elements
 from node.matching.conditions import (
     Condition,
@@ -105,14 +105,15 @@ def _text(vr: str, value: str) -> Text | Name | Universal:
         pattern = parse(value)
         return Universal() if pattern.universal else Text((pattern,))
     groups = [trimmed_components(group) for group in value.split("=", 2)]
-    patterns = tuple(map(_group, groups))
+    accents = caseless(value) != fold(value)
+    patterns = tuple(_group(group, caseless if accents else fold) for group in groups)
     if not any(patterns):
         return Universal()
-    return Name((NamePattern(patterns, anywhere=len(groups) == 1),))
+    return Name((NamePattern(patterns, len(groups) == 1, accents),))
 
 
-def _group(text: str) -> tuple[Pattern, ...]:
-    pattern = parse(text, fold)
+def _group(text: str, form: Callable[[str], str]) -> tuple[Pattern, ...]:
+    pattern = parse(text, form)
     if not pattern.tokens or pattern.universal:
         return ()
     shorter = without_empty_end(pattern)

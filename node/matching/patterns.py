@@ -50,6 +50,16 @@ class Pattern:
         """Whether it is `*`, which everything matches."""
         return self.tokens == (Wild.ANY,)
 
+    def widened(self, form: Callable[[str], str]) -> Pattern:
+        """One that fits at least the same texts after `form`, which may make characters one."""
+        tokens: list[Token] = []
+        for token in self.tokens:
+            if isinstance(token, str):
+                tokens.append(form(token))
+            elif not tokens or tokens[-1] is not Wild.ANY:
+                tokens.append(Wild.ANY)
+        return Pattern(tuple(tokens))
+
     def matches(self, text: str) -> bool:
         """Whether the whole text fits."""
         literal = self.literal

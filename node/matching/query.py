@@ -116,6 +116,7 @@ class Query:
         keys: every key that the index keeps, selective or not, by ascending tag.
         combined: pairs of ranges that count as one; their keys are in `keys` as universal.
         unsupported: tags that were asked for and that the index does not keep.
+        availability: whether Instance Availability was asked for.
         charset: Specific Character Set of the request.
     """
 
@@ -124,6 +125,7 @@ class Query:
     keys: tuple[Key, ...]
     combined: tuple[Combined, ...] = ()
     unsupported: tuple[int, ...] = ()
+    availability: bool = False
     charset: str = ""
 
 

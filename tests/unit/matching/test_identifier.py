@@ -147,7 +147,7 @@ def test_several_values_are_one_condition_each_once_negotiated() -> None:
 def test_character_sets_and_encodings_do_not_matter(syntax: str, charset: str) -> None:
     made = identifier("STUDY", charset, PatientName="Müller*")
     found = read_find(encoded(made, syntax), syntax, STUDY)
-    plain = query("STUDY", charset="ISO_IR 192", PatientName="muller*")
+    plain = query("STUDY", charset="ISO_IR 192", PatientName="müller*")
     assert found.keys == plain.keys
     assert found.charset == charset
 

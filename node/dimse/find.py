@@ -1,0 +1,61 @@
+"""C-FIND SCP (PS3.4 C.4.1): matches stream from the index to the wire, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final
+
+from pynetdicom.events import Event
+
+from node.dimse.access import Peers
+from node.dimse.direct import Cancellations, Operation
+from node.dimse.identifiers import Responses
+from node.dimse.operations import CANCEL, FIND, SUCCESS, serve
+from node.index.search import Search
+from node.matching import Negotiated, read_find
+
+PENDING: Final = 0xFF00
+PENDING_WITH_UNSUPPORTED_KEYS: Final = 0xFF01
+
+
+def find_handler(
+    search: Search, peers: Peers, cancellations: Cancellations, ae_title: str
+) -> Callable[[Event], None]:
+    """The handler of pynetdicom's EVT_C_FIND.
+
+    Args:
+        ae_title: of this node, for Retrieve AE Title.
+    """
+
+    def answer(operation: Operation) -> str:
+        query = read_find(
+            operation.identifier,
+            operation.transfer_syntax_uid,
+            FIND[operation.sop_class_uid],
+            _negotiated(operation.negotiated),
+        )
+        responses = Responses(query, operation.transfer_syntax_uid, ae_title)
+        status = PENDING_WITH_UNSUPPORTED_KEYS if query.unsupported else PENDING
+        prepared = operation.pending(status)
+        sent = 0
+        with closing(search.find(query, lambda: operation.cancelled)) as records:
+            for record in records:
+                if operation.cancelled:
+                    break
+                operation.stream(prepared, responses.encode(record))
+                sent += 1
+        cancelled = operation.cancelled
+        operation.respond(CANCEL if cancelled else SUCCESS)
+        return f"{sent} matches at {query.level} level{', cancelled' if cancelled else ''}"
+
+    def handle(event: Event) -> None:
+        serve(event, cancellations, peers, "find", answer)
+
+    return handle
+
+
+def _negotiated(answer: bytes) -> Negotiated:
+    """PS3.4 Table C.5-2."""
+    relational, combined, _, _, _, empty, multiple = (answer + bytes(7))[:7]
+    return Negotiated(bool(relational), bool(combined), bool(empty), bool(multiple))

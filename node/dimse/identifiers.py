@@ -1,0 +1,155 @@
+"""Identifiers of responses as bytes, straight from the index's values (PS3.4 C.4.1.1.3.2)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.uid import ImplicitVRLittleEndian
+
+from node.dimse.texts import Charset, choose
+from node.matching import Key, Query, returned
+
+_CHARSET: Final = 0x00080005
+_LEVEL: Final = 0x00080052
+_RETRIEVE_AE: Final = 0x00080054
+_AVAILABILITY: Final = 0x00080056
+_FAILED_INSTANCES: Final = 0x00080058
+
+_TEXT_VRS: Final = frozenset({"SH", "LO", "ST", "LT", "PN", "UC", "UT"})
+_LONG_VRS: Final = frozenset({"SQ", "UC", "UN", "UR", "UT"})
+_NUMBERS: Final = {
+    "US": "<H", "SS": "<h", "UL": "<L", "SL": "<l", "UV": "<Q", "SV": "<q", "FL": "<f", "FD": "<d",
+}  # fmt: skip
+_NOT_KEPT: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT"})
+_MOST_BYTES: Final = 0xFFFE  # of a value with a 16-bit length
+
+
+class Responses:
+    """Writes the identifiers of a query's pending responses.
+
+    Args:
+        transfer_syntax_uid: Implicit or Explicit VR Little Endian.
+        retrieve_ae: who can be asked for what was found.
+    """
+
+    def __init__(self, query: Query, transfer_syntax_uid: str, retrieve_ae: str) -> None:
+        self._implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+        self._requested = query.charset
+        fixed = {
+            _LEVEL: self._element(_LEVEL, "CS", _padded(query.level.encode(), "CS")),
+            _RETRIEVE_AE: self._element(_RETRIEVE_AE, "AE", _padded(retrieve_ae.encode(), "AE")),
+        }
+        if query.availability:
+            fixed[_AVAILABILITY] = self._element(_AVAILABILITY, "CS", b"ONLINE")
+        keys = {key.attribute.tag: key for key in query.keys}
+        self._plan: list[bytes | Key] = [
+            keys[tag] if tag in keys else fixed[tag] for tag in sorted({*keys, *fixed})
+        ]
+
+    def encode(self, record: Mapping[str, Any]) -> bytes:
+        """One match: every key that was asked for, empty where the entity has no value."""
+        chosen: Charset | None = None
+        try:
+            return self._written(record, None)
+        except UnicodeEncodeError:
+            chosen = choose(self._texts(record), self._requested)
+        return self._written(record, chosen)
+
+    def _written(self, record: Mapping[str, Any], charset: Charset | None) -> bytes:
+        parts: list[bytes] = []
+        if charset is not None:
+            value = _padded(charset.value.encode("ascii"), "CS")
+            parts.append(self._element(_CHARSET, "CS", value))
+        for step in self._plan:
+            if isinstance(step, bytes):
+                parts.append(step)
+                continue
+            attribute = step.attribute
+            value = returned(step, record.get(attribute.keyword))
+            parts.append(self._any(attribute.tag, attribute.vr, value, charset))
+        return b"".join(parts)
+
+    def _any(self, tag: int, vr: str, value: Any, charset: Charset | None) -> bytes:
+        if vr == "SQ":
+            items = value if isinstance(value, list) else []
+            return self._sequence(tag, items, charset)
+        text = value if isinstance(value, str) else ""
+        if vr in _NUMBERS:
+            raw = _packed(text, _NUMBERS[vr])
+        elif vr in _TEXT_VRS:
+            raw = text.encode("ascii") if charset is None else (charset.encode(text) or b"")
+        else:
+            raw = text.encode("latin-1", "replace")
+        return self._element(tag, vr, _padded(raw, vr))
+
+    def _sequence(self, tag: int, items: list[Any], charset: Charset | None) -> bytes:
+        body = b""
+        for item in items:
+            content = b"".join(
+                self._any(inner, vr, item[keyword], charset)
+                for inner, vr, keyword in sorted(_tags(item))
+            )
+            body += struct.pack("<HHL", 0xFFFE, 0xE000, len(content)) + content
+        return self._element(tag, "SQ", body)
+
+    def _element(self, tag: int, vr: str, raw: bytes) -> bytes:
+        head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+        if self._implicit:
+            return head + struct.pack("<L", len(raw)) + raw
+        if vr in _LONG_VRS:
+            return head + vr.encode() + struct.pack("<HL", 0, len(raw)) + raw
+        raw = raw[:_MOST_BYTES]
+        return head + vr.encode() + struct.pack("<H", len(raw)) + raw
+
+    def _texts(self, record: Mapping[str, Any]) -> Iterator[str]:
+        for step in self._plan:
+            if not isinstance(step, bytes):
+                value = returned(step, record.get(step.attribute.keyword))
+                yield from _texts_in(value, step.attribute.vr)
+
+
+def failed_instances(uids: list[str], transfer_syntax_uid: str) -> bytes:
+    """The identifier of a final C-MOVE or C-GET response (PS3.4 C.4.2.1.4.2)."""
+    raw = _padded("\\".join(uids).encode("ascii"), "UI")
+    head = struct.pack("<HH", _FAILED_INSTANCES >> 16, _FAILED_INSTANCES & 0xFFFF)
+    if transfer_syntax_uid == ImplicitVRLittleEndian:
+        return head + struct.pack("<L", len(raw)) + raw
+    if len(raw) > _MOST_BYTES:  # as many as the 16-bit length of UI has room for
+        raw = _padded(raw[: raw.rindex(b"\\", 0, _MOST_BYTES)], "UI")
+    return head + b"UI" + struct.pack("<H", len(raw)) + raw
+
+
+def _padded(raw: bytes, vr: str) -> bytes:
+    if len(raw) % 2 == 0:
+        return raw
+    return raw + (b"\0" if vr == "UI" else b" ")
+
+
+def _packed(text: str, form: str) -> bytes:
+    try:
+        read = float if form in {"<f", "<d"} else int
+        return b"".join(struct.pack(form, read(part)) for part in text.split("\\") if part)
+    except (ValueError, struct.error):
+        return b""
+
+
+def _tags(item: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
+    for keyword in item:
+        tag = tag_for_keyword(keyword)
+        if tag is None:
+            continue
+        vr = dictionary_VR(tag)[:2]
+        if vr not in _NOT_KEPT:
+            yield int(tag), vr, keyword
+
+
+def _texts_in(value: Any, vr: str) -> Iterator[str]:
+    if vr in _TEXT_VRS and isinstance(value, str):
+        yield value
+    elif vr == "SQ" and isinstance(value, list):
+        for item in value:
+            for _, inner, keyword in _tags(item):
+                yield from _texts_in(item[keyword], inner)
