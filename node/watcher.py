@@ -90,13 +90,13 @@ class Watcher:
 
     def start(self) -> None:
         """Take back what a dead owner left in the middle, and start to watch."""
-        self._foreman.prepare()
-        self.recover()
+        self.prepare()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
 
-    def recover(self) -> None:
+    def prepare(self) -> None:
         """Take back every series that another run of the node left in assembly."""
+        self._foreman.prepare()
         now = self._clock()
         for series in self._work.in_state(SeriesState.ASSEMBLING):
             self._foreman.take_back(series, now)

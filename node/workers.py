@@ -121,15 +121,19 @@ class _Slot:
         return self._executor.submit(task, job)
 
     def retire(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False)
 
     def kill(self) -> None:
-        if self._process.done() and self._process.exception() is None:
-            try:
-                os.kill(self._process.result(), signal.SIGKILL)
-            except ProcessLookupError:
-                log.debug("the worker process was gone already")
+        self._process.add_done_callback(_kill)  # at once, or as soon as it has started
         self.retire()
+
+
+def _kill(process: Future[int]) -> None:
+    if process.exception() is None:
+        try:
+            os.kill(process.result(), signal.SIGKILL)
+        except ProcessLookupError:
+            log.debug("the worker process was gone already")
 
 
 def _settle_in() -> None:

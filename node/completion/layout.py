@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import gcd, isfinite
+from math import gcd
 from typing import NamedTuple
 
 from node.completion.facts import FrameFacts, InstanceFacts, Vector
@@ -16,6 +16,9 @@ decimals does, below what a localizer's planes differ by."""
 
 SAME_PLACE_MM = 0.01
 """Images nearer than this along the normal lie at one place; no scanner steps that finely."""
+
+FARTHEST_MM = 1e6
+"""Coordinates beyond a kilometre, infinite ones and NaN are no places."""
 
 EVEN = 0.1
 """A step counts as k regular steps within this fraction of one: rounded positions are within it,
@@ -112,7 +115,9 @@ def lay_out(instances: Sequence[InstanceFacts]) -> tuple[Stack, ...]:
         for frame in instance.frames:
             if frame.orientation is None or frame.position is None:
                 continue
-            if not all(map(isfinite, (*frame.orientation, *frame.position))):
+            if not all(
+                abs(value) <= FARTHEST_MM for value in (*frame.orientation, *frame.position)
+            ):
                 continue
             key = (frame.rows, frame.columns, frame.kind)
             group = next((g for g in groups if _joins(g, key, frame.orientation)), None)

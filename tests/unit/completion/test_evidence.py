@@ -1,0 +1,343 @@
+"""Evidence: what is proof of the whole, what is proof of a gap, and what is neither."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.completion.evidence import Finding, gather
+from node.completion.facts import (
+    Count,
+    FrameFacts,
+    InstanceFacts,
+    SeriesFacts,
+    Source,
+    Statement,
+)
+from node.records import AssociationEnd, Verdict
+from tests.unit.completion.builders import SAGITTAL, arrival, image, stack, uids, without
+
+IIA = Count.IMAGES_IN_ACQUISITION
+NTP = Count.TEMPORAL_POSITIONS
+
+
+def judged(instances: list[InstanceFacts], *statements: Statement) -> Finding:
+    return gather(SeriesFacts(tuple(instances), statements), [arrival()])
+
+
+def reasons(finding: Finding, source: Source) -> str:
+    return " / ".join(item.sentence for item in finding.evidence if item.source is source)
+
+
+def test_a_regular_stack_and_a_release_prove_nothing() -> None:
+    finding = judged(stack(30))
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "30 slice positions, each 2.5 mm apart" in reasons(finding, Source.POSITIONS)
+    assert "without a hole" in reasons(finding, Source.NUMBERS)
+    assert "was released" in reasons(finding, Source.ASSOCIATION)
+
+
+def test_a_missing_slice_is_named_in_mm() -> None:
+    finding = judged(without(stack(30), 12))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert "at 27.5 mm" in reasons(finding, Source.POSITIONS)
+    (gap,) = [item for item in finding.evidence if item.source is Source.POSITIONS]
+    assert gap.detail["missing_positions"] == [
+        {"along_normal_mm": 27.5, "position_lps_mm": [-100.0, -100.0, 27.5]}
+    ]
+    assert "InstanceNumbers 12 are missing" in reasons(finding, Source.NUMBERS)
+
+
+def test_several_gaps_are_all_named() -> None:
+    finding = judged(without(stack(20), 3, 4, 11))
+    assert "3 slice positions missing along the slice normal, at 5 mm, 7.5 mm, 25 mm" in reasons(
+        finding, Source.POSITIONS
+    )
+
+
+@pytest.mark.parametrize("lost", [1, 30])
+def test_a_lost_end_without_a_count_is_not_seen(lost: int) -> None:
+    assert judged(without(stack(30), lost)).verdict is Verdict.UNKNOWN
+
+
+def test_a_gap_without_numbers_is_still_a_gap() -> None:
+    unnumbered = [item._replace(number=None) for item in without(stack(30), 12)]
+    assert judged(unnumbered).verdict is Verdict.INCOMPLETE
+
+
+def test_a_gap_that_numbers_run_over_was_made_so() -> None:
+    ranges = [image(n, z) for n, z in enumerate([0, 5, 10, 15, 50, 55, 60], start=1)]
+    finding = judged(ranges)
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "made so" in reasons(finding, Source.POSITIONS)
+
+
+def test_uneven_spacing_is_no_gap() -> None:
+    uneven = [image(n, z) for n, z in enumerate([0, 5, 12.5, 17.5], start=1)]
+    assert "unevenly" in reasons(judged(without(uneven, 99)), Source.POSITIONS)
+
+
+def test_rounded_positions_are_regular() -> None:
+    jitter = [0.0, 2.00001, 3.99995, 6.0001, 7.99998]
+    rounded = [image(n, z) for n, z in enumerate(jitter, start=1)]
+    finding = judged(rounded)
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "5 slice positions" in reasons(finding, Source.POSITIONS)
+
+
+def test_each_plane_of_a_localizer_is_judged_by_itself() -> None:
+    planes = stack(5, step=10.0) + [
+        image(
+            6 + n,
+            0.0,
+            orientation=SAGITTAL,
+            uid=f"s{n}",
+        )._replace(frames=(FrameFacts(64, 64, SAGITTAL, (n * 10.0, 0.0, 0.0)),))
+        for n in range(5)
+    ]
+    assert judged(planes).verdict is Verdict.UNKNOWN
+    finding = judged(without(planes, 8))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert "1 slice position missing" in reasons(finding, Source.POSITIONS)
+
+
+def test_numbers_in_steps_have_no_holes() -> None:
+    doubled = [item._replace(number=2 * (item.number or 0)) for item in stack(10)]
+    assert "without a hole" in reasons(judged(doubled), Source.NUMBERS)
+
+
+def test_a_selection_of_whole_volumes_is_not_held() -> None:
+    """As `philips-classic` of the corpus: numbers have holes, the grid is full."""
+    chosen = [item for item in stack(10, times=8) if item.frames[0].time in {4, 6, 7}]
+    finding = judged(chosen)
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "InstanceNumbers 41 to 50 are missing" in reasons(finding, Source.NUMBERS)
+
+
+def test_a_hole_among_mosaics_is_proof() -> None:
+    mosaics = [
+        InstanceFacts(
+            f"m{n}", n, n, False, {}, tuple(
+                FrameFacts(64, 64, (1, 0, 0, 0, 1, 0), (0, 0, 3.0 * k)) for k in range(12)
+            ),
+        )
+        for n in range(1, 21)
+    ]  # fmt: skip
+    assert judged(mosaics).verdict is Verdict.UNKNOWN
+    finding = judged(without(mosaics, 7))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert "InstanceNumbers 7 are missing" in reasons(finding, Source.NUMBERS)
+
+
+def test_images_without_a_place_prove_nothing() -> None:
+    ultrasound = [
+        InstanceFacts(f"u{n}", n, None, False, {}, (FrameFacts(480, 640, None, None),))
+        for n in (1, 2, 5)
+    ]
+    assert judged(ultrasound).verdict is Verdict.UNKNOWN
+
+
+def test_a_missing_cell_of_a_grid_is_named() -> None:
+    finding = judged(without(stack(10, times=5), 23))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert not finding.stopped
+    (grid,) = [item for item in finding.evidence if item.source is Source.GRID]
+    assert grid.detail["missing_images"] == [
+        {
+            "along_normal_mm": 5.0,
+            "position_lps_mm": [-100.0, -100.0, 5.0],
+            "images": 1,
+            "temporal_positions": [3],
+        }
+    ]
+
+
+def test_a_partial_last_volume_is_a_stopped_scan() -> None:
+    finding = judged(without(stack(10, times=5), *range(47, 51)))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert finding.stopped
+    assert "the last volume is partial: 4 of 50" in reasons(finding, Source.GRID)
+
+
+def test_a_partial_last_volume_after_an_abort_is_a_lost_tail() -> None:
+    partial = without(stack(10, times=5), *range(47, 51))
+    ends = [arrival(AssociationEnd.ABORTED)]
+    finding = gather(SeriesFacts(tuple(partial)), ends)
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert not finding.stopped
+
+
+def test_a_lost_tail_of_a_series_sent_slice_by_slice() -> None:
+    finding = judged(without(stack(10, times=5, slice_by_slice=True), 49, 50))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert not finding.stopped
+
+
+def test_overlapping_ranges_are_no_grid() -> None:
+    first = [image(n + 1, 5.0 * n) for n in range(20)]
+    second = [image(n + 21, 5.0 * (n + 10), uid=f"b{n}") for n in range(20)]
+    finding = judged(first + second)
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "made so" in reasons(finding, Source.GRID)
+
+
+def test_a_missing_echo_is_found() -> None:
+    assert judged(stack(10, echoes=2)).verdict is Verdict.UNKNOWN
+    finding = judged(without(stack(10, echoes=2), 15))
+    assert finding.verdict is Verdict.INCOMPLETE
+
+
+def test_an_announced_count_that_is_reached_is_proof() -> None:
+    assert judged(stack(30, announced={IIA: 30})).verdict is Verdict.COMPLETE
+
+
+def test_an_announced_count_that_is_not_reached_is_proof_of_a_gap() -> None:
+    finding = judged(stack(29, announced={IIA: 30}))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert "ImagesInAcquisition says 30: 29 of 30 are here" in reasons(finding, Source.ANNOUNCED)
+
+
+def test_a_count_that_is_exceeded_is_not_believed() -> None:
+    assert judged(stack(31, announced={IIA: 30})).verdict is Verdict.UNKNOWN
+
+
+def test_derived_images_repeat_their_sources_counts() -> None:
+    derived = [item._replace(derived=True) for item in stack(4, announced={IIA: 77})]
+    assert judged(derived).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "announced",
+    [
+        {IIA: 15, NTP: 10, Count.IMAGES_IN_SERIES: 15, Count.LOCATIONS: 15},
+        {IIA: 150, NTP: 10, Count.IMAGES_IN_SERIES: 150, Count.LOCATIONS: 15},
+    ],
+    ids=["counted a time", "counted in all"],
+)
+def test_both_ways_in_which_ge_counts_a_time_series(announced: dict[Count, int]) -> None:
+    whole = stack(15, times=10, announced=announced)
+    assert judged(whole).verdict is Verdict.COMPLETE
+    for here in (1, 14, 15, 16, 30, 75, 149):
+        finding = judged(whole[:here])
+        assert finding.verdict is Verdict.INCOMPLETE, here
+
+
+def test_a_scan_stopped_before_its_announced_times_is_a_stopped_scan() -> None:
+    planned = stack(15, times=10, announced={IIA: 15, NTP: 10})
+    finding = judged(planned[:85])
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert finding.stopped
+
+
+def test_times_alone_do_not_prove_that_all_slices_came() -> None:
+    """Sent slice by slice, a lost tail is whole slices, each with all its times."""
+    by_slice = stack(10, times=5, slice_by_slice=True, announced={NTP: 5})
+    assert judged(by_slice[:45]).verdict is Verdict.UNKNOWN
+
+
+def test_times_and_slices_together_are_proof() -> None:
+    counted = {Count.DYNAMICS: 5, Count.SLICES: 10}
+    assert judged(stack(10, times=5, announced=counted)).verdict is Verdict.COMPLETE
+
+
+def test_pet_counts_its_slices() -> None:
+    announced = {Count.PET_SLICES: 47}
+    assert judged(stack(47, announced=announced)).verdict is Verdict.COMPLETE
+    assert judged(stack(46, announced=announced)).verdict is Verdict.INCOMPLETE
+
+
+def test_parts_of_a_concatenation() -> None:
+    parts = [
+        item._replace(concatenation="1.9", announced={Count.CONCATENATION_TOTAL: 3})
+        for item in stack(3)
+    ]
+    assert judged(parts).verdict is Verdict.COMPLETE
+    assert judged(parts[:2]).verdict is Verdict.INCOMPLETE
+
+
+def said(source: Source, **values: object) -> Statement:
+    return Statement(source=source, by="PACS", at=20.0, **values)  # type: ignore[arg-type]
+
+
+def test_what_the_sender_counts() -> None:
+    series = stack(30)
+    assert judged(series, said(Source.SENDER_COUNT, count=30)).verdict is Verdict.COMPLETE
+    assert judged(series, said(Source.SENDER_COUNT, count=31)).verdict is Verdict.INCOMPLETE
+    assert judged(series, said(Source.SENDER_COUNT, count=29)).verdict is Verdict.UNKNOWN
+
+
+def test_what_the_sender_counted_before_the_last_instance_came_proves_nothing() -> None:
+    early = Statement(source=Source.SENDER_COUNT, by="PACS", at=9.0, count=30)
+    assert judged(stack(30), early).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("source", [Source.MPPS, Source.INSTANCE_AVAILABILITY, Source.COMMITMENT])
+def test_lists(source: Source) -> None:
+    series = stack(30)
+    everything = uids(series)
+    assert judged(series, said(source, uids=everything)).verdict is Verdict.COMPLETE
+    assert judged(series, said(source, uids=everything, final=False)).verdict is Verdict.UNKNOWN
+    finding = judged(series, said(source, uids=everything | {"1.2.99"}))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert "1.2.99" in reasons(finding, source)
+    part = frozenset(sorted(everything)[:10])
+    assert judged(series, said(source, uids=part)).verdict is Verdict.UNKNOWN
+
+
+def test_a_list_for_commitment_counts_after_the_association_only() -> None:
+    series = stack(30)
+    statement = said(Source.COMMITMENT, uids=uids(series))
+    facts = SeriesFacts(tuple(series), (statement,))
+    assert gather(facts, [arrival(AssociationEnd.OPEN)]).verdict is Verdict.UNKNOWN
+
+
+def test_a_gap_outweighs_every_proof() -> None:
+    gappy = without(stack(30, announced={IIA: 29}), 12)
+    finding = judged(
+        gappy,
+        said(Source.MPPS, uids=uids(gappy)),
+        said(Source.SENDER_COUNT, count=29),
+    )
+    assert finding.verdict is Verdict.INCOMPLETE
+
+
+def test_a_new_association_repairs_an_abort_and_a_parallel_one_does_not() -> None:
+    facts = SeriesFacts(tuple(stack(3)))
+    aborted = arrival(AssociationEnd.ABORTED, last=5.0, ended=6.0)
+    later = arrival(first=8.0, last=9.0, ended=10.0)
+    parallel = arrival(first=1.0, last=5.5, ended=10.0)
+    assert "was aborted" not in reasons(gather(facts, [aborted, later]), Source.ASSOCIATION)
+    assert "was aborted" in reasons(gather(facts, [aborted, parallel]), Source.ASSOCIATION)
+
+
+def test_broken_coordinates_do_not_stop_the_judgement() -> None:
+    nan = float("nan")
+    broken = [
+        image(1, nan),
+        image(2, float("inf")),
+        image(3, 1.7e308),
+        image(4, -1.7e308),
+        image(5, 0.0),
+    ]
+    judged(broken)
+
+
+@given(st.integers(3, 40), st.data())
+def test_the_order_of_arrival_does_not_matter(slices: int, data: st.DataObject) -> None:
+    series = stack(slices, times=data.draw(st.integers(1, 3)), announced={IIA: slices})
+    lost = data.draw(st.sets(st.integers(1, len(series)), max_size=3))
+    left = without(series, *lost)
+    shuffled = left[:]
+    random.Random(data.draw(st.integers(0, 99))).shuffle(shuffled)
+    one, other = judged(left), judged(shuffled)
+    assert (one.verdict, one.stopped) == (other.verdict, other.stopped)
+    assert {item.sentence for item in one.evidence} == {item.sentence for item in other.evidence}
+
+
+@given(st.integers(5, 60), st.data())
+def test_no_inner_loss_goes_unseen(slices: int, data: st.DataObject) -> None:
+    lost = data.draw(st.sets(st.integers(2, slices - 1), min_size=1, max_size=max(1, slices // 4)))
+    assert judged(without(stack(slices), *lost)).verdict is Verdict.INCOMPLETE

@@ -1,0 +1,162 @@
+"""Publishing: whole or not at all, and finished by the next try whatever cut it off."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.deliver import publish
+from node.deliver.publish import Publisher, PublishingDelayed
+
+POINTS = [
+    "publish-staged",
+    "publish-old-manifest-aside",
+    "publish-some-files",
+    "publish-all-files",
+    "publish-some-manifests",
+    "publish-visible",
+]
+
+
+class Cut(BaseException):
+    """The power goes out."""
+
+
+def staged(publisher: Publisher, revision: int, stems: list[str], name: str = "job") -> Path:
+    folder = publisher.staging(f"{name}{revision}")
+    for stem in stems:
+        (folder / f"{stem}.nii.gz").write_text(f"voxels of {revision}")
+        (folder / f"{stem}.json").write_text(f"sidecar of {revision}")
+        manifest = {"revision": revision, "series_instance_uid": "1.5"}
+        (folder / f"{stem}.manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def put(publisher: Publisher, revision: int, stems: list[str], known: list[str]) -> None:
+    folder = staged(publisher, revision, stems)
+    names = [path.name for path in folder.iterdir()]
+    publisher.publish(folder, "study", names, revision, [f"study/{stem}" for stem in known])
+
+
+def visible(root: Path) -> dict[str, Any]:
+    return {
+        path.name: path.read_text()
+        for path in sorted((root / "study").iterdir())
+        if not path.name.startswith(".")
+    }
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Publisher:
+    made = Publisher(tmp_path)
+    made.prepare()
+    return made
+
+
+def test_files_and_folders_are_for_the_group_and_nobody_else(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    put(publisher, 1, ["a"], ["a"])
+    assert stat.S_IMODE((tmp_path / "study").stat().st_mode) == 0o750
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "study").iterdir()}
+    assert modes == {0o640}
+
+
+def test_the_manifest_comes_last_and_the_old_one_goes_first(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(publisher, 1, ["a"], ["a"])
+    moves = []
+    real = os.replace
+
+    def replace(source: Any, target: Any) -> None:
+        moves.append(Path(target).name)
+        real(source, target)
+
+    monkeypatch.setattr(publish.os, "replace", replace)
+    put(publisher, 2, ["a"], ["a"])
+    assert moves == ["a.manifest.r1.json", "a.json", "a.nii.gz", "a.manifest.json"]
+    assert visible(tmp_path)["a.nii.gz"] == "voxels of 2"
+
+
+def test_a_volume_that_is_gone_takes_its_files_along(publisher: Publisher, tmp_path: Path) -> None:
+    put(publisher, 1, ["a", "a_e2"], ["a", "a_e2"])
+    put(publisher, 2, ["a"], ["a", "a_e2"])
+    assert sorted(visible(tmp_path)) == [
+        "a.json",
+        "a.manifest.json",
+        "a.manifest.r1.json",
+        "a.nii.gz",
+        "a_e2.manifest.r1.json",
+    ]
+
+
+def test_withdrawing_leaves_only_old_manifests(publisher: Publisher, tmp_path: Path) -> None:
+    put(publisher, 1, ["a"], ["a"])
+    publisher.publish(publisher.staging("none"), "study", [], 2, ["study/a"])
+    assert sorted(visible(tmp_path)) == ["a.manifest.r1.json"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_wherever_it_is_cut_off_no_manifest_speaks_of_other_files(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    both = ["a", "a_e2"]
+    put(publisher, 1, both, both)
+
+    def cut(name: str) -> None:
+        if name == point:
+            raise Cut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "fault_point", cut)
+        with pytest.raises(Cut):
+            put(publisher, 2, both, both)
+    for name, content in visible(tmp_path).items():
+        if name.endswith(".manifest.json"):
+            revision = json.loads(content)["revision"]
+            beside = (tmp_path / "study" / name.replace(".manifest.json", ".nii.gz")).read_text()
+            assert beside == f"voxels of {revision}"
+
+    again = Publisher(tmp_path)
+    again.prepare()
+    put(again, 2, both, both)
+    found = visible(tmp_path)
+    assert sorted(found) == sorted(
+        f"{stem}{end}"
+        for stem in both
+        for end in (".json", ".manifest.json", ".manifest.r1.json", ".nii.gz")
+    )
+    assert json.loads(found["a.manifest.r1.json"])["revision"] == 1
+    assert json.loads(found["a.manifest.json"])["revision"] == 2
+    assert found["a_e2.nii.gz"] == "voxels of 2"
+
+
+def test_a_full_disk_is_for_later(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publish, "_make_durable", full)
+    with pytest.raises(PublishingDelayed, match="disk is full"):
+        put(publisher, 1, ["a"], ["a"])
+
+
+def test_a_dead_process_staging_is_forgotten(publisher: Publisher, tmp_path: Path) -> None:
+    staged(publisher, 1, ["a"])
+    Publisher(tmp_path).prepare()
+    assert list((tmp_path / ".staging").iterdir()) == []
+
+
+def test_revisions_on_disk_are_counted_on(publisher: Publisher) -> None:
+    put(publisher, 3, ["a"], ["a"])
+    assert publisher.revision_on_disk(["study/a", "study/b"], "1.5") == 3
+    assert publisher.revision_on_disk(["study/a"], "1.6") == 0
+    assert publisher.owner_on_disk("study/a") == "1.5"
+    assert publisher.owner_on_disk("study/b") == ""
