@@ -11,20 +11,27 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import sdnotify
+from fastapi import FastAPI
 
 from node.archive import Archive
 from node.completion.policy import Timing
 from node.config import Completion, Output, Settings
 from node.convert import OutputOptions
 from node.dimse.associations import Associations
+from node.dimse.query_retrieve import QueryRetrieve
 from node.dimse.scp import StorageSCP
+from node.dimse.scu import echo, own_port
 from node.errors import ConfigError
 from node.index.engine import Index
+from node.index.search import Search
 from node.index.store import Store
 from node.naming import check_template
 from node.production.task import assemble
 from node.receive import Receiver
 from node.watcher import Watcher, make_watcher
+from node.web.app import create_app
+from node.web.server import WebServer
+from node.web.site import Site
 from node.workers import make_workers
 
 log = logging.getLogger(__name__)
@@ -101,10 +108,35 @@ class Daemon:
         watcher.start()
 
         associations = Associations(store, process=self._run, clock=time.time, ended=watcher.wake)
-        scp = StorageSCP(settings.dicom, receiver, associations)
+        queries = QueryRetrieve(Search(index), lambda: self._settings.dicom)
+        scp = StorageSCP(
+            settings.dicom,
+            receiver,
+            associations,
+            services=queries.services,
+            handlers=queries.handlers,
+        )
         undo.callback(lambda: scp.stop(settings.shutdown_seconds * _RECEIVE_SHARE))
         scp.start()
         self._scp = scp
+        if settings.http.port is not None:
+            web = WebServer(self._app(index, archive), settings.http.host, settings.http.port)
+            undo.callback(web.stop)
+            web.start()
+
+    def _app(self, index: Index, archive: Archive) -> FastAPI:
+        settings = self._settings
+        site = Site(
+            index,
+            archive,
+            outputs=settings.storage.root / "nifti",
+            output_name=settings.output.name,
+            minimum_free=settings.storage.minimum_free,
+            ae_title=settings.dicom.ae_title,
+            dicom_port=lambda: self.port,
+            echo=lambda: echo(own_port(self._settings.dicom, self.port)),
+        )
+        return create_app(site, settings.http.host)
 
     def _watcher(self, archive: Archive, index: Index) -> Watcher:
         settings = self._settings
@@ -125,11 +157,14 @@ class Daemon:
     def greeting(self) -> list[str]:
         """Where the node listens, and what to type next."""
         host, port, title = self._where()
-        reach = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+        reach = _reachable(host)
+        http = self._settings.http
+        page = f"The page is at http://{http.host}:{http.port}/" if http.port else "No page."
         return [
             f"rasnode listens on {host}:{port}, AE title {title}.",
             f"Send it something:   storescu -aec {title} +sd +r {reach} {port} FOLDER",
             "See what became of it:   rasnode status",
+            page,
             f"Volumes appear in {(self._settings.storage.root / 'nifti').absolute()}",
         ]
 
@@ -157,12 +192,18 @@ class Daemon:
         except ConfigError as error:
             log.error("the changed configuration is wrong and was not taken over: %s", error)
             return
+        self._settings = self._settings.model_copy(update={"dicom": settings.dicom})
         if self._scp is not None:
             self._scp.allow(settings.dicom)
         log.info("peers and rules were read again")
 
     def _where(self) -> tuple[str, int, str]:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
+
+
+def _reachable(host: str) -> str:
+    """Where a server that listens on `host` is found from the same machine."""
+    return "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
 
 
 def _timing(settings: Completion) -> Timing:

@@ -24,6 +24,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("node.cli.content", "status"),
     "ls": ("node.cli.content", "ls"),
     "import": ("node.cli.intake", "import_files"),
+    "convert": ("node.cli.convert", "convert"),
+    "doctor": ("node.cli.doctor", "doctor"),
     "reindex": ("node.cli.intake", "reindex"),
 }
 

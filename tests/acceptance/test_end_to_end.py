@@ -121,8 +121,8 @@ def test_kill_9_in_the_middle_loses_nothing_that_was_answered(
     with (tmp_path / "storescu.log").open("w") as log:
         sender = subprocess.Popen(
             [
-                dcmtk("storescu"), "-v", "-aec", "RASNODE", "-xe", "+sd",
-                "127.0.0.1", str(node.port), str(source),
+                dcmtk("storescu"), "-v", "-aec", "RASNODE", "-xe",
+                "127.0.0.1", str(node.port), *map(str, dicom_files(source)),
             ],
             stdout=log,
             stderr=log,
@@ -149,7 +149,7 @@ def test_kill_9_in_the_middle_loses_nothing_that_was_answered(
         uid = str(dcmread(path, stop_before_pixels=True).SOPInstanceUID)
         assert data_set_sha256(stored[uid]) == data_set_sha256(path)
 
-    node.send(source, options=["-xe"])  # the sender tries again, as senders do
+    send(node, source)  # the sender tries again, as senders do
     (series,) = node.settle(90, states=["ready"])
     assert series["instances"] == len(dicom_files(source))
 
@@ -188,7 +188,7 @@ def test_daemon_convert_and_load_give_the_same_volumes(node: RunningNode, tmp_pa
 
 def test_the_manifest_proves_every_slice(node: RunningNode) -> None:
     source = shared("corpus/ge-siemens-epi/20180918GE/mr_0004")
-    node.send(source, options=["-xe"])
+    send(node, source)
     node.settle(90, states=["ready"])
     (manifest_path,) = (node.root / "nifti").rglob("*.manifest.json")
     manifest = json.loads(manifest_path.read_text())
