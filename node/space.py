@@ -117,7 +117,7 @@ def resample(
             pull[:3, 3],
             output_shape=like_shape,
             order=order,
-            mode="constant",
+            mode="grid-constant",
             cval=outside,
         )
         if data.dtype.kind in "iu":

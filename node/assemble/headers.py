@@ -110,7 +110,7 @@ def _pixel_format(elements: Elements) -> PixelFormat | None:
         kind=kinds.get(lying.tag if lying else 0, "integer"),
         frames=elements.integer(0x00280008) or 1,
         padding=elements.integer(0x00280120),
-        words=lying is None or lying.vr != b"OB",
+        swapped=lying is not None and lying.vr != b"OB" and not elements.encoding.little,
     )
 
 

@@ -32,7 +32,7 @@ class PixelFormat(msgspec.Struct, frozen=True, array_like=True):
         kind: "integer", "float" (7FE0,0008) or "double" (7FE0,0009).
         frames: Number of Frames (0028,0008), 1 where absent.
         padding: Pixel Padding Value (0028,0120), as stored.
-        words: the VR is OW, so that in big endian 8-bit pixels come in swapped pairs.
+        swapped: big endian words, in which 8-bit pixels come in swapped pairs.
     """
 
     rows: int
@@ -47,7 +47,7 @@ class PixelFormat(msgspec.Struct, frozen=True, array_like=True):
     kind: str = "integer"
     frames: int = 1
     padding: int | None = None
-    words: bool = True
+    swapped: bool = False
 
 
 class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):

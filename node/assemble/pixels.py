@@ -74,12 +74,12 @@ def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
         )
     if is_colour(pixels):
         syntax = "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
-        return _decoded(raw, pixels, syntax, None, "OW" if pixels.words else "OB")
+        return _decoded(raw, pixels, syntax, None, "OW" if pixels.swapped else "OB")
     count = pixels.rows * pixels.columns
     if pixels.kind != "integer":
         floats: Image = np.frombuffer(raw, _FLOATS[pixels.kind], count)
         return floats.reshape(pixels.rows, pixels.columns)
-    if not little and pixels.words and pixels.bits_allocated == 8:
+    if pixels.swapped and pixels.bits_allocated == 8:
         raw = np.frombuffer(raw[: len(raw) // 2 * 2], ">u2").astype("<u2").tobytes()
     size = pixels.bits_allocated // 8
     sign = "i" if pixels.signed else "u"

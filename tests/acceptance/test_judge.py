@@ -1,0 +1,79 @@
+"""Real data of many vendors: right as dcm2niix is, or refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from node.convert import convert_series, read_folder
+from node.errors import Reason
+from tests.reference import dcm2niix, judged
+from tests.running import shared
+
+pytestmark = pytest.mark.acceptance
+
+
+class Expected(NamedTuple):
+    """What a folder of the corpus gives.
+
+    Attributes:
+        passing: volumes that are as dcm2niix has them: voxels, affine, order and TR.
+        differing: volumes that the header's own geometry makes otherwise.
+        refused: reasons of refusals.
+    """
+
+    passing: int
+    differing: int = 0
+    refused: frozenset[Reason] = frozenset()
+
+
+MOSAIC = frozenset({Reason.MOSAIC_UNDECODABLE})
+ENHANCED = frozenset({Reason.UNSUPPORTED_SOP_CLASS})
+FOLDERS = {
+    "ge-siemens-epi": Expected(4, refused=MOSAIC),
+    "ge-multiphase-dwi": Expected(4),
+    "philips-classic": Expected(1, differing=1),  # the trace alone, not with all volumes again
+    "compressed": Expected(5),
+    "transfer-syntaxes": Expected(0, refused=MOSAIC),
+    "twelve-bit": Expected(0, refused=MOSAIC),
+    "siemens-mosaic-orientation": Expected(0, refused=MOSAIC),
+    "siemens-xa": Expected(0, refused=ENHANCED | {Reason.NOT_AN_IMAGE}),
+    "enhanced-multiframe": Expected(0, refused=ENHANCED),
+    "uih-dti": Expected(0, refused=frozenset({Reason.NO_GEOMETRY})),
+    "ct-gantry-tilt-ge": Expected(0, differing=2),  # two steps of slices, both exact with shear
+    "not-a-volume": Expected(3, differing=2, refused=frozenset({Reason.MISSING_SLICE})),
+    "pydicom-data": Expected(
+        4,
+        refused=ENHANCED
+        | {
+            Reason.AMBIGUOUS_ORDER,
+            Reason.DUPLICATE_POSITION,
+            Reason.NO_GEOMETRY,
+            Reason.UNSUPPORTED_PIXELS,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_right_or_refused(folder: str, tmp_path: Path) -> None:
+    source, expected = shared(f"corpus/{folder}"), FOLDERS[folder]
+    refused: set[Reason] = set()
+    written = 0
+    (tmp_path / "out").mkdir()
+    for series in read_folder([source])[0]:
+        found = convert_series(series.instances, tmp_path / "out", series.uid or "unnamed")
+        refused |= {error.reason for error in found.refusals}
+        written += len(found.products)
+    assert refused == expected.refused
+    assert written == expected.passing + expected.differing
+    if not expected.passing:
+        return
+    report = judged(dcm2niix(source, tmp_path / "reference"), tmp_path / "out")
+    passed = [pair for pair in report["pairs"] if pair["passed"]]
+    assert len(passed) == expected.passing, report
+    for pair in passed:
+        assert pair["checks"]["order"] is not False
+        assert pair["checks"]["tr"] is not False
