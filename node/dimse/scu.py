@@ -1,47 +1,39 @@
-"""Asking other DICOM nodes: is it there (C-ECHO), take this (C-STORE)."""
+"""Asking other DICOM nodes: is it there (C-ECHO), take this (C-STORE), what is there (C-FIND)."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from typing import Final
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE
-from pynetdicom.association import Association
-from pynetdicom.sop_class import Verification
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom.dsutils import decode, encode
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
-from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.config import Dicom, PeerSettings
-from node.dimse import transport
-from node.errors import Retryable
+from node.dimse.messages import C_ECHO_RQ, C_FIND_RQ, C_STORE_RQ, Value, number
+from node.dimse.requestor import ANSWER_SECONDS, Destination, PeerSilent, Requestor
+from node.dimse.upper_layer import Proposal
 
-ANSWER_SECONDS = 30.0
-_SUCCESS = 0x0000
+__all__ = [
+    "ANSWER_SECONDS",
+    "Destination",
+    "PeerSilent",
+    "count_of_series",
+    "echo",
+    "find",
+    "own_port",
+    "peer",
+    "send",
+]
 
-
-class PeerSilent(Retryable):
-    """A peer cannot be reached, refuses the association, or does not do what it was asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a peer is, and who we are to it.
-
-    Attributes:
-        tls: the client's context; None for plain TCP.
-        seconds: how long to wait for the connection, and for each answer.
-    """
-
-    host: str
-    port: int
-    called_ae: str
-    calling_ae: str
-    tls: ssl.SSLContext | None = None
-    seconds: float = ANSWER_SECONDS
-
-    def __str__(self) -> str:
-        return f"{self.called_ae} at {self.host}:{self.port}"
+PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+SUCCESS: Final = 0x0000
+_PENDING: Final = (0xFF00, 0xFF01)
+_VERIFICATION: Final = str(Verification)
+_FIND: Final = str(StudyRootQueryRetrieveInformationModelFind)
 
 
 def echo(destination: Destination) -> None:
@@ -50,14 +42,14 @@ def echo(destination: Destination) -> None:
     Raises:
         PeerSilent: it is not, or it does not want us.
     """
-    ae = _application_entity(destination)
-    ae.add_requested_context(Verification)
-    association = _associate(ae, destination)
-    try:
-        status = association.send_c_echo().get("Status")
-    finally:
-        _leave(association)
-    if status != _SUCCESS:
+    with Requestor(destination, [Proposal(_VERIFICATION, PLAIN)]) as requestor:
+        (context,) = requestor.contexts(_VERIFICATION).values()
+        command: dict[str, Value] = {
+            "AffectedSOPClassUID": _VERIFICATION,
+            "CommandField": C_ECHO_RQ,
+        }
+        status = _status(requestor, requestor.request(context, command))
+    if status != SUCCESS:
         raise PeerSilent(f"{destination} answers C-ECHO with {_said(status)}")
 
 
@@ -76,53 +68,94 @@ def send(
     Raises:
         PeerSilent: the peer is away or did not take one; what it took before stays there.
     """
-    ae = _application_entity(destination)
-    for sop_class, transfer_syntax in contexts:
-        ae.add_requested_context(sop_class, transfer_syntax)
-    association = _associate(ae, destination)
-    try:
+    proposals = [Proposal(sop_class, (syntax,)) for sop_class, syntax in contexts]
+    with Requestor(destination, proposals) as requestor:
         for data_set in data_sets:
-            status = association.send_c_store(data_set).get("Status")
-            if status != _SUCCESS:
+            status = _store(requestor, data_set)
+            if status != SUCCESS:
                 raise PeerSilent(f"{destination} answers C-STORE with {_said(status)}")
             sent(data_set)
-    except ValueError as error:  # pynetdicom's word for a context that was not accepted
-        raise PeerSilent(f"{destination} does not take these images: {error}") from error
-    finally:
-        _leave(association)
 
 
-def _application_entity(destination: Destination) -> AE:
-    transport.prepare()
-    ae = AE(ae_title=destination.calling_ae)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = destination.seconds
-    ae.acse_timeout = destination.seconds
-    ae.dimse_timeout = destination.seconds
-    ae.network_timeout = destination.seconds
-    return ae
+def find(destination: Destination, identifier: Dataset) -> Iterator[Dataset]:
+    """Ask a peer what it has, in Study Root (PS3.4 C.4.1.2); yields each match.
+
+    Raises:
+        PeerSilent: the peer is away, or does not answer the query.
+    """
+    with Requestor(destination, [Proposal(_FIND, PLAIN)]) as requestor:
+        ((syntax, context),) = requestor.contexts(_FIND).items()
+        implicit = UID(syntax).is_implicit_VR
+        command: dict[str, Value] = {
+            "AffectedSOPClassUID": _FIND,
+            "CommandField": C_FIND_RQ,
+            "Priority": 0,
+        }
+        message_id = requestor.request(context, command, _encoded(identifier, implicit=implicit))
+        while True:
+            message = requestor.response(message_id)
+            status = number(message.command, "Status")
+            if status not in _PENDING:
+                break
+            if message.data is not None:
+                yield decode(BytesIO(message.data), implicit, True)
+    if status != SUCCESS:
+        raise PeerSilent(f"{destination} answers C-FIND with {_said(status)}")
 
 
-def _associate(ae: AE, destination: Destination) -> Association:
-    tls = (destination.tls, destination.host) if destination.tls else None
-    association = ae.associate(
-        destination.host, destination.port, ae_title=destination.called_ae, tls_args=tls
-    )
-    if association.is_established:
-        return association
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        why = f": {answer.reason_str}" if answer is not None else ""
-        raise PeerSilent(f"{destination} refuses {destination.calling_ae}{why}")
-    if association.is_aborted and association.acceptor.primitive is not None:
-        raise PeerSilent(f"{destination} accepts none of the services asked for")
-    raise PeerSilent(f"{destination} cannot be reached, or does not speak DICOM there")
+def count_of_series(
+    destination: Destination, study_instance_uid: str, series_instance_uid: str
+) -> int | None:
+    """How many instances a peer says that a series has; None if it does not say (PS3.4 C.3.4).
+
+    Asked at series level, and where the peer keeps no counts by listing the instances.
+
+    Raises:
+        PeerSilent: the peer is away, or does not answer the query.
+    """
+    query = Dataset()
+    query.QueryRetrieveLevel = "SERIES"
+    query.StudyInstanceUID = study_instance_uid
+    query.SeriesInstanceUID = series_instance_uid
+    query.NumberOfSeriesRelatedInstances = None
+    matches = list(find(destination, query))
+    if not matches:
+        return None
+    said = str(matches[0].get("NumberOfSeriesRelatedInstances") or "")
+    if said.isdecimal():
+        return int(said)
+    query.QueryRetrieveLevel = "IMAGE"
+    del query.NumberOfSeriesRelatedInstances
+    query.SOPInstanceUID = ""
+    return sum(1 for _ in find(destination, query)) or None
 
 
-def _leave(association: Association) -> None:
-    if association.is_established:
-        association.release()
+def _store(requestor: Requestor, data_set: Dataset) -> int | None:
+    sop_class = str(data_set.SOPClassUID)
+    contexts = requestor.contexts(sop_class)
+    syntax = str(data_set.file_meta.TransferSyntaxUID)
+    if syntax not in contexts:
+        name = UID(sop_class).name
+        raise PeerSilent(f"{requestor.destination} does not take {name} in {UID(syntax).name}")
+    command: dict[str, Value] = {
+        "AffectedSOPClassUID": sop_class,
+        "AffectedSOPInstanceUID": str(data_set.SOPInstanceUID),
+        "CommandField": C_STORE_RQ,
+        "Priority": 0,
+    }
+    encoded = _encoded(data_set, implicit=UID(syntax).is_implicit_VR)
+    return _status(requestor, requestor.request(contexts[syntax], command, encoded))
+
+
+def _encoded(data_set: Dataset, *, implicit: bool) -> bytes:
+    encoded = encode(data_set, implicit, True)
+    if encoded is None:
+        raise ValueError("the data set cannot be encoded")
+    return bytes(encoded)
+
+
+def _status(requestor: Requestor, message_id: int) -> int | None:
+    return number(requestor.response(message_id).command, "Status")
 
 
 def _said(status: int | None) -> str:
