@@ -108,7 +108,7 @@ class Daemon:
         watcher.start()
 
         associations = Associations(store, process=self._run, clock=time.time, ended=watcher.wake)
-        queries = QueryRetrieve(Search(index), lambda: self._settings.dicom)
+        queries = QueryRetrieve(Search(index), archive, lambda: self._settings.dicom)
         scp = StorageSCP(
             settings.dicom,
             receiver,

@@ -8,11 +8,15 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.events import EventHandlerType
 
+from node.archive import Archive
 from node.config import Dicom
 from node.dimse.access import Peers
 from node.dimse.direct import Cancellations, serve_directly
 from node.dimse.find import find_handler
 from node.dimse.operations import FIND, GET, MOVE, negotiate_extended
+from node.dimse.requestor import Destination
+from node.dimse.retrieve import get_handler, move_handler
+from node.dimse.scu import peer
 from node.index.search import Search
 
 IDENTIFIER_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
@@ -25,15 +29,22 @@ class QueryRetrieve:
         settings: returns the current settings; SIGHUP may change peers.
     """
 
-    def __init__(self, search: Search, settings: Callable[[], Dicom]) -> None:
+    def __init__(self, search: Search, archive: Archive, settings: Callable[[], Dicom]) -> None:
         cancellations = Cancellations()
         peers = Peers(settings)
+
+        def destination_of(ae_title: str) -> Destination | None:
+            known = peers.by_title(ae_title)
+            return None if known is None else peer(settings(), known)
+
         ae_title = settings().ae_title
         serve_directly(*FIND, *GET, *MOVE)
         self.handlers: list[EventHandlerType] = [
             (evt.EVT_SOP_EXTENDED, negotiate_extended),
             (evt.EVT_DIMSE_RECV, cancellations.seen),
             (evt.EVT_C_FIND, find_handler(search, peers, cancellations, ae_title)),
+            (evt.EVT_C_GET, get_handler(search, archive, peers, cancellations)),
+            (evt.EVT_C_MOVE, move_handler(search, archive, peers, cancellations, destination_of)),
         ]
 
     @property

@@ -128,12 +128,26 @@ class Search:
 
     def select(self, retrieve: Retrieve) -> Sequence[int]:
         """The rows of all instances of a retrieval, series by series in order of their numbers."""
+        statement = self._retrieved(retrieve, InstanceRow.id).order_by(
+            InstanceRow.series_pk, InstanceRow.number, InstanceRow.id
+        )
+        with self._index.reading() as connection:
+            return array("q", connection.scalars(statement))
+
+    def kinds(self, retrieve: Retrieve) -> list[tuple[str, str]]:
+        """SOP classes and transfer syntaxes of a retrieval, each pair once."""
+        statement = self._retrieved(
+            retrieve, InstanceRow.sop_class_uid, InstanceRow.transfer_syntax_uid
+        ).distinct()
+        with self._index.reading() as connection:
+            return sorted((row[0], row[1]) for row in connection.execute(statement))
+
+    def _retrieved(self, retrieve: Retrieve, *columns: Any) -> Select[Any]:
         statement = (
-            select(InstanceRow.id)
+            select(*columns)
             .join(SeriesRow, SeriesRow.id == InstanceRow.series_pk)
             .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
             .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
-            .order_by(InstanceRow.series_pk, InstanceRow.number, InstanceRow.id)
         )
         unique: dict[Level, Any] = {
             Level.PATIENT: PatientRow.patient_id,
@@ -145,8 +159,7 @@ class Search:
             statement = statement.where(
                 where.one_of(unique[level], uids, sqlite=self._index.is_sqlite)
             )
-        with self._index.reading() as connection:
-            return array("q", connection.scalars(statement))
+        return statement
 
     def sendable(self, rows: Sequence[int]) -> list[Sendable]:
         """The instances of some rows, in the same order."""
