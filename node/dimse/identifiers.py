@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.uid import ImplicitVRLittleEndian
 
+from node.dimse.encoding import MOST_BYTES, Writer
 from node.dimse.texts import Charset, choose
 from node.matching import Key, Query, returned
 
@@ -19,12 +19,10 @@ _AVAILABILITY: Final = 0x00080056
 _FAILED_INSTANCES: Final = 0x00080058
 
 _TEXT_VRS: Final = frozenset({"SH", "LO", "ST", "LT", "PN", "UC", "UT"})
-_LONG_VRS: Final = frozenset({"SQ", "UC", "UN", "UR", "UT"})
 _NUMBERS: Final = {
     "US": "<H", "SS": "<h", "UL": "<L", "SL": "<l", "UV": "<Q", "SV": "<q", "FL": "<f", "FD": "<d",
 }  # fmt: skip
 _NOT_KEPT: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT"})
-_MOST_BYTES: Final = 0xFFFE  # of a value with a 16-bit length
 
 
 class Responses:
@@ -36,14 +34,15 @@ class Responses:
     """
 
     def __init__(self, query: Query, transfer_syntax_uid: str, retrieve_ae: str) -> None:
-        self._implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+        self._writer = Writer(transfer_syntax_uid)
+        element = self._writer.element
         self._requested = query.charset
         fixed = {
-            _LEVEL: self._element(_LEVEL, "CS", _padded(query.level.encode(), "CS")),
-            _RETRIEVE_AE: self._element(_RETRIEVE_AE, "AE", _padded(retrieve_ae.encode(), "AE")),
+            _LEVEL: element(_LEVEL, "CS", query.level.encode()),
+            _RETRIEVE_AE: element(_RETRIEVE_AE, "AE", retrieve_ae.encode()),
         }
         if query.availability:
-            fixed[_AVAILABILITY] = self._element(_AVAILABILITY, "CS", b"ONLINE")
+            fixed[_AVAILABILITY] = element(_AVAILABILITY, "CS", b"ONLINE")
         keys = {key.attribute.tag: key for key in query.keys}
         self._plan: list[bytes | Key] = [
             keys[tag] if tag in keys else fixed[tag] for tag in sorted({*keys, *fixed})
@@ -61,8 +60,7 @@ class Responses:
     def _written(self, record: Mapping[str, Any], charset: Charset | None) -> bytes:
         parts: list[bytes] = []
         if charset is not None:
-            value = _padded(charset.value.encode("ascii"), "CS")
-            parts.append(self._element(_CHARSET, "CS", value))
+            parts.append(self._writer.element(_CHARSET, "CS", charset.value.encode("ascii")))
         for step in self._plan:
             if isinstance(step, bytes):
                 parts.append(step)
@@ -83,26 +81,19 @@ class Responses:
             raw = text.encode("ascii") if charset is None else (charset.encode(text) or b"")
         else:
             raw = text.encode("latin-1", "replace")
-        return self._element(tag, vr, _padded(raw, vr))
+        return self._writer.element(tag, vr, raw)
 
     def _sequence(self, tag: int, items: list[Any], charset: Charset | None) -> bytes:
-        body = b""
-        for item in items:
-            content = b"".join(
-                self._any(inner, vr, item[keyword], charset)
-                for inner, vr, keyword in sorted(_tags(item))
-            )
-            body += struct.pack("<HHL", 0xFFFE, 0xE000, len(content)) + content
-        return self._element(tag, "SQ", body)
-
-    def _element(self, tag: int, vr: str, raw: bytes) -> bytes:
-        head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
-        if self._implicit:
-            return head + struct.pack("<L", len(raw)) + raw
-        if vr in _LONG_VRS:
-            return head + vr.encode() + struct.pack("<HL", 0, len(raw)) + raw
-        raw = raw[:_MOST_BYTES]
-        return head + vr.encode() + struct.pack("<H", len(raw)) + raw
+        return self._writer.sequence(
+            tag,
+            (
+                b"".join(
+                    self._any(inner, vr, item[keyword], charset)
+                    for inner, vr, keyword in sorted(_tags(item))
+                )
+                for item in items
+            ),
+        )
 
     def _texts(self, record: Mapping[str, Any]) -> Iterator[str]:
         for step in self._plan:
@@ -113,19 +104,11 @@ class Responses:
 
 def failed_instances(uids: list[str], transfer_syntax_uid: str) -> bytes:
     """The identifier of a final C-MOVE or C-GET response (PS3.4 C.4.2.1.4.2)."""
-    raw = _padded("\\".join(uids).encode("ascii"), "UI")
-    head = struct.pack("<HH", _FAILED_INSTANCES >> 16, _FAILED_INSTANCES & 0xFFFF)
-    if transfer_syntax_uid == ImplicitVRLittleEndian:
-        return head + struct.pack("<L", len(raw)) + raw
-    if len(raw) > _MOST_BYTES:  # as many as the 16-bit length of UI has room for
-        raw = _padded(raw[: raw.rindex(b"\\", 0, _MOST_BYTES)], "UI")
-    return head + b"UI" + struct.pack("<H", len(raw)) + raw
-
-
-def _padded(raw: bytes, vr: str) -> bytes:
-    if len(raw) % 2 == 0:
-        return raw
-    return raw + (b"\0" if vr == "UI" else b" ")
+    raw = "\\".join(uids).encode("ascii")
+    writer = Writer(transfer_syntax_uid)
+    if not writer.implicit and len(raw) > MOST_BYTES:
+        raw = raw[: raw.rindex(b"\\", 0, MOST_BYTES)]  # as many as a 16-bit length has room for
+    return writer.element(_FAILED_INSTANCES, "UI", raw)
 
 
 def _packed(text: str, form: str) -> bytes:

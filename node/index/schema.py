@@ -345,3 +345,33 @@ class TimingRow(Base):
     p99: Mapped[float]
     longest: Mapped[float]
     at: Mapped[float]
+
+
+class CommitmentRow(Base):
+    """A request for storage commitment that waits for its report (PS3.4 J.3)."""
+
+    __tablename__ = "commitment"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    peer: Mapped[str]  # AE title of who asked, and is told
+    transaction_uid: Mapped[str]
+    instances: Mapped[list[Any]]  # pairs of SOP Class UID and SOP Instance UID
+    requested_at: Mapped[float]
+    attempts: Mapped[int] = mapped_column(default=0)
+    due: Mapped[float] = mapped_column(index=True)  # when to try; while it is tried: when again
+    error: Mapped[str] = mapped_column(default="")
+
+    __table_args__ = (UniqueConstraint("peer", "transaction_uid"),)
+
+
+class ProcedureStepRow(Base):
+    """A modality performed procedure step (PS3.4 F.7)."""
+
+    __tablename__ = "procedure_step"
+
+    uid: Mapped[str] = mapped_column(primary_key=True)
+    peer: Mapped[str]
+    state: Mapped[str]  # Performed Procedure Step Status
+    created_at: Mapped[float]
+    updated_at: Mapped[float]
+    series: Mapped[dict[str, Any]]  # Series Instance UID -> SOP Instance UIDs
