@@ -18,7 +18,6 @@ from node.completion.facts import SeriesFacts
 from node.completion.policy import Action, Decision, Event, Situation, Timing, decide, follow
 from node.convert import OutputOptions
 from node.deliver.publish import Publisher
-from node.deliveries import Happening
 from node.errors import Retryable
 from node.faults import fault_point
 from node.index.engine import Index
@@ -36,6 +35,7 @@ log = logging.getLogger(__name__)
 
 ACTOR = "completion"
 BREATH_SECONDS = 0.1  # a series is not looked at while instances follow each other this closely
+PACE_SECONDS = 0.05  # between two steps, so that a fast sender's instances share one
 POLL_SECONDS = 0.5  # how late news from other receiver processes may be noticed
 _LOOK_AT_MOST = 1000  # series in one step
 _EVENTS = {
@@ -70,7 +70,7 @@ class Watcher:
         work: Work,
         observer: Observer,
         foreman: Foreman,
-        herald: Herald,
+        outcomes: Outcomes,
         *,
         timing: Callable[[Sequence[str]], Timing],
         clock: Callable[[], float],
@@ -80,7 +80,7 @@ class Watcher:
         self._work = work
         self._observer = observer
         self._foreman = foreman
-        self._herald = herald
+        self._outcomes = outcomes
         self._timing = timing
         self._clock = clock
         self._inquirer = inquirer
@@ -149,7 +149,8 @@ class Watcher:
             except Retryable as error:
                 log.error("the watcher cannot work now and tries again: %s", error)
                 wait = 2 * POLL_SECONDS
-            self._woken.wait(max(wait, 0.005))
+            self._stopping.wait(PACE_SECONDS)
+            self._woken.wait(max(0.0, wait - PACE_SECONDS))
 
     def _guarded_look(self, series: SeriesRecord, now: float) -> None:
         """One series that cannot be judged must not stop the others."""
@@ -188,11 +189,11 @@ class Watcher:
         )
         timing = self._timing(sorted({arrival.calling_ae for arrival in arrivals}))
         decision = decide(situation, finding, now, timing)
-        self._act(series, decision, now)
+        self._act(series, decision, bool(background.held_by), now)
         if decision.action is Action.WAIT and self._inquirer is not None:
             self._inquirer.consider(series, facts, arrivals, now)
 
-    def _act(self, series: SeriesRecord, decision: Decision, now: float) -> None:
+    def _act(self, series: SeriesRecord, decision: Decision, held: bool, now: float) -> None:
         verdict = verdict_record(decision.finding, decision.why, now)
         if decision.action is Action.WAIT:
             self._work.look_again(series, decision.until, verdict)
@@ -203,23 +204,16 @@ class Watcher:
             self._work.look_again(series, None, kept if refusals is not None else verdict)
             return
         state = follow(series.state, _EVENTS[decision.action])
-        deliveries = []
-        if decision.action is not Action.SETTLE:
-            happening = Happening(str(state))
-            deliveries = self._herald.word(series, happening, state, verdict, now)
-        moved = self._work.move(
-            series,
-            state,
-            now=now,
-            actor=ACTOR,
-            detail={"verdict": verdict["verdict"], "why": decision.why},
-            verdict=verdict,
-            deliveries=deliveries,
-        )
+        if decision.action is Action.SETTLE:
+            detail = {"verdict": verdict["verdict"], "why": decision.why}
+            self._work.move(series, state, now=now, actor=ACTOR, detail=detail, verdict=verdict)
+        elif held:
+            self._outcomes.rest(series, state, verdict, now, ACTOR)
+        else:
+            self._outcomes.end_without(series, state, verdict, now, ACTOR)
         fault_point(f"decided-{state}")
-        if moved is not None:
-            self._observer.forget(series.pk)
-            log.info("series %s: %s, %s", series.uid, verdict["verdict"], decision.why)
+        self._observer.forget(series.pk)
+        log.info("series %s: %s, %s", series.uid, verdict["verdict"], decision.why)
 
 
 def make_watcher(
@@ -265,7 +259,7 @@ def make_watcher(
         work,
         Observer(work, Statements(index)),
         foreman,
-        herald,
+        outcomes,
         timing=timing,
         clock=clock,
         inquirer=inquirer,

@@ -87,7 +87,7 @@ class Publisher:
         Args:
             staging: where the files are.
             folder: where they belong, relative to the output folder.
-            files: their names; none withdraws the series' files.
+            files: their names.
             revision: their number.
             stems: every stem that the series has or ever had, relative to the output folder.
 
@@ -100,6 +100,21 @@ class Publisher:
         except OSError as error:
             raise _delayed(error) from error
         self.discard(staging)
+
+    def withdraw(self, revision: int, stems: Sequence[str]) -> None:
+        """Remove a series' files; their manifests are kept under the numbers they had.
+
+        Args:
+            revision: the number of the revision that has no files.
+            stems: every stem that the series has or ever had, relative to the output folder.
+
+        Raises:
+            PublishingDelayed: not writable; the same call may be made again.
+        """
+        try:
+            self._publish(self._root, self._root, [], revision, stems)
+        except OSError as error:
+            raise _delayed(error) from error
 
     def _publish(
         self, staging: Path, target: Path, files: list[str], revision: int, stems: Sequence[str]

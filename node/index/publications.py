@@ -75,6 +75,14 @@ class Publications:
         seen = [item for item in self.all(series_pk) if item.stage is Stage.VISIBLE]
         return seen[-1] if seen else None
 
+    def latest(self, series_pk: int) -> Publication | None:
+        """The revision that was last begun; if it is not visible, its files may be all the same.
+
+        Files can be on disk if it has any, or if it never became visible.
+        """
+        known = self.all(series_pk)
+        return known[-1] if known else None
+
     def next_revision(self, series_pk: int, floor: int = 0) -> int:
         """The number that the next revision gets.
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from node.completion.policy import Event, follow
 from node.deliver.publish import Publisher
-from node.deliveries import Happening
+from node.deliveries import Happening, NewDelivery
 from node.errors import Reason
 from node.faults import fault_point
-from node.index.publications import Publication, Publications
+from node.index.publications import Publications, Stage
 from node.index.work import Work
 from node.production.herald import Herald
 from node.production.jobs import Assembled, Job, Product, Refusal
@@ -22,6 +22,7 @@ from node.records import SeriesRecord, SeriesState
 log = logging.getLogger(__name__)
 
 ACTOR = "assembler"
+VISIBLE = Stage.VISIBLE
 _UNDECODABLE = (Reason.PIXELS_UNREADABLE, Reason.PIXELS_TRUNCATED, Reason.UNSUPPORTED_PIXELS)
 """Refusals that a codec or a better copy can cure: the series failed. With all others it is no
 volume, and nothing but other instances makes it one."""
@@ -66,48 +67,18 @@ class Outcomes:
             Retryable: the output folder or the index cannot be written now.
         """
         verdict = {**job.verdict, "refusals": [refusal.as_dict() for refusal in result.refusals]}
-        before = self._publications.visible(series.pk)
         made = result.products
         if not self._names.claim_products(series, folder, made):
             return False
         state = SeriesState.READY if made else _state_without(result.refusals)
+        if not made:
+            return self.end_without(series, state, verdict, now)
         fingerprint = _fingerprint(folder, made)
-        if not made and (before is None or not before.files):
-            self.rest(series, state, verdict, now)
-        elif before is not None and before.fingerprint == fingerprint:
+        before = self._publications.latest(series.pk)
+        if before is not None and (before.stage, before.fingerprint) == (VISIBLE, fingerprint):
             why = f"nothing differs from revision {before.revision}"
             self._move(series, state, verdict, now, {"why": why})
-        else:
-            return self._publish(series, job, folder, made, fingerprint, before, verdict, now)
-        return True
-
-    def rest(
-        self, series: SeriesRecord, state: SeriesState, verdict: dict[str, Any], now: float
-    ) -> None:
-        """End without a volume, and tell why."""
-        reasons = sorted({refusal["reason"] for refusal in verdict.get("refusals", ())})
-        happening = Happening(str(state))
-        deliveries = self._herald.word(series, happening, state, verdict, now)
-        self._move(series, state, verdict, now, {"refusals": reasons}, deliveries=deliveries)
-        log.info("series %s is %s: %s", series.uid, state, ", ".join(reasons) or "empty")
-
-    def fail(self, series: SeriesRecord, reason: str, sentence: str, now: float) -> None:
-        """End as failed, with the earlier revision, if there is one, left as it is."""
-        refusal = {"reason": reason, "sentence": sentence, "instances": []}
-        verdict = {**(series.verdict or {}), "refusals": [refusal]}
-        self.rest(series, follow(series.state, Event.CRASH), verdict, now)
-
-    def _publish(
-        self,
-        series: SeriesRecord,
-        job: Job,
-        folder: str,
-        made: Sequence[Product],
-        fingerprint: str,
-        before: Publication | None,
-        verdict: dict[str, Any],
-        now: float,
-    ) -> bool:
+            return True
         names = [name for product in made for name in product.files]
         files = tuple(joined(folder, name) for name in names)
         begun = self._publications.begin(series, job.revision, fingerprint, files, verdict, now)
@@ -116,9 +87,71 @@ class Outcomes:
         fault_point("revision-begun")
         stems = self._work.stems(series.pk)
         self._publisher.publish(job.staging, folder, names, job.revision, stems)
-        fault_point("revision-visible")
+        self._finish(series, job.revision, state, verdict, files, now, ACTOR)
+        return True
 
-        state = SeriesState.READY if made else SeriesState.NOT_A_VOLUME
+    def end_without(
+        self,
+        series: SeriesRecord,
+        state: SeriesState,
+        verdict: dict[str, Any],
+        now: float,
+        actor: str = ACTOR,
+    ) -> bool:
+        """End with no volume; an earlier revision's files, if there are any, are withdrawn.
+
+        So a series comes to the same end however its instances came: one with a gap that is to
+        be held shows nothing, even if it had no gap when less of it was there.
+
+        Returns:
+            False if the series has changed, or it has to be done again under another number.
+        """
+        before = self._publications.latest(series.pk)
+        if before is None or (before.stage is VISIBLE and not before.files):
+            self.rest(series, state, verdict, now, actor)
+            return True
+        revision = self.next_revision(series)
+        if not self._publications.begin(series, revision, "", (), verdict, now):
+            return False
+        fault_point("revision-begun")
+        self._publisher.withdraw(revision, self._work.stems(series.pk))
+        self._finish(series, revision, state, verdict, (), now, actor)
+        return True
+
+    def rest(
+        self,
+        series: SeriesRecord,
+        state: SeriesState,
+        verdict: dict[str, Any],
+        now: float,
+        actor: str = ACTOR,
+    ) -> None:
+        """End without a volume, and tell why; files of earlier revisions stay as they are."""
+        happening = Happening(str(state))
+        deliveries = self._herald.word(series, happening, state, verdict, now)
+        why = _why(verdict)
+        detail = {"verdict": verdict.get("verdict", ""), "why": why}
+        self._move(series, state, verdict, now, detail, actor, deliveries)
+        log.info("series %s is %s: %s", series.uid, state, why)
+
+    def fail(self, series: SeriesRecord, reason: str, sentence: str, now: float) -> None:
+        """End as failed, with the earlier revision, if there is one, left as it is."""
+        refusal = {"reason": reason, "sentence": sentence, "instances": []}
+        verdict = {**(series.verdict or {}), "refusals": [refusal]}
+        self.rest(series, follow(series.state, Event.CRASH), verdict, now)
+
+    def _finish(
+        self,
+        series: SeriesRecord,
+        revision: int,
+        state: SeriesState,
+        verdict: dict[str, Any],
+        files: tuple[str, ...],
+        now: float,
+        actor: str,
+    ) -> None:
+        fault_point("revision-visible")
+        before = self._publications.visible(series.pk)
         deliveries = []
         if before is not None and before.files:
             deliveries += self._herald.word(
@@ -127,7 +160,7 @@ class Outcomes:
                 state,
                 verdict,
                 now,
-                revision=job.revision,
+                revision=revision,
                 about=before.revision,
                 files=before.files,
             )
@@ -137,22 +170,22 @@ class Outcomes:
             state,
             verdict,
             now,
-            revision=job.revision,
-            about=job.revision,
+            revision=revision,
+            about=revision,
             files=files,
         )
         became = self._publications.finish(
             series,
-            job.revision,
+            revision,
             state,
             now=now,
-            actor=ACTOR,
-            detail={"files": list(files)},
+            actor=actor,
+            detail={"files": list(files), "verdict": verdict["verdict"], "why": _why(verdict)},
             deliveries=deliveries,
         )
         fault_point("revision-finished")
-        log.info("series %s: revision %d is visible; %s", series.uid, job.revision, became)
-        return True
+        what = f"revision {revision} is visible" if files else f"withdrawn by revision {revision}"
+        log.info("series %s: %s; %s", series.uid, what, became)
 
     def _move(
         self,
@@ -161,18 +194,25 @@ class Outcomes:
         verdict: dict[str, Any],
         now: float,
         detail: dict[str, Any],
-        **values: Any,
+        actor: str = ACTOR,
+        deliveries: Sequence[NewDelivery] = (),
     ) -> None:
         self._work.move(
             series,
             state,
             now=now,
-            actor=ACTOR,
+            actor=actor,
             detail=detail,
+            deliveries=deliveries,
             verdict=verdict,
             owner="",
-            **values,
         )
+
+
+def _why(verdict: dict[str, Any]) -> str:
+    """Why a series ended as it did, in a few words for its history and the log."""
+    refused = sorted({refusal["reason"] for refusal in verdict.get("refusals") or ()})
+    return ", ".join(refused) or str(verdict.get("why", ""))
 
 
 def _state_without(refusals: Sequence[Refusal]) -> SeriesState:
