@@ -62,6 +62,29 @@ def test_any_order_of_headers_gives_the_same_plan(shuffle: random.Random, volume
     assert again.affine.tobytes() == expected.affine.tobytes()
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.randoms())
+def test_any_order_gives_the_same_refusals_and_names(shuffle: random.Random) -> None:
+    datasets: list[Dataset] = []
+    for number, turned in enumerate([(0, 0, 0), (np.pi / 2, 0, 0), (0, np.pi / 2, 0)]):
+        for dataset in Phantom(rotation=oblique(turned)).instances():
+            dataset.SOPInstanceUID += f".{number}"
+            datasets.append(changed(dataset, InstanceNumber=None))
+    for dataset in Phantom().instances():
+        dataset.SOPInstanceUID += ".9"
+        datasets.append(changed(dataset, ImagePositionPatient=None))
+    found = headers(datasets)
+    expected = plan(found)
+    shuffle.shuffle(found)
+    again = plan(found)
+    assert [error.instances for error in again.refusals] == [
+        error.instances for error in expected.refusals
+    ]
+    assert [(v.suffix, v.grid) for v in again.volumes] == [
+        (v.suffix, v.grid) for v in expected.volumes
+    ]
+
+
 def test_rounded_positions_average_over_the_whole_stack() -> None:
     phantom = Phantom(size=(4, 4, 11), spacing=(1, 1, 2))
     datasets = phantom.instances()
