@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from node.assemble.facts import date_time, moment, read_facts
@@ -50,14 +48,11 @@ _KINDS: Final = {
 }
 
 
-def describe(
-    elements: Elements, *, announced: Mapping[str, int] = MappingProxyType({})
-) -> InstanceHeader:
+def describe(elements: Elements) -> InstanceHeader:
     """Read everything that assembly and sidecars need from one instance.
 
     Args:
         elements: its data set, as `node.elements.scan` found it.
-        announced: counts of what there ought to be, to be kept with the rest.
     """
     manufacturer = elements.text(0x00080070) or ""
     vendor = vendor_of(manufacturer)
@@ -82,8 +77,6 @@ def describe(
         frames=frames,
         problem=problem,
         facts=read_facts(elements),
-        announced=dict(announced),
-        concatenation=elements.uid(0x00209161) or "",
     )
 
 
