@@ -18,12 +18,11 @@ from node.completion.policy import Timing
 from node.config import Completion, Output, Settings
 from node.convert import OutputOptions
 from node.dimse.associations import Associations
-from node.dimse.query_retrieve import QueryRetrieve
 from node.dimse.scp import StorageSCP
 from node.dimse.scu import echo, own_port
+from node.dimse.services import Services
 from node.errors import ConfigError
 from node.index.engine import Index
-from node.index.search import Search
 from node.index.store import Store
 from node.naming import check_template
 from node.production.task import assemble
@@ -108,13 +107,15 @@ class Daemon:
         watcher.start()
 
         associations = Associations(store, process=self._run, clock=time.time, ended=watcher.wake)
-        queries = QueryRetrieve(Search(index), archive, lambda: self._settings.dicom)
+        services = Services(index, archive, lambda: self._settings.dicom, time.time)
+        undo.callback(services.stop)
+        services.start()
         scp = StorageSCP(
             settings.dicom,
             receiver,
             associations,
-            services=queries.services,
-            handlers=queries.handlers,
+            services=services.services,
+            handlers=services.handlers,
         )
         undo.callback(lambda: scp.stop(settings.shutdown_seconds * _RECEIVE_SHARE))
         scp.start()

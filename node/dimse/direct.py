@@ -16,10 +16,10 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from pynetdicom import association as pynetdicom_association
 from pynetdicom import evt
@@ -36,6 +36,7 @@ from node.dimse.messages import (
     C_GET_RQ,
     C_MOVE_RQ,
     C_STORE_RQ,
+    N_EVENT_REPORT_RQ,
     RESPONSE,
     Value,
     encode_command,
@@ -84,6 +85,72 @@ class Cancellations:
 
     def __contains__(self, key: tuple[Association, int]) -> bool:
         return key[1] in self._ids.get(key[0], ())
+
+
+class OpenAssociation:
+    """An association that a peer opened, to tell it something later if it still stands."""
+
+    def __init__(self, event: Event, notifications: Notifications) -> None:
+        self._association: Association = event.assoc
+        self._context_id = int(event.context.context_id)
+        self._notifications = notifications
+        self.transfer_syntax_uid = str(event.context.transfer_syntax)
+
+    def notify(self, command: Mapping[str, Value], data: bytes, seconds: float) -> int:
+        """Send an N-EVENT-REPORT through pynetdicom's own queue; the status of the answer.
+
+        Raises:
+            PeerGone: the association has ended, is busy, or nobody answers.
+        """
+        association = self._association
+        if not association.is_established or association.acse.is_aborted():
+            raise PeerGone("the association has ended")
+        if association in _busy:
+            raise PeerGone("the association is busy")
+        largest = int(association.requestor.maximum_length or 0)
+        with self._notifications.expected(association) as (message_id, answered):
+            whole = {**command, "MessageID": message_id}
+            _enqueue(association, encode_message(self._context_id, whole, data, largest))
+            deadline = time.monotonic() + seconds
+            while not answered and time.monotonic() < deadline:
+                if not association.is_established:
+                    break
+                time.sleep(0.005)
+        if not answered:
+            raise PeerGone("the peer did not answer an N-EVENT-REPORT")
+        return answered[0]
+
+
+class Notifications:
+    """Answers to our N-EVENT-REPORTs, which pynetdicom drops on associations that peers opened."""
+
+    def __init__(self) -> None:
+        self._expected: dict[tuple[int, int], list[int]] = {}
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def seen(self, event: Event) -> None:
+        """pynetdicom's EVT_DIMSE_RECV."""
+        command = event.message.command_set
+        if command.get("CommandField") != N_EVENT_REPORT_RQ | RESPONSE:
+            return
+        key = (id(event.assoc), int(command.get("MessageIDBeingRespondedTo") or 0))
+        with self._lock:
+            if key in self._expected:
+                self._expected[key].append(int(command.get("Status") or 0))
+
+    @contextmanager
+    def expected(self, association: Association) -> Iterator[tuple[int, list[int]]]:
+        """A fresh Message ID, and where the status will be once the answer is there."""
+        with self._lock:
+            self._last = self._last % 0xFFFF + 1
+            key = (id(association), self._last)
+            answered = self._expected[key] = []
+        try:
+            yield self._last, answered
+        finally:
+            with self._lock:
+                del self._expected[key]
 
 
 class Operation:
@@ -239,15 +306,11 @@ class Operation:
 
     def _queue(self, data: bytes) -> None:
         """TLS has one state for both directions: only the thread that reads it may write it."""
-        queue = self._association.dul.to_provider_queue
-        for context_id, value in _values(data):
-            while queue.qsize() > _QUEUED:
-                if not self.alive:
-                    raise PeerGone("the association has ended")
-                time.sleep(0.001)
-            primitive = P_DATA()
-            primitive.presentation_data_value_list = [(context_id, value)]
-            queue.put(primitive)
+        while self._association.dul.to_provider_queue.qsize() > _QUEUED:
+            if not self.alive:
+                raise PeerGone("the association has ended")
+            time.sleep(0.001)
+        _enqueue(self._association, data)
 
     def _readable(self) -> bool:
         connection = self._association.dul.socket
@@ -267,7 +330,11 @@ class _Direct(ServiceClass):  # type: ignore[misc]
         event = _EVENTS.get(type(req))
         if event is None:
             raise ValueError(f"{type(req).__name__} is no request of this SOP class")
-        evt.trigger(self.assoc, event, {"request": req, "context": context.as_tuple})
+        _busy.add(self.assoc)
+        try:
+            evt.trigger(self.assoc, event, {"request": req, "context": context.as_tuple})
+        finally:
+            _busy.discard(self.assoc)
 
 
 def serve_directly(*sop_classes: str) -> None:
@@ -280,6 +347,13 @@ def _service_class(uid: str) -> type[ServiceClass]:
     return _Direct if str(uid) in _served else uid_to_service_class(uid)
 
 
+def _enqueue(association: Association, data: bytes) -> None:
+    for context_id, value in _values(data):
+        primitive = P_DATA()
+        primitive.presentation_data_value_list = [[context_id, value]]
+        association.dul.to_provider_queue.put(primitive)
+
+
 def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
     offset = 0
     while offset < len(data):
@@ -289,3 +363,5 @@ def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 _served: set[str] = set()
+_busy: WeakSet[Association] = WeakSet()
+"""Associations with an operation whose responses do not go through pynetdicom's queue."""

@@ -98,6 +98,19 @@ class Sendable:
     data_set_offset: int
 
 
+def sendable_columns() -> tuple[Any, ...]:
+    """The columns of a `Sendable`, in the order of its fields."""
+    return (
+        InstanceRow.uid,
+        InstanceRow.sop_class_uid,
+        InstanceRow.transfer_syntax_uid,
+        InstanceRow.path,
+        InstanceRow.size,
+        InstanceRow.sha256,
+        InstanceRow.data_set_offset,
+    )
+
+
 class Search:
     """Answers C-FIND, and finds what C-MOVE and C-GET send. Safe for many threads."""
 
@@ -164,16 +177,9 @@ class Search:
     def sendable(self, rows: Sequence[int]) -> list[Sendable]:
         """The instances of some rows, in the same order."""
         key: Any = InstanceRow.id
-        statement = select(
-            key,
-            InstanceRow.uid,
-            InstanceRow.sop_class_uid,
-            InstanceRow.transfer_syntax_uid,
-            InstanceRow.path,
-            InstanceRow.size,
-            InstanceRow.sha256,
-            InstanceRow.data_set_offset,
-        ).where(where.one_of(key, list(rows), sqlite=self._index.is_sqlite))
+        statement = select(key, *sendable_columns()).where(
+            where.one_of(key, list(rows), sqlite=self._index.is_sqlite)
+        )
         with self._index.reading() as connection:
             found = {row[0]: Sendable(*row[1:]) for row in connection.execute(statement)}
         return [found[row] for row in rows if row in found]

@@ -1,0 +1,332 @@
+"""Storage Commitment Push Model SCP (PS3.4 Annex J): asked now, checked and reported later."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from pynetdicom.events import Event
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+
+from node.archive import Archive
+from node.completion.facts import Source, Statement
+from node.dimse.access import NOT_AUTHORIZED, Peers
+from node.dimse.associations import printable
+from node.dimse.direct import Notifications, OpenAssociation, PeerGone
+from node.dimse.encoding import Writer
+from node.dimse.messages import N_EVENT_REPORT_RQ, Value, number
+from node.dimse.requestor import Destination, PeerSilent, Requestor
+from node.dimse.scu import PLAIN
+from node.dimse.upper_layer import Proposal
+from node.elements import scan
+from node.errors import InvalidUID, MalformedDataSet, Retryable
+from node.index.commitments import Commitment, Commitments, Held
+from node.index.statements import Statements
+from node.records import checked_uid
+
+log = logging.getLogger(__name__)
+
+SOP_CLASS: Final = str(StorageCommitmentPushModel)
+SOP_INSTANCE: Final = str(StorageCommitmentPushModelInstance)
+
+SUCCESS: Final = 0x0000
+PROCESSING_FAILURE: Final = 0x0110  # PS3.7 Annex C; as a Failure Reason PS3.3 C.14.1.1
+NO_SUCH_INSTANCE: Final = 0x0112
+INVALID_ARGUMENT: Final = 0x0115
+CLASS_INSTANCE_CONFLICT: Final = 0x0119
+NO_SUCH_ACTION: Final = 0x0123
+
+_REQUEST_COMMITMENT: Final = 1  # Action Type ID (PS3.4 Table J.3-1)
+_ALL_COMMITTED: Final = 1  # Event Type IDs (PS3.4 Table J.3-2)
+_FAILURES_EXIST: Final = 2
+
+_RETRIEVE_AE: Final = 0x00080054
+_REFERENCED_CLASS: Final = 0x00081150
+_REFERENCED_INSTANCE: Final = 0x00081155
+_TRANSACTION: Final = 0x00081195
+_FAILURE_REASON: Final = 0x00081197
+_FAILED: Final = 0x00081198
+_REFERENCED: Final = 0x00081199
+
+_AFTER_RESPONSE_SECONDS: Final = 0.05  # so that the N-ACTION's response goes first
+_SAME_ASSOCIATION_SECONDS: Final = 10.0  # for the answer, before a new association is tried
+_BACK_OFF: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+_GIVE_UP_SECONDS: Final = 7 * 86400.0
+_CHUNK: Final = 1 << 20
+
+Reference = tuple[str, str]
+
+
+class CommitmentReporter:
+    """Checks what peers want committed, and tells them, in a thread of its own.
+
+    The queue is in the index: a restart forgets nothing, only that the peer could have been told
+    on the association that it asked on.
+
+    Args:
+        destination_of: a configured peer by its AE title; None if there is none.
+        clock: seconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        commitments: Commitments,
+        statements: Statements,
+        archive: Archive,
+        destination_of: Callable[[str], Destination | None],
+        *,
+        ae_title: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._commitments = commitments
+        self._statements = statements
+        self._archive = archive
+        self._destination_of = destination_of
+        self._ae_title = ae_title
+        self._clock = clock
+        self._open: dict[tuple[str, str], OpenAssociation] = {}
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="commitment", daemon=True)
+
+    def start(self) -> None:
+        """Begin to report, what an earlier run left over included."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Stop after the report at hand."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def requested(
+        self, peer: str, transaction_uid: str, instances: list[Reference], back: OpenAssociation
+    ) -> None:
+        """Take a request.
+
+        Args:
+            back: where the peer asked.
+
+        Raises:
+            Retryable: it cannot be kept.
+        """
+        self._open[peer, transaction_uid] = back
+        due = self._clock() + _AFTER_RESPONSE_SECONDS
+        self._commitments.add(peer, transaction_uid, instances, due)
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            wait: float | None = None
+            try:
+                commitment = self._commitments.claim(self._clock())
+                if commitment is not None:
+                    self._serve(commitment)
+                    continue
+                due = self._commitments.next_due()
+                wait = None if due is None else max(0.01, due - self._clock())
+            except Retryable as error:
+                log.error("storage commitment waits: %s", error)
+                wait = _BACK_OFF[0]
+            self._wake.wait(wait)
+
+    def _serve(self, commitment: Commitment) -> None:
+        back = self._open.pop((commitment.peer, commitment.transaction_uid), None)
+        uids = [uid for _, uid in commitment.instances]
+        held = self._commitments.held(uids)
+        self._note(commitment, held)
+        committed: list[Reference] = []
+        failed: list[tuple[Reference, int]] = []
+        for reference in commitment.instances:
+            reason = _failure(self._archive, held.get(reference[1]), reference)
+            if reason is None:
+                committed.append(reference)
+            else:
+                failed.append((reference, reason))
+        try:
+            self._tell(commitment, committed, failed, back)
+        except (PeerSilent, PeerGone) as error:
+            self._later(commitment, str(error))
+            return
+        except Exception as error:
+            log.exception("a storage commitment report failed")
+            self._later(commitment, f"internal error: {type(error).__name__}")
+            return
+        log.info(
+            "storage commitment for %r: %d committed, %d failed, reported at attempt %d",
+            printable(commitment.peer),
+            len(committed),
+            len(failed),
+            commitment.attempts,
+        )
+        self._commitments.close(commitment)
+
+    def _note(self, commitment: Commitment, held: dict[str, Held]) -> None:
+        """A list of what the sender sent is evidence of what the series have.
+
+        With a reference that is not here, nobody knows which series is the incomplete one.
+        """
+        if commitment.attempts > 1 or len(held) < len(commitment.instances):
+            return
+        series: dict[str, set[str]] = {}
+        for uid, one in held.items():
+            series.setdefault(one.series_uid, set()).add(uid)
+        for series_uid, uids in series.items():
+            said = Statement(
+                Source.COMMITMENT, commitment.peer, self._clock(), uids=frozenset(uids)
+            )
+            self._statements.add(series_uid, said, commitment.transaction_uid)
+
+    def _tell(
+        self,
+        commitment: Commitment,
+        committed: list[Reference],
+        failed: list[tuple[Reference, int]],
+        back: OpenAssociation | None,
+    ) -> None:
+        command: dict[str, Value] = {
+            "AffectedSOPClassUID": SOP_CLASS,
+            "AffectedSOPInstanceUID": SOP_INSTANCE,
+            "CommandField": N_EVENT_REPORT_RQ,
+            "EventTypeID": _FAILURES_EXIST if failed else _ALL_COMMITTED,
+        }
+
+        def report(transfer_syntax_uid: str) -> bytes:
+            transaction = commitment.transaction_uid
+            return _report(transfer_syntax_uid, transaction, self._ae_title, committed, failed)
+
+        if back is not None:
+            try:
+                data = report(back.transfer_syntax_uid)
+                _accept(back.notify(command, data, _SAME_ASSOCIATION_SECONDS))
+                return
+            except (PeerGone, PeerSilent) as error:
+                log.debug("storage commitment needs an association of its own: %s", error)
+        destination = self._destination_of(commitment.peer)
+        if destination is None:
+            raise PeerSilent("dicom.peers has no peer with that AE title to report to")
+        with Requestor(destination, [Proposal(SOP_CLASS, PLAIN, scp=True)]) as requestor:
+            ((syntax, context),) = requestor.contexts(SOP_CLASS).items()
+            message_id = requestor.request(context, command, report(syntax))
+            _accept(number(requestor.response(message_id).command, "Status"))
+
+    def _later(self, commitment: Commitment, error: str) -> None:
+        now = self._clock()
+        if now - commitment.requested_at > _GIVE_UP_SECONDS:
+            log.error("storage commitment was never reported to %r: %s", commitment.peer, error)
+            self._commitments.close(commitment)
+            return
+        wait = _BACK_OFF[min(commitment.attempts, len(_BACK_OFF)) - 1]
+        log.warning("storage commitment not reported, again in %.0f s: %s", wait, error)
+        self._commitments.postpone(commitment, now + wait, error)
+
+
+def action_handler(
+    reporter: CommitmentReporter, peers: Peers, notifications: Notifications
+) -> Callable[[Event], tuple[int, None]]:
+    """The handler of pynetdicom's EVT_N_ACTION."""
+
+    def handle(event: Event) -> tuple[int, None]:
+        request = event.request
+        peer = str(event.assoc.requestor.ae_title).strip()
+        if not peers.may(peer, "commit"):
+            return NOT_AUTHORIZED, None
+        if str(request.RequestedSOPInstanceUID) != SOP_INSTANCE:
+            return NO_SUCH_INSTANCE, None
+        if request.ActionTypeID != _REQUEST_COMMITMENT:
+            return NO_SUCH_ACTION, None
+        data = request.ActionInformation
+        try:
+            syntax = str(event.context.transfer_syntax)
+            transaction, instances = _asked(data.getvalue() if data else b"", syntax)
+            reporter.requested(peer, transaction, instances, OpenAssociation(event, notifications))
+        except (MalformedDataSet, InvalidUID) as error:
+            log.warning("storage commitment refused for %r: %s", printable(peer), error)
+            return INVALID_ARGUMENT, None
+        except Retryable as error:
+            log.error("storage commitment refused for %r: %s", printable(peer), error)
+            return PROCESSING_FAILURE, None
+        return SUCCESS, None
+
+    return handle
+
+
+def _asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
+    """Transaction UID and references of an N-ACTION (PS3.4 Table J.3-1)."""
+    elements = scan(encoded, transfer_syntax_uid).elements
+    transaction = checked_uid(elements.uid(_TRANSACTION) or "", "Transaction UID")
+    references = [
+        (
+            checked_uid(item.uid(_REFERENCED_CLASS) or "", "Referenced SOP Class UID"),
+            checked_uid(item.uid(_REFERENCED_INSTANCE) or "", "Referenced SOP Instance UID"),
+        )
+        for item in elements.items(_REFERENCED)
+    ]
+    if not references:
+        raise MalformedDataSet("The request has no Referenced SOP Sequence.")
+    return transaction, list(dict.fromkeys(references))
+
+
+def _failure(archive: Archive, held: Held | None, reference: Reference) -> int | None:
+    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1)."""
+    if held is None:
+        return NO_SUCH_INSTANCE
+    instance = held.instance
+    if instance.sop_class_uid != reference[0]:
+        return CLASS_INSTANCE_CONFLICT
+    digest = hashlib.sha256()
+    try:
+        with archive.path(instance.path).open("rb") as file:
+            file.seek(instance.data_set_offset)
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        log.error("SOP Instance %s cannot be read: %s", instance.sop_instance_uid, error.strerror)
+        return PROCESSING_FAILURE
+    if digest.hexdigest() != instance.sha256:
+        log.error("SOP Instance %s is not what was received", instance.sop_instance_uid)
+        return PROCESSING_FAILURE
+    return None
+
+
+def _report(
+    transfer_syntax_uid: str,
+    transaction_uid: str,
+    ae_title: str,
+    committed: Iterable[Reference],
+    failed: Iterable[tuple[Reference, int]],
+) -> bytes:
+    """Event Information (PS3.4 Table J.3-2)."""
+    writer = Writer(transfer_syntax_uid)
+
+    def reference(pair: Reference) -> bytes:
+        return writer.element(_REFERENCED_CLASS, "UI", pair[0].encode()) + writer.element(
+            _REFERENCED_INSTANCE, "UI", pair[1].encode()
+        )
+
+    parts = [
+        writer.element(_RETRIEVE_AE, "AE", ae_title.encode()),
+        writer.element(_TRANSACTION, "UI", transaction_uid.encode()),
+    ]
+    failures = [
+        reference(pair) + writer.element(_FAILURE_REASON, "US", reason.to_bytes(2, "little"))
+        for pair, reason in failed
+    ]
+    if failures:
+        parts.append(writer.sequence(_FAILED, failures))
+    successes = [reference(pair) for pair in committed]
+    if successes:
+        parts.append(writer.sequence(_REFERENCED, successes))
+    return b"".join(parts)
+
+
+def _accept(status: int | None) -> None:
+    """Anything but a failure: the peer knows now."""
+    if status is None or (status != SUCCESS and status >> 12 != 0xB):
+        said = "nothing" if status is None else f"0x{status:04X}"
+        raise PeerSilent(f"the peer answered the report with {said}")
