@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from node.errors import StorageFull
+from node.spill import Spill
 from node.version import VERSION
 
 Buffer = bytes | bytearray | memoryview
@@ -89,6 +90,14 @@ class Archive:
         state = os.statvfs(self.root)
         return state.f_bavail * state.f_frsize
 
+    def spill(self, meta: bytes) -> Spill:
+        """Begin a file for an instance that is too large for memory.
+
+        Raises:
+            StorageFull: the disk is full, read-only or failing.
+        """
+        return Spill(self._part(), meta)
+
     def place(
         self,
         study_uid: str,
@@ -97,20 +106,28 @@ class Archive:
         meta: bytes,
         data_set: Buffer,
         sha256: str,
+        spill: Spill | None = None,
     ) -> Placed:
         """Write an instance and give it its final name. UIDs must have been checked.
 
         Other bytes under the same SOP Instance UID get a name of their own beside the first.
 
+        Args:
+            spill: the file that holds meta information and data set already, if there is one.
+
         Raises:
             StorageFull: the disk is full, read-only or failing; nothing is left behind.
         """
-        incoming = self._incoming / f"{uuid.uuid4().hex}.part"
+        incoming = spill.path if spill else self._part()
         shard = hashlib.sha1(study_uid.encode(), usedforsecurity=False).hexdigest()[:2]
         folder = self.root / shard / study_uid / series_uid
         size = len(meta) + len(data_set)
         try:
-            _write_durably(incoming, (meta, data_set))
+            if spill is None:
+                _write_durably(incoming, (meta, data_set))
+            else:
+                spill.sync()
+                spill.keep()
             folders = self._make_folder(folder)
             final = folder / f"{sop_uid}.dcm"
             fresh = _link(incoming, final)
@@ -126,6 +143,9 @@ class Archive:
         offset = len(meta) if fresh else size - len(data_set)
         path = final.relative_to(self.root).as_posix()
         return Placed(path, size, offset, fresh, incoming, (*folders, folder))
+
+    def _part(self) -> Path:
+        return self._incoming / f"{uuid.uuid4().hex}.part"
 
     def sync(self, placed: Iterable[Placed]) -> None:
         """Make the final names durable, one fsync a folder however many files share it.

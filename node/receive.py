@@ -14,6 +14,7 @@ from node.group_commit import GroupCommit
 from node.index.store import Store
 from node.records import InstanceRecord, Stored, checked_uid
 from node.registration import Mismatch, Registration, register
+from node.spill import Spill
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Incoming:
         sop_class_uid: as the command says; None without a command.
         data_set: as the peer encoded it.
         association: the index's row of the association that carries it.
+        spill: the file that holds the data set, if it is too large for memory.
     """
 
     sop_class_uid: str | None
@@ -39,6 +41,7 @@ class Incoming:
     data_set: Buffer
     source_ae: str = ""
     association: int | None = None
+    spill: Spill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,24 @@ class Receiver:
         self._arrived()
         return Outcome(SUCCESS, stored=stored)
 
+    def spill(
+        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str
+    ) -> Spill:
+        """Begin a file for a data set that grows too large for memory.
+
+        Raises:
+            StorageFull: there is no room for it.
+        """
+        self._check_space(0)
+        return self._archive.spill(
+            file_meta(
+                _safe_uid(sop_class_uid),
+                _safe_uid(sop_instance_uid),
+                transfer_syntax_uid,
+                source_ae,
+            )
+        )
+
     def reconcile(self) -> int:
         """After an unclean end: index what was whole in flight, drop what was half.
 
@@ -157,6 +178,7 @@ class Receiver:
             meta,
             incoming.data_set,
             registration.sha256,
+            incoming.spill,
         )
         record = record_of(registration, incoming.transfer_syntax_uid, placed, self._clock())
         stored = self._group.submit(_Pending(record, placed, incoming.association))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from weakref import WeakKeyDictionary, WeakSet
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
-from node.dimse import transport
 from node.errors import Retryable
 from node.index.store import Store
 from node.records import AssociationEnd
@@ -46,28 +44,7 @@ class Associations:
         self._clock = clock
         self._ended = ended
         self._rows: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
-        self._serving: WeakSet[Association] = WeakSet()
         self._lock = threading.Lock()
-
-    @contextmanager
-    def serving(self, association: Association) -> Iterator[None]:
-        """Marks that a request of the association is being served."""
-        with self._lock:
-            self._serving.add(association)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._serving.discard(association)
-
-    def is_busy(self, association: Association) -> bool:
-        """Whether a message is being received or served: not the moment to hang up."""
-        if not association.is_alive():
-            return False
-        with self._lock:
-            if association in self._serving:
-                return True
-        return transport.is_receiving(association)
 
     def row(self, association: Association) -> int:
         """The association's row; its first instance makes it.

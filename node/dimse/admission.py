@@ -1,0 +1,144 @@
+"""Who may associate: AE titles, addresses, and how many at once (PS3.8 9.3.4)."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from node.config import Dicom, PeerSettings
+from node.dimse.associate import AssociateRequest, Rejection
+from node.dimse.limits import EVICT_SECONDS, of_one_address
+
+log = logging.getLogger(__name__)
+
+CALLING_NOT_RECOGNIZED: Final = (1, 1, 3)
+CALLED_NOT_RECOGNIZED: Final = (1, 1, 7)
+LOCAL_LIMIT_EXCEEDED: Final = (2, 3, 2)
+_RESOLVED_SECONDS: Final = 60.0  # a peer's host name is looked up again after so long
+
+
+class Guest(Protocol):
+    """An association that takes a place."""
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long it has been open without asking for anything; 0 if it has."""
+
+    def leave(self) -> None:
+        """End as soon as nothing is under way."""
+
+
+class Names:
+    """Whether an address is a peer's host: an address, a network, or a name."""
+
+    def __init__(self, resolve: Callable[[str], Iterable[str]]) -> None:
+        self._resolve = resolve
+        self._known: dict[str, tuple[float, frozenset[str]]] = {}
+
+    def is_at(self, host: str, address: str) -> bool:
+        """Whether `address` is `host`."""
+        plain = address.removeprefix("::ffff:")
+        try:
+            return ipaddress.ip_address(plain) in ipaddress.ip_network(host, strict=False)
+        except ValueError:
+            return plain in self._addresses(host)
+
+    def _addresses(self, name: str) -> frozenset[str]:
+        if name not in self._known:
+            self._look_up(name)
+        looked, found = self._known[name]
+        if time.monotonic() - looked > _RESOLVED_SECONDS:
+            self._known[name] = (time.monotonic(), found)
+            threading.Thread(target=self._look_up, args=(name,), daemon=True).start()
+        return found
+
+    def _look_up(self, name: str) -> None:
+        before = self._known.get(name, (0.0, frozenset[str]()))[1]
+        self._known[name] = (time.monotonic(), frozenset(self._resolve(name)) or before)
+
+
+def resolve(name: str) -> Iterable[str]:
+    """The addresses of a host name; none if it cannot be found."""
+    try:
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+    except OSError:
+        log.warning("the host %s of dicom.peers cannot be found", name)
+        return ()
+
+
+class Admission:
+    """Decides on each A-ASSOCIATE-RQ, and counts who is in.
+
+    Args:
+        settings: the current ones; SIGHUP may change them.
+        elsewhere: associations of other processes that share the port.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Dicom],
+        names: Names,
+        elsewhere: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._settings = settings
+        self._names = names
+        self._elsewhere = elsewhere
+        self._guests: dict[Guest, str] = {}
+        self._lock = threading.Lock()
+
+    def refusal(self, request: AssociateRequest, address: str) -> Rejection | None:
+        """Why this peer may not associate; None if it may."""
+        settings = self._settings()
+        if settings.check_called_ae and request.called_ae != settings.ae_title:
+            return Rejection(*CALLED_NOT_RECOGNIZED, "it called another AE title than ours")
+        titled = [peer for peer in settings.peers if peer.ae_title == request.calling_ae]
+        if settings.accept == "known" and not titled:
+            return Rejection(*CALLING_NOT_RECOGNIZED, "its AE title is not in dicom.peers")
+        if settings.accept == "known" and not self._comes_from(titled, address):
+            return Rejection(*CALLING_NOT_RECOGNIZED, "its address is not that of dicom.peers")
+        if not self._has_room(address, settings.max_associations):
+            return Rejection(
+                *LOCAL_LIMIT_EXCEEDED,
+                f"{settings.max_associations} associations are open (dicom.max_associations)",
+            )
+        return None
+
+    def enter(self, guest: Guest, address: str) -> None:
+        """An association takes a place."""
+        with self._lock:
+            self._guests[guest] = address
+
+    def leave(self, guest: Guest) -> None:
+        """An association gives its place back."""
+        with self._lock:
+            self._guests.pop(guest, None)
+
+    def guests(self) -> list[Guest]:
+        """Everybody who is in."""
+        with self._lock:
+            return list(self._guests)
+
+    def _comes_from(self, peers: Iterable[PeerSettings], address: str) -> bool:
+        return any(self._names.is_at(peer.host, address) for peer in peers)
+
+    def _has_room(self, address: str, most: int) -> bool:
+        with self._lock:
+            guests = dict(self._guests)
+        neighbours = [guest for guest, where in guests.items() if where == address]
+        if len(neighbours) >= of_one_address(most) and not self._evict(neighbours):
+            return False
+        return len(guests) + self._elsewhere() < most or self._evict(list(guests))
+
+    def _evict(self, candidates: list[Guest]) -> bool:
+        """End the association that has been open for longest without asking for anything."""
+        oldest = max(candidates, key=lambda guest: guest.idle_seconds, default=None)
+        if oldest is None or oldest.idle_seconds < EVICT_SECONDS:
+            return False
+        oldest.leave()
+        self.leave(oldest)
+        return True

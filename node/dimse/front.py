@@ -1,0 +1,222 @@
+"""The port: accepts, and holds connections until a whole A-ASSOCIATE-RQ has come.
+
+One thread for all of them, so that a connection that says nothing, or says it slowly, costs a
+descriptor and a few bytes, and not for longer than ARTIM (PS3.8 9.1.5). TLS handshakes are made
+here too, a step at a time: a silent connection never holds up another one's handshake.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from node.dimse.associate import Abort, AssociateRequest, abort, read_associate
+from node.dimse.limits import ARTIM_SECONDS, ASSOCIATE_PDU, HALF_OPEN
+from node.dimse.upper_layer import ABORT, ASSOCIATE_RQ, MalformedPDU
+
+log = logging.getLogger(__name__)
+
+_HEADER: Final = 6
+_LOOK_SECONDS: Final = 1.0
+_BREATHER_SECONDS: Final = 0.2  # when the process has no descriptor left
+_ACCEPTED_AT_ONCE: Final = 64
+
+Address = tuple[Any, ...]
+Welcome = Callable[[socket.socket, Address, bytes, AssociateRequest], None]
+
+
+class _HalfOpen:
+    """A connection that has not said yet what it wants."""
+
+    def __init__(self, connection: socket.socket, address: Address) -> None:
+        self.connection = connection
+        self.address = address
+        self.since = time.monotonic()
+        self.received = bytearray()
+        self.shaking = isinstance(connection, ssl.SSLSocket)
+        self.gone = False
+
+    def advance(self) -> AssociateRequest:
+        """Read what has come; returns once that is a whole request.
+
+        Raises:
+            ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError: more has to come first.
+            MalformedPDU: this is no A-ASSOCIATE-RQ.
+            OSError: the connection is gone.
+        """
+        if self.shaking and isinstance(self.connection, ssl.SSLSocket):
+            self.connection.do_handshake()
+            self.shaking = False
+        while True:
+            whole = self._length()
+            if len(self.received) >= whole > _HEADER:
+                return read_associate(memoryview(self.received)[_HEADER:whole])
+            data = self.connection.recv(65536)
+            if not data:
+                raise ConnectionError("closed before it had asked for anything")
+            self.received += data
+
+    def _length(self) -> int:
+        """Bytes of the PDU, header included; as long as that is not known, of the header."""
+        if not self.received:
+            return _HEADER
+        if self.received[0] != ASSOCIATE_RQ:
+            raise MalformedPDU("The first PDU is no A-ASSOCIATE-RQ.")
+        if len(self.received) < _HEADER:
+            return _HEADER
+        (length,) = struct.unpack_from(">L", self.received, 2)
+        if not 0 < length <= ASSOCIATE_PDU:
+            raise MalformedPDU("The A-ASSOCIATE-RQ says that it is too large.")
+        return _HEADER + int(length)
+
+
+class Front:
+    """Accepts connections on one listening socket.
+
+    Args:
+        listening: bound and listening already.
+        tls: the server's context, None for plain TCP.
+        welcome: takes over a connection that has asked for an association.
+    """
+
+    def __init__(
+        self, listening: socket.socket, tls: ssl.SSLContext | None, welcome: Welcome
+    ) -> None:
+        self._listening = listening
+        self._tls = tls
+        self._welcome = welcome
+        self._selector = selectors.DefaultSelector()
+        self._half_open: dict[socket.socket, _HalfOpen] = {}
+        self._stopping = threading.Event()
+        self._ear, self._button = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="dicom-front", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._listening.setblocking(False)
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._selector.register(self._ear, selectors.EVENT_READ)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept no more, and forget who has not asked for anything yet."""
+        self._stopping.set()
+        self._button.send(b"\0")
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        looked = 0.0
+        while not self._stopping.is_set():
+            for key, _ in self._selector.select(_LOOK_SECONDS):
+                if key.fileobj is self._listening:
+                    self._accept()
+                elif isinstance(key.data, _HalfOpen) and not key.data.gone:
+                    self._advance(key.data)
+            if time.monotonic() - looked > _LOOK_SECONDS:
+                looked = time.monotonic()
+                self._reap(looked)
+        for half_open in list(self._half_open.values()):
+            self._forget(half_open)
+        self._selector.close()
+        self._ear.close()
+        self._button.close()
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, address = self._listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                log.warning("a connection could not be accepted: %s", error.strerror)
+                self._make_room()
+                self._stopping.wait(_BREATHER_SECONDS)
+                return
+            self._take(connection, address)
+
+    def _take(self, connection: socket.socket, address: Address) -> None:
+        connection.setblocking(False)
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
+            except OSError:
+                connection.close()
+                return
+        if len(self._half_open) >= HALF_OPEN:
+            self._make_room()
+        half_open = _HalfOpen(connection, address)
+        self._half_open[connection] = half_open
+        self._selector.register(connection, selectors.EVENT_READ, half_open)
+        self._advance(half_open)
+
+    def _advance(self, half_open: _HalfOpen) -> None:
+        connection = half_open.connection
+        try:
+            request = half_open.advance()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self._selector.modify(connection, selectors.EVENT_READ, half_open)
+            return
+        except ssl.SSLWantWriteError:
+            self._selector.modify(connection, selectors.EVENT_WRITE, half_open)
+            return
+        except MalformedPDU as error:
+            self._refuse(half_open, str(error))
+            return
+        except OSError as error:
+            if half_open.shaking:
+                log.warning("TLS failed with %s: %s", half_open.address[0], _reason(error))
+            self._forget(half_open)
+            return
+        self._selector.unregister(connection)
+        del self._half_open[connection]
+        self._welcome(connection, half_open.address, bytes(half_open.received), request)
+
+    def _refuse(self, half_open: _HalfOpen, sentence: str) -> None:
+        """PS3.8 9.2 in Sta2: A-ABORT, and nothing at all if that is what came."""
+        first = half_open.received[0]
+        if first != ABORT:
+            log.warning("aborted a connection from %s: %s", half_open.address[0], sentence)
+            with suppress(OSError):
+                half_open.connection.send(abort(_abort_reason(first)))
+        self._forget(half_open)
+
+    def _reap(self, now: float) -> None:
+        for half_open in list(self._half_open.values()):
+            if now - half_open.since > ARTIM_SECONDS:
+                self._forget(half_open)
+
+    def _make_room(self) -> None:
+        """The one that has been silent for longest goes."""
+        oldest = next(iter(self._half_open.values()), None)
+        if oldest is not None:
+            self._forget(oldest)
+
+    def _forget(self, half_open: _HalfOpen) -> None:
+        connection = half_open.connection
+        half_open.gone = True
+        self._half_open.pop(connection, None)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(connection)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+
+def _abort_reason(kind: int) -> Abort:
+    if kind == ASSOCIATE_RQ:
+        return Abort.INVALID_PARAMETER
+    return Abort.UNEXPECTED_PDU if kind < ABORT and kind else Abort.UNRECOGNIZED_PDU
+
+
+def _reason(error: OSError) -> str:
+    return str(getattr(error, "reason", None) or error.strerror or type(error).__name__)

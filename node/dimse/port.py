@@ -1,0 +1,130 @@
+"""The DICOM port: connections from the front, associations on pynetdicom, and their end."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from pynetdicom import AE
+from pynetdicom.events import EventHandlerType
+from pynetdicom.transport import AssociationServer
+
+from node.config import Dicom
+from node.dimse.admission import Admission, Names, resolve
+from node.dimse.associate import AssociateRequest, reject
+from node.dimse.associations import printable
+from node.dimse.front import Address, Front
+from node.dimse.limits import BACKLOG
+from node.dimse.transport import Acceptor, FastPathOf, associate
+from node.dimse.wire import Wire
+
+log = logging.getLogger(__name__)
+
+_DESCRIPTORS = 8192  # as many as the system lets us have; associations take four each
+_CUT_SECONDS = 2.0  # what a stopped association has to end in
+
+
+class _Listener(AssociationServer):  # type: ignore[misc]
+    """pynetdicom's server, of which only what it knows is used: not its way to accept."""
+
+    request_queue_size = BACKLOG
+
+
+class Port:
+    """Listens and serves.
+
+    Args:
+        settings: the current ones.
+        fast_path_of: for the C-STORE requests of an association.
+
+    Raises:
+        OSError: the address is taken or may not be used.
+    """
+
+    def __init__(
+        self,
+        ae: AE,
+        settings: Callable[[], Dicom],
+        handlers: Sequence[EventHandlerType],
+        fast_path_of: FastPathOf,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        now = settings()
+        self._fast_path_of = fast_path_of
+        self._admission = Admission(settings, Names(resolve))
+        _raise_descriptors()
+        self._server = ae.make_server(
+            (now.host, now.port), evt_handlers=list(handlers), server_class=_Listener
+        )
+        self._front = Front(self._server.socket, tls, self._welcome)
+        self._front.start()
+
+    @property
+    def number(self) -> int:
+        """The port's number."""
+        return int(self._server.server_address[1])
+
+    def close(self, timeout: float) -> None:
+        """Stop accepting, let what is under way be answered, then end what is still open."""
+        self._front.stop()
+        self._server.server_close()
+        guests = [guest for guest in self._admission.guests() if isinstance(guest, Acceptor)]
+        for guest in guests:
+            guest.leave()
+        _join(guests, timeout)
+        for guest in guests:
+            guest.cut()
+        _join(guests, _CUT_SECONDS)
+
+    def _welcome(
+        self, connection: socket.socket, address: Address, first: bytes, request: AssociateRequest
+    ) -> None:
+        rejection = self._admission.refusal(request, str(address[0]))
+        if rejection is not None:
+            log.warning(
+                "rejected an association of %r from %s: %s",
+                printable(request.calling_ae),
+                address[0],
+                rejection.sentence,
+            )
+            _say_goodbye(connection, reject(rejection))
+            return
+        association = associate(
+            self._server, Wire(connection, first), address, self._fast_path_of, self._ended
+        )
+        self._admission.enter(association, str(address[0]))
+        try:
+            association.start()
+        except RuntimeError:  # the system gives us no thread
+            log.error("an association from %s cannot be served: out of threads", address[0])
+            self._ended(association)
+
+    def _ended(self, association: Acceptor) -> None:
+        self._admission.leave(association)
+        association.cut()
+
+
+def _join(associations: Sequence[Acceptor], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    for association in associations:
+        association.join(max(0.0, deadline - time.monotonic()))
+
+
+def _say_goodbye(connection: socket.socket, last: bytes) -> None:
+    with suppress(OSError):
+        connection.send(last)
+        connection.shutdown(socket.SHUT_WR)
+    connection.close()
+
+
+def _raise_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
