@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from pydicom.charset import STAND_ALONE_ENCODINGS, encode_string, python_encoding
+from pydicom.charset import (
+    ENCODINGS_TO_CODES,
+    STAND_ALONE_ENCODINGS,
+    encode_string,
+    python_encoding,
+)
 
 from node.elements.charsets import decode
 
@@ -16,6 +21,7 @@ _LATIN_1: Final = "ISO_IR 100"
 _ASCII_SETS: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 _DELIMITERS: Final = re.compile(r"([\\^=\r\n\f\t])")
 """After each of them the first character set is in force again (PS3.5 6.1.2.5.3)."""
+_GB_2312: Final = "iso_ir_58"
 _LONGEST_PAIR: Final = 2  # bytes a character of the double-byte sets
 
 
@@ -42,11 +48,15 @@ class Charset:
         parts = [part for part in _DELIMITERS.split(text) if part]
         if not all(self._can_carry(part) for part in parts):
             return None
-        encoded = b"".join(
-            part.encode("ascii") if part.isascii() else encode_string(part, self._codecs)
-            for part in parts
-        )
+        encoded = b"".join(self._part(part) for part in parts)
         return encoded if decode(encoded, self.value) == text else None
+
+    def _part(self, part: str) -> bytes:
+        if part.isascii():
+            return part.encode("ascii")
+        if _GB_2312 in self._codecs and (raw := _strict(part, _GB_2312)) is not None:
+            return ENCODINGS_TO_CODES[_GB_2312] + raw  # pydicom leaves the escape sequence out
+        return encode_string(part, self._codecs)
 
     def _can_carry(self, part: str) -> bool:
         # pydicom warns and writes question marks where no set has a character.
