@@ -109,6 +109,7 @@ def ct_study(now: datetime, shape: tuple[int, int, int] = (128, 128, 60)) -> Stu
     common.WindowWidth = "120"
     common.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     common.AcquisitionNumber = "1"
+    common.ImagesInAcquisition = str(shape[2])  # by which a receiver knows when it has them all
     data_sets = []
     for place in range(shape[2]):
         values = head_ct(grid.points(place)) + CT_OFFSET
@@ -144,6 +145,7 @@ def mr_study(now: datetime, shape: tuple[int, int, int, int] = (64, 64, 20, 6)) 
     common.MagneticFieldStrength = "3"
     common.NumberOfTemporalPositions = str(times)
     common.TemporalResolution = str(MR_REPETITION_MS)
+    common.ImagesInAcquisition = str(slices)
     data_sets = []
     for time, place in product(range(times), range(slices)):
         at = now + timedelta(milliseconds=MR_REPETITION_MS * (time + place / slices))

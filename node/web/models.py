@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -34,6 +34,7 @@ class SeriesSummary(BaseModel):
     first_arrival: float
     last_arrival: float
     verdict: str | None
+    why: str = Field(description="why the node waits, or went on")
     refusals: list[Reason]
     picture: str | None = Field(description="URL of the first volume's picture")
 
@@ -76,7 +77,7 @@ class Transition(BaseModel):
     from_state: str
     to_state: str
     revision: int
-    detail: dict[str, Any]
+    why: str
 
 
 class SeriesDetail(SeriesSummary):

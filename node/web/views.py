@@ -58,7 +58,7 @@ def detail(
             )
             for arrival in arrivals
         ],
-        history=[Transition(**step) for step in history],
+        history=[_transition(step) for step in history],
     )
 
 
@@ -104,12 +104,25 @@ def _fields(row: Mapping[str, Any], folder: OutputFolder) -> dict[str, Any]:
         **{name: row[name] for name in same},
         "since": row["state_since"],
         "verdict": verdict.get("verdict"),
+        "why": str(verdict.get("why", "")),
         "refusals": [
             Reason(source=str(item.get("reason", "")), sentence=str(item.get("sentence", "")))
             for item in _items(verdict, "refusals")
         ],
         "picture": _url(uid, row["revision"], pictures[0]) if pictures else None,
     }
+
+
+def _transition(step: Mapping[str, Any]) -> Transition:
+    """Without the rest of its detail: names of files may say who the patient is."""
+    return Transition(
+        at=step["at"],
+        actor=step["actor"],
+        from_state=step["from_state"],
+        to_state=step["to_state"],
+        revision=step["revision"],
+        why=str(step["detail"].get("why", "")),
+    )
 
 
 def _items(verdict: Mapping[str, Any] | None, name: str) -> list[Mapping[str, Any]]:

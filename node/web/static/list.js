@@ -24,7 +24,9 @@ function row(series) {
       make("a", { href: target }, seriesName(series)),
       make("div", { class: "mono quiet", title: series.series_instance_uid }, series.series_instance_uid),
       ...series.refusals.slice(0, 2).map((refusal) =>
-        make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`))),
+        make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)),
+      series.why && series.state !== "ready" && !series.refusals.length
+        ? make("div", { class: "why" }, series.why) : null),
     make("td", {}, series.modality || "–"),
     make("td", { class: "date" }, dicomDate(series.date) || "–"),
     make("td", { class: "num" }, String(series.instances)),

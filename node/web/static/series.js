@@ -64,15 +64,15 @@ async function refresh() {
       facts(series);
       volumes(series);
       files(series);
-      list("evidence", series.evidence.map((item) => make("li", {},
-        saying(item.says), ` ${item.sentence} `, make("span", { class: "quiet small" }, item.source))), "none yet");
+      list("evidence", [...(series.why ? [make("li", {}, series.why)] : []), ...series.evidence.map((item) => make("li", {},
+        saying(item.says), ` ${item.sentence} `, make("span", { class: "quiet small" }, item.source)))], "none yet");
       list("arrivals", series.arrivals.map((arrival) => make("li", {},
         `${arrival.instances} from ${arrival.calling_ae} (${arrival.address}), ${arrival.end} `,
         make("span", { class: "quiet small" }, moment(arrival.last_at)))), "came by import");
       list("history", series.history.toReversed().map((step) => make("li", {},
         make("span", { class: "quiet small" }, `${moment(step.at)} `),
         `${step.from_state.replaceAll("-", " ")} → ${step.to_state.replaceAll("-", " ")} `,
-        make("span", { class: "quiet small" }, step.actor))), "nothing yet");
+        make("span", { class: "quiet small" }, [step.actor, step.why].filter(Boolean).join(": ")))), "nothing yet");
     }
     trouble(null);
   } catch (error) {

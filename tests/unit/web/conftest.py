@@ -85,10 +85,12 @@ class World:
             SeriesState.READY,
             now=1_700_000_100.0,
             actor="test",
+            detail={"why": "waited", "files": [f"{name}.nii.gz"]},
             revision=series.revision + 1,
             outputs=[f"{name}.nii.gz", f"{name}.png", f"{name}.manifest.json"],
             verdict={
                 "verdict": "complete",
+                "why": "waited",
                 "reasons": [{"source": "grid", "says": "complete", "reason": HOSTILE}],
                 "refusals": [{"reason": "missing-slice", "sentence": HOSTILE}],
             },

@@ -59,6 +59,7 @@ def test_a_series_with_everything_that_is_known(world: World) -> None:
     assert [file["ending"] for file in series["files"]] == [".nii.gz", ".png", ".manifest.json"]
     assert series["files"][0]["path"] == str(world.outputs / "a/3_CT.nii.gz")
     assert series["history"][-1]["to_state"] == "ready"
+    assert series["history"][-1]["why"] == series["why"] == "waited"
 
 
 def test_files_are_given_out_under_a_name_without_the_patient(world: World) -> None:
@@ -75,8 +76,9 @@ def test_files_are_given_out_under_a_name_without_the_patient(world: World) -> N
 
 
 def test_nothing_tells_who_the_patient_is(world: World) -> None:
+    world.output_name = "{PatientID}/{SeriesNumber}"
     uid = world.receive()
-    world.publish(uid)
+    world.publish(uid, f"{PATIENT[1]}/3")
     client = world.client()
     for url in ("/api/series", f"/api/series/{uid}", "/api/node", "/metrics", "/health", "/"):
         text = client.get(url).text

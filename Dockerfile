@@ -1,0 +1,34 @@
+# docker build -t rasnode .
+# docker run --init -p 11112:11112 -p 127.0.0.1:8080:8080 -v rasnode:/data rasnode
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/rasnode
+# The requirements first: they change less often than the program.
+COPY requirements/run.txt requirements/run.txt
+RUN /opt/rasnode/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY node node
+RUN /opt/rasnode/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:${PYTHON}-slim
+RUN groupadd --gid 10001 rasnode \
+    && useradd --uid 10001 --gid rasnode --no-create-home --home-dir /data \
+       --shell /usr/sbin/nologin rasnode \
+    && install -d -o rasnode -g rasnode -m 0750 /data
+COPY --from=build /opt/rasnode /opt/rasnode
+COPY config.yaml /etc/rasnode/config.yaml
+ENV PATH=/opt/rasnode/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    RASNODE_STORAGE__ROOT=/data \
+    RASNODE_HTTP__HOST=0.0.0.0
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 11112 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 \
+    CMD ["rasnode", "doctor", "--running", "--only", "dicom", "-c", "/etc/rasnode/config.yaml"]
+ENTRYPOINT ["rasnode"]
+CMD ["serve", "--quiet", "-c", "/etc/rasnode/config.yaml"]
