@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class _Sent(NamedTuple):
 class _Made(NamedTuple):
     study: Study
     volume: Path
+    verdict: str  # with its reason
     seconds: float  # from the last image to the volume
 
 
@@ -59,6 +61,7 @@ def demo(
     except OSError as error:
         raise DemoFailed(f"cannot make {place}: {error.strerror}") from error
     console = Console(highlight=False, soft_wrap=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the node must not stay
     with private_node(place) as node:
         console.print(f"A node of its own listens on 127.0.0.1:{node.port}, AE title {TITLE}.")
         console.print(f"Its page is http://127.0.0.1:{node.page}/; everything is in {place}")
@@ -111,9 +114,12 @@ def _wait_for_volumes(
             for study, at in sent:
                 if study.series_uid in made:
                     continue
-                volume = _volume(work.series(study.series_uid), study, node.root / "nifti")
-                if volume is not None:
-                    made[study.series_uid] = _Made(study, volume, time.time() - at)
+                series = _ready(work.series(study.series_uid), study)
+                if series is not None:
+                    volume = _volume(series, study, node.root / "nifti")
+                    verdict = series.verdict or {}
+                    said = f"{verdict.get('verdict')}: {verdict.get('why')}"
+                    made[study.series_uid] = _Made(study, volume, said, volume.stat().st_mtime - at)
                     done()
             if time.monotonic() > deadline:
                 raise DemoFailed(f"no volume within {seconds:g} s; the node's log is {node.log}")
@@ -123,15 +129,18 @@ def _wait_for_volumes(
     return list(made.values())
 
 
-def _volume(series: SeriesRecord | None, study: Study, outputs: Path) -> Path | None:
+def _ready(series: SeriesRecord | None, study: Study) -> SeriesRecord | None:
+    """The series once it has its volume."""
     if series is None:
         raise DemoFailed(f"the node took the {study.name} and does not know it")
     if series.state in _NO_VOLUME:
         refusals = (series.verdict or {}).get("refusals") or [{}]
         why = refusals[0].get("sentence", "see rasnode status")
         raise DemoFailed(f"the {study.name} became {series.state}: {why}")
-    if series.state is not SeriesState.READY:
-        return None
+    return series if series.state is SeriesState.READY else None
+
+
+def _volume(series: SeriesRecord, study: Study, outputs: Path) -> Path:
     found = [name for name in series.outputs if name.endswith((".nii.gz", ".nii"))]
     if len(found) != 1:
         raise DemoFailed(f"the {study.name} became {len(found)} volumes and not one")
@@ -149,8 +158,9 @@ def _show(console: Console, made: _Made) -> None:
     size = " × ".join(str(count) for count in volume.shape if count > 1)
     console.print(
         f"\n[bold]{made.study.name}[/]: {len(made.study.data_sets)} images became {size} voxels "
-        f"{made.seconds:.1f} s after the last one"
+        f"{max(0.0, made.seconds):.1f} s after the last one"
     )
+    console.print(f"  verdict  {made.verdict}", markup=False)
     console.print(f"  volume   {made.volume}", markup=False)
     for name, ending in (("sidecar", ".json"), ("picture", ".png"), ("proof", ".manifest.json")):
         path = made.volume.with_name(stem + ending)
