@@ -1,4 +1,7 @@
-"""Sends stored instances to a peer: one association for all of them, as long as it holds."""
+"""Sends stored instances to a peer: one association for all of them, as long as it holds.
+
+Only for more SOP classes than one association can propose there is a second one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Self
 
 from node.archive import Archive
 from node.dimse.messages import Value, number
-from node.dimse.payload import FALLBACKS, payload
+from node.dimse.payload import FALLBACKS, CannotSend, payload
 from node.dimse.requestor import MOST_CONTEXTS, Destination, PeerSilent, Requestor
 from node.dimse.upper_layer import Proposal
 from node.index.search import Sendable
@@ -27,8 +30,7 @@ class Carrier:
     def __init__(self, destination: Destination, kinds: Sequence[tuple[str, str]]) -> None:
         self._destination = destination
         self._groups = _groups(kinds)
-        self._group: dict[str, list[Proposal]] | None = None
-        self._open: Requestor | None = None
+        self._open: dict[int, Requestor] = {}
         self._lost: PeerSilent | None = None
 
     def __enter__(self) -> Self:
@@ -40,7 +42,8 @@ class Carrier:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._leave(abort=kind is not None)
+        for group in list(self._open):
+            self._leave(group, abort=kind is not None)
 
     def store(self, archive: Archive, instance: Sendable, command: Mapping[str, Value]) -> int:
         """Send one instance; the status of the peer's answer.
@@ -49,30 +52,36 @@ class Carrier:
             PeerSilent: the peer is away.
             CannotSend: the peer does not take it, or it cannot be read.
         """
-        requestor = self._association(instance.sop_class_uid)
+        group = next(
+            (
+                number
+                for number, proposals in enumerate(self._groups)
+                if instance.sop_class_uid in proposals
+            ),
+            None,
+        )
+        if group is None:
+            raise CannotSend("it came after the association was opened")
         try:
-            return _store(requestor, archive, instance, command)
+            return _store(self._association(group), archive, instance, command)
         except PeerSilent:
-            self._leave(abort=True)
-        return _store(self._association(instance.sop_class_uid), archive, instance, command)
+            self._leave(group, abort=True)
+        return _store(self._association(group), archive, instance, command)
 
-    def _association(self, sop_class_uid: str) -> Requestor:
+    def _association(self, group: int) -> Requestor:
         if self._lost is not None:
             raise self._lost
-        if self._open is not None and self._group is not None and sop_class_uid in self._group:
-            return self._open
-        self._leave(abort=False)
-        self._group = next((group for group in self._groups if sop_class_uid in group), {})
-        proposals = [proposal for each in self._group.values() for proposal in each]
-        try:
-            self._open = Requestor(self._destination, proposals)
-        except PeerSilent as error:
-            self._lost = error
-            raise
-        return self._open
+        if group not in self._open:
+            proposals = [one for each in self._groups[group].values() for one in each]
+            try:
+                self._open[group] = Requestor(self._destination, proposals)
+            except PeerSilent as error:
+                self._lost = error
+                raise
+        return self._open[group]
 
-    def _leave(self, *, abort: bool) -> None:
-        requestor, self._open = self._open, None
+    def _leave(self, group: int, *, abort: bool) -> None:
+        requestor = self._open.pop(group, None)
         if requestor is None:
             return
         if abort:
