@@ -36,6 +36,7 @@ class SeriesSummary(BaseModel):
     verdict: str | None
     why: str = Field(description="why the node waits, or went on")
     refusals: list[Reason]
+    evidence: list[Reason] = Field(description="what speaks for the verdict first")
     picture: str | None = Field(description="URL of the first volume's picture")
 
 
@@ -83,7 +84,6 @@ class Transition(BaseModel):
 class SeriesDetail(SeriesSummary):
     """All that is known of a series."""
 
-    evidence: list[Reason]
     files: list[PublishedFile]
     arrivals: list[ArrivalView]
     history: list[Transition]

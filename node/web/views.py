@@ -38,14 +38,6 @@ def detail(
     uid = row["series_instance_uid"]
     return SeriesDetail(
         **_fields(row, folder),
-        evidence=[
-            Reason(
-                source=str(item.get("source", "")),
-                says=str(item.get("says", "")),
-                sentence=str(item.get("reason", "")),
-            )
-            for item in _items(row["verdict"], "reasons")
-        ],
         files=[_file(uid, row["revision"], file, folder) for file in folder.files(row["outputs"])],
         arrivals=[
             ArrivalView(
@@ -109,6 +101,14 @@ def _fields(row: Mapping[str, Any], folder: OutputFolder) -> dict[str, Any]:
             Reason(source=str(item.get("reason", "")), sentence=str(item.get("sentence", "")))
             for item in _items(verdict, "refusals")
         ],
+        "evidence": [
+            Reason(
+                source=str(item.get("source", "")),
+                says=str(item.get("says", "")),
+                sentence=str(item.get("reason", "")),
+            )
+            for item in _items(verdict, "reasons")
+        ],
         "picture": _url(uid, row["revision"], pictures[0]) if pictures else None,
     }
 
@@ -125,8 +125,8 @@ def _transition(step: Mapping[str, Any]) -> Transition:
     )
 
 
-def _items(verdict: Mapping[str, Any] | None, name: str) -> list[Mapping[str, Any]]:
-    found = (verdict or {}).get(name) or []
+def _items(verdict: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found = verdict.get(name) or []
     return [item for item in found if isinstance(item, Mapping)]
 
 

@@ -14,6 +14,13 @@ let filter = 0;
 let limit = 50;
 let shown = "";
 
+function explanation(series) {
+  if (series.refusals.length) return series.refusals.slice(0, 2).map((one) => `${one.source}: ${one.sentence}`);
+  if (series.state === "ready") return [];
+  const proof = series.evidence.filter((one) => one.says === "incomplete").slice(0, 1);
+  return [series.why, ...proof.map((one) => one.sentence)].filter(Boolean);
+}
+
 function row(series) {
   const target = `/series/${series.series_instance_uid}`;
   return make("tr", { class: "link", onclick: (event) => event.target.closest("a") || (location.href = target) },
@@ -23,10 +30,7 @@ function row(series) {
     make("td", {},
       make("a", { href: target }, seriesName(series)),
       make("div", { class: "mono quiet", title: series.series_instance_uid }, series.series_instance_uid),
-      ...series.refusals.slice(0, 2).map((refusal) =>
-        make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)),
-      series.why && series.state !== "ready" && !series.refusals.length
-        ? make("div", { class: "why" }, series.why) : null),
+      ...explanation(series).map((text) => make("div", { class: `why ${series.state}-why`, title: text }, text))),
     make("td", {}, series.modality || "–"),
     make("td", { class: "date" }, dicomDate(series.date) || "–"),
     make("td", { class: "num" }, String(series.instances)),
