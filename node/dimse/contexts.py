@@ -98,12 +98,14 @@ def negotiate(
         for context in sorted(requested, key=lambda context: context.context_id or 0)
     ]
     accepted = {str(c.abstract_syntax) for c in answered if c.result == ACCEPTANCE}
+    both = {str(context.abstract_syntax) for context in supported if context.scp_role}
     answers = [
-        _role(uid, proposed, storage=uid not in services)
+        _role(uid, proposed, scp=uid not in services or uid in both)
         for uid, proposed in sorted(roles.items())
         if uid in accepted
     ]
-    return answered, answers
+    # An answer that leaves the requestor no role at all cannot be said (PS3.7 D.3.3.4).
+    return answered, [answer for answer in answers if answer.scu_role or answer.scp_role]
 
 
 def _answer(
@@ -133,13 +135,11 @@ def _answer(
     return answer
 
 
-def _role(
-    uid: str, proposed: tuple[bool, bool], *, storage: bool
-) -> SCP_SCU_RoleSelectionNegotiation:
+def _role(uid: str, proposed: tuple[bool, bool], *, scp: bool) -> SCP_SCU_RoleSelectionNegotiation:
     item = SCP_SCU_RoleSelectionNegotiation()
     item.sop_class_uid = uid
     item.scu_role = bool(proposed[0])
-    item.scp_role = bool(proposed[1]) and storage
+    item.scp_role = bool(proposed[1]) and scp
     return item
 
 
