@@ -20,6 +20,7 @@ from node.dimse.associate import AssociateRequest, reject
 from node.dimse.associations import printable
 from node.dimse.front import Address, Front
 from node.dimse.limits import BACKLOG
+from node.dimse.proposal import plain, unacceptable
 from node.dimse.transport import Acceptor, FastPathOf, associate
 from node.dimse.wire import Wire
 
@@ -84,7 +85,7 @@ class Port:
     def _welcome(
         self, connection: socket.socket, address: Address, first: bytes, request: AssociateRequest
     ) -> None:
-        rejection = self._admission.refusal(request, str(address[0]))
+        rejection = unacceptable(first) or self._admission.refusal(request, str(address[0]))
         if rejection is not None:
             log.warning(
                 "rejected an association of %r from %s: %s",
@@ -95,7 +96,7 @@ class Port:
             _say_goodbye(connection, reject(rejection))
             return
         association = associate(
-            self._server, Wire(connection, first), address, self._fast_path_of, self._ended
+            self._server, Wire(connection, plain(first)), address, self._fast_path_of, self._ended
         )
         self._admission.enter(association, str(address[0]))
         try:
