@@ -13,6 +13,7 @@ import yaml
 from node.cli.doctor import Subject
 from node.config import Settings
 from node.config_file import load_settings
+from node.errors import Reason
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd/rasnode.service"
@@ -62,6 +63,31 @@ def test_the_readme_explains_every_key() -> None:
     readme = (ROOT / "README.md").read_text()
     for key in every_key():
         assert f"`{key}`" in readme, key
+
+
+def test_the_readme_explains_every_refusal_and_no_other() -> None:
+    raised = {
+        Reason[name].value
+        for path in (ROOT / "node").rglob("*.py")
+        for name in re.findall(r"\bReason\.([A-Z_]+)\b", path.read_text())
+    }
+    section = (
+        (ROOT / "README.md").read_text().partition("## What it refuses")[2].partition("\n## ")[0]
+    )
+    assert set(re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)) == raised
+
+
+def test_documents_link_to_what_is_there() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+            name, _, anchor = target.partition("#")
+            if "://" in name:
+                continue
+            found = page.parent / name if name else page
+            assert found.exists(), (page, target)
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE)
+                assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_service_is_what_it_says() -> None:
