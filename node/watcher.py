@@ -199,9 +199,8 @@ class Watcher:
             self._work.look_again(series, decision.until, verdict)
             return
         if decision.action is Action.REST:
-            refusals = (series.verdict or {}).get("refusals")
-            kept = {**verdict, "why": (series.verdict or {}).get("why", ""), "refusals": refusals}
-            self._work.look_again(series, None, kept if refusals is not None else verdict)
+            # The states of the evidence are new; why the series rests is not.
+            self._work.look_again(series, None, {**verdict, **_kept(series.verdict or {})})
             return
         state = follow(series.state, _EVENTS[decision.action])
         if decision.action is Action.SETTLE:
@@ -214,6 +213,10 @@ class Watcher:
         fault_point(f"decided-{state}")
         self._observer.forget(series.pk)
         log.info("series %s: %s, %s", series.uid, verdict["verdict"], decision.why)
+
+
+def _kept(verdict: dict[str, Any]) -> dict[str, Any]:
+    return {key: verdict[key] for key in verdict if key not in {"verdict", "reasons", "at"}}
 
 
 def make_watcher(

@@ -9,7 +9,7 @@ from typing import Any
 from node.completion.facts import Evidence, SeriesFacts
 from node.completion.layout import lay_out, numbering
 from node.completion.numbers import announced_evidence, number_evidence
-from node.completion.peers import association_evidence, statement_evidence, unrepaired
+from node.completion.peers import association_evidence, statement_evidence
 from node.completion.space import grid_evidence, position_evidence
 from node.records import Arrival, Verdict
 
@@ -45,22 +45,16 @@ def gather(facts: SeriesFacts, arrivals: Sequence[Arrival]) -> Finding:
             *grid_evidence(stacks, numbers),
             *number_evidence(facts.instances, stacks, numbers),
             *association_evidence(arrivals),
-        ),
-        aborted=bool(unrepaired(arrivals)),
+        )
     )
 
 
-def weigh(evidence: tuple[Evidence, ...], *, aborted: bool = False) -> Finding:
-    """One proof of a gap outweighs everything; without one, one proof of the whole is enough.
-
-    Args:
-        aborted: an association ended badly: a partial last volume is then more likely a lost
-            tail than a stopped scan.
-    """
+def weigh(evidence: tuple[Evidence, ...]) -> Finding:
+    """One proof of a gap outweighs everything; without one, proof of the whole, unless in doubt."""
     against = [item for item in evidence if item.says is Verdict.INCOMPLETE]
     if against:
-        stopped = not aborted and all(item.stopped for item in against)
-        return Finding(Verdict.INCOMPLETE, evidence, stopped)
-    if any(item.says is Verdict.COMPLETE for item in evidence):
+        return Finding(Verdict.INCOMPLETE, evidence, all(item.stopped for item in against))
+    proof = any(item.says is Verdict.COMPLETE for item in evidence)
+    if proof and not any(item.doubt for item in evidence):
         return Finding(Verdict.COMPLETE, evidence)
     return Finding(Verdict.UNKNOWN, evidence)

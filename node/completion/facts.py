@@ -87,6 +87,7 @@ class Evidence:
     Attributes:
         says: complete and incomplete are proof; unknown is a remark.
         sentence: why, for people.
+        doubt: no proof of a gap, but enough that nothing else proves the whole.
         stopped: incomplete, but only as a scan is that was stopped during its last volume:
             what came before that volume is whole.
         detail: what is missing, for programs.
@@ -96,6 +97,7 @@ class Evidence:
     says: Verdict
     sentence: str
     stopped: bool = False
+    doubt: bool = False
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

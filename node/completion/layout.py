@@ -20,6 +20,9 @@ SAME_PLACE_MM = 0.01
 FARTHEST_MM = 1e6
 """Coordinates beyond a kilometre, infinite ones and NaN are no places."""
 
+FEWEST_STEPS = 4
+"""Numbers such as 2, 4, 6 have a stride and no holes only if that many steps agree."""
+
 EVEN = 0.1
 """A step counts as k regular steps within this fraction of one: rounded positions are within it,
 an uneven series (5, 5, 7.5 mm) is not."""
@@ -153,7 +156,7 @@ def numbering(instances: Sequence[InstanceFacts]) -> Numbering:
     if len(known) < len(instances) or len(known) < 2 or len(set(known)) < len(known):
         return Numbering(usable=False)
     steps = [after - before for before, after in pairwise(known)]
-    stride = gcd(*steps)
+    stride = gcd(*steps) if len(steps) >= FEWEST_STEPS else 1
     holes = tuple(
         (before + stride, before + step - stride)
         for before, step in zip(known, steps, strict=False)

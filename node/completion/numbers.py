@@ -41,6 +41,7 @@ def number_evidence(
         Source.NUMBERS,
         Verdict.INCOMPLETE if only_order else Verdict.UNKNOWN,
         f"InstanceNumbers {named}{more} are missing between {numbers.first} and {numbers.last}",
+        doubt=True,
         detail={"missing_numbers": [list(hole) for hole in numbers.holes[: 10 * MOST_NAMED]]},
     )
 

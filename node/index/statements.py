@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from node.completion.facts import Source, Statement
 from node.index.engine import Index
 from node.index.schema import RefusalRow, SeriesRow, StatementRow
+from node.records import SeriesState
 
 FIRST_REFUSAL_SECONDS = 600.0  # a peer that refused is asked again after this,
 LONGEST_REFUSAL_SECONDS = 86400.0  # then after twice as long each time, up to this
@@ -23,7 +24,8 @@ class Statements:
     def add(self, series_uid: str, statement: Statement, reference: str) -> None:
         """Keep a statement in place of an earlier one of the same reference.
 
-        A series that waits is looked at again at once.
+        A series that waits or rests is looked at again at once, one that is being assembled when
+        that is done.
 
         Args:
             reference: what tells the statement from others of its source: the UID of the MPPS,
@@ -52,7 +54,12 @@ class Statements:
                 )
             )
             connection.execute(
-                update(SeriesRow).where(SeriesRow.uid == series_uid).values(due=statement.at)
+                update(SeriesRow)
+                .where(
+                    SeriesRow.uid == series_uid,
+                    SeriesRow.state.not_in((SeriesState.SETTLED, SeriesState.ASSEMBLING)),
+                )
+                .values(due=statement.at)
             )
 
     def of(self, series_uid: str) -> tuple[Statement, ...]:

@@ -20,9 +20,12 @@ from node.index.schema import (
     PatientRow,
     SeriesEventRow,
     SeriesRow,
+    StatementRow,
     StudyRow,
 )
 from node.records import Arrival, AssociationEnd, SeriesRecord, SeriesState, StoredInstance
+
+_AT_REST = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD)
 
 
 class Background(NamedTuple):
@@ -279,6 +282,8 @@ def swap(
     values: dict[str, Any],
 ) -> bool:
     """The compare-and-swap behind every transition, with its entry in the history."""
+    if to in _AT_REST and values.get("due") is None and _unheard(connection, series, values):
+        values = {**values, "due": now}
     changed = connection.execute(
         update(SeriesRow)
         .where(
@@ -302,6 +307,13 @@ def swap(
         )
     )
     return True
+
+
+def _unheard(connection: Connection, series: SeriesRecord, values: dict[str, Any]) -> bool:
+    """Whether a peer said something of the series since it was judged."""
+    verdict = values.get("verdict") or series.verdict or {}
+    said = select(func.max(StatementRow.at)).where(StatementRow.series_uid == series.uid)
+    return bool((connection.scalar(said) or 0.0) > verdict.get("at", 0.0))
 
 
 def _series() -> Select[*tuple[Any, ...]]:

@@ -48,7 +48,7 @@ class Outcomes:
     def next_revision(self, series: SeriesRecord) -> int:
         """The number that a new revision of the series would get."""
         floor = 0
-        if self._publications.visible(series.pk) is None:
+        if self._publications.latest(series.pk) is None:  # perhaps the index is a new one
             stems = self._work.stems(series.pk)
             floor = self._publisher.revision_on_disk(stems, series.uid)
         return self._publications.next_revision(series.pk, floor)

@@ -117,7 +117,7 @@ class Bench:
         self.output = folder / "nifti"
         self.index = Index(url or f"sqlite:///{folder / 'index.db'}")
         if self.index.is_sqlite:
-            event.listen(self.index.engine, "connect", _hasten)
+            event.listen(self.index.engine, "connect", hasten)
         self.index.migrate()
         self.store, self.work = Store(self.index), Work(self.index)
         self.publications, self.outbox = Publications(self.index), Outbox(self.index)
@@ -211,7 +211,7 @@ class Bench:
         return json.loads(path.read_bytes()) if name.endswith(".json") else path.read_text()
 
 
-def _hasten(connection: Any, _record: object) -> None:
+def hasten(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=OFF")  # no power is cut here
 
 

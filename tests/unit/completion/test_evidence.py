@@ -117,6 +117,11 @@ def test_a_selection_of_whole_volumes_is_not_held() -> None:
     assert "InstanceNumbers 41 to 50 are missing" in reasons(finding, Source.NUMBERS)
 
 
+def test_a_hole_in_the_numbers_leaves_proof_in_doubt() -> None:
+    chosen = [item for item in stack(10, times=8) if item.frames[0].time in {4, 6, 7}]
+    assert judged(chosen, said(Source.MPPS, uids=uids(chosen))).verdict is Verdict.UNKNOWN
+
+
 def test_a_hole_among_mosaics_is_proof() -> None:
     mosaics = [
         InstanceFacts(
@@ -160,14 +165,6 @@ def test_a_partial_last_volume_is_a_stopped_scan() -> None:
     assert finding.verdict is Verdict.INCOMPLETE
     assert finding.stopped
     assert "the last volume is partial: 4 of 50" in reasons(finding, Source.GRID)
-
-
-def test_a_partial_last_volume_after_an_abort_is_a_lost_tail() -> None:
-    partial = without(stack(10, times=5), *range(47, 51))
-    ends = [arrival(AssociationEnd.ABORTED)]
-    finding = gather(SeriesFacts(tuple(partial)), ends)
-    assert finding.verdict is Verdict.INCOMPLETE
-    assert not finding.stopped
 
 
 def test_a_lost_tail_of_a_series_sent_slice_by_slice() -> None:
