@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from node.assemble.nifti import scaled_image
 from node.convert import Volume, read_folder, volumes_of
 from node.errors import AssemblyError, Reason
 from node.space import Matrix
@@ -41,12 +42,15 @@ class LoadedVolume:
 
     @property
     def array(self) -> npt.NDArray[Any]:
-        """(i, j, k) or (i, j, k, t) values in RAS order, the scale applied."""
+        """(i, j, k) or (i, j, k, t) values in RAS order, the scale applied.
+
+        Type and values are those that nibabel reads from the file that the node writes.
+        """
         return np.asanyarray(self.nifti().dataobj)
 
     def nifti(self) -> nib.Nifti1Image:
-        """Return the image; saving it gives the bytes that the node would write."""
-        return nib.Nifti1Image(self._volume.stored, None, self._volume.header())
+        """Return the image; saved as .nii it is the very file that the node would write."""
+        return scaled_image(self._volume.stored, self._volume.header())
 
 
 def load_dicom(source: Source) -> LoadedVolume:

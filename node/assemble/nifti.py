@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import nibabel as nib
 import numpy as np
+from nibabel.volumeutils import apply_read_scaling
 
 from node.assemble.pixels import Image
 from node.space import Matrix, is_sheared
@@ -58,6 +59,41 @@ def header_bytes(header: nib.Nifti1Header) -> bytes:
     single["vox_offset"] = DATA_OFFSET
     block: bytes = single.binaryblock
     return block + b"\0" * (DATA_OFFSET - len(block))
+
+
+class ScaledImage(nib.Nifti1Image):  # type: ignore[misc]
+    """An image whose values are scaled when read, and stored unscaled when it is saved.
+
+    nibabel alone would choose a scale of its own, and round every value again.
+    """
+
+    _stored: Image
+    _scale: tuple[float, float]
+
+    def to_file_map(self, file_map: Any = None, dtype: Any = None) -> None:
+        """Write stored values and scale as they are; in another type, if one is asked for."""
+        if dtype is not None:
+            super().to_file_map(file_map, dtype)
+            return
+        exact = nib.Nifti1Image(self._stored, None, self.header)
+        exact.header.set_slope_inter(*self._scale)
+        exact.to_file_map(self.file_map if file_map is None else file_map)
+
+
+def scaled_image(stored: Image, header: nib.Nifti1Header) -> nib.Nifti1Image:
+    """Return an image in memory that gives the values that its file would give.
+
+    Args:
+        stored: (i, j, k) or (i, j, k, t), before scaling.
+        header: from `make_header`.
+    """
+    slope, intercept = header.get_slope_inter()
+    if slope is None or (slope == 1.0 and intercept == 0.0):
+        return nib.Nifti1Image(stored, None, header)
+    values = apply_read_scaling(stored, np.asanyarray(slope), np.asanyarray(intercept))
+    image = ScaledImage(values, None, header)
+    image._stored, image._scale = stored, (slope, intercept)  # noqa: SLF001 - its own maker
+    return image
 
 
 def data_view(array: Image) -> memoryview:
