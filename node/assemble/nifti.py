@@ -92,7 +92,7 @@ def scaled_image(stored: Image, header: nib.Nifti1Header) -> nib.Nifti1Image:
         return nib.Nifti1Image(stored, None, header)
     values = apply_read_scaling(stored, np.asanyarray(slope), np.asanyarray(intercept))
     image = ScaledImage(values, None, header)
-    image._stored, image._scale = stored, (slope, intercept)  # noqa: SLF001 - its own maker
+    image._stored, image._scale = stored, (slope, intercept)
     return image
 
 
