@@ -11,6 +11,7 @@ So a file that no row speaks of is always found in `.incoming`, without walking 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -18,7 +19,7 @@ import os
 import struct
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,20 @@ class Placed:
     folders: tuple[Path, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """What is known of an instance that the journal holds.
+
+    Attributes:
+        is_ours: whether a file with other bytes under this SOP Instance UID, for data sets of this
+            hash, is a remnant of a crash and no other instance: no row speaks of other bytes.
+        anew: write it even if the same bytes are there: it is not sure that they reached the disk.
+    """
+
+    is_ours: Callable[[str, str], bool]
+    anew: bool
+
+
 class Archive:
     """SOP Instance files below one folder. Safe for many threads and processes."""
 
@@ -90,13 +105,22 @@ class Archive:
         state = os.statvfs(self.root)
         return state.f_bavail * state.f_frsize
 
-    def spill(self, meta: bytes) -> Spill:
+    def free(self) -> tuple[int, int | None]:
+        """Bytes that this process may still write there, and files (None: the file system does
+        not count them)."""
+        state = os.statvfs(self.root)
+        return state.f_bavail * state.f_frsize, state.f_favail if state.f_files else None
+
+    def spill(self, meta: bytes, room: Callable[[int], None]) -> Spill:
         """Begin a file for an instance that is too large for memory.
+
+        Args:
+            room: raises StorageFull if there is no room for so many bytes more.
 
         Raises:
             StorageFull: the disk is full, read-only or failing.
         """
-        return Spill(self._part(), meta)
+        return Spill(self._part(), meta, room)
 
     def place(
         self,
@@ -106,43 +130,54 @@ class Archive:
         meta: bytes,
         data_set: Buffer,
         sha256: str,
-        spill: Spill | None = None,
+        part: Path | None = None,
+        journaled: Journaled | None = None,
     ) -> Placed:
         """Write an instance and give it its final name. UIDs must have been checked.
 
         Other bytes under the same SOP Instance UID get a name of their own beside the first.
 
         Args:
-            spill: the file that holds meta information and data set already, if there is one.
+            part: the file that holds meta information and data set already, if there is one.
+            journaled: the journal has it on stable storage, so that nothing is synced here.
 
         Raises:
             StorageFull: the disk is full, read-only or failing; nothing is left behind.
         """
-        incoming = spill.path if spill else self._part()
+        incoming = part or self._part()
         shard = hashlib.sha1(study_uid.encode(), usedforsecurity=False).hexdigest()[:2]
         folder = self.root / shard / study_uid / series_uid
         size = len(meta) + len(data_set)
         try:
-            if spill is None:
-                _write_durably(incoming, (meta, data_set))
-            else:
-                spill.sync()
-                spill.keep()
+            if part is None:
+                _write(incoming, (meta, data_set), durable=journaled is None)
             folders = self._make_folder(folder)
-            final = folder / f"{sop_uid}.dcm"
-            fresh = _link(incoming, final)
-            if not fresh and _data_set_sha256(final) != sha256:
-                final = folder / f"{sop_uid}.{sha256[:16]}.dcm"
-                fresh = _link(incoming, final)
+            final, fresh = _name(incoming, folder, sop_uid, sha256, journaled)
             if not fresh:
                 size = final.stat().st_size
         except OSError as error:
-            with suppress(OSError):
-                incoming.unlink(missing_ok=True)
+            if part is None:
+                with suppress(OSError):
+                    incoming.unlink(missing_ok=True)
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
         offset = len(meta) if fresh else size - len(data_set)
         path = final.relative_to(self.root).as_posix()
         return Placed(path, size, offset, fresh, incoming, (*folders, folder))
+
+    def incoming(self, name: str) -> Path:
+        """A file in `.incoming` by its name."""
+        return self._incoming / name
+
+    def sync_all(self) -> None:
+        """Put everything that was placed on stable storage, however much it is.
+
+        Raises:
+            StorageFull: the disk is failing: what was placed since the last time is not trusted.
+        """
+        try:
+            sync_file_system(self.root)
+        except OSError as error:
+            raise StorageFull(f"the archive cannot be synced: {error.strerror}") from error
 
     def _part(self) -> Path:
         return self._incoming / f"{uuid.uuid4().hex}.part"
@@ -185,9 +220,9 @@ class Archive:
         """Keep bytes that could not be understood. Returns the file's name, None if disk is out."""
         name = f"{stamp}-{uuid.uuid4().hex[:12]}"
         try:
-            _write_durably(self.quarantine / f"{name}.dcm", (meta, data_set))
+            _write(self.quarantine / f"{name}.dcm", (meta, data_set), durable=True)
             note = json.dumps({**why, "file": f"{name}.dcm"}, indent=1).encode()
-            _write_durably(self.quarantine / f"{name}.json", (note,))
+            _write(self.quarantine / f"{name}.json", (note,), durable=True)
             sync_folders([self.quarantine])
         except OSError:
             return None
@@ -254,14 +289,60 @@ def sync_folders(folders: Iterable[Path]) -> None:
             os.close(handle)
 
 
-def _write_durably(path: Path, parts: Sequence[Buffer]) -> None:
+def sync_file_system(path: Path) -> None:
+    """Put everything on the file system of `path` on stable storage."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if syncfs(handle):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(handle)
+
+
+def _name(
+    incoming: Path, folder: Path, sop_uid: str, sha256: str, journaled: Journaled | None
+) -> tuple[Path, bool]:
+    """Link an instance to the name that it gets; also whether it is a new one."""
+    final = folder / f"{sop_uid}.dcm"
+    if _link(incoming, final):
+        return final, True
+    same = _data_set_sha256(final) == sha256
+    if journaled is not None and journaled.anew and (same or journaled.is_ours(sop_uid, sha256)):
+        _link_over(incoming, final)
+        return final, True
+    if same:
+        return final, False
+    final = folder / f"{sop_uid}.{sha256[:16]}.dcm"
+    if _link(incoming, final):
+        return final, True
+    if journaled is not None and journaled.anew:
+        _link_over(incoming, final)
+        return final, True
+    return final, False
+
+
+def _link_over(source: Path, target: Path) -> None:
+    """Give a file the name of another one, which goes, in one step."""
+    between = source.with_suffix(".again")
+    between.unlink(missing_ok=True)
+    os.link(source, between)
+    between.replace(target)
+
+
+def _write(path: Path, parts: Sequence[Buffer], *, durable: bool) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
     try:
         for part in parts:
             view = memoryview(part)
             while view:
                 view = view[os.write(handle, view) :]
-        os.fdatasync(handle)
+        if durable:
+            os.fdatasync(handle)
     finally:
         os.close(handle)
 

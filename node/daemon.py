@@ -13,6 +13,7 @@ from contextlib import ExitStack
 import sdnotify
 from fastapi import FastAPI
 
+from node import metrics
 from node.archive import Archive
 from node.completion.policy import Timing
 from node.config import Completion, Output, Settings
@@ -22,8 +23,15 @@ from node.dimse.scp import StorageSCP
 from node.dimse.scu import echo, own_port
 from node.dimse.services import Services
 from node.errors import ConfigError
+from node.filing.filer import Filer
+from node.filing.recovery import recover
+from node.filing.report import Report
+from node.filing.supervisor import Filing
 from node.index.engine import Index
 from node.index.store import Store
+from node.journal import Journal, Lane
+from node.journal.segment import size_for
+from node.journaling import JournalReceiver
 from node.naming import check_template
 from node.production.task import assemble
 from node.receive import Receiver
@@ -36,7 +44,8 @@ from node.workers import make_workers
 log = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 2.0
-_RECEIVE_SHARE = 0.5  # of shutdown_seconds, for open C-STOREs; the rest is for assemblies
+_RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs; the rest is for assemblies
+_FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
 
 
 class Daemon:
@@ -86,27 +95,29 @@ class Daemon:
         undo.callback(index.close)
         index.migrate()
         store = Store(index)
-        lost = store.end_lost_associations(self._run, time.time())
-
         watcher = self._watcher(archive, index)
-        receiver = Receiver(
-            archive,
-            store,
-            minimum_free=settings.storage.minimum_free,
-            clock=time.time,
-            arrived=watcher.wake,
-        )
-        back = receiver.reconcile()
-        if back or lost:
-            log.warning(
-                "the last run ended uncleanly: %d instances brought back, %d associations lost",
-                back,
-                lost,
-            )
+        journal = self._recovered(archive, index, store)
+        undo.callback(journal.close)
         undo.callback(lambda: watcher.stop(settings.shutdown_seconds * (1 - _RECEIVE_SHARE)))
         watcher.start()
 
-        associations = Associations(store, process=self._run, clock=time.time, ended=watcher.wake)
+        filing = Filing(
+            settings.storage.root,
+            settings.database_url(),
+            settings.log.format,
+            lambda report: _filed(report, watcher),
+        )
+        undo.callback(lambda: filing.stop(settings.shutdown_seconds * _FILING_SHARE))
+        lane = Lane(journal.folder, 0, journal.board, size_for(archive.free_bytes()), filing.ring)
+        undo.callback(lane.close)
+        receiver = JournalReceiver(
+            archive,
+            journal,
+            lane,
+            minimum_free=settings.storage.minimum_free,
+            clock=time.time,
+        )
+        associations = Associations(receiver.ended, process=self._run, clock=time.time)
         services = Services(index, archive, lambda: self._settings.dicom, time.time)
         undo.callback(services.stop)
         services.start()
@@ -124,6 +135,22 @@ class Daemon:
             web = WebServer(self._app(index, archive), settings.http.host, settings.http.port)
             undo.callback(web.stop)
             web.start()
+
+    def _recovered(self, archive: Archive, index: Index, store: Store) -> Journal:
+        """The journal, after whatever an earlier run left in it has been filed."""
+        journal = Journal(self._settings.storage.root)
+        back = recover(journal, Filer(archive, store, time.time), archive, index)
+        back += Receiver(
+            archive, store, minimum_free=self._settings.storage.minimum_free, clock=time.time
+        ).reconcile()
+        lost = store.end_lost_associations(self._run, time.time())
+        if back or lost:
+            log.warning(
+                "the last run ended uncleanly: %d instances brought back, %d associations lost",
+                back,
+                lost,
+            )
+        return journal
 
     def _app(self, index: Index, archive: Archive) -> FastAPI:
         settings = self._settings
@@ -200,6 +227,15 @@ class Daemon:
 
     def _where(self) -> tuple[str, int, str]:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
+
+
+def _filed(report: Report, watcher: Watcher) -> None:
+    for outcome, count in report.outcomes.items():
+        metrics.INSTANCES.labels(outcome).inc(count)
+    for end, count in report.ends.items():
+        metrics.ASSOCIATIONS.labels(end).inc(count)
+    metrics.BYTES.inc(report.size)
+    watcher.wake()
 
 
 def _reachable(host: str) -> str:

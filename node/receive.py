@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from node import metrics
 from node.archive import Archive, Buffer, Placed, file_meta
+from node.complaints import Complaints
 from node.elements import find_data_set
 from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
 from node.group_commit import GroupCommit
 from node.index.store import Store
+from node.journal import Source
 from node.records import InstanceRecord, Stored, checked_uid
 from node.registration import Mismatch, Registration, register
 from node.spill import Spill
@@ -23,6 +27,10 @@ OUT_OF_RESOURCES = 0xA700  # PS3.4 Table B.2-1
 DATA_SET_MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
+_LEAST_FREE = 1 << 20  # bytes, whatever storage.minimum_free says: the index has to grow too
+_LEAST_NAMES = 16  # files that the file system must still be able to hold
+_SMALL = 4096  # bytes that a file has at least, to guess how many wait
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -31,7 +39,7 @@ class Incoming:
     Attributes:
         sop_class_uid: as the command says; None without a command.
         data_set: as the peer encoded it.
-        association: the index's row of the association that carries it.
+        source: the association that carries it; None for an import.
         spill: the file that holds the data set, if it is too large for memory.
     """
 
@@ -40,7 +48,7 @@ class Incoming:
     transfer_syntax_uid: str
     data_set: Buffer
     source_ae: str = ""
-    association: int | None = None
+    source: Source | None = None
     spill: Spill | None = None
 
 
@@ -51,7 +59,7 @@ class Outcome:
     Attributes:
         status: PS3.4 Table B.2-1.
         comment: at most 64 characters, without a word about the patient.
-        stored: what the index made of it; None unless the status is 0x0000.
+        stored: what the index made of it; None if that is not known yet, or it was refused.
     """
 
     status: int
@@ -59,60 +67,46 @@ class Outcome:
     stored: Stored | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    record: InstanceRecord
-    placed: Placed
-    association: int | None
-
-
-class Receiver:
-    """Takes instances in. Safe for many threads.
+class Reception(ABC):
+    """Takes instances in, or refuses them by name. Safe for many threads.
 
     Args:
         minimum_free: bytes; with less on the disk nothing is taken.
         clock: seconds since 1970, UTC.
-        arrived: called after instances became durable, outside any lock.
     """
 
-    def __init__(
-        self,
-        archive: Archive,
-        store: Store,
-        *,
-        minimum_free: int,
-        clock: Callable[[], float],
-        arrived: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, archive: Archive, *, minimum_free: int, clock: Callable[[], float]) -> None:
         self._archive = archive
-        self._store = store
         self._minimum_free = minimum_free
         self._clock = clock
-        self._arrived = arrived
-        self._group = GroupCommit[_Pending, Stored](self._commit)
+        self._complaints = Complaints(log)
+
+    @abstractmethod
+    def _take(self, incoming: Incoming) -> Stored | None:
+        """Understand an instance and make it durable."""
+
+    def _backlog(self) -> int:
+        """Bytes that are on the disk's books already, and not yet in it."""
+        return 0
+
+    def settle(self) -> bool:
+        """Wait until whatever has been answered by now can be found; False if it takes too long."""
+        return True
 
     def store(self, incoming: Incoming) -> Outcome:
-        """Make one instance durable and findable, and only then say 0x0000."""
+        """Make one instance durable, and only then say 0x0000."""
         try:
-            registration = register(
-                incoming.data_set,
-                incoming.transfer_syntax_uid,
-                sop_class_uid=incoming.sop_class_uid,
-                sop_instance_uid=incoming.sop_instance_uid,
-            )
+            stored = self._take(incoming)
         except Mismatch as error:
             return self._refuse(incoming, DATA_SET_MISMATCH, "mismatch", str(error))
         except MalformedDataSet as error:
             return self._refuse(incoming, CANNOT_UNDERSTAND, "malformed-data-set", str(error))
         except InvalidUID as error:
             return self._refuse(incoming, CANNOT_UNDERSTAND, "invalid-uid", str(error))
-        try:
-            self._check_space(len(incoming.data_set))
-            stored = self._keep(incoming, registration)
         except Retryable as error:
-            log.error("cannot store: %s", error)
+            self._complaints.say(type(error).__name__, f"cannot store: {error}")
+            metrics.refused(OUT_OF_RESOURCES)
             return Outcome(OUT_OF_RESOURCES, "out of resources, try again later")
-        self._arrived()
         return Outcome(SUCCESS, stored=stored)
 
     def spill(
@@ -124,14 +118,80 @@ class Receiver:
             StorageFull: there is no room for it.
         """
         self._check_space(0)
-        return self._archive.spill(
-            file_meta(
-                _safe_uid(sop_class_uid),
-                _safe_uid(sop_instance_uid),
-                transfer_syntax_uid,
-                source_ae,
-            )
+        meta = file_meta(
+            _safe_uid(sop_class_uid), _safe_uid(sop_instance_uid), transfer_syntax_uid, source_ae
         )
+        return self._archive.spill(meta, self._check_space)
+
+    def _check_space(self, size: int) -> None:
+        try:
+            free, names = self._archive.free()
+        except OSError as error:
+            raise StorageFull(f"the archive does not answer: {error.strerror}") from error
+        backlog = self._backlog()
+        if free - size - backlog < max(self._minimum_free, _LEAST_FREE):
+            raise StorageFull(
+                f"{free >> 20} MiB are free below storage.root; "
+                f"storage.minimum_free keeps {self._minimum_free >> 20} MiB"
+            )
+        if names is not None and names < _LEAST_NAMES + backlog // _SMALL:
+            raise StorageFull(f"the file system below storage.root has room for {names} files more")
+
+    def _refuse(self, incoming: Incoming, status: int, name: str, sentence: str) -> Outcome:
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        stamp = now.strftime("%Y%m%dT%H%M%S")
+        kept = None
+        if len(incoming.data_set) and self._has_room(len(incoming.data_set)):
+            kept = self._archive.put_in_quarantine(
+                file_meta(
+                    _safe_uid(incoming.sop_class_uid),
+                    _safe_uid(incoming.sop_instance_uid),
+                    incoming.transfer_syntax_uid,
+                    incoming.source_ae,
+                ),
+                incoming.data_set,
+                {
+                    "reason": name,
+                    "sentence": sentence,
+                    "status": f"0x{status:04X}",
+                    "from": incoming.source_ae,
+                    "received": now.isoformat(),
+                    "transfer_syntax": incoming.transfer_syntax_uid,
+                },
+                stamp,
+            )
+        log.warning("refused 0x%04X %s: %s; kept as %s", status, name, sentence, kept)
+        metrics.refused(status)
+        return Outcome(status, sentence[:64])
+
+    def _has_room(self, size: int) -> bool:
+        try:
+            self._check_space(size)
+        except StorageFull:
+            return False
+        return True
+
+
+class Receiver(Reception):
+    """Places, indexes, and then answers: for imports, where nobody waits.
+
+    Args:
+        arrived: called after an instance became durable, outside any lock.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        store: Store,
+        *,
+        minimum_free: int,
+        clock: Callable[[], float],
+        arrived: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(archive, minimum_free=minimum_free, clock=clock)
+        self._store = store
+        self._arrived = arrived
+        self._group = GroupCommit[_Pending, Stored](self._commit)
 
     def reconcile(self) -> int:
         """After an unclean end: index what was whole in flight, drop what was half.
@@ -153,16 +213,17 @@ class Receiver:
             path.unlink(missing_ok=True)
         return found
 
-    def _check_space(self, size: int) -> None:
-        try:
-            free = self._archive.free_bytes()
-        except OSError as error:
-            raise StorageFull(f"the archive does not answer: {error.strerror}") from error
-        if free - size < self._minimum_free:
-            raise StorageFull(
-                f"{free >> 20} MiB are free below storage.root; "
-                f"storage.minimum_free keeps {self._minimum_free >> 20} MiB"
-            )
+    def _take(self, incoming: Incoming) -> Stored:
+        registration = register(
+            incoming.data_set,
+            incoming.transfer_syntax_uid,
+            sop_class_uid=incoming.sop_class_uid,
+            sop_instance_uid=incoming.sop_instance_uid,
+        )
+        self._check_space(len(incoming.data_set))
+        stored = self._keep(incoming, registration)
+        self._arrived()
+        return stored
 
     def _keep(self, incoming: Incoming, registration: Registration) -> Stored:
         meta = file_meta(
@@ -178,10 +239,9 @@ class Receiver:
             meta,
             incoming.data_set,
             registration.sha256,
-            incoming.spill,
         )
         record = record_of(registration, incoming.transfer_syntax_uid, placed, self._clock())
-        stored = self._group.submit(_Pending(record, placed, incoming.association))
+        stored = self._group.submit(_Pending(record, placed))
         if stored is Stored.CONFLICT:
             log.warning(
                 "conflict: other bytes came for SOP Instance %s; both are kept",
@@ -192,42 +252,15 @@ class Receiver:
     def _commit(self, batch: Sequence[_Pending]) -> Sequence[Stored]:
         placed = [pending.placed for pending in batch]
         self._archive.sync(placed)
-        stored = self._store.add([(pending.record, pending.association) for pending in batch])
+        stored = self._store.add([(pending.record, None) for pending in batch])
         self._archive.release(placed)
         return stored
 
-    def _refuse(self, incoming: Incoming, status: int, name: str, sentence: str) -> Outcome:
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        stamp = now.strftime("%Y%m%dT%H%M%S")
-        kept = None
-        if incoming.data_set and self._has_room(len(incoming.data_set)):
-            kept = self._archive.put_in_quarantine(
-                file_meta(
-                    _safe_uid(incoming.sop_class_uid),
-                    _safe_uid(incoming.sop_instance_uid),
-                    incoming.transfer_syntax_uid,
-                    incoming.source_ae,
-                ),
-                incoming.data_set,
-                {
-                    "reason": name,
-                    "sentence": sentence,
-                    "status": f"0x{status:04X}",
-                    "from": incoming.source_ae,
-                    "received": now.isoformat(),
-                    "transfer_syntax": incoming.transfer_syntax_uid,
-                },
-                stamp,
-            )
-        log.warning("refused 0x%04X %s: %s; kept as %s", status, name, sentence, kept)
-        return Outcome(status, sentence[:64])
 
-    def _has_room(self, size: int) -> bool:
-        try:
-            self._check_space(size)
-        except StorageFull:
-            return False
-        return True
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    record: InstanceRecord
+    placed: Placed
 
 
 def record_of(

@@ -15,12 +15,12 @@ from pydicom.datadict import keyword_for_tag
 from node.assemble.headers import describe, encode_header
 from node.attributes import ATTRIBUTES, BY_TAG, Attribute
 from node.completion.counts import announced, concatenation
-from node.elements import Buffer, Elements, inflate, scan
+from node.deflated import header_of
+from node.elements import Buffer, Elements, Scanned, encoding_of, scan
 from node.elements.scanner import DEFLATED
-from node.errors import Permanent
+from node.errors import MalformedDataSet, Permanent
 from node.records import checked_uid
 
-MAX_INFLATED = 128 * 1024 * 1024  # bytes; a deflated data set that grows beyond is refused
 _MAX_TEXT = 10240  # characters, the longest of LT (PS3.5 6.2); the archive keeps the whole
 _MAX_ITEMS = 50  # of a sequence that the index keeps
 
@@ -28,6 +28,7 @@ _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
 _STUDY_INSTANCE_UID = 0x0020000D
 _SERIES_INSTANCE_UID = 0x0020000E
+_UIDS = frozenset({_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID})
 
 
 class Mismatch(Permanent):
@@ -69,28 +70,17 @@ def register(
         InvalidUID: one of the four UIDs is missing or cannot name a file.
         Mismatch: the data set is not the instance that the command announced.
     """
-    deflated = transfer_syntax_uid == DEFLATED
-    plain = inflate(data_set, MAX_INFLATED) if deflated else data_set
-    scanned = scan(plain, transfer_syntax_uid)
+    if transfer_syntax_uid == DEFLATED:
+        scanned = Scanned(header_of(data_set))
+    else:
+        scanned = scan(data_set, transfer_syntax_uid)
     elements = scanned.elements
-    found_class = checked_uid(elements.uid(_SOP_CLASS_UID) or "", "SOP Class UID")
-    found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
-    if sop_instance_uid is not None and found_instance != sop_instance_uid:
-        raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")
-    if sop_class_uid is not None and found_class != sop_class_uid:
-        raise Mismatch("the data set's SOP Class UID is not the one that the command announced")
+    found = _checked(elements, sop_class_uid, sop_instance_uid)
     return Registration(
-        sop_class_uid=found_class,
-        sop_instance_uid=found_instance,
-        study_instance_uid=checked_uid(
-            elements.uid(_STUDY_INSTANCE_UID) or "", "Study Instance UID"
-        ),
-        series_instance_uid=checked_uid(
-            elements.uid(_SERIES_INSTANCE_UID) or "", "Series Instance UID"
-        ),
+        **found,
         sha256=hashlib.sha256(data_set).hexdigest(),
-        pixel_offset=None if deflated else scanned.pixel_offset,
-        pixel_length=None if deflated else scanned.pixel_length,
+        pixel_offset=scanned.pixel_offset,
+        pixel_length=scanned.pixel_length,
         attributes=kept_attributes(elements),
         header=encode_header(
             msgspec.structs.replace(
@@ -100,6 +90,52 @@ def register(
             )
         ),
     )
+
+
+def check(
+    data_set: Buffer,
+    transfer_syntax_uid: str,
+    *,
+    sop_class_uid: str | None,
+    sop_instance_uid: str | None,
+) -> None:
+    """See whether `register` will understand a data set, in a fraction of its time.
+
+    And more: the data set must be in the transfer syntax that was negotiated for it.
+
+    Raises:
+        MalformedDataSet, InvalidUID, Mismatch: as `register` does.
+    """
+    if transfer_syntax_uid == DEFLATED:
+        elements = header_of(data_set)
+    else:
+        elements = scan(data_set, transfer_syntax_uid, wanted=_UIDS).elements
+    if elements.encoding != encoding_of(transfer_syntax_uid):
+        raise MalformedDataSet(
+            "the data set is not in the transfer syntax that was negotiated for it"
+        )
+    _checked(elements, sop_class_uid, sop_instance_uid)
+
+
+def _checked(
+    elements: Elements, sop_class_uid: str | None, sop_instance_uid: str | None
+) -> dict[str, str]:
+    found_class = checked_uid(elements.uid(_SOP_CLASS_UID) or "", "SOP Class UID")
+    found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
+    if sop_instance_uid is not None and found_instance != sop_instance_uid:
+        raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")
+    if sop_class_uid is not None and found_class != sop_class_uid:
+        raise Mismatch("the data set's SOP Class UID is not the one that the command announced")
+    return {
+        "sop_class_uid": found_class,
+        "sop_instance_uid": found_instance,
+        "study_instance_uid": checked_uid(
+            elements.uid(_STUDY_INSTANCE_UID) or "", "Study Instance UID"
+        ),
+        "series_instance_uid": checked_uid(
+            elements.uid(_SERIES_INSTANCE_UID) or "", "Series Instance UID"
+        ),
+    }
 
 
 def kept_attributes(elements: Elements) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,12 +18,14 @@ class Spill:
 
     Args:
         meta: preamble and meta information, which the data set follows.
+        room: raises StorageFull if there is no room for so many bytes more.
     """
 
-    def __init__(self, path: Path, meta: bytes) -> None:
+    def __init__(self, path: Path, meta: bytes, room: Callable[[int], None]) -> None:
         self.path = path
         self.offset = len(meta)
         self.size = 0
+        self._room = room
         self._kept = False
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE)
@@ -37,6 +39,7 @@ class Spill:
         Raises:
             StorageFull: the disk is full or failing.
         """
+        self._room(len(data))
         view = memoryview(data)
         try:
             while view:

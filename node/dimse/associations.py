@@ -11,7 +11,7 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 
 from node.errors import Retryable
-from node.index.store import Store
+from node.journal import Source
 from node.records import AssociationEnd
 
 log = logging.getLogger(__name__)
@@ -23,48 +23,42 @@ def printable(text: str) -> str:
 
 
 class Associations:
-    """Gives an association its row in the index once it carries an instance.
+    """Knows the associations that brought instances, and passes their ends on.
 
     Args:
-        process: which run of the node this is; the index keeps it with each open association.
+        noted: called with an association that brought something, how it ended, and when.
+        process: which run of the node this is.
         clock: seconds since 1970, UTC.
-        ended: called after an end was noted.
     """
 
     def __init__(
         self,
-        store: Store,
+        noted: Callable[[Source, AssociationEnd, float], None],
         *,
         process: str,
         clock: Callable[[], float],
-        ended: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store = store
+        self._noted = noted
         self._process = process
         self._clock = clock
-        self._ended = ended
-        self._rows: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
+        self._sources: WeakKeyDictionary[Association, Source] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def row(self, association: Association) -> int:
-        """The association's row; its first instance makes it.
-
-        Raises:
-            Retryable: the index cannot be written.
-        """
-        row = self._rows.get(association)
-        if row is None:
+    def source(self, association: Association) -> Source:
+        """What is kept of an association, from its first instance on."""
+        source = self._sources.get(association)
+        if source is None:
             requestor = association.requestor
-            row = self._store.open_association(
+            source = Source(
+                self._process,
                 printable(requestor.ae_title),
                 printable(association.acceptor.ae_title),
                 str(requestor.address),
                 self._clock(),
-                self._process,
             )
             with self._lock:
-                self._rows[association] = row
-        return row
+                self._sources[association] = source
+        return source
 
     def released(self, event: Event) -> None:
         """pynetdicom's EVT_RELEASED."""
@@ -80,12 +74,10 @@ class Associations:
 
     def _end(self, association: Association, end: AssociationEnd) -> None:
         with self._lock:
-            row = self._rows.pop(association, None)
-        if row is None:
+            source = self._sources.pop(association, None)
+        if source is None:
             return
         try:
-            self._store.end_association(row, end, self._clock())
+            self._noted(source, end, self._clock())
         except Retryable as error:
             log.error("the end of an association could not be noted: %s", error)
-            return
-        self._ended()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any, Final
 
 from pynetdicom import AE, evt
 from pynetdicom.events import Event, EventHandlerType
@@ -19,7 +20,7 @@ from node.dimse.plain_port import PlainPort
 from node.dimse.port import Port
 from node.dimse.store import StoreService
 from node.errors import ConfigError
-from node.receive import Receiver
+from node.receive import Reception
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class StorageSCP:
     def __init__(
         self,
         settings: Dicom,
-        receiver: Receiver,
+        receiver: Reception,
         associations: Associations,
         *,
         services: Sequence[tuple[str, Sequence[str]]] = (),
@@ -52,7 +53,7 @@ class StorageSCP:
             (evt.EVT_ABORTED, associations.aborted),
             (evt.EVT_CONN_CLOSE, associations.connection_closed),
             (evt.EVT_REJECTED, _log_rejected),
-            *handlers,
+            *(_settled(bound, receiver) for bound in handlers),
         ]
         self._ae = _application_entity(settings)
         self._ae.add_supported_context(Verification, list(NATIVE))
@@ -95,6 +96,23 @@ class StorageSCP:
         if self._port is not None:
             self._port.close(timeout)
             self._port = None
+
+
+_SEEING: Final = (evt.EVT_C_FIND, evt.EVT_C_GET, evt.EVT_C_MOVE, evt.EVT_N_ACTION)
+"""Events whose handlers look at what the node holds."""
+
+
+def _settled(bound: EventHandlerType, receiver: Reception) -> EventHandlerType:
+    """Whatever was answered 0x0000 before a request is found by it."""
+    event, handler, *arguments = bound
+    if event not in _SEEING:
+        return bound
+
+    def handle(request: Event, *args: Any) -> Any:
+        receiver.settle()
+        return handler(request, *args)
+
+    return (event, handle, *arguments)
 
 
 def _application_entity(settings: Dicom) -> AE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 
 from pydicom.dataset import Dataset
@@ -14,20 +13,16 @@ from node.dimse.associations import Associations, printable
 from node.dimse.fastpath import FastPath, StoreAnswer, StoreRequest
 from node.dimse.intake import BufferedIntake, Buffers
 from node.dimse.wire import Wire
-from node.errors import Retryable
-from node.receive import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Incoming, Receiver
+from node.receive import CANNOT_UNDERSTAND, Incoming, Reception
 from node.spill import Spill
 
-log = logging.getLogger(__name__)
-
 LARGEST_IN_MEMORY = 4 << 20  # bytes of a data set; larger ones come in through a file
-_NOT_NOW = StoreAnswer(OUT_OF_RESOURCES, "out of resources, try again later")
 
 
 class StoreService:
     """Storage as SCP (PS3.4 Annex B), on the fast path and on pynetdicom's own."""
 
-    def __init__(self, receiver: Receiver, associations: Associations, peers: Peers) -> None:
+    def __init__(self, receiver: Reception, associations: Associations, peers: Peers) -> None:
         self._receiver = receiver
         self._associations = associations
         self._peers = peers
@@ -87,11 +82,6 @@ class StoreService:
         title = str(association.requestor.ae_title)
         if not self._peers.may(title, "store"):
             return StoreAnswer(NOT_AUTHORIZED, "store is not among what this AE title may do")
-        try:
-            row = self._associations.row(association)
-        except Retryable as error:
-            log.error("cannot store: %s", error)
-            return _NOT_NOW
         outcome = self._receiver.store(
             Incoming(
                 sop_class_uid=request.sop_class_uid,
@@ -99,7 +89,7 @@ class StoreService:
                 transfer_syntax_uid=request.transfer_syntax_uid,
                 data_set=data_set,
                 source_ae=printable(title),
-                association=row,
+                source=self._associations.source(association),
                 spill=spill,
             )
         )

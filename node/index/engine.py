@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,14 @@ class Index:
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
+        relaxed: an SQLite commit need not be on stable storage when it returns: something else
+            can repeat it after a power cut, and `sync` is called before that forgets.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, relaxed: bool = False) -> None:
         self.url = url
-        self.engine: Engine = _engine(url)
+        self._relaxed = relaxed
+        self.engine: Engine = _engine(url, relaxed=relaxed)
 
     @property
     def is_sqlite(self) -> bool:
@@ -92,12 +96,37 @@ class Index:
             with writer.begin():
                 yield writer
 
+    def sync(self) -> None:
+        """Put every commit on stable storage; only a `relaxed` index leaves that to be done.
+
+        Raises:
+            StorageFull: the disk is failing.
+        """
+        path = self._file()
+        if path is None or not self._relaxed:
+            return
+        try:
+            for suffix in ("", "-wal"):
+                file = Path(f"{path}{suffix}")
+                if file.exists():
+                    _sync_file(file)
+        except OSError as error:
+            raise StorageFull(f"the index cannot be synced: {error.strerror}") from error
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _engine(url: str, *, relaxed: bool) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=80)
@@ -108,6 +137,8 @@ def _engine(url: str) -> Engine:
         max_overflow=80,
     )
     event.listen(engine, "connect", _configure_sqlite)
+    if relaxed:
+        event.listen(engine, "connect", _relax_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -125,6 +156,10 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _relax_sqlite(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")  # whole after a power cut, perhaps not the last
 
 
 def _begin_sqlite(connection: Connection) -> None:

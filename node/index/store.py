@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 
 from node.index.batch import Batch, Item
 from node.index.engine import Index
 from node.index.hierarchy import inserted
-from node.index.schema import ArrivalRow, AssociationRow, SeriesRow
+from node.index.schema import ArrivalRow, AssociationRow, InstanceRow, SeriesRow
 from node.records import AssociationEnd, SeriesState, Stored
 
 _WRITERS: Final = text("SELECT pg_advisory_xact_lock(7241976330)")
 """PostgreSQL: one writer of arrivals at a time, as SQLite has it anyway."""
+
+
+_RECENT: Final = 1000  # associations among which one is looked for that may have a row already
 
 
 class Store:
@@ -55,6 +58,30 @@ class Store:
                 opened_at=now,
                 end=AssociationEnd.OPEN,
                 process=process,
+            )
+
+    def find_or_open_association(
+        self, calling_ae: str, called_ae: str, address: str, opened_at: float, process: str
+    ) -> int:
+        """The row of an association that is told by who, when and in which run of the node."""
+        row = AssociationRow
+        with self._index.reading() as connection:
+            found = connection.scalar(
+                select(row.id).where(
+                    row.id > select(func.max(row.id) - _RECENT).scalar_subquery(),
+                    row.opened_at == opened_at,
+                    row.calling_ae == calling_ae,
+                    row.address == address,
+                    row.process == process,
+                )
+            )
+        return found or self.open_association(calling_ae, called_ae, address, opened_at, process)
+
+    def sha256_of(self, sop_instance_uid: str) -> str | None:
+        """The hash of an instance's data set; None if the index does not know the instance."""
+        with self._index.reading() as connection:
+            return connection.scalar(
+                select(InstanceRow.sha256).where(InstanceRow.uid == sop_instance_uid)
             )
 
     def end_association(self, association: int, end: AssociationEnd, now: float) -> None:

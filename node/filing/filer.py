@@ -1,0 +1,193 @@
+"""Files what was answered: header read, file placed, rows written."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from node.archive import Archive, Journaled, file_meta
+from node.errors import InvalidUID, MalformedDataSet, Retryable
+from node.index.store import Store
+from node.journal import Ended, Entry, Found, Source
+from node.receive import record_of
+from node.records import AssociationEnd, InstanceRecord, Stored
+from node.registration import register
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED: Final = 1000  # associations whose rows are known
+
+
+@dataclass
+class Filed:
+    """What became of a batch.
+
+    Attributes:
+        outcomes: of each instance, with the size of its data set.
+        ended: how associations came to their end.
+        parts: files in `.incoming` that go once all of this is on stable storage.
+    """
+
+    outcomes: list[tuple[Stored, int]] = field(default_factory=list)
+    ended: list[AssociationEnd] = field(default_factory=list)
+    parts: list[Path] = field(default_factory=list)
+
+
+class Filer:
+    """Files records of the journal. For one thread.
+
+    Args:
+        clock: seconds since 1970, UTC.
+    """
+
+    def __init__(self, archive: Archive, store: Store, clock: Callable[[], float]) -> None:
+        self._archive = archive
+        self._store = store
+        self._clock = clock
+        self._rows: dict[Source, int] = {}
+
+    def file(self, batch: Sequence[Found], *, anew: bool = False) -> Filed:
+        """File a batch; doing it again changes nothing.
+
+        Args:
+            anew: write files again that are there already: they may not have reached the disk.
+
+        Raises:
+            Retryable: disk or database do not let it; nothing is lost, try again later.
+        """
+        filed = Filed()
+        rows: list[tuple[InstanceRecord, int | None]] = []
+        for found in batch:
+            if isinstance(found.item, Entry):
+                row = self._place(found.item, found.data_set, filed, anew=anew)
+                if row is not None:
+                    rows.append(row)
+                continue
+            self._index(rows, filed)
+            rows = []
+            self._end(found.item, filed)
+        self._index(rows, filed)
+        return filed
+
+    def _index(self, rows: list[tuple[InstanceRecord, int | None]], filed: Filed) -> None:
+        for (record, _), outcome in zip(rows, self._store.add(rows), strict=True):
+            filed.outcomes.append((outcome, record.size))
+            if outcome is Stored.CONFLICT:
+                log.warning(
+                    "conflict: other bytes came for SOP Instance %s; both are kept",
+                    record.sop_instance_uid,
+                )
+
+    def _end(self, ended: Ended, filed: Filed) -> None:
+        end = AssociationEnd(ended.end)
+        self._store.end_association(self._row(ended.source), end, ended.at)
+        self._rows.pop(ended.source, None)
+        filed.ended.append(end)
+
+    def _place(
+        self, entry: Entry, data_set: memoryview, filed: Filed, *, anew: bool
+    ) -> tuple[InstanceRecord, int | None] | None:
+        with self._bytes_of(entry, data_set) as view:
+            if view is None:
+                log.error("%s of the archive's .incoming has gone", entry.part)
+                return None
+            try:
+                record = self._placed(entry, view, anew=anew)
+            except Retryable:
+                raise
+            except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
+                self._set_aside(entry, view, error)
+                return None
+        if entry.part:
+            filed.parts.append(self._archive.incoming(entry.part))
+        return record, self._row(entry.source)
+
+    def _placed(self, entry: Entry, view: memoryview, *, anew: bool) -> InstanceRecord:
+        registration = register(view, entry.transfer_syntax_uid)
+        placed = self._archive.place(
+            registration.study_instance_uid,
+            registration.series_instance_uid,
+            registration.sop_instance_uid,
+            _meta(entry),
+            view,
+            registration.sha256,
+            part=self._archive.incoming(entry.part) if entry.part else None,
+            journaled=Journaled(self._is_ours, anew=anew),
+        )
+        if not entry.part:
+            self._archive.release([placed])
+        return record_of(registration, entry.transfer_syntax_uid, placed, entry.received_at)
+
+    def _is_ours(self, sop_uid: str, sha256: str) -> bool:
+        known = self._store.sha256_of(sop_uid)
+        return known is None or known == sha256
+
+    @contextmanager
+    def _bytes_of(self, entry: Entry, data_set: memoryview) -> Iterator[memoryview | None]:
+        if not entry.part:
+            yield data_set
+            return
+        try:
+            with (
+                self._archive.incoming(entry.part).open("rb") as file,
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
+                memoryview(mapped) as whole,
+                whole[entry.offset :] as view,
+            ):
+                yield view
+        except FileNotFoundError:
+            yield None
+
+    def _row(self, source: Source) -> int:
+        row = self._rows.get(source)
+        if row is None:
+            if len(self._rows) >= _REMEMBERED:
+                self._rows.clear()
+            row = self._store.find_or_open_association(
+                source.calling_ae,
+                source.called_ae,
+                source.address,
+                source.opened_at,
+                source.process,
+            )
+            self._rows[source] = row
+        return row
+
+    def _set_aside(self, entry: Entry, view: memoryview, error: Exception) -> None:
+        """Quarantine what was answered and cannot be filed: a fault of ours, and never silent."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        known = isinstance(error, MalformedDataSet | InvalidUID)
+        kept = self._archive.put_in_quarantine(
+            _meta(entry),
+            view,
+            {
+                "reason": "cannot-be-filed",
+                "sentence": str(error) if known else f"{type(error).__name__} while it was filed",
+                "status": "0x0000",
+                "from": entry.source.calling_ae,
+                "received": now.isoformat(),
+                "transfer_syntax": entry.transfer_syntax_uid,
+            },
+            now.strftime("%Y%m%dT%H%M%S"),
+        )
+        log.error(
+            "SOP Instance %s was answered and cannot be filed (%s); kept in quarantine as %s",
+            entry.sop_instance_uid,
+            type(error).__name__,
+            kept,
+        )
+
+
+def _meta(entry: Entry) -> bytes:
+    return file_meta(
+        entry.sop_class_uid,
+        entry.sop_instance_uid,
+        entry.transfer_syntax_uid,
+        entry.source.calling_ae,
+    )

@@ -1,0 +1,66 @@
+"""The filer as a process of its own: `python -m node.filing.process`, started by `Filing`.
+
+It reads bytes from stdin, one or more whenever something was answered, files what there is, and
+writes to stdout what became of it. When stdin ends it files the rest and exits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from node.archive import Archive
+from node.filing.filer import Filed, Filer
+from node.filing.report import encode
+from node.filing.service import FilingService
+from node.index.engine import Index
+from node.index.store import Store
+from node.journal import Journal
+from node.logs import configure_logging
+
+ENVIRONMENT: Final = "RASNODE_FILING"
+
+
+def main() -> None:
+    """Run until stdin ends."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # its parent says when it is time
+    settings = json.loads(os.environ[ENVIRONMENT])
+    configure_logging(settings["log"])
+    root = Path(settings["root"])
+    archive, index = Archive(root), Index(settings["url"], relaxed=True)
+    journal = Journal(root)
+    service = FilingService(
+        journal,
+        Filer(archive, Store(index), time.time),
+        archive,
+        index,
+        wait=_wait,
+        filed=_report,
+    )
+    try:
+        service.run()
+    finally:
+        index.close()
+
+
+def _wait(seconds: float) -> bool:
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    return not ready or bool(os.read(sys.stdin.fileno(), 65536))
+
+
+def _report(filed: Filed) -> None:
+    try:
+        os.write(sys.stdout.fileno(), encode(filed))
+    except BrokenPipeError:  # nobody listens any more: the filing goes on nevertheless
+        return
+
+
+if __name__ == "__main__":
+    main()

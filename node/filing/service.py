@@ -1,0 +1,179 @@
+"""The filer's endless work: follow every lane, and say what has become safe."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from node.archive import Archive
+from node.errors import Retryable
+from node.filing.filer import Filed, Filer
+from node.index.engine import Index
+from node.journal import Found, Journal
+from node.journal.reading import Cursor
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 64
+_BATCH_BYTES: Final = 8 << 20
+_SAFE_SECONDS: Final = 2.0  # at the latest so long after it was filed, the journal may forget
+_RETRY_SECONDS: Final = 0.5
+
+
+class _Follower:
+    """One lane, and how far it has been filed."""
+
+    def __init__(self, journal: Journal, lane: int) -> None:
+        self.lane = lane
+        self._journal = journal
+        self._cursor = Cursor(journal.folder, lane, journal.board.filed(lane))
+        self._pending: list[Found] = []
+        self.anew_until = 0
+
+    @property
+    def position(self) -> int:
+        """Up to where the pending batch reaches."""
+        return self._cursor.position
+
+    def batch(self) -> list[Found]:
+        """The next records; the same again until `done`."""
+        if not self._pending:
+            limit = self._journal.board.answered(self.lane)
+            size = 0
+            while len(self._pending) < _BATCH and size < _BATCH_BYTES:
+                found = self._cursor.next(limit)
+                if found is None:
+                    break
+                self._pending.append(found)
+                size += len(found.data_set)
+        return self._pending
+
+    def done(self) -> None:
+        """The batch has been filed."""
+        self._pending = []
+
+    def again(self) -> None:
+        """File once more what is not safe: it cannot be trusted to have reached the disk."""
+        board = self._journal.board
+        self.anew_until = max(self.anew_until, self.position)
+        self._pending = []
+        self._cursor = Cursor(self._journal.folder, self.lane, board.safe(self.lane))
+
+
+class FilingService:
+    """Files what the lanes get, for ever.
+
+    Args:
+        wait: returns when there may be something new, or after a while; False: to stop.
+        filed: told what became of each batch.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        filer: Filer,
+        archive: Archive,
+        index: Index,
+        *,
+        wait: Callable[[float], bool],
+        filed: Callable[[Filed], None],
+    ) -> None:
+        self._journal = journal
+        self._filer = filer
+        self._archive = archive
+        self._index = index
+        self._wait = wait
+        self._filed = filed
+        self._followers: dict[int, _Follower] = {}
+        self._parts: list[tuple[int, int, Path]] = []
+        self._parts_lock = threading.Lock()
+        self._due = threading.Event()
+        self._stopping = threading.Event()
+        self._untrusted = threading.Event()
+        self._keeper = threading.Thread(target=self._keep_safe, name="journal-safe", daemon=True)
+
+    def run(self) -> None:
+        """File until told to stop, and then whatever has been answered."""
+        self._keeper.start()
+        going = True
+        while True:
+            busy = self._round()
+            if not busy and not going:
+                break
+            if not busy:
+                going = self._wait(_RETRY_SECONDS)
+        self._stopping.set()
+        self._due.set()
+        self._keeper.join()
+
+    def _round(self) -> bool:
+        """One batch of each lane; whether there was one."""
+        if self._untrusted.is_set():
+            self._untrusted.clear()
+            for follower in self._followers.values():
+                follower.again()
+        busy = False
+        for lane in self._journal.lanes():
+            if lane not in self._followers:
+                self._followers[lane] = _Follower(self._journal, lane)
+            busy |= self._advance(self._followers[lane])
+        return busy
+
+    def _advance(self, follower: _Follower) -> bool:
+        batch = follower.batch()
+        board, lane = self._journal.board, follower.lane
+        if not batch:
+            return False
+        try:
+            filed = self._filer.file(batch, anew=follower.position <= follower.anew_until)
+        except Retryable as error:
+            if not board.stuck:
+                log.error(
+                    "what was received cannot be filed: %s; it is kept and tried again", error
+                )
+                board.set_stuck(True)
+            return not self._stopping.is_set() and self._wait(_RETRY_SECONDS)
+        if board.stuck:
+            log.info("filing goes on")
+            board.set_stuck(False)
+        before, now = board.filed(lane), follower.position
+        follower.done()
+        with self._parts_lock:
+            self._parts += [(lane, now, part) for part in filed.parts]
+        board.set_filed(lane, max(before, now))
+        if now >> 32 != board.safe(lane) >> 32:
+            self._due.set()  # a segment is filed: it can be used again once all of it is safe
+        self._filed(filed)
+        return True
+
+    def _keep_safe(self) -> None:
+        while not self._stopping.is_set():
+            self._due.wait(_SAFE_SECONDS)
+            self._due.clear()
+            self._make_safe()
+        self._make_safe()
+
+    def _make_safe(self) -> None:
+        board = self._journal.board
+        reached = {lane: board.filed(lane) for lane in self._journal.lanes()}
+        if all(board.safe(lane) >= position for lane, position in reached.items()):
+            return
+        try:
+            self._archive.sync_all()
+            self._index.sync()
+        except Retryable as error:
+            log.error("%s; what was filed since the last time is filed again", error)
+            self._untrusted.set()
+            return
+        for lane, position in reached.items():
+            board.set_safe(lane, max(board.safe(lane), position))
+        with self._parts_lock:
+            gone = [one for one in self._parts if one[1] <= reached.get(one[0], 0)]
+            self._parts = [one for one in self._parts if one not in gone]
+        for _, _, part in gone:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)

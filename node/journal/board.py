@@ -1,0 +1,85 @@
+"""How far each lane of the journal is, for all processes to see, and for the next start."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import Final
+
+MOST_LANES: Final = 64
+_ANSWERED, _FILED, _SAFE, _STUCK, _GUESTS = range(5)
+_WORDS: Final = 8  # of 64 bits, a lane: a cache line
+_SIZE: Final = MOST_LANES * _WORDS * 8
+_FILE_MODE: Final = 0o640
+
+
+class Board:
+    """Positions of every lane in shared memory.
+
+    A position says how much of a lane is answered (written and, if it had to be, synced), filed
+    (in the archive and in the index), and safe (the archive and the index are on stable storage,
+    so that the journal may forget it). Each has one writer. `safe` outlives the processes: it is
+    written only after what it says has become true.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        handle = os.open(folder / "board", os.O_RDWR | os.O_CREAT, _FILE_MODE)
+        try:
+            if os.fstat(handle).st_size < _SIZE:
+                os.ftruncate(handle, _SIZE)
+                os.fsync(handle)
+            self._map = mmap.mmap(handle, _SIZE)
+        finally:
+            os.close(handle)
+        self._words = memoryview(self._map).cast("Q")
+
+    def close(self) -> None:
+        """Let the shared memory go."""
+        self._words.release()
+        self._map.close()
+
+    def answered(self, lane: int) -> int:
+        """Up to where senders have had their answer."""
+        return self._words[lane * _WORDS + _ANSWERED]
+
+    def set_answered(self, lane: int, position: int) -> None:
+        """The lane's writer has come to `position`."""
+        self._words[lane * _WORDS + _ANSWERED] = position
+
+    def filed(self, lane: int) -> int:
+        """Up to where everything is in the archive and in the index."""
+        return self._words[lane * _WORDS + _FILED]
+
+    def set_filed(self, lane: int, position: int) -> None:
+        """The filer has come to `position`."""
+        self._words[lane * _WORDS + _FILED] = position
+
+    def safe(self, lane: int) -> int:
+        """Up to where the journal is not needed any more."""
+        return self._words[lane * _WORDS + _SAFE]
+
+    def set_safe(self, lane: int, position: int) -> None:
+        """Archive and index are on stable storage up to `position`."""
+        self._words[lane * _WORDS + _SAFE] = position
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the filer cannot go on: disk full, database away."""
+        return bool(self._words[_STUCK])
+
+    def set_stuck(self, stuck: bool) -> None:
+        """The filer's word on it."""
+        self._words[_STUCK] = int(stuck)
+
+    def guests(self, lane: int) -> int:
+        """Associations that the lane's process has open."""
+        return self._words[lane * _WORDS + _GUESTS]
+
+    def set_guests(self, lane: int, count: int) -> None:
+        """The process' own count."""
+        self._words[lane * _WORDS + _GUESTS] = count
+
+    def all_guests(self) -> int:
+        """Associations of all processes."""
+        return sum(self.guests(lane) for lane in range(MOST_LANES))

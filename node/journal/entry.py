@@ -1,0 +1,128 @@
+"""Records of the journal, as values and as bytes."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+from isal import isal_zlib
+
+from node.elements import Buffer
+
+_HEADER: Final = struct.Struct("<4sBxHIQQI")
+"""Magic, kind, reserved, length of the entry, length of the data set, generation, CRC-32."""
+_UNCHECKED: Final = _HEADER.size - 4  # the CRC covers what is before it, and what follows
+_MAGIC: Final = b"RNJ1"
+_ALIGNMENT: Final = 8
+
+HEADER: Final = _HEADER.size
+INSTANCE: Final = 1
+ENDED: Final = 2
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """The association that brought something.
+
+    Attributes:
+        process: which run of the node it belongs to.
+        opened_at: seconds since 1970.
+    """
+
+    process: str
+    calling_ae: str
+    called_ae: str
+    address: str
+    opened_at: float
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """An instance that was answered 0x0000; its data set follows, or is in a file.
+
+    Attributes:
+        part: name of the file in the archive's `.incoming` that holds the data set, if one does.
+        offset: where the data set begins in it.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    received_at: float
+    source: Source
+    part: str = ""
+    offset: int = 0
+
+
+class Ended(msgspec.Struct, frozen=True, array_like=True):
+    """An association that brought instances came to its end."""
+
+    source: Source
+    end: str
+    at: float
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a record begins with."""
+
+    kind: int
+    entry_length: int
+    data_length: int
+    crc: int
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole record with its padding."""
+        return padded(HEADER + self.entry_length + self.data_length)
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
+_decode_ended: Final = msgspec.msgpack.Decoder(Ended).decode
+
+
+def padded(length: int) -> int:
+    """The length up to which a record reaches."""
+    return -(-length // _ALIGNMENT) * _ALIGNMENT
+
+
+def parts_of(item: Entry | Ended, data_set: Buffer, generation: int) -> list[Buffer]:
+    """A record, ready to be written."""
+    body = _encode(item)
+    kind = INSTANCE if isinstance(item, Entry) else ENDED
+    head = bytearray(_HEADER.pack(_MAGIC, kind, 0, len(body), len(data_set), generation, 0))
+    crc = isal_zlib.crc32(body, isal_zlib.crc32(memoryview(head)[:_UNCHECKED]))
+    if len(data_set):
+        crc = isal_zlib.crc32(data_set, crc)
+    struct.pack_into("<I", head, _UNCHECKED, crc)
+    length = HEADER + len(body) + len(data_set)
+    return [head, body, data_set, bytes(padded(length) - length)]
+
+
+def read_header(data: Buffer, at: int, generation: int) -> Header | None:
+    """The header of a record of this generation; None if there is none."""
+    if at + HEADER > len(data):
+        return None
+    magic, kind, _, entry, length, found, crc = _HEADER.unpack_from(data, at)
+    if magic != _MAGIC or found != generation or kind not in (INSTANCE, ENDED):
+        return None
+    header = Header(kind, entry, length, crc)
+    return header if at + HEADER + entry + length <= len(data) else None
+
+
+def is_whole(data: memoryview, at: int, header: Header) -> bool:
+    """Whether every byte of a record is as it was written."""
+    end = at + HEADER + header.entry_length + header.data_length
+    crc = isal_zlib.crc32(data[at : at + _UNCHECKED])
+    return bool(isal_zlib.crc32(data[at + HEADER : end], crc) == header.crc)
+
+
+def item_of(data: memoryview, at: int, header: Header) -> Entry | Ended:
+    """What a record says."""
+    body = data[at + HEADER : at + HEADER + header.entry_length]
+    return _decode_entry(body) if header.kind == INSTANCE else _decode_ended(body)
+
+
+def data_set_of(data: memoryview, at: int, header: Header) -> memoryview:
+    """The data set of a record, where it lies."""
+    start = at + HEADER + header.entry_length
+    return data[start : start + header.data_length]

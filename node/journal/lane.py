@@ -1,0 +1,192 @@
+"""One process' part of the journal: appends records, many senders with one sync."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from node.elements import Buffer
+from node.errors import StorageFull
+from node.group_commit import GroupCommit
+from node.journal import segment
+from node.journal.board import Board
+from node.journal.entry import Ended, Entry, parts_of
+from node.journal.segment import Segment, place, position
+
+_WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
+_LOOK_SECONDS: Final = 0.005
+
+
+class JournalFull(StorageFull):
+    """Instances come in faster than they can be filed, and the journal has no room left."""
+
+
+class _Item(NamedTuple):
+    item: Entry | Ended
+    data_set: Buffer
+    durable: bool
+
+
+class Lane:
+    """Appends to one lane. For many threads of one process.
+
+    Args:
+        number: of the lane; no other process may have it.
+        segment_size: of segments that are made from now on.
+        written: called after each write, outside any lock.
+
+    Raises:
+        StorageFull: its files cannot be made or opened.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        board: Board,
+        segment_size: int,
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._folder = folder
+        self._number = number
+        self._board = board
+        self._size = segment_size
+        self._written = written
+        self._group = GroupCommit[_Item, None](self._write)
+        try:
+            self._segments = [Segment(path, segment_size) for path in paths(folder, number)]
+        except OSError as error:
+            raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
+        reached = max(place(board.safe(number))[0], place(board.answered(number))[0])
+        self._generation = max((one.generation for one in self._segments), default=0)
+        self._generation = max(self._generation, reached)
+        self._current: Segment | None = None
+        self._offset = 0
+        self._distrusted = False
+        self._roll()
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest data set that goes into a record."""
+        return min(one.size for one in self._segments) // 4
+
+    def append(self, entry: Entry, data_set: Buffer) -> None:
+        """Return once the instance is on stable storage.
+
+        Raises:
+            StorageFull: the disk does not take it. JournalFull: the filer does not keep up.
+        """
+        self._group.submit(_Item(entry, data_set, durable=True))
+        self._written()
+
+    def note(self, ended: Ended) -> None:
+        """Record what a crash may forget.
+
+        Raises:
+            StorageFull, JournalFull: as for `append`.
+        """
+        self._group.submit(_Item(ended, b"", durable=False))
+        self._written()
+
+    def backlog(self) -> int:
+        """Bytes, roughly, that are answered and not filed yet."""
+        answered, answered_at = place(self._board.answered(self._number))
+        filed, filed_at = place(self._board.filed(self._number))
+        return max(0, (answered - filed) * self._size + answered_at - filed_at)
+
+    def close(self) -> None:
+        """Close the files; nothing may be appended any more."""
+        for one in self._segments:
+            one.close()
+
+    def _write(self, batch: Sequence[_Item]) -> list[None]:
+        done = 0
+        while done < len(batch):
+            count = self._write_some(batch[done:])
+            if not count:
+                self._roll()
+            done += count
+        return [None] * len(batch)
+
+    def _write_some(self, batch: Sequence[_Item]) -> int:
+        """Write as much of a batch as the current segment has room for; returns how many."""
+        current, end = self._current, self._offset
+        if current is None or self._distrusted:
+            return 0
+        parts: list[Buffer] = []
+        count, durable = 0, False
+        for item, data_set, must_last in batch:
+            record = parts_of(item, data_set, current.generation)
+            length = sum(map(len, record))
+            if end + length > current.size:
+                break
+            parts += record
+            end += length
+            count += 1
+            durable |= must_last
+        if count:
+            try:
+                current.write(parts, self._offset)
+                if durable:
+                    current.sync()
+            except OSError as error:
+                # What lies in a file that could not be synced is not known any more.
+                self._distrusted = True
+                raise StorageFull(f"the journal cannot be written: {error.strerror}") from error
+            self._offset = end
+            self._announce()
+        elif self._offset == segment.HEADER:
+            raise StorageFull("a record is larger than a segment of the journal")
+        return count
+
+    def _roll(self) -> None:
+        """Go on in another segment, or at the beginning of this one if nothing is in it."""
+        empty = self._current is not None and self._offset == segment.HEADER
+        following = self._current if empty else self._free()
+        if self._current is not None:
+            self._current.end = position(self._current.generation, self._offset)
+        assert following is not None  # noqa: S101  a current one that is empty, or a free one
+        self._generation += 1
+        try:
+            following.begin(self._generation)
+        except OSError as error:
+            raise StorageFull(f"the journal cannot be written: {error.strerror}") from error
+        self._current, self._offset, self._distrusted = following, segment.HEADER, False
+        self._announce()
+
+    def _announce(self) -> None:
+        self._board.set_answered(self._number, position(self._generation, self._offset))
+
+    def _free(self) -> Segment:
+        """A segment that nobody needs any more, a new one, or in time one of them.
+
+        Raises:
+            JournalFull: there is none.
+        """
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            safe = self._board.safe(self._number)
+            for one in self._segments:
+                if one is not self._current and one.end <= safe:
+                    return one
+            if len(self._segments) < segment.MOST:
+                return self._another()
+            if time.monotonic() > deadline or self._board.stuck:
+                raise JournalFull("the journal is full: the index or the archive does not keep up")
+            time.sleep(_LOOK_SECONDS)
+
+    def _another(self) -> Segment:
+        path = self._folder / f"{self._number:02d}-{len(self._segments)}.seg"
+        try:
+            made = Segment(path, self._size)
+        except OSError as error:
+            raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
+        self._segments.append(made)
+        return made
+
+
+def paths(folder: Path, lane: int) -> list[Path]:
+    """The files of a lane."""
+    return sorted(folder.glob(f"{lane:02d}-*.seg"))

@@ -1,0 +1,127 @@
+"""Reading the journal: what is new, and after an unclean end what may not have been filed."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from node.journal import segment
+from node.journal.board import Board
+from node.journal.entry import Ended, Entry, data_set_of, is_whole, item_of, read_header
+from node.journal.lane import paths
+from node.journal.segment import place, position
+
+
+class Found(NamedTuple):
+    """A record, and the position behind it."""
+
+    item: Entry | Ended
+    data_set: memoryview
+    after: int
+
+
+class Cursor:
+    """Reads one lane record by record, behind its writer.
+
+    Args:
+        start: a position.
+        check: compare every record with its checksum, as one must after a crash.
+    """
+
+    def __init__(self, folder: Path, lane: int, start: int, *, check: bool = False) -> None:
+        self._folder = folder
+        self._lane = lane
+        self._check = check
+        self._maps: dict[Path, memoryview] = {}
+        self._generation, self._offset = place(start)
+        self._view: memoryview | None = self._views().get(self._generation)
+
+    @property
+    def position(self) -> int:
+        """Up to where it has read."""
+        return position(self._generation, self._offset)
+
+    def next(self, limit: int) -> Found | None:
+        """The next record that begins before the position `limit`; None if there is none."""
+        while self.position < limit:
+            found = self._here()
+            if found is not None:
+                return found
+            later = [g for g in self._views() if self._generation < g <= place(limit)[0]]
+            if not later:
+                return None
+            self._generation, self._offset = min(later), segment.HEADER
+            self._view = self._views()[self._generation]
+        return None
+
+    def generations(self) -> list[int]:
+        """Of all segments of the lane."""
+        return sorted(self._views())
+
+    def _here(self) -> Found | None:
+        view = self._view
+        if view is None:
+            return None
+        at = max(self._offset, segment.HEADER)
+        header = read_header(view, at, self._generation)
+        if header is None or (self._check and not is_whole(view, at, header)):
+            return None
+        self._offset = at + header.length
+        return Found(item_of(view, at, header), data_set_of(view, at, header), self.position)
+
+    def _views(self) -> dict[int, memoryview]:
+        """The segments by what they hold at the moment."""
+        found = {}
+        for path in paths(self._folder, self._lane):
+            if path not in self._maps:
+                with path.open("rb") as file:
+                    if path.stat().st_size < segment.SMALLEST:
+                        continue  # it is being made
+                    mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+                self._maps[path] = memoryview(mapped)
+            view = self._maps[path]
+            generation = segment.read_generation(view[:64])
+            if generation:
+                found[generation] = view
+        return found
+
+
+class Journal:
+    """The journal's folder.
+
+    Args:
+        root: `storage.root`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "journal"
+        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.board = Board(self.folder)
+
+    def lanes(self) -> list[int]:
+        """Numbers of the lanes that have files."""
+        return sorted({int(path.name[:2]) for path in self.folder.glob("[0-9][0-9]-*.seg")})
+
+    def left_over(self) -> Iterator[Found]:
+        """What an earlier run has answered and may not have filed, lane by lane."""
+        for lane in self.lanes():
+            safe = self.board.safe(lane)
+            cursor = Cursor(self.folder, lane, safe, check=True)
+            end = position(max(cursor.generations(), default=0) + 1, 0)
+            while found := cursor.next(end):
+                yield found
+
+    def forget(self) -> None:
+        """Everything in it has been filed, and is on stable storage."""
+        for lane in self.lanes():
+            generations = Cursor(self.folder, lane, 0).generations()
+            end = position(max([*generations, place(self.board.safe(lane))[0]]) + 1, 0)
+            self.board.set_safe(lane, end)
+            self.board.set_filed(lane, end)
+            self.board.set_answered(lane, end)
+
+    def close(self) -> None:
+        """Let the shared memory go."""
+        self.board.close()

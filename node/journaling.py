@@ -1,0 +1,115 @@
+"""Taking instances in through the journal: one write and one sync, and then the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from node.archive import Archive, file_meta, sync_folders
+from node.errors import Retryable
+from node.journal import Ended, Entry, Journal, Lane, Source
+from node.receive import Incoming, Reception
+from node.records import AssociationEnd
+from node.registration import check
+from node.spill import Spill
+
+_LOOK_SECONDS: Final = 0.002
+_SETTLE_SECONDS: Final = 10.0
+
+
+class JournalReceiver(Reception):
+    """Answers an instance once it is in the journal; the filer does the rest.
+
+    Args:
+        journal: to see how far the filing is.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        journal: Journal,
+        lane: Lane,
+        *,
+        minimum_free: int,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(archive, minimum_free=minimum_free, clock=clock)
+        self._journal = journal
+        self._lane = lane
+
+    def ended(self, source: Source, end: AssociationEnd, at: float) -> None:
+        """An association that brought instances came to its end.
+
+        Raises:
+            Retryable: that could not be noted.
+        """
+        self._lane.note(Ended(source, end, at))
+
+    def settle(self) -> bool:
+        """Wait until whatever has been answered by now, by any process, can be found."""
+        board = self._journal.board
+        reached = [(lane, board.answered(lane)) for lane in self._journal.lanes()]
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        for lane, position in reached:
+            while board.filed(lane) < position:
+                if board.stuck or time.monotonic() > deadline:
+                    return False
+                time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _take(self, incoming: Incoming) -> None:
+        check(
+            incoming.data_set,
+            incoming.transfer_syntax_uid,
+            sop_class_uid=incoming.sop_class_uid,
+            sop_instance_uid=incoming.sop_instance_uid,
+        )
+        if self._journal.board.stuck:
+            raise Retryable("what was received before cannot be filed yet")
+        self._check_space(len(incoming.data_set))
+        if incoming.spill is not None:
+            self._append_file(incoming, incoming.spill)
+        elif len(incoming.data_set) > self._lane.largest:
+            spill = self._spilled(incoming)
+            try:
+                self._append_file(incoming, spill)
+            finally:
+                spill.close()
+        else:
+            self._lane.append(self._entry(incoming), incoming.data_set)
+
+    def _append_file(self, incoming: Incoming, spill: Spill) -> None:
+        spill.sync()
+        try:
+            sync_folders([spill.path.parent])
+        except OSError as error:
+            raise Retryable(f"the archive cannot be synced: {error.strerror}") from error
+        self._lane.append(self._entry(incoming, spill), b"")
+        spill.keep()
+
+    def _spilled(self, incoming: Incoming) -> Spill:
+        meta = file_meta(
+            incoming.sop_class_uid or "",
+            incoming.sop_instance_uid or "",
+            incoming.transfer_syntax_uid,
+            incoming.source_ae,
+        )
+        spill = self._archive.spill(meta, self._check_space)
+        spill.write(memoryview(incoming.data_set))
+        return spill
+
+    def _entry(self, incoming: Incoming, spill: Spill | None = None) -> Entry:
+        assert incoming.source is not None  # noqa: S101  imports do not come this way
+        return Entry(
+            incoming.sop_class_uid or "",
+            incoming.sop_instance_uid or "",
+            incoming.transfer_syntax_uid,
+            self._clock(),
+            incoming.source,
+            spill.path.name if spill else "",
+            spill.offset if spill else 0,
+        )
+
+    def _backlog(self) -> int:
+        return self._lane.backlog()
