@@ -14,6 +14,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from node.deliver_settings import TargetSettings, check_targets
+
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
 _FACTORS = {
     unit + suffix: base**power
@@ -181,7 +183,7 @@ class Settings(BaseSettings):
     completion: Completion = Completion()
     assembly: AssemblySettings = AssemblySettings()
     output: Output = Output()
-    deliver: tuple[dict[str, Any], ...] = ()
+    deliver: tuple[TargetSettings, ...] = ()
     http: Http = Http()
     log: Log = Log()
     shutdown_seconds: Seconds = 30
@@ -192,6 +194,11 @@ class Settings(BaseSettings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"dicom.peers has {name!r} twice; names must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _deliveries_can_be_made(self) -> Settings:
+        check_targets(self.deliver, tuple(peer.name for peer in self.dicom.peers))
         return self
 
     @classmethod

@@ -38,6 +38,7 @@ class News:
         attributes: what the index keeps of series, study and patient; for rules, not for payloads.
         senders: the AE titles that the series came from.
         files: relative to the output folder.
+        replaced: files that were visible until then, some perhaps under names that `files` has.
     """
 
     happening: Happening
@@ -50,6 +51,7 @@ class News:
     verdict: Verdict
     reasons: tuple[dict[str, Any], ...] = ()
     files: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     senders: tuple[str, ...] = ()
 

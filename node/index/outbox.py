@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from node.deliveries import Delivery, DeliveryState, NewDelivery
@@ -46,30 +46,22 @@ class Outbox:
         with self._index.writing() as connection:
             enqueue(connection, series_pk, deliveries, now)
 
-    def due(self, now: float, limit: int = 100) -> list[Delivery]:
-        """What may be delivered now: of each series and target only the oldest that is pending."""
-        earlier = aliased(DeliveryRow)
-        behind = exists(
-            select(earlier.id).where(
-                earlier.series_pk == DeliveryRow.series_pk,
-                earlier.target == DeliveryRow.target,
-                earlier.id < DeliveryRow.id,
-                earlier.state == DeliveryState.PENDING,
-            )
-        )
-        query = (
-            _deliveries()
-            .where(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.due <= now, ~behind)
-            .order_by(DeliveryRow.id)
-            .limit(limit)
-        )
+    def due(self, now: float, target: str, limit: int = 100) -> list[Delivery]:
+        """What a target may get now, oldest first: of each series only the oldest pending."""
+        query = _deliveries().where(*_first_in_line(target), DeliveryRow.due <= now).limit(limit)
         return self._read(query)
 
-    def next_due(self) -> float | None:
-        """When the next delivery may be tried; None if none waits."""
-        query = select(func.min(DeliveryRow.due)).where(DeliveryRow.state == DeliveryState.PENDING)
+    def next_due(self, target: str) -> float | None:
+        """When the next delivery to a target may be tried; None if none waits."""
+        query = select(func.min(DeliveryRow.due)).where(*_first_in_line(target))
         with self._index.reading() as connection:
             return connection.scalar(query)
+
+    def targets(self) -> list[str]:
+        """Every target that something waits for."""
+        query = select(DeliveryRow.target).where(DeliveryRow.state == DeliveryState.PENDING)
+        with self._index.reading() as connection:
+            return sorted(connection.scalars(query.distinct()))
 
     def of_series(self, series_pk: int) -> list[Delivery]:
         """Every delivery of a series, oldest first."""
@@ -85,27 +77,43 @@ class Outbox:
         with self._index.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def delivered(self, delivery: Delivery, now: float) -> None:
-        """Note success; what waits for the same target's return is due at once."""
+    def hasten(self, target: str, now: float) -> None:
+        """Everything that waits for a target may be tried at once: it may be back."""
         with self._index.writing() as connection:
-            _end(connection, delivery, DeliveryState.DELIVERED, now, "")
             connection.execute(
                 update(DeliveryRow)
                 .where(
                     DeliveryRow.state == DeliveryState.PENDING,
-                    DeliveryRow.target == delivery.target,
+                    DeliveryRow.target == target,
                     DeliveryRow.due > now,
                 )
                 .values(due=now)
             )
 
-    def failed(self, delivery: Delivery, due: float, error: str) -> None:
-        """Note a failed attempt, and when to try again."""
+    def delivered(self, delivery: Delivery, now: float) -> None:
+        """Note success."""
         with self._index.writing() as connection:
+            _end(connection, delivery, DeliveryState.DELIVERED, now, "")
+
+    def failed(self, delivery: Delivery, due: float, error: str) -> None:
+        """Note a failed attempt at one delivery, and when to try again."""
+        with self._index.writing() as connection:
+            _failed(connection, delivery, due, error)
+
+    def postpone(self, delivery: Delivery, due: float, error: str) -> None:
+        """Note a failed attempt, and leave its target alone until `due`.
+
+        Everything that waits for the target becomes due together, so that its order is kept.
+        """
+        with self._index.writing() as connection:
+            _failed(connection, delivery, due, error)
             connection.execute(
                 update(DeliveryRow)
-                .where(DeliveryRow.id == delivery.id)
-                .values(attempts=DeliveryRow.attempts + 1, due=due, error=error)
+                .where(
+                    DeliveryRow.state == DeliveryState.PENDING,
+                    DeliveryRow.target == delivery.target,
+                )
+                .values(due=due)
             )
 
     def bury(self, delivery: Delivery, now: float, error: str) -> None:
@@ -128,6 +136,29 @@ class Outbox:
         with self._index.reading() as connection:
             rows = connection.execute(query.order_by(DeliveryRow.id)).all()
         return [_delivery(row) for row in rows]
+
+
+def _first_in_line(target: str) -> tuple[ColumnElement[bool], ...]:
+    """Of a target's pending deliveries the oldest of each series: the others wait behind it."""
+    earlier = aliased(DeliveryRow)
+    behind = exists(
+        select(earlier.id).where(
+            earlier.series_pk == DeliveryRow.series_pk,
+            earlier.target == DeliveryRow.target,
+            earlier.id < DeliveryRow.id,
+            earlier.state == DeliveryState.PENDING,
+        )
+    )
+    row = DeliveryRow
+    return (row.state == DeliveryState.PENDING, row.target == target, ~behind)
+
+
+def _failed(connection: Connection, delivery: Delivery, due: float, error: str) -> None:
+    connection.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery.id)
+        .values(attempts=DeliveryRow.attempts + 1, due=due, error=error)
+    )
 
 
 def _end(

@@ -34,6 +34,7 @@ class Herald:
         revision: int | None = None,
         about: int | None = None,
         files: tuple[str, ...] = (),
+        replaced: tuple[str, ...] = (),
     ) -> list[NewDelivery]:
         """What is to be delivered.
 
@@ -42,6 +43,7 @@ class Herald:
             revision: the series' revision afterwards; None: what it is.
             about: the revision that the news is about, if it is about one.
             files: of that revision, relative to the output folder.
+            replaced: files that were visible until now.
         """
         senders = [arrival.calling_ae for arrival in self._work.arrivals(series.pk)]
         news = News(
@@ -55,6 +57,7 @@ class Herald:
             verdict=Verdict(verdict.get("verdict", Verdict.UNKNOWN)),
             reasons=(*verdict.get("reasons", ()), *verdict.get("refusals", ())),
             files=files,
+            replaced=replaced,
             attributes=self._work.attributes(series.pk),
             senders=tuple(dict.fromkeys(senders)),
         )

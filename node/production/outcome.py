@@ -152,8 +152,9 @@ class Outcomes:
     ) -> None:
         fault_point("revision-visible")
         before = self._publications.visible(series.pk)
+        replaced = before.files if before is not None else ()
         deliveries = []
-        if before is not None and before.files:
+        if before is not None and replaced:
             deliveries += self._herald.word(
                 series,
                 Happening.SUPERSEDED,
@@ -162,7 +163,7 @@ class Outcomes:
                 now,
                 revision=revision,
                 about=before.revision,
-                files=before.files,
+                files=replaced,
             )
         deliveries += self._herald.word(
             series,
@@ -173,6 +174,7 @@ class Outcomes:
             revision=revision,
             about=revision,
             files=files,
+            replaced=replaced,
         )
         became = self._publications.finish(
             series,

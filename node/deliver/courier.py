@@ -1,0 +1,187 @@
+"""Takes what is in the outbox to its targets, one thread a target, until it is delivered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from node.deliver.target import NeverTaken, Target, TargetDown
+from node.deliveries import Delivery
+from node.errors import NodeError, Retryable
+from node.faults import fault_point
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 1.0  # before the second attempt; doubled each time,
+LONGEST_PAUSE_SECONDS = 300.0  # up to this
+IDLE_SECONDS = 5.0  # how late a delivery that another process wrote may be noticed
+
+
+class Outbox(Protocol):
+    """What the courier needs of `node.index.outbox.Outbox`."""
+
+    def due(self, now: float, target: str, limit: int = ...) -> list[Delivery]:
+        """What may be delivered now, oldest first, of each series only the oldest."""
+        ...
+
+    def next_due(self, target: str) -> float | None:
+        """When the next delivery may be tried."""
+        ...
+
+    def targets(self) -> list[str]:
+        """Every target that something waits for."""
+        ...
+
+    def hasten(self, target: str, now: float) -> None:
+        """Everything that waits for a target may be tried at once."""
+        ...
+
+    def delivered(self, delivery: Delivery, now: float) -> None:
+        """Note success."""
+        ...
+
+    def failed(self, delivery: Delivery, due: float, error: str) -> None:
+        """Note a failed attempt at one delivery."""
+        ...
+
+    def postpone(self, delivery: Delivery, due: float, error: str) -> None:
+        """Note a failed attempt, and leave its target alone until `due`."""
+        ...
+
+    def bury(self, delivery: Delivery, now: float, error: str) -> None:
+        """Give up."""
+        ...
+
+
+class Route:
+    """A target, and how long to try.
+
+    Args:
+        give_up_after: seconds from a delivery's making until it is given up.
+    """
+
+    def __init__(self, name: str, target: Target, give_up_after: float) -> None:
+        self.name = name
+        self.target = target
+        self.give_up_after = give_up_after
+        self.down_until = 0.0
+
+
+class Courier:
+    """Owner of all attempts.
+
+    Args:
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, outbox: Outbox, clock: Callable[[], float]) -> None:
+        self._outbox = outbox
+        self._clock = clock
+        self._routes: dict[str, Route] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._wakes: dict[str, threading.Event] = {}
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+
+    def start(self, routes: Mapping[str, Route]) -> None:
+        """Deliver to these targets; call again when the settings have changed.
+
+        What waits for a target that is no more stays in the outbox, in case it comes back.
+        """
+        with self._lock:
+            self._routes = dict(routes)
+            for name in routes:
+                if name not in self._threads:
+                    self._outbox.hasten(name, self._clock())
+                    self._wakes[name] = threading.Event()
+                    thread = threading.Thread(
+                        target=self._serve, args=(name,), name=f"courier {name}", daemon=True
+                    )
+                    self._threads[name] = thread
+                    thread.start()
+        lost = sorted(set(self._outbox.targets()) - set(routes))
+        if lost:
+            log.warning("deliveries wait for targets that are not in deliver: %s", ", ".join(lost))
+
+    def wake(self) -> None:
+        """Something is in the outbox."""
+        for event in list(self._wakes.values()):
+            event.set()
+
+    def stop(self, timeout: float) -> None:
+        """Let attempts end, but start no other."""
+        self._stopping.set()
+        self.wake()
+        deadline = self._clock() + timeout
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline - self._clock()))
+
+    def step(self, name: str) -> float:
+        """Deliver everything that is due to a target.
+
+        Returns:
+            how many seconds nothing will have to be done, unless something comes.
+        """
+        route = self._routes.get(name)
+        if route is None:
+            return IDLE_SECONDS
+        while not self._stopping.is_set() and self._clock() >= route.down_until:
+            found = self._outbox.due(self._clock(), name, limit=1)
+            if not found:
+                break
+            self._attempt(route, found[0])
+        due = self._outbox.next_due(name)
+        if due is None:
+            return IDLE_SECONDS
+        return min(IDLE_SECONDS, max(0.0, max(due, route.down_until) - self._clock()))
+
+    def _serve(self, name: str) -> None:
+        wake = self._wakes[name]
+        while not self._stopping.is_set():
+            wake.clear()
+            try:
+                pause = self.step(name)
+            except Retryable as error:
+                log.error("the outbox cannot be used now: %s", error)
+                pause = IDLE_SECONDS
+            wake.wait(max(pause, 0.05))
+
+    def _attempt(self, route: Route, delivery: Delivery) -> None:
+        try:
+            route.target.deliver(delivery)
+        except NeverTaken as error:
+            self._give_up(delivery, str(error))
+        except NodeError as error:
+            self._later(route, delivery, error)
+        else:
+            fault_point("delivery-made")
+            self._outbox.delivered(delivery, self._clock())
+            fault_point("delivery-noted")
+            log.info("%s of series %s: %s", delivery.target, delivery.series_uid, delivery.event)
+
+    def _later(self, route: Route, delivery: Delivery, error: NodeError) -> None:
+        now = self._clock()
+        if now - delivery.created_at >= route.give_up_after:
+            self._give_up(delivery, f"given up after {delivery.attempts + 1} attempts: {error}")
+            return
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempts, 20), LONGEST_PAUSE_SECONDS)
+        if isinstance(error, TargetDown):
+            # Later news must not overtake what waits: nobody tries until then.
+            pause = max(pause, error.after or 0.0)
+            route.down_until = now + pause
+            self._outbox.postpone(delivery, now + pause, str(error))
+        else:
+            self._outbox.failed(delivery, now + pause, str(error))
+        log.warning("%s: %s; trying again in %g s", delivery.target, error, pause)
+
+    def _give_up(self, delivery: Delivery, error: str) -> None:
+        self._outbox.bury(delivery, self._clock(), error)
+        log.error(
+            "%s will not get %s of series %s: %s",
+            delivery.target,
+            delivery.event,
+            delivery.series_uid,
+            error,
+        )

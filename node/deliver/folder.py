@@ -1,0 +1,84 @@
+"""The volumes' files into another folder, whole and with the manifests last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from node.deliver.publish import FILE_MODE, FOLDER_MODE, MANIFEST
+from node.deliver.target import TargetDown
+from node.deliver_settings import FolderSettings
+from node.deliveries import Delivery, Happening
+from node.records import SeriesState
+
+
+class Folder:
+    """A folder, perhaps on another machine, that holds what the output folder holds."""
+
+    def __init__(self, settings: FolderSettings) -> None:
+        self._root = settings.path
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Copy a revision's files, and remove those that it replaces."""
+        payload = delivery.payload
+        try:
+            if not self._root.is_dir():
+                raise TargetDown(f"{self._root} is not there")
+            if delivery.event == Happening.READY:
+                self._copy(Path(payload["root"]), payload)
+            elif payload["state"] != SeriesState.READY:
+                self._remove([*payload["files"], *payload["replaced"]])
+        except OSError as error:
+            raise TargetDown(f"{self._root} cannot be written: {error.strerror}") from error
+
+    def _copy(self, source: Path, payload: dict[str, Any]) -> None:
+        files = sorted(payload["files"], key=lambda name: (name.endswith(MANIFEST), name))
+        revision = payload["revision"]
+        copies: dict[str, Path] = {}
+        try:
+            for name in files:
+                copies[name] = self._staged(source / name, self._root / name)
+            manifests = [copies[name] for name in files if name.endswith(MANIFEST)]
+            if not manifests or any(_revision(path) != revision for path in manifests):
+                return  # replaced meanwhile: the next delivery brings what is there now
+            self._remove([name for name in payload["replaced"] if name.endswith(MANIFEST)])
+            for name in files:
+                os.replace(copies.pop(name), self._root / name)  # noqa: PTH105
+            self._remove([name for name in payload["replaced"] if name not in files])
+        except FileNotFoundError:
+            if (source / files[0]).exists():
+                raise
+        finally:
+            for path in copies.values():
+                path.unlink(missing_ok=True)
+
+    def _staged(self, source: Path, target: Path) -> Path:
+        """A copy under another name in the same folder."""
+        target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        copy = target.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            with source.open("rb") as original, copy.open("xb") as file:
+                shutil.copyfileobj(original, file, 1 << 20)
+                file.flush()
+                os.fsync(file.fileno())
+            copy.chmod(FILE_MODE)
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            raise
+        return copy
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in sorted(names, key=lambda name: not name.endswith(MANIFEST)):
+            (self._root / name).unlink(missing_ok=True)
+
+
+def _revision(manifest: Path) -> int | None:
+    try:
+        return int(json.loads(manifest.read_bytes())["revision"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,38 @@
+"""What a delivery says: one JSON object, documented in `docs/delivery.md`. No patient in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from node.deliveries import News
+
+SCHEMA = 1
+
+
+def payload(news: News, key: str, output: str) -> dict[str, Any]:
+    """The object.
+
+    Args:
+        key: the idempotency key.
+        output: the output folder, which the files are relative to.
+    """
+    number = news.attributes.get("SeriesNumber")
+    return {
+        "schema": SCHEMA,
+        "event": str(news.happening),
+        "key": key,
+        "at": datetime.fromtimestamp(news.at, UTC).isoformat(timespec="milliseconds"),
+        "series_instance_uid": news.series_uid,
+        "study_instance_uid": news.study_uid,
+        "modality": str(news.attributes.get("Modality") or ""),
+        "series_number": str(number) if number is not None else "",
+        "senders": list(news.senders),
+        "revision": news.revision,
+        "state": str(news.state),
+        "verdict": str(news.verdict),
+        "reasons": list(news.reasons),
+        "root": output,
+        "files": list(news.files),
+        "replaced": list(news.replaced),
+    }

@@ -1,0 +1,194 @@
+"""Deliveries: at least once, in order, over downtimes and restarts, until given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.deliver.courier import LONGEST_PAUSE_SECONDS, Courier, Route
+from node.deliver.target import NeverTaken, NotTaken, TargetDown
+from node.deliveries import Delivery, DeliveryState, NewDelivery
+from node.index.outbox import Outbox
+from tests.simulator.bench import Bench
+from tests.unit.completion.builders import stack
+
+HOUR = 3600.0
+
+
+class Receiver:
+    """Takes deliveries, or raises what a test says."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.tried = 0
+        self.trouble: dict[str, Exception] = {}
+        self.down: Exception | None = None
+
+    def deliver(self, delivery: Delivery) -> None:
+        self.tried += 1
+        if self.down:
+            raise self.down
+        if delivery.key in self.trouble:
+            raise self.trouble[delivery.key]
+        self.taken.append(delivery.key)
+
+
+class Office:
+    """An outbox, a courier and a clock."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.outbox, self.receiver = bench, Outbox(bench.index), Receiver()
+        self.courier = self.restart()
+
+    def restart(self) -> Courier:
+        self.courier = Courier(self.outbox, lambda: self.bench.now)
+        self.route = Route("hook", self.receiver, 3 * HOUR)
+        self.courier._routes = {"hook": self.route}
+        return self.courier
+
+    def post(self, *keys: str, series: str = "1.5") -> None:
+        items = [NewDelivery(key, "hook", "ready", 1, {}) for key in keys]
+        self.outbox.add(self.bench.series(series).pk, items, self.bench.now)
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.bench.now + seconds
+        while self.bench.now < end:
+            self.courier.step("hook")
+            due = self.outbox.next_due("hook")
+            ahead = max(due or end, self.route.down_until, self.bench.now + 0.01)
+            self.bench.now = min(end, ahead)
+        self.courier.step("hook")
+
+    def states(self) -> dict[str, str]:
+        found = self.outbox.of_series(self.bench.series("1.5").pk)
+        found += self.outbox.of_series(self.bench.series("1.6").pk)
+        return {item.key: str(item.state) for item in found}
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    bench = Bench(tmp_path)
+    bench.deliver(stack(3), "1.5")
+    bench.deliver([item._replace(uid=f"9.{item.number}") for item in stack(3)], "1.6")
+    yield Office(bench)
+    bench.index.close()
+
+
+def test_what_is_posted_arrives_once(office: Office) -> None:
+    office.post("a", "b")
+    office.post("a")
+    office.pass_time(10)
+    assert office.receiver.taken == ["a", "b"]
+    assert office.states() == {"a": "delivered", "b": "delivered"}
+
+
+def test_a_receiver_that_was_down_gets_everything_in_order(office: Office) -> None:
+    office.receiver.down = TargetDown("no answer")
+    for number in range(12):
+        office.post(f"{number:02}", series="1.5" if number % 3 else "1.6")
+        office.pass_time(7)
+    office.restart()
+    office.pass_time(HOUR)
+    tried = office.receiver.tried
+    assert tried < 12 * 3 + HOUR / LONGEST_PAUSE_SECONDS + 12
+    office.receiver.down = None
+    office.post("zz")
+    office.pass_time(LONGEST_PAUSE_SECONDS + 1)
+    assert office.receiver.taken == [*(f"{number:02}" for number in range(12)), "zz"]
+
+
+def test_what_is_not_taken_holds_up_its_own_series_only(office: Office) -> None:
+    office.receiver.trouble["a1"] = NotTaken("exit code 1")
+    office.post("a1", "a2")
+    office.post("b1", "b2", series="1.6")
+    office.pass_time(3)
+    assert office.receiver.taken == ["b1", "b2"]
+    office.receiver.trouble.clear()
+    office.pass_time(10)
+    assert office.receiver.taken == ["b1", "b2", "a1", "a2"]
+
+
+def test_what_is_refused_for_good_is_dead_and_the_next_goes_on(office: Office) -> None:
+    office.receiver.trouble["a"] = NeverTaken("it answered 422")
+    office.post("a", "b")
+    office.pass_time(3)
+    assert office.states() == {"a": "dead", "b": "delivered"}
+    (dead,) = office.outbox.in_state(DeliveryState.DEAD)
+    assert (dead.error, dead.attempts) == ("it answered 422", 1)
+
+
+def test_the_dead_can_be_taken_up_again(office: Office) -> None:
+    office.receiver.trouble["a"] = NeverTaken("it answered 422")
+    office.post("a")
+    office.pass_time(3)
+    office.receiver.trouble.clear()
+    assert office.outbox.revive(office.bench.now, office.bench.series("1.6").pk) == 0
+    assert office.outbox.revive(office.bench.now) == 1
+    office.pass_time(3)
+    assert office.receiver.taken == ["a"]
+
+
+def test_after_the_time_set_it_is_given_up(office: Office) -> None:
+    office.receiver.down = TargetDown("no answer")
+    office.post("a")
+    office.pass_time(2.9 * HOUR)
+    assert office.states() == {"a": "pending"}
+    office.pass_time(0.2 * HOUR)
+    assert office.states() == {"a": "dead"}
+
+
+def test_a_receiver_that_asks_for_peace_has_it(office: Office) -> None:
+    office.receiver.down = TargetDown("it answered 429", after=600)
+    office.post("a")
+    office.pass_time(599)
+    assert office.receiver.tried == 1
+
+
+def test_a_crash_between_delivering_and_noting_it_delivers_again_under_the_same_key(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.post("a", "b")
+
+    def cut(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("node.deliver.courier.fault_point", cut)
+        with pytest.raises(KeyboardInterrupt):
+            office.courier.step("hook")
+    office.restart()
+    office.pass_time(3)
+    assert office.receiver.taken == ["a", "a", "b"]
+
+
+def test_a_thread_for_each_target_delivers_and_stops(office: Office) -> None:
+    import threading
+
+    done = threading.Event()
+    receiver = office.receiver
+
+    class Telling(Receiver):
+        def deliver(self, delivery: Delivery) -> None:
+            receiver.deliver(delivery)
+            done.set()
+
+    courier = Courier(office.outbox, lambda: office.bench.now)
+    courier.start({"hook": Route("hook", Telling(), HOUR)})
+    office.post("a")
+    courier.wake()
+    assert done.wait(20)
+    courier.stop(5)
+    assert receiver.taken == ["a"]
+
+
+def test_deliveries_to_a_target_that_is_no_more_are_spoken_of(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.post("a")
+    courier = Courier(office.outbox, lambda: office.bench.now)
+    courier.start({})
+    courier.stop(1)
+    assert "targets that are not in deliver: hook" in caplog.text
+    assert office.states() == {"a": "pending"}

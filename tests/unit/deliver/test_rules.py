@@ -1,0 +1,94 @@
+"""Rules: which series a delivery is for, and what it says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.deliver.payload import payload
+from node.deliver.rules import Rules
+from node.deliver_settings import TargetSettings
+from node.deliveries import Happening, News
+from node.records import SeriesState, Verdict
+
+ATTRIBUTES = {
+    "Modality": "MR",
+    "SeriesDescription": "T1 MPRAGE sag",
+    "SeriesNumber": "3",
+    "BodyPartExamined": "BRAIN",
+    "PatientName": "Doe^John",
+    "PatientID": "4711",
+    "OperatorsName": ["A", "B"],
+}
+NEWS = News(
+    happening=Happening.READY,
+    series_uid="1.5",
+    study_uid="1.4",
+    occasion="revision 1",
+    revision=1,
+    at=0.0,
+    state=SeriesState.READY,
+    verdict=Verdict.COMPLETE,
+    files=("a.nii.gz",),
+    attributes=ATTRIBUTES,
+    senders=("CT1", "MR2"),
+)
+
+
+def target(**settings: Any) -> TargetSettings:
+    return TargetSettings.model_validate({"name": "t", "folder": {"path": "/a"}, **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "why_not"),
+    [
+        ({}, ""),
+        ({"when": {"Modality": "MR"}}, ""),
+        ({"when": {"Modality": ["CT", "mr"]}}, ""),
+        ({"when": {"SeriesDescription": "*t1*", "BodyPartExamined": "BRAIN"}}, ""),
+        ({"when": {"SeriesNumber": 3}}, ""),
+        ({"when": {"CallingAETitle": "mr?"}}, ""),
+        ({"when": {"Verdict": "complete"}}, ""),
+        ({"when": {"OperatorsName": "B"}}, ""),
+        ({"when": {"Modality": "CT"}}, "Modality is 'MR', not CT"),
+        ({"when": {"Modality": "MR", "BodyPartExamined": "KNEE"}}, "BodyPartExamined is 'BRAIN'"),
+        ({"when": {"StationName": "*"}}, "StationName is absent"),
+        ({"unless": {"SeriesDescription": "*mprage*"}}, "which is left out"),
+        ({"unless": {"StationName": "X"}}, ""),
+        ({"events": ["failed"]}, "it is told of failed, not of ready"),
+    ],
+)
+def test_conditions(settings: dict[str, Any], why_not: str) -> None:
+    refusal = target(**settings).conditions.refusal(NEWS)
+    assert why_not in refusal if why_not else refusal == ""
+    chosen = Rules([target(**settings)], Path("/out"))(NEWS)
+    assert bool(chosen) is not bool(why_not)
+
+
+def test_keys_are_the_same_for_the_same_news_and_differ_otherwise() -> None:
+    from dataclasses import replace
+
+    keys = {
+        NEWS.key("t"),
+        NEWS.key("u"),
+        replace(NEWS, happening=Happening.SUPERSEDED).key("t"),
+        replace(NEWS, occasion="revision 2").key("t"),
+        replace(NEWS, series_uid="1.6").key("t"),
+    }
+    assert len(keys) == 5
+    assert replace(NEWS, at=9.0, files=()).key("t") == NEWS.key("t")
+
+
+def test_a_payload_names_no_patient() -> None:
+    said = payload(NEWS, "k", "/out")
+    assert "Doe" not in str(said)
+    assert "4711" not in str(said)
+    assert said["files"] == ["a.nii.gz"]
+    assert said["series_number"] == "3"
+
+
+def test_rules_tell_why_not() -> None:
+    rules = Rules([target(), target(name="u", when={"Modality": "CT"})], Path("/out"))
+    assert rules.tried(NEWS) == {"t": "", "u": "Modality is 'MR', not CT"}

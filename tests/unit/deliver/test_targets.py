@@ -1,0 +1,316 @@
+"""The four ways of delivering, each with what can go wrong at the other end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from node.deliver.command import Command
+from node.deliver.folder import Folder
+from node.deliver.forward import Forward
+from node.deliver.target import NeverTaken, NotTaken, TargetDown
+from node.deliver.webhook import Webhook, signature
+from node.deliver_settings import (
+    CommandSettings,
+    FolderSettings,
+    ForwardSettings,
+    TargetSettings,
+    WebhookSettings,
+    check_targets,
+)
+from node.deliveries import Delivery, DeliveryState
+from node.errors import Permanent, Retryable
+from node.records import StoredInstance
+
+SECRET = "a secret of sixteen"  # noqa: S105
+FILES = ["s/a.json", "s/a.manifest.json", "s/a.nii.gz"]
+
+
+def delivery(**payload: Any) -> Delivery:
+    event = payload.pop("event", "ready")
+    whole = {
+        "event": event,
+        "key": "k1",
+        "series_instance_uid": "1.5",
+        "study_instance_uid": "1.4",
+        "revision": 1,
+        "state": "ready",
+        "verdict": "complete",
+        "root": "/out",
+        "files": FILES,
+        "replaced": [],
+        **payload,
+    }
+    return Delivery(1, "k1", 1, "1.5", "t", event, 1, whole, DeliveryState.PENDING, 0, 0.0, 0.0, "")
+
+
+@dataclass
+class Hook:
+    url: str
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def hook() -> Iterator[Hook]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            made.seen.append((dict(self.headers), body))
+            self.send_response(made.status)
+            for name, value in made.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    made = Hook(f"http://127.0.0.1:{server.server_port}/hook")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def sender(**settings: Any) -> Iterator[Webhook]:
+    made = Webhook(WebhookSettings(**settings), lambda: 1700000000.5)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_webhook_is_signed_and_carries_its_key() -> None:
+    with hook() as there, sender(url=there.url, secret=SECRET) as webhook:
+        webhook.deliver(delivery())
+    (headers, body) = there.seen[0]
+    assert json.loads(body) == delivery().payload
+    assert headers["Idempotency-Key"] == "k1"
+    assert headers["X-Rasnode-Event"] == "ready"
+    assert headers["X-Rasnode-Timestamp"] == "1700000000"
+    expected = signature(SECRET.encode(), "1700000000", body)
+    assert headers["X-Rasnode-Signature"] == expected
+    assert expected != signature(b"another", "1700000000", body)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    with hook() as there, sender(url=there.url, secret_file=tmp_path / "secret") as webhook:
+        webhook.deliver(delivery())
+    headers, body = there.seen[0]
+    assert headers["X-Rasnode-Signature"] == signature(SECRET.encode(), "1700000000", body)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (204, None),
+        (301, TargetDown),
+        (400, NeverTaken),
+        (401, TargetDown),
+        (404, TargetDown),
+        (410, NeverTaken),
+        (422, NeverTaken),
+        (429, TargetDown),
+        (500, TargetDown),
+        (503, TargetDown),
+    ],
+)
+def test_what_answers_mean(status: int, error: type[Exception] | None) -> None:
+    with hook() as there, sender(url=there.url) as webhook:
+        there.status = status
+        there.headers = {"Retry-After": "7"}
+        if error is None:
+            webhook.deliver(delivery())
+            return
+        with pytest.raises(error, match=str(status)) as caught:
+            webhook.deliver(delivery())
+        if isinstance(caught.value, TargetDown):
+            assert caught.value.after == 7
+
+
+def test_a_receiver_that_is_away() -> None:
+    with hook() as there:
+        url = there.url
+    with sender(url=url) as webhook, pytest.raises(TargetDown, match="ConnectError"):
+        webhook.deliver(delivery())
+
+
+def script(tmp_path: Path, text: str) -> tuple[str, ...]:
+    path = tmp_path / "script.py"
+    path.write_text(text)
+    return (sys.executable, str(path))
+
+
+def test_a_command_gets_arguments_environment_and_input(tmp_path: Path) -> None:
+    run = script(
+        tmp_path,
+        "import json, os, sys\n"
+        "out = {'argv': sys.argv[2:], 'env': dict(os.environ), 'in': json.load(sys.stdin)}\n"
+        "json.dump(out, open(sys.argv[1], 'w'))\n",
+    )
+    seen = tmp_path / "seen.json"
+    os.environ["NOT_FOR_COMMANDS"] = "1"
+    settings = CommandSettings(
+        run=(*run, str(seen), "{image}", "--key={key}", "$HOME; {event} `x`", "{{literal}}"),
+        environment={"MINE": "yes"},
+    )
+    given = delivery(series_instance_uid="1.5; rm -rf {key}")
+    Command(settings).deliver(given)
+    found = json.loads(seen.read_text())
+    assert found["argv"] == ["/out/s/a.nii.gz", "--key=k1", "$HOME; ready `x`", "{literal}"]
+    assert found["in"] == given.payload
+    assert found["env"]["RASNODE_SERIES_INSTANCE_UID"] == "1.5; rm -rf {key}"
+    assert found["env"]["RASNODE_FILES"].splitlines() == [f"/out/{name}" for name in FILES]
+    assert found["env"]["MINE"] == "yes"
+    assert "NOT_FOR_COMMANDS" not in found["env"]
+
+
+def test_a_command_that_fails_is_tried_again(tmp_path: Path) -> None:
+    run = script(tmp_path, "import sys; sys.exit('no such subject')")
+    with pytest.raises(NotTaken, match="ended with 1: no such subject"):
+        Command(CommandSettings(run=run)).deliver(delivery())
+    with pytest.raises(NotTaken, match="cannot be started"):
+        Command(CommandSettings(run=("/nowhere/to/be",))).deliver(delivery())
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    run = script(
+        tmp_path,
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n",
+    )
+    with pytest.raises(NotTaken, match=r"was ended after 0\.5 s"):
+        Command(CommandSettings(run=run, timeout_seconds=0.5)).deliver(delivery())
+
+
+def made(root: Path, revision: int, files: list[str] = FILES) -> dict[str, Any]:
+    for name in files:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        manifest = json.dumps({"revision": revision})
+        path.write_text(manifest if name.endswith(".manifest.json") else f"of {revision}")
+    return {"root": str(root), "files": files, "revision": revision}
+
+
+def here(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Path:
+    (tmp_path / "share").mkdir()
+    return tmp_path / "share"
+
+
+def test_a_folder_gets_what_is_there_and_loses_what_was_replaced(
+    tmp_path: Path, share: Path
+) -> None:
+    folder = Folder(FolderSettings(path=share))
+    folder.deliver(delivery(**made(tmp_path / "out", 1, [*FILES, "s/a_e2.nii.gz"])))
+    assert len(here(share)) == 4
+    (tmp_path / "out" / "s" / "a_e2.nii.gz").unlink()
+    replaced = [*FILES, "s/a_e2.nii.gz"]
+    folder.deliver(delivery(**made(tmp_path / "out", 2), replaced=replaced))
+    assert here(share) == here(tmp_path / "out")
+    folder.deliver(delivery(event="superseded", state="held", files=FILES))
+    assert here(share) == {}
+
+
+def test_a_folder_is_not_given_what_was_replaced_meanwhile(tmp_path: Path, share: Path) -> None:
+    first = made(tmp_path / "out", 1)
+    made(tmp_path / "out", 2)
+    Folder(FolderSettings(path=share)).deliver(delivery(**first))
+    assert here(share) == {}
+
+
+def test_a_folder_whose_files_are_gone_meanwhile(tmp_path: Path, share: Path) -> None:
+    first = made(tmp_path / "out", 1)
+    for name in FILES:
+        (tmp_path / "out" / name).unlink()
+    Folder(FolderSettings(path=share)).deliver(delivery(**first))
+    assert here(share) == {}
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TargetDown, match="is not there"):
+        Folder(FolderSettings(path=tmp_path / "gone")).deliver(delivery())
+
+
+def test_forwarding_sends_what_the_series_has() -> None:
+    sent: list[tuple[str, list[str]]] = []
+    instance = StoredInstance("1.2.1", "1.2", "1.2", "p", 1, "s", 0, 0, 0, 0.0, b"")
+    known = [instance, replace(instance, sop_instance_uid="1.2.2", conflict=True)]
+    forward = Forward(
+        ForwardSettings(peer="PACS"),
+        lambda _uid: known,
+        lambda peer, items: sent.append((peer, [item.sop_instance_uid for item in items])),
+    )
+    forward.deliver(delivery())
+    forward.deliver(delivery(event="superseded"))
+    assert sent == [("PACS", ["1.2.1"])]
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"), [(Retryable("away"), TargetDown), (Permanent("no"), NotTaken)]
+)
+def test_a_peer_that_does_not_take_it(raised: Exception, error: type[Exception]) -> None:
+    def refuse(_peer: str, _items: Any) -> None:
+        raise raised
+
+    with pytest.raises(error):
+        Forward(ForwardSettings(peer="P"), lambda _uid: [], refuse).deliver(delivery())
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"name": "x"}, "exactly one of"),
+        ({"name": "x", "folder": {"path": "/a"}, "forward": {"peer": "p"}}, "exactly one of"),
+        ({"name": "a b", "folder": {"path": "/a"}}, "name"),
+        ({"name": "x", "folder": {"pth": "/a"}}, "pth"),
+        ({"name": "x", "folder": {"path": "/a"}, "events": ["redy"]}, "events"),
+        ({"name": "x", "folder": {"path": "/a"}, "when": {"Modalty": "MR"}}, "did you mean Modal"),
+        ({"name": "x", "folder": {"path": "/a"}, "unless": {"Rows": 5}}, "nothing that rules"),
+        ({"name": "x", "webhook": {"url": "ftp://x"}}, "url"),
+        ({"name": "x", "webhook": {"url": "http://x", "secret": "short"}}, "secret"),
+        ({"name": "x", "command": {"run": ["a", "{images}"]}}, "can be filled in"),
+        ({"name": "x", "command": {"run": ["a", "{event.__class__}"]}}, "can be filled in"),
+        ({"name": "x", "command": {"run": []}}, "run"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        TargetSettings(**settings)
+
+
+def test_names_differ_and_peers_are_known() -> None:
+    share = TargetSettings(name="x", folder=FolderSettings(path=Path("/a")))
+    forward = TargetSettings(name="y", forward=ForwardSettings(peer="PACS"))
+    check_targets((share, forward), ("PACS",))
+    with pytest.raises(ValueError, match="twice"):
+        check_targets((share, share), ())
+    with pytest.raises(ValueError, match=r"not in dicom\.peers"):
+        check_targets((forward,), ("OTHER",))
