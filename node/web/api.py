@@ -39,7 +39,7 @@ def router(site: Site) -> APIRouter:
     @api.get("/node")
     def node() -> NodeView:
         """The node itself: where it listens, what it holds, how much disk is left."""
-        totals = site.listing.totals()
+        totals = site.totals()
         return NodeView(
             version=VERSION,
             ae_title=site.ae_title,
@@ -57,7 +57,7 @@ def router(site: Site) -> APIRouter:
     ) -> SeriesPage:
         """The newest series first."""
         rows = site.latest.series(limit, before=before, states=state)
-        totals = site.listing.totals()
+        totals = site.totals()
         return SeriesPage(
             series=[summary(row, site.outputs) for row in rows],
             before=rows[-1]["id"] if len(rows) == limit else None,

@@ -11,7 +11,6 @@ from prometheus_client.registry import Collector
 from node import metrics
 from node.archive import Archive
 from node.index.latest import Latest
-from node.index.listing import Listing
 from node.records import SeriesState
 from node.version import VERSION
 
@@ -20,14 +19,19 @@ class Scrape:
     """Answers Prometheus.
 
     Args:
+        totals: as `index.listing.Listing.totals`.
         clock: seconds since 1970, UTC.
     """
 
     def __init__(
-        self, listing: Listing, latest: Latest, archive: Archive, clock: Callable[[], float]
+        self,
+        totals: Callable[[], dict[str, int]],
+        latest: Latest,
+        archive: Archive,
+        clock: Callable[[], float],
     ) -> None:
         self._stock = CollectorRegistry()
-        self._stock.register(_Stock(listing, latest, archive, clock))
+        self._stock.register(_Stock(totals, latest, archive, clock))
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -36,9 +40,13 @@ class Scrape:
 
 class _Stock(Collector):
     def __init__(
-        self, listing: Listing, latest: Latest, archive: Archive, clock: Callable[[], float]
+        self,
+        totals: Callable[[], dict[str, int]],
+        latest: Latest,
+        archive: Archive,
+        clock: Callable[[], float],
     ) -> None:
-        self._listing = listing
+        self._totals = totals
         self._latest = latest
         self._archive = archive
         self._clock = clock
@@ -49,7 +57,7 @@ class _Stock(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Gauges, read now."""
-        totals = self._listing.totals()
+        totals = self._totals()
         series = GaugeMetricFamily("rasnode_series", "Series by state.", labels=["state"])
         for state in SeriesState:
             series.add_metric([state], totals.get(f"series_{state}", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
 from node.index.work import Work
-from node.web.health import HealthCheck
+from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.outputs import OutputFolder, names_identify
 from node.web.scrape import Scrape
 from node.web.volumes import VolumeCache
@@ -51,12 +52,22 @@ class Site:
         self.ae_title = ae_title
         self.dicom_port = dicom_port
         self.latest = Latest(index)
-        self.listing = Listing(index)
+        self._listing = Listing(index)
+        self._totals: tuple[float, dict[str, int]] | None = None
+        self._lock = threading.Lock()
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.cache = VolumeCache()
         self.health = HealthCheck(index, archive, minimum_free, echo, time.monotonic)
-        self.scrape = Scrape(self.listing, self.latest, archive, clock)
+        self.scrape = Scrape(self.totals, self.latest, archive, clock)
+
+    def totals(self) -> dict[str, int]:
+        """How much of everything there is, counted at most once in `FRESH_SECONDS`."""
+        with self._lock:
+            now = time.monotonic()
+            if self._totals is None or now - self._totals[0] > FRESH_SECONDS:
+                self._totals = (now, self._listing.totals())
+            return self._totals[1]
 
     def row(self, uid: str) -> dict[str, Any]:
         """A series' row as `index.latest` gives it.

@@ -1,4 +1,4 @@
-import { ago, ask, bytes, dicomDate, make, moment, saying, seriesName, stateBadge, trouble } from "./dom.js";
+import { ask, bytes, dicomDate, make, moment, saying, seriesName, stateBadge, trouble } from "./dom.js";
 import { Viewer } from "./viewer.js";
 
 const EVERY_MS = 2000;
@@ -20,7 +20,7 @@ function facts(series) {
   const pairs = [
     ["Modality", series.modality], ["Body part", series.body_part], ["Date", dicomDate(series.date)],
     ["Instances", String(series.instances)], ["First arrival", moment(series.first_arrival)],
-    ["Last arrival", `${moment(series.last_arrival)} (${ago(series.last_arrival)})`],
+    ["Last arrival", moment(series.last_arrival)],
     ["Study", series.study_instance_uid],
   ];
   place("facts").replaceChildren(...pairs.filter(([, value]) => value).flatMap(([name, value]) =>
@@ -57,7 +57,7 @@ function volumes(series) {
 async function refresh() {
   try {
     const series = await ask(`/api/series/${uid}`);
-    const says = JSON.stringify([series, Math.floor(Date.now() / 10000)]);
+    const says = JSON.stringify(series);
     if (says !== shown) {
       shown = says;
       title(series);

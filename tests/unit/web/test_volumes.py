@@ -90,6 +90,11 @@ def test_values_that_are_no_numbers_are_black(tmp_path: Path) -> None:
     volume = read_volume(written(tmp_path, array))
     assert not pixels(volume.picture(2, 0, 0, 0, 1)).any()
     assert volume.window("MR") == (0.0, 1.0)
+    array[0, 0, 0] = np.inf
+    array[1] = 5
+    array[1, 0] = 9
+    low, high = read_volume(written(tmp_path, array)).window("MR")
+    assert 5 <= low < high <= 9
 
 
 def test_windows(tmp_path: Path) -> None:
