@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, false, func, literal, or_, select, text, true
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from node.attributes import fold
@@ -48,8 +48,8 @@ def text_is(column: Column, condition: Text | OneOf | Empty, *, sqlite: bool) ->
 
 def one_of(column: Column, values: Sequence[Any], *, sqlite: bool) -> Filter:
     """A column against any number of values, in one statement that is always the same."""
-    if not values:
-        return false()
+    if len(values) == 1:
+        return and_(column == values[0])
     if len(values) <= _FEW:
         return column.in_(values)
     array = json.dumps(list(values))

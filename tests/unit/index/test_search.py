@@ -245,6 +245,19 @@ def _expected(asked: Query) -> list[str]:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=queries())
 @example(asked=query("STUDY", StudyDescription="A*", StudyInstanceUID=""))
+@example(
+    asked=query(
+        "STUDY",
+        negotiated=Negotiated(multiple_values=True),
+        ModalitiesInStudy="CT\\SR",
+        StudyInstanceUID="",
+    )
+)
+@example(
+    asked=query(
+        "STUDY", ModalitiesInStudy="CT", NumberOfStudyRelatedSeries="1.5", StudyInstanceUID=""
+    )
+)
 @example(asked=query("STUDY", PatientName="Doe*", StudyInstanceUID=""))
 @example(asked=query("STUDY", charset="ISO_IR 192", PatientName="D?e^J*", StudyInstanceUID=""))
 @example(asked=query("STUDY", charset="ISO_IR 192", PatientName="D?e^Jö*", StudyInstanceUID=""))
