@@ -84,6 +84,7 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         b_matrix: xx, xy, xz, yy, yz, zz in LPS, s/mm².
         facts: what varies by frame and only the sidecar needs.
         location: Slice Location (0020,1041), mm, as stated.
+        instance: Instance Number of the multi-frame image that the frame is in.
     """
 
     index: int
@@ -119,6 +120,7 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     b_matrix: tuple[float, ...] = ()
     facts: Facts = {}
     location: float | None = None
+    instance: int | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, array_like=True):

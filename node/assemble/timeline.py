@@ -39,12 +39,18 @@ def _number(frame: FrameHeader) -> Value | None:
     return frame.number
 
 
+def _multi_frame(frame: FrameHeader) -> Value | None:
+    """Return the number of the image that a frame is in, then its place in that image."""
+    return None if frame.instance is None else (float(frame.instance), *frame.dimensions)
+
+
 _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
     ("the vendor's volume index", lambda frame: frame.order or None),
     ("Dimension Index Values", lambda frame: frame.dimensions or None),
     ("Temporal Position", lambda frame: frame.temporal),
     ("Frame Reference Time", lambda frame: frame.reference_time),
     ("Trigger Time", lambda frame: frame.trigger_time),
+    ("Instance Number of multi-frame images", _multi_frame),
     ("Acquisition Number", lambda frame: frame.acquisition),
     ("Acquisition Time", lambda frame: frame.acquisition_time),
 )

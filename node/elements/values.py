@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from struct import iter_unpack
 from typing import Final
@@ -215,6 +215,27 @@ class Elements:
         items = self.items(tag)
         return items[0] if items else None
 
+    def overlaid(self, others: Iterable[Elements], *, private: bool = False) -> Elements:
+        """Return these elements with those of items laid over them.
+
+        Where two Private Creators reserved one block, the later comes into a free block, so that
+        `private` finds both (PS3.5 7.8.1).
+
+        Args:
+            others: items of the same data set; what a later one has replaces what was there.
+            private: take private elements only, and replace nothing.
+        """
+        found = dict(self._found)
+        for other in others:
+            moved = _moved_blocks(found, other._found)
+            for tag, entry in other._found.items():
+                if private and not tag & 0x10000:
+                    continue
+                place = _moved(tag, moved) if moved else tag
+                if not private or place not in found:
+                    found[place] = entry
+        return Elements(found, self._encoding, self._charset, signed=self._signed)
+
     def private(self, group: int, creator: str, element: int) -> int:
         """Return the tag of a private element, wherever its block is (PS3.5 7.8.1).
 
@@ -260,6 +281,42 @@ class Elements:
         if code == "HH":
             return tuple(high << 16 | low for high, low in iter_unpack(order + code, whole))
         return tuple(value for (value,) in iter_unpack(order + code, whole))
+
+
+def _moved_blocks(found: Found, others: Found) -> dict[int, int]:
+    """Return the creator elements in others whose block has another owner, and a free block."""
+    moved: dict[int, int] = {}
+    for tag, (_, creator) in others.items():
+        if not (tag & 0x10000 and 0x10 <= tag & 0xFFFF <= 0xFF):
+            continue
+        group, name = tag & 0xFFFF0000, creator.strip(b" \0")
+        if tag not in found or found[tag][1].strip(b" \0") == name:
+            continue
+        same = (
+            block
+            for block in range(0x10, 0x100)
+            if group | block in found and found[group | block][1].strip(b" \0") == name
+        )
+        free = (
+            block
+            for block in range(0xFF, 0x0F, -1)
+            if group | block not in found
+            and group | block not in others
+            and block not in moved.values()
+        )
+        block = next(same, None) or next(free, None)
+        if block is not None:
+            moved[tag] = block
+    return moved
+
+
+def _moved(tag: int, moved: dict[int, int]) -> int:
+    """Return where an element goes whose block, or who as creator of a block, was moved."""
+    group, low = tag & 0xFFFF0000, tag & 0xFFFF
+    if low <= 0xFF:
+        return group | moved[tag] if tag in moved else tag
+    block = moved.get(group | low >> 8)
+    return tag if block is None else group | block << 8 | low & 0xFF
 
 
 def _parse(raw: bytes) -> tuple[float, ...]:

@@ -1,0 +1,163 @@
+"""Enhanced multi-frame images: functional groups to frames (PS3.3 C.7.6.16)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from node.assemble.dimensions import Dimensions, read_dimensions
+from node.assemble.facts import date_time
+from node.assemble.frames import classic_frame, kind_of
+from node.assemble.model import FIELD_MAP, FrameHeader, PixelFormat
+from node.assemble.vendors import Vendor
+from node.elements import Elements
+from node.errors import AssemblyError, Reason
+
+SHARED_GROUPS: Final = 0x52009229
+FRAME_GROUPS: Final = 0x52009230
+_CONVERTED: Final = (0x00209170, 0x00209171)
+"""Unassigned Shared and Per-Frame Converted Attributes Sequence, of Legacy Converted Enhanced
+images; what real groups say ranks above (C.7.6.16.1.3)."""
+_NESTED: Final = (0x00189076, 0x00189601)
+"""Sequences whose one item belongs to the frame: direction and b-matrix (C.8.13.5.9)."""
+_B_MATRIX: Final = range(0x00189602, 0x00189608)
+_CONCATENATION: Final = 0x00209161
+_UNWEIGHTED: Final = "NONE"
+_ISOTROPIC: Final = "ISOTROPIC"
+_DIRECTIONAL: Final = frozenset({"DIRECTIONAL", "BMATRIX"})
+
+
+def is_enhanced(elements: Elements) -> bool:
+    """Tell whether an instance has functional groups."""
+    return FRAME_GROUPS in elements or SHARED_GROUPS in elements
+
+
+def enhanced_frames(
+    elements: Elements, pixels: PixelFormat, vendor: Vendor | None
+) -> tuple[tuple[FrameHeader, ...], Elements]:
+    """Read the frames of an enhanced image.
+
+    Returns:
+        its frames, and the instance with the first frame's groups laid over it, which has the
+        facts that a classic image has at its top level.
+
+    Raises:
+        AssemblyError: there are not as many functional groups as frames.
+    """
+    dimensions = read_dimensions(elements)
+    frames: list[FrameHeader] = []
+    weightings: list[str] = []
+    first = elements
+    for index, view in enumerate(frame_elements(elements, pixels.frames)):
+        if index == 0:
+            first = view
+        frame = _frame(view, pixels, dimensions, index)
+        frames.extend(_refined(view, frame, vendor))
+        weightings += [view.text(0x00189075) or ""] * (len(frames) - len(weightings))
+    return tuple(_traces_apart(frames, weightings)), first
+
+
+def frame_elements(elements: Elements, count: int) -> Iterator[Elements]:
+    """Yield, for every frame, the instance with the frame's functional groups laid over it.
+
+    The item of every group is opened, so that Image Position (Patient) is found where a classic
+    image has it; private elements of private groups too, where nothing else has them. The
+    sequences themselves remain.
+
+    Args:
+        elements: the instance.
+        count: Number of Frames (0028,0008).
+
+    Raises:
+        AssemblyError: there are not as many items as frames.
+    """
+    shared = elements.item(SHARED_GROUPS)
+    base = elements if shared is None else _opened(elements, shared)
+    groups = elements.items(FRAME_GROUPS)
+    if not groups and count == 1:
+        yield base
+        return
+    if len(groups) != count:
+        raise AssemblyError(
+            Reason.INCONSISTENT_FRAMES,
+            f"{count} frames, but the functional groups of {len(groups)}.",
+        )
+    for group in groups:
+        yield _opened(base, group)
+
+
+def _opened(base: Elements, group: Elements) -> Elements:
+    """Lay the macros of one item of functional groups over what is known already."""
+    converted: list[Elements] = []
+    standard: list[Elements] = []
+    private: list[Elements] = []
+    for tag in group:
+        item = group.item(tag) if group.vr(tag) == "SQ" else None
+        if item is None:
+            continue
+        if tag & 0x10000:
+            private.append(item)
+        elif tag in _CONVERTED:
+            converted.append(item)
+        else:
+            standard.append(item)
+            standard += [inner for nested in _NESTED if (inner := item.item(nested)) is not None]
+    laid = base.overlaid([*converted, group, *standard])
+    return laid.overlaid(private, private=True) if private else laid
+
+
+def _refined(view: Elements, frame: FrameHeader, vendor: Vendor | None) -> tuple[FrameHeader, ...]:
+    if vendor is None:
+        return (frame,)
+    frame = vendor.refine(view, frame)
+    return vendor.tiles(view, frame) or (frame,)
+
+
+def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: int) -> FrameHeader:
+    """Read one frame: as a classic image, and what only enhanced ones say."""
+    frame = classic_frame(view, pixels)
+    offset = view.integer(0x00209228) or 0
+    frame_type = tuple(part.upper() for part in view.texts(0x00089007)) or frame.image_type
+    component = kind_of(("", "", view.text(0x00089208) or ""))
+    kind = kind_of(frame_type)
+    temporal = view.integer(0x00209128)
+    acquisition = view.integer(0x00209156)
+    values = tuple(int(value) for value in view.numbers(0x00209157))
+    matrix = tuple(value for tag in _B_MATRIX if (value := view.number(tag)) is not None)
+    acquired = date_time(view.text(0x00189074)) or date_time(view.text(0x00189151))
+    unweighted = view.text(0x00189075) == _UNWEIGHTED and frame.b_value is None
+    return msgspec.structs.replace(
+        frame,
+        index=index,
+        number=offset + index + 1,
+        stack=view.text(0x00209056),
+        temporal=frame.temporal if temporal is None else temporal,
+        dimensions=dimensions.beyond_space(values),
+        echo_time=_first(view.number(0x00189082), frame.echo_time),
+        kind=kind if kind == FIELD_MAP else component or kind or frame.kind,
+        image_type=frame_type,
+        acquisition=frame.acquisition if acquisition is None else acquisition,
+        acquisition_time=_first(acquired, frame.acquisition_time),
+        trigger_time=_first(view.number(0x00209153), frame.trigger_time),
+        b_value=0.0 if unweighted else frame.b_value,
+        b_matrix=matrix if len(matrix) == len(_B_MATRIX) else (),
+        instance=None if _CONCATENATION in view else view.integer(0x00200013),
+    )
+
+
+def _first(value: float | None, other: float | None) -> float | None:
+    return other if value is None else value
+
+
+def _traces_apart(frames: list[FrameHeader], weightings: list[str]) -> list[FrameHeader]:
+    """Mark isotropic frames, which a scanner made of directional ones in the same instance."""
+    if _DIRECTIONAL.isdisjoint(weightings):
+        return frames
+    return [
+        msgspec.structs.replace(frame, derived="trace")
+        if weighting == _ISOTROPIC and frame.b_value and not frame.derived
+        else frame
+        for frame, weighting in zip(frames, weightings, strict=True)
+    ]

@@ -1,0 +1,103 @@
+"""Attributes of one frame, where a classic image has them at its top level."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from node.assemble.facts import date_time, moment
+from node.assemble.model import (
+    FIELD_MAP,
+    IMAGINARY,
+    MAGNITUDE,
+    PHASE,
+    REAL,
+    FrameHeader,
+    Orientation,
+    PixelFormat,
+    Vector,
+)
+from node.elements import Elements
+
+_KINDS: Final = {
+    "M": MAGNITUDE,
+    "MAGNITUDE": MAGNITUDE,
+    "P": PHASE,
+    "PHASE": PHASE,
+    "R": REAL,
+    "REAL": REAL,
+    "I": IMAGINARY,
+    "IMAGINARY": IMAGINARY,
+    "B0 MAP": FIELD_MAP,
+    "FIELD_MAP": FIELD_MAP,
+}
+
+
+def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
+    """Read the standard attributes of a frame (PS3.3 C.7.6.1, C.7.6.2, C.8.3.1, C.11.1).
+
+    Args:
+        elements: a classic instance, or an enhanced one with a frame's groups laid over it.
+        pixels: its pixel format.
+    """
+    image_type = tuple(part.upper() for part in elements.texts(0x00080008))
+    slope, intercept = elements.number(0x00281053), elements.number(0x00281052)
+    day = elements.text(0x00080022) or elements.text(0x00080021)
+    return FrameHeader(
+        index=0,
+        rows=pixels.rows,
+        columns=pixels.columns,
+        position=_vector(elements.numbers(0x00200032)),
+        orientation=_orientation(elements.numbers(0x00200037)),
+        spacing=_pair(elements.numbers(0x00280030)),
+        thickness=elements.number(0x00180050),
+        between=elements.number(0x00180088),
+        number=elements.integer(0x00200013),
+        temporal=elements.integer(0x00200100),
+        echo=elements.integer(0x00180086),
+        echo_time=elements.number(0x00180081),
+        kind=kind_of(image_type),
+        image_type=image_type,
+        acquisition=elements.integer(0x00200012),
+        acquisition_time=date_time(elements.text(0x0008002A))
+        or moment(day, elements.text(0x00080032)),
+        content_time=moment(elements.text(0x00080023) or day, elements.text(0x00080033)),
+        trigger_time=elements.number(0x00181060),
+        reference_time=elements.number(0x00541300),
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        b_value=elements.number(0x00189087),
+        gradient=unit_vector(elements.numbers(0x00189089)),
+        location=elements.number(0x00201041),
+    )
+
+
+def kind_of(image_type: tuple[str, ...]) -> str:
+    """Tell magnitude, phase and so on from Image Type (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1)."""
+    for part in image_type[2:]:
+        if part in _KINDS:
+            return _KINDS[part]
+    return ""
+
+
+def unit_vector(values: tuple[float, ...]) -> Vector | None:
+    """Return a direction of length 1, None for a zero vector or anything that is none."""
+    vector = _vector(values)
+    if vector is None:
+        return None
+    length = math.hypot(*vector)
+    return (vector[0] / length, vector[1] / length, vector[2] / length) if length > 1e-6 else None
+
+
+def _vector(values: tuple[float, ...]) -> Vector | None:
+    return (values[0], values[1], values[2]) if len(values) == 3 else None
+
+
+def _pair(values: tuple[float, ...]) -> tuple[float, float] | None:
+    return (values[0], values[1]) if len(values) == 2 else None
+
+
+def _orientation(values: tuple[float, ...]) -> Orientation | None:
+    if len(values) != 6:
+        return None
+    return (values[0], values[1], values[2], values[3], values[4], values[5])
