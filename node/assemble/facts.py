@@ -43,6 +43,14 @@ def _numbers(elements: Elements, tag: int) -> Fact | None:
     return list(values) if values else None
 
 
+def _phase_lines(elements: Elements, tag: int) -> Fact | None:
+    """Return the phase encoding lines of Acquisition Matrix: frequency rows, frequency columns,
+    phase rows, phase columns, of which one of each pair is zero (PS3.3 C.8.3.1.1).
+    """
+    values = elements.numbers(tag)
+    return int(max(values[2:])) or None if len(values) == 4 else None
+
+
 _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("MagneticFieldStrength", 0x00180087, _number),
     ("ImagingFrequency", 0x00180084, _number),
@@ -68,6 +76,11 @@ _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("InversionTime", 0x00180082, _milliseconds),
     ("FlipAngle", 0x00181314, _number),
     ("EchoTrainLength", 0x00180091, _integer),
+    ("PhaseEncodingSteps", 0x00180089, _integer),
+    ("AcquisitionMatrixPE", 0x00181310, _phase_lines),
+    ("SpoilingState", 0x00189016, _text),
+    ("MTState", 0x00189020, _text),
+    ("AcquisitionDuration", 0x00189073, _number),
     ("NumberOfAverages", 0x00180083, _number),
     ("PercentSampling", 0x00180093, _number),
     ("PercentPhaseFOV", 0x00180094, _number),
@@ -91,6 +104,17 @@ _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("RandomsCorrectionMethod", 0x00541100, _text),
     ("DecayFactor", 0x00541321, _number),
     ("DoseCalibrationFactor", 0x00541322, _number),
+    ("ScatterFraction", 0x00541323, _number),
+    ("FrameDuration", 0x00181242, _milliseconds),
+    ("SeriesType", 0x00541000, _whole),
+    ("CollimatorType", 0x00181181, _text),
+    ("CTDIvol", 0x00189345, _number),
+    ("SpiralPitchFactor", 0x00189311, _number),
+    ("SingleCollimationWidth", 0x00189306, _number),
+    ("TotalCollimationWidth", 0x00189307, _number),
+    ("FilterType", 0x00181160, _text),
+    ("FocalSpots", 0x00181190, _numbers),
+    ("RevolutionTime", 0x00189305, _number),
     ("ImageComments", 0x00204000, _text),
     ("TablePosition", 0x00189327, _number),
 )
@@ -103,6 +127,8 @@ _IDENTIFYING: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("PatientSex", 0x00100040, _text),
     ("PatientWeight", 0x00101030, _number),
     ("PatientAge", 0x00101010, _text),
+    ("PatientSize", 0x00101020, _number),
+    ("ReferringPhysicianName", 0x00080090, _text),
     ("StudyID", 0x00200010, _text),
     ("StudyDate", 0x00080020, _text),
 )
@@ -114,15 +140,50 @@ IDENTIFYING: Final = frozenset(
 """Facts that point to a person, a day or a machine, and stay out of sidecars by default."""
 
 
+_DOSES: Final = 0x00540016
+_CODE_MEANING: Final = 0x00080104
+_ISOTOPE: Final[tuple[tuple[str, int, Reader], ...]] = (
+    ("Radiopharmaceutical", 0x00180031, _text),
+    ("RadionuclidePositronFraction", 0x00181076, _number),
+    ("RadionuclideTotalDose", 0x00181074, _number),
+    ("RadionuclideHalfLife", 0x00181075, _number),
+    ("RadiopharmaceuticalSpecificActivity", 0x00181077, _number),
+)
+BECQUEREL_A_MEGABECQUEREL: Final = 1e6
+
+
+def _isotope(elements: Elements) -> Facts:
+    """Read the Radiopharmaceutical Information Sequence (PS3.3 C.8.9.2).
+
+    RadionuclideTotalDose keeps DICOM's Bq, as dcm2niix does; BIDS' own word is in MBq.
+    """
+    item = elements.item(_DOSES)
+    if item is None:
+        return {}
+    facts = _read(item, _ISOTOPE)
+    dose = facts.get("RadionuclideTotalDose")
+    if isinstance(dose, int | float):
+        facts["InjectedRadioactivity"] = dose / BECQUEREL_A_MEGABECQUEREL
+        facts["InjectedRadioactivityUnits"] = "MBq"
+    for name, tag in (("TracerRadionuclide", 0x00540300), ("TracerName", 0x00540304)):
+        coded = item.item(tag)
+        meaning = coded.text(_CODE_MEANING) if coded else None
+        if meaning:
+            facts[name] = meaning
+    return facts
+
+
+def _read(elements: Elements, table: tuple[tuple[str, int, Reader], ...]) -> Facts:
+    found = ((name, read(elements, tag)) for name, tag, read in table if tag in elements)
+    return {name: value for name, value in found if value is not None}
+
+
 def read_facts(elements: Elements) -> Facts:
     """Read every standard fact that an instance has."""
-    facts: Facts = {}
-    for table in (_DESCRIPTIVE, _IDENTIFYING):
-        for name, tag, read in table:
-            if tag in elements:
-                value = read(elements, tag)
-                if value is not None:
-                    facts[name] = value
+    facts = _read(elements, _DESCRIPTIVE) | _read(elements, _IDENTIFYING) | _isotope(elements)
+    stand_in = facts.get("SeriesDescription") or facts.get("SequenceName")
+    if not facts.get("ProtocolName") and stand_in:
+        facts["ProtocolName"] = stand_in
     return facts
 
 

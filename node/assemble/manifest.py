@@ -39,6 +39,7 @@ def make_manifest(
     return {
         "series_instance_uid": header.series_instance_uid,
         "study_instance_uid": header.study_instance_uid,
+        "frame_of_reference_uid": header.frame_of_reference_uid,
         **proof,
         "rasnode": software,
         "image": image,

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Final
+
 from node.assemble.facts import IDENTIFYING, SECONDS_A_DAY
-from node.assemble.model import FrameHeader
+from node.assemble.model import (
+    FIELD_MAP,
+    IMAGINARY,
+    MAGNITUDE,
+    PHASE,
+    REAL,
+    FrameHeader,
+    InstanceHeader,
+)
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
+from node.assemble.vendors import MAKERS
 
 Sidecar = dict[str, object]
+
+_KIND_WORDS: Final = {
+    MAGNITUDE: "MAGNITUDE",
+    PHASE: "PHASE",
+    REAL: "REAL",
+    IMAGINARY: "IMAGINARY",
+    FIELD_MAP: "FIELDMAPHZ",
+}
+_FRAME_ARRAYS: Final = ("FrameDuration", "DecayFactor", "ScatterFraction")
+"""Facts of PET frames, of which BIDS wants one for each volume."""
 
 
 def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sidecar:
@@ -28,10 +50,16 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         "SeriesNumber": header.series_number,
     }
     fields |= header.facts | frame.facts
+    if header.modality == "MR" and "ReconMatrixPE" not in fields:
+        fields["ReconMatrixPE"] = _phase_lines(fields, frame)
+    if header.modality == "PT":
+        fields |= _frame_arrays(volume)
     fields |= {
-        "ImageType": list(frame.image_type) or None,
+        "FrameOfReferenceUID": header.frame_of_reference_uid,
+        "ImageType": image_type(header, frame) or None,
         "AcquisitionNumber": frame.acquisition,
         "AcquisitionTime": _clock(frame.acquisition_time),
+        "AcquisitionDateTime": _date_time(frame.acquisition_time),
         "SliceThickness": frame.thickness,
         "SpacingBetweenSlices": frame.between,
         "EchoTime": None if frame.echo_time is None else frame.echo_time / 1000.0,
@@ -46,6 +74,44 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         for name, value in fields.items()
         if value is not None and value != "" and name not in hidden
     }
+
+
+def image_type(header: InstanceHeader, frame: FrameHeader) -> list[str]:
+    """Return Image Type as dcm2niix writes it: values split at underscores, the kind at the end.
+
+    What a scanner's maker calls nothing else is a magnitude; what other software made may be
+    anything.
+    """
+    parts = [part for value in frame.image_type for part in value.split("_") if part]
+    if header.modality == "MR" and parts and (frame.kind or header.vendor in MAKERS):
+        word = _KIND_WORDS[frame.kind or MAGNITUDE]
+        parts += [] if word in parts else [word]
+    return parts
+
+
+def _phase_lines(fields: Sidecar, frame: FrameHeader) -> int | None:
+    """Return how many lines the image has along the phase encoding, if that is known."""
+    if frame.rows == frame.columns:
+        return frame.rows
+    direction = fields.get("InPlanePhaseEncodingDirectionDICOM")
+    return {"COL": frame.rows, "ROW": frame.columns}.get(str(direction).upper())
+
+
+def _frame_arrays(volume: VolumePlan) -> Sidecar:
+    """Return what BIDS wants of every PET frame: when it began, how long it took (s), its decay.
+
+    Acquisition Time is when data acquisition of an image began (PS3.3 C.8.9.4).
+    """
+    firsts = [row[0] for row in volume.grid]
+    starts = [piece.frame.acquisition_time for piece in firsts]
+    known = [start for start in starts if start is not None]
+    found: Sidecar = {}
+    if len(known) == len(starts):
+        found["FrameTimesStart"] = [round(start - known[0], 6) for start in known]
+    for name in _FRAME_ARRAYS:
+        values = [(piece.header.facts | piece.frame.facts).get(name) for piece in firsts]
+        found[name] = None if None in values else values
+    return found
 
 
 def leading(volume: VolumePlan) -> Piece:
@@ -64,6 +130,12 @@ def repetition_time(volume: VolumePlan) -> float | None:
 
 def _echo_number(volume: VolumePlan, frame: FrameHeader) -> int | None:
     return frame.echo if "_e" in volume.suffix else None
+
+
+def _date_time(moment: float | None) -> str | None:
+    if moment is None or moment < SECONDS_A_DAY:
+        return None
+    return f"{date.fromordinal(int(moment // SECONDS_A_DAY)).isoformat()}T{_clock(moment)}"
 
 
 def _clock(moment: float | None) -> str | None:

@@ -45,6 +45,9 @@ _BY_MANUFACTURER: Final[tuple[tuple[str, Vendor], ...]] = (
     ("TOSHIBA", canon),
 )
 
+MAKERS: Final = frozenset(vendor.NAME for _, vendor in _BY_MANUFACTURER)
+"""Names of vendors as sidecars have them."""
+
 
 def vendor_of(manufacturer: str) -> Vendor | None:
     """Find the vendor by Manufacturer (0008,0070)."""

@@ -1,0 +1,102 @@
+"""Sidecars: names and units as dcm2niix and BIDS have them; persons only when asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+
+from node.assemble.series import plan
+from node.assemble.sidecar import make_sidecar
+from tests.phantom import CT, PET, Phantom
+from tests.unit.assemble.build import headers
+
+
+def sidecar(phantom: Phantom, *, identifiers: bool = False, **attributes: Any) -> dict[str, object]:
+    made = phantom.but(attributes=attributes).instances()
+    (volume,) = plan(headers(made)).volumes
+    return make_sidecar(volume, identifiers=identifiers, software="1")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["ORIGINAL", "PRIMARY", "M_SE", "M", "SE"], "ORIGINAL PRIMARY M SE M SE MAGNITUDE"),
+        (["ORIGINAL", "PRIMARY", "P", "ND"], "ORIGINAL PRIMARY P ND PHASE"),
+        (["ORIGINAL", "PRIMARY", "REAL"], "ORIGINAL PRIMARY REAL"),
+        (["DERIVED", "SECONDARY", "", "MPR"], "DERIVED SECONDARY MPR"),
+    ],
+)
+def test_image_type_is_split_and_says_what_it_shows(values: list[str], expected: str) -> None:
+    assert sidecar(Phantom(), ImageType=values)["ImageType"] == expected.split()
+
+
+def test_a_scanner_without_a_word_for_it_means_magnitude() -> None:
+    values = ["ORIGINAL", "PRIMARY", "OTHER"]
+    made = sidecar(Phantom(), ImageType=values, Manufacturer="GE MEDICAL SYSTEMS")
+    assert made["ImageType"] == [*values, "MAGNITUDE"]
+    assert sidecar(Phantom(sop_class=CT), ImageType=values)["ImageType"] == values
+
+
+@pytest.mark.parametrize(("direction", "lines"), [("COL", 5), ("ROW", 6), (None, None)])
+def test_lines_along_the_phase_encoding(direction: str | None, lines: int | None) -> None:
+    known = {"InPlanePhaseEncodingDirection": direction} if direction else {}
+    made = sidecar(Phantom(), AcquisitionMatrix=[0, 8, 7, 0], **known)
+    assert made.get("ReconMatrixPE") == lines
+    assert made["AcquisitionMatrixPE"] == 7
+
+
+def test_protocol_name_has_stand_ins() -> None:
+    assert sidecar(Phantom(), SequenceName="tfl")["ProtocolName"] == "tfl"
+    both = {"SequenceName": "tfl", "SeriesDescription": "T1"}
+    assert sidecar(Phantom(), **both)["ProtocolName"] == "T1"
+    assert sidecar(Phantom(), **both, ProtocolName="own")["ProtocolName"] == "own"
+
+
+def test_times_are_in_seconds() -> None:
+    made = sidecar(Phantom(), RepetitionTime=2000, EchoTime=30, InversionTime=900)
+    assert (made["RepetitionTime"], made["EchoTime"], made["InversionTime"]) == (2.0, 0.03, 0.9)
+
+
+def test_persons_and_days_only_when_asked_for() -> None:
+    known = {"AcquisitionDate": "20200131", "AcquisitionTime": "235959.5", "PatientAge": "040Y"}
+    hidden = {"PatientName", "PatientAge", "AcquisitionDateTime"}
+    made = sidecar(Phantom(), **known)
+    assert not hidden & set(made)
+    assert made["AcquisitionTime"] == "23:59:59.500000"
+    assert made["SeriesInstanceUID"]
+    assert made["StudyInstanceUID"]
+    told = sidecar(Phantom(), identifiers=True, **known)
+    assert hidden <= set(told)
+    assert told["AcquisitionDateTime"] == "2020-01-31T23:59:59.500000"
+
+
+def test_pet_frames_and_what_was_injected() -> None:
+    phantom = Phantom(sop_class=PET, volumes=2)
+    made = phantom.instances()
+    for dataset in made:
+        late = dataset.TemporalPositionIdentifier == 2
+        dataset.AcquisitionDate = "20200131"
+        dataset.AcquisitionTime = "100130" if late else "100000"
+        dataset.ActualFrameDuration = "120000" if late else "90000"
+        dataset.DecayFactor = "1.2" if late else "1.1"
+        dataset.Units = "BQML"
+        dose = Dataset()
+        dose.Radiopharmaceutical = "FDG"
+        dose.RadionuclideTotalDose = "370000000"
+        dose.RadionuclideHalfLife = "6586.2"
+        isotope = Dataset()
+        isotope.CodeMeaning = "^18^Fluorine"
+        dose.RadionuclideCodeSequence = [isotope]
+        dataset.RadiopharmaceuticalInformationSequence = [dose]
+    (volume,) = plan(headers(made)).volumes
+    fields = make_sidecar(volume, identifiers=False, software="1")
+    assert fields["FrameTimesStart"] == [0.0, 90.0]
+    assert fields["FrameDuration"] == [90, 120]
+    assert fields["DecayFactor"] == [1.1, 1.2]
+    assert fields["Radiopharmaceutical"] == "FDG"
+    assert fields["RadionuclideTotalDose"] == 370000000
+    assert (fields["InjectedRadioactivity"], fields["InjectedRadioactivityUnits"]) == (370, "MBq")
+    assert fields["TracerRadionuclide"] == "^18^Fluorine"
+    assert fields["Units"] == "BQML"
