@@ -46,7 +46,7 @@ TRANSITIONS: Mapping[tuple[SeriesState, Event], SeriesState] = MappingProxyType(
         **{(state, Event.INSTANCE): _S.RECEIVING for state in _S},
         (_S.RECEIVING, Event.SETTLE): _S.SETTLED,
         (_S.RECEIVING, Event.GIVE_UP): _S.FAILED,
-        **{(state, Event.HOLD): _S.HELD for state in _S if state is not _S.HELD},
+        **{(state, Event.HOLD): _S.HELD for state in _S},
         (_S.SETTLED, Event.START): _S.ASSEMBLING,
         (_S.ASSEMBLING, Event.PUBLISH): _S.READY,
         (_S.ASSEMBLING, Event.REFUSE): _S.NOT_A_VOLUME,

@@ -1,0 +1,104 @@
+"""`retry`, `force`, `hold`, `rules`: what a person does about one series."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.config_file import load_settings
+from node.deliver.rules import Rules
+from node.deliveries import Happening, NewDelivery, News
+from node.errors import NodeError
+from node.index.outbox import Outbox
+from node.index.statements import Statements
+from node.index.work import Work
+from node.interventions import Interventions, NoSuchSeries
+from node.observe import Observer
+from node.production.herald import Herald
+from node.records import SeriesState
+
+SeriesArgument = Annotated[
+    str, typer.Argument(metavar="SERIES_UID", help="Its Series Instance UID.")
+]
+
+
+def retry(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
+    """Assemble a series again; what is held is judged anew, dead deliveries are tried again."""
+    typer.echo(f"{series_uid}: {_interventions(config).retry(series_uid)}")
+
+
+def force(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
+    """Assemble an incomplete series as it stands."""
+    typer.echo(f"{series_uid}: {_interventions(config).force(series_uid)}")
+
+
+def hold(
+    series_uid: SeriesArgument,
+    config: ConfigOption = None,
+    release: Annotated[bool, typer.Option("--release", help="Let it go again.")] = False,
+) -> None:
+    """Keep a series from being assembled, whatever comes, until it is let go."""
+    people = _interventions(config)
+    done = people.release(series_uid) if release else people.hold(series_uid)
+    typer.echo(f"{series_uid}: {done}")
+
+
+def rules(
+    series: Annotated[str, typer.Option("--series", metavar="SERIES_UID", help="Try it on this.")],
+    event: Annotated[
+        Happening, typer.Option("--event", help="As if this had happened to it.")
+    ] = Happening.READY,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which entries of `deliver:` would be told of a series, and why others would not."""
+    settings = load_settings(config)
+    tried = Rules(settings.deliver, settings.storage.root / "nifti").tried(
+        _news(Work(existing_index(settings)), series, event)
+    )
+    if as_json:
+        typer.echo(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
+    elif not tried:
+        typer.echo("deliver: has no entries")
+    else:
+        for name, why in tried.items():
+            typer.echo(f"{name}: {f'no: {why}' if why else 'yes'}")
+
+
+def _news(work: Work, uid: str, event: Happening) -> News:
+    record = work.series(uid)
+    if record is None:
+        raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists those there are")
+    heard: list[News] = []
+
+    def listen(news: News) -> list[NewDelivery]:
+        heard.append(news)
+        return []
+
+    state = SeriesState.READY if event is Happening.SUPERSEDED else SeriesState(str(event))
+    Herald(work, listen).word(record, event, state, record.verdict or {}, time.time())
+    return heard[0]
+
+
+def _interventions(config: ConfigOption) -> Interventions:
+    index = existing_index(load_settings(config))
+    work = Work(index)
+    return Interventions(
+        work,
+        Outbox(index),
+        Observer(work, Statements(index)),
+        person=_person(),
+        clock=time.time,
+    )
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:  # a container's user may have no name
+        raise NodeError("the system does not know who you are; set LOGNAME") from error
