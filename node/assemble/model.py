@@ -85,6 +85,8 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         facts: what varies by frame and only the sidecar needs.
         location: Slice Location (0020,1041), mm, as stated.
         instance: Instance Number of the multi-frame image that the frame is in.
+        phase_polarity: 1 where phase is encoded towards the higher row or column index of the
+            stored image, -1 where against it, 0 where nothing says.
     """
 
     index: int
@@ -121,6 +123,7 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     facts: Facts = {}
     location: float | None = None
     instance: int | None = None
+    phase_polarity: int = 0
 
 
 class Problem(msgspec.Struct, frozen=True, array_like=True):
