@@ -23,6 +23,9 @@ LPS_TO_RAS: Final[Matrix] = np.diag([-1.0, -1.0, 1.0, 1.0])
 SINGULAR_MM: Final = 1e-9
 """mm; a voxel axis shorter than this spans no space."""
 
+GRID_TOLERANCE: Final = 1e-3
+"""Voxels; what rounding may make a field of view longer without another voxel for it."""
+
 
 def lps_to_ras(affine: Matrix) -> Matrix:
     """Turn (4, 4) voxel -> LPS mm into (4, 4) voxel -> RAS mm; also the other way round."""
@@ -83,6 +86,83 @@ def is_sheared(affine: Matrix, tolerance: float = 1e-4) -> bool:
     axes = affine[:3, :3] / sizes
     cosines = axes.T @ axes - np.eye(3)
     return bool(np.abs(cosines).max() > tolerance)
+
+
+def orthogonal_grid(
+    affine: Matrix, shape: tuple[int, int, int], slice_axis: int
+) -> tuple[Matrix, tuple[int, int, int]]:
+    """Return the smallest grid at right angles that holds every voxel centre of a sheared one.
+
+    Rows, columns and their spacing stay; slices go along their normal, as far apart as they are.
+
+    Args:
+        affine: (4, 4) voxel -> mm.
+        shape: (i, j, k).
+        slice_axis: the voxel axis that is sheared.
+
+    Returns:
+        (4, 4) voxel -> mm, and its shape.
+    """
+    directions = _square_directions(affine, slice_axis)
+    steps = np.abs(np.diag(directions.T @ affine[:3, :3]))
+    low, high = _bounds(directions, affine, shape, margin=0.0)
+    count = np.ceil((high - low) / steps - GRID_TOLERANCE).astype(int) + 1
+    return _grid(directions, steps, low, count)
+
+
+def respaced_grid(
+    affine: Matrix,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    slice_axis: int = 2,
+) -> tuple[Matrix, tuple[int, int, int]]:
+    """Return a grid at right angles with other voxel sizes over the same field of view.
+
+    Args:
+        affine: (4, 4) voxel -> mm.
+        shape: (i, j, k).
+        spacing: mm between voxels along i, j and k.
+        slice_axis: the voxel axis that is turned if the axes are not at right angles.
+
+    Returns:
+        (4, 4) voxel -> mm, and its shape; centred on the field of view.
+    """
+    directions = _square_directions(affine, slice_axis)
+    steps = np.asarray(spacing, np.float64)
+    low, high = _bounds(directions, affine, shape, margin=0.5)
+    count = np.maximum(np.ceil((high - low) / steps - GRID_TOLERANCE).astype(int), 1)
+    return _grid(directions, steps, (low + high - (count - 1) * steps) / 2, count)
+
+
+def _square_directions(affine: Matrix, slice_axis: int) -> Matrix:
+    """Return (3, 3): unit columns at right angles, of which only the slice axis may be new."""
+    directions = affine[:3, :3] / np.array(voxel_sizes(affine))
+    one, other = (axis for axis in range(3) if axis != slice_axis)
+    second = directions[:, other] - directions[:, one] * (directions[:, one] @ directions[:, other])
+    directions[:, other] = second / np.linalg.norm(second)
+    normal = np.cross(directions[:, one], directions[:, other])
+    directions[:, slice_axis] = normal * np.sign(normal @ affine[:3, slice_axis])
+    return np.asarray(directions, np.float64)
+
+
+def _bounds(
+    directions: Matrix, affine: Matrix, shape: tuple[int, int, int], margin: float
+) -> tuple[Matrix, Matrix]:
+    """Return (3,) lowest and highest coordinate of the corners along some directions, mm."""
+    ends = [(-margin, size - 1 + margin) for size in shape]
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+    along = to_world(affine, corners) @ directions
+    return np.asarray(along.min(axis=0)), np.asarray(along.max(axis=0))
+
+
+def _grid(
+    directions: Matrix, steps: Matrix, start: Matrix, count: npt.NDArray[np.int_]
+) -> tuple[Matrix, tuple[int, int, int]]:
+    result = np.eye(4)
+    result[:3, :3] = directions * steps
+    result[:3, 3] = directions @ start
+    i, j, k = count.tolist()
+    return result, (i, j, k)
 
 
 def resample(

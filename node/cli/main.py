@@ -25,6 +25,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("node.cli.content", "ls"),
     "import": ("node.cli.intake", "import_files"),
     "convert": ("node.cli.convert", "convert"),
+    "coords": ("node.cli.coords", "coords"),
+    "resample": ("node.cli.resample", "resample"),
     "doctor": ("node.cli.doctor", "doctor"),
     "reindex": ("node.cli.intake", "reindex"),
 }
