@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from node.cli.doctor import Subject
+from node.cli.main import _COMMANDS
 from node.config import Settings
 from node.config_file import load_settings
 from node.errors import Reason
@@ -75,6 +76,11 @@ def test_the_readme_explains_every_refusal_and_no_other() -> None:
         (ROOT / "README.md").read_text().partition("## What it refuses")[2].partition("\n## ")[0]
     )
     assert set(re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)) == raised
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    named = set(re.findall(r"`rasnode ([a-z-]+)", (ROOT / "README.md").read_text()))
+    assert named == set(_COMMANDS)
 
 
 def test_documents_link_to_what_is_there() -> None:
