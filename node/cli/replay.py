@@ -1,0 +1,129 @@
+"""`replay`: recorded arrivals under other completion settings."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.completion.policy import Timing
+from node.completion.timing import Gap, Percentiles, learned_quiet
+from node.config import Completion
+from node.config_file import load_settings
+from node.index.recorded import Recordings
+from node.index.statements import Statements
+from node.index.work import Work
+from node.replaying import Comparison, Replayer
+
+_USUAL = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_MOST_NAMED = 10
+
+
+def replay(
+    quiet: Annotated[
+        list[float] | None, typer.Option("--quiet", help="A quiet_seconds to try; repeatable.")
+    ] = None,
+    open_quiet: Annotated[
+        float | None, typer.Option("--open-quiet", help="The open_quiet_seconds to try.")
+    ] = None,
+    sender: Annotated[
+        str | None, typer.Option("--sender", help="Only series of this AE title.")
+    ] = None,
+    days: Annotated[float, typer.Option("--days", help="Only series of the last days.")] = 30.0,
+    limit: Annotated[int, typer.Option("--limit", help="At most so many series.")] = 500,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay recorded arrivals against other settings: what is cut off, what is delayed."""
+    settings = load_settings(config)
+    index = existing_index(settings)
+    recordings = Recordings(index)
+    base = _base(settings.completion, open_quiet)
+    timings = [replace(base, quiet=seconds) for seconds in quiet or _tried(base)]
+    replayer = Replayer(Work(index), recordings, Statements(index))
+    found = replayer.compare(timings, sender, time.time() - days * 86400, limit)
+    learned = {
+        ae: known
+        for (ae, kind), known in recordings.learned().items()
+        if kind is Gap.RELEASED and sender in {None, ae}
+    }
+    if as_json:
+        typer.echo(json.dumps(_as_json(found, learned, base), indent=1))
+    else:
+        _show(found, learned, base)
+
+
+def _base(completion: Completion, open_quiet: float | None) -> Timing:
+    quiet = completion.quiet_seconds
+    return Timing(
+        quiet=Timing().quiet if isinstance(quiet, str) else quiet,
+        open_quiet=completion.open_quiet_seconds if open_quiet is None else open_quiet,
+        incomplete=completion.incomplete,
+    )
+
+
+def _tried(base: Timing) -> list[float]:
+    return sorted({*_USUAL, base.quiet})
+
+
+def _show(found: list[Comparison], learned: dict[str, Percentiles], base: Timing) -> None:
+    console = Console()
+    series = len(found[0].outcomes) if found else 0
+    console.print(f"{series} series, open_quiet_seconds {base.open_quiet:g}", highlight=False)
+    table = Table("quiet_seconds", "cut short", "median delay", "longest delay")
+    for one in found:
+        table.add_row(
+            f"{one.timing.quiet:g}",
+            str(len(one.cut)),
+            f"{one.median_delay:.1f} s",
+            f"{one.longest_delay:.1f} s",
+        )
+    console.print(table)
+    for one in found:
+        for uid in one.cut[:_MOST_NAMED]:
+            console.print(f"{one.timing.quiet:g} s would have cut short {uid}", highlight=False)
+    for ae, known in sorted(learned.items()):
+        quiet = learned_quiet(known, base.quiet)
+        console.print(
+            f"{ae}: learned from {known.samples} series, 99 % are silent for at most "
+            f"{known.p99:.1f} s after a release: quiet_seconds {quiet:.1f}",
+            highlight=False,
+        )
+
+
+def _as_json(
+    found: list[Comparison], learned: dict[str, Percentiles], base: Timing
+) -> dict[str, Any]:
+    return {
+        "settings": [
+            {
+                "quiet_seconds": one.timing.quiet,
+                "open_quiet_seconds": one.timing.open_quiet,
+                "series": len(one.outcomes),
+                "cut_short": list(one.cut),
+                "median_delay_seconds": one.median_delay,
+                "longest_delay_seconds": one.longest_delay,
+                "outcomes": [
+                    {
+                        "series_instance_uid": outcome.uid,
+                        "decided_after_seconds": list(outcome.decided),
+                        "cut_short": outcome.cut_short,
+                        "delay_seconds": outcome.delay,
+                        "action": str(outcome.action),
+                    }
+                    for outcome in one.outcomes
+                ],
+            }
+            for one in found
+        ],
+        "learned": {
+            ae: {**asdict(known), "quiet_seconds": learned_quiet(known, base.quiet)}
+            for ae, known in learned.items()
+        },
+    }
