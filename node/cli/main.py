@@ -28,6 +28,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "coords": ("node.cli.coords", "coords"),
     "resample": ("node.cli.resample", "resample"),
     "doctor": ("node.cli.doctor", "doctor"),
+    "conformance": ("node.cli.conformance", "conformance"),
     "reindex": ("node.cli.intake", "reindex"),
 }
 

@@ -109,7 +109,7 @@ def read_find(
             unsupported.append(tag)
             continue
         condition = condition_of(elements, attribute.tag, attribute.vr, negotiated)
-        keys.append(Key(attribute, condition, _is_required(attribute, model)))
+        keys.append(Key(attribute, condition, is_required(attribute, model)))
     found, combined = _combine(keys) if negotiated.combined else (keys, [])
     return Query(
         model=model,
@@ -179,7 +179,8 @@ def _refuse_wildcards(attribute: Attribute, values: tuple[str, ...]) -> None:
         )
 
 
-def _is_required(attribute: Attribute, model: Model) -> bool:
+def is_required(attribute: Attribute, model: Model) -> bool:
+    """Whether an attribute is a Required Key of a model (PS3.4 C.6.1.1, C.6.2.1)."""
     if attribute.tag == _PATIENT_ID:
         return model is Model.STUDY  # in Patient Root it is the unique key
     return attribute.keyword in _REQUIRED

@@ -48,6 +48,17 @@ class Negotiated(NamedTuple):
     multiple_values: bool = False
 
 
+def kind_of_matching(vr: str) -> str:
+    """Which kinds of matching a key of some VR can ask for besides universal matching."""
+    if vr == "SQ":
+        return "sequence"
+    if vr == "UI":
+        return "single value, list of UID"
+    if vr in {"DA", "TM", "DT"}:
+        return "single value, range"
+    return "single value, wild card" if vr in _WILD_VRS else "single value"
+
+
 def condition_of(
     elements: Elements, tag: int, vr: str, negotiated: Negotiated, depth: int = 0
 ) -> Condition:

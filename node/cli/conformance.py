@@ -1,0 +1,14 @@
+"""`conformance`: prints the DICOM Conformance Statement of this version and configuration."""
+
+from __future__ import annotations
+
+import typer
+
+from node.cli.opening import ConfigOption
+from node.config_file import load_settings
+from node.dimse.conformance import statement
+
+
+def conformance(config: ConfigOption = None) -> None:
+    """Print the DICOM Conformance Statement, made from the running code and the configuration."""
+    typer.echo(statement(load_settings(config).dicom), nl=False)
