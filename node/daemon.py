@@ -99,7 +99,6 @@ class Daemon:
         journal = self._recovered(archive, index, store)
         undo.callback(journal.close)
         undo.callback(lambda: watcher.stop(settings.shutdown_seconds * (1 - _RECEIVE_SHARE)))
-        watcher.start()
 
         filing = Filing(
             settings.storage.root,
@@ -131,6 +130,7 @@ class Daemon:
         undo.callback(lambda: scp.stop(settings.shutdown_seconds * _RECEIVE_SHARE))
         scp.start()
         self._scp = scp
+        watcher.start()
         if settings.http.port is not None:
             web = WebServer(self._app(index, archive), settings.http.host, settings.http.port)
             undo.callback(web.stop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -14,7 +13,6 @@ from node.records import AssociationEnd
 from node.registration import check
 from node.spill import Spill
 
-_LOOK_SECONDS: Final = 0.002
 _SETTLE_SECONDS: Final = 10.0
 
 
@@ -48,15 +46,7 @@ class JournalReceiver(Reception):
 
     def settle(self) -> bool:
         """Wait until whatever has been answered by now, by any process, can be found."""
-        board = self._journal.board
-        reached = [(lane, board.answered(lane)) for lane in self._journal.lanes()]
-        deadline = time.monotonic() + _SETTLE_SECONDS
-        for lane, position in reached:
-            while board.filed(lane) < position:
-                if board.stuck or time.monotonic() > deadline:
-                    return False
-                time.sleep(_LOOK_SECONDS)
-        return True
+        return self._journal.settle(_SETTLE_SECONDS)
 
     def _take(self, incoming: Incoming) -> None:
         check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ import typer
 from node.config import Settings
 from node.errors import ConfigError
 from node.index.engine import Index
+from node.journal import Journal
 
 ConfigOption = Annotated[
     Path | None,
@@ -22,6 +23,7 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="For a script to read.")]
 
 _LOCK = ".rasnode.lock"
+_SETTLE_SECONDS = 5.0
 
 
 def existing_index(settings: Settings) -> Index:
@@ -35,7 +37,17 @@ def existing_index(settings: Settings) -> Index:
             f"there is no index in {settings.storage.root} (storage.root): "
             "no node has run with this configuration yet"
         )
+    _let_settle(settings.storage.root)
     return Index(settings.database_url())
+
+
+def _let_settle(root: Path) -> None:
+    """What a running node has answered is in the index a moment later."""
+    with suppress(OSError):  # who may only read sees what is there
+        if (root / "journal").exists():
+            journal = Journal(root)
+            journal.settle(_SETTLE_SECONDS)
+            journal.close()
 
 
 @contextmanager

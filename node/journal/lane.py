@@ -65,7 +65,10 @@ class Lane:
         self._current: Segment | None = None
         self._offset = 0
         self._distrusted = False
+        nothing_left = board.filed(number) >= board.answered(number)
         self._roll()
+        if nothing_left:
+            board.set_filed(number, board.answered(number))
 
     @property
     def largest(self) -> int:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import mmap
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from node.journal import segment
 from node.journal.board import Board
 from node.journal.entry import Ended, Entry, data_set_of, is_whole, item_of, read_header
 from node.journal.lane import paths
 from node.journal.segment import place, position
+
+_LOOK_SECONDS: Final = 0.002
+_DEAD_SECONDS: Final = 2.0  # the filer moves on within that time, or there is none
 
 
 class Found(NamedTuple):
@@ -103,6 +107,25 @@ class Journal:
     def lanes(self) -> list[int]:
         """Numbers of the lanes that have files."""
         return sorted({int(path.name[:2]) for path in self.folder.glob("[0-9][0-9]-*.seg")})
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until whatever has been answered by now, by any process, can be found.
+
+        Returns:
+            False if that takes too long, or nobody files any more.
+        """
+        reached = [(lane, self.board.answered(lane)) for lane in self.lanes()]
+        start = moved = time.monotonic()
+        last = -1
+        while any(self.board.filed(lane) < position for lane, position in reached):
+            now = time.monotonic()
+            filed = sum(self.board.filed(lane) for lane, _ in reached)
+            if filed != last:
+                last, moved = filed, now
+            if self.board.stuck or now - start > seconds or now - moved > _DEAD_SECONDS:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
 
     def left_over(self) -> Iterator[Found]:
         """What an earlier run has answered and may not have filed, lane by lane."""
