@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from node.assemble.model import FrameHeader, Vector
 from node.assemble.series import VolumePlan
 from node.space import LPS_TO_RAS, Matrix, voxel_sizes
+
+_SILENT_AT_ZERO: Final = frozenset({"Canon", "Toshiba"})
+"""Vendors whose images without diffusion weighting have no b-value beside others that have."""
 
 
 class Gradients(NamedTuple):
@@ -36,6 +39,8 @@ def gradients(volume: VolumePlan) -> Gradients | None:
     """Return the gradients of a diffusion series; None if it is none, or not all is known."""
     frames = [row[0].frame for row in volume.grid]
     b_values = [frame.b_value for frame in frames]
+    if volume.first.header.vendor in _SILENT_AT_ZERO:
+        b_values = [value or 0.0 for value in b_values]
     known = [value for value in b_values if value is not None]
     if len(known) < len(frames) or not any(known) or any(frame.derived for frame in frames):
         return None

@@ -17,6 +17,7 @@ from node.assemble.model import (
 )
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
+from node.assemble.timing import interval, timing_fields
 from node.assemble.vendors import MAKERS
 
 Sidecar = dict[str, object]
@@ -52,6 +53,7 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
     fields |= header.facts | frame.facts
     if header.modality == "MR" and "ReconMatrixPE" not in fields:
         fields["ReconMatrixPE"] = _phase_lines(fields, frame)
+    fields |= timing_fields(volume)
     if header.modality == "PT":
         fields |= _frame_arrays(volume)
     fields |= {
@@ -124,8 +126,7 @@ def leading(volume: VolumePlan) -> Piece:
 
 def repetition_time(volume: VolumePlan) -> float | None:
     """Return the time in s between volumes, for pixdim[4]; None where it is not known."""
-    value = leading(volume).header.facts.get("RepetitionTime")
-    return float(value) if isinstance(value, int | float) else None
+    return interval(leading(volume))
 
 
 def _echo_number(volume: VolumePlan, frame: FrameHeader) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from node.assemble.model import FrameHeader
-from node.assemble.vendors import canon, ge, philips, siemens, uih
+from node.assemble.vendors import canon, ge, hitachi, philips, siemens, toshiba, uih
 from node.elements import Elements
 
 
@@ -42,7 +42,9 @@ _BY_MANUFACTURER: Final[tuple[tuple[str, Vendor], ...]] = (
     ("UNITED IMAGING", uih),
     ("SHANGHAI UNITED IMAGING", uih),
     ("CANON", canon),
-    ("TOSHIBA", canon),
+    ("TOSHIBA", toshiba),
+    ("HITACHI", hitachi),
+    ("FUJIFILM", hitachi),
 )
 
 MAKERS: Final = frozenset(vendor.NAME for _, vendor in _BY_MANUFACTURER)

@@ -6,7 +6,9 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.model import FrameHeader
+from node.assemble.frames import unit_vector
+from node.assemble.model import Facts, FrameHeader
+from node.assemble.vendors.echo_train import reconstructed_lines
 from node.elements import Elements
 
 NAME: Final = "Philips"
@@ -14,13 +16,18 @@ NAME: Final = "Philips"
 _IMAGING_1: Final = "Philips Imaging DD 001"
 _MR_1: Final = "Philips MR Imaging DD 001"
 _MR_5: Final = "Philips MR Imaging DD 005"
+WATER_FAT_PPM: Final = 3.4
+"""Chemical shift between water and fat, parts per million."""
+_LARGEST_B: Final = 1e6
+"""s/mm²; some software writes 1e30 for none."""
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
     """Add precise scaling, and where on the 4th axis a frame belongs."""
-    return msgspec.structs.replace(
-        frame, **_scaling(elements, frame), **_diffusion(elements, frame)
-    )
+    found = _scaling(elements, frame) | _diffusion(elements, frame)
+    scaled = found.pop("facts", frame.facts)
+    facts = (scaled if isinstance(scaled, dict) else {}) | _readout(elements)
+    return msgspec.structs.replace(frame, **found, facts=facts)
 
 
 def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:  # noqa: ARG001
@@ -52,17 +59,64 @@ def _scaling(elements: Elements, frame: FrameHeader) -> dict[str, object]:
 
 
 def _diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
-    """Return the order of volumes, and whether a frame is a trace.
+    """Return weighting, the order of volumes, and whether a frame is a trace.
 
     Philips numbers b-values and, below each, directions: (2005,xx12) and (2005,xx13). Diffusion
-    Direction (2001,xx04) is I, isotropic, for b = 0 and for the trace.
+    Direction (2001,xx04) is I, isotropic, for b = 0 and for the trace. Where software is too old
+    to write the standard's attributes, the b-value is (2001,xx03), and the direction
+    (2005,xxB0..B2) is RL, AP, FH: LPS.
     """
+    found: dict[str, object] = {}
+    b_value, gradient = frame.b_value, frame.gradient
+    if b_value is None:
+        b_value = _weighting(elements, frame)
+        found["b_value"] = b_value
+    if gradient is None and b_value:
+        parts = [
+            elements.number(elements.private(0x2005, _MR_1, low), "FL") or 0.0
+            for low in (0xB0, 0xB1, 0xB2)
+        ]
+        gradient = unit_vector(tuple(parts))
+        found["gradient"] = gradient
     b_number = elements.integer(elements.private(0x2005, _MR_5, 0x12), "IS")
     direction = elements.integer(elements.private(0x2005, _MR_5, 0x13), "IS")
-    found: dict[str, object] = {}
     if b_number is not None and direction is not None:
         found["order"] = (float(frame.temporal or 0), float(b_number), float(direction))
     isotropic = elements.text(elements.private(0x2001, _IMAGING_1, 0x04)) == "I"
-    if isotropic and frame.b_value and (frame.gradient is None):
+    if isotropic and b_value and gradient is None:
         found["derived"] = "trace"
     return found
+
+
+def _weighting(elements: Elements, frame: FrameHeader) -> float | None:
+    """Return the private b-value; other scans than diffusion have it too, as zero."""
+    b_value = elements.number(elements.private(0x2001, _IMAGING_1, 0x03), "FL")
+    sequence = elements.text(elements.private(0x2001, _IMAGING_1, 0x20)) or ""
+    diffusion = bool(b_value) or "DWI" in sequence.upper() or frame.gradient is not None
+    return b_value if diffusion and b_value is not None and 0 <= b_value < _LARGEST_B else None
+
+
+def _readout(elements: Elements) -> Facts:
+    """Return acceleration, and what the water-fat shift says of echo spacing and readout time.
+
+    The shift, pixels, is the bandwidth of water and fat over that of a pixel along the phase:
+    shift = field·gyromagnetic ratio·3.4 ppm·spacing·(EPI factor + 1). It is an estimate, since
+    Philips does not say how long a line takes.
+    """
+    facts: Facts = {}
+    private = elements.item(elements.private(0x2005, _MR_5, 0x0F))
+    factor = elements.number(0x00189069) or (private and private.number(0x00189069))
+    if factor and factor >= 1:
+        facts["ParallelReductionFactorInPlane"] = factor
+    shift = elements.number(elements.private(0x2001, _IMAGING_1, 0x22), "FL")
+    lines = elements.number(elements.private(0x2001, _IMAGING_1, 0x13), "SL")
+    frequency = elements.number(0x00180084) or elements.number(0x00189098)
+    stored = reconstructed_lines(elements)
+    if not shift or not frequency or not stored or not lines:
+        return facts
+    facts["WaterFatShift"] = shift
+    if lines > 1 and stored > 1 and shift > 0 and frequency > 0:
+        total = shift / (frequency * WATER_FAT_PPM * (lines + 1)) * lines
+        facts["EstimatedTotalReadoutTime"] = total
+        facts["EstimatedEffectiveEchoSpacing"] = total / (stored - 1)
+    return facts

@@ -1,0 +1,127 @@
+"""Slice times, phase encoding and uneven frames, on the axes of the array as written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+from node.assemble.series import VolumePlan
+from node.assemble.stacking import Piece
+
+SLICE_TIME_DIGITS: Final = 6
+SAME_SLICE_TIME: Final = 0.006
+"""s; times are rounded to 2.5 ms by some vendors, and to 5 by clocks."""
+UNEVEN: Final = 0.01
+"""Part of the mean interval by which an interval must differ to be called uneven."""
+CLOCK_ERROR: Final = 0.02
+"""s; at worst what rounded times of acquisition make of even intervals."""
+_TIMES: Final = frozenset({"Trigger Time", "Frame Reference Time", "Acquisition Time"})
+_AXIS_OF_PHASE: Final = {"ROW": 0, "COL": 1}
+"""In-plane Phase Encoding Direction (0018,1312) -> DICOM axis (column index, row index, slice)."""
+
+
+def timing_fields(volume: VolumePlan) -> dict[str, object]:
+    """Return the sidecar fields that depend on which axis is which.
+
+    Args:
+        volume: the plan; its orientation says where DICOM's axes went.
+    """
+    fields: dict[str, object] = {}
+    piece = volume.first
+    if piece.header.modality == "MR":
+        fields |= _phase_encoding(volume, piece)
+        fields |= _slice_timing(volume)
+    fields |= _uneven(volume)
+    return fields
+
+
+def interval(piece: Piece) -> float | None:
+    """Return the time in s between volumes; None where it is not known.
+
+    Args:
+        piece: the one that speaks for the volume; what its frame says counts before the instance.
+    """
+    value = (piece.header.facts | piece.frame.facts).get("RepetitionTime")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _phase_encoding(volume: VolumePlan, piece: Piece) -> dict[str, object]:
+    facts = piece.header.facts | piece.frame.facts
+    stated = str(facts.get("InPlanePhaseEncodingDirectionDICOM", "")).upper()[:3]
+    if stated not in _AXIS_OF_PHASE:
+        return {}
+    axis = _AXIS_OF_PHASE[stated]
+    name = "ijk"[int(volume.orientation[axis, 0])]
+    sign = piece.frame.phase_polarity * volume.orientation[axis, 1]
+    if sign:
+        return {"PhaseEncodingDirection": name + ("-" if sign < 0 else "")}
+    return {"PhaseEncodingAxis": name}
+
+
+def _slice_timing(volume: VolumePlan) -> dict[str, object]:
+    """Return when each slice was excited, s from the first, by index along the slice axis.
+
+    The first volume of some scanners has times that were never measured; where the second one
+    differs, it speaks.
+    """
+    times = [_times(row) for row in volume.grid[:2]]
+    chosen = times[0]
+    if len(times) > 1 and times[1] is not None and (chosen is None or _differ(chosen, times[1])):
+        chosen = times[1]
+    if chosen is None or len(chosen) < 2 or max(chosen) == 0:
+        return {}
+    repetition = interval(volume.first)
+    if repetition is not None and max(chosen) >= repetition:
+        return {}
+    axis = "ijk"[int(volume.orientation[2, 0])]
+    fields: dict[str, object] = {
+        "SliceTiming": chosen[::-1] if volume.orientation[2, 1] < 0 else chosen
+    }
+    if axis != "k":
+        fields["SliceEncodingDirection"] = axis
+    return fields
+
+
+def _times(row: Sequence[Piece]) -> list[float] | None:
+    times = [piece.frame.slice_time for piece in row]
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return None
+    first = min(known)
+    return [round(time - first, SLICE_TIME_DIGITS) for time in known]
+
+
+def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
+    return any(abs(a - b) > SAME_SLICE_TIME for a, b in zip(one, other, strict=True))
+
+
+def _uneven(volume: VolumePlan) -> dict[str, object]:
+    """Return when each volume began, s from the first, if the intervals are not all the same."""
+    starts = [_start(row, volume.defined_by) for row in volume.grid]
+    known = [start for start in starts if start is not None]
+    if len(known) < len(starts) or len(known) < 3:
+        return {}
+    steps = [b - a for a, b in pairwise(known)]
+    mean = (known[-1] - known[0]) / len(steps)
+    limit = max(UNEVEN * mean, CLOCK_ERROR)
+    if min(steps) <= 0 or all(abs(step - mean) <= limit for step in steps):
+        return {}
+    return {"VolumeTiming": [round(start - known[0], SLICE_TIME_DIGITS) for start in known]}
+
+
+def _start(row: Sequence[Piece], defined_by: str) -> float | None:
+    """Return when a volume began, s, by the attribute that defined the order of volumes."""
+    if defined_by not in _TIMES:
+        return None
+    times: list[float] = []
+    for _, frame in row:
+        value, unit = {
+            "Trigger Time": (frame.trigger_time, 1e-3),
+            "Frame Reference Time": (frame.reference_time, 1e-3),
+            "Acquisition Time": (frame.acquisition_time, 1.0),
+        }[defined_by]
+        if value is None:
+            return None
+        times.append(value * unit)
+    return min(times)

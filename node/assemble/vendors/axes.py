@@ -1,0 +1,38 @@
+"""From directions relative to an image to directions in the patient."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from node.assemble.model import Orientation, Vector
+
+SHORTEST_DIRECTION: Final = 1e-3
+"""Length below which a direction is none: rounding to three decimals leaves this of a zero."""
+
+
+def to_patient(direction: Vector, orientation: Orientation | None) -> Vector | None:
+    """Turn a direction in the axes of an image into a unit vector in LPS.
+
+    Args:
+        direction: components along a row, along a column, and along their cross product.
+        orientation: Image Orientation (Patient) (PS3.3 C.7.6.2.1.1).
+
+    Returns:
+        None for a zero vector, or where the image's orientation is not known.
+    """
+    length = float(np.linalg.norm(direction))
+    if orientation is None or length < SHORTEST_DIRECTION:
+        return None
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    axes = np.column_stack([row, column, np.cross(row, column)])
+    vector = axes @ np.array(direction)
+    x, y, z = (vector / np.linalg.norm(vector) + 0.0).tolist()
+    return x, y, z
+
+
+def normal_axis(orientation: Orientation) -> int:
+    """Return the patient axis closest to an image's normal: 0 sagittal, 1 coronal, 2 axial."""
+    normal = np.cross(orientation[:3], orientation[3:])
+    return int(np.argmax(np.abs(normal)))

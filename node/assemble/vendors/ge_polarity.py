@@ -1,0 +1,52 @@
+"""Towards which index GE encodes phase: a standard attribute, or the header of the raw data."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from node.elements import Elements
+
+_OFFSET_AT: Final = 24
+"""Where User Defined Data (0043,xx2A) says at which byte the raw data's header begins."""
+_CONTROL: Final = 124
+"""Of that header, data acquisition control: a word of flags."""
+_TRAVERSAL: Final = 852
+"""Of that header, in which order ky is traversed."""
+_REVERSED_BIT: Final = 0x4
+_BOTTOM_UP: Final = 2
+_SINCE: Final = 25.002
+"""Revision of the raw data's header from which these offsets hold; older ones are not read."""
+_BEFORE: Final = 40.0
+_WORD, _FLOAT = Struct("<H"), Struct("<f")
+
+
+def polarity(elements: Elements) -> int:
+    """Return 1 towards the higher index of the stored image, -1 against it, 0 if not known.
+
+    Rectilinear Phase Encode Reordering (0018,9034) is LINEAR or REVERSE_LINEAR (PS3.3
+    C.8.13.5.12); software before RX27 does not write it.
+    """
+    reordering = elements.text(0x00189034)
+    if reordering == "LINEAR":
+        return -1
+    if reordering == "REVERSE_LINEAR":
+        return 1
+    return _from_raw_header(
+        elements.raw(elements.private(0x0043, "GEMS_PARM_01", 0x2A)) or b"",
+    )
+
+
+def _from_raw_header(block: bytes) -> int:
+    if len(block) < _OFFSET_AT + _WORD.size:
+        return 0
+    (start,) = _WORD.unpack_from(block, _OFFSET_AT)
+    if start + _TRAVERSAL + _WORD.size > len(block):
+        return 0
+    (revision,) = _FLOAT.unpack_from(block, start)
+    if not _SINCE <= round(revision, 3) < _BEFORE:
+        return 0
+    (control,) = _WORD.unpack_from(block, start + _CONTROL)
+    (traversal,) = _WORD.unpack_from(block, start + _TRAVERSAL)
+    against = (traversal == _BOTTOM_UP) != bool(control & _REVERSED_BIT)
+    return -1 if against else 1

@@ -1,0 +1,20 @@
+"""Hitachi, which writes the standard's diffusion attributes and nothing private."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.assemble.model import FrameHeader
+from node.elements import Elements
+
+NAME: Final = "Hitachi"
+
+
+def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:  # noqa: ARG001
+    """Return the frame as it is."""
+    return frame
+
+
+def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:  # noqa: ARG001
+    """Return nothing: every slice is an image of its own."""
+    return ()
