@@ -26,6 +26,10 @@ RESIDUAL_MM: Final = 0.1
 """mm; positions rounded to one decimal are up to 0.05 off, at both ends of the line they define."""
 RESIDUAL_SPACINGS: Final = 0.15
 """The same as a part of the slice spacing, for spacings below 0.67 mm."""
+MOST_NAMED: Final = 40
+"""Positions that a refusal lists; what is wrong shows in the first few."""
+FINEST: Final = 4
+"""Slices for each measured one that evening out may make; more would be mostly invented."""
 DEFAULT_SPACING_MM: Final = 1.0
 """mm; extent of a single slice along its normal where nothing states one."""
 
@@ -150,6 +154,30 @@ def residual_limit(spacing: float) -> float:
     return min(RESIDUAL_MM, RESIDUAL_SPACINGS * spacing)
 
 
+def even_places(distances: Points, instances: tuple[str, ...]) -> Points:
+    """Return where slices lie on the grid whose step is their smallest one.
+
+    Args:
+        distances: (n,) mm along the normal, ascending.
+        instances: SOP Instance UIDs for the refusal.
+
+    Returns:
+        (n,) in slices of that grid, from 0.
+
+    Raises:
+        AssemblyError: the smallest step is so much smaller than the others that most slices would
+            be interpolated.
+    """
+    places = (distances - distances[0]) / np.diff(distances).min()
+    if places[-1] > FINEST * len(distances):
+        raise AssemblyError(
+            Reason.UNEQUAL_SPACING,
+            f"Even spacing would need {places[-1] + 1:.0f} slices of {len(distances)} measured.",
+            instances,
+        )
+    return np.asarray(places)
+
+
 def check_spacing(distances: Points, instances: tuple[str, ...]) -> None:
     """Refuse slices that are not equally far from each other.
 
@@ -168,14 +196,20 @@ def check_spacing(distances: Points, instances: tuple[str, ...]) -> None:
     if np.abs(offsets).max() <= residual_limit(mean):
         return
     typical = float(np.median(steps))
-    shown = ", ".join(f"{value:.3f}" for value in distances[:40])
+    shown = ", ".join(f"{value:.3f}" for value in distances[:MOST_NAMED])
     multiples = np.rint(steps / typical)
     whole = np.abs(steps - multiples * typical).max() <= residual_limit(typical) * 2
     if whole and multiples.min() == 1:
+        absent = [
+            f"{distances[at] + typical * gap:.3f}"
+            for at, multiple in enumerate(multiples.astype(int).tolist())
+            for gap in range(1, min(multiple, MOST_NAMED))
+        ]
         missing = int(multiples.sum()) - steps.size
         raise AssemblyError(
             Reason.MISSING_SLICE,
-            f"{missing} of the slices missing: steps of {typical:.3f} mm, positions {shown} mm.",
+            f"{missing} slices are missing, at {', '.join(absent[:MOST_NAMED])} mm along the "
+            f"normal; there are slices every {typical:.3f} mm, at {shown} mm.",
             instances,
         )
     raise AssemblyError(

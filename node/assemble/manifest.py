@@ -9,6 +9,7 @@ import numpy as np
 from node.assemble.series import LeftOut, VolumePlan
 from node.assemble.stacking import Piece
 from node.errors import AssemblyError
+from node.space import is_sheared
 
 Manifest = dict[str, object]
 
@@ -49,6 +50,8 @@ def make_manifest(
         "affine": volume.affine.tolist(),
         "residual_mm": volume.residual_mm,
         "fourth_axis": volume.defined_by or None,
+        "sheared": is_sheared(volume.affine),
+        "resampled": list(volume.resampled),
         "slice_axis": "ijk"[slice_axis(volume)],
         "voxel_to_source": voxel_to_source(volume),
         "sources": _sources(volume),
@@ -80,15 +83,21 @@ def voxel_to_source(volume: VolumePlan) -> list[list[float]]:
 
 
 def _sources(volume: VolumePlan) -> list[dict[str, object]]:
-    """List the source of every slice; k counts along the slice axis of the array as written."""
+    """List the source of every slice; k counts along the slice axis of the array as written.
+
+    Where slices were interpolated, a source lies between two of them, and k is no whole number.
+    """
     count = len(volume.grid[0])
-    backwards = volume.orientation[2, 1] < 0
-    sources: list[dict[str, object]] = []
-    for t, row in enumerate(volume.grid):
-        for k in range(count):
-            piece = row[count - 1 - k if backwards else k]
-            sources.append({"k": k, "t": t, "sop_instance_uid": piece.uid} | _frame(piece))
-    return sources
+    places: Sequence[float] = volume.places or range(count)
+    order = list(range(count))
+    if volume.orientation[2, 1] < 0:
+        last = volume.shape[slice_axis(volume)] - 1
+        places, order = [last - place for place in places], order[::-1]
+    return [
+        {"k": places[k], "t": t, "sop_instance_uid": row[k].uid} | _frame(row[k])
+        for t, row in enumerate(volume.grid)
+        for k in order
+    ]
 
 
 def _frame(piece: Piece) -> dict[str, object]:

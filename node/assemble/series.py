@@ -11,7 +11,9 @@ import numpy as np
 
 from node.assemble.geometry import (
     DEFAULT_SPACING_MM,
+    Points,
     check_spacing,
+    even_places,
     residual_limit,
     residuals,
     stack_affine,
@@ -52,6 +54,9 @@ class VolumePlan:
         defined_by: the attribute that ordered the 4th axis.
         suffix: what distinguishes its name from other volumes of the series.
         left_out: instances that belong here but are not in it.
+        places: where each slice lies on the grid of the affine, if that is not simply 0, 1, 2 …;
+            such a volume has to be interpolated before it is written (`regrid`).
+        resampled: what was done to the voxels beyond putting each in its place.
     """
 
     grid: tuple[tuple[Piece, ...], ...]
@@ -63,6 +68,8 @@ class VolumePlan:
     defined_by: str
     suffix: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    places: tuple[float, ...] = ()
+    resampled: tuple[str, ...] = ()
 
     @property
     def first(self) -> Piece:
@@ -85,7 +92,9 @@ class SeriesPlan:
     left_out: tuple[LeftOut, ...] = field(default=())
 
 
-def plan(headers: Sequence[InstanceHeader]) -> SeriesPlan:
+def plan(
+    headers: Sequence[InstanceHeader], *, even_out: bool = False, merge: bool = False
+) -> SeriesPlan:
     """Decide which volumes the instances of one series make.
 
     The result does not depend on the order of the headers.
@@ -93,19 +102,21 @@ def plan(headers: Sequence[InstanceHeader]) -> SeriesPlan:
     Args:
         headers: one for each instance; several with one SOP Instance UID are refused, as the
             caller knows their pixels and can tell copies from conflicts.
+        merge: do not part frames by what they show, only by size and place.
+        even_out: unequal steps between slices are to be interpolated, not refused.
     """
     headers, refusals = _without_conflicts(headers)
     pieces, unusable = usable(headers)
     refusals += unusable
     volumes: list[VolumePlan] = []
     try:
-        stacks = stacks_of(pieces)
+        stacks = stacks_of(pieces, merge=merge)
     except AssemblyError as error:
         stacks = []
         refusals.append(error)
     for stack in stacks:
         try:
-            volumes.append(_volume(stack))
+            volumes.append(_volume(stack, even_out=even_out))
         except AssemblyError as error:
             refusals.append(error)
     volumes.sort(key=_stable_order)
@@ -125,12 +136,12 @@ def _without_conflicts(
     return [header for header in headers if counts[header.identity] == 1], [error]
 
 
-def _volume(stack: Stack) -> VolumePlan:
+def _volume(stack: Stack, *, even_out: bool) -> VolumePlan:
     """Make a volume of a stack, or refuse it by name."""
     timeline = arrange(stack)
     uids = tuple(dict.fromkeys(piece.uid for piece in stack.pieces))
-    check_spacing(stack.distances, uids)
-    lps, residual = _fit(stack, timeline, uids)
+    places = _places(stack, uids, even_out=even_out)
+    lps, residual = _fit(stack, timeline, places, uids)
     frame = stack.pieces[0].frame
     slices = len(stack.distances)
     spatial = (frame.columns, frame.rows, slices)
@@ -152,16 +163,32 @@ def _volume(stack: Stack) -> VolumePlan:
             LeftOut(stack.pieces[index].uid, "of an incomplete last volume")
             for index in timeline.left_out
         ),
+        places=() if (np.diff(places) == 1).all() else tuple(places.tolist()),
     )
 
 
-def _fit(stack: Stack, timeline: Timeline, uids: tuple[str, ...]) -> tuple[Matrix, float]:
+def _places(stack: Stack, uids: tuple[str, ...], *, even_out: bool) -> Points:
+    """Return the index of every slice on the volume's grid: 0, 1, 2 … if it is to be trusted."""
+    try:
+        check_spacing(stack.distances, uids)
+    except AssemblyError as error:
+        if not even_out or error.reason is not Reason.UNEQUAL_SPACING:
+            raise
+        return even_places(stack.distances, uids)
+    return np.arange(len(stack.distances), dtype=np.float64)
+
+
+def _fit(
+    stack: Stack, timeline: Timeline, places: Points, uids: tuple[str, ...]
+) -> tuple[Matrix, float]:
     """Fit the affine to the first volume and measure every frame of all volumes against it."""
     first = stack.planes.take(timeline.grid[0])
     frame = stack.pieces[0].frame
     lps = stack_affine(first, frame.between or frame.thickness or DEFAULT_SPACING_MM)
+    if len(places) > 1:
+        lps[:3, 2] *= (len(places) - 1) / places[-1]
     used = [index for row in timeline.grid for index in row]
-    measured = residuals(stack.planes.take(used), stack.slices[used].astype(np.float64), lps)
+    measured = residuals(stack.planes.take(used), places[stack.slices[used]], lps)
     worst = float(measured.max())
     limit = residual_limit(float(np.linalg.norm(lps[:3, 2])))
     if worst > limit:

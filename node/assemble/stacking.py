@@ -97,14 +97,14 @@ def usable(
     return pieces, refusals
 
 
-def stacks_of(pieces: Sequence[Piece]) -> list[Stack]:
+def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
     """Part frames by what they show and how, then by direction and spacing.
 
     Raises:
         AssemblyError: so many orientations that they are views around the patient.
     """
     found: list[Stack] = []
-    for group in _group(pieces, _kind):
+    for group in _group(pieces, _size if merge else _kind):
         planes = planes_of([piece.frame for piece in group])
         found += [
             _sorted_stack([group[i] for i in members], planes.take(members))
@@ -118,23 +118,31 @@ def stacks_of(pieces: Sequence[Piece]) -> list[Stack]:
     return found
 
 
-def _kind(piece: Piece) -> tuple[object, ...]:
-    """Return what two frames must have in common to be parts of one image."""
+def _size(piece: Piece) -> tuple[object, ...]:
+    """Return what frames must have in common to be one image in the loosest sense."""
     header, frame = piece
     pixels = header.pixels
-    echo_time = None if frame.echo_time is None else round(frame.echo_time, ECHO_TIME_DECIMALS)
     return (
         header.series_number,
         header.frame_of_reference_uid,
         frame.rows,
         frame.columns,
         pixels and (pixels.samples, pixels.photometric, pixels.kind),
+        frame.stack,
+    )
+
+
+def _kind(piece: Piece) -> tuple[object, ...]:
+    """Return what two frames must have in common to be parts of one image."""
+    frame = piece.frame
+    echo_time = None if frame.echo_time is None else round(frame.echo_time, ECHO_TIME_DECIMALS)
+    return (
+        *_size(piece),
         frame.kind,
         frame.derived,
         frame.image_type[1:],
         frame.echo,
         echo_time,
-        frame.stack,
     )
 
 

@@ -78,6 +78,9 @@ def convert(
     ignore: Annotated[
         str, typer.Option("-i", "--ignore", help="y: no derived, localizer or 2D images.")
     ] = "n",
+    merge: Annotated[
+        str, typer.Option("-m", "--merge", help="y: echoes, phases … of a series in one 4D image.")
+    ] = "n",
     only: Annotated[
         list[str] | None,
         typer.Option("-n", "--series", help="Only this Series Instance UID or number."),
@@ -88,6 +91,18 @@ def convert(
     single: Annotated[
         str, typer.Option("-s", "--single", help="y: only the series of the file IN.")
     ] = "n",
+    notes: Annotated[
+        str, typer.Option("-t", "--text", help="y: a .txt with all fields, identifiers too.")
+    ] = "n",
+    crop: Annotated[
+        str, typer.Option("-x", "--crop", help="n; rasnode never cuts measured voxels away.")
+    ] = "n",
+    resample_tilt: Annotated[
+        bool, typer.Option("--resample-tilt", help="Tilted CT on a grid at right angles.")
+    ] = False,
+    resample_unequal: Annotated[
+        bool, typer.Option("--resample-unequal", help="Interpolate slices at unequal steps.")
+    ] = False,
     verbose: Annotated[str, typer.Option("-v", "--verbose", help="y or n.")] = "n",
     as_json: Annotated[bool, typer.Option("--json", help="A report as JSON on stdout.")] = False,
 ) -> None:
@@ -98,6 +113,8 @@ def convert(
     if not source.exists():
         raise ConfigError(f"There is no {source}.")
     check_template(name)
+    if _yes(crop, "-x"):
+        raise ConfigError("rasnode never cuts measured voxels away: leave -x y out.")
     short = (level_1, level_2, level_3, level_4, level_5, level_6, level_7, level_8, level_9)
     options = OutputOptions(
         compress=_yes(compress, "-z"),
@@ -107,6 +124,10 @@ def convert(
         identifiers=not _yes(anonymous, "-ba"),
         precise=_yes(precise, "-p"),
         comment=comment,
+        merge=_yes(merge, "-m"),
+        notes=_yes(notes, "-t"),
+        resample_tilt=resample_tilt,
+        resample_unequal=resample_unequal,
     )
     found, strangers = _read(source, depth, single=_yes(single, "-s"))
     found = [series for series in found if _chosen(series, only)]

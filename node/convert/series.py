@@ -16,12 +16,13 @@ from node.assemble.manifest import make_manifest
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
 from node.assemble.preview import render
+from node.assemble.regrid import regrid
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
 from node.assemble.stacking import Piece
 from node.assemble.values import as_displayed, choose, finish
 from node.convert.sources import InstanceSource, PixelReader
-from node.convert.writing import OutputOptions, write_image, write_json
+from node.convert.writing import OutputOptions, write_image, write_json, write_notes
 from node.errors import AssemblyError, Reason
 from node.version import VERSION
 
@@ -117,13 +118,13 @@ def convert_series(
         proof: what is known of the series' completeness.
     """
     options, proof = options or OutputOptions(), proof or Proof()
-    planned, read = _planned(instances, precise=options.precise)
+    planned, read = _planned(instances, options)
     refusals = list(planned.refusals)
     products: list[Product] = []
     names: set[str] = set()
     for volume in planned.volumes:
         try:
-            filled = _filled(volume, read)
+            filled = _filled(volume, read, square=options.resample_tilt)
         except AssemblyError as error:
             refusals.append(error)
             continue
@@ -137,7 +138,7 @@ def volumes_of(
     instances: Sequence[InstanceSource],
 ) -> Iterator[Volume | AssemblyError]:
     """Yield every volume of a series in memory, and every refusal."""
-    planned, read = _planned(instances, precise=True)
+    planned, read = _planned(instances, OutputOptions())
     yield from planned.refusals
     for volume in planned.volumes:
         try:
@@ -147,16 +148,18 @@ def volumes_of(
 
 
 def _planned(
-    instances: Sequence[InstanceSource], *, precise: bool
+    instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:
     unique, copies = _without_copies(instances)
     headers = [source.header for source in unique]
-    planned = plan(headers if precise else [as_displayed(header) for header in headers])
+    if not options.precise:
+        headers = [as_displayed(header) for header in headers]
+    planned = plan(headers, even_out=options.resample_unequal, merge=options.merge)
     reader = PixelReader(unique)
     return replace(planned, left_out=(*planned.left_out, *copies)), reader
 
 
-def _filled(volume: VolumePlan, read: PixelReader) -> Volume:
+def _filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
     pieces = [piece for row in volume.grid for piece in row]
     values = choose(pieces)
     try:
@@ -166,6 +169,7 @@ def _filled(volume: VolumePlan, read: PixelReader) -> Volume:
             Reason.UNSUPPORTED_PIXELS, f"A volume of {volume.shape} does not fit into memory."
         ) from error
     array, slope, intercept = finish(array, values)
+    volume, array = regrid(volume, array, square=square)
     return Volume(volume, array, slope, intercept)
 
 
@@ -199,6 +203,9 @@ def _write(
     if options.sidecar:
         fields = make_sidecar(volume.plan, identifiers=options.identifiers, software=VERSION)
         write_json(path(".json"), fields)
+    if options.notes:
+        fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
+        write_notes(path(".txt"), fields)
     if options.preview:
         path(".png").write_bytes(render(volume.array, volume.plan.affine))
     manifest = name + ".manifest.json" if options.manifest else ""

@@ -27,6 +27,10 @@ class OutputOptions(msgspec.Struct, frozen=True):
         image: whether the NIfTI itself is.
         identifiers: names, dates and machines in the sidecar.
         precise: Philips' precise scale rather than the one for display.
+        resample_tilt: bring the sheared grid of a tilted gantry to right angles.
+        resample_unequal: interpolate slices at unequal steps instead of refusing them.
+        merge: put what differs in kind (echoes, phases) into one image all the same.
+        notes: a text file with everything the sidecar could hold, identifiers too.
         comment: text for the NIfTI header.
     """
 
@@ -39,6 +43,10 @@ class OutputOptions(msgspec.Struct, frozen=True):
     identifiers: bool = False
     precise: bool = True
     comment: str = ""
+    merge: bool = False
+    notes: bool = False
+    resample_tilt: bool = False
+    resample_unequal: bool = False
 
 
 class Hashing:
@@ -85,6 +93,12 @@ def write_image(path: Path, header: Any, array: Any, options: OutputOptions) -> 
         if options.compress:
             stream.close()
     return hashing.hexdigest()
+
+
+def write_notes(path: Path, fields: Mapping[str, object]) -> None:
+    """Write fields as text, a line for each."""
+    lines = (f"{name}: {value}".replace("\n", " ") for name, value in fields.items())
+    path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def write_json(path: Path, fields: Mapping[str, object]) -> None:

@@ -1,0 +1,73 @@
+"""Volumes brought to a regular grid at right angles, only where somebody asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from node.assemble.pixels import RGB, Image
+from node.assemble.series import VolumePlan
+from node.errors import AssemblyError, Reason
+from node.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid, resample
+
+EVENED: str = "slices interpolated to even spacing"
+SQUARED: str = "resampled from a tilted grid"
+
+
+def regrid(volume: VolumePlan, array: Image, *, square: bool) -> tuple[VolumePlan, Image]:
+    """Even out slices that lie at uneven places, and square a sheared grid if that is wanted.
+
+    Args:
+        volume: the plan; one with `places` was asked for and is always evened.
+        array: (i, j, k, t) in RAS order, as filled from the slices.
+        square: resample a sheared grid.
+
+    Raises:
+        AssemblyError: the voxels are colours.
+    """
+    if volume.places:
+        _check_interpolable(array)
+        volume, array = _evened(volume, array)
+    if square and is_sheared(volume.affine):
+        _check_interpolable(array)
+        volume, array = _squared(volume, array)
+    return volume, array
+
+
+def _check_interpolable(array: Image) -> None:
+    if array.dtype == RGB:
+        raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Colour cannot be interpolated.")
+
+
+def _evened(volume: VolumePlan, array: Image) -> tuple[VolumePlan, Image]:
+    """Interpolate linearly along the slices, each between its two neighbours."""
+    axis, sign = int(volume.orientation[2, 0]), volume.orientation[2, 1]
+    slices = np.moveaxis(array, axis, 0)[:: -1 if sign < 0 else 1]
+    places = np.array(volume.places)
+    count = int(places[-1] + 1e-6) + 1
+    shape = list(array.shape)
+    shape[axis] = count
+    result = np.empty(shape, array.dtype, order="F")
+    target = np.moveaxis(result, axis, 0)[:: -1 if sign < 0 else 1]
+    for k in range(count):
+        upper = int(np.clip(np.searchsorted(places, k), 1, places.size - 1))
+        weight = (k - places[upper - 1]) / (places[upper] - places[upper - 1])
+        mixed = slices[upper - 1] * (1.0 - weight) + slices[upper] * weight
+        target[k] = np.rint(mixed) if array.dtype.kind in "iu" else mixed
+    i, j, n = (shape[int(to)] for to in volume.orientation[:, 0])
+    affine = canonical_affine(lps_to_ras(volume.lps), (i, j, n), volume.orientation)
+    return _changed(volume, result, affine, EVENED), result
+
+
+def _squared(volume: VolumePlan, array: Image) -> tuple[VolumePlan, Image]:
+    i, j, k = array.shape[:3]
+    affine, shape = orthogonal_grid(volume.affine, (i, j, k), int(volume.orientation[2, 0]))
+    outside = min(float(array.min()), 0.0)
+    result = np.asfortranarray(resample(array, volume.affine, affine, shape, outside=outside))
+    return _changed(volume, result, affine, SQUARED), result
+
+
+def _changed(volume: VolumePlan, array: Image, affine: Image, how: str) -> VolumePlan:
+    shape = array.shape if len(volume.shape) > 3 else array.shape[:3]
+    return replace(volume, shape=shape, affine=affine, resampled=(*volume.resampled, how))
