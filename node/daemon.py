@@ -19,6 +19,7 @@ from node.completion.policy import Timing
 from node.config import Completion, Output, Settings
 from node.convert import OutputOptions
 from node.dimse.associations import Associations
+from node.dimse.forwarding import Outgoing
 from node.dimse.scp import StorageSCP
 from node.dimse.scu import echo, own_port
 from node.dimse.services import Services
@@ -35,7 +36,7 @@ from node.journaling import JournalReceiver
 from node.naming import check_template
 from node.production.task import assemble
 from node.receive import Receiver
-from node.watcher import Watcher, make_watcher
+from node.results import Results
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
@@ -44,8 +45,9 @@ from node.workers import make_workers
 log = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 2.0
-_RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs; the rest is for assemblies
+_RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
+_RESULTS_SHARE = 0.45  # for assemblies and deliveries under way: they are taken up at the next
 
 
 class Daemon:
@@ -64,6 +66,7 @@ class Daemon:
         self._systemd = sdnotify.SystemdNotifier()
         self._cleanup = ExitStack()
         self._scp: StorageSCP | None = None
+        self._made: Results | None = None
 
     @property
     def port(self) -> int:
@@ -95,16 +98,16 @@ class Daemon:
         undo.callback(index.close)
         index.migrate()
         store = Store(index)
-        watcher = self._watcher(archive, index)
+        results = self._results(archive, index)
         journal = self._recovered(archive, index, store)
         undo.callback(journal.close)
-        undo.callback(lambda: watcher.stop(settings.shutdown_seconds * (1 - _RECEIVE_SHARE)))
+        undo.callback(lambda: results.stop(settings.shutdown_seconds * _RESULTS_SHARE))
 
         filing = Filing(
             settings.storage.root,
             settings.database_url(),
             settings.log.format,
-            lambda report: _filed(report, watcher),
+            lambda report: _filed(report, results),
         )
         undo.callback(lambda: filing.stop(settings.shutdown_seconds * _FILING_SHARE))
         lane = Lane(journal.folder, 0, journal.board, size_for(archive.free_bytes()), filing.ring)
@@ -130,7 +133,8 @@ class Daemon:
         undo.callback(lambda: scp.stop(settings.shutdown_seconds * _RECEIVE_SHARE))
         scp.start()
         self._scp = scp
-        watcher.start()
+        results.start()
+        self._made = results
         if settings.http.port is not None:
             web = WebServer(self._app(index, archive), settings.http.host, settings.http.port)
             undo.callback(web.stop)
@@ -166,18 +170,24 @@ class Daemon:
         )
         return create_app(site, settings.http.host)
 
-    def _watcher(self, archive: Archive, index: Index) -> Watcher:
+    def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
         check_template(settings.output.name)
         count = settings.assembly.workers
-        return make_watcher(
+        outgoing = Outgoing(lambda: self._settings.dicom, archive)
+        return Results(
             index,
             make_workers(assemble, settings.assembly.executor, None if count == "auto" else count),
             archive=archive.root,
-            output=settings.storage.root / "nifti",
+            output=(settings.storage.root / "nifti").absolute(),
             template=settings.output.name,
             options=_options(settings.output),
-            timing=lambda _titles: _timing(settings.completion),
+            timing=_timing(settings.completion),
+            learned=settings.completion.quiet_seconds == "learned",
+            targets=settings.deliver,
+            titles=outgoing.titles,
+            count=outgoing.count,
+            sender=outgoing.store,
             owner=self._run,
             clock=time.time,
         )
@@ -217,10 +227,14 @@ class Daemon:
     def _reread(self) -> None:
         try:
             settings = self._reload()
+            if self._made is not None:
+                self._made.reread(settings.deliver)
         except ConfigError as error:
             log.error("the changed configuration is wrong and was not taken over: %s", error)
             return
-        self._settings = self._settings.model_copy(update={"dicom": settings.dicom})
+        self._settings = self._settings.model_copy(
+            update={"dicom": settings.dicom, "deliver": settings.deliver}
+        )
         if self._scp is not None:
             self._scp.allow(settings.dicom)
         log.info("peers and rules were read again")
@@ -229,13 +243,13 @@ class Daemon:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
 
 
-def _filed(report: Report, watcher: Watcher) -> None:
+def _filed(report: Report, results: Results) -> None:
     for outcome, count in report.outcomes.items():
         metrics.INSTANCES.labels(outcome).inc(count)
     for end, count in report.ends.items():
         metrics.ASSOCIATIONS.labels(end).inc(count)
     metrics.BYTES.inc(report.size)
-    watcher.wake()
+    results.wake()
 
 
 def _reachable(host: str) -> str:

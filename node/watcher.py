@@ -63,6 +63,7 @@ class Watcher:
         inquirer: None asks nobody.
         clock: seconds since 1970.
         woken: set by whoever has news for the watcher.
+        stepped: called when something may have been done.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Watcher:
         clock: Callable[[], float],
         inquirer: Inquirer | None,
         woken: threading.Event,
+        stepped: Callable[[], None] = lambda: None,
     ) -> None:
         self._work = work
         self._observer = observer
@@ -85,6 +87,7 @@ class Watcher:
         self._clock = clock
         self._inquirer = inquirer
         self._woken = woken
+        self._stepped = stepped
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -117,6 +120,7 @@ class Watcher:
             self._woken.clear()
             self._foreman.collect(self._clock())
         self._foreman.stop(self._clock())
+        self._stepped()
 
     def step(self) -> float:
         """Do everything that is to be done now.
@@ -138,6 +142,7 @@ class Watcher:
             for series in self._work.settled(now, _LOOK_AT_MOST):
                 if self._foreman.free:
                     self._foreman.start(series, now)
+        self._stepped()
         due = self._work.next_due()
         return wait if due is None or due <= now else min(wait, due - now)
 
@@ -232,6 +237,7 @@ def make_watcher(
     clock: Callable[[], float],
     rules: Rules = lambda _news: (),
     inquirer: Inquirer | None = None,
+    stepped: Callable[[], None] = lambda: None,
 ) -> Watcher:
     """A watcher with all that it works with.
 
@@ -267,6 +273,7 @@ def make_watcher(
         clock=clock,
         inquirer=inquirer,
         woken=woken,
+        stepped=stepped,
     )
 
 
