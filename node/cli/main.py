@@ -30,6 +30,11 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("node.cli.doctor", "doctor"),
     "conformance": ("node.cli.conformance", "conformance"),
     "reindex": ("node.cli.intake", "reindex"),
+    "retry": ("node.cli.series", "retry"),
+    "force": ("node.cli.series", "force"),
+    "hold": ("node.cli.series", "hold"),
+    "rules": ("node.cli.series", "rules"),
+    "replay": ("node.cli.replay", "replay"),
 }
 
 
