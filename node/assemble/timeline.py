@@ -7,6 +7,7 @@ all positions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -17,6 +18,13 @@ from node.errors import AssemblyError, Reason
 
 FEWEST_COMPLETE: Final = 2
 """Volumes that must be complete before an incomplete last one is taken for an interrupted scan."""
+
+SAME_WEIGHTING: Final = 20.0
+"""s/mm²; what the imaging gradients of b = 0 add, and by how much slices may differ."""
+SAME_WEIGHTING_PART: Final = 0.05
+"""The same as a part of the b-value: what was played out, not what was asked for."""
+SAME_GRADIENT: Final = 0.1
+"""Length of the difference of unit vectors; six degrees."""
 
 Value = float | tuple[float, ...]
 
@@ -76,18 +84,38 @@ def arrange(stack: Stack) -> Timeline:
         return Timeline((tuple(place[0] for place in places),))
     for name, value in _SHARED:
         found = _by_shared_value(stack, places, name, value)
-        if found is not None:
+        if found is not None and not _mixed(stack, found):
             return found
     if all(len(place) == most for place in places):
         for name, value in _RISING[len(places) == 1 :]:  # numbers alone prove no time
             found = _by_rank(stack, places, name, value)
-            if found is not None:
+            if found is not None and not _mixed(stack, found):
                 return found
     else:
         found = _by_runs(stack, places)
-        if found is not None:
+        if found is not None and not _mixed(stack, found):
             return found
     raise _refusal(stack, places)
+
+
+def _mixed(stack: Stack, timeline: Timeline) -> bool:
+    """Tell whether a volume would hold slices of different diffusion weighting."""
+    if all(piece.frame.b_value is None for piece in stack.pieces):
+        return False
+    return any(
+        _otherwise(stack.pieces[row[0]].frame, stack.pieces[index].frame)
+        for row in timeline.grid
+        for index in row[1:]
+    )
+
+
+def _otherwise(one: FrameHeader, other: FrameHeader) -> bool:
+    first, second = one.b_value or 0.0, other.b_value or 0.0
+    if abs(first - second) > SAME_WEIGHTING + SAME_WEIGHTING_PART * max(first, second):
+        return True
+    if one.gradient is None or other.gradient is None:
+        return one.gradient != other.gradient and min(first, second) > SAME_WEIGHTING
+    return math.dist(one.gradient, other.gradient) > SAME_GRADIENT
 
 
 def _by_shared_value(

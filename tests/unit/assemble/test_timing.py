@@ -1,0 +1,143 @@
+"""Slice times and phase encoding name the axes of the array as written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from node.assemble.series import VolumePlan, plan
+from node.assemble.sidecar import make_sidecar, repetition_time
+from node.assemble.vendors.ge_protocol import slice_times
+from tests.phantom import Phantom
+from tests.unit.assemble.build import headers
+from tests.unit.assemble.ge_scans import epi, protocol
+from tests.unit.assemble.weighted import PLANES
+
+SINCE_27 = (27, 3)
+
+
+def volume_of(datasets: list[Dataset]) -> VolumePlan:
+    found = plan(headers(datasets))
+    assert not found.refusals
+    (volume,) = found.volumes
+    return volume
+
+
+def sidecar_of(datasets: list[Dataset]) -> dict[str, Any]:
+    return make_sidecar(volume_of(datasets), identifiers=False, software="test")
+
+
+@pytest.mark.parametrize(
+    ("plane", "phase", "reordering", "direction"),
+    [
+        ("axial", "COL", "REVERSE_LINEAR", "j-"),  # towards P, against A
+        ("axial", "COL", "LINEAR", "j"),
+        ("axial", "ROW", "REVERSE_LINEAR", "i-"),  # towards L
+        ("axial", "ROW", "LINEAR", "i"),
+        ("prone", "COL", "REVERSE_LINEAR", "j"),
+        ("sagittal", "COL", "REVERSE_LINEAR", "k-"),  # towards F
+        ("sagittal", "ROW", "REVERSE_LINEAR", "j-"),  # towards P
+        ("coronal", "COL", "LINEAR", "k"),
+        ("coronal", "ROW", "LINEAR", "i"),
+        ("decubitus", "COL", "LINEAR", "i"),
+    ],
+)
+def test_phase_polarity_on_the_axes_as_written(
+    plane: str, phase: str, reordering: str, direction: str
+) -> None:
+    datasets = epi(Phantom(rotation=PLANES[plane], volumes=2), phase=phase)
+    for dataset in datasets:
+        dataset.RectilinearPhaseEncodeReordering = reordering
+    assert sidecar_of(datasets)["PhaseEncodingDirection"] == direction
+
+
+def test_without_polarity_only_the_axis_is_known() -> None:
+    fields = sidecar_of(epi(Phantom(volumes=2)))
+    assert fields["PhaseEncodingAxis"] == "j"
+    assert "PhaseEncodingDirection" not in fields
+
+
+def test_slice_times_follow_the_slices_wherever_they_go() -> None:
+    up = Phantom(size=(6, 5, 5), volumes=2)
+    down = up.but(rotation=np.diag([1.0, -1.0, -1.0]))
+    assert sidecar_of(epi(up))["SliceTiming"] == [0, 1.2, 0.4, 1.6, 0.8]
+    assert sidecar_of(epi(down))["SliceTiming"] == [0.8, 1.6, 0.4, 1.2, 0]
+    assert "SliceEncodingDirection" not in sidecar_of(epi(up))
+
+
+def test_slices_along_another_axis_are_named() -> None:
+    fields = sidecar_of(epi(Phantom(rotation=PLANES["sagittal"], size=(6, 5, 5), volumes=2)))
+    assert fields["SliceEncodingDirection"] == "i"
+    assert fields["SliceTiming"] == [0, 1.2, 0.4, 1.6, 0.8]  # the normal is towards the right
+
+
+def test_a_pause_between_volumes_counts_for_volumes_not_for_slices() -> None:
+    datasets = epi(Phantom(size=(6, 5, 5), volumes=2), text='DELACQ "0.35"\n')
+    fields = sidecar_of(datasets)
+    assert fields["RepetitionTime"] == 2.35
+    assert fields["SliceTiming"] == [0, 1.2, 0.4, 1.6, 0.8]
+    assert repetition_time(volume_of(datasets)) == 2.35
+
+
+def test_uneven_pauses_have_no_slice_times() -> None:
+    datasets = epi(Phantom(volumes=2), text='PHASEDELAYS1 "0 1 3"\n')
+    assert "SliceTiming" not in sidecar_of(datasets)
+
+
+def test_a_block_that_is_none_gives_nothing() -> None:
+    datasets = epi(Phantom(volumes=2))
+    for dataset in datasets:
+        dataset[0x0025101B].value = protocol("")[:20]
+    assert "SliceTiming" not in sidecar_of(datasets)
+
+
+def test_slices_of_the_second_volume_where_the_first_was_not_measured() -> None:
+    datasets = epi(Phantom(size=(6, 5, 3), volumes=2))
+    for index, dataset in enumerate(datasets):
+        dataset.ScanOptions = ["MP_GEMS", "EPI_GEMS"]
+        dataset.TriggerTime = 0 if index < 3 else 2000 + 500 * (index % 3)
+        del dataset[0x0025101B]
+    assert sidecar_of(datasets)["SliceTiming"] == [0, 0.5, 1.0]
+
+
+def test_readout_of_the_stored_matrix() -> None:
+    fields = sidecar_of(epi(Phantom(size=(64, 64, 2), volumes=2), spacing=388))
+    assert fields["TotalReadoutTime"] == pytest.approx(0.024444)
+    assert fields["EffectiveEchoSpacing"] == pytest.approx(0.000388)
+
+
+@pytest.mark.parametrize(
+    ("count", "bands", "release", "expected"),
+    [
+        (5, 1, (26, 1), [0, 3, 1, 4, 2]),
+        (6, 1, (26, 1), [0, 3, 1, 4, 2, 5]),
+        (10, 2, (26, 1), [0, 3, 1, 4, 2] * 2),
+        (12, 2, (26, 1), [0, 4, 1, 5, 2, 6, 3, 0, 4, 1, 5, 2]),  # a seventh is thrown away
+        (12, 2, SINCE_27, [0, 3, 1, 5, 2, 4] * 2),
+    ],
+)
+def test_ge_excites_interleaved(
+    count: int, bands: int, release: tuple[int, int], expected: list[int]
+) -> None:
+    excitations = max(expected) + 1
+    times = slice_times(count, bands, float(excitations), interleaved=True, release=release)
+    assert list(times) == pytest.approx(expected)
+
+
+def test_ge_excites_in_sequence() -> None:
+    assert slice_times(4, 1, 2.0, interleaved=False, release=(0, 0)) == (0, 0.5, 1.0, 1.5)
+
+
+def test_uneven_volumes_are_said_to_be() -> None:
+    datasets = Phantom(volumes=4).instances()
+    starts = [0, 1000, 2000, 6000]
+    for index, dataset in enumerate(datasets):
+        del dataset.TemporalPositionIdentifier
+        dataset.TriggerTime = starts[index // 4]
+    assert sidecar_of(datasets)["VolumeTiming"] == [0, 1, 2, 6]
+    for index, dataset in enumerate(datasets):
+        dataset.TriggerTime = index // 4 * 1000
+    assert "VolumeTiming" not in sidecar_of(datasets)
