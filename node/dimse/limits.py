@@ -16,7 +16,9 @@ CONTEXTS: Final = 128  # presentation contexts: odd numbers of one byte (PS3.8 9
 ARTIM_SECONDS: Final = 30.0  # from the connection to the whole A-ASSOCIATE-RQ (PS3.8 9.1.5)
 UNUSED_SECONDS: Final = 30.0  # an association that asks for nothing is ended
 IDLE_SECONDS: Final = 6 * 3600.0  # scanners keep one association open for a whole session
-EVICT_SECONDS: Final = 3.0  # an unused association may be ended for a newcomer after so long
+EVICT_SECONDS: Final = 1.0  # an unused association may be ended for a newcomer after so long
+
+DRAINED: Final = 1 << 20  # bytes of a peer that goes on after it was told to stop
 
 HALF_OPEN: Final = 512  # connections without an association; beyond, the oldest one goes
 BACKLOG: Final = 1024  # connections that the kernel holds for us

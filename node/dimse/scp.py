@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from node.dimse.contexts import NATIVE
 from node.dimse.plain_port import PlainPort
 from node.dimse.port import Port
 from node.dimse.store import StoreService
+from node.dimse.tls import load, server_context
 from node.errors import ConfigError
 from node.receive import Reception
 
@@ -46,6 +48,7 @@ class StorageSCP:
         self._settings = settings
         self._store = StoreService(receiver, associations, Peers(lambda: self._settings))
         self._port: Port | PlainPort | None = None
+        self._tls: ssl.SSLContext | None = None
         self._handlers: list[EventHandlerType] = [
             (evt.EVT_C_ECHO, lambda _event: 0x0000),
             (evt.EVT_C_STORE, self._store.handler()),
@@ -82,14 +85,25 @@ class StorageSCP:
 
     def _opened(self) -> Port | PlainPort:
         if not transport.usable():
+            if self._settings.tls is not None:
+                raise ConfigError("TLS needs a version of pynetdicom that this node was made for")
             return PlainPort(self._ae, self._settings, self._handlers)
-        return Port(self._ae, lambda: self._settings, self._handlers, self._store.fast_path)
+        tls = self._settings.tls
+        self._tls = None if tls is None else server_context(tls)
+        return Port(
+            self._ae, lambda: self._settings, self._handlers, self._store.fast_path, self._tls
+        )
 
     def allow(self, settings: Dicom) -> None:
-        """Take over changed peers and access rules; open associations stay as they are."""
+        """Take over changed peers and rules, and renewed certificates; what is open stays open."""
         self._settings = settings
         if isinstance(self._port, PlainPort):
             self._port.allow(settings)
+        if self._tls is not None and settings.tls is not None:
+            try:
+                load(self._tls, settings.tls)
+            except ConfigError as error:
+                log.error("the certificates were not taken over: %s", error)
 
     def stop(self, timeout: float) -> None:
         """Stop accepting, let open C-STOREs be answered, then end what is still open."""

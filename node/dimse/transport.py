@@ -179,8 +179,11 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         state, connection = self.state_machine.current_state, self.socket
         if connection.socket is None:
             self._kill_thread = True
-        elif state == "Sta13" and not connection.ready:
-            connection.close()  # the last PDU is out: pynetdicom does not wait for the peer
+        elif state == "Sta13":
+            # The last PDU is out. What has come meanwhile is read, or the peer would lose it to a
+            # reset; pynetdicom does not wait for more, and nor do we.
+            connection.wire.drain(limits.DRAINED)
+            connection.close()
         elif state == "Sta6" and self.assoc.overdue:
             self.assoc.abort(block=False)
         elif connection.wire.pending or self._wait(connection.socket):

@@ -118,6 +118,14 @@ class Wire:
             raise ConnectionLost(str(error)) from error
         self._acknowledge()
 
+    def drain(self, most: int) -> None:
+        """Throw away what has come, without waiting for more."""
+        self._start = self._end = 0
+        with suppress(OSError):
+            self.socket.settimeout(0)
+            while most > 0 and (count := len(self.socket.recv(BUFFER))):
+                most -= count
+
     def _fill(self, count: int) -> None:
         if self._start + count > len(self._buffer):
             have = self._end - self._start
