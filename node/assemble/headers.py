@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.assemble.dose import DOSE_CLASS, dose_facts, dose_frames
 from node.assemble.enhanced import enhanced_frames, is_enhanced
 from node.assemble.facts import read_facts
 from node.assemble.frames import classic_frame
 from node.assemble.model import (
+    LABEL_CLASSES,
+    Facts,
     FrameHeader,
     InstanceHeader,
     PixelFormat,
@@ -23,8 +26,6 @@ __all__ = ["decode_header", "describe", "encode_header"]
 
 FLOAT_PIXELS: Final = 0x7FE00008
 DOUBLE_PIXELS: Final = 0x7FE00009
-_SEGMENTATION: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
-_DOSE: Final = "1.2.840.10008.5.1.4.1.1.481.2"
 
 
 def describe(elements: Elements) -> InstanceHeader:
@@ -38,10 +39,15 @@ def describe(elements: Elements) -> InstanceHeader:
     pixels = _pixel_format(elements)
     frames: tuple[FrameHeader, ...] = ()
     spoken = elements
-    problem = _unfit(elements, pixels)
-    if problem is None and pixels is not None:
+    sop_class = elements.uid(0x00080016) or ""
+    labelling = sop_class in LABEL_CLASSES
+    problem = None if labelling else _unfit(elements, pixels)
+    more: Facts = {}
+    if problem is None and pixels is not None and not labelling:
         try:
-            if is_enhanced(elements):
+            if sop_class == DOSE_CLASS:
+                frames, more = dose_frames(elements, pixels), dose_facts(elements)
+            elif is_enhanced(elements):
                 frames, spoken = enhanced_frames(elements, pixels, vendor)
             else:
                 frames = _frames(elements, pixels, vendor)
@@ -49,7 +55,7 @@ def describe(elements: Elements) -> InstanceHeader:
             problem = Problem(error.reason, error.sentence)
     return InstanceHeader(
         sop_instance_uid=elements.uid(0x00080018) or "",
-        sop_class_uid=elements.uid(0x00080016) or "",
+        sop_class_uid=sop_class,
         series_instance_uid=elements.uid(0x0020000E) or "",
         study_instance_uid=elements.uid(0x0020000D) or "",
         modality=elements.text(0x00080060) or "",
@@ -59,9 +65,20 @@ def describe(elements: Elements) -> InstanceHeader:
         pixels=pixels,
         frames=frames,
         problem=problem,
-        facts=read_facts(spoken),
+        facts=read_facts(spoken) | more,
         concatenation=elements.uid(0x00209161) or "",
+        references=_references(elements) if labelling else (),
     )
+
+
+def _references(elements: Elements) -> tuple[str, ...]:
+    """Return the Series Instance UIDs that labels were drawn on (C.12.4, C.8.8.5)."""
+    series = list(elements.items(0x00081115))
+    for frame in elements.items(0x30060010):
+        for study in frame.items(0x30060012):
+            series += study.items(0x30060014)
+    found = (item.uid(0x0020000E) for item in series)
+    return tuple(dict.fromkeys(uid for uid in found if uid))
 
 
 def _pixel_format(elements: Elements) -> PixelFormat | None:
@@ -88,6 +105,7 @@ def _pixel_format(elements: Elements) -> PixelFormat | None:
         frames=elements.integer(0x00280008) or 1,
         padding=elements.integer(0x00280120),
         swapped=lying is not None and lying.vr != b"OB" and not elements.encoding.little,
+        tabled=elements.item(0x00283000) is not None,
     )
 
 
@@ -98,16 +116,8 @@ def _unfit(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
         return Problem(Reason.NOT_AN_IMAGE, "It holds no image: no rows and columns of pixels.")
     if elements.pixels is None:
         return Problem(Reason.NO_PIXEL_DATA, "It describes an image but holds no pixel data.")
-    if sop_class in _SEGMENTATION or sop_class == _DOSE:
-        return Problem(
-            Reason.UNSUPPORTED_SOP_CLASS, "Segmentations and doses are not made into volumes yet."
-        )
-    if pixels.frames > 1 and not is_enhanced(elements):
+    if pixels.frames > 1 and not is_enhanced(elements) and sop_class != DOSE_CLASS:
         return Problem(Reason.NO_GEOMETRY, "A multi-frame image without the positions of frames.")
-    if 0x00283000 in elements:
-        return Problem(
-            Reason.UNSUPPORTED_PIXELS, "Its values need a Modality LUT Sequence, a table."
-        )
     return None
 
 

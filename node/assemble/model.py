@@ -25,6 +25,13 @@ IMAGINARY: Final = "imaginary"
 FIELD_MAP: Final = "fieldmap"
 
 
+STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+LABEL_CLASSES: Final = frozenset(
+    {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", STRUCTURE_SET}
+)
+"""SOP classes whose instances label the voxels of another series: segmentations and contours."""
+
+
 class PixelFormat(msgspec.Struct, frozen=True, array_like=True):
     """How pixel values are stored (PS3.3 C.7.6.3, PS3.5 8.1).
 
@@ -33,6 +40,7 @@ class PixelFormat(msgspec.Struct, frozen=True, array_like=True):
         frames: Number of Frames (0028,0008), 1 where absent.
         padding: Pixel Padding Value (0028,0120), as stored.
         swapped: big endian words, in which 8-bit pixels come in swapped pairs.
+        tabled: a Modality LUT Sequence (0028,3000) stands between stored and modality values.
     """
 
     rows: int
@@ -48,6 +56,7 @@ class PixelFormat(msgspec.Struct, frozen=True, array_like=True):
     frames: int = 1
     padding: int | None = None
     swapped: bool = False
+    tabled: bool = False
 
 
 class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -141,6 +150,7 @@ class InstanceHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults
         announced: how many images, times or slices it says that there are, by the names of
             `node.completion.facts.Count`; evidence of completeness, not used by assembly.
         concatenation: ConcatenationUID (0020,9161); likewise.
+        references: Series Instance UIDs on whose grid the instance puts labels.
     """
 
     sop_instance_uid: str
@@ -157,6 +167,7 @@ class InstanceHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults
     facts: Facts = {}
     announced: dict[str, int] = {}
     concatenation: str = ""
+    references: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str, int]:

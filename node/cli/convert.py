@@ -129,11 +129,11 @@ def convert(
         resample_tilt=resample_tilt,
         resample_unequal=resample_unequal,
     )
-    found, strangers = _read(source, depth, single=_yes(single, "-s"))
-    found = [series for series in found if _chosen(series, only)]
+    everything, strangers = _read(source, depth, single=_yes(single, "-s"))
+    found = [series for series in everything if _chosen(series, only)]
     if _yes(ignore, "-i"):
         found = [_without_derived(series) for series in found]
-    results = _convert(found, target, name, options)
+    results = _convert(found, everything, target, name, options)
     _report(results, strangers, target, as_json=as_json, verbose=_yes(verbose, "-v"))
 
 
@@ -165,14 +165,19 @@ def _is_derived(source: InstanceSource) -> bool:
 
 
 def _convert(
-    found: list[Series], target: Path, template: str, options: OutputOptions
+    found: list[Series],
+    everything: list[Series],
+    target: Path,
+    template: str,
+    options: OutputOptions,
 ) -> list[tuple[Series, Conversion]]:
     results: list[tuple[Series, Conversion]] = []
+    instances = {series.uid: series.instances for series in everything}
     owners: dict[str, str] = {}
     with _progress() as progress, _staging(target) as staging:
         task = progress.add_task("converting", total=len(found))
         for series in found:
-            conversion = _one(series, staging, template, options, owners)
+            conversion = _one(series, instances, staging, template, options, owners)
             for product in conversion.products:
                 for file in product.files:
                     final = target / file
@@ -184,7 +189,12 @@ def _convert(
 
 
 def _one(
-    series: Series, staging: Path, template: str, options: OutputOptions, owners: dict[str, str]
+    series: Series,
+    instances: dict[str, tuple[InstanceSource, ...]],
+    staging: Path,
+    template: str,
+    options: OutputOptions,
+    owners: dict[str, str],
 ) -> Conversion:
     def stem(volume: VolumePlan) -> str:
         base = name_after(template, volume, paths[volume.first.header.identity])
@@ -193,7 +203,9 @@ def _one(
         return base + next(free)
 
     paths = {one.header.identity: one.path for one in series.instances}
-    return convert_series(series.instances, staging, stem, options)
+    referred = {uid for one in series.instances for uid in one.header.references}
+    references = [one for uid in sorted(referred) for one in instances.get(uid, ())]
+    return convert_series(series.instances, staging, stem, options, references=references)
 
 
 @contextmanager

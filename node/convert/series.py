@@ -13,6 +13,7 @@ import numpy as np
 from node.assemble.diffusion import gradients
 from node.assemble.fill import fill
 from node.assemble.manifest import make_manifest
+from node.assemble.model import LABEL_CLASSES
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
 from node.assemble.preview import render
@@ -21,6 +22,7 @@ from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
 from node.assemble.stacking import Piece
 from node.assemble.values import as_displayed, choose, finish
+from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
 from node.errors import AssemblyError, Reason
@@ -105,6 +107,7 @@ def convert_series(
     stem: Stem,
     options: OutputOptions | None = None,
     proof: Proof | None = None,
+    references: Sequence[InstanceSource] = (),
 ) -> Conversion:
     """Write every volume of a series that can be trusted, and name what cannot.
 
@@ -116,6 +119,7 @@ def convert_series(
         stem: what file names begin with, or a function that makes it for a volume.
         options: which files, and what is in them.
         proof: what is known of the series' completeness.
+        references: instances of the series that labels among the instances refer to.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
@@ -131,7 +135,25 @@ def convert_series(
         base = stem if isinstance(stem, str) else stem(volume)
         name = _unused(base + volume.suffix, names)
         products.append(_write(filled, directory, name, options, proof, planned, refusals))
+    for label in (one for one in instances if one.header.sop_class_uid in LABEL_CLASSES):
+        try:
+            maps = read_labels(label, _grids(label, references))
+        except AssemblyError as error:
+            refusals.append(error)
+            continue
+        for each in maps:
+            base = stem if isinstance(stem, str) else stem(each.plan)
+            name = _unused(base + each.plan.suffix, names)
+            products.append(_write_map(each, directory, name, options, proof))
     return Conversion(tuple(products), tuple(refusals), planned.left_out)
+
+
+def _grids(label: InstanceSource, references: Sequence[InstanceSource]) -> list[VolumePlan]:
+    """Return the volumes of the series that labels refer to."""
+    wanted = [
+        one for one in references if one.header.series_instance_uid in label.header.references
+    ]
+    return list(_planned(wanted, OutputOptions())[0].volumes)
 
 
 def volumes_of(
@@ -226,6 +248,28 @@ def _write(
         shape=volume.plan.shape,
         affine=tuple(tuple(row) for row in volume.plan.affine.tolist()),
         manifest=manifest,
+        sha256=digest,
+    )
+
+
+def _write_map(
+    labels: LabelMap, directory: Path, name: str, options: OutputOptions, proof: Proof
+) -> Product:
+    files: list[str] = []
+
+    def path(extension: str) -> Path:
+        files.append(name + extension)
+        return directory / files[-1]
+
+    (directory / name).parent.mkdir(parents=True, exist_ok=True)
+    base = name.rsplit("/", 1)[-1]
+    digest = write_labels(labels, base, path, options, msgspec.to_builtins(proof))
+    return Product(
+        stem=name,
+        files=tuple(files),
+        shape=labels.plan.shape,
+        affine=tuple(tuple(row) for row in labels.plan.affine.tolist()),
+        manifest=name + ".manifest.json" if options.manifest else "",
         sha256=digest,
     )
 

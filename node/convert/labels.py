@@ -1,0 +1,188 @@
+"""Segmentations and structure sets to label maps on the grid of the series they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from node.assemble.labels import Mask, Segment, layers, segmentation_masks
+from node.assemble.labels_contours import contour_masks
+from node.assemble.model import STRUCTURE_SET, FrameHeader
+from node.assemble.nifti import make_header
+from node.assemble.pixels import Image
+from node.assemble.preview import render
+from node.assemble.series import VolumePlan
+from node.assemble.stacking import Piece
+from node.convert.sources import MOST_INFLATED, InstanceSource, PixelReader
+from node.convert.writing import OutputOptions, write_image, write_json
+from node.elements import DEFLATED, Elements, inflate, scan
+from node.errors import AssemblyError, Reason
+from node.version import VERSION
+
+FURTHER: Final = "_overlap{}"
+"""What follows the name of the second and later maps, in which segments lie over earlier ones."""
+
+
+class LabelMap(NamedTuple):
+    """One label map in memory.
+
+    Attributes:
+        plan: its grid; the one piece in it is the instance with the labels.
+        array: (i, j, k) in RAS order; 0 is no segment.
+        reference: Series Instance UID of the series whose grid it is.
+    """
+
+    plan: VolumePlan
+    array: Image
+    segments: tuple[Segment, ...]
+    reference: str
+
+
+def read_labels(source: InstanceSource, grids: Sequence[VolumePlan]) -> list[LabelMap]:
+    """Put the labels of one instance on the first grid that they fit.
+
+    Args:
+        source: a Segmentation or an RT Structure Set.
+        grids: the volumes of the series that it refers to.
+
+    Raises:
+        AssemblyError: there is no grid, or the labels lie on none.
+    """
+    if not grids:
+        raise AssemblyError(
+            Reason.MISSING_REFERENCE,
+            "It labels a series that is not there, or that makes no volume: "
+            f"{', '.join(source.header.references) or 'it does not say which'}.",
+            (source.uid,),
+        )
+    elements = _elements(source)
+    refusal: AssemblyError | None = None
+    for grid in grids:
+        try:
+            return _on(source, elements, grid)
+        except AssemblyError as error:
+            refusal = refusal or AssemblyError(error.reason, error.sentence, (source.uid,))
+    assert refusal is not None  # noqa: S101 - there was at least one grid
+    raise refusal
+
+
+def _on(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list[LabelMap]:
+    ours, theirs = source.header.frame_of_reference_uid, grid.first.header.frame_of_reference_uid
+    if ours and theirs and ours != theirs:
+        raise AssemblyError(
+            Reason.FRAME_OF_REFERENCE,
+            f"Labels in the frame of reference {ours} on a series in {theirs}.",
+        )
+    masks = _masks(source, elements, grid)
+    if not masks:
+        raise AssemblyError(Reason.NOT_AN_IMAGE, "There is no voxel in any segment.")
+    piece = Piece(source.header, FrameHeader(index=0, rows=0, columns=0))
+    made = []
+    for number, (array, segments) in enumerate(layers(masks, grid)):
+        suffix = FURTHER.format(number) if number else ""
+        plan = replace(
+            grid, grid=((piece,),), shape=grid.shape[:3], defined_by="", suffix=suffix, left_out=()
+        )
+        made.append(LabelMap(plan, array, segments, grid.first.header.series_instance_uid))
+    return made
+
+
+def _masks(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list[Mask]:
+    pixels = source.header.pixels
+    if source.header.sop_class_uid == STRUCTURE_SET:
+        return contour_masks(elements, grid)
+    if pixels is None:
+        raise AssemblyError(Reason.NO_PIXEL_DATA, "A segmentation without pixels.")
+    reader = PixelReader([source])
+    return segmentation_masks(
+        elements, pixels, lambda frame: reader(Piece(source.header, frame)), grid
+    )
+
+
+def _elements(source: InstanceSource) -> Elements:
+    try:
+        data = source.path.read_bytes()[source.offset :]
+    except OSError as error:
+        raise AssemblyError(
+            Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
+        ) from error
+    if source.transfer_syntax_uid == DEFLATED:
+        data = inflate(data, MOST_INFLATED)
+    return scan(data, source.transfer_syntax_uid).elements
+
+
+def write_labels(
+    labels: LabelMap,
+    base: str,
+    path: Callable[[str], Path],
+    options: OutputOptions,
+    proof: Mapping[str, object],
+) -> str:
+    """Write the files of one label map, the manifest last.
+
+    Args:
+        labels: the map.
+        base: file name without ending.
+        path: returns where the file with an ending goes.
+        options: which files.
+        proof: what is known of the series' completeness.
+
+    Returns:
+        sha256 of the image.
+    """
+    plan, header = labels.plan, labels.plan.first.header
+    digest = ""
+    ending = ".nii.gz" if options.compress else ".nii"
+    if options.image:
+        head = make_header(
+            labels.array, plan.affine, description=options.comment or f"rasnode {VERSION}"
+        )
+        digest = write_image(path(ending), head, labels.array[..., np.newaxis], options)
+    listed = [_described(segment) for segment in labels.segments]
+    if options.sidecar:
+        fields = {
+            "Modality": header.modality,
+            "SeriesInstanceUID": header.series_instance_uid,
+            "StudyInstanceUID": header.study_instance_uid,
+            "SeriesNumber": header.series_number,
+            "SeriesDescription": header.facts.get("SeriesDescription"),
+            "FrameOfReferenceUID": header.frame_of_reference_uid,
+            "ReferencedSeriesInstanceUID": labels.reference,
+            "Labels": listed,
+            "ConversionSoftware": "rasnode",
+            "ConversionSoftwareVersion": VERSION,
+        }
+        write_json(path(".json"), {name: value for name, value in fields.items() if value})
+    if options.preview:
+        path(".png").write_bytes(render(labels.array[..., np.newaxis], plan.affine))
+    if options.manifest:
+        manifest = {
+            "series_instance_uid": header.series_instance_uid,
+            "study_instance_uid": header.study_instance_uid,
+            "frame_of_reference_uid": header.frame_of_reference_uid,
+            **proof,
+            "rasnode": VERSION,
+            "image": base + ending if options.image else "",
+            "sha256": digest,
+            "orientation": "RAS",
+            "shape": list(plan.shape),
+            "affine": plan.affine.tolist(),
+            "residual_mm": plan.residual_mm,
+            "slice_axis": "ijk"[int(plan.orientation[2, 0])],
+            "reference_series_instance_uid": labels.reference,
+            "labels": listed,
+            "sources": [{"sop_instance_uid": header.sop_instance_uid}],
+            "left_out": [],
+            "refused": [],
+        }
+        write_json(path(".manifest.json"), manifest)
+    return digest
+
+
+def _described(segment: Segment) -> dict[str, object]:
+    found: dict[str, object] = {"value": segment.number, "name": segment.name}
+    return found | ({"colour": list(segment.colour)} if segment.colour else {})
