@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from node.assemble.series import plan
+from node.assemble.sidecar import repetition_time
 from node.convert import convert_series, read_folder
 from node.errors import Reason
 from tests.reference import dcm2niix, judged
@@ -22,18 +25,20 @@ class Expected(NamedTuple):
         passing: volumes that are as dcm2niix has them: voxels, affine, order and TR.
         differing: volumes that the header's own geometry makes otherwise.
         refused: reasons of refusals.
+        otherwise_timed: of those passing, with another interval between volumes.
     """
 
     passing: int
     differing: int = 0
     refused: frozenset[Reason] = frozenset()
+    otherwise_timed: int = 0
 
 
 MOSAIC = frozenset({Reason.MOSAIC_UNDECODABLE})
 ENHANCED = frozenset({Reason.UNSUPPORTED_SOP_CLASS})
 FOLDERS = {
     "ge-siemens-epi": Expected(4, refused=MOSAIC),
-    "ge-multiphase-dwi": Expected(4),
+    "ge-multiphase-dwi": Expected(4, otherwise_timed=1),  # its pause, 0.35 s, is in the interval
     "philips-classic": Expected(1, differing=1),  # the trace alone, not with all volumes again
     "compressed": Expected(5),
     "transfer-syntaxes": Expected(0, refused=MOSAIC),
@@ -41,7 +46,7 @@ FOLDERS = {
     "siemens-mosaic-orientation": Expected(0, refused=MOSAIC),
     "siemens-xa": Expected(0, refused=ENHANCED | {Reason.NOT_AN_IMAGE}),
     "enhanced-multiframe": Expected(0, refused=ENHANCED),
-    "uih-dti": Expected(0, refused=frozenset({Reason.NO_GEOMETRY})),
+    "uih-dti": Expected(1),
     "ct-gantry-tilt-ge": Expected(0, differing=2),  # two steps of slices, both exact with shear
     "not-a-volume": Expected(3, differing=2, refused=frozenset({Reason.MISSING_SLICE})),
     "pydicom-data": Expected(
@@ -76,4 +81,17 @@ def test_right_or_refused(folder: str, tmp_path: Path) -> None:
     assert len(passed) == expected.passing, report
     for pair in passed:
         assert pair["checks"]["order"] is not False
-        assert pair["checks"]["tr"] is not False
+        assert pair["checks"]["bval"] is not False
+        assert pair["checks"]["bvec"] is not False
+    wrong = [pair for pair in passed if pair["checks"]["tr"] is False]
+    assert len(wrong) == expected.otherwise_timed
+
+
+def test_the_interval_between_multi_phase_volumes_is_that_of_their_trigger_times() -> None:
+    source = shared("corpus/ge-multiphase-dwi/SliceTimingMPh/3_fMRI_Multiphase_Des_0.35Delay")
+    (series,) = read_folder([source])[0]
+    (volume,) = plan([instance.header for instance in series.instances]).volumes
+    starts = [row[-1].frame.trigger_time or 0.0 for row in volume.grid]
+    steps = {b - a for a, b in pairwise(starts)}
+    assert steps == {1350.0}
+    assert repetition_time(volume) == 1.35
