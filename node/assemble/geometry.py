@@ -208,7 +208,7 @@ def check_spacing(distances: Points, instances: tuple[str, ...]) -> None:
         missing = int(multiples.sum()) - steps.size
         raise AssemblyError(
             Reason.MISSING_SLICE,
-            f"{missing} slices are missing, at {', '.join(absent[:MOST_NAMED])} mm along the "
+            f"Slices missing: {missing}, at {', '.join(absent[:MOST_NAMED])} mm along the "
             f"normal; there are slices every {typical:.3f} mm, at {shown} mm.",
             instances,
         )

@@ -130,7 +130,7 @@ def test_a_gap_is_named_and_never_filled(tmp_path: Path) -> None:
     for even_out in (False, True):
         (error,) = plan(headers(made), even_out=even_out).refusals
         assert error.reason is Reason.MISSING_SLICE
-        assert "1 slices are missing, at 21.000 mm" in error.sentence
+        assert "Slices missing: 1, at 21.000 mm" in error.sentence
 
 
 def test_mostly_invented_slices_are_refused_even_on_request() -> None:
