@@ -2,33 +2,121 @@
 
 from __future__ import annotations
 
+import warnings
+from struct import error as StructError  # noqa: N812 - an exception, and it reads as one
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    JPEG2000Lossless,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from node.assemble.model import PixelFormat
 from node.errors import AssemblyError, Reason
 
 Image = npt.NDArray[Any]
 
+PALETTE: Final = "PALETTE COLOR"
 RGB: Final = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 """NIfTI's RGB24."""
 
+_CODEC_ERRORS: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    StructError,
+)
+"""What codecs raise on streams that are damaged or not theirs."""
+_PLUGINS: Final[dict[str, str]] = {
+    JPEGBaseline8Bit: "pillow",
+    JPEGExtended12Bit: "gdcm",
+    JPEGLossless: "gdcm",
+    JPEGLosslessSV1: "gdcm",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
+    RLELossless: "pylibjpeg",
+}
+"""One codec each, as pydicom would try them all: gdcm aborts the process on damaged JPEG 2000 and
+JPEG-LS, so that it sees nothing but the JPEG that no other codec reads."""
+_MOST_PADDING: Final = 16
+"""Bytes that may follow the end of a JPEG stream in its fragment."""
+_JPEG_2000: Final = frozenset(JPEG2000TransferSyntaxes)
+_CODESTREAM_START: Final = b"\xff\x4f\xff\x51"
+"""Start of codestream and of its size: ITU-T T.800 A.4.1, A.5.1."""
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _KEYWORDS: Final = {"float": "FloatPixelData", "double": "DoubleFloatPixelData"}
 _FLOATS: Final = {"float": "<f4", "double": "<f8"}
 
 
 def is_colour(pixels: PixelFormat) -> bool:
-    """Tell whether a pixel is a triple of red, green and blue once decoded."""
-    return pixels.samples == 3
+    """Tell whether a pixel is a triple of red, green and blue in the end."""
+    return pixels.samples == 3 or pixels.photometric == PALETTE
 
 
 def frame_bytes(pixels: PixelFormat) -> int:
-    """Return the number of bytes of one native frame (PS3.5 8.1.1)."""
+    """Return the number of bytes of one native frame (PS3.5 8.1.1, C.7.6.3.1.2)."""
+    if pixels.photometric == "YBR_FULL_422":
+        return pixels.rows * pixels.columns * 2
     return pixels.rows * pixels.columns * pixels.samples * pixels.bits_allocated // 8
+
+
+def frame_span(pixels: PixelFormat, index: int) -> tuple[int, int]:
+    """Return where a native frame begins and ends, in bytes of the pixel data.
+
+    Frames of single bits follow each other without padding (PS3.5 8.1.1): the bytes include the
+    neighbours' bits, and begin at an even byte.
+    """
+    if pixels.bits_allocated == 1:
+        bits = pixels.rows * pixels.columns * pixels.samples
+        return bits * index // 16 * 2, -(-bits * (index + 1) // 16) * 2
+    size = frame_bytes(pixels)
+    return size * index, size * (index + 1)
+
+
+def bit_frame(raw: bytes, pixels: PixelFormat, index: int) -> Image:
+    """Return (rows, columns) of 0 and 1 of a native frame of single bits (PS3.5 8.1.1, D.2).
+
+    Args:
+        raw: the bytes that `frame_span` names; an odd last byte may lack.
+        pixels: how they are stored.
+        index: 0-based frame.
+    """
+    count = pixels.rows * pixels.columns
+    first = count * index % 16
+    whole = np.frombuffer(raw, np.uint8)
+    if pixels.swapped:
+        whole = whole[: len(whole) // 2 * 2].view(">u2").astype("<u2").view(np.uint8)
+    bits = np.unpackbits(whole, bitorder="little")[first : first + count]
+    if bits.size < count:
+        raise _truncated(count // 8, len(raw))
+    return bits.reshape(pixels.rows, pixels.columns)
+
+
+def _truncated(expected: int, found: int) -> AssemblyError:
+    return AssemblyError(
+        Reason.PIXELS_TRUNCATED,
+        f"A frame of {expected} bytes has only {found} bytes of pixels.",
+    )
 
 
 def check_supported(pixels: PixelFormat) -> None:
@@ -42,9 +130,7 @@ def check_supported(pixels: PixelFormat) -> None:
             Reason.UNSUPPORTED_PIXELS,
             f"{pixels.samples} samples of {pixels.bits_allocated} bits a pixel are not supported.",
         )
-    if pixels.photometric == "PALETTE COLOR":
-        raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Palette colour is not supported.")
-    if pixels.bits_allocated not in {8, 16, 32, 64}:
+    if pixels.bits_allocated not in {1, 8, 16, 32, 64}:
         raise AssemblyError(
             Reason.UNSUPPORTED_PIXELS, f"{pixels.bits_allocated} bits a pixel are not supported."
         )
@@ -68,13 +154,10 @@ def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
         (rows, columns), or (rows, columns, 3) for colour, in native byte order.
     """
     if len(raw) < frame_bytes(pixels):
-        raise AssemblyError(
-            Reason.PIXELS_TRUNCATED,
-            f"A frame of {frame_bytes(pixels)} bytes has only {len(raw)} bytes of pixels.",
-        )
-    if is_colour(pixels):
+        raise _truncated(frame_bytes(pixels), len(raw))
+    if pixels.samples == 3:
         syntax = "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
-        return _decoded(raw, pixels, syntax, None, "OW" if pixels.swapped else "OB")
+        return _decoded(raw, pixels, syntax, "OW" if pixels.swapped else "OB")
     count = pixels.rows * pixels.columns
     if pixels.kind != "integer":
         floats: Image = np.frombuffer(raw, _FLOATS[pixels.kind], count)
@@ -88,31 +171,68 @@ def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
     return _only_stored_bits(stored.astype(f"={sign}{size}", copy=False), pixels)
 
 
-def compressed_frame(
-    raw: bytes, pixels: PixelFormat, transfer_syntax_uid: str, index: int
-) -> Image:
-    """Return the stored values of one frame of encapsulated pixel data (PS3.5 A.4).
+def split_frames(raw: bytes, count: int) -> list[bytes]:
+    """Return the compressed frames of encapsulated pixel data (PS3.5 A.4).
 
     Args:
-        raw: the whole encapsulated value: offset table and all fragments.
+        raw: the value: Basic Offset Table and all fragments.
+        count: Number of Frames (0028,0008).
+
+    Raises:
+        AssemblyError: fragments that do not make so many frames.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            frames = list(generate_frames(raw, number_of_frames=count))
+    except (ValueError, EOFError, StructError) as error:
+        raise AssemblyError(
+            Reason.PIXELS_UNREADABLE, f"The fragments make no frames: {error}"
+        ) from error
+    if len(frames) < count:
+        raise AssemblyError(
+            Reason.PIXELS_TRUNCATED, f"Fragments for {len(frames)} of {count} frames."
+        )
+    return frames
+
+
+def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> Image:
+    """Return the stored values of one compressed frame.
+
+    Args:
+        frame: one of `split_frames`.
         pixels: how the values are stored once decompressed.
         transfer_syntax_uid: says which codec.
-        index: 0-based frame.
 
     Returns:
         (rows, columns), or (rows, columns, 3) RGB.
     """
-    decoded = _decoded(raw, pixels, transfer_syntax_uid, index, "OB")
-    return decoded if is_colour(pixels) else _only_stored_bits(decoded, pixels)
+    if not frame:
+        raise AssemblyError(Reason.PIXELS_TRUNCATED, "A compressed frame is empty.")
+    if _PLUGINS.get(transfer_syntax_uid) == "gdcm" and not (
+        frame.startswith(_JPEG_START) and _JPEG_END in frame[-_MOST_PADDING:]
+    ):
+        raise AssemblyError(Reason.PIXELS_TRUNCATED, "A JPEG stream does not come to its end.")
+    if transfer_syntax_uid in _JPEG_2000 and frame.startswith(_CODESTREAM_START):
+        right, bottom, left, top = np.frombuffer(frame[8:24].ljust(16, b"\0"), ">u4").tolist()
+        if (right - left, bottom - top) != (pixels.columns, pixels.rows):
+            raise AssemblyError(
+                Reason.PIXELS_UNREADABLE,
+                f"A JPEG 2000 stream of {right - left} columns and {bottom - top} rows, for an "
+                f"image of {pixels.columns} and {pixels.rows}.",
+            )
+    alone = encapsulate([frame], has_bot=False)
+    decoded = _decoded(alone, pixels, transfer_syntax_uid, "OB")
+    return decoded if pixels.samples == 3 else _only_stored_bits(decoded, pixels)
 
 
-def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, index: int | None, vr: str) -> Image:
+def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> Image:
     """Decode through pydicom, which knows the codecs; colour comes out as RGB."""
     options: dict[str, Any] = {
         "rows": pixels.rows,
         "columns": pixels.columns,
         "samples_per_pixel": pixels.samples,
-        "number_of_frames": 1 if index is None else pixels.frames,
+        "number_of_frames": 1,
         "bits_allocated": pixels.bits_allocated,
         "bits_stored": pixels.bits_stored,
         "photometric_interpretation": pixels.photometric,
@@ -121,9 +241,15 @@ def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, index: int | None, vr
         "planar_configuration": pixels.planar,
         "pixel_vr": vr,
     }
+    one_bit_runs = syntax == RLELossless and pixels.bits_allocated == 1
+    plugin = "pydicom" if one_bit_runs else _PLUGINS.get(syntax, "")
     try:
-        array, _ = get_decoder(UID(syntax)).as_array(raw, index=index or 0, **options)
-    except (ValueError, RuntimeError, NotImplementedError, AttributeError, EOFError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            array, _ = get_decoder(UID(syntax)).as_array(
+                raw, index=0, decoding_plugin=plugin, **options
+            )
+    except _CODEC_ERRORS as error:
         raise AssemblyError(
             Reason.PIXELS_UNREADABLE, f"The pixel data cannot be decompressed: {error}"
         ) from error

@@ -13,6 +13,8 @@ from node.assemble.pixels import RGB, Image, check_supported, is_colour
 from node.assemble.stacking import Piece
 
 _INTEGERS: Final = tuple(np.dtype(code) for code in ("u1", "i2", "u2", "i4", "u4", "i8", "u8"))
+_TABLE_HIGHEST: Final = (1 << 16) - 1
+"""Entries of a Modality LUT have at most 16 bits and no sign (PS3.3 C.11.1.1.1)."""
 _MANTISSA_BITS: Final = 24
 """float32 holds integers of so many bits exactly."""
 
@@ -50,6 +52,9 @@ def choose(pieces: Sequence[Piece]) -> Values:
         if is_colour(pixels):
             return Values(RGB, scaled=False)
         floats.add(pixels.kind)
+        if pixels.tabled:
+            lows, highs = [*lows, 0], [*highs, _TABLE_HIGHEST]
+            continue
         low, high = _stored_range(pixels.bits_stored, signed=pixels.signed)
         lows.append(low)
         highs.append(high)

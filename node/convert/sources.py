@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from pydicom.dataset import Dataset
 
-from node.assemble.model import InstanceHeader
-from node.assemble.pixels import Image, compressed_frame, frame_bytes, native_frame
+from node.assemble.model import InstanceHeader, PixelFormat
+from node.assemble.pixels import (
+    PALETTE,
+    Image,
+    bit_frame,
+    compressed_frame,
+    frame_span,
+    native_frame,
+    split_frames,
+)
 from node.assemble.stacking import Piece
+from node.convert.tables import coloured, mapped, modality_of, palette_of
 from node.elements import DEFLATED, inflate, scan
 from node.elements.scanner import EXPLICIT_BIG
 from node.errors import AssemblyError, Reason
@@ -57,6 +67,8 @@ class PixelReader:
         self._key: tuple[object, int] | None = None
         self._frame: Image | None = None
         self._opened: tuple[object, bytes] | None = None
+        self._split: tuple[object, list[bytes]] | None = None
+        self._tables: tuple[object, tuple[int, Image] | Dataset] | None = None
 
     def __call__(self, piece: Piece) -> Image:
         """Return (rows, columns) or (rows, columns, 3) of one frame, or of one tile of it.
@@ -83,45 +95,76 @@ class PixelReader:
     def _read(self, source: InstanceSource, index: int) -> Image:
         pixels = source.header.pixels
         assert pixels is not None  # noqa: S101 - it has frames
-        little = source.transfer_syntax_uid != EXPLICIT_BIG
+        stored = self._stored(source, pixels, index)
+        if pixels.photometric != PALETTE and not pixels.tabled:
+            return stored
+        table = self._table(source, pixels)
+        return mapped(stored, table) if isinstance(table, tuple) else coloured(stored, table)
+
+    def _stored(self, source: InstanceSource, pixels: PixelFormat, index: int) -> Image:
+        """Return the stored values, before any table."""
+        if _is_encapsulated(source):
+            return compressed_frame(
+                self._compressed(source, pixels)[index], pixels, source.transfer_syntax_uid
+            )
+        start, stop = frame_span(pixels, index)
         if source.pixel_offset is not None and source.pixel_length is not None:
-            size = frame_bytes(pixels)
-            if size * (index + 1) > source.pixel_length:
+            if stop - 1 > source.pixel_length:
                 raise AssemblyError(
                     Reason.PIXELS_TRUNCATED,
-                    f"{pixels.frames} frames of {size} bytes have only {source.pixel_length} "
-                    "bytes of pixel data.",
+                    f"{pixels.frames} frames of {stop - start} bytes have only "
+                    f"{source.pixel_length} bytes of pixel data.",
                     (source.uid,),
                 )
             with source.path.open("rb") as file:
-                file.seek(source.offset + source.pixel_offset + size * index)
-                raw = file.read(size)
-            return native_frame(raw, pixels, little=little)
-        raw, encapsulated = self._value(source)
-        if encapsulated:
-            return compressed_frame(raw, pixels, source.transfer_syntax_uid, index)
-        size = frame_bytes(pixels)
-        part = raw[size * index : size * (index + 1)]
-        return native_frame(part, pixels, little=little)
+                file.seek(source.offset + source.pixel_offset + start)
+                raw = file.read(min(stop, source.pixel_length) - start)
+        else:
+            raw = self._value(source)[start:stop]
+        if pixels.bits_allocated == 1:
+            return bit_frame(raw, pixels, index)
+        return native_frame(raw, pixels, little=source.transfer_syntax_uid != EXPLICIT_BIG)
 
-    def _value(self, source: InstanceSource) -> tuple[bytes, bool]:
-        """Return the whole value of the pixel data, and whether it is in fragments."""
+    def _value(self, source: InstanceSource) -> bytes:
+        """Return the whole value of pixel data that lie at no known offset."""
         identity = source.header.identity
         if self._opened is None or self._opened[0] != identity:
             self._opened = (identity, _pixel_value(source))
-        return self._opened[1], _is_encapsulated(source)
+        return self._opened[1]
+
+    def _compressed(self, source: InstanceSource, pixels: PixelFormat) -> list[bytes]:
+        """Return all compressed frames of an instance."""
+        identity = source.header.identity
+        if self._split is None or self._split[0] != identity:
+            self._split = (identity, split_frames(_pixel_value(source), pixels.frames))
+        return self._split[1]
+
+    def _table(self, source: InstanceSource, pixels: PixelFormat) -> tuple[int, Image] | Dataset:
+        """Return the Modality LUT or palette of an instance."""
+        identity = source.header.identity
+        if self._tables is None or self._tables[0] != identity:
+            read = modality_of if pixels.tabled else palette_of
+            self._tables = (identity, read(_data_set(source), source.transfer_syntax_uid))
+        return self._tables[1]
 
 
 def _is_encapsulated(source: InstanceSource) -> bool:
     return source.transfer_syntax_uid != DEFLATED and source.pixel_length is None
 
 
+def _data_set(source: InstanceSource) -> bytes:
+    with source.path.open("rb") as file:
+        file.seek(source.offset)
+        data = file.read()
+    return inflate(data, MOST_INFLATED) if source.transfer_syntax_uid == DEFLATED else data
+
+
 def _pixel_value(source: InstanceSource) -> bytes:
-    data = source.path.read_bytes()[source.offset :]
-    if source.transfer_syntax_uid == DEFLATED:
-        data = inflate(data, MOST_INFLATED)
     if source.pixel_offset is not None and source.transfer_syntax_uid != DEFLATED:
-        return data[source.pixel_offset :]
+        with source.path.open("rb") as file:
+            file.seek(source.offset + source.pixel_offset)
+            return file.read()
+    data = _data_set(source)
     found = scan(data, source.transfer_syntax_uid, wanted=frozenset())
     if found.pixel_offset is None:
         raise AssemblyError(Reason.NO_PIXEL_DATA, "The pixel data are gone.", (source.uid,))

@@ -87,7 +87,6 @@ def test_truncated_frame() -> None:
     [
         {"samples": 4},
         {"samples": 3, "bits_allocated": 16},
-        {"photometric": "PALETTE COLOR"},
         {"bits_allocated": 12},
         {"bits_stored": 17},
         {"bits_stored": 12, "high_bit": 10},
