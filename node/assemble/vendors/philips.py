@@ -18,6 +18,7 @@ _MR_1: Final = "Philips MR Imaging DD 001"
 _MR_5: Final = "Philips MR Imaging DD 005"
 WATER_FAT_PPM: Final = 3.4
 """Chemical shift between water and fat, parts per million."""
+_LABELS: Final = {"CONTROL": 1, "LABEL": 2}
 _LARGEST_B: Final = 1e6
 """s/mm²; some software writes 1e30 for none."""
 
@@ -25,6 +26,7 @@ _LARGEST_B: Final = 1e6
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
     """Add precise scaling, and where on the 4th axis a frame belongs."""
     found = _scaling(elements, frame) | _diffusion(elements, frame)
+    found |= _order(elements, frame)
     scaled = found.pop("facts", frame.facts)
     facts = (scaled if isinstance(scaled, dict) else {}) | _readout(elements)
     return msgspec.structs.replace(frame, **found, facts=facts)
@@ -59,11 +61,10 @@ def _scaling(elements: Elements, frame: FrameHeader) -> dict[str, object]:
 
 
 def _diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
-    """Return weighting, the order of volumes, and whether a frame is a trace.
+    """Return weighting, and whether a frame is a trace.
 
-    Philips numbers b-values and, below each, directions: (2005,xx12) and (2005,xx13). Diffusion
-    Direction (2001,xx04) is I, isotropic, for b = 0 and for the trace. Where software is too old
-    to write the standard's attributes, the b-value is (2001,xx03), and the direction
+    Diffusion Direction (2001,xx04) is I, isotropic, for b = 0 and for the trace. Where software
+    is too old to write the standard's attributes, the b-value is (2001,xx03), and the direction
     (2005,xxB0..B2) is RL, AP, FH: LPS.
     """
     found: dict[str, object] = {}
@@ -78,14 +79,26 @@ def _diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
         ]
         gradient = unit_vector(tuple(parts))
         found["gradient"] = gradient
-    b_number = elements.integer(elements.private(0x2005, _MR_5, 0x12), "IS")
-    direction = elements.integer(elements.private(0x2005, _MR_5, 0x13), "IS")
-    if b_number is not None and direction is not None:
-        found["order"] = (float(frame.temporal or 0), float(b_number), float(direction))
     isotropic = elements.text(elements.private(0x2001, _IMAGING_1, 0x04)) == "I"
     if isotropic and b_value and gradient is None:
         found["derived"] = "trace"
     return found
+
+
+def _order(elements: Elements, frame: FrameHeader) -> dict[str, object]:
+    """Return the index of a frame's volume: Philips numbers everything that it repeats.
+
+    Dynamic scan (0020,0100), cardiac phase (2001,xx08), b-value (2005,xx12), direction below each
+    b-value (2005,xx13), and label type of ASL (2005,xx29).
+    """
+    phase = elements.integer(elements.private(0x2001, _IMAGING_1, 0x08), "IS")
+    b_number = elements.integer(elements.private(0x2005, _MR_5, 0x12), "IS")
+    direction = elements.integer(elements.private(0x2005, _MR_5, 0x13), "IS")
+    label = _LABELS.get(elements.text(elements.private(0x2005, _MR_5, 0x29)) or "")
+    parts = (phase, b_number, direction, label)
+    if all(part is None for part in parts):
+        return {}
+    return {"order": tuple(float(part or 0) for part in (frame.temporal, *parts))}
 
 
 def _weighting(elements: Elements, frame: FrameHeader) -> float | None:
