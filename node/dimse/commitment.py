@@ -54,6 +54,7 @@ _REFERENCED: Final = 0x00081199
 _AFTER_RESPONSE_SECONDS: Final = 0.05  # so that the N-ACTION's response goes first
 _SAME_ASSOCIATION_SECONDS: Final = 10.0  # for the answer, before a new association is tried
 _BACK_OFF: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+_LOOK_SECONDS: Final = 60.0  # for what a process left behind that is no more
 _GIVE_UP_SECONDS: Final = 7 * 86400.0
 _CHUNK: Final = 1 << 20
 
@@ -88,6 +89,7 @@ class CommitmentReporter:
         self._ae_title = ae_title
         self._clock = clock
         self._open: dict[tuple[str, str], OpenAssociation] = {}
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="commitment", daemon=True)
@@ -114,7 +116,11 @@ class CommitmentReporter:
         Raises:
             Retryable: it cannot be kept.
         """
-        self._open[peer, transaction_uid] = back
+        with self._lock:
+            gone = [key for key, association in self._open.items() if not association.alive]
+            for key in gone:
+                del self._open[key]
+            self._open[peer, transaction_uid] = back
         due = self._clock() + _AFTER_RESPONSE_SECONDS
         self._commitments.add(peer, transaction_uid, instances, due)
         self._wake.set()
@@ -122,21 +128,23 @@ class CommitmentReporter:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            wait: float | None = None
+            wait = _LOOK_SECONDS
             try:
                 commitment = self._commitments.claim(self._clock())
                 if commitment is not None:
                     self._serve(commitment)
                     continue
                 due = self._commitments.next_due()
-                wait = None if due is None else max(0.01, due - self._clock())
+                if due is not None:
+                    wait = min(wait, max(0.01, due - self._clock()))
             except Retryable as error:
                 log.error("storage commitment waits: %s", error)
                 wait = _BACK_OFF[0]
             self._wake.wait(wait)
 
     def _serve(self, commitment: Commitment) -> None:
-        back = self._open.pop((commitment.peer, commitment.transaction_uid), None)
+        with self._lock:
+            back = self._open.pop((commitment.peer, commitment.transaction_uid), None)
         uids = [uid for _, uid in commitment.instances]
         held = self._commitments.held(uids)
         self._note(commitment, held)

@@ -35,8 +35,8 @@ MATCHING: Final = """\
 - **Dates and times**: a key of lower precision covers its whole day, hour, minute or second.
   Ranges of DA and TM are independent unless combined matching was negotiated. DT values without
   an offset count as UTC.
-- **Several values** in a key match any of them, unless multiple value matching was negotiated. A
-  key matches an attribute with several values if it matches one.
+- **Several values** in a key match any of them, unless multiple value matching was negotiated;
+  at most 64, but for UIDs. A key matches an attribute with several values if it matches one.
 - **Sequences**: one item in the key; an entity matches if one of its items matches all keys of
   it; the matching items are returned, of them what was asked for.
 - An entity without a value for a **required** key matches any value of that key

@@ -96,6 +96,12 @@ class OpenAssociation:
         self._notifications = notifications
         self.transfer_syntax_uid = str(event.context.transfer_syntax)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still stands."""
+        association = self._association
+        return bool(association.is_established) and not association.acse.is_aborted()
+
     def notify(self, command: Mapping[str, Value], data: bytes, seconds: float) -> int:
         """Send an N-EVENT-REPORT through pynetdicom's own queue; the status of the answer.
 
@@ -103,7 +109,7 @@ class OpenAssociation:
             PeerGone: the association has ended, is busy, or nobody answers.
         """
         association = self._association
-        if not association.is_established or association.acse.is_aborted():
+        if not self.alive:
             raise PeerGone("the association has ended")
         if association in _busy:
             raise PeerGone("the association is busy")

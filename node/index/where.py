@@ -21,7 +21,6 @@ from node.matching.patterns import Pattern, Wild
 _FEW = 50  # values that are written out; more are handed over as one JSON array
 _MOST_STARS = 6  # a database may try every way to place them; Python's matcher does not
 _LONGEST_PATTERN = 256  # characters, likewise
-_MOST_PATTERNS = 50
 _LAST_CHARACTER = chr(0x10FFFF)
 _SURROGATES = range(0xD800, 0xE000)
 _LARGEST_INTEGER = 2**31 - 1
@@ -61,8 +60,6 @@ def one_of(column: Column, values: Sequence[Any], *, sqlite: bool) -> Filter:
 
 def fits(column: Column, patterns: Sequence[Pattern], *, sqlite: bool) -> Where:
     """A text column against patterns."""
-    if len(patterns) > _MOST_PATTERNS and any(p.literal is None for p in patterns):
-        return Where(true(), exact=False)
     literals = [p.literal for p in patterns if p.literal is not None]
     clauses = [one_of(column, literals, sqlite=sqlite)] if literals else []
     exact = True

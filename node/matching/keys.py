@@ -29,6 +29,7 @@ from node.matching.patterns import Pattern, parse, without_empty_end
 from node.matching.query import IdentifierError, Key, is_multiple
 
 MAX_TEXT = 10240  # characters of one value, the longest of any VR (PS3.5 6.2, LT)
+MAX_VALUES = 64  # of a key that is no list of UIDs; each is an alternative in the search
 _MAX_DEPTH = 4  # of sequences in a key
 
 _WILD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -91,6 +92,8 @@ def _values(tag: int, vr: str, text: str) -> tuple[str, ...]:
         raise IdentifierError(
             f"A value of {keyword_for_tag(tag)} has more than {MAX_TEXT} characters.", tag
         )
+    if vr != "UI" and len(values) > MAX_VALUES:
+        raise IdentifierError(f"{keyword_for_tag(tag)} has more than {MAX_VALUES} values.", tag)
     return values
 
 

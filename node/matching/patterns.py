@@ -98,7 +98,7 @@ def without_empty_end(pattern: Pattern) -> Pattern | None:
     return Pattern(tuple(tokens)) if len(tokens) < len(pattern.tokens) else None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _expression(tokens: tuple[Token, ...]) -> re.Pattern[str]:
     """An expression that runs in linear time a star: what a star has taken is never taken back."""
     segments: list[str] = [""]

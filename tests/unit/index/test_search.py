@@ -17,6 +17,7 @@ from node.index.engine import Index
 from node.index.search import Search
 from node.index.store import Store
 from node.matching import Model, Negotiated, Query, Retrieve, matches
+from node.matching.keys import MAX_VALUES
 from node.records import InstanceRecord
 from tests.unit.matching.identifiers import query
 
@@ -276,6 +277,26 @@ def _expected(asked: Query) -> list[str]:
 @example(asked=query("STUDY", PatientName="*=*", StudyInstanceUID=""))
 @example(asked=query("STUDY", AccessionNumber="A\x00*", StudyInstanceUID=""))
 def test_sql_finds_what_matches(search: Search, asked: Query) -> None:
+    assert _answers(search, asked) == _expected(asked)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("AccessionNumber", [f"A{n}*" for n in range(MAX_VALUES)]),
+        ("AccessionNumber", [f"A{n}" for n in range(MAX_VALUES)]),
+        ("PatientName", [f"Doe^J{n}^*" for n in range(MAX_VALUES - 1)] + ["Doe^J*^*"]),
+        ("ReferringPhysicianName", [f"Doe^J{n}^*" for n in range(MAX_VALUES - 1)] + ["Doe^J*"]),
+        ("StudyDate", [f"{n + 1990:04d}0101" for n in range(MAX_VALUES)]),
+        ("ModalitiesInStudy", [f"C{n}*" for n in range(MAX_VALUES - 1)] + ["CT"]),
+        ("NumberOfStudyRelatedSeries", [str(n) for n in range(MAX_VALUES)]),
+        ("StudyDescription", ["A*" + "?" * 300, "A"]),
+    ],
+)
+@pytest.mark.parametrize("every", [False, True])
+def test_keys_with_many_values(search: Search, keyword, values, every: bool) -> None:
+    agreed = Negotiated(multiple_values=every)
+    asked = query("STUDY", negotiated=agreed, StudyInstanceUID="", **{keyword: values})
     assert _answers(search, asked) == _expected(asked)
 
 

@@ -40,6 +40,7 @@ def condition(found, keyword: str):
         (STUDY, "study", {}, 0x00080052),
         (STUDY, "STUDY", {"StudyDate": "yesterday"}, 0x00080020),
         (STUDY, "STUDY", {"StudyDescription": "x" * 1_000_000}, 0x00081030),
+        (STUDY, "STUDY", {"StudyID": [f"S{number}*" for number in range(65)]}, 0x00200010),
     ],
 )
 def test_what_does_not_match_the_sop_class(model, level, keys, offending) -> None:
