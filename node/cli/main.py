@@ -27,6 +27,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("node.cli.convert", "convert"),
     "coords": ("node.cli.coords", "coords"),
     "resample": ("node.cli.resample", "resample"),
+    "demo": ("node.cli.demo", "demo"),
     "doctor": ("node.cli.doctor", "doctor"),
     "conformance": ("node.cli.conformance", "conformance"),
     "reindex": ("node.cli.intake", "reindex"),
