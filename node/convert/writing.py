@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from isal import igzip
+from isal import igzip_threaded
 
 from node.assemble.nifti import data_view, header_bytes
 
 CHUNK_BYTES: Final = 1 << 20
 """What is compressed at a time."""
+THREADS: Final = 2
+"""That compress; more than two wait for the disk and for the hash."""
 
 
 class OutputOptions(msgspec.Struct, frozen=True):
@@ -74,8 +76,10 @@ class Hashing:
         return self._digest.hexdigest()
 
 
-def write_image(path: Path, header: Any, array: Any, options: OutputOptions) -> str:
-    """Write a NIfTI file, the same bytes for the same image.
+def write_image(
+    path: Path, header: Any, array: Any, options: OutputOptions, threads: int = THREADS
+) -> str:
+    """Write a NIfTI file, the same bytes for the same image, however many threads compress it.
 
     Returns:
         the sha256 of the file.
@@ -84,7 +88,9 @@ def write_image(path: Path, header: Any, array: Any, options: OutputOptions) -> 
     with path.open("wb") as file:
         hashing = Hashing(file)
         if options.compress:
-            stream = igzip.IGzipFile("", "wb", options.level, hashing, mtime=0)
+            stream: Any = igzip_threaded.open(
+                hashing, "wb", options.level, threads=threads, block_size=CHUNK_BYTES
+            )
         else:
             stream = hashing
         stream.write(head)
