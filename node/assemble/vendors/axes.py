@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
 
+from node.assemble.geometry import UNIT_TOLERANCE
 from node.assemble.model import Orientation, Vector
 
 SHORTEST_DIRECTION: Final = 1e-3
 """Length below which a direction is none: rounding to three decimals leaves this of a zero."""
+
+LONGEST_DIRECTION: Final = 1e3
+"""Length above which a direction is garbage."""
 
 
 def to_patient(direction: Vector, orientation: Orientation | None) -> Vector | None:
@@ -20,10 +25,12 @@ def to_patient(direction: Vector, orientation: Orientation | None) -> Vector | N
         orientation: Image Orientation (Patient) (PS3.3 C.7.6.2.1.1).
 
     Returns:
-        None for a zero vector, or where the image's orientation is not known.
+        None for a zero vector, or where the image's orientation is not known or none.
     """
-    length = float(np.linalg.norm(direction))
-    if orientation is None or length < SHORTEST_DIRECTION:
+    if orientation is None or not SHORTEST_DIRECTION < math.hypot(*direction) < LONGEST_DIRECTION:
+        return None
+    lengths = math.hypot(*orientation[:3]), math.hypot(*orientation[3:])
+    if max(abs(length - 1.0) for length in lengths) > UNIT_TOLERANCE:
         return None
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     axes = np.column_stack([row, column, np.cross(row, column)])

@@ -32,6 +32,9 @@ _KINDS: Final = (MAGNITUDE, PHASE, REAL, IMAGINARY)
 """Values 0..3 of Image Type (0043,xx2F)."""
 _POLARITY_NAMES: Final = {1: "Unflipped", -1: "Flipped"}
 _MOST_BANDS: Final = 32
+_MOST_SLICES: Final = 1024
+SMALLEST_R_FACTOR: Final = 1 / 64
+"""Reciprocal of the strongest acceleration that any coil allows."""
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
@@ -74,7 +77,7 @@ def _acceleration(elements: Elements) -> Facts:
         factors,
         strict=False,
     ):
-        if factor > 0:
+        if SMALLEST_R_FACTOR <= factor <= 1:
             facts[name] = round(1.0 / factor, 4)
     bands = _bands(elements)
     if bands > 1:
@@ -84,7 +87,7 @@ def _acceleration(elements: Elements) -> Facts:
 
 def _bands(elements: Elements) -> int:
     parts = elements.texts(elements.private(0x0043, _PARAMETERS, 0xB6))
-    bands = int(parts[0]) if parts and parts[0].isdecimal() else 1
+    bands = int(parts[0]) if parts and parts[0].isdecimal() and len(parts[0]) <= 2 else 1
     return bands if 1 <= bands <= _MOST_BANDS else 1
 
 
@@ -134,7 +137,7 @@ def _slice_time(elements: Elements, frame: FrameHeader, protocol: Protocol | Non
         return trigger / 1000.0 if multi_phase and trigger is not None else None
     if protocol.uneven or not repetition or not count or not frame.number:
         return None
-    if count < 1 or frame.number < 1:
+    if not 1 <= count <= _MOST_SLICES or frame.number < 1:
         return None
     times = slice_times(
         count,

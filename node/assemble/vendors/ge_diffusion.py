@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
-
-import numpy as np
 
 from node.assemble.model import FrameHeader
 from node.assemble.vendors.echo_train import phase_direction
@@ -40,7 +39,7 @@ def diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
         for low in (0xBB, 0xBC, 0xBD)
     ]
     logical = (components[0], components[1], components[2])
-    length = float(np.linalg.norm(logical))
+    length = math.hypot(*logical)
     if not b_value or length < _SHORTEST:
         return {"b_value": b_value, "gradient": None}
     if length < _UNIT[0]:

@@ -128,7 +128,7 @@ def _readout(elements: Elements) -> Facts:
     if not shift or not frequency or not stored or not lines:
         return facts
     facts["WaterFatShift"] = shift
-    if lines > 1 and stored > 1 and shift > 0 and frequency > 0:
+    if lines > 1 and stored > 1 and shift > 0 and frequency > 1:
         total = shift / (frequency * WATER_FAT_PPM * (lines + 1)) * lines
         facts["EstimatedTotalReadoutTime"] = total
         facts["EstimatedEffectiveEchoSpacing"] = total / (stored - 1)
