@@ -43,6 +43,12 @@ def _numbers(elements: Elements, tag: int) -> Fact | None:
     return list(values) if values else None
 
 
+def _row_or_column(elements: Elements, tag: int) -> Fact | None:
+    """Return ROW or COL, which enhanced images spell out (C.8.13.5.3)."""
+    text = elements.text(tag)
+    return "COL" if text == "COLUMN" else text
+
+
 def _phase_lines(elements: Elements, tag: int) -> Fact | None:
     """Return the phase encoding lines of Acquisition Matrix: frequency rows, frequency columns,
     phase rows, phase columns, of which one of each pair is zero (PS3.3 C.8.3.1.1).
@@ -88,7 +94,13 @@ _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("SAR", 0x00181316, _number),
     ("ReceiveCoilName", 0x00181250, _text),
     ("TransmitCoilName", 0x00181251, _text),
-    ("InPlanePhaseEncodingDirectionDICOM", 0x00181312, _text),
+    ("InPlanePhaseEncodingDirectionDICOM", 0x00181312, _row_or_column),
+    ("FrequencyEncodingSteps", 0x00189058, _integer),
+    ("ParallelReductionFactorInPlane", 0x00189069, _number),
+    ("ParallelReductionFactorOutOfPlane", 0x00189155, _number),
+    ("ParallelAcquisitionTechnique", 0x00189078, _text),
+    ("PartialFourierEnabled", 0x00189081, _text),
+    ("PartialFourierDirection", 0x00189036, _text),
     ("ContrastBolusAgent", 0x00180010, _text),
     ("KVP", 0x00180060, _number),
     ("XRayTubeCurrent", 0x00181151, _number),
@@ -140,6 +152,12 @@ IDENTIFYING: Final = frozenset(
 """Facts that point to a person, a day or a machine, and stay out of sidecars by default."""
 
 
+_ENHANCED: Final[tuple[tuple[str, int, Reader], ...]] = (
+    ("AcquisitionMatrixPE", 0x00189231, _integer),
+    ("PhaseEncodingSteps", 0x00189231, _integer),
+    ("InversionTime", 0x00189079, _milliseconds),
+    ("SequenceName", 0x00189005, _text),
+)
 _DOSES: Final = 0x00540016
 _CODE_MEANING: Final = 0x00080104
 _ISOTOPE: Final[tuple[tuple[str, int, Reader], ...]] = (
@@ -173,6 +191,14 @@ def _isotope(elements: Elements) -> Facts:
     return facts
 
 
+def _enhanced(elements: Elements) -> Facts:
+    """Read what enhanced MR says in other attributes than classic MR (C.8.13.5)."""
+    facts = _read(elements, _ENHANCED)
+    if elements.text(0x00189077) == "NO":
+        facts["ParallelReductionFactorInPlane"] = 1
+    return facts
+
+
 def _read(elements: Elements, table: tuple[tuple[str, int, Reader], ...]) -> Facts:
     found = ((name, read(elements, tag)) for name, tag, read in table if tag in elements)
     return {name: value for name, value in found if value is not None}
@@ -181,6 +207,7 @@ def _read(elements: Elements, table: tuple[tuple[str, int, Reader], ...]) -> Fac
 def read_facts(elements: Elements) -> Facts:
     """Read every standard fact that an instance has."""
     facts = _read(elements, _DESCRIPTIVE) | _read(elements, _IDENTIFYING) | _isotope(elements)
+    facts |= {name: value for name, value in _enhanced(elements).items() if name not in facts}
     stand_in = facts.get("SeriesDescription") or facts.get("SequenceName")
     if not facts.get("ProtocolName") and stand_in:
         facts["ProtocolName"] = stand_in

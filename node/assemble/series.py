@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -18,8 +18,8 @@ from node.assemble.geometry import (
     residuals,
     stack_affine,
 )
-from node.assemble.model import FIELD_MAP, IMAGINARY, PHASE, REAL, InstanceHeader
-from node.assemble.stacking import Piece, Stack, stacks_of, usable
+from node.assemble.model import FIELD_MAP, IMAGINARY, PHASE, REAL, FrameHeader, InstanceHeader
+from node.assemble.stacking import ECHO_TIME_DECIMALS, Piece, Stack, stacks_of, usable
 from node.assemble.timeline import Timeline, arrange
 from node.errors import AssemblyError, Reason
 from node.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
@@ -57,6 +57,7 @@ class VolumePlan:
         places: where each slice lies on the grid of the affine, if that is not simply 0, 1, 2 …;
             such a volume has to be interpolated before it is written (`regrid`).
         resampled: what was done to the voxels beyond putting each in its place.
+        echo: which echo it is, from 1, where the series has several.
     """
 
     grid: tuple[tuple[Piece, ...], ...]
@@ -70,6 +71,7 @@ class VolumePlan:
     left_out: tuple[LeftOut, ...] = ()
     places: tuple[float, ...] = ()
     resampled: tuple[str, ...] = ()
+    echo: int | None = None
 
     @property
     def first(self) -> Piece:
@@ -217,28 +219,31 @@ def _stable_order(volume: VolumePlan) -> tuple[object, ...]:
 
 def _named(volumes: Sequence[VolumePlan]) -> list[VolumePlan]:
     """Give the volumes of a series suffixes that tell them apart, as dcm2niix names them."""
-    echoes: dict[object, set[object]] = {}
+    echoes: dict[object, set[tuple[float, float]]] = {}
     for volume in volumes:
-        number = volume.first.header.series_number
-        echoes.setdefault(number, set()).add(volume.first.frame.echo)
+        header, frame = volume.first
+        echoes.setdefault(header.series_number, set()).add(_echo(frame))
     named: list[VolumePlan] = []
     taken: Counter[tuple[object, str]] = Counter()
     for volume in volumes:
         header, frame = volume.first
-        suffix = ""
-        if len(echoes[header.series_number]) > 1 and frame.echo is not None:
-            suffix += f"_e{frame.echo}"
+        suffix, among = "", sorted(echoes[header.series_number])
+        echo = (frame.echo or among.index(_echo(frame)) + 1) if len(among) > 1 else None
+        suffix += f"_e{echo}" if echo is not None else ""
         suffix += KIND_SUFFIX.get(frame.kind, "")
         suffix += f"_{frame.derived}" if frame.derived else ""
         key = (header.series_number, suffix)
         repeat = taken[key]
         taken[key] += 1
-        named.append(_with_suffix(volume, suffix + _letters(repeat)))
+        named.append(replace(volume, suffix=suffix + _letters(repeat), echo=echo))
     return named
 
 
-def _with_suffix(volume: VolumePlan, suffix: str) -> VolumePlan:
-    return VolumePlan(**{**volume.__dict__, "suffix": suffix})
+def _echo(frame: FrameHeader) -> tuple[float, float]:
+    """Return what tells echoes apart: their number, or where that is absent their time in ms."""
+    if frame.echo is not None:
+        return float(frame.echo), 0.0
+    return 0.0, round(frame.echo_time or 0.0, ECHO_TIME_DECIMALS)
 
 
 def _letters(repeat: int) -> str:

@@ -65,7 +65,7 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         "SliceThickness": frame.thickness,
         "SpacingBetweenSlices": frame.between,
         "EchoTime": None if frame.echo_time is None else frame.echo_time / 1000.0,
-        "EchoNumber": _echo_number(volume, frame),
+        "EchoNumber": volume.echo,
         "ImageOrientationPatientDICOM": list(frame.orientation or ()) or None,
         "ConversionSoftware": "rasnode",
         "ConversionSoftwareVersion": software,
@@ -127,10 +127,6 @@ def leading(volume: VolumePlan) -> Piece:
 def repetition_time(volume: VolumePlan) -> float | None:
     """Return the time in s between volumes, for pixdim[4]; None where it is not known."""
     return interval(leading(volume))
-
-
-def _echo_number(volume: VolumePlan, frame: FrameHeader) -> int | None:
-    return frame.echo if "_e" in volume.suffix else None
 
 
 def _date_time(moment: float | None) -> str | None:

@@ -100,3 +100,30 @@ def test_pet_frames_and_what_was_injected() -> None:
     assert (fields["InjectedRadioactivity"], fields["InjectedRadioactivityUnits"]) == (370, "MBq")
     assert fields["TracerRadionuclide"] == "^18^Fluorine"
     assert fields["Units"] == "BQML"
+
+
+def test_what_enhanced_images_say_elsewhere() -> None:
+    made = sidecar(
+        Phantom(),
+        MRAcquisitionPhaseEncodingStepsInPlane=96,
+        InversionTimes=900.0,
+        ParallelAcquisition="NO",
+        InPlanePhaseEncodingDirection="COLUMN",
+    )
+    assert (made["AcquisitionMatrixPE"], made["InversionTime"]) == (96, 0.9)
+    assert made["ParallelReductionFactorInPlane"] == 1
+    assert made["InPlanePhaseEncodingDirectionDICOM"] == "COL"
+    assert made["ReconMatrixPE"] == 5
+
+
+def test_echoes_without_numbers_are_numbered_by_their_time() -> None:
+    made = Phantom().instances()
+    for late in Phantom(attributes={"EchoTime": 12.5}).instances():
+        late.SOPInstanceUID += ".2"
+        made.append(late)
+    for dataset in made[:4]:
+        dataset.EchoTime = 4.9
+    volumes = plan(headers(made)).volumes
+    assert [volume.suffix for volume in volumes] == ["_e1", "_e2"]
+    fields = [make_sidecar(volume, identifiers=False, software="1") for volume in volumes]
+    assert [(one["EchoNumber"], one["EchoTime"]) for one in fields] == [(1, 0.0049), (2, 0.0125)]
