@@ -86,7 +86,9 @@ def _window(volume: Image) -> tuple[float, float]:
 
 def _plane(volume: Image, along: int, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
     """Return (down, across) or (down, across, 3) grey levels or colours of a middle plane."""
-    plane = np.take(volume, volume.shape[along] // 2, axis=along).T[::-1, ::-1]
+    middle: list[int | slice] = [slice(None)] * volume.ndim
+    middle[along] = volume.shape[along] // 2
+    plane = volume[tuple(middle)].T[::-1, ::-1]  # a view; take would copy the volume
     if plane.dtype == RGB:
         colour = np.ascontiguousarray(plane).view(np.uint8)
         return colour.reshape(*plane.shape, 3)
