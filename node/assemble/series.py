@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -240,10 +241,13 @@ def _named(volumes: Sequence[VolumePlan]) -> list[VolumePlan]:
 
 
 def _echo(frame: FrameHeader) -> tuple[float, float]:
-    """Return what tells echoes apart: their number, or where that is absent their time in ms."""
+    """Return what tells echoes apart: their number, or where that is absent their time in ms.
+
+    What was computed from echoes has no time of its own and comes last.
+    """
     if frame.echo is not None:
         return float(frame.echo), 0.0
-    return 0.0, round(frame.echo_time or 0.0, ECHO_TIME_DECIMALS)
+    return 0.0, round(frame.echo_time or math.inf, ECHO_TIME_DECIMALS)
 
 
 def _letters(repeat: int) -> str:
