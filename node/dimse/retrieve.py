@@ -170,10 +170,15 @@ def _request(instance: Sendable) -> dict[str, Value]:
 def _perform(operation: Operation, search: Search, rows: Sequence[int], send: Send) -> str:
     """Send everything, one after the other, and report after each (PS3.4 C.4.2.3.1)."""
     counts = Suboperations(len(rows))
+    reasons: set[str] = set()
     for instance in _instances(search, rows, counts):
         if operation.cancelled:
             break
-        counts.ended(instance.sop_instance_uid, _status(instance, send))
+        status, reason = _sent(instance, send)
+        counts.ended(instance.sop_instance_uid, status)
+        if reason and reason not in reasons:  # once each, however many instances it is about
+            reasons.add(reason)
+            log.warning("SOP Instance %s: %s", instance.sop_instance_uid, reason)
         if counts.remaining:
             operation.respond(PENDING, counts.fields(final=False))
     cancelled = bool(counts.remaining) and operation.cancelled
@@ -193,14 +198,12 @@ def _instances(search: Search, rows: Sequence[int], counts: Suboperations) -> It
         yield from found
 
 
-def _status(instance: Sendable, send: Send) -> int | None:
+def _sent(instance: Sendable, send: Send) -> tuple[int | None, str]:
+    """The status of the peer's answer, None without one; and what was wrong."""
     try:
         status = send(instance)
     except PeerGone:
         raise
     except (CannotSend, PeerSilent) as error:
-        log.warning("SOP Instance %s was not sent: %s", instance.sop_instance_uid, error)
-        return None
-    if status != SUCCESS:
-        log.warning("SOP Instance %s was answered 0x%04X", instance.sop_instance_uid, status)
-    return status
+        return None, f"not sent: {error}"
+    return status, "" if status == SUCCESS else f"the peer answered 0x{status:04X}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -205,7 +206,12 @@ class Peer:
         self._server: Any = None
 
     @contextmanager
-    def listening(self, *contexts: tuple[str, Sequence[str]], port: int = 0) -> Iterator[Self]:
+    def listening(
+        self,
+        *contexts: tuple[str, Sequence[str]],
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> Iterator[Self]:
         """Accept storage, and reports of storage commitment."""
         for sop_class, syntaxes in contexts:
             self.ae.add_supported_context(sop_class, list(syntaxes))
@@ -214,7 +220,9 @@ class Peer:
             "1.2.840.10008.1.20.1", [EXPLICIT, IMPLICIT], scu_role=False, scp_role=True
         )
         handlers = [(evt.EVT_C_STORE, self._take), (evt.EVT_N_EVENT_REPORT, self._report)]
-        self._server = self.ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+        self._server = self.ae.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=handlers, ssl_context=tls
+        )
         number = self._server.server_address[1]
         self.settings = self.settings.model_copy(update={"port": number})
         try:

@@ -1,0 +1,146 @@
+"""Queries and retrievals over TLS, both ways."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from node.config import TLS
+from node.dimse.requestor import Destination, PeerSilent, Requestor
+from node.dimse.upper_layer import Proposal
+from tests.integration.queryable import (
+    CT,
+    EXPLICIT,
+    FIND,
+    GET,
+    IMPLICIT,
+    MOVE,
+    Peer,
+    Queryable,
+    ask,
+    instance,
+)
+from tests.unit.matching.identifiers import encoded, identifier
+
+# pynetdicom, as a peer here, leaves sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+MANY = 300
+SERIES = {"StudyInstanceUID": "1.9", "SeriesInstanceUID": "1.8.1"}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> TLS:
+    """A certificate that is its own authority."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rasnode test")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    own, secret = folder / "own.pem", folder / "own.key"
+    own.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return TLS(certificate=own, key=secret, ca=own, require_client_certificate=True)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, certificate: TLS) -> Iterator[Queryable]:
+    made = Queryable(tmp_path_factory.mktemp("node"))
+    for number in range(MANY):
+        made.store(instance(1, number))
+    yield made.start(tls=certificate)
+    made.close()
+
+
+def client(node: Queryable, certificate: TLS, *proposals: Proposal) -> Requestor:
+    context = ssl.create_default_context(cafile=str(certificate.ca))
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    where = Destination("127.0.0.1", node.port, "RASNODE", "TESTER", context, seconds=20.0)
+    return Requestor(where, proposals)
+
+
+def test_matches_come_all_and_in_order(node: Queryable, certificate: TLS) -> None:
+    with client(node, certificate, Proposal(FIND, (IMPLICIT,))) as peer:
+        asked = ask(peer, "IMAGE", **SERIES, SOPInstanceUID="", InstanceNumber="")
+        again = ask(peer, "STUDY", StudyInstanceUID="1.9")
+    assert len(asked.identifiers) == MANY
+    assert asked.statuses[-1] == 0x0000
+    assert again.statuses == [0xFF00, 0x0000]
+
+
+def test_a_query_is_cancelled(node: Queryable, certificate: TLS) -> None:
+    with client(node, certificate, Proposal(FIND, (IMPLICIT,))) as peer:
+        asked = ask(peer, "IMAGE", cancel_after=1, **SERIES, SOPInstanceUID="")
+    assert asked.statuses[-1] == 0xFE00
+
+
+def test_a_client_that_does_not_speak_tls_is_not_served(node: Queryable) -> None:
+    with pytest.raises(PeerSilent):
+        node.connect(Proposal(FIND, (IMPLICIT,)))
+
+
+def test_moved_to_a_peer_over_tls(node: Queryable, certificate: TLS, tmp_path: Path) -> None:
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificate.ca))
+    server.load_cert_chain(certificate.certificate, certificate.key)
+    server.verify_mode = ssl.CERT_REQUIRED
+    with Peer().listening((CT, (EXPLICIT,)), tls=server) as peer:
+        node.know(peer.settings.model_copy(update={"tls": True}))
+        with client(node, certificate, Proposal(MOVE, (IMPLICIT,))) as asking:
+            asked = ask(
+                asking,
+                "SERIES",
+                model=MOVE,
+                field=0x0021,
+                command={"MoveDestination": "PEER"},
+                **SERIES,
+            )
+    assert asked.statuses[-1] == 0x0000
+    assert len(peer.taken) == MANY
+
+
+def test_got_over_tls(node: Queryable, certificate: TLS) -> None:
+    storage = Proposal(CT, (EXPLICIT,), scp=True)
+    with client(node, certificate, Proposal(GET, (IMPLICIT,)), storage) as peer:
+        context = peer.contexts(GET)[IMPLICIT]
+        request = {"AffectedSOPClassUID": GET, "CommandField": 0x0010, "Priority": 0}
+        peer.request(context, request, encoded(identifier("SERIES", **SERIES)))
+        got = []
+        while True:
+            message = peer.receive()
+            if message.command["CommandField"] == 0x8010:
+                if message.command["Status"] != 0xFF00:
+                    break
+                continue
+            got.append(message.command["AffectedSOPInstanceUID"])
+            peer.respond(message, 0x0000)
+    assert message.command["Status"] == 0x0000
+    assert len(set(got)) == MANY
