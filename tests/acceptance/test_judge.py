@@ -35,7 +35,6 @@ class Expected(NamedTuple):
 
 
 MOSAIC = frozenset({Reason.MOSAIC_UNDECODABLE})
-ENHANCED = frozenset({Reason.UNSUPPORTED_SOP_CLASS})
 FOLDERS = {
     "ge-siemens-epi": Expected(4, refused=MOSAIC),
     "ge-multiphase-dwi": Expected(4, otherwise_timed=1),  # its pause, 0.35 s, is in the interval
@@ -44,20 +43,21 @@ FOLDERS = {
     "transfer-syntaxes": Expected(0, refused=MOSAIC),
     "twelve-bit": Expected(0, refused=MOSAIC),
     "siemens-mosaic-orientation": Expected(0, refused=MOSAIC),
-    "siemens-xa": Expected(0, refused=ENHANCED | {Reason.NOT_AN_IMAGE}),
-    "enhanced-multiframe": Expected(0, refused=ENHANCED),
+    "siemens-xa": Expected(8, refused=frozenset({Reason.NOT_AN_IMAGE})),
+    "enhanced-multiframe": Expected(2, differing=1),  # Real World Value Slope, exactly
     "uih-dti": Expected(1),
     "ct-gantry-tilt-ge": Expected(0, differing=2),  # two steps of slices, both exact with shear
     "not-a-volume": Expected(3, differing=2, refused=frozenset({Reason.MISSING_SLICE})),
     "pydicom-data": Expected(
-        4,
-        refused=ENHANCED
-        | {
-            Reason.AMBIGUOUS_ORDER,
-            Reason.DUPLICATE_POSITION,
-            Reason.NO_GEOMETRY,
-            Reason.UNSUPPORTED_PIXELS,
-        },
+        7,
+        refused=frozenset(
+            {
+                Reason.AMBIGUOUS_ORDER,
+                Reason.DUPLICATE_POSITION,
+                Reason.MISSING_REFERENCE,  # segmentations without their series
+                Reason.NO_GEOMETRY,
+            }
+        ),
     ),
 }
 
