@@ -116,8 +116,8 @@ class Database(Strict):
 class Completion(Strict):
     """When a series counts as whole."""
 
-    quiet_seconds: Seconds | Literal["learned"] = 5
-    open_quiet_seconds: Seconds = 60
+    quiet_seconds: Seconds | Literal["learned"] = 5.0
+    open_quiet_seconds: Seconds = 60.0
     incomplete: Literal["hold", "convert", "fail"] = "hold"
 
 
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     deliver: tuple[TargetSettings, ...] = ()
     http: Http = Http()
     log: Log = Log()
-    shutdown_seconds: Seconds = 30
+    shutdown_seconds: Seconds = 30.0
 
     @model_validator(mode="after")
     def _peers_are_distinct(self) -> Settings:

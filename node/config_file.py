@@ -77,7 +77,9 @@ def _sentence(detail: ErrorDetails, tree: yaml.Node | None, where: str) -> str:
 
 def _is_union_label(part: int | str) -> bool:
     """Pydantic names the branch of a union in its locations; nobody wrote that."""
-    return isinstance(part, str) and ("[" in part or part.startswith(("constrained-", "int", "float")))
+    return isinstance(part, str) and (
+        "[" in part or part.startswith(("constrained-", "int", "float"))
+    )
 
 
 def _line(tree: yaml.Node | None, location: tuple[int | str, ...]) -> int | None:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from pynetdicom.association import Association
 from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_RELEASE
 
 from node.errors import Retryable
 from node.journal import Source
@@ -59,6 +60,11 @@ class Associations:
             with self._lock:
                 self._sources[association] = source
         return source
+
+    def release_asked(self, event: Event) -> None:
+        """pynetdicom's EVT_ACSE_RECV: a peer that asks for release may close before we say so."""
+        if isinstance(event.primitive, A_RELEASE):
+            self._end(event.assoc, AssociationEnd.RELEASED)
 
     def released(self, event: Event) -> None:
         """pynetdicom's EVT_RELEASED."""

@@ -52,6 +52,7 @@ class StorageSCP:
         self._handlers: list[EventHandlerType] = [
             (evt.EVT_C_ECHO, lambda _event: 0x0000),
             (evt.EVT_C_STORE, self._store.handler()),
+            (evt.EVT_ACSE_RECV, associations.release_asked),
             (evt.EVT_RELEASED, associations.released),
             (evt.EVT_ABORTED, associations.aborted),
             (evt.EVT_CONN_CLOSE, associations.connection_closed),

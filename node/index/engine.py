@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from node.errors import Retryable, StorageFull
+from node.errors import ConfigError, Retryable, StorageFull
 from node.index.schema import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -127,7 +127,12 @@ def _sync_file(path: Path) -> None:
 
 
 def _engine(url: str, *, relaxed: bool) -> Engine:
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            "database.url is no SQLAlchemy URL, such as sqlite:///index.db"
+        ) from error
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=80)
     engine = create_engine(

@@ -291,7 +291,7 @@ def test_a_peer_that_does_not_take_it(raised: Exception, error: type[Exception])
         ({"name": "x", "folder": {"path": "/a"}, "forward": {"peer": "p"}}, "exactly one of"),
         ({"name": "a b", "folder": {"path": "/a"}}, "name"),
         ({"name": "x", "folder": {"pth": "/a"}}, "pth"),
-        ({"name": "x", "folder": {"path": "/a"}, "events": ["redy"]}, "events"),
+        ({"name": "x", "folder": {"path": "/a"}, "events": ["redyy"]}, "events"),
         ({"name": "x", "folder": {"path": "/a"}, "when": {"Modalty": "MR"}}, "did you mean Modal"),
         ({"name": "x", "folder": {"path": "/a"}, "unless": {"Rows": 5}}, "nothing that rules"),
         ({"name": "x", "webhook": {"url": "ftp://x"}}, "url"),

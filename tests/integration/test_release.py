@@ -1,0 +1,30 @@
+"""A release is a release, also when the peer hangs up before our answer was noted."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydicom import examples
+
+from node.index.engine import Index
+from node.index.work import Work
+from node.records import AssociationEnd
+from tests.running import RunningNode, eventually
+
+ASSOCIATIONS = 40
+
+
+def test_every_released_association_is_known_as_released(node: RunningNode) -> None:
+    path = Path(examples.get_path("mr"))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: node.send(path), range(ASSOCIATIONS)))
+    work = Work(Index(f"sqlite:///{node.root / 'index.db'}"))
+
+    def ends() -> list[AssociationEnd]:
+        (series,) = work.in_state()
+        found = [arrival.end for arrival in work.arrivals(series.pk)]
+        return [] if AssociationEnd.OPEN in found else found
+
+    found = eventually(ends, 10, "every association has ended")
+    assert set(found) == {AssociationEnd.RELEASED}
