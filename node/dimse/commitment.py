@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from pynetdicom.events import Event
@@ -15,50 +14,42 @@ from node.archive import Archive
 from node.completion.facts import Source, Statement
 from node.dimse.access import NOT_AUTHORIZED, Peers
 from node.dimse.associations import printable
-from node.dimse.direct import Notifications, OpenAssociation, PeerGone
-from node.dimse.encoding import Writer
+from node.dimse.committing import (
+    NO_SUCH_INSTANCE,
+    PROCESSING_FAILURE,
+    Reference,
+    asked,
+    encode_report,
+    failure,
+)
+from node.dimse.direct import OpenAssociation, PeerGone
 from node.dimse.messages import N_EVENT_REPORT_RQ, Value, number
 from node.dimse.requestor import Destination, PeerSilent, Requestor
 from node.dimse.scu import PLAIN
 from node.dimse.upper_layer import Proposal
-from node.elements import scan
+from node.dimse.watching import Notifications
 from node.errors import InvalidUID, MalformedDataSet, Retryable
 from node.index.commitments import Commitment, Commitments, Held
 from node.index.statements import Statements
-from node.records import checked_uid
 
 log = logging.getLogger(__name__)
 
 SOP_CLASS: Final = str(StorageCommitmentPushModel)
 SOP_INSTANCE: Final = str(StorageCommitmentPushModelInstance)
 
-SUCCESS: Final = 0x0000
-PROCESSING_FAILURE: Final = 0x0110  # PS3.7 Annex C; as a Failure Reason PS3.3 C.14.1.1
-NO_SUCH_INSTANCE: Final = 0x0112
+SUCCESS: Final = 0x0000  # PS3.7 Annex C
 INVALID_ARGUMENT: Final = 0x0115
-CLASS_INSTANCE_CONFLICT: Final = 0x0119
 NO_SUCH_ACTION: Final = 0x0123
 
 _REQUEST_COMMITMENT: Final = 1  # Action Type ID (PS3.4 Table J.3-1)
 _ALL_COMMITTED: Final = 1  # Event Type IDs (PS3.4 Table J.3-2)
 _FAILURES_EXIST: Final = 2
 
-_RETRIEVE_AE: Final = 0x00080054
-_REFERENCED_CLASS: Final = 0x00081150
-_REFERENCED_INSTANCE: Final = 0x00081155
-_TRANSACTION: Final = 0x00081195
-_FAILURE_REASON: Final = 0x00081197
-_FAILED: Final = 0x00081198
-_REFERENCED: Final = 0x00081199
-
 _AFTER_RESPONSE_SECONDS: Final = 0.05  # so that the N-ACTION's response goes first
 _SAME_ASSOCIATION_SECONDS: Final = 10.0  # for the answer, before a new association is tried
 _BACK_OFF: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _LOOK_SECONDS: Final = 60.0  # for what a process left behind that is no more
 _GIVE_UP_SECONDS: Final = 7 * 86400.0
-_CHUNK: Final = 1 << 20
-
-Reference = tuple[str, str]
 
 
 class CommitmentReporter:
@@ -151,7 +142,7 @@ class CommitmentReporter:
         committed: list[Reference] = []
         failed: list[tuple[Reference, int]] = []
         for reference in commitment.instances:
-            reason = _failure(self._archive, held.get(reference[1]), reference)
+            reason = failure(self._archive, held.get(reference[1]), reference)
             if reason is None:
                 committed.append(reference)
             else:
@@ -206,7 +197,9 @@ class CommitmentReporter:
 
         def report(transfer_syntax_uid: str) -> bytes:
             transaction = commitment.transaction_uid
-            return _report(transfer_syntax_uid, transaction, self._ae_title, committed, failed)
+            return encode_report(
+                transfer_syntax_uid, transaction, self._ae_title, committed, failed
+            )
 
         if back is not None:
             try:
@@ -251,7 +244,7 @@ def action_handler(
         data = request.ActionInformation
         try:
             syntax = str(event.context.transfer_syntax)
-            transaction, instances = _asked(data.getvalue() if data else b"", syntax)
+            transaction, instances = asked(data.getvalue() if data else b"", syntax)
             reporter.requested(peer, transaction, instances, OpenAssociation(event, notifications))
         except (MalformedDataSet, InvalidUID) as error:
             log.warning("storage commitment refused for %r: %s", printable(peer), error)
@@ -262,75 +255,6 @@ def action_handler(
         return SUCCESS, None
 
     return handle
-
-
-def _asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
-    """Transaction UID and references of an N-ACTION (PS3.4 Table J.3-1)."""
-    elements = scan(encoded, transfer_syntax_uid).elements
-    transaction = checked_uid(elements.uid(_TRANSACTION) or "", "Transaction UID")
-    references = [
-        (
-            checked_uid(item.uid(_REFERENCED_CLASS) or "", "Referenced SOP Class UID"),
-            checked_uid(item.uid(_REFERENCED_INSTANCE) or "", "Referenced SOP Instance UID"),
-        )
-        for item in elements.items(_REFERENCED)
-    ]
-    if not references:
-        raise MalformedDataSet("The request has no Referenced SOP Sequence.")
-    return transaction, list(dict.fromkeys(references))
-
-
-def _failure(archive: Archive, held: Held | None, reference: Reference) -> int | None:
-    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1)."""
-    if held is None:
-        return NO_SUCH_INSTANCE
-    instance = held.instance
-    if instance.sop_class_uid != reference[0]:
-        return CLASS_INSTANCE_CONFLICT
-    digest = hashlib.sha256()
-    try:
-        with archive.path(instance.path).open("rb") as file:
-            file.seek(instance.data_set_offset)
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        log.error("SOP Instance %s cannot be read: %s", instance.sop_instance_uid, error.strerror)
-        return PROCESSING_FAILURE
-    if digest.hexdigest() != instance.sha256:
-        log.error("SOP Instance %s is not what was received", instance.sop_instance_uid)
-        return PROCESSING_FAILURE
-    return None
-
-
-def _report(
-    transfer_syntax_uid: str,
-    transaction_uid: str,
-    ae_title: str,
-    committed: Iterable[Reference],
-    failed: Iterable[tuple[Reference, int]],
-) -> bytes:
-    """Event Information (PS3.4 Table J.3-2)."""
-    writer = Writer(transfer_syntax_uid)
-
-    def reference(pair: Reference) -> bytes:
-        return writer.element(_REFERENCED_CLASS, "UI", pair[0].encode()) + writer.element(
-            _REFERENCED_INSTANCE, "UI", pair[1].encode()
-        )
-
-    parts = [
-        writer.element(_RETRIEVE_AE, "AE", ae_title.encode()),
-        writer.element(_TRANSACTION, "UI", transaction_uid.encode()),
-    ]
-    failures = [
-        reference(pair) + writer.element(_FAILURE_REASON, "US", reason.to_bytes(2, "little"))
-        for pair, reason in failed
-    ]
-    if failures:
-        parts.append(writer.sequence(_FAILED, failures))
-    successes = [reference(pair) for pair in committed]
-    if successes:
-        parts.append(writer.sequence(_REFERENCED, successes))
-    return b"".join(parts)
 
 
 def _accept(status: int | None) -> None:

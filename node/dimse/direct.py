@@ -13,13 +13,12 @@ import logging
 import select
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from pynetdicom import association as pynetdicom_association
 from pynetdicom import evt
@@ -31,18 +30,17 @@ from pynetdicom.service_class import ServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
 from node.dimse.messages import (
-    C_CANCEL_RQ,
     C_FIND_RQ,
     C_GET_RQ,
     C_MOVE_RQ,
     C_STORE_RQ,
-    N_EVENT_REPORT_RQ,
     RESPONSE,
     Value,
     encode_command,
     encode_message,
     fragments,
 )
+from node.dimse.watching import Cancellations, Notifications
 from node.errors import Retryable
 
 log = logging.getLogger(__name__)
@@ -52,39 +50,11 @@ _EVENTS = {C_FIND: evt.EVT_C_FIND, C_GET: evt.EVT_C_GET, C_MOVE: evt.EVT_C_MOVE}
 _COMMANDS = {C_FIND: C_FIND_RQ, C_GET: C_GET_RQ, C_MOVE: C_MOVE_RQ}
 _STALLED_SECONDS = 60.0  # a peer that takes nothing for so long has gone
 _READ_SECONDS = 0.02  # for pynetdicom's reader to take what has come
-_MOST_CANCELS = 16  # remembered an association
 _QUEUED = 64  # PDUs ahead of the writing thread where only that may write
 
 
 class PeerGone(Retryable):
     """The association ended, or the peer takes no more data, in the middle of an operation."""
-
-
-class Cancellations:
-    """C-CANCEL requests, seen as they come, whether their operation has begun or not.
-
-    pynetdicom forgets those that come before the operation is served.
-    """
-
-    def __init__(self) -> None:
-        self._ids: WeakKeyDictionary[Association, set[int]] = WeakKeyDictionary()
-        self._lock = threading.Lock()
-
-    def seen(self, event: Event) -> None:
-        """pynetdicom's EVT_DIMSE_RECV."""
-        command = event.message.command_set
-        field = command.get("CommandField")
-        if field == C_CANCEL_RQ:
-            with self._lock:
-                ids = self._ids.setdefault(event.assoc, set())
-                if len(ids) < _MOST_CANCELS:
-                    ids.add(int(command.get("MessageIDBeingRespondedTo") or 0))
-        elif field in _COMMANDS.values():
-            with self._lock:
-                self._ids.get(event.assoc, set()).discard(int(command.get("MessageID") or 0))
-
-    def __contains__(self, key: tuple[Association, int]) -> bool:
-        return key[1] in self._ids.get(key[0], ())
 
 
 class OpenAssociation:
@@ -125,38 +95,6 @@ class OpenAssociation:
         if not answered:
             raise PeerGone("the peer did not answer an N-EVENT-REPORT")
         return answered[0]
-
-
-class Notifications:
-    """Answers to our N-EVENT-REPORTs, which pynetdicom drops on associations that peers opened."""
-
-    def __init__(self) -> None:
-        self._expected: dict[tuple[int, int], list[int]] = {}
-        self._last = 0
-        self._lock = threading.Lock()
-
-    def seen(self, event: Event) -> None:
-        """pynetdicom's EVT_DIMSE_RECV."""
-        command = event.message.command_set
-        if command.get("CommandField") != N_EVENT_REPORT_RQ | RESPONSE:
-            return
-        key = (id(event.assoc), int(command.get("MessageIDBeingRespondedTo") or 0))
-        with self._lock:
-            if key in self._expected:
-                self._expected[key].append(int(command.get("Status") or 0))
-
-    @contextmanager
-    def expected(self, association: Association) -> Iterator[tuple[int, list[int]]]:
-        """A fresh Message ID, and where the status will be once the answer is there."""
-        with self._lock:
-            self._last = self._last % 0xFFFF + 1
-            key = (id(association), self._last)
-            answered = self._expected[key] = []
-        try:
-            yield self._last, answered
-        finally:
-            with self._lock:
-                del self._expected[key]
 
 
 class Operation:

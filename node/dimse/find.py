@@ -9,9 +9,10 @@ from typing import Final
 from pynetdicom.events import Event
 
 from node.dimse.access import Peers
-from node.dimse.direct import Cancellations, Operation
+from node.dimse.direct import Operation
 from node.dimse.identifiers import Responses
 from node.dimse.operations import CANCEL, FIND, SUCCESS, serve
+from node.dimse.watching import Cancellations
 from node.index.search import Search
 from node.matching import Negotiated, read_find
 

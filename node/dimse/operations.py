@@ -20,8 +20,9 @@ from pynetdicom.sop_class import (
 from node.config import Permission
 from node.dimse.access import NOT_AUTHORIZED, Peers
 from node.dimse.associations import printable
-from node.dimse.direct import Cancellations, Operation, PeerGone
+from node.dimse.direct import Operation, PeerGone
 from node.dimse.messages import Value
+from node.dimse.watching import Cancellations
 from node.errors import Retryable
 from node.matching import IdentifierError, Model
 

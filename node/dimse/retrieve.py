@@ -12,12 +12,13 @@ from pynetdicom.events import Event
 from node.archive import Archive
 from node.dimse.access import Peers
 from node.dimse.carrier import Carrier
-from node.dimse.direct import Cancellations, Operation, PeerGone
+from node.dimse.direct import Operation, PeerGone
 from node.dimse.identifiers import failed_instances
 from node.dimse.messages import C_STORE_RQ, Value, fragments
 from node.dimse.operations import CANCEL, GET, MOVE, SUCCESS, serve
 from node.dimse.payload import CannotSend, payload
 from node.dimse.requestor import Destination, PeerSilent
+from node.dimse.watching import Cancellations
 from node.index.search import Search, Sendable
 from node.matching import Retrieve, read_retrieve
 

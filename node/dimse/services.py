@@ -12,12 +12,13 @@ from node.archive import Archive
 from node.config import Dicom
 from node.dimse import commitment, mpps
 from node.dimse.access import Peers
-from node.dimse.direct import Cancellations, Notifications, serve_directly
+from node.dimse.direct import serve_directly
 from node.dimse.find import find_handler
 from node.dimse.operations import FIND, GET, MOVE, negotiate_extended
 from node.dimse.requestor import Destination
 from node.dimse.retrieve import get_handler, move_handler
 from node.dimse.scu import peer
+from node.dimse.watching import Cancellations, Notifications
 from node.index.announced import Announced
 from node.index.commitments import Commitments
 from node.index.engine import Index

@@ -1,0 +1,108 @@
+"""What storage commitment says and checks: the request, each instance, the report (PS3.4 J.3)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from node.archive import Archive
+from node.dimse.encoding import Writer
+from node.elements import scan
+from node.errors import MalformedDataSet
+from node.index.commitments import Held
+from node.records import checked_uid
+
+log = logging.getLogger(__name__)
+
+PROCESSING_FAILURE: Final = 0x0110  # PS3.7 Annex C; as a Failure Reason PS3.3 C.14.1.1
+NO_SUCH_INSTANCE: Final = 0x0112
+CLASS_INSTANCE_CONFLICT: Final = 0x0119
+
+_RETRIEVE_AE: Final = 0x00080054
+_REFERENCED_CLASS: Final = 0x00081150
+_REFERENCED_INSTANCE: Final = 0x00081155
+_TRANSACTION: Final = 0x00081195
+_FAILURE_REASON: Final = 0x00081197
+_FAILED: Final = 0x00081198
+_REFERENCED: Final = 0x00081199
+
+_CHUNK: Final = 1 << 20  # bytes read at once
+
+Reference = tuple[str, str]
+"""SOP Class UID and SOP Instance UID."""
+
+
+def asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
+    """Transaction UID and references of an N-ACTION (PS3.4 Table J.3-1).
+
+    Raises:
+        MalformedDataSet: it is no data set, or has no references.
+        InvalidUID: one of its UIDs cannot be.
+    """
+    elements = scan(encoded, transfer_syntax_uid).elements
+    transaction = checked_uid(elements.uid(_TRANSACTION) or "", "Transaction UID")
+    references = [
+        (
+            checked_uid(item.uid(_REFERENCED_CLASS) or "", "Referenced SOP Class UID"),
+            checked_uid(item.uid(_REFERENCED_INSTANCE) or "", "Referenced SOP Instance UID"),
+        )
+        for item in elements.items(_REFERENCED)
+    ]
+    if not references:
+        raise MalformedDataSet("The request has no Referenced SOP Sequence.")
+    return transaction, list(dict.fromkeys(references))
+
+
+def failure(archive: Archive, held: Held | None, reference: Reference) -> int | None:
+    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1)."""
+    if held is None:
+        return NO_SUCH_INSTANCE
+    instance = held.instance
+    if instance.sop_class_uid != reference[0]:
+        return CLASS_INSTANCE_CONFLICT
+    digest = hashlib.sha256()
+    try:
+        with archive.path(instance.path).open("rb") as file:
+            file.seek(instance.data_set_offset)
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        log.error("SOP Instance %s cannot be read: %s", instance.sop_instance_uid, error.strerror)
+        return PROCESSING_FAILURE
+    if digest.hexdigest() != instance.sha256:
+        log.error("SOP Instance %s is not what was received", instance.sop_instance_uid)
+        return PROCESSING_FAILURE
+    return None
+
+
+def encode_report(
+    transfer_syntax_uid: str,
+    transaction_uid: str,
+    ae_title: str,
+    committed: Iterable[Reference],
+    failed: Iterable[tuple[Reference, int]],
+) -> bytes:
+    """Event Information (PS3.4 Table J.3-2)."""
+    writer = Writer(transfer_syntax_uid)
+
+    def reference(pair: Reference) -> bytes:
+        return writer.element(_REFERENCED_CLASS, "UI", pair[0].encode()) + writer.element(
+            _REFERENCED_INSTANCE, "UI", pair[1].encode()
+        )
+
+    parts = [
+        writer.element(_RETRIEVE_AE, "AE", ae_title.encode()),
+        writer.element(_TRANSACTION, "UI", transaction_uid.encode()),
+    ]
+    failures = [
+        reference(pair) + writer.element(_FAILURE_REASON, "US", reason.to_bytes(2, "little"))
+        for pair, reason in failed
+    ]
+    if failures:
+        parts.append(writer.sequence(_FAILED, failures))
+    successes = [reference(pair) for pair in committed]
+    if successes:
+        parts.append(writer.sequence(_REFERENCED, successes))
+    return b"".join(parts)
