@@ -37,8 +37,8 @@ class LoadedVolume:
 
     @property
     def affine(self) -> Matrix:
-        """(4, 4) voxel (i, j, k) -> RAS mm."""
-        return self._volume.plan.affine
+        """(4, 4) voxel (i, j, k) -> RAS mm, as the file has it: in float32's precision."""
+        return np.asarray(self._volume.header().get_best_affine(), np.float64)
 
     @property
     def array(self) -> npt.NDArray[Any]:
