@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from node.archive import Archive, Journaled, file_meta
+from node.archive import Archive, file_meta
 from node.errors import InvalidUID, MalformedDataSet, Retryable
+from node.filing.placing import Placer
 from node.index.store import Store
 from node.journal import Ended, Entry, Found, Source
 from node.receive import record_of
@@ -50,6 +51,7 @@ class Filer:
         self._archive = archive
         self._store = store
         self._clock = clock
+        self._placer = Placer(archive, self._is_ours)
         self._rows: dict[Source, int] = {}
 
     def file(self, batch: Sequence[Found], *, anew: bool = False) -> Filed:
@@ -110,18 +112,8 @@ class Filer:
 
     def _placed(self, entry: Entry, view: memoryview, *, anew: bool) -> InstanceRecord:
         registration = register(view, entry.transfer_syntax_uid)
-        placed = self._archive.place(
-            registration.study_instance_uid,
-            registration.series_instance_uid,
-            registration.sop_instance_uid,
-            _meta(entry),
-            view,
-            registration.sha256,
-            part=self._archive.incoming(entry.part) if entry.part else None,
-            journaled=Journaled(self._is_ours, anew=anew),
-        )
-        if not entry.part:
-            self._archive.release([placed])
+        part = self._archive.incoming(entry.part) if entry.part else None
+        placed = self._placer.place(registration, _meta(entry), view, part, anew=anew)
         return record_of(registration, entry.transfer_syntax_uid, placed, entry.received_at)
 
     def _is_ours(self, sop_uid: str, sha256: str) -> bool:

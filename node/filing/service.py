@@ -32,7 +32,8 @@ class _Follower:
         self._journal = journal
         self._cursor = Cursor(journal.folder, lane, journal.board.filed(lane))
         self._pending: list[Found] = []
-        self.anew_until = 0
+        # Of what an earlier filer was at when it died there may be half files.
+        self.anew_until = journal.board.answered(lane)
 
     @property
     def position(self) -> int:

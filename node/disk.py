@@ -1,0 +1,90 @@
+"""Files and folders on stable storage."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+Buffer = bytes | bytearray | memoryview
+
+FILE_MODE = 0o640
+FOLDER_MODE = 0o750
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """fsync folders, so that the names in them survive a power cut."""
+    for folder in folders:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sync_file_system(path: Path) -> None:
+    """Put everything on the file system of `path` on stable storage."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if syncfs(handle):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(handle)
+
+
+def write_new(path: str | Path, parts: Sequence[Buffer], *, durable: bool) -> None:
+    """Write a file that is not there yet; half a file is not left behind.
+
+    Raises:
+        FileExistsError: there is one. OSError: it could not be written.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    try:
+        size = sum(map(len, parts))
+        if os.writev(handle, parts) < size:
+            os.lseek(handle, 0, os.SEEK_SET)
+            _write_all(handle, parts)
+        if durable:
+            os.fdatasync(handle)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108  on the path of every instance
+        raise
+    finally:
+        os.close(handle)
+
+
+def link(source: Path, target: Path) -> bool:
+    """Give a file a second name; False if something has that name already."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno == errno.EMLINK:  # as good as full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
+    return True
+
+
+def link_over(source: Path, target: Path) -> None:
+    """Give a file the name of another one, which goes, in one step."""
+    between = source.with_suffix(".again")
+    between.unlink(missing_ok=True)
+    os.link(source, between)
+    between.replace(target)
+
+
+def _write_all(handle: int, parts: Sequence[Buffer]) -> None:
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            view = view[os.write(handle, view) :]

@@ -1,0 +1,54 @@
+"""What stands before the data set in a Part 10 file (PS3.10 7.1)."""
+
+from __future__ import annotations
+
+import struct
+
+from node.version import VERSION
+
+Buffer = bytes | bytearray | memoryview
+
+# PS3.7 D.3.3.2: ours, derived from a UUID as PS3.5 B.2 allows.
+IMPLEMENTATION_CLASS_UID = "2.25.183396139247261668138025237881968033559"
+IMPLEMENTATION_VERSION_NAME = f"RASNODE_{VERSION}"[:16]
+
+_LONG = {b"OB"}
+
+
+def file_meta(
+    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str = ""
+) -> bytes:
+    """Preamble and File Meta Information of a Part 10 file (PS3.10 7.1)."""
+    elements = b"".join(
+        (
+            _meta_element(0x0001, b"OB", b"\x00\x01"),
+            _meta_element(0x0002, b"UI", sop_class_uid.encode("ascii")),
+            _meta_element(0x0003, b"UI", sop_instance_uid.encode("ascii")),
+            _meta_element(0x0010, b"UI", transfer_syntax_uid.encode("ascii")),
+            _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+            _meta_element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+            _meta_element(0x0016, b"AE", source_ae.encode("ascii", "replace"))
+            if source_ae
+            else b"",
+        )
+    )
+    group_length = _meta_element(0x0000, b"UL", struct.pack("<L", len(elements)))
+    return bytes(128) + b"DICM" + group_length + elements
+
+
+def _meta_element(element: int, vr: bytes, value: bytes) -> bytes:
+    if len(value) % 2:
+        value += b"\0" if vr == b"UI" else b" "
+    if vr in _LONG:
+        return struct.pack("<HH2sHL", 2, element, vr, 0, len(value)) + value
+    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
+
+
+def meta_length(head: Buffer) -> int:
+    """Where the data set begins in a file that `file_meta` began.
+
+    Args:
+        head: at least the file's first 144 bytes.
+    """
+    (length,) = struct.unpack_from("<L", head, 140)
+    return 144 + int(length)
