@@ -31,7 +31,7 @@ class Cancellations:
     """
 
     def __init__(self) -> None:
-        self._ids: WeakKeyDictionary[Association, set[int]] = WeakKeyDictionary()
+        self._ids: WeakKeyDictionary[Association, dict[int, None]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def seen(self, event: Event) -> None:
@@ -40,15 +40,16 @@ class Cancellations:
         field = command.get("CommandField")
         if field == C_CANCEL_RQ:
             with self._lock:
-                ids = self._ids.setdefault(event.assoc, set())
-                if len(ids) < _MOST_CANCELS:
-                    ids.add(int(command.get("MessageIDBeingRespondedTo") or 0))
+                ids = self._ids.setdefault(event.assoc, {})
+                ids[int(command.get("MessageIDBeingRespondedTo") or 0)] = None
+                if len(ids) > _MOST_CANCELS:
+                    del ids[next(iter(ids))]
         elif field in _CANCELLABLE:
             with self._lock:
-                self._ids.get(event.assoc, set()).discard(int(command.get("MessageID") or 0))
+                self._ids.get(event.assoc, {}).pop(int(command.get("MessageID") or 0), None)
 
     def __contains__(self, key: tuple[Association, int]) -> bool:
-        return key[1] in self._ids.get(key[0], ())
+        return key[1] in self._ids.get(key[0], {})
 
 
 class Notifications:
