@@ -82,11 +82,18 @@ class Daemon:
             ConfigError: something that the settings name cannot be had; nothing is left running.
         """
         sys.setswitchinterval(_SWITCH_SECONDS)
+        self._heed_signals()
         with ExitStack() as undo:
             self._build(undo)
             self._cleanup = undo.pop_all()
         self._systemd.notify("READY=1")
         log.info("listening on %s:%d as %s", *self._where())
+
+    def _heed_signals(self) -> None:
+        """From before the port opens: whoever sees it open may send one."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._hangup.set())
 
     def _build(self, undo: ExitStack) -> None:
         settings = self._settings
@@ -211,9 +218,6 @@ class Daemon:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
-        signal.signal(signal.SIGHUP, lambda *_: self._hangup.set())
         while not self._stopping.wait(_HEARTBEAT_SECONDS):
             self._systemd.notify("WATCHDOG=1")
             if self._hangup.is_set():
