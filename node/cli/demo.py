@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from node.cli.opening import let_settle
 from node.cli.private_node import TITLE, PrivateNode, private_node
 from node.dimse.scu import send
 from node.errors import NodeError
@@ -104,6 +105,7 @@ def _wait_for_volumes(
     Raises:
         DemoFailed: one was refused, or it took too long.
     """
+    let_settle(node.root)
     index = Index(f"sqlite:///{node.root / 'index.db'}")
     deadline = time.monotonic() + seconds
     made: dict[str, _Made] = {}

@@ -37,11 +37,11 @@ def existing_index(settings: Settings) -> Index:
             f"there is no index in {settings.storage.root} (storage.root): "
             "no node has run with this configuration yet"
         )
-    _let_settle(settings.storage.root)
+    let_settle(settings.storage.root)
     return Index(settings.database_url())
 
 
-def _let_settle(root: Path) -> None:
+def let_settle(root: Path) -> None:
     """What a running node has answered is in the index a moment later."""
     with suppress(OSError):  # who may only read sees what is there
         if (root / "journal").exists():
