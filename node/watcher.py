@@ -147,6 +147,7 @@ class Watcher:
         return wait if due is None or due <= now else min(wait, due - now)
 
     def _run(self) -> None:
+        self._foreman.warm_up()
         while not self._stopping.is_set():
             self._woken.clear()
             try:

@@ -114,8 +114,11 @@ class Foreman:
         return len(self._running)
 
     def prepare(self) -> None:
-        """Make the output folder ready and start the executor."""
+        """Make the output folder ready."""
         self._publisher.prepare()
+
+    def warm_up(self) -> None:
+        """Get the executor ready before the first series needs it; this takes a while."""
         self._executor.warm_up()
 
     def take_back(self, series: SeriesRecord, now: float) -> None:
