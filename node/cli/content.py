@@ -15,9 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.cli.telling import deliveries, why
+from node.cli.telling import history as history_of
 from node.config import Settings
 from node.config_file import load_settings
 from node.index.listing import Listing
+from node.index.outbox import Outbox
 from node.index.work import Work
 from node.records import SeriesRecord
 
@@ -39,8 +42,10 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     totals = Listing(index).totals()
     free = shutil.disk_usage(settings.storage.root).free
     disk = {"free": free, "minimum_free": settings.storage.minimum_free}
+    told = deliveries(Outbox(index))
     if as_json:
-        typer.echo(json.dumps({"series": series, "totals": totals, "disk": disk}, indent=1))
+        whole = {"series": series, "totals": totals, "disk": disk, "deliveries": told}
+        typer.echo(json.dumps(whole, indent=1))
         return
     table = Table(
         "series", "modality", "no.", "description", "instances", "state", "verdict", "rev"
@@ -62,16 +67,33 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for row in series:
         if row["why"]:
             console.print(Text(f"{row['series_instance_uid']}: {row['why']}"))
+    if told["counts"]["pending"]:
+        console.print(f"{told['counts']['pending']} deliveries wait", highlight=False)
+    for dead in told["dead"]:
+        console.print(
+            Text(
+                f"{dead['series_instance_uid']}: {dead['target']} did not get {dead['event']}: "
+                f"{dead['error']}; `rasnode retry` tries again"
+            )
+        )
 
 
 def ls(
     level: Annotated[ListLevel, typer.Option("--level", help="What to list.")] = ListLevel.SERIES,
+    history: Annotated[
+        str | None,
+        typer.Option("--history", metavar="SERIES_UID", help="Who did what to this series."),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What the node holds; with --json one object a line."""
     settings = load_settings(config)
-    for row in _rows(settings, level):
+    if history is not None:
+        rows = history_of(Work(existing_index(settings)), history)
+    else:
+        rows = _rows(settings, level)
+    for row in rows:
         if as_json:
             typer.echo(json.dumps(row))
         else:
@@ -106,14 +128,8 @@ def _series(record: SeriesRecord, settings: Settings) -> dict[str, Any]:
         "state": str(record.state),
         "since": datetime.fromtimestamp(record.state_since, UTC).isoformat(),
         "verdict": verdict.get("verdict"),
-        "why": _why(verdict),
+        "why": why(record),
         "evidence": verdict,
         "revision": record.revision,
         "outputs": [str(outputs / name) for name in record.outputs],
     }
-
-
-def _why(verdict: dict[str, Any]) -> str:
-    """The refusals' sentences, or nothing where all is well."""
-    found = verdict.get("refusals") or []
-    return "; ".join(f"{item.get('reason')}: {item.get('sentence')}" for item in found)

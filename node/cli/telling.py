@@ -1,0 +1,78 @@
+"""Verdicts, histories and deliveries as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from node.deliveries import Delivery, DeliveryState
+from node.errors import NodeError
+from node.index.outbox import Outbox
+from node.index.work import Work
+from node.records import SeriesRecord, SeriesState, Verdict
+
+_MOST_DEAD = 100
+
+
+def why(record: SeriesRecord) -> str:
+    """Why a series is not ready, or lacks something; empty where all is well."""
+    verdict = record.verdict or {}
+    refused = [
+        f"{item.get('reason')}: {item.get('sentence')}" for item in verdict.get("refusals") or ()
+    ]
+    lacking = [
+        str(item.get("reason"))
+        for item in verdict.get("reasons", ())
+        if item.get("says") == Verdict.INCOMPLETE
+    ]
+    said = [*refused, *lacking]
+    if record.state is not SeriesState.READY and verdict.get("why"):
+        said.append(str(verdict["why"]))
+    return "; ".join(said)
+
+
+def history(work: Work, uid: str) -> Iterator[dict[str, Any]]:
+    """Every transition of a series and who made it, oldest first.
+
+    Raises:
+        NodeError: there is no such series.
+    """
+    series = work.series(uid)
+    if series is None:
+        raise NodeError(f"there is no series {uid}; `rasnode status` lists those there are")
+    for event in work.history(series.pk):
+        detail = dict(event["detail"])
+        yield {
+            "at": _moment(event["at"]),
+            "actor": event["actor"],
+            "from": event["from_state"],
+            "to": event["to_state"],
+            "revision": event["revision"],
+            "why": detail.pop("why", detail.pop("cause", "")),
+            "detail": detail,
+        }
+
+
+def deliveries(outbox: Outbox) -> dict[str, Any]:
+    """How many deliveries are in each state, and those that were given up."""
+    return {
+        "counts": {str(state): 0 for state in DeliveryState} | outbox.counts(),
+        "dead": [_dead(one) for one in outbox.in_state(DeliveryState.DEAD, _MOST_DEAD)],
+    }
+
+
+def _dead(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "series_instance_uid": delivery.series_uid,
+        "target": delivery.target,
+        "event": delivery.event,
+        "revision": delivery.revision,
+        "attempts": delivery.attempts,
+        "error": delivery.error,
+        "key": delivery.key,
+    }
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
