@@ -84,6 +84,8 @@ _SELECTIVE = frozenset(
     }
 )  # fmt: skip
 """Keys with an index that leave few rows."""
+_TELLING = 3  # characters at the beginning of a name or number
+_FEW_DAYS = 7  # within a month
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -93,10 +95,13 @@ class Plan:
     def __init__(self, query: Query, *, sqlite: bool) -> None:
         self._sqlite = sqlite
         self._unsettled: list[Key | Combined] = []
+        selective = [key for key in query.keys if key.selective]
         self._narrow = bool(query.combined) or any(
-            key.selective and key.attribute.keyword in _SELECTIVE for key in query.keys
+            key.attribute.keyword in _SELECTIVE for key in selective
         )
-        clauses = [self._clause(key) for key in query.keys if key.selective]
+        # Without statistics SQLite takes any range of dates for a narrow one.
+        self._dates_last = sqlite and any(_leaves_few(key) for key in selective)
+        clauses = [self._clause(key) for key in selective]
         clauses += [self._combined(pair) for pair in query.combined]
         wanted = {level: _wanted(query, level) for level in Level}
         self._counts: list[tuple[int, str]] = []
@@ -155,6 +160,8 @@ class Plan:
             same = where.number_is(number, condition, sqlite=sqlite)
             return where.Where(or_(same, number.is_(None)), exact=False)
         column = None if keyword in _NOT_TEXT else _COLUMNS.get(keyword)
+        if self._dates_last and isinstance(condition, Range) and _is_wide(condition):
+            column = None if column is None else column + ""  # which no index answers
         return None if column is None else _of_column(column, condition, sqlite=sqlite)
 
     def _combined(self, pair: Combined) -> ColumnElement[bool]:
@@ -167,6 +174,29 @@ class Plan:
             return inside
         dates = where.in_range(date, Range((pair.dates,)))
         return or_(inside, date == "", and_(dates, time == ""))
+
+
+def _leaves_few(key: Key) -> bool:
+    """Whether a key with an index leaves so few rows that nothing else has to be looked up."""
+    condition = key.condition
+    if key.attribute.keyword not in _SELECTIVE:
+        return False
+    if isinstance(condition, Name):
+        patterns = [p for name in condition.patterns for group in name.groups for p in group]
+        return all(len(pattern.prefix) >= _TELLING for pattern in patterns)
+    if isinstance(condition, TextCondition):
+        return all(len(pattern.prefix) >= _TELLING for pattern in condition.patterns)
+    return isinstance(condition, OneOf)
+
+
+def _is_wide(condition: Range) -> bool:
+    """Whether a range of dates is open or longer than some days."""
+    for low, high in condition.bounds:
+        if low is None or high is None or not (low.isdecimal() and high[:8].isdecimal()):
+            return True
+        if int(high[:8]) - int(low) > _FEW_DAYS:
+            return True
+    return False
 
 
 def _of_column(column: Any, condition: Condition, *, sqlite: bool) -> where.Where | None:
