@@ -97,6 +97,12 @@ class Daemon:
 
     def _build(self, undo: ExitStack) -> None:
         settings = self._settings
+        for key, wanted in (
+            ("dicom.processes", settings.dicom.processes > 1),
+            ("storage.retention", settings.storage.retention is not None),
+        ):
+            if wanted:
+                log.warning("%s has no effect yet in this version", key)
         archive = Archive(settings.storage.root)
         try:
             archive.prepare()
