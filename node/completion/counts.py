@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from node.completion.facts import Count
@@ -18,6 +19,9 @@ _PRIVATE: Final = (
     (Count.SLICES, 0x2001, "Philips Imaging DD 001", 0x18, "SL"),
     (Count.DYNAMICS, 0x2001, "Philips Imaging DD 001", 0x81, "IS"),
 )
+_PLANNED: Final = re.compile(
+    rb"\b(lRepetitions|lContrasts|sDiffusion\.lDiffDirections)\s*=\s*(\d{1,9})\b"
+)
 _PET_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.128"
 _SERIES_TYPE: Final = 0x00541000
 _NUMBER_OF_SLICES: Final = 0x00540081
@@ -30,6 +34,7 @@ def announced(elements: Elements) -> dict[str, int]:
     for count, group, creator, element, vr in _PRIVATE:
         found[count] = elements.integer(elements.private(group, creator, element), vr)
     found |= _pet(elements)
+    found[Count.VOLUMES] = _mosaics(elements)
     return {str(count): value for count, value in found.items() if value is not None and value > 0}
 
 
@@ -43,6 +48,20 @@ def _pet(elements: Elements) -> dict[Count, int | None]:
         times = elements.integer(_NUMBER_OF_TIME_SLICES)
         return {Count.PET_SLICES: slices, Count.PET_TIME_SLICES: times} if times else {}
     return {Count.PET_SLICES: slices} if kind in {"STATIC", "WHOLE BODY"} else {}
+
+
+def _mosaics(elements: Elements) -> int | None:
+    """How many mosaics the protocol of a Siemens time series plans, one a volume.
+
+    Diffusion and several contrasts make more of them than the protocol's repetitions say.
+    """
+    if "MOSAIC" not in elements.texts(0x00080008):
+        return None
+    protocol = elements.raw(elements.private(0x0029, "SIEMENS CSA HEADER", 0x20)) or b""
+    planned = dict(_PLANNED.findall(protocol))
+    if int(planned.get(b"lContrasts", b"1")) > 1 or b"sDiffusion.lDiffDirections" in planned:
+        return None
+    return int(planned[b"lRepetitions"]) + 1 if b"lRepetitions" in planned else None
 
 
 def concatenation(elements: Elements) -> str:

@@ -21,6 +21,7 @@ class Count(StrEnum):
     LOCATIONS = "GE LocationsInAcquisition"
     SLICES = "Philips NumberOfSlices"
     DYNAMICS = "Philips NumberOfDynamicScans"
+    VOLUMES = "Siemens lRepetitions + 1"
     PET_SLICES = "NumberOfSlices"
     PET_TIME_SLICES = "NumberOfTimeSlices"
     CONCATENATION_TOTAL = "InConcatenationTotalNumber"

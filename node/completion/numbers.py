@@ -80,6 +80,7 @@ def announced_evidence(
         _concatenations(instances),
         _times(times, per_place) if times > 1 else None,
         _times(said[Count.DYNAMICS] or 1, per_place),
+        _planned(said[Count.VOLUMES], instances, stacks, per_place),
         _locations(Count.LOCATIONS, said, stacks),
         _locations(Count.SLICES, said, stacks),
     ]
@@ -189,6 +190,20 @@ def _times(value: int, per_place: tuple[int, int] | None) -> Evidence | None:
     if most > value:
         return _said("times", Verdict.UNKNOWN, f"{value} times are announced, but {most} are here")
     return _stopped(_said("times", Verdict.INCOMPLETE, sentence))
+
+
+def _planned(
+    volumes: int | None,
+    instances: Sequence[InstanceFacts],
+    stacks: Sequence[Stack],
+    per_place: tuple[int, int] | None,
+) -> Evidence | None:
+    """What a protocol planned: proof if it came about, nothing if not, as plans are cut short."""
+    if volumes is None or per_place is None or not _each_covers_its_stack(instances, stacks):
+        return None
+    done = len(stacks) == 1 and per_place == (volumes, volumes)
+    says = Verdict.COMPLETE if done else Verdict.UNKNOWN
+    return _said("whole", says, f"{Count.VOLUMES} plans {volumes} volumes: {per_place[1]} are here")
 
 
 def _locations(

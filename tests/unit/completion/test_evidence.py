@@ -18,7 +18,7 @@ from node.completion.facts import (
     Statement,
 )
 from node.records import AssociationEnd, Verdict
-from tests.unit.completion.builders import SAGITTAL, arrival, image, stack, uids, without
+from tests.unit.completion.builders import AXIAL, SAGITTAL, arrival, image, stack, uids, without
 
 IIA = Count.IMAGES_IN_ACQUISITION
 NTP = Count.TEMPORAL_POSITIONS
@@ -135,6 +135,17 @@ def test_a_hole_among_mosaics_is_proof() -> None:
     finding = judged(without(mosaics, 7))
     assert finding.verdict is Verdict.INCOMPLETE
     assert "InstanceNumbers 7 are missing" in reasons(finding, Source.NUMBERS)
+
+
+def test_mosaics_that_a_protocol_planned_are_proof_and_fewer_are_none() -> None:
+    frames = tuple(FrameFacts(64, 64, AXIAL, (0, 0, 3.0 * k)) for k in range(12))
+    mosaics = [
+        InstanceFacts(f"m{n}", n, n, False, {Count.VOLUMES: 20}, frames) for n in range(1, 21)
+    ]
+    assert judged(mosaics).verdict is Verdict.COMPLETE
+    finding = judged(mosaics[:12])
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "plans 20 volumes: 12 are here" in reasons(finding, Source.ANNOUNCED)
 
 
 def test_images_without_a_place_prove_nothing() -> None:
