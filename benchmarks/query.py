@@ -12,31 +12,28 @@ import argparse
 import json
 import multiprocessing
 import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
-from benchmarks.population import STUDIES_OF_A_PATIENT, Study, fill_orthanc, fill_rasnode
+from benchmarks.population import STUDIES_OF_A_PATIENT, Study, fill_rasnode
+from benchmarks.servers import ORTHANC, orthanc, peak_memory, rasnode
 from node.dimse.messages import C_FIND_RQ
 from node.dimse.requestor import Destination, PeerSilent, Requestor
 from node.dimse.upper_layer import Proposal
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT = str(ImplicitVRLittleEndian)
+CLIENTS = 4
 SMALL = 20  # studies of the almost empty index
 PENDING = (0xFF00, 0xFF01)
 RETURNED = (
@@ -132,109 +129,63 @@ def connect(port: int, called: str) -> Requestor:
     return Requestor(where, [Proposal(FIND, (IMPLICIT,))])
 
 
-def median(port: int, called: str, make: Callable[[Study], Dataset], studies: int, repeat: int):
-    """The median of a query over different studies."""
-    with connect(port, called) as requestor:
-        ask(requestor, make(Study(0)))
-        timings = [ask(requestor, make(_some(studies, n))) for n in range(repeat)]
-    return Timing(
-        statistics.median(t.first for t in timings),
-        statistics.median(t.last for t in timings),
-        round(statistics.mean(t.matches for t in timings)),
-    )
+@dataclass
+class Server:
+    """A node to ask."""
+
+    port: int
+    called: str
+    studies: int
+    process: int = 0
+
+
+def medians(
+    servers: dict[str, Server], make: Callable[[Study], Dataset], repeat: int
+) -> dict[str, Timing]:
+    """The median of a query over different studies; servers in turn, so that all have the same
+    weather."""
+    timings: dict[str, list[Timing]] = {name: [] for name in servers}
+    with ExitStack() as stack:
+        open_ones = {
+            name: stack.enter_context(connect(server.port, server.called))
+            for name, server in servers.items()
+        }
+        for number in range(-1, repeat):
+            for name, server in servers.items():
+                timing = ask(open_ones[name], make(_some(server.studies, number)))
+                if number >= 0:  # the first one warms up
+                    timings[name].append(timing)
+    return {
+        name: Timing(
+            statistics.median(t.first for t in found),
+            statistics.median(t.last for t in found),
+            round(statistics.mean(t.matches for t in found)),
+        )
+        for name, found in timings.items()
+    }
 
 
 def _some(studies: int, number: int) -> Study:
     return Study(number * 7907 % studies)
 
 
-def _client(job: tuple[int, str, int, float]) -> int:
-    port, called, studies, seconds = job
+def _client(job: tuple[Server, float]) -> int:
+    server, seconds = job
     queries = list(QUERIES.values())
     done = 0
-    with connect(port, called) as requestor:
+    with connect(server.port, server.called) as requestor:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            ask(requestor, queries[done % len(queries)](_some(studies, done + os.getpid())))
+            study = _some(server.studies, done + os.getpid())
+            ask(requestor, queries[done % len(queries)](study))
             done += 1
     return done
 
 
-def together(port: int, called: str, studies: int, clients: int, seconds: float) -> float:
+def together(server: Server, clients: int, seconds: float) -> float:
     """Queries a second of several clients at once, all kinds in turn."""
     with multiprocessing.get_context("spawn").Pool(clients) as pool:
-        return sum(pool.map(_client, [(port, called, studies, seconds)] * clients)) / seconds
-
-
-@contextmanager
-def rasnode(folder: Path) -> Iterator[tuple[int, int]]:
-    """The node on an index that is there already; yields port and process."""
-    port = _free_port()
-    config = folder / "config.yaml"
-    settings = {
-        "dicom": {"host": "127.0.0.1", "port": port},
-        "storage": {"root": str(folder), "minimum_free": 0},
-        "http": {"port": None},
-    }
-    config.write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "node", "serve", "-c", str(config)]
-    with _server(command, folder / "node.log", port) as process:
-        yield port, process
-
-
-@contextmanager
-def orthanc(folder: Path, studies: int) -> Iterator[int]:
-    """Orthanc with the same studies; yields its port."""
-    port = _free_port()
-    config = folder / "orthanc.json"
-    settings = {
-        "StorageDirectory": str(folder),
-        "IndexDirectory": str(folder),
-        "DicomPort": port,
-        "DicomAet": "ORTHANC",
-        "HttpServerEnabled": False,
-        "DicomAlwaysAllowFind": True,
-        "StorageAccessOnFind": "Never",
-    }
-    config.write_text(json.dumps(settings))
-    command = [str(shutil.which("Orthanc", path="/usr/sbin:/usr/bin")), str(config)]
-    with _server(command, folder / "orthanc.log", port):
-        pass
-    fill_orthanc(folder / "index", studies)
-    with _server(command, folder / "orthanc.log", port):
-        yield port
-
-
-@contextmanager
-def _server(command: list[str], log: Path, port: int) -> Iterator[int]:
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            for _ in range(600):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                if process.poll() is not None:
-                    raise SystemExit(f"{command[0]} did not start:\n{log.read_text()}")
-                time.sleep(0.1)
-            yield process.pid
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def peak_memory(process: int) -> int:
-    """Peak resident memory of a process in MiB."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) // 1024
-    return 0
+        return sum(pool.map(_client, [(server, seconds)] * clients)) / seconds
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -244,46 +195,51 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for place, studies in ((large, options.studies), (small, SMALL)):
         place.mkdir()
         started = time.perf_counter()
-        fill_rasnode(f"sqlite:///{place / 'index.db'}", studies, options.series, options.instances)
+        url = f"sqlite:///{place / 'index.db'}"
+        fill_rasnode(url, studies, options.series, options.instances)
         print(f"filled {studies} studies in {time.perf_counter() - started:.0f} s", flush=True)
-    rows: dict[str, dict[str, Timing]] = {name: {} for name in (*QUERIES, *BROAD)}
-    with rasnode(small) as (port, _):
+    rows: dict[str, dict[str, Timing]] = {}
+    with ExitStack() as stack:
+        port, _ = stack.enter_context(rasnode(small))
+        servers = {"small": Server(port, "RASNODE", SMALL)}
+        port, process = stack.enter_context(rasnode(large))
+        here = servers["large"] = Server(port, "RASNODE", options.studies, process)
         for name, make in QUERIES.items():
-            rows[name]["small"] = median(port, "RASNODE", make, SMALL, options.repeat)
-    with rasnode(large) as (port, process):
-        for name, make in QUERIES.items():
-            rows[name]["large"] = median(port, "RASNODE", make, options.studies, options.repeat)
+            rows[name] = medians(servers, make, options.repeat)
         for name, make in BROAD.items():
-            before = peak_memory(process)
-            rows[name]["large"] = timing = median(port, "RASNODE", make, options.studies, 1)
-            print(
-                f"{name}: first response {timing.first:.1f} ms, {timing.matches} matches at "
-                f"{timing.matches / timing.last * 1000:.0f} a second, "
-                f"peak memory {before} -> {peak_memory(process)} MiB",
-                flush=True,
-            )
-        results["queries a second, 1 client"] = together(port, "RASNODE", options.studies, 1, 5)
-        results["queries a second, 4 clients"] = together(port, "RASNODE", options.studies, 4, 5)
+            rows[name] = {"large": _broad(here, name, make)}
+        for clients in (1, CLIENTS):
+            rate = together(here, clients, 5)
+            results[f"queries a second, {clients} at once"] = rate
         results["peak MiB"] = peak_memory(process)
-    if options.orthanc and shutil.which("Orthanc", path="/usr/sbin:/usr/bin"):
-        other = folder / "orthanc"
-        other.mkdir()
-        with orthanc(other, options.studies) as port:
+        if options.orthanc and ORTHANC:
+            other = folder / "orthanc"
+            other.mkdir()
+            port = stack.enter_context(orthanc(other, options.studies))
+            both = {"large": here, "orthanc": Server(port, "ORTHANC", options.studies)}
             for name, make in QUERIES.items():
-                rows[name]["orthanc"] = median(port, "ORTHANC", make, options.studies, 5)
-            results["Orthanc's queries a second, 4 clients"] = together(
-                port, "ORTHANC", options.studies, 4, 10
-            )
-    results["first response, ms"] = {
-        name: {where: round(timing.first, 3) for where, timing in found.items()}
-        for name, found in rows.items()
-    }
-    results["last response, ms"] = {
-        name: {where: round(timing.last, 3) for where, timing in found.items()}
-        for name, found in rows.items()
-    }
+                rows[name]["orthanc"] = medians(both, make, 5)["orthanc"]
+            rate = together(both["orthanc"], CLIENTS, 10)
+            results[f"Orthanc's queries a second, {CLIENTS} at once"] = rate
+    for title, which in (("first response, ms", "first"), ("last response, ms", "last")):
+        results[title] = {
+            name: {where: round(getattr(timing, which), 3) for where, timing in found.items()}
+            for name, found in rows.items()
+        }
     _show(rows)
     return results
+
+
+def _broad(server: Server, name: str, make: Callable[[Study], Dataset]) -> Timing:
+    before = peak_memory(server.process)
+    timing = medians({"large": server}, make, 1)["large"]
+    print(
+        f"{name}: first response {timing.first:.1f} ms, {timing.matches} matches at "
+        f"{timing.matches / timing.last * 1000:.0f} a second, "
+        f"peak memory {before} -> {peak_memory(server.process)} MiB",
+        flush=True,
+    )
+    return timing
 
 
 def _show(rows: dict[str, dict[str, Timing]]) -> None:
