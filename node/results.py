@@ -79,7 +79,7 @@ class Results:
         self._watcher = make_watcher(
             index,
             executor,
-            archive=archive,
+            archive=archive.absolute(),
             output=output,
             template=template,
             options=options,

@@ -165,7 +165,7 @@ class DaskWorkers:
 
     def __init__(self, task: Task, address: str, count: int | None = None) -> None:
         try:
-            from distributed import Client  # noqa: PLC0415  an optional dependency
+            from distributed import Client, KilledWorker  # noqa: PLC0415  an optional dependency
         except ImportError as error:
             raise ConfigError(
                 "assembly.executor names a dask scheduler, but distributed is not installed; "
@@ -178,6 +178,8 @@ class DaskWorkers:
         self._task = task
         self._count = count or max(1, sum(self._client.nthreads().values()))
         self._executor: Executor = self._client.get_executor(pure=False, retries=0)
+        self._died: type[BaseException] = KilledWorker
+        self._inner: dict[Future[Assembled], Future[Assembled]] = {}
 
     @property
     def capacity(self) -> int:
@@ -188,12 +190,33 @@ class DaskWorkers:
         """The cluster's workers are up already."""
 
     def submit(self, job: Job) -> Future[Assembled]:
-        """Start a job; the caller keeps to `capacity`."""
-        return self._executor.submit(self._task, job)
+        """Start a job; the caller keeps to `capacity`.
+
+        Returns:
+            its future, which fails with `WorkerDied` if its workers do.
+        """
+        outer: Future[Assembled] = Future()
+        outer.set_running_or_notify_cancel()
+        inner = self._executor.submit(self._task, job)
+        self._inner[outer] = inner
+        inner.add_done_callback(lambda done: self._done(outer, done))
+        return outer
 
     def kill(self, future: Future[Assembled]) -> None:
         """Give a job up; what the cluster already does of it cannot be stopped."""
-        future.cancel()
+        inner = self._inner.get(future)
+        if inner is not None:
+            inner.cancel()
+
+    def _done(self, outer: Future[Assembled], inner: Future[Assembled]) -> None:
+        self._inner.pop(outer, None)
+        error = WorkerDied("given up") if inner.cancelled() else inner.exception()
+        if isinstance(error, self._died):
+            outer.set_exception(WorkerDied("the workers that assembled the series died"))
+        elif error is not None:
+            outer.set_exception(error)
+        else:
+            outer.set_result(inner.result())
 
     def close(self) -> None:
         """Leave the cluster."""
