@@ -78,6 +78,17 @@ class PeerSettings(Strict):
     tls: bool = False
 
 
+class Identity(Strict):
+    """Who may use the node, where peers say who they are (user identity, PS3.7 D.3.3.7).
+
+    Attributes:
+        users: name -> SHA-256 of the passcode in hexadecimal digits; empty: no passcode needed.
+    """
+
+    required: bool = True
+    users: dict[str, Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")]] = {}
+
+
 class Dicom(Strict):
     """The DICOM port."""
 
@@ -89,6 +100,7 @@ class Dicom(Strict):
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_associations: Annotated[int, Field(ge=1)] = 64
     tls: TLS | None = None
+    identity: Identity | None = None
     peers: tuple[PeerSettings, ...] = ()
 
 

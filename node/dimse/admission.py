@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
 import logging
 import socket
@@ -10,12 +12,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from node.config import Dicom, PeerSettings
-from node.dimse.associate import AssociateRequest, Rejection
+from node.config import Dicom, Identity, PeerSettings
+from node.dimse.associate import AssociateRequest, Rejection, UserIdentity
 from node.dimse.limits import EVICT_SECONDS, of_one_address
 
 log = logging.getLogger(__name__)
 
+NO_REASON_GIVEN: Final = (1, 1, 1)
 CALLING_NOT_RECOGNIZED: Final = (1, 1, 3)
 CALLED_NOT_RECOGNIZED: Final = (1, 1, 7)
 LOCAL_LIMIT_EXCEEDED: Final = (2, 3, 2)
@@ -101,6 +104,8 @@ class Admission:
             return Rejection(*CALLING_NOT_RECOGNIZED, "its AE title is not in dicom.peers")
         if settings.accept == "known" and not self._comes_from(titled, address):
             return Rejection(*CALLING_NOT_RECOGNIZED, "its address is not that of dicom.peers")
+        if settings.identity is not None and not _known(settings.identity, request.identity):
+            return Rejection(*NO_REASON_GIVEN, "its user is not in dicom.identity.users")
         if not self._has_room(address, settings.max_associations):
             return Rejection(
                 *LOCAL_LIMIT_EXCEEDED,
@@ -142,3 +147,14 @@ class Admission:
         oldest.leave()
         self.leave(oldest)
         return True
+
+
+def _known(settings: Identity, identity: UserIdentity | None) -> bool:
+    """Whether a user is one of ours; others than by name and passcode are not understood."""
+    if identity is None:
+        return not settings.required
+    wanted = settings.users.get(identity.name)
+    if wanted is None or identity.kind not in {1, 2}:
+        return False
+    given = hashlib.sha256(identity.passcode).hexdigest()
+    return not wanted or hmac.compare_digest(given, wanted.lower())

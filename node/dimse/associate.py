@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -12,7 +13,23 @@ from node.dimse.upper_layer import ABORT, ASSOCIATE_RJ, MalformedPDU, pdu
 
 _FIXED: Final = 68  # protocol version, two titles, reserved bytes
 _CONTEXT: Final = 0x20
+_USER_INFORMATION: Final = 0x50
+_USER_IDENTITY: Final = 0x58
+_NAMED: Final = (1, 2)
 _SERVICE_PROVIDER: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class UserIdentity:
+    """Who the user is, as the requestor says (PS3.7 D.3.3.7.1).
+
+    Attributes:
+        kind: 1 user name, 2 user name and passcode, 3 Kerberos, 4 SAML, 5 JSON Web Token.
+    """
+
+    kind: int
+    name: str
+    passcode: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,13 @@ class AssociateRequest:
 
     calling_ae: str
     called_ae: str
+    identity: UserIdentity | None = None
+
+    @property
+    def user(self) -> str:
+        """The user's name; empty if none was given."""
+        known = self.identity is not None and self.identity.kind in _NAMED
+        return self.identity.name if known and self.identity is not None else ""
 
 
 class Abort(IntEnum):
@@ -53,19 +77,42 @@ def read_associate(body: bytes | memoryview) -> AssociateRequest:
     """
     if len(body) < _FIXED:
         raise MalformedPDU("The A-ASSOCIATE-RQ is too short.")
-    at, contexts = _FIXED, 0
+    contexts, identity = 0, None
+    for kind, value in _items(body, _FIXED):
+        contexts += kind == _CONTEXT
+        if kind == _USER_INFORMATION:
+            for inner, part in _items(value, 0):
+                if inner == _USER_IDENTITY:
+                    identity = _identity(bytes(part))
+    if contexts > CONTEXTS:
+        raise MalformedPDU("The A-ASSOCIATE-RQ has more presentation contexts than there can be.")
+    called, calling = (bytes(body[n : n + 16]).decode("latin-1").strip(" \0") for n in (4, 20))
+    return AssociateRequest(calling, called, identity)
+
+
+def _items(body: bytes | memoryview, at: int) -> Iterator[tuple[int, bytes | memoryview]]:
     while at < len(body):
         if len(body) - at < 4:
             raise MalformedPDU("An item of the A-ASSOCIATE-RQ is cut off.")
         kind, length = struct.unpack_from(">BxH", body, at)
-        contexts += kind == _CONTEXT
+        if at + 4 + length > len(body):
+            raise MalformedPDU("An item of the A-ASSOCIATE-RQ lies about its length.")
+        yield kind, body[at + 4 : at + 4 + length]
         at += 4 + length
-    if at != len(body):
-        raise MalformedPDU("An item of the A-ASSOCIATE-RQ lies about its length.")
-    if contexts > CONTEXTS:
-        raise MalformedPDU("The A-ASSOCIATE-RQ has more presentation contexts than there can be.")
-    called, calling = (bytes(body[n : n + 16]).decode("latin-1").strip(" \0") for n in (4, 20))
-    return AssociateRequest(calling, called)
+
+
+def _identity(value: bytes) -> UserIdentity:
+    """PS3.7 Table D.3-14."""
+    try:
+        kind, _, length = struct.unpack_from(">BBH", value, 0)
+        name = value[4 : 4 + length]
+        (second,) = struct.unpack_from(">H", value, 4 + length)
+    except struct.error:
+        raise MalformedPDU("The user identity is cut off.") from None
+    passcode = value[6 + length : 6 + length + second]
+    if len(name) < length or len(passcode) < second:
+        raise MalformedPDU("The user identity is cut off.")
+    return UserIdentity(kind, name.decode("utf-8", "replace"), passcode)
 
 
 def abort(reason: Abort) -> bytes:

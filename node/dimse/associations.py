@@ -18,9 +18,9 @@ from node.records import AssociationEnd
 log = logging.getLogger(__name__)
 
 
-def printable(text: str) -> str:
+def printable(text: str, most: int = 16) -> str:
     """Text of a peer, fit for one line of a log: AE titles come from anybody."""
-    return "".join(char if char.isprintable() else "?" for char in text.strip())[:16]
+    return "".join(char if char.isprintable() else "?" for char in text.strip())[:most]
 
 
 class Associations:

@@ -85,11 +85,17 @@ class Front:
         listening: bound and listening already.
         tls: the server's context, None for plain TCP.
         welcome: takes over a connection that has asked for an association.
+        hung_up: told the address and why, when a connection is ended that asked for nothing right.
     """
 
     def __init__(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, welcome: Welcome
+        self,
+        listening: socket.socket,
+        tls: ssl.SSLContext | None,
+        welcome: Welcome,
+        hung_up: Callable[[str, str], None],
     ) -> None:
+        self._hung_up = hung_up
         self._listening = listening
         self._tls = tls
         self._welcome = welcome
@@ -174,7 +180,7 @@ class Front:
             return
         except OSError as error:
             if half_open.shaking:
-                log.warning("TLS failed with %s: %s", half_open.address[0], _reason(error))
+                self._hung_up(half_open.address[0], f"TLS failed: {_reason(error)}")
             self._forget(half_open)
             return
         self._selector.unregister(connection)
@@ -185,7 +191,7 @@ class Front:
         """PS3.8 9.2 in Sta2: A-ABORT, and nothing at all if that is what came."""
         first = half_open.received[0]
         if first != ABORT:
-            log.warning("aborted a connection from %s: %s", half_open.address[0], sentence)
+            self._hung_up(half_open.address[0], sentence)
             with suppress(OSError):
                 half_open.connection.send(abort(_abort_reason(first)))
         self._forget(half_open)

@@ -14,13 +14,15 @@ from pynetdicom import AE
 from pynetdicom.events import EventHandlerType
 from pynetdicom.transport import AssociationServer
 
+from node import metrics
 from node.config import Dicom
 from node.dimse.admission import Admission, Names, resolve
 from node.dimse.associate import AssociateRequest, reject
-from node.dimse.associations import printable
+from node.dimse.audit import Audit
 from node.dimse.front import Address, Front
 from node.dimse.limits import BACKLOG
 from node.dimse.proposal import plain, unacceptable
+from node.dimse.tls import subject_of
 from node.dimse.transport import Acceptor, FastPathOf, associate
 from node.dimse.wire import Wire
 
@@ -53,16 +55,18 @@ class Port:
         settings: Callable[[], Dicom],
         handlers: Sequence[EventHandlerType],
         fast_path_of: FastPathOf,
+        audit: Audit,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         now = settings()
+        self._audit = audit
         self._fast_path_of = fast_path_of
         self._admission = Admission(settings, Names(resolve))
         _raise_descriptors()
         self._server = ae.make_server(
             (now.host, now.port), evt_handlers=list(handlers), server_class=_Listener
         )
-        self._front = Front(self._server.socket, tls, self._welcome)
+        self._front = Front(self._server.socket, tls, self._welcome, audit.hung_up)
         self._front.start()
 
     @property
@@ -87,18 +91,15 @@ class Port:
     ) -> None:
         rejection = unacceptable(first) or self._admission.refusal(request, str(address[0]))
         if rejection is not None:
-            log.warning(
-                "rejected an association of %r from %s: %s",
-                printable(request.calling_ae),
-                address[0],
-                rejection.sentence,
-            )
+            self._audit.turned_away(request, str(address[0]), rejection.sentence)
+            metrics.association_ended(metrics.REJECTED)
             _say_goodbye(connection, reject(rejection))
             return
         association = associate(
             self._server, Wire(connection, plain(first)), address, self._fast_path_of, self._ended
         )
         self._admission.enter(association, str(address[0]))
+        self._audit.opened(association, request, str(address[0]), subject_of(connection))
         try:
             association.start()
         except RuntimeError:  # the system gives us no thread
@@ -107,6 +108,7 @@ class Port:
 
     def _ended(self, association: Acceptor) -> None:
         self._admission.leave(association)
+        self._audit.ended(association)
         association.cut()
 
 

@@ -15,7 +15,8 @@ from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.config import Dicom
 from node.dimse import limits, transport
 from node.dimse.access import Peers
-from node.dimse.associations import Associations, printable
+from node.dimse.associations import Associations
+from node.dimse.audit import Audit
 from node.dimse.contexts import NATIVE
 from node.dimse.plain_port import PlainPort
 from node.dimse.port import Port
@@ -46,7 +47,10 @@ class StorageSCP:
     ) -> None:
         transport.prepare()
         self._settings = settings
-        self._store = StoreService(receiver, associations, Peers(lambda: self._settings))
+        self._audit = Audit()
+        self._store = StoreService(
+            receiver, associations, Peers(lambda: self._settings), self._audit
+        )
         self._port: Port | PlainPort | None = None
         self._tls: ssl.SSLContext | None = None
         self._handlers: list[EventHandlerType] = [
@@ -56,7 +60,6 @@ class StorageSCP:
             (evt.EVT_RELEASED, associations.released),
             (evt.EVT_ABORTED, associations.aborted),
             (evt.EVT_CONN_CLOSE, associations.connection_closed),
-            (evt.EVT_REJECTED, _log_rejected),
             *(_settled(bound, receiver) for bound in handlers),
         ]
         self._ae = _application_entity(settings)
@@ -92,7 +95,12 @@ class StorageSCP:
         tls = self._settings.tls
         self._tls = None if tls is None else server_context(tls)
         return Port(
-            self._ae, lambda: self._settings, self._handlers, self._store.fast_path, self._tls
+            self._ae,
+            lambda: self._settings,
+            self._handlers,
+            self._store.fast_path,
+            self._audit,
+            self._tls,
         )
 
     def allow(self, settings: Dicom) -> None:
@@ -140,11 +148,3 @@ def _application_entity(settings: Dicom) -> AE:
     ae.dimse_timeout = limits.ARTIM_SECONDS
     ae.network_timeout = limits.IDLE_SECONDS
     return ae
-
-
-def _log_rejected(event: Event) -> None:
-    log.warning(
-        "rejected an association of %r from %s",
-        printable(event.assoc.requestor.ae_title),
-        event.assoc.requestor.address,
-    )

@@ -10,6 +10,7 @@ from pynetdicom.events import Event
 
 from node.dimse.access import NOT_AUTHORIZED, Peers
 from node.dimse.associations import Associations, printable
+from node.dimse.audit import Audit
 from node.dimse.fastpath import FastPath, StoreAnswer, StoreRequest
 from node.dimse.intake import BufferedIntake, Buffers
 from node.dimse.wire import Wire
@@ -22,7 +23,10 @@ LARGEST_IN_MEMORY = 4 << 20  # bytes of a data set; larger ones come in through 
 class StoreService:
     """Storage as SCP (PS3.4 Annex B), on the fast path and on pynetdicom's own."""
 
-    def __init__(self, receiver: Reception, associations: Associations, peers: Peers) -> None:
+    def __init__(
+        self, receiver: Reception, associations: Associations, peers: Peers, audit: Audit
+    ) -> None:
+        self._audit = audit
         self._receiver = receiver
         self._associations = associations
         self._peers = peers
@@ -79,6 +83,17 @@ class StoreService:
         spill: Spill | None,
     ) -> StoreAnswer:
         """Make one instance durable, or say why not."""
+        answer = self._store(association, request, data_set, spill)
+        self._audit.stored(association, len(data_set), answer.status)
+        return answer
+
+    def _store(
+        self,
+        association: Association,
+        request: StoreRequest,
+        data_set: memoryview,
+        spill: Spill | None,
+    ) -> StoreAnswer:
         title = str(association.requestor.ae_title)
         if not self._peers.may(title, "store"):
             return StoreAnswer(NOT_AUTHORIZED, "store is not among what this AE title may do")

@@ -1,0 +1,95 @@
+"""The audit trail: who associated, from where, what became of it. Never a word about a patient."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from pynetdicom.association import Association
+
+from node.dimse.associate import AssociateRequest
+from node.dimse.associations import printable
+
+log = logging.getLogger("node.audit")
+
+
+@dataclass
+class _Trail:
+    """What one association did."""
+
+    who: str
+    since: float = field(default_factory=time.monotonic)
+    stored: int = 0
+    size: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
+
+
+class Audit:
+    """Writes a line when an association begins, ends, or is turned away.
+
+    Its logger is `node.audit`, so that a log system can keep these lines apart, and for longer.
+    """
+
+    def __init__(self) -> None:
+        self._trails: WeakKeyDictionary[Association, _Trail] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def opened(
+        self, association: Association, request: AssociateRequest, address: str, certificate: str
+    ) -> None:
+        """An association begins.
+
+        Args:
+            certificate: common name of the peer's certificate; empty without one.
+        """
+        shown = f", certificate of {printable(certificate, 64)!r}" if certificate else ""
+        user = f", user {printable(request.user, 64)!r}" if request.user else ""
+        who = f"{printable(request.calling_ae)!r} at {address}"
+        with self._lock:
+            self._trails[association] = _Trail(who)
+        log.info("%s associates, calling %r%s%s", who, printable(request.called_ae), shown, user)
+
+    def stored(self, association: Association, size: int, status: int) -> None:
+        """An instance was answered."""
+        trail = self._trails.get(association)
+        if trail is None:
+            return
+        if status:
+            trail.refused[status] += 1
+        else:
+            trail.stored += 1
+            trail.size += size
+
+    def ended(self, association: Association) -> None:
+        """An association has ended."""
+        with self._lock:
+            trail = self._trails.pop(association, None)
+        if trail is None:
+            return
+        how = "released" if association.is_released else "ended without release"
+        if association.is_rejected:
+            how = "rejected"
+        refused = "".join(
+            f", {count} refused 0x{status:04X}" for status, count in sorted(trail.refused.items())
+        )
+        log.info(
+            "%s %s after %.1f s: %d instances stored, %.1f MB%s",
+            trail.who,
+            how,
+            time.monotonic() - trail.since,
+            trail.stored,
+            trail.size / 1e6,
+            refused,
+        )
+
+    def turned_away(self, request: AssociateRequest, address: str, why: str) -> None:
+        """An association was rejected."""
+        log.warning("%r at %s was rejected: %s", printable(request.calling_ae), address, why)
+
+    def hung_up(self, address: str, why: str) -> None:
+        """A connection ended before it had asked for an association."""
+        log.warning("a connection from %s was ended: %s", address, why)
