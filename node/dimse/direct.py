@@ -160,6 +160,14 @@ class Operation:
             "Status": status,
         }
 
+    def listen(self, seconds: float) -> bool:
+        """Give the peer a moment to cancel; whether it has."""
+        raw = self._socket()
+        if raw is not None:
+            with suppress(OSError, ValueError):
+                select.select([raw], [], [], seconds)
+        return self.cancelled
+
     def respond(
         self,
         status: int,
@@ -227,8 +235,7 @@ class Operation:
         """
         if not self.alive:
             raise PeerGone("the association has ended")
-        connection = self._association.dul.socket
-        raw = connection.socket if connection else None
+        raw = self._socket()
         if raw is None:
             raise PeerGone("the connection is closed")
         if isinstance(raw, ssl.SSLSocket):
@@ -256,9 +263,12 @@ class Operation:
             time.sleep(0.001)
         _enqueue(self._association, data)
 
-    def _readable(self) -> bool:
+    def _socket(self) -> socket.socket | None:
         connection = self._association.dul.socket
-        raw = connection.socket if connection else None
+        return connection.socket if connection else None
+
+    def _readable(self) -> bool:
+        raw = self._socket()
         if raw is None:
             return False
         with suppress(OSError, ValueError):

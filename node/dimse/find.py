@@ -19,6 +19,9 @@ from node.matching import Negotiated, read_find
 PENDING: Final = 0xFF00
 PENDING_WITH_UNSUPPORTED_KEYS: Final = 0xFF01
 
+_MANY: Final = 16  # matches; who gets more may want to cancel
+_MOMENT: Final = 0.002  # seconds
+
 
 def find_handler(
     search: Search, peers: Peers, cancellations: Cancellations, ae_title: str
@@ -42,11 +45,11 @@ def find_handler(
         sent = 0
         with closing(search.find(query, lambda: operation.cancelled)) as records:
             for record in records:
-                if operation.cancelled:
+                if operation.cancelled or (_is_milestone(sent) and operation.listen(_MOMENT)):
                     break
                 operation.stream(prepared, responses.encode(record))
                 sent += 1
-        cancelled = operation.cancelled
+        cancelled = operation.listen(_MOMENT) if sent >= _MANY else operation.cancelled
         operation.respond(CANCEL if cancelled else SUCCESS)
         return f"{sent} matches at {query.level} level{', cancelled' if cancelled else ''}"
 
@@ -54,6 +57,11 @@ def find_handler(
         serve(event, cancellations, peers, "find", answer)
 
     return handle
+
+
+def _is_milestone(sent: int) -> bool:
+    """16, 32, 64, …: where the client is given a moment, as matches fly faster than it can read."""
+    return sent >= _MANY and sent & (sent - 1) == 0
 
 
 def _negotiated(answer: bytes) -> Negotiated:
