@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 ACTOR = "completion"
 BREATH_SECONDS = 0.1  # a series is not looked at while instances follow each other this closely
+BREATH_PER_INSTANCE = 50e-6  # seconds: so that judging a large series again and again stays cheap
 PACE_SECONDS = 0.05  # between two steps, so that a fast sender's instances share one
 POLL_SECONDS = 0.5  # how late news from other receiver processes may be noticed
 _LOOK_AT_MOST = 1000  # series in one step
@@ -132,10 +133,9 @@ class Watcher:
         self._foreman.collect(now)
         wait = POLL_SECONDS
         for series in self._work.due(now, _LOOK_AT_MOST):
-            if series.state is SeriesState.RECEIVING and (
-                0 <= now - series.last_arrival < BREATH_SECONDS
-            ):
-                wait = min(wait, series.last_arrival + BREATH_SECONDS - now)
+            breath = max(BREATH_SECONDS, BREATH_PER_INSTANCE * series.instances)
+            if series.state is SeriesState.RECEIVING and 0 <= now - series.last_arrival < breath:
+                wait = min(wait, series.last_arrival + breath - now)
                 continue
             self._guarded_look(series, now)
         if self._foreman.free:
