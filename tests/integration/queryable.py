@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -28,6 +30,17 @@ from node.index.engine import Index
 from node.index.store import Store
 from node.receive import Incoming, Receiver
 from tests.unit.matching.identifiers import encoded, identifier
+
+# pynetdicom, as a client or peer of a test, leaves sockets to the garbage collector.
+careless_peers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What pynetdicom leaves behind is collected where it was left, not in somebody else's test."""
+    yield
+    gc.collect()
+
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"

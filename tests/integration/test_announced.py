@@ -16,10 +16,14 @@ from node.config import PeerSettings
 from node.dimse.upper_layer import Proposal
 from node.index.announced import Announced, StepState
 from node.index.statements import Statements
-from tests.integration.queryable import IMPLICIT, Queryable
+from tests.integration.queryable import (  # noqa: F401
+    IMPLICIT,
+    Queryable,
+    careless_peers,
+    collected,
+)
 
-# pynetdicom, as a client or peer here, leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = careless_peers
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
 IAN = "1.2.840.10008.5.1.4.33"

@@ -17,8 +17,17 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from node.config import PeerSettings
-from tests.integration.queryable import CT, EXPLICIT, Queryable, instance
+from tests.integration.queryable import (  # noqa: F401
+    CT,
+    EXPLICIT,
+    Queryable,
+    careless_peers,
+    collected,
+    instance,
+)
 from tests.running import eventually, free_port
+
+pytestmark = careless_peers
 
 STUDY = "StudyInstanceUID=1.9"
 

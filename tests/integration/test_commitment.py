@@ -14,11 +14,19 @@ from pynetdicom.association import Association
 from node.config import PeerSettings
 from node.index.commitments import Commitments
 from node.index.statements import Statements
-from tests.integration.queryable import CT, IMPLICIT, MR, Peer, Queryable, instance
+from tests.integration.queryable import (  # noqa: F401
+    CT,
+    IMPLICIT,
+    MR,
+    Peer,
+    Queryable,
+    careless_peers,
+    collected,
+    instance,
+)
 from tests.running import eventually
 
-# pynetdicom, as a client or peer here, leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = careless_peers
 
 PUSH = "1.2.840.10008.1.20.1"
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"

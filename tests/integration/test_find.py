@@ -10,11 +10,19 @@ from pynetdicom import AE
 
 from node.config import PeerSettings
 from node.dimse.upper_layer import Proposal
-from tests.integration.queryable import EXPLICIT, FIND, IMPLICIT, Queryable, ask, instance
+from tests.integration.queryable import (  # noqa: F401
+    EXPLICIT,
+    FIND,
+    IMPLICIT,
+    Queryable,
+    ask,
+    careless_peers,
+    collected,
+    instance,
+)
 from tests.unit.matching.identifiers import encoded, identifier
 
-# pynetdicom, as a client or peer here, leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = careless_peers
 
 IN_FIND = Proposal(FIND, (IMPLICIT,))
 MANY = 400

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from node.config import TLS
 from node.dimse.requestor import Destination, PeerSilent, Requestor
 from node.dimse.upper_layer import Proposal
-from tests.integration.queryable import (
+from tests.integration.queryable import (  # noqa: F401
     CT,
     EXPLICIT,
     FIND,
@@ -27,12 +27,13 @@ from tests.integration.queryable import (
     Peer,
     Queryable,
     ask,
+    careless_peers,
+    collected,
     instance,
 )
 from tests.unit.matching.identifiers import encoded, identifier
 
-# pynetdicom, as a peer here, leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = careless_peers
 
 MANY = 300
 SERIES = {"StudyInstanceUID": "1.9", "SeriesInstanceUID": "1.8.1"}

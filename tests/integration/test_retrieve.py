@@ -18,7 +18,7 @@ from pynetdicom.dsutils import decode, encode
 
 from node.config import PeerSettings
 from node.dimse.upper_layer import Proposal
-from tests.integration.queryable import (
+from tests.integration.queryable import (  # noqa: F401
     CT,
     EXPLICIT,
     GET,
@@ -28,12 +28,13 @@ from tests.integration.queryable import (
     Peer,
     Queryable,
     ask,
+    careless_peers,
+    collected,
     instance,
 )
 from tests.running import dcmtk
 
-# pynetdicom, as a client or peer here, leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = careless_peers
 
 RLE = str(RLELossless)
 IN_MOVE = Proposal(MOVE, (IMPLICIT,))
