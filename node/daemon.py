@@ -19,11 +19,8 @@ from node.archive import Archive
 from node.completion.policy import Timing
 from node.config import Completion, Output, Settings
 from node.convert import OutputOptions
-from node.dimse.associations import Associations
 from node.dimse.forwarding import Outgoing
-from node.dimse.scp import StorageSCP
 from node.dimse.scu import echo, own_port
-from node.dimse.services import Services
 from node.errors import ConfigError
 from node.filing.filer import Filer
 from node.filing.recovery import recover
@@ -31,12 +28,13 @@ from node.filing.report import Report
 from node.filing.supervisor import Filing
 from node.index.engine import Index
 from node.index.store import Store
-from node.journal import Journal, Lane
-from node.journal.segment import size_for
-from node.journaling import JournalReceiver
+from node.journal import Journal
 from node.naming import check_template
 from node.production.task import assemble
 from node.receive import Receiver
+from node.receiving.crew import Crew
+from node.receiving.desk import Desk
+from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
 from node.web.app import create_app
 from node.web.server import WebServer
@@ -46,7 +44,6 @@ from node.workers import make_workers
 log = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 2.0
-_SWITCH_SECONDS = 0.0005  # how long a thread that computes keeps one waiting that has an answer due
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries under way: they are taken up at the next
@@ -67,13 +64,13 @@ class Daemon:
         self._hangup = threading.Event()
         self._systemd = sdnotify.SystemdNotifier()
         self._cleanup = ExitStack()
-        self._scp: StorageSCP | None = None
+        self._desk: Desk | Crew | None = None
         self._made: Results | None = None
 
     @property
     def port(self) -> int:
         """The DICOM port, once started."""
-        return self._scp.port if self._scp else self._settings.dicom.port
+        return self._desk.port if self._desk else self._settings.dicom.port
 
     def start(self) -> None:
         """Build and start everything; the DICOM port opens last.
@@ -81,7 +78,7 @@ class Daemon:
         Raises:
             ConfigError: something that the settings name cannot be had; nothing is left running.
         """
-        sys.setswitchinterval(_SWITCH_SECONDS)
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._heed_signals()
         with ExitStack() as undo:
             self._build(undo)
@@ -98,7 +95,6 @@ class Daemon:
     def _build(self, undo: ExitStack) -> None:
         settings = self._settings
         for key, wanted in (
-            ("dicom.processes", settings.dicom.processes > 1),
             ("storage.retention", settings.storage.retention is not None),
         ):
             if wanted:
@@ -126,35 +122,27 @@ class Daemon:
             lambda report: _filed(report, results),
         )
         undo.callback(lambda: filing.stop(settings.shutdown_seconds * _FILING_SHARE))
-        lane = Lane(journal.folder, 0, journal.board, size_for(archive.free_bytes()), filing.ring)
-        undo.callback(lane.close)
-        receiver = JournalReceiver(
-            archive,
-            journal,
-            lane,
-            minimum_free=settings.storage.minimum_free,
-            clock=time.time,
-        )
-        associations = Associations(receiver.ended, process=self._run, clock=time.time)
-        services = Services(index, archive, lambda: self._settings.dicom, time.time)
-        undo.callback(services.stop)
-        services.start()
-        scp = StorageSCP(
-            settings.dicom,
-            receiver,
-            associations,
-            services=services.services,
-            handlers=services.handlers,
-        )
-        undo.callback(lambda: scp.stop(settings.shutdown_seconds * _RECEIVE_SHARE))
-        scp.start()
-        self._scp = scp
+        self._desk = self._receiving(archive, index, journal, filing, undo)
+        self._desk.start()
         results.start()
         self._made = results
         if settings.http.port is not None:
             web = WebServer(self._app(index, archive), settings.http.host, settings.http.port)
             undo.callback(web.stop)
             web.start()
+
+    def _receiving(
+        self, archive: Archive, index: Index, journal: Journal, filing: Filing, undo: ExitStack
+    ) -> Desk | Crew:
+        settings = self._settings
+        seconds = settings.shutdown_seconds * _RECEIVE_SHARE
+        if settings.dicom.processes > 1:
+            crew = Crew(settings, run=self._run, bell=filing.bell, seconds=seconds)
+            undo.callback(crew.stop)
+            return crew
+        desk = Desk(settings, archive, index, journal, run=self._run, lane=0, ring=filing.ring)
+        undo.callback(desk.stop, seconds)
+        return desk
 
     def _recovered(self, archive: Archive, index: Index, store: Store) -> Journal:
         """The journal, after whatever an earlier run left in it has been filed."""
@@ -248,8 +236,8 @@ class Daemon:
         self._settings = self._settings.model_copy(
             update={"dicom": settings.dicom, "deliver": settings.deliver}
         )
-        if self._scp is not None:
-            self._scp.allow(settings.dicom)
+        if self._desk is not None:
+            self._desk.allow(settings.dicom)
         log.info("peers and rules were read again")
 
     def _where(self) -> tuple[str, int, str]:

@@ -85,6 +85,7 @@ class Front:
         listening: bound and listening already.
         tls: the server's context, None for plain TCP.
         welcome: takes over a connection that has asked for an association.
+        hesitation: where others accept on the same socket: how long to let them go first.
         hung_up: told the address and why, when a connection is ended that asked for nothing right.
     """
 
@@ -94,8 +95,10 @@ class Front:
         tls: ssl.SSLContext | None,
         welcome: Welcome,
         hung_up: Callable[[str, str], None],
+        hesitation: Callable[[], float] | None = None,
     ) -> None:
         self._hung_up = hung_up
+        self._hesitation = hesitation
         self._listening = listening
         self._tls = tls
         self._welcome = welcome
@@ -136,7 +139,11 @@ class Front:
         self._button.close()
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTED_AT_ONCE):
+        at_once = _ACCEPTED_AT_ONCE
+        if self._hesitation is not None:
+            at_once = 1
+            self._stopping.wait(self._hesitation())
+        for _ in range(at_once):
             try:
                 connection, address = self._listening.accept()
             except BlockingIOError:

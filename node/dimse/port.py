@@ -9,6 +9,9 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from pynetdicom import AE
 from pynetdicom.events import EventHandlerType
@@ -29,13 +32,42 @@ from node.dimse.wire import Wire
 log = logging.getLogger(__name__)
 
 _DESCRIPTORS = 8192  # as many as the system lets us have; associations take four each
+_HESITATION_SECONDS = 0.001
 _CUT_SECONDS = 2.0  # what a stopped association has to end in
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A port that several processes serve.
+
+    Attributes:
+        listening: the socket that all of them accept on.
+        elsewhere: how many associations the others have open.
+        counted: told how many this process has.
+    """
+
+    listening: socket.socket
+    elsewhere: Callable[[], int]
+    counted: Callable[[int], None]
 
 
 class _Listener(AssociationServer):  # type: ignore[misc]
     """pynetdicom's server, of which only what it knows is used: not its way to accept."""
 
     request_queue_size = BACKLOG
+    socket: Any
+
+    def __init__(self, *args: Any, listening: socket.socket | None, **options: Any) -> None:
+        self._listening = listening
+        super().__init__(*args, **options)
+
+    def server_bind(self) -> None:
+        if self._listening is None:
+            super().server_bind()
+            return
+        self.socket.close()
+        self.socket = self._listening
+        self.server_address = self.socket.getsockname()
 
 
 class Port:
@@ -57,16 +89,28 @@ class Port:
         fast_path_of: FastPathOf,
         audit: Audit,
         tls: ssl.SSLContext | None = None,
+        shared: Shared | None = None,
     ) -> None:
         now = settings()
         self._audit = audit
+        self._shared = shared
         self._fast_path_of = fast_path_of
-        self._admission = Admission(settings, Names(resolve))
+        self._admission = Admission(
+            settings, Names(resolve), shared.elsewhere if shared else lambda: 0
+        )
         _raise_descriptors()
         self._server = ae.make_server(
-            (now.host, now.port), evt_handlers=list(handlers), server_class=_Listener
+            (now.host, now.port),
+            evt_handlers=list(handlers),
+            server_class=partial(_Listener, listening=shared.listening if shared else None),
         )
-        self._front = Front(self._server.socket, tls, self._welcome, audit.hung_up)
+        self._front = Front(
+            self._server.socket,
+            tls,
+            self._welcome,
+            audit.hung_up,
+            self._hesitation if shared else None,
+        )
         self._front.start()
 
     @property
@@ -77,7 +121,10 @@ class Port:
     def close(self, timeout: float) -> None:
         """Stop accepting, let what is under way be answered, then end what is still open."""
         self._front.stop()
-        self._server.server_close()
+        if self._shared is None:
+            self._server.server_close()
+        else:
+            self._shared.listening.close()  # a shutdown would end it for the others too
         guests = [guest for guest in self._admission.guests() if isinstance(guest, Acceptor)]
         for guest in guests:
             guest.leave()
@@ -99,6 +146,7 @@ class Port:
             self._server, Wire(connection, plain(first)), address, self._fast_path_of, self._ended
         )
         self._admission.enter(association, str(address[0]))
+        self._count()
         self._audit.opened(association, request, str(address[0]), subject_of(connection))
         try:
             association.start()
@@ -108,8 +156,17 @@ class Port:
 
     def _ended(self, association: Acceptor) -> None:
         self._admission.leave(association)
+        self._count()
         self._audit.ended(association)
         association.cut()
+
+    def _count(self) -> None:
+        if self._shared is not None:
+            self._shared.counted(len(self._admission.guests()))
+
+    def _hesitation(self) -> float:
+        """Seconds to wait before accepting: the process with fewer associations goes first."""
+        return _HESITATION_SECONDS * min(8, len(self._admission.guests()))
 
 
 def _join(associations: Sequence[Acceptor], timeout: float) -> None:

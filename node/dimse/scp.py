@@ -19,7 +19,7 @@ from node.dimse.associations import Associations
 from node.dimse.audit import Audit
 from node.dimse.contexts import NATIVE
 from node.dimse.plain_port import PlainPort
-from node.dimse.port import Port
+from node.dimse.port import Port, Shared
 from node.dimse.store import StoreService
 from node.dimse.tls import load, server_context
 from node.errors import ConfigError
@@ -34,6 +34,7 @@ class StorageSCP:
     Args:
         services: SOP classes other than storage that it offers, with their transfer syntaxes.
         handlers: pynetdicom event handlers of those services.
+        shared: if several processes serve the port.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class StorageSCP:
         *,
         services: Sequence[tuple[str, Sequence[str]]] = (),
         handlers: Sequence[EventHandlerType] = (),
+        shared: Shared | None = None,
     ) -> None:
+        self._shared = shared
         transport.prepare()
         self._settings = settings
         self._audit = Audit()
@@ -89,8 +92,10 @@ class StorageSCP:
 
     def _opened(self) -> Port | PlainPort:
         if not transport.usable():
-            if self._settings.tls is not None:
-                raise ConfigError("TLS needs a version of pynetdicom that this node was made for")
+            if self._settings.tls is not None or self._shared is not None:
+                raise ConfigError(
+                    "dicom.tls and dicom.processes need a version of pynetdicom that is known here"
+                )
             return PlainPort(self._ae, self._settings, self._handlers)
         tls = self._settings.tls
         self._tls = None if tls is None else server_context(tls)
@@ -101,6 +106,7 @@ class StorageSCP:
             self._store.fast_path,
             self._audit,
             self._tls,
+            self._shared,
         )
 
     def allow(self, settings: Dicom) -> None:

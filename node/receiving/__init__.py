@@ -1,0 +1,1 @@
+"""The DICOM port and everything that serves it: in the node's process, or in several."""

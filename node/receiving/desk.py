@@ -1,0 +1,95 @@
+"""All that one process needs to serve the DICOM port."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+from node.archive import Archive
+from node.config import Dicom, Settings
+from node.dimse.associations import Associations
+from node.dimse.port import Shared
+from node.dimse.scp import StorageSCP
+from node.dimse.services import Services
+from node.index.engine import Index
+from node.journal import Journal, Lane
+from node.journal.segment import size_for
+from node.journaling import JournalReceiver
+
+
+class Desk:
+    """Receives into one lane of the journal, and answers queries.
+
+    Args:
+        run: which run of the node this is.
+        lane: of the journal; no other process has it.
+        ring: wakes the filer.
+        listening: the socket that processes share; None: it opens its own.
+
+    Raises:
+        StorageFull: the journal cannot be opened.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        archive: Archive,
+        index: Index,
+        journal: Journal,
+        *,
+        run: str,
+        lane: int,
+        ring: Callable[[], None],
+        listening: socket.socket | None = None,
+    ) -> None:
+        self._dicom = settings.dicom
+        board = journal.board
+        self._lane = Lane(journal.folder, lane, board, size_for(archive.free_bytes()), ring)
+        receiver = JournalReceiver(
+            archive,
+            journal,
+            self._lane,
+            minimum_free=settings.storage.minimum_free,
+            clock=time.time,
+        )
+        self._services = Services(index, archive, lambda: self._dicom, time.time)
+        self._scp = StorageSCP(
+            settings.dicom,
+            receiver,
+            Associations(receiver.ended, process=run, clock=time.time),
+            services=self._services.services,
+            handlers=self._services.handlers,
+            shared=None
+            if listening is None
+            else Shared(
+                listening,
+                elsewhere=lambda: board.all_guests() - board.guests(lane),
+                counted=lambda count: board.set_guests(lane, count),
+            ),
+        )
+
+    @property
+    def port(self) -> int:
+        """The DICOM port, once started."""
+        return self._scp.port
+
+    def start(self) -> None:
+        """Open the port.
+
+        Raises:
+            ConfigError: it is taken or may not be used, or certificates cannot.
+        """
+        self._services.start()
+        self._scp.start()
+
+    def allow(self, dicom: Dicom) -> None:
+        """Take over changed peers, rules and certificates."""
+        self._dicom = dicom
+        self._scp.allow(dicom)
+
+    def stop(self, seconds: float) -> None:
+        """Accept no more, let what is under way be answered, and end the rest."""
+        self._scp.stop(seconds)
+        self._services.stop()
+        self._lane.close()
