@@ -94,9 +94,7 @@ class Daemon:
 
     def _build(self, undo: ExitStack) -> None:
         settings = self._settings
-        for key, wanted in (
-            ("storage.retention", settings.storage.retention is not None),
-        ):
+        for key, wanted in (("storage.retention", settings.storage.retention is not None),):
             if wanted:
                 log.warning("%s has no effect yet in this version", key)
         archive = Archive(settings.storage.root)

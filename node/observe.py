@@ -7,8 +7,9 @@ from collections import OrderedDict
 from node.assemble.headers import decode_header
 from node.assemble.model import FrameHeader
 from node.completion.facts import Count, FrameFacts, InstanceFacts, SeriesFacts
+from node.index.known import InstanceHeader
 from node.index.statements import Statements
-from node.index.work import InstanceHeader, Work
+from node.index.work import Work
 
 _REMEMBERED = 256  # series whose decoded headers are kept between two looks
 _COUNTS = {str(count): count for count in Count}

@@ -74,6 +74,10 @@ class Publisher:
                 found.append(_revision(manifest))
         return max(found)
 
+    def folder(self, name: str) -> Path:
+        """A folder of the output folder."""
+        return self._root / name
+
     def owner_on_disk(self, stem: str) -> str:
         """The series whose manifest lies under a stem, empty if there is none."""
         uid = _read_manifest(self._root / (stem + MANIFEST)).get("series_instance_uid")

@@ -14,6 +14,7 @@ from node.errors import Reason
 from node.faults import fault_point
 from node.index.publications import Publications, Stage
 from node.index.work import Work
+from node.production.fingerprint import fingerprint
 from node.production.herald import Herald
 from node.production.jobs import Assembled, Job, Product, Refusal
 from node.production.names import Names, joined
@@ -73,21 +74,52 @@ class Outcomes:
         state = SeriesState.READY if made else _state_without(result.refusals)
         if not made:
             return self.end_without(series, state, verdict, now)
-        fingerprint = _fingerprint(folder, made)
+        print_of_all = _fingerprint(folder, made)
         before = self._publications.latest(series.pk)
-        if before is not None and (before.stage, before.fingerprint) == (VISIBLE, fingerprint):
+        if before is not None and (before.stage, before.fingerprint) == (VISIBLE, print_of_all):
             why = f"nothing differs from revision {before.revision}"
             self._move(series, state, verdict, now, {"why": why})
             return True
         names = [name for product in made for name in product.files]
         files = tuple(joined(folder, name) for name in names)
-        begun = self._publications.begin(series, job.revision, fingerprint, files, verdict, now)
+        if before is None and self._is_on_disk(folder, made):
+            return self._adopt(series, print_of_all, files, verdict, now)
+        begun = self._publications.begin(series, job.revision, print_of_all, files, verdict, now)
         if not begun:
             return False
         fault_point("revision-begun")
         stems = self._work.stems(series.pk)
         self._publisher.publish(job.staging, folder, names, job.revision, stems)
         self._finish(series, job.revision, state, verdict, files, now, ACTOR)
+        return True
+
+    def _is_on_disk(self, folder: str, made: Sequence[Product]) -> bool:
+        """Whether the very same volumes are visible already, though the index forgot them."""
+        try:
+            return all(
+                fingerprint(self._publisher.folder(folder), product.files) == product.fingerprint
+                for product in made
+            )
+        except (OSError, ValueError):
+            return False
+
+    def _adopt(
+        self,
+        series: SeriesRecord,
+        print_of_all: str,
+        files: tuple[str, ...],
+        verdict: dict[str, Any],
+        now: float,
+    ) -> bool:
+        """Take up what an earlier index had published; nobody is told again."""
+        stems = self._work.stems(series.pk)
+        revision = max(1, self._publisher.revision_on_disk(stems, series.uid))
+        if not self._publications.begin(series, revision, print_of_all, files, verdict, now):
+            return False
+        detail = {"why": f"revision {revision} was there before this index"}
+        state = SeriesState.READY
+        finish = self._publications.finish
+        finish(series, revision, state, now=now, actor=ACTOR, detail=detail)
         return True
 
     def end_without(

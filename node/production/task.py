@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from node.assemble.headers import decode_header
 from node.convert import Conversion, InstanceSource, Proof, convert_series
-from node.convert import Product as Written
 from node.errors import AssemblyError
 from node.faults import fault_point
+from node.production.fingerprint import fingerprint
 from node.production.jobs import Assembled, Job, Product, Refusal
 from node.records import StoredInstance
-
-_OF_THE_OCCASION = ("revision", "verdict", "evidence", "rasnode", "refused")
-"""What a manifest says of how it came about: it may differ although the volume does not."""
 
 
 def assemble(job: Job) -> Assembled:
@@ -46,7 +41,7 @@ def _source(archive: Path, instance: StoredInstance) -> InstanceSource:
 def _assembled(job: Job, conversion: Conversion) -> Assembled:
     return Assembled(
         products=tuple(
-            Product(made.stem, made.files, _fingerprint(job.staging, made))
+            Product(made.stem, made.files, fingerprint(job.staging, made.files))
             for made in conversion.products
         ),
         refusals=tuple(_refusal(error) for error in conversion.refusals),
@@ -55,16 +50,3 @@ def _assembled(job: Job, conversion: Conversion) -> Assembled:
 
 def _refusal(error: AssemblyError) -> Refusal:
     return Refusal(error.reason, error.sentence, error.instances)
-
-
-def _fingerprint(staging: Path, made: Written) -> str:
-    """A digest of everything by which one revision of a volume can differ from another."""
-    digest = hashlib.sha256(made.sha256.encode())
-    for name in sorted(made.files):
-        if name == made.manifest:
-            manifest = json.loads((staging / name).read_bytes())
-            told = {key: manifest[key] for key in manifest if key not in _OF_THE_OCCASION}
-            digest.update(json.dumps(told, sort_keys=True).encode())
-        elif name.endswith((".json", ".bval", ".bvec")):
-            digest.update((staging / name).read_bytes())
-    return digest.hexdigest()

@@ -16,8 +16,8 @@ from typing import Any
 from node.completion.facts import Statement
 from node.deliver.publish import MANIFEST
 from node.deliveries import NewDelivery
+from node.index.known import Background, InstanceHeader
 from node.index.publications import Publication, Stage
-from node.index.work import Background, InstanceHeader
 from node.production.jobs import Assembled, Job
 from node.records import (
     Arrival,
@@ -367,6 +367,9 @@ class MemoryPublisher:
     def revision_on_disk(self, stems: Sequence[str], uid: str) -> int:
         manifests = [self._memory.disk.get(stem + MANIFEST) for stem in stems]
         return max((m["revision"] for m in manifests if m and m["uid"] == uid), default=0)
+
+    def folder(self, name: str) -> Path:
+        return Path("/nowhere")
 
     def owner_on_disk(self, stem: str) -> str:
         manifest = self._memory.disk.get(stem + MANIFEST)

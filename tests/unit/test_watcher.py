@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from node.completion.facts import Count, Source, Statement
 from node.completion.policy import Timing
+from node.deliveries import NewDelivery, News
 from node.errors import Permanent, Reason, StorageFull
+from node.production.fingerprint import fingerprint
 from node.production.foreman import MOST_WORKER_DEATHS
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
 from node.records import AssociationEnd, Stored, Verdict
@@ -145,8 +148,6 @@ def test_what_makes_no_difference_makes_no_revision(tmp_path: Path) -> None:
 
 
 def _first_only(job: Job) -> Job:
-    from dataclasses import replace
-
     return replace(job, instances=job.instances[:1])
 
 
@@ -455,3 +456,37 @@ def test_stored_again_under_the_same_uid_is_a_conflict(bench: Bench) -> None:
     assert bench.send(bench.open(), [stack(3)[0]._replace(acquisition=9)]) == [Stored.CONFLICT]
     bench.run(100.0)
     assert (bench.state(), bench.series().revision) == ("ready", 2)
+
+
+def test_an_index_that_was_made_again_takes_up_what_is_there(tmp_path: Path) -> None:
+    def task(job: Job) -> Assembled:
+        made = stage(job).products[0]
+        return Assembled((replace(made, fingerprint=fingerprint(job.staging, made.files)),))
+
+    told: list[str] = []
+
+    def rules(news: News) -> list[NewDelivery]:
+        told.append(str(news.happening))
+        return []
+
+    bench = Bench(tmp_path, task=task, rules=rules)
+    bench.deliver(stack(30)[:29])
+    bench.run(10.0)
+    bench.deliver(stack(30)[29:])
+    bench.run(30.0)
+    assert bench.series().revision == 2
+    files = bench.files()
+    bench.index.close()
+    for path in tmp_path.glob("index.db*"):
+        path.unlink()
+
+    told.clear()
+    again = Bench(tmp_path, task=task, rules=rules)
+    again.deliver(stack(30))
+    again.run(10.0)
+    assert (again.state(), again.series().revision, again.files()) == ("ready", 2, files)
+    assert told == []
+    again.send(None, [stack(31)[30]])
+    again.run(30.0)
+    assert (again.series().revision, told) == (3, ["superseded", "ready"])
+    again.index.close()

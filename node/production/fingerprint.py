@@ -1,0 +1,34 @@
+"""What tells one revision of a volume from another, from its files wherever they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from node.deliver.publish import MANIFEST
+
+_OF_THE_OCCASION = ("revision", "verdict", "evidence", "rasnode", "refused")
+"""What a manifest says of how it came about: it may differ although the volume does not."""
+
+
+def fingerprint(folder: Path, files: Iterable[str]) -> str:
+    """A digest of everything by which one revision of a volume can differ from another.
+
+    The image is in it by the SHA-256 that its manifest has.
+
+    Raises:
+        OSError, ValueError: a file is not there, or the manifest cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        if name.endswith(MANIFEST):
+            manifest = json.loads((folder / name).read_bytes())
+            told = {key: manifest[key] for key in manifest if key not in _OF_THE_OCCASION}
+            digest.update(json.dumps(told, sort_keys=True).encode())
+        elif name.endswith((".json", ".bval", ".bvec")):
+            digest.update((folder / name).read_bytes())
+        elif not (folder / name).is_file():
+            raise FileNotFoundError(name)
+    return digest.hexdigest()
