@@ -21,6 +21,7 @@ from node.deliver.publish import Publisher
 from node.errors import Retryable
 from node.faults import fault_point
 from node.index.engine import Index
+from node.index.known import COMPLETION
 from node.index.publications import Publications
 from node.index.statements import Statements
 from node.index.work import Work
@@ -33,7 +34,7 @@ from node.records import Arrival, SeriesRecord, SeriesState, Verdict
 
 log = logging.getLogger(__name__)
 
-ACTOR = "completion"
+ACTOR = COMPLETION
 BREATH_SECONDS = 0.1  # a series is not looked at while instances follow each other this closely
 BREATH_PER_INSTANCE = 50e-6  # seconds: so that judging a large series again and again stays cheap
 PACE_SECONDS = 0.05  # between two steps, so that a fast sender's instances share one
@@ -191,6 +192,7 @@ class Watcher:
             arrivals=arrivals,
             unproven=background.assembled,
             held_by=background.held_by,
+            given_up=background.given_up,
             in_progress=any(not statement.final for statement in facts.statements),
         )
         timing = self._timing(sorted({arrival.calling_ae for arrival in arrivals}))

@@ -19,9 +19,10 @@ _PRIVATE: Final = (
     (Count.SLICES, 0x2001, "Philips Imaging DD 001", 0x18, "SL"),
     (Count.DYNAMICS, 0x2001, "Philips Imaging DD 001", 0x81, "IS"),
 )
-_PLANNED: Final = re.compile(
-    rb"\b(lRepetitions|lContrasts|sDiffusion\.lDiffDirections)\s*=\s*(\d{1,9})\b"
-)
+_PROTOCOL: Final = b"### ASCCONV BEGIN"
+_NUMBER: Final = re.compile(rb"\s*=\s*(0x[0-9a-fA-F]{1,8}|\d{1,9})\s")
+_TWO_DIMENSIONS, _THREE_DIMENSIONS = 2, 4  # sKSpace.ucDimension
+_MR_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.4"
 _PET_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.128"
 _SERIES_TYPE: Final = 0x00541000
 _NUMBER_OF_SLICES: Final = 0x00540081
@@ -34,7 +35,7 @@ def announced(elements: Elements) -> dict[str, int]:
     for count, group, creator, element, vr in _PRIVATE:
         found[count] = elements.integer(elements.private(group, creator, element), vr)
     found |= _pet(elements)
-    found[Count.VOLUMES] = _mosaics(elements)
+    found |= _planned(elements)
     return {str(count): value for count, value in found.items() if value is not None and value > 0}
 
 
@@ -50,18 +51,36 @@ def _pet(elements: Elements) -> dict[Count, int | None]:
     return {Count.PET_SLICES: slices} if kind in {"STATIC", "WHOLE BODY"} else {}
 
 
-def _mosaics(elements: Elements) -> int | None:
-    """How many mosaics the protocol of a Siemens time series plans, one a volume.
+def _planned(elements: Elements) -> dict[Count, int | None]:
+    """Volumes, and of single slices their number, that the protocol of a Siemens series plans.
 
-    Diffusion and several contrasts make more of them than the protocol's repetitions say.
+    Diffusion, several contrasts and cardiac phases make more images than it says: not heard.
     """
-    if "MOSAIC" not in elements.texts(0x00080008):
-        return None
-    protocol = elements.raw(elements.private(0x0029, "SIEMENS CSA HEADER", 0x20)) or b""
-    planned = dict(_PLANNED.findall(protocol))
-    if int(planned.get(b"lContrasts", b"1")) > 1 or b"sDiffusion.lDiffDirections" in planned:
-        return None
-    return int(planned[b"lRepetitions"]) + 1 if b"lRepetitions" in planned else None
+    if elements.uid(0x00080016) != _MR_IMAGE_STORAGE:
+        return {}
+    content = elements.raw(elements.private(0x0029, "SIEMENS CSA HEADER", 0x20)) or b""
+    protocol = content[max(content.rfind(_PROTOCOL), 0) :]
+    more = (b"lContrasts", b"sPhysioImaging.lPhases", b"sDiffusion.lDiffWeightings")
+    if any((_setting(protocol, name) or 1) > 1 for name in more):
+        return {}
+    if _setting(protocol, b"sDiffusion.lDiffDirections") is not None:
+        return {}
+    repetitions = _setting(protocol, b"lRepetitions")
+    if "MOSAIC" in elements.texts(0x00080008):
+        return {Count.VOLUMES: repetitions + 1 if repetitions is not None else None}
+    slices = _setting(protocol, b"sSliceArray.lSize")  # in 3D the slabs
+    if _setting(protocol, b"sKSpace.ucDimension") == _THREE_DIMENSIONS:
+        slices = (slices or 0) * (_setting(protocol, b"sKSpace.lImagesPerSlab") or 0)
+    elif _setting(protocol, b"sKSpace.ucDimension") != _TWO_DIMENSIONS:
+        return {}
+    return {Count.VOLUMES: (repetitions or 0) + 1, Count.PLANNED_SLICES: slices} if slices else {}
+
+
+def _setting(protocol: bytes, name: bytes) -> int | None:
+    """A number of the protocol's text, decimal or hexadecimal; absent ones are zero or one."""
+    at = protocol.find(b"\n" + name)
+    found = _NUMBER.match(protocol, at + 1 + len(name)) if at >= 0 else None
+    return int(found[1], 0) if found else None
 
 
 def concatenation(elements: Elements) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from node.completion.ends import end_evidence
 from node.completion.facts import Evidence, SeriesFacts
 from node.completion.layout import lay_out, numbering
 from node.completion.numbers import announced_evidence, number_evidence
@@ -37,16 +38,16 @@ def gather(facts: SeriesFacts, arrivals: Sequence[Arrival]) -> Finding:
     stacks = lay_out(facts.instances)
     numbers = numbering(facts.instances)
     here = {instance.uid for instance in facts.instances}
-    return weigh(
-        (
-            *statement_evidence(facts.statements, here, arrivals),
-            *announced_evidence(facts.instances, stacks),
-            *position_evidence(stacks, numbers),
-            *grid_evidence(stacks, numbers),
-            *number_evidence(facts.instances, stacks, numbers),
-            *association_evidence(arrivals),
-        )
+    found = (
+        *statement_evidence(facts.statements, here, arrivals),
+        *announced_evidence(facts.instances, stacks),
+        *position_evidence(stacks, numbers),
+        *grid_evidence(stacks, numbers),
+        *number_evidence(facts.instances, stacks, numbers),
+        *association_evidence(arrivals),
     )
+    ends = end_evidence(facts.instances, stacks, numbers, found)
+    return weigh(found if ends is None else (*found, ends))
 
 
 def weigh(evidence: tuple[Evidence, ...]) -> Finding:

@@ -22,6 +22,7 @@ class Count(StrEnum):
     SLICES = "Philips NumberOfSlices"
     DYNAMICS = "Philips NumberOfDynamicScans"
     VOLUMES = "Siemens lRepetitions + 1"
+    PLANNED_SLICES = "Siemens sSliceArray.lSize × lImagesPerSlab"
     PET_SLICES = "NumberOfSlices"
     PET_TIME_SLICES = "NumberOfTimeSlices"
     CONCATENATION_TOTAL = "InConcatenationTotalNumber"

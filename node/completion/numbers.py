@@ -80,7 +80,8 @@ def announced_evidence(
         _concatenations(instances),
         _times(times, per_place) if times > 1 else None,
         _times(said[Count.DYNAMICS] or 1, per_place),
-        _planned(said[Count.VOLUMES], instances, stacks, per_place),
+        _planned(said, instances, stacks, per_place),
+        _frames(instances, stacks),
         _locations(Count.LOCATIONS, said, stacks),
         _locations(Count.SLICES, said, stacks),
     ]
@@ -124,9 +125,8 @@ def _whole(
     larger = [number for number in expected if number > total]
     if not larger:
         return _said("whole", Verdict.UNKNOWN, f"{count} says {value}, but {total} are here")
-    return _said(
-        "whole", Verdict.INCOMPLETE, f"{count} says {value}: {total} of {larger[0]} are here"
-    )
+    sentence = f"{count} says {value}: {total} of {larger[0]} are here"
+    return _said("whole", Verdict.INCOMPLETE, sentence, larger[0] - total)
 
 
 def _pet(said: dict[Count, int | None], total: int) -> Evidence | None:
@@ -142,7 +142,8 @@ def _pet(said: dict[Count, int | None], total: int) -> Evidence | None:
         if total < expected
         else Verdict.UNKNOWN
     )
-    return _said("whole", says, f"{Count.PET_SLICES} says {expected}: {total} are here")
+    sentence = f"{Count.PET_SLICES} says {expected}: {total} are here"
+    return _said("whole", says, sentence, max(0, expected - total))
 
 
 def _concatenations(instances: Sequence[InstanceFacts]) -> Evidence | None:
@@ -192,18 +193,36 @@ def _times(value: int, per_place: tuple[int, int] | None) -> Evidence | None:
     return _stopped(_said("times", Verdict.INCOMPLETE, sentence))
 
 
+def _frames(instances: Sequence[InstanceFacts], stacks: Sequence[Stack]) -> Evidence | None:
+    """NumberOfFrames: multi-frame instances each of which brings its stack's every slice."""
+    frames = {len(instance.frames) for instance in instances}
+    if min(frames) < 2 or not _each_covers_its_stack(instances, stacks):
+        return None
+    said = " or ".join(map(str, sorted(frames)))
+    return _said("places", Verdict.COMPLETE, f"each instance has whole stacks, {said} frames")
+
+
 def _planned(
-    volumes: int | None,
+    said: dict[Count, int | None],
     instances: Sequence[InstanceFacts],
     stacks: Sequence[Stack],
     per_place: tuple[int, int] | None,
 ) -> Evidence | None:
     """What a protocol planned: proof if it came about, nothing if not, as plans are cut short."""
-    if volumes is None or per_place is None or not _each_covers_its_stack(instances, stacks):
+    volumes, slices = said[Count.VOLUMES], said[Count.PLANNED_SLICES]
+    if volumes is None or per_place is None:
         return None
-    done = len(stacks) == 1 and per_place == (volumes, volumes)
-    says = Verdict.COMPLETE if done else Verdict.UNKNOWN
-    return _said("whole", says, f"{Count.VOLUMES} plans {volumes} volumes: {per_place[1]} are here")
+    here = per_place == (volumes, volumes)
+    sentence = f"{Count.VOLUMES} plans {volumes} volumes: {per_place[1]} are here"
+    if slices is not None:
+        places = sum(len(stack.places) for stack in stacks)
+        done = here and places == slices
+        sentence += f"; {Count.PLANNED_SLICES} plans {slices} slices: {places} are here"
+    elif _each_covers_its_stack(instances, stacks):
+        done = here and len(stacks) == 1
+    else:
+        return None
+    return _said("whole", Verdict.COMPLETE if done else Verdict.UNKNOWN, sentence)
 
 
 def _locations(
@@ -217,11 +236,13 @@ def _locations(
         return _said("places", Verdict.COMPLETE, f"{count} says {value}: all are here")
     if len(stacks) > 1 or found[0] > value:
         return None  # of which stack it speaks, nobody says
-    return _said("places", Verdict.INCOMPLETE, f"{count} says {value}: {found[0]} are here")
+    sentence = f"{count} says {value}: {found[0]} are here"
+    return _said("places", Verdict.INCOMPLETE, sentence, value - found[0])
 
 
-def _said(of: str, says: Verdict, sentence: str) -> Evidence:
-    return Evidence(Source.ANNOUNCED, says, sentence, detail={"of": of})
+def _said(of: str, says: Verdict, sentence: str, lacking: int = 0) -> Evidence:
+    detail = {"of": of, "lacking": lacking} if lacking else {"of": of}
+    return Evidence(Source.ANNOUNCED, says, sentence, detail=detail)
 
 
 def _stopped(finding: Evidence) -> Evidence:

@@ -82,7 +82,10 @@ def _list(
             Verdict.INCOMPLETE,
             f"{statement.by} lists {len(uids)} instances; {len(missing)} are missing: "
             f"{named}{more}",
-            detail={"missing_instances": missing[: 20 * MOST_NAMED]},
+            detail={
+                "lacking": len(missing),
+                "missing_instances": missing[: 20 * MOST_NAMED],
+            },
         )
     sentence = f"all {len(uids)} instances that {statement.by} lists are here"
     covers = uids >= set(here)
@@ -103,7 +106,8 @@ def _count(statement: Statement, here: int, last: float | None) -> Evidence:
         says = Verdict.UNKNOWN  # said before the last ones came: the sender's own may have grown
     else:
         says = Verdict.COMPLETE
-    return Evidence(statement.source, says, sentence)
+    detail = {"lacking": count - here} if says is Verdict.INCOMPLETE else {}
+    return Evidence(statement.source, says, sentence, detail=detail)
 
 
 def _association(sentence: str) -> Evidence:

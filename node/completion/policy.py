@@ -94,6 +94,7 @@ class Situation:
     Attributes:
         unproven: how many times it was assembled already although it turned out to grow.
         held_by: the person who holds it, or nobody.
+        given_up: gaps were waited for in vain since it was last assembled, if it ever was.
         in_progress: a peer says that more is being made (MPPS).
     """
 
@@ -102,6 +103,7 @@ class Situation:
     arrivals: Sequence[Arrival]
     unproven: int = 0
     held_by: str = ""
+    given_up: bool = False
     in_progress: bool = False
 
 
@@ -137,6 +139,13 @@ def decide(situation: Situation, finding: Finding, now: float, timing: Timing) -
         return Decision(Action.HOLD, finding, f"held by {situation.held_by}")
     if finding.verdict is Verdict.COMPLETE:
         return Decision(Action.SETTLE, finding, "proven to be complete: no timer is waited for")
+    if _filled(situation, finding):
+        return Decision(Action.SETTLE, finding, "what was missing has come")
+    return _decide_by_time(situation, finding, now, timing)
+
+
+def _decide_by_time(situation: Situation, finding: Finding, now: float, timing: Timing) -> Decision:
+    """What follows from silence where nothing proves the whole."""
     until, why = quiet_until(situation, timing)
     if finding.verdict is Verdict.INCOMPLETE:
         patience = timing.quiet * GAPS_FACTOR
@@ -146,6 +155,22 @@ def decide(situation: Situation, finding: Finding, now: float, timing: Timing) -
     if finding.verdict is Verdict.UNKNOWN:
         return Decision(Action.SETTLE, finding, f"waited {why}")
     return _give_in(finding, timing)
+
+
+def _filled(situation: Situation, finding: Finding) -> bool:
+    """Whether a series that was given up for its gaps has none any more.
+
+    Everything else had ten quiet times to come before that: what fills the gaps is the end of it.
+    """
+    return (
+        situation.given_up
+        and finding.verdict is Verdict.UNKNOWN
+        and not situation.in_progress
+        and not any(item.doubt for item in finding.evidence)
+        and bool(situation.arrivals)
+        and not any(arrival.end is AssociationEnd.OPEN for arrival in situation.arrivals)
+        and not unrepaired(situation.arrivals)
+    )
 
 
 def _give_in(finding: Finding, timing: Timing) -> Decision:

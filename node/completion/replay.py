@@ -55,7 +55,7 @@ def replay(series: Recorded, timing: Timing) -> Outcome:
     said = [statement.at for statement in series.statements]
     events = sorted({*times, *ends, *(at for at in said if at >= times[0])})
     decided: list[float] = []
-    early, action = 0, Action.WAIT
+    early, action, given_up = 0, Action.WAIT, False
     for place, event in enumerate(events):
         upcoming = events[place + 1] if place + 1 < len(events) else float("inf")
         here = sum(at <= event for at in times)
@@ -66,8 +66,10 @@ def replay(series: Recorded, timing: Timing) -> Outcome:
         if moment > upcoming:
             action = Action.WAIT
             continue
-        at, action = _decision(series, here, moment, upcoming, timing, len(decided))
+        before = (len(decided), given_up)
+        at, action = _decision(series, here, moment, upcoming, timing, before)
         if action is not Action.WAIT:
+            given_up = action is not Action.SETTLE
             decided.append(at - times[0])
             early += here < len(times)
     last = decided[-1] + times[0] if decided else times[-1]
@@ -75,9 +77,18 @@ def replay(series: Recorded, timing: Timing) -> Outcome:
 
 
 def _decision(
-    series: Recorded, here: int, moment: float, upcoming: float, timing: Timing, before: int
+    series: Recorded,
+    here: int,
+    moment: float,
+    upcoming: float,
+    timing: Timing,
+    before: tuple[int, bool],
 ) -> tuple[float, Action]:
-    """What is decided between a moment and the next event, and when."""
+    """What is decided between a moment and the next event, and when.
+
+    Args:
+        before: how many decisions there were, and whether the last gave up for gaps.
+    """
     facts = SeriesFacts(
         tuple(item for _, item in series.came[:here]),
         tuple(statement for statement in series.statements if statement.at <= moment),
@@ -88,7 +99,8 @@ def _decision(
         state=SeriesState.RECEIVING,
         last_arrival=series.came[here - 1][0],
         arrivals=arrivals,
-        unproven=before,
+        unproven=before[0],
+        given_up=before[1],
         in_progress=any(not statement.final for statement in facts.statements),
     )
     decision = decide(situation, finding, moment, timing)

@@ -21,6 +21,11 @@ from node.index.schema import (
 )
 from node.records import Arrival, AssociationEnd, SeriesState, StoredInstance
 
+COMPLETION = "completion"
+"""Who decides by the evidence, in the history of series; people go by their own names."""
+
+_ENDS = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
+
 
 class Background(NamedTuple):
     """What a decision needs of a series' past.
@@ -28,10 +33,12 @@ class Background(NamedTuple):
     Attributes:
         assembled: how many times an assembly of it came to an end.
         held_by: the person who holds it, or nobody.
+        given_up: its gaps were waited for in vain since the last of those ends.
     """
 
     assembled: int
     held_by: str
+    given_up: bool = False
 
 
 class InstanceHeader(NamedTuple):
@@ -83,17 +90,24 @@ class Known:
     def background(self, series_pk: int) -> Background:
         """The part of a series' past that decisions depend on."""
         event = SeriesEventRow
-        ends = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
+        ended = (
+            event.series_pk == series_pk,
+            event.from_state == SeriesState.ASSEMBLING,
+            event.to_state.in_(_ENDS),
+        )
+        gave_up = (
+            event.series_pk == series_pk,
+            event.from_state == SeriesState.RECEIVING,
+            event.to_state.in_((SeriesState.HELD, SeriesState.FAILED)),
+            event.actor == COMPLETION,
+        )
         with self._index.reading() as connection:
-            assembled = connection.scalar(
-                select(func.count()).where(
-                    event.series_pk == series_pk,
-                    event.from_state == SeriesState.ASSEMBLING,
-                    event.to_state.in_(ends),
-                )
-            )
+            assembled, last = connection.execute(
+                select(func.count(), func.max(event.id)).where(*ended)
+            ).one()
+            given_up = connection.scalar(select(func.max(event.id)).where(*gave_up))
             held_by = connection.scalar(select(SeriesRow.held_by).where(SeriesRow.id == series_pk))
-        return Background(assembled or 0, held_by or "")
+        return Background(assembled, held_by or "", (given_up or 0) > (last or 0))
 
     def headers(self, series_pk: int, after: int = 0) -> list[InstanceHeader]:
         """The headers of the series' instances in order of arrival.

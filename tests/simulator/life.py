@@ -49,6 +49,7 @@ class Account:
     assemblies: dict[str, int]
     bursts: dict[str, int]
     decided: dict[str, float]  # when it was last said what to do with a series
+    holds: dict[str, int]  # how many times gaps were given up for
     cuts: int
     deliveries: list[NewDelivery]
     violations: list[str]
@@ -294,6 +295,13 @@ class Life:
             bursts=self.bursts,
             decided={
                 uid: max(event["at"] for event in item.events if event["actor"] == "completion")
+                for uid, item in memory.all.items()
+            },
+            holds={
+                uid: sum(
+                    event["actor"] == "completion" and event["to_state"] is SeriesState.HELD
+                    for event in item.events
+                )
                 for uid, item in memory.all.items()
             },
             cuts=self.cuts,

@@ -170,11 +170,13 @@ class MemoryWork:
 
     def background(self, pk: int) -> Background:
         ends = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
-        assembled = sum(
-            event["from_state"] is SeriesState.ASSEMBLING and event["to_state"] in ends
-            for event in self._memory.by_pk(pk).events
-        )
-        return Background(assembled, "")
+        assembled, given_up = 0, False
+        for event in self._memory.by_pk(pk).events:
+            if event["from_state"] is SeriesState.ASSEMBLING and event["to_state"] in ends:
+                assembled, given_up = assembled + 1, False
+            elif event["actor"] == "completion" and event["to_state"] is SeriesState.HELD:
+                given_up = True
+        return Background(assembled, "", given_up)
 
     def headers(self, pk: int, after: int = 0) -> list[InstanceHeader]:
         return [

@@ -46,6 +46,7 @@ def check(seed: int) -> list[str]:
         wrong += told_wrongly(uid, account)
         bound = (
             account.bursts.get(uid, 0)
+            + account.holds[uid]  # what fills gaps is not waited for
             + 2 * account.cuts
             + world.conflicts
             + sum(of == uid for of, _ in world.statements)

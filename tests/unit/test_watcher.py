@@ -97,6 +97,23 @@ def test_a_gap_is_held_and_filled_later(bench: Bench) -> None:
     assert (bench.state(), bench.series().revision, bench.files()) == ("ready", 1, FILES)
 
 
+def test_what_fills_the_gap_ends_the_waiting_although_nothing_proves_the_whole(
+    bench: Bench,
+) -> None:
+    whole = stack(30)
+    bench.deliver(without(whole, 12))
+    bench.run(60.0)
+    assert (bench.state(), verdict(bench)) == ("held", "incomplete")
+    bench.deliver([whole[11]])
+    bench.run(0.2)
+    assert (bench.state(), bench.series().revision) == ("ready", 1)
+    bench.deliver([stack(31)[30]])  # it had a tail after all
+    bench.run(0.2)
+    assert bench.state() == "receiving"  # and this time silence is waited for
+    bench.run(20.0)
+    assert (bench.state(), bench.series().revision) == ("ready", 2)
+
+
 @pytest.mark.parametrize(("setting", "state"), [("convert", "ready"), ("fail", "failed")])
 def test_what_becomes_of_gaps_is_a_setting(tmp_path: Path, setting: str, state: str) -> None:
     bench = Bench(tmp_path, timing=Timing(incomplete=setting))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from node.completion.counts import announced, concatenation
+from node.completion.facts import Count
 from node.elements import Elements, find_data_set, scan
 from tests.running import shared
 
@@ -17,6 +18,10 @@ def elements(**values: object) -> Elements:
     data_set = Dataset()
     for keyword, value in values.items():
         setattr(data_set, keyword, value)
+    return written(data_set)
+
+
+def written(data_set: Dataset) -> Elements:
     file = DicomBytesIO()
     file.is_little_endian, file.is_implicit_VR = True, False
     write_dataset(file, data_set)
@@ -56,6 +61,37 @@ def test_standard_counts(values: dict[str, object], found: dict[str, int]) -> No
 def test_a_concatenation() -> None:
     assert concatenation(elements(ConcatenationUID="1.2.3")) == "1.2.3"
     assert concatenation(elements()) == ""
+
+
+MR = "1.2.840.10008.5.1.4.1.1.4"
+FLAT = "sSliceArray.lSize = 35", "sKSpace.ucDimension = 0x2"
+SLAB = "sSliceArray.lSize\t=\t1", "sKSpace.ucDimension = 4", "sKSpace.lImagesPerSlab = 96"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "kind", "volumes", "slices"),
+    [
+        (FLAT, "ND", 1, 35),
+        (SLAB, "ND", 1, 96),
+        ((*FLAT, "lRepetitions = 9", "lContrasts = 1"), "ND", 10, 35),
+        ((*FLAT, "lContrasts = 2"), "ND", None, None),
+        ((*FLAT, "sPhysioImaging.lPhases = 20"), "ND", None, None),
+        ((*FLAT, "sDiffusion.lDiffDirections = 6"), "ND", None, None),
+        (("sSliceArray.lSize = 35",), "ND", None, None),
+        ((*FLAT, "lRepetitions = 9"), "MOSAIC", 10, None),
+        (FLAT, "MOSAIC", None, None),
+    ],
+)
+def test_what_a_siemens_protocol_plans(
+    protocol: tuple[str, ...], kind: str, volumes: int | None, slices: int | None
+) -> None:
+    data_set = Dataset()
+    data_set.SOPClassUID, data_set.ImageType = MR, ["ORIGINAL", "PRIMARY", "M", kind]
+    lines = ['<ParamLong."lRepetitions"> { 3 }', "### ASCCONV BEGIN ###", *protocol, "### END"]
+    block = data_set.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
+    block.add_new(0x20, "OB", b"SV10" + "\n".join(lines).encode())
+    named = {Count.VOLUMES: volumes, Count.PLANNED_SLICES: slices}
+    assert announced(written(data_set)) == {str(key): n for key, n in named.items() if n}
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,34 @@ def test_a_lost_end_without_a_count_is_not_seen(lost: int) -> None:
     assert judged(without(stack(30), lost)).verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("missing", "mm"),
+    [((30,), "72.5"), ((1,), "0"), ((29, 30), "70 mm, 72.5"), ((1, 30), "0 mm, 72.5"),
+     ((1, 2, 12), "0 mm, 2.5")],
+)  # fmt: skip
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_slice_missing_at_an_end_is_named_where_a_count_tells(
+    missing: tuple[int, ...], mm: str, descending: bool
+) -> None:
+    whole = stack(30, announced={IIA: 30})
+    if descending:
+        whole = [item._replace(number=31 - (item.number or 0)) for item in whole]
+        missing = tuple(31 - number for number in missing)
+    found = reasons(judged(without(whole, *missing)), Source.POSITIONS)
+    ends = next(part for part in found.split(" / ") if "ends of the stack" in part)
+    named = ends.rpartition(" at ")[2].removesuffix(" mm").split(" mm, ")
+    assert sorted(named) == sorted(mm.split(" mm, "))
+
+
+def test_ends_are_not_guessed_where_numbers_do_not_tell() -> None:
+    from_39 = [item._replace(number=38 + (item.number or 0)) for item in stack(30)]
+    without_numbers = [item._replace(number=None) for item in stack(30)]
+    for series in (from_39, without_numbers):
+        lacking = judged(series[:29], said(Source.SENDER_COUNT, count=30))
+        assert lacking.verdict is Verdict.INCOMPLETE
+        assert "ends of the stack" not in reasons(lacking, Source.POSITIONS)
+
+
 def test_a_gap_without_numbers_is_still_a_gap() -> None:
     unnumbered = [item._replace(number=None) for item in without(stack(30), 12)]
     assert judged(unnumbered).verdict is Verdict.INCOMPLETE
@@ -146,6 +174,28 @@ def test_mosaics_that_a_protocol_planned_are_proof_and_fewer_are_none() -> None:
     finding = judged(mosaics[:12])
     assert finding.verdict is Verdict.UNKNOWN
     assert "plans 20 volumes: 12 are here" in reasons(finding, Source.ANNOUNCED)
+
+
+def test_single_slices_that_a_protocol_planned_are_proof_and_fewer_are_none() -> None:
+    planned = {Count.VOLUMES: 2, Count.PLANNED_SLICES: 10}
+    series = stack(10, times=2, announced=planned)
+    assert judged(series).verdict is Verdict.COMPLETE
+    for fewer in (series[:10], series[:19], stack(9, times=2, announced=planned)):
+        assert judged(fewer).verdict is not Verdict.COMPLETE
+    finding = judged(stack(9, times=2, announced=planned))
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "plans 10 slices: 9 are here" in reasons(finding, Source.ANNOUNCED)
+
+
+def test_all_times_of_multi_frame_instances_are_proof_as_each_has_whole_stacks() -> None:
+    def volume(number: int, frames: int) -> InstanceFacts:
+        planes = tuple(FrameFacts(64, 64, AXIAL, (0, 0, 3.0 * k)) for k in range(frames))
+        return InstanceFacts(f"v{number}", number, number, False, {NTP: 5}, planes)
+
+    assert judged([volume(n, 12) for n in range(1, 6)]).verdict is Verdict.COMPLETE
+    assert judged([volume(n, 12) for n in range(1, 5)]).verdict is Verdict.INCOMPLETE
+    partial = [volume(n, 12) for n in range(1, 5)] + [volume(5, 11)]
+    assert judged(partial).verdict is not Verdict.COMPLETE
 
 
 def test_images_without_a_place_prove_nothing() -> None:

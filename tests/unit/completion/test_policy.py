@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.completion.evidence import Finding
+from node.completion.facts import Evidence, Source
 from node.completion.policy import (
     GAPS_FACTOR,
     LONGEST_PATIENCE,
@@ -87,6 +88,23 @@ def test_a_stopped_scan_is_assembled_although_gaps_are_held() -> None:
     assert decide(situation(RELEASED), stopped, 61.0, TIMING).action is Action.SETTLE
     failing = replace(TIMING, incomplete="fail")
     assert decide(situation(RELEASED), stopped, 61.0, failing).action is Action.GIVE_UP
+
+
+def test_what_fills_the_gaps_that_it_was_held_for_is_the_end_of_it() -> None:
+    late = arrival(first=90.0, last=90.0, ended=90.1)
+
+    def action(*arrivals: Arrival, finding: Finding = UNKNOWN, **values: object) -> Action:
+        here = situation(*arrivals, **{"given_up": True, **values})
+        return decide(replace(here, last_arrival=90.0), finding, 90.2, TIMING).action
+
+    assert action(RELEASED, late) is Action.SETTLE
+    assert action(RELEASED, late, given_up=False) is Action.WAIT
+    assert action(RELEASED, late, in_progress=True) is Action.WAIT
+    assert action(RELEASED, replace(late, end=AssociationEnd.OPEN, ended_at=None)) is Action.WAIT
+    assert action(RELEASED, replace(late, end=AssociationEnd.ABORTED)) is Action.WAIT
+    assert action(RELEASED, late, finding=INCOMPLETE) is Action.WAIT
+    hole = Evidence(Source.NUMBERS, Verdict.UNKNOWN, "7 is missing", doubt=True)
+    assert action(RELEASED, late, finding=Finding(Verdict.UNKNOWN, (hole,))) is Action.WAIT
 
 
 def test_what_a_person_holds_stays_held() -> None:
