@@ -15,9 +15,10 @@ from tests.running import free_port
 
 @dataclass
 class Receiver:
-    """What came, in order."""
+    """What came, in order, and what it is answered with."""
 
     port: int
+    status: int = 204
     came: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -40,7 +41,7 @@ def listening(receiver: Receiver | None = None) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             made.came.append({**json.loads(body), "header_key": self.headers["Idempotency-Key"]})
-            self.send_response(204)
+            self.send_response(made.status)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

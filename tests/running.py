@@ -6,15 +6,19 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from node.cli.opening import let_settle
 
 SHARED = Path(__file__).parents[2] / "shared"
 TITLE = "RASNODE"
@@ -50,6 +54,20 @@ def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.05)
     return found
+
+
+def manifests(node: RunningNode) -> list[Path]:
+    """The manifests that readers see."""
+    return sorted((node.root / "nifti").rglob("*.manifest.json"))
+
+
+def configured(folder: Path, deliver: list[dict[str, Any]], **sections: Any) -> RunningNode:
+    """A node that delivers, not started."""
+    folder.mkdir(exist_ok=True)
+    node = RunningNode(folder, sections)
+    config = yaml.safe_load(node.config.read_text())
+    node.config.write_text(yaml.safe_dump({**config, "deliver": deliver}))
+    return node
 
 
 class RunningNode:
@@ -123,15 +141,24 @@ class RunningNode:
         assert isinstance(found, list)
         return found
 
+    def _states(self) -> set[str]:
+        """The states of all series; straight from the index, as a command takes a second."""
+        let_settle(self.root)
+        index = self.root / "index.db"
+        if not index.exists():
+            return {one["state"] for one in self.series()}
+        with closing(sqlite3.connect(f"file:{index}?mode=ro", uri=True)) as connection:
+            return {state for (state,) in connection.execute("SELECT state FROM series")}
+
     def settle(self, seconds: float = 60, states: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Wait until no series is under way; returns them all."""
-        under_way = {"receiving", "settled", "assembling"}
 
-        def done() -> list[dict[str, Any]]:
-            found = self.series()
-            return [] if any(one["state"] in under_way for one in found) else found
+        def at_rest() -> bool:
+            states = self._states()
+            return bool(states) and not states & {"receiving", "settled", "assembling"}
 
-        found: list[dict[str, Any]] = eventually(done, seconds, "every series has an end state")
+        eventually(at_rest, seconds, "every series has an end state")
+        found = self.series()
         if states:
             assert {one["state"] for one in found} <= set(states), found
         return found

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from node.faults import VARIABLE
-from tests.acceptance.test_completion import configured, manifests
 from tests.hooks import Receiver, listening
-from tests.running import RunningNode, eventually
+from tests.running import RunningNode, configured, eventually, manifests
 from tests.small import small_ct
 
 FIRST_REVISION = [
