@@ -23,10 +23,12 @@ from node.faults import fault_point
 from node.index.engine import Index
 from node.index.known import COMPLETION
 from node.index.publications import Publications
+from node.index.references import References
 from node.index.statements import Statements
 from node.index.work import Work
 from node.observe import Observer
 from node.production.foreman import Executor, Foreman
+from node.production.grounds import Grounds
 from node.production.herald import Herald, Rules
 from node.production.names import Names
 from node.production.outcome import Outcomes
@@ -254,13 +256,15 @@ def make_watcher(
     """
     work, publications, publisher = Work(index), Publications(index), Publisher(output)
     names, herald = Names(work, publisher, template), Herald(work, rules)
-    outcomes = Outcomes(work, publications, publisher, names, herald)
+    grounds = Grounds(work, References(index))
+    outcomes = Outcomes(work, publications, publisher, names, herald, grounds)
     woken = threading.Event()
     foreman = Foreman(
         work,
         publisher,
         names,
         outcomes,
+        grounds,
         executor,
         archive=archive,
         options=options,

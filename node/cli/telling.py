@@ -27,7 +27,9 @@ def why(record: SeriesRecord) -> str:
         if item.get("says") == Verdict.INCOMPLETE
     ]
     said = [*refused, *lacking]
-    if record.state is not SeriesState.READY and verdict.get("why"):
+    if record.state is SeriesState.SETTLED and verdict.get("waits"):
+        said.append(str(verdict["waits"]))
+    elif record.state is not SeriesState.READY and verdict.get("why"):
         said.append(str(verdict["why"]))
     return "; ".join(said)
 

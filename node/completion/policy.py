@@ -33,6 +33,7 @@ class Event(StrEnum):
     REFUSE = "refuse"  # it is no volume, and assembly said why
     CRASH = "crash"  # assembly failed in a way that trying again does not help
     REQUEUE = "requeue"  # the executor died or was stopped, or the disk was full
+    REFERENCE = "reference"  # the series whose voxels it labels became another volume
     FORCE = "force"  # a person: assemble as it stands
     RETRY = "retry"  # a person: assemble again
     RELEASE = "release"  # a person: decide again by the evidence
@@ -52,6 +53,8 @@ TRANSITIONS: Mapping[tuple[SeriesState, Event], SeriesState] = MappingProxyType(
         (_S.ASSEMBLING, Event.REFUSE): _S.NOT_A_VOLUME,
         (_S.ASSEMBLING, Event.CRASH): _S.FAILED,
         (_S.ASSEMBLING, Event.REQUEUE): _S.SETTLED,
+        (_S.READY, Event.REFERENCE): _S.SETTLED,
+        (_S.NOT_A_VOLUME, Event.REFERENCE): _S.SETTLED,
         (_S.RECEIVING, Event.FORCE): _S.SETTLED,
         **{(state, Event.FORCE): _S.SETTLED for state in _AT_REST},
         **{(state, Event.RETRY): _S.SETTLED for state in _AT_REST if state is not _S.HELD},

@@ -55,8 +55,9 @@ def read_labels(source: InstanceSource, grids: Sequence[VolumePlan]) -> list[Lab
     if not grids:
         raise AssemblyError(
             Reason.MISSING_REFERENCE,
-            "It labels a series that is not there, or that makes no volume: "
-            f"{', '.join(source.header.references) or 'it does not say which'}.",
+            "The series that it labels is not here, or makes no volume: "
+            f"{', '.join(source.header.references) or 'it does not say which'}. Send that series, "
+            "and the labels can be made.",
             (source.uid,),
         )
     elements = _elements(source)

@@ -277,6 +277,15 @@ class PublicationRow(Base):
     visible_at: Mapped[float | None]
 
 
+class ReferenceRow(Base):
+    """A series whose instances label the voxels of another, which may not be there yet."""
+
+    __tablename__ = "reference"
+
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    referenced_uid: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
 class StatementRow(Base):
     """What a peer said belongs to a series: a count, a list, or that more is being made.
 

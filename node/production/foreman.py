@@ -6,7 +6,7 @@ import errno
 import logging
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ from node.deliver.publish import Publisher
 from node.errors import NodeError, Retryable
 from node.faults import fault_point
 from node.index.work import Work
+from node.production.grounds import LOOK_AGAIN_SECONDS, Grounds, waits_for
 from node.production.jobs import Assembled, Job, WorkerDied
 from node.production.names import Names
 from node.production.outcome import ACTOR, Outcomes
-from node.records import SeriesRecord, SeriesState, Verdict
+from node.records import SeriesRecord, SeriesState, StoredInstance, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Foreman:
         publisher: Publisher,
         names: Names,
         outcomes: Outcomes,
+        grounds: Grounds,
         executor: Executor,
         *,
         archive: Path,
@@ -95,6 +97,7 @@ class Foreman:
         self._publisher = publisher
         self._names = names
         self._outcomes = outcomes
+        self._grounds = grounds
         self._executor = executor
         self._archive = archive
         self._options = options
@@ -139,6 +142,13 @@ class Foreman:
             # It settled again while an assembly of less of it runs: that one is of no use.
             self._executor.kill(self._running[series.pk].future)
             return
+        instances = self._work.instances(series.pk)
+        needed = self._grounds.needed(series, instances)
+        unready = self._grounds.unready(needed)
+        if unready is not None:
+            waiting = {**(series.verdict or {}), "waits": waits_for(unready)}
+            self._work.look_again(series, now + LOOK_AGAIN_SECONDS, waiting)
+            return
         taken = self._work.move(
             series,
             follow(series.state, Event.START),
@@ -151,7 +161,7 @@ class Foreman:
             return
         fault_point("assembly-started")
         try:
-            job, folder = self._job(taken)
+            job, folder = self._job(taken, instances, needed)
         except Retryable as error:
             self._delay(taken, now, str(error))
             return
@@ -184,18 +194,23 @@ class Foreman:
             self._publisher.discard(running.job.staging)
         self._running.clear()
 
-    def _job(self, series: SeriesRecord) -> tuple[Job, str]:
+    def _job(
+        self, series: SeriesRecord, instances: Sequence[StoredInstance], needed: Sequence[str]
+    ) -> tuple[Job, str]:
         folder, stem = self._names.claim(series)
+        verdict = series.verdict or {"verdict": str(Verdict.UNKNOWN), "reasons": []}
         job = Job(
             series_uid=series.uid,
             study_uid=series.study_uid,
-            instances=tuple(self._work.instances(series.pk)),
+            instances=tuple(instances),
             archive=self._archive,
             staging=self._publisher.staging(uuid.uuid4().hex),
             stem=stem,
             revision=self._outcomes.next_revision(series),
-            verdict=series.verdict or {"verdict": str(Verdict.UNKNOWN), "reasons": []},
+            verdict={key: verdict[key] for key in verdict if key != "waits"},
             options=self._options,
+            references=self._grounds.instances(needed),
+            grounds=self._grounds.snapshot(needed),
         )
         return job, folder
 
@@ -208,6 +223,10 @@ class Foreman:
                 self._requeue(series, now, None, "cancelled")
             elif error is not None:
                 self._failed(series, error, now)
+            elif self._grounds.snapshot([uid for uid, _ in running.job.grounds]) != (
+                running.job.grounds
+            ):
+                self._requeue(series, now, None, "the series that it labels has changed")
             elif not self._outcomes.end(series, running.job, running.folder, future.result(), now):
                 # Nothing happens to it if instances came meanwhile.
                 self._requeue(series, now, None, "has to be made again under another name")

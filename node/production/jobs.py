@@ -26,6 +26,8 @@ class Job:
         revision: which revision of the series this becomes, if it becomes one.
         verdict: the verdict with its reasons, for the manifest.
         options: which files are made.
+        references: instances of the series that labels among the instances are drawn on.
+        grounds: how those series stood, for `node.production.grounds`.
     """
 
     series_uid: str
@@ -37,6 +39,8 @@ class Job:
     revision: int
     verdict: dict[str, Any]
     options: OutputOptions
+    references: tuple[StoredInstance, ...] = field(default=(), repr=False)
+    grounds: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

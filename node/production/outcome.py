@@ -15,6 +15,7 @@ from node.faults import fault_point
 from node.index.publications import Publications, Stage
 from node.index.work import Work
 from node.production.fingerprint import fingerprint
+from node.production.grounds import Grounds
 from node.production.herald import Herald
 from node.production.jobs import Assembled, Job, Product, Refusal
 from node.production.names import Names, joined
@@ -39,12 +40,14 @@ class Outcomes:
         publisher: Publisher,
         names: Names,
         herald: Herald,
+        grounds: Grounds,
     ) -> None:
         self._work = work
         self._publications = publications
         self._publisher = publisher
         self._names = names
         self._herald = herald
+        self._grounds = grounds
 
     def next_revision(self, series: SeriesRecord) -> int:
         """The number that a new revision of the series would get."""
@@ -120,6 +123,7 @@ class Outcomes:
         state = SeriesState.READY
         finish = self._publications.finish
         finish(series, revision, state, now=now, actor=ACTOR, detail=detail)
+        self._grounds.changed(series.uid, now)
         return True
 
     def end_without(
@@ -220,6 +224,7 @@ class Outcomes:
         fault_point("revision-finished")
         what = f"revision {revision} is visible" if files else f"withdrawn by revision {revision}"
         log.info("series %s: %s; %s", series.uid, what, became)
+        self._grounds.changed(series.uid, now)
 
     def _move(
         self,

@@ -22,7 +22,10 @@ def assemble(job: Job) -> Assembled:
         evidence={"why": job.verdict.get("why", ""), "reasons": job.verdict["reasons"]},
     )
     sources = [_source(job.archive, instance) for instance in job.instances]
-    conversion = convert_series(sources, job.staging, job.stem, job.options, proof)
+    references = [_source(job.archive, instance) for instance in job.references]
+    conversion = convert_series(
+        sources, job.staging, job.stem, job.options, proof, references=references
+    )
     fault_point("worker-done")
     return _assembled(job, conversion)
 

@@ -96,7 +96,7 @@ def _fields(row: Mapping[str, Any], folder: OutputFolder) -> dict[str, Any]:
         **{name: row[name] for name in same},
         "since": row["state_since"],
         "verdict": verdict.get("verdict"),
-        "why": str(verdict.get("why", "")),
+        "why": str(verdict.get("waits") or verdict.get("why", "")),
         "refusals": [
             Reason(source=str(item.get("reason", "")), sentence=str(item.get("sentence", "")))
             for item in _items(verdict, "refusals")

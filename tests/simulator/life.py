@@ -16,6 +16,7 @@ from node.deliver.publish import MANIFEST
 from node.deliveries import NewDelivery, News
 from node.observe import Observer
 from node.production.foreman import Foreman
+from node.production.grounds import Grounds
 from node.production.herald import Herald
 from node.production.jobs import Assembled, Job, Product
 from node.production.names import Names
@@ -28,6 +29,7 @@ from tests.simulator.memory import (
     MemoryExecutor,
     MemoryPublications,
     MemoryPublisher,
+    MemoryReferences,
     MemoryStatements,
     MemoryStore,
     MemoryWork,
@@ -163,12 +165,14 @@ class Life:
         self.executor = MemoryExecutor(self._assemble, capacity=2)
         names = Names(work, publisher, "{StudyInstanceUID}/{SeriesDescription}")  # type: ignore[arg-type]
         herald = Herald(work, _tell)  # type: ignore[arg-type]
-        outcomes = Outcomes(work, publications, publisher, names, herald)  # type: ignore[arg-type]
+        grounds = Grounds(work, MemoryReferences())  # type: ignore[arg-type]
+        outcomes = Outcomes(work, publications, publisher, names, herald, grounds)  # type: ignore[arg-type]
         foreman = Foreman(
             work,  # type: ignore[arg-type]
             publisher,  # type: ignore[arg-type]
             names,
             outcomes,
+            grounds,
             self.executor,
             archive=Path("/archive"),
             options=OutputOptions(),

@@ -350,6 +350,13 @@ class MemoryPublications:
         return series.record.state
 
 
+class MemoryReferences:
+    """`node.index.references` of a world without labels."""
+
+    def labels_of(self, _uid: str) -> list[str]:
+        return []
+
+
 class MemoryPublisher:
     """`node.deliver.publish.Publisher` in memory; the power may go out between any two files."""
 
