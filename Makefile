@@ -15,7 +15,7 @@ run: $(VENV)/.run ## set up and start the node on its defaults
 	$(BIN)/rasnode serve -c config.yaml
 
 test: $(VENV)/.test ## set up and run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 demo: $(VENV)/.run ## send two phantom studies to a node of their own and show the volumes
 	$(BIN)/rasnode demo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import sqlite3
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,12 @@ def dcmtk(name: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nothing listens on, and that no outgoing connection will be given."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)  # below Linux' ephemeral ports
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -87,10 +90,11 @@ class RunningNode:
         for section, values in (settings or {}).items():
             merged.setdefault(section, {}).update(values)
         self.config.write_text(yaml.safe_dump(merged))
+        self._ports = [port for port in (self.port, merged["http"]["port"]) if port is not None]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, env: dict[str, str] | None = None) -> RunningNode:
-        """Start it and wait until the port is open."""
+        """Start it and wait until its ports are open."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "node", "serve", "-c", str(self.config)],
@@ -105,8 +109,11 @@ class RunningNode:
     def _listens(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        for port in self._ports:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) != 0:
+                    return False
+        return True
 
     def kill(self) -> None:
         """kill -9 of the node and its workers."""
