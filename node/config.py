@@ -138,6 +138,8 @@ class AssemblySettings(Strict):
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     executor: Annotated[str, Field(pattern=r"^(local|dask://[^/\s]+)$")] = "local"
+    resample_tilt: bool = False
+    resample_unequal: bool = False
 
 
 class Output(Strict):

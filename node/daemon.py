@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from node import metrics
 from node.archive import Archive
 from node.completion.policy import Timing
-from node.config import Completion, Output, Settings
+from node.config import AssemblySettings, Completion, Output, Settings
 from node.convert import OutputOptions
 from node.dimse.forwarding import Outgoing
 from node.dimse.scu import echo, own_port
@@ -183,7 +183,7 @@ class Daemon:
             archive=archive.root,
             output=(settings.storage.root / "nifti").absolute(),
             template=settings.output.name,
-            options=_options(settings.output),
+            options=_options(settings.output, settings.assembly),
             timing=_timing(settings.completion),
             learned=settings.completion.quiet_seconds == "learned",
             targets=settings.deliver,
@@ -263,10 +263,12 @@ def _timing(settings: Completion) -> Timing:
     return Timing(quiet, settings.open_quiet_seconds, settings.incomplete)
 
 
-def _options(settings: Output) -> OutputOptions:
+def _options(settings: Output, assembly: AssemblySettings) -> OutputOptions:
     return OutputOptions(
         compress=settings.compress,
         sidecar=settings.sidecar,
         preview=settings.preview,
         identifiers=settings.identifiers,
+        resample_tilt=assembly.resample_tilt,
+        resample_unequal=assembly.resample_unequal,
     )
