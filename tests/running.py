@@ -73,6 +73,17 @@ def configured(folder: Path, deliver: list[dict[str, Any]], **sections: Any) -> 
     return node
 
 
+def slowness() -> float:
+    """How many times longer than its own processor time a short piece of work takes now.
+
+    1 on a machine that does nothing else: what a test allows for on one that does.
+    """
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.05:
+        pass
+    return max(1.0, (time.monotonic() - began) / 0.05)
+
+
 class RunningNode:
     """`rasnode serve` on a free loopback port, below a folder of its own."""
 

@@ -12,17 +12,24 @@ STEP_MM = 2.5
 
 
 def small_ct(
-    folder: Path, slices: int, *, announced: bool, description: str = "small"
+    folder: Path,
+    slices: int,
+    *,
+    announced: bool,
+    times: int = 1,
+    description: str = "small",
 ) -> list[Path]:
-    """An axial CT, one file a slice, the lowest first; each voxel holds its slice's number.
+    """An axial CT, one file a slice, the lowest first; each voxel holds its image's number.
 
     Args:
         announced: whether the headers say how many images there are.
+        times: how many volumes, one after the other.
     """
     folder.mkdir(parents=True, exist_ok=True)
     study, series, frame = generate_uid(), generate_uid(), generate_uid()
     paths = []
-    for number in range(1, slices + 1):
+    for number in range(1, slices * times + 1):
+        time, place = divmod(number - 1, slices)
         image = Dataset()
         image.file_meta = FileMetaDataset()
         image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -39,9 +46,12 @@ def small_ct(
         image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         image.AcquisitionNumber, image.InstanceNumber = 1, number
         if announced:
-            image.ImagesInAcquisition = slices
+            image.ImagesInAcquisition = slices * times
+        if times > 1:
+            image.NumberOfTemporalPositions = times
+            image.TemporalPositionIdentifier = time + 1
         image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        image.ImagePositionPatient = [-16, -16, STEP_MM * (number - 1)]
+        image.ImagePositionPatient = [-16, -16, STEP_MM * place]
         image.PixelSpacing = [1, 1]
         image.SliceThickness = STEP_MM
         image.Rows = image.Columns = 32

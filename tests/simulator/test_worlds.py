@@ -47,7 +47,8 @@ def check(seed: int) -> list[str]:
         bound = (
             account.bursts.get(uid, 0)
             + account.holds[uid]  # what fills gaps is not waited for
-            + 2 * account.cuts
+            # One cut off, one overtaken by what is sent again, one under a number that was taken.
+            + 3 * account.cuts
             + world.conflicts
             + sum(of == uid for of, _ in world.statements)
         )

@@ -13,10 +13,12 @@ from node.completion.facts import Count, Source, Statement
 from node.completion.policy import Timing
 from node.deliveries import NewDelivery, News
 from node.errors import Permanent, Reason, StorageFull
+from node.index.engine import Index
 from node.production.fingerprint import fingerprint
 from node.production.foreman import MOST_WORKER_DEATHS
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
 from node.records import AssociationEnd, Stored, Verdict
+from tests.databases import postgresql
 from tests.simulator.bench import Bench, stage
 from tests.unit.completion.builders import stack, uids, without
 
@@ -25,9 +27,22 @@ FILES = [f"{STEM}.json", f"{STEM}.manifest.json", f"{STEM}.nii.gz"]
 IIA = Count.IMAGES_IN_ACQUISITION
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgresql(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """On either database."""
+    url = None
+    if request.param == "postgresql":
+        url = request.getfixturevalue("server")
+        emptied = Index(url)
+        emptied.recreate()
+        emptied.close()
+    made = Bench(tmp_path, url=url)
     yield made
     made.index.close()
 
@@ -458,13 +473,15 @@ def test_an_association_for_each_slice(bench: Bench) -> None:
     assert (bench.state(), bench.series().revision, len(bench.executor.jobs)) == ("ready", 1, 1)
 
 
-def test_a_trickle_is_assembled_a_few_times_only(bench: Bench) -> None:
+def test_a_trickle_is_assembled_a_few_times_only(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
     for item in stack(100):
         bench.deliver([item])
         bench.run(7.0)
     bench.run(4000.0)
     assert bench.state() == "ready"
     assert len(bench.executor.jobs) <= 3
+    bench.index.close()
 
 
 def test_stored_again_under_the_same_uid_is_a_conflict(bench: Bench) -> None:
