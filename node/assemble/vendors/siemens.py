@@ -1,30 +1,49 @@
-"""Siemens' private elements."""
+"""Siemens' private elements: mosaics, diffusion, timing and what its protocols say."""
 
 from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from node.assemble.model import FrameHeader
+from node.assemble.vendors.siemens_diffusion import weighting
+from node.assemble.vendors.siemens_facts import polarity, private_facts, readout
+from node.assemble.vendors.siemens_mosaic import mosaic_tiles
+from node.assemble.vendors.siemens_private import Private
+from node.assemble.vendors.siemens_times import slice_time
 from node.elements import Elements
-from node.errors import AssemblyError, Reason
 
 NAME: Final = "Siemens"
+_MODALITY: Final = 0x00080060
 
 
-def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:  # noqa: ARG001
-    """Add what private elements know about one frame."""
-    return frame
+def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
+    """Add diffusion, slice time, phase polarity and facts of the protocol."""
+    if elements.text(_MODALITY) != "MR":
+        return frame
+    private = Private(elements)
+    return msgspec.structs.replace(
+        frame,
+        **weighting(private, frame),
+        slice_time=slice_time(private, frame),
+        phase_polarity=polarity(private),
+        facts=frame.facts | private_facts(private, frame),
+    )
 
 
 def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
-    """Cut a mosaic into its slices."""
-    if "MOSAIC" in frame.image_type or _tile_count(elements) > 1:
-        raise AssemblyError(
-            Reason.MOSAIC_UNDECODABLE, "A mosaic, whose slices are not cut apart yet."
-        )
-    return ()
+    """Cut a mosaic into its slices.
 
-
-def _tile_count(elements: Elements) -> int:
-    """Return NumberOfImagesInMosaic (0019,xx0A), 1 for an ordinary image."""
-    return elements.integer(elements.private(0x0019, "SIEMENS MR HEADER", 0x0A), "US") or 1
+    Raises:
+        AssemblyError: it is a mosaic, but nothing, or nothing consistent, says where its slices
+            lie.
+    """
+    if elements.text(_MODALITY) != "MR":
+        return ()
+    private = Private(elements)
+    found = mosaic_tiles(private, frame)
+    if not found:
+        return ()
+    facts = frame.facts | readout(private, found[0], tuple(tile.slice_time for tile in found))
+    return tuple(msgspec.structs.replace(tile, facts=facts) for tile in found)
