@@ -38,6 +38,12 @@ def _milliseconds(elements: Elements, tag: int) -> Fact | None:
     return None if value is None else value / 1000.0
 
 
+def _positive_milliseconds(elements: Elements, tag: int) -> Fact | None:
+    """Return a time in s; some scanners write 0 where there is none, as of inversion."""
+    value = elements.number(tag)
+    return value / 1000.0 if value else None
+
+
 def _numbers(elements: Elements, tag: int) -> Fact | None:
     values = elements.numbers(tag)
     return list(values) if values else None
@@ -49,6 +55,17 @@ def _row_or_column(elements: Elements, tag: int) -> Fact | None:
     return "COL" if text == "COLUMN" else text
 
 
+def _is_some(elements: Elements, tag: int) -> Fact | None:
+    """Return whether a technique is used at all: NONE says that it is not (C.8.13.5.1)."""
+    text = elements.text(tag)
+    return None if text is None else text != "NONE"
+
+
+def _spoiling(elements: Elements, tag: int) -> Fact | None:
+    """Return how transverse magnetisation is spoiled (C.8.13.5.2), in BIDS' words."""
+    return _SPOILING.get(elements.text(tag) or "")
+
+
 def _phase_lines(elements: Elements, tag: int) -> Fact | None:
     """Return the phase encoding lines of Acquisition Matrix: frequency rows, frequency columns,
     phase rows, phase columns, of which one of each pair is zero (PS3.3 C.8.3.1.1).
@@ -57,6 +74,7 @@ def _phase_lines(elements: Elements, tag: int) -> Fact | None:
     return int(max(values[2:])) or None if len(values) == 4 else None
 
 
+_SPOILING: Final = {"RF": "RF", "GRADIENT": "GRADIENT", "RF_AND_GRADIENT": "COMBINED"}
 _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("MagneticFieldStrength", 0x00180087, _number),
     ("ImagingFrequency", 0x00180084, _number),
@@ -79,13 +97,14 @@ _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("ScanOptions", 0x00180022, _whole),
     ("SequenceName", 0x00180024, _text),
     ("RepetitionTime", 0x00180080, _milliseconds),
-    ("InversionTime", 0x00180082, _milliseconds),
+    ("InversionTime", 0x00180082, _positive_milliseconds),
     ("FlipAngle", 0x00181314, _number),
     ("EchoTrainLength", 0x00180091, _integer),
     ("PhaseEncodingSteps", 0x00180089, _integer),
     ("AcquisitionMatrixPE", 0x00181310, _phase_lines),
-    ("SpoilingState", 0x00189016, _text),
-    ("MTState", 0x00189020, _text),
+    ("SpoilingState", 0x00189016, _is_some),
+    ("SpoilingType", 0x00189016, _spoiling),
+    ("MTState", 0x00189020, _is_some),
     ("AcquisitionDuration", 0x00189073, _number),
     ("NumberOfAverages", 0x00180083, _number),
     ("PercentSampling", 0x00180093, _number),
@@ -155,7 +174,7 @@ IDENTIFYING: Final = frozenset(
 _ENHANCED: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("AcquisitionMatrixPE", 0x00189231, _integer),
     ("PhaseEncodingSteps", 0x00189231, _integer),
-    ("InversionTime", 0x00189079, _milliseconds),
+    ("InversionTime", 0x00189079, _positive_milliseconds),
     ("SequenceName", 0x00189005, _text),
 )
 _DOSES: Final = 0x00540016

@@ -43,12 +43,14 @@ def describe(elements: Elements) -> InstanceHeader:
     labelling = sop_class in LABEL_CLASSES
     problem = None if labelling else _unfit(elements, pixels)
     more: Facts = {}
+    whole = [part.upper() for part in elements.texts(0x00080008)]
     if problem is None and pixels is not None and not labelling:
         try:
             if sop_class == DOSE_CLASS:
                 frames, more = dose_frames(elements, pixels), dose_facts(elements)
             elif is_enhanced(elements):
                 frames, spoken = enhanced_frames(elements, pixels, vendor)
+                more = {"ImageType": whole} if whole else {}
             else:
                 frames = _frames(elements, pixels, vendor)
         except AssemblyError as error:

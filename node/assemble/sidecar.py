@@ -29,6 +29,9 @@ _KIND_WORDS: Final = {
     IMAGINARY: "IMAGINARY",
     FIELD_MAP: "FIELDMAPHZ",
 }
+HERTZ: Final = "Hz"
+_OF_SEVERAL_KINDS: Final = "MIXED"
+"""Value 4 of Image Type where frames differ in it (C.8.13.1.1.1)."""
 _FRAME_ARRAYS: Final = ("FrameDuration", "DecayFactor", "ScatterFraction")
 """Facts of PET frames, of which BIDS wants one for each volume."""
 
@@ -54,6 +57,8 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
     if header.modality == "MR" and "ReconMatrixPE" not in fields:
         fields["ReconMatrixPE"] = _phase_lines(fields, frame)
     fields |= timing_fields(volume)
+    if frame.kind == FIELD_MAP:
+        fields["Units"] = HERTZ
     if header.modality == "PT":
         fields |= _frame_arrays(volume)
     fields |= {
@@ -64,7 +69,7 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         "AcquisitionDateTime": _date_time(frame.acquisition_time),
         "SliceThickness": frame.thickness,
         "SpacingBetweenSlices": frame.between,
-        "EchoTime": None if frame.echo_time is None else frame.echo_time / 1000.0,
+        "EchoTime": frame.echo_time / 1000.0 if frame.echo_time else None,
         "EchoNumber": volume.echo,
         "ImageOrientationPatientDICOM": list(frame.orientation or ()) or None,
         "ConversionSoftware": "rasnode",
@@ -81,13 +86,18 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
 def image_type(header: InstanceHeader, frame: FrameHeader) -> list[str]:
     """Return Image Type as dcm2niix writes it: values split at underscores, the kind at the end.
 
+    Of an enhanced image it is that of the whole instance, not the Frame Type.
+
     What a scanner's maker calls nothing else is a magnitude; what other software made may be
     anything.
     """
-    parts = [part for value in frame.image_type for part in value.split("_") if part]
+    stated = header.facts.get("ImageType")
+    values = [str(value) for value in stated] if isinstance(stated, list) else frame.image_type
+    parts = [part for value in values for part in value.split("_") if part]
     if header.modality == "MR" and parts and (frame.kind or header.vendor in MAKERS):
         word = _KIND_WORDS[frame.kind or MAGNITUDE]
-        parts += [] if word in parts else [word]
+        said = word in parts or (word == "MAGNITUDE" and _OF_SEVERAL_KINDS in parts)
+        parts += [] if said else [word]
     return parts
 
 

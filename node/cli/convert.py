@@ -7,9 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +25,7 @@ from node.convert import (
     convert_series,
     read_folder,
 )
+from node.convert.bids import begin_dataset, repeated
 from node.convert.folder import files_below
 from node.convert.names import check_template, name_after
 from node.errors import ConfigError, NodeError, Reason
@@ -134,6 +134,7 @@ def convert(
     if _yes(ignore, "-i"):
         found = [_without_derived(series) for series in found]
     results = _convert(found, everything, target, name, options)
+    begin_dataset(target, name)
     _report(results, strangers, target, as_json=as_json, verbose=_yes(verbose, "-v"))
 
 
@@ -198,9 +199,8 @@ def _one(
 ) -> Conversion:
     def stem(volume: VolumePlan) -> str:
         base = name_after(template, volume, paths[volume.first.header.identity])
-        endings: Iterator[str] = chain(["", *ascii_lowercase], (f"_{n}" for n in count(1)))
-        free = (e for e in endings if owners.setdefault(base + e, series.uid) == series.uid)
-        return base + next(free)
+        names = (repeated(base, times) for times in count())
+        return next(name for name in names if owners.setdefault(name, series.uid) == series.uid)
 
     paths = {one.header.identity: one.path for one in series.instances}
     referred = {uid for one in series.instances for uid in one.header.references}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
 from node.assemble.stacking import Piece
 from node.assemble.values import as_displayed, choose, finish
+from node.convert.bids import repeated, task_of, with_suffix
 from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
@@ -133,7 +135,7 @@ def convert_series(
             refusals.append(error)
             continue
         base = stem if isinstance(stem, str) else stem(volume)
-        name = _unused(base + volume.suffix, names)
+        name = _unused(with_suffix(base, volume.suffix), names)
         products.append(_write(filled, directory, name, options, proof, planned, refusals))
     for label in (one for one in instances if one.header.sop_class_uid in LABEL_CLASSES):
         try:
@@ -143,7 +145,7 @@ def convert_series(
             continue
         for each in maps:
             base = stem if isinstance(stem, str) else stem(each.plan)
-            name = _unused(base + each.plan.suffix, names)
+            name = _unused(with_suffix(base, each.plan.suffix), names)
             products.append(_write_map(each, directory, name, options, proof))
     return Conversion(tuple(products), tuple(refusals), planned.left_out)
 
@@ -224,6 +226,8 @@ def _write(
             path(".bvec").write_text(weighting.bvec(), "ascii")
     if options.sidecar:
         fields = make_sidecar(volume.plan, identifiers=options.identifiers, software=VERSION)
+        if task := task_of(name):
+            fields["TaskName"] = task
         write_json(path(".json"), fields)
     if options.notes:
         fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
@@ -275,9 +279,8 @@ def _write_map(
 
 
 def _unused(name: str, names: set[str]) -> str:
-    """Return the name, or with the first letter that makes it new."""
-    candidates = [name] + [f"{name}{chr(code)}" for code in range(ord("a"), ord("z") + 1)]
-    free = next((one for one in candidates if one not in names), f"{name}_{len(names)}")
+    """Return the name, or with the first letter or run that makes it new."""
+    free = next(one for times in count() if (one := repeated(name, times)) not in names)
     names.add(free)
     return free
 

@@ -119,6 +119,7 @@ class Foreman:
     def prepare(self) -> None:
         """Make the output folder ready."""
         self._publisher.prepare()
+        self._names.prepare()
 
     def warm_up(self) -> None:
         """Get the executor ready before the first series needs it; this takes a while."""

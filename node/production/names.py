@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from node.convert.bids import begin_dataset, is_bids, with_suffix
 from node.deliver.publish import Publisher
 from node.errors import Retryable
 from node.index.work import Work
@@ -24,6 +25,11 @@ class Names:
         self._work = work
         self._publisher = publisher
         self._template = template
+
+    def prepare(self) -> None:
+        """Give the output folder what its form of names wants at its root."""
+        if is_bids(self._template):
+            begin_dataset(self._publisher.folder(""), self._template)
 
     def claim(self, series: SeriesRecord) -> tuple[str, str]:
         """The folder and stem of a series: the template's, or with a few digits appended."""
@@ -49,7 +55,7 @@ class Names:
         return False
 
     def _marked(self, series: SeriesRecord, name: str) -> str:
-        return f"{name}_{_digits(series)[:8]}"
+        return with_suffix(name, f"_{_digits(series)[:8]}")
 
     def _may_have(self, series: SeriesRecord, stem: str) -> bool:
         on_disk = self._publisher.owner_on_disk(stem)

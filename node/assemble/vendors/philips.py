@@ -18,6 +18,8 @@ _MR_1: Final = "Philips MR Imaging DD 001"
 _MR_5: Final = "Philips MR Imaging DD 005"
 WATER_FAT_PPM: Final = 3.4
 """Chemical shift between water and fat, parts per million."""
+_CLASSIC: Final = (("ScanningSequence", 0x00180020), ("SequenceVariant", 0x00180021))
+"""What a classic image says and an enhanced one has in (2005,xx0F) only, frame by frame."""
 _LABELS: Final = {"CONTROL": 1, "LABEL": 2}
 _LARGEST_B: Final = 1e6
 """s/mm²; some software writes 1e30 for none."""
@@ -116,8 +118,12 @@ def _readout(elements: Elements) -> Facts:
     shift = field·gyromagnetic ratio·3.4 ppm·spacing·(EPI factor + 1). It is an estimate, since
     Philips does not say how long a line takes.
     """
-    facts: Facts = {}
     private = elements.item(elements.private(0x2005, _MR_5, 0x0F))
+    facts: Facts = {
+        name: value
+        for name, tag in _CLASSIC
+        if private and tag not in elements and (value := private.value(tag))
+    }
     factor = elements.number(0x00189069) or (private and private.number(0x00189069))
     if factor and factor >= 1:
         facts["ParallelReductionFactorInPlane"] = factor

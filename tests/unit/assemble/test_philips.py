@@ -48,6 +48,16 @@ def test_acceleration_is_in_the_private_sequence() -> None:
     assert header(dataset).frames[0].facts["ParallelReductionFactorInPlane"] == 2.5
 
 
+def test_the_classic_words_of_an_enhanced_image_are_in_the_private_sequence() -> None:
+    dataset, item = philips(), Dataset()
+    item.ScanningSequence, item.SequenceVariant = "GR", ["SS", "OSP"]
+    private(dataset, 0x2005, MR_5, 0x0F, "SQ", Sequence([item]))
+    facts = header(dataset).frames[0].facts
+    assert (facts["ScanningSequence"], facts["SequenceVariant"]) == ("GR", "SS\\OSP")
+    dataset.ScanningSequence = "SE"
+    assert "ScanningSequence" not in header(dataset).frames[0].facts
+
+
 def test_volumes_go_by_phase_where_nothing_else_differs() -> None:
     phantom = Phantom(volumes=3)
     datasets = phantom.instances()

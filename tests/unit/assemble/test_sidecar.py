@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from node.assemble.series import plan
 from node.assemble.sidecar import make_sidecar
 from tests.phantom import CT, PET, Phantom
-from tests.unit.assemble.build import headers
+from tests.unit.assemble.build import header, headers
+from tests.unit.assemble.test_enhanced import enhanced, item
 
 
 def sidecar(phantom: Phantom, *, identifiers: bool = False, **attributes: Any) -> dict[str, object]:
@@ -30,6 +31,40 @@ def sidecar(phantom: Phantom, *, identifiers: bool = False, **attributes: Any) -
 )
 def test_image_type_is_split_and_says_what_it_shows(values: list[str], expected: str) -> None:
     assert sidecar(Phantom(), ImageType=values)["ImageType"] == expected.split()
+
+
+def test_image_type_of_an_enhanced_image_is_that_of_the_instance() -> None:
+    made = enhanced(Phantom())
+    made.ImageType = ["ORIGINAL", "PRIMARY", "T1", "MIXED"]
+    made.Manufacturer = "Philips Medical Systems"
+    for group in made.PerFrameFunctionalGroupsSequence:
+        kind = item(FrameType=["ORIGINAL", "PRIMARY", "T1", "FIELD_MAP"])
+        group.MRImageFrameTypeSequence = kind
+    (volume,) = plan([header(made)]).volumes
+    fields = make_sidecar(volume, identifiers=False, software="1")
+    assert fields["ImageType"] == ["ORIGINAL", "PRIMARY", "T1", "MIXED", "FIELDMAPHZ"]
+    assert fields["Units"] == "Hz"
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("NONE", {"SpoilingState": False}),
+        ("RF", {"SpoilingState": True, "SpoilingType": "RF"}),
+        ("RF_AND_GRADIENT", {"SpoilingState": True, "SpoilingType": "COMBINED"}),
+    ],
+)
+def test_spoiling_is_a_state_and_a_type(stated: str, expected: dict[str, object]) -> None:
+    """PS3.3 C.8.13.5.2; BIDS wants a boolean."""
+    made = sidecar(Phantom(), Spoiling=stated, MagnetizationTransfer="OFF_RESONANCE")
+    assert {key: made[key] for key in made if key.startswith("Spoiling")} == expected
+    assert made["MTState"] is True
+
+
+def test_times_of_zero_say_that_there_is_none() -> None:
+    made = sidecar(Phantom(), EchoTime=0, InversionTime=0)
+    assert "EchoTime" not in made
+    assert "InversionTime" not in made
 
 
 def test_a_scanner_without_a_word_for_it_means_magnitude() -> None:

@@ -1,0 +1,127 @@
+"""A dataset under BIDS names, checked by the BIDS validator, which needs no network for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+
+from node.convert.bids import repeated, task_of, with_suffix
+from tests.phantom import ROOT, Phantom, save
+from tests.running import RunningNode
+
+COMMON = {
+    "PatientID": "01",
+    "Manufacturer": "SIEMENS",
+    "MagneticFieldStrength": 3,
+    "FlipAngle": 9,
+    "RepetitionTime": 2000,
+    "MRAcquisitionType": "2D",
+    "InversionTime": 0,
+}
+ANATOMY = Phantom(series=f"{ROOT}.31", attributes={**COMMON, "EchoTime": 4})
+BOLD = Phantom(series=f"{ROOT}.32", volumes=3, attributes={**COMMON, "EchoTime": 30})
+DIFFUSION = Phantom(series=f"{ROOT}.33", volumes=2, attributes={**COMMON, "EchoTime": 70})
+
+
+def validate(dataset: Path) -> list[dict[str, Any]]:
+    """The errors that the validator finds."""
+    tool = Path(sys.executable).with_name("bids-validator-deno")
+    if not tool.exists():
+        pytest.skip("needs bids-validator-deno (make test installs it)")
+    done = subprocess.run(
+        [tool, "--json", dataset], capture_output=True, text=True, timeout=120, check=False
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    errors = [issue for issue in issues if issue["severity"] == "error"]
+    assert (done.returncode != 0) == bool(errors)
+    return errors
+
+
+def weighted() -> list[Dataset]:
+    """Two volumes, without and with diffusion weighting (PS3.3 C.8.13.5.9)."""
+    made = DIFFUSION.instances()
+    for one in made:
+        one.DiffusionBValue = 1000.0 * (one.TemporalPositionIdentifier - 1)
+        if one.DiffusionBValue:
+            one.DiffusionGradientOrientation = [0.0, 0.6, 0.8]
+    return made
+
+
+def convert(datasets: list[Dataset], folder: Path, name: str) -> None:
+    save(datasets, folder / "in" / name)
+    command = [sys.executable, "-m", "node", "convert", "-f", name]
+    subprocess.run(
+        [*command, folder / "in" / name, folder / "out"],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_what_convert_makes_is_valid(tmp_path: Path) -> None:
+    echoes = [*ANATOMY.instances(), *ANATOMY.but(size=(6, 5, 4)).instances()]
+    for number, one in enumerate(echoes):
+        one.SOPInstanceUID = f"{ANATOMY.series}.{number + 1}"
+        one.EchoNumbers, one.EchoTime = (1, 4) if number < 4 else (2, 8)
+    convert(echoes, tmp_path, "sub-01/anat/sub-01_MEGRE")
+    convert(BOLD.instances(), tmp_path, "sub-01/func/sub-01_task-rest_bold")
+    convert(weighted(), tmp_path, "sub-01/dwi/sub-01_dwi")
+    made = {path.name for path in (tmp_path / "out").rglob("*.nii.gz")}
+    assert made == {
+        "sub-01_echo-1_MEGRE.nii.gz",
+        "sub-01_echo-2_MEGRE.nii.gz",
+        "sub-01_task-rest_bold.nii.gz",
+        "sub-01_dwi.nii.gz",
+    }
+    assert validate(tmp_path / "out") == []
+    sidecar = tmp_path / "out/sub-01/func/sub-01_task-rest_bold.json"
+    broken = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**broken, "RepetitionTime": "two seconds"}))
+    assert "RepetitionTime" in {issue.get("subCode") for issue in validate(tmp_path / "out")}
+
+
+def test_what_the_node_makes_is_valid(tmp_path: Path) -> None:
+    save(ANATOMY.instances(), tmp_path / "in")
+    name = "sub-{PatientID}/anat/sub-{PatientID}_acq-{SeriesNumber}_T1w"
+    node = RunningNode(
+        tmp_path, {"completion": {"quiet_seconds": 0.5}, "output": {"name": name}}
+    ).start()
+    try:
+        node.send(tmp_path / "in")
+        node.settle(states=["ready"])
+    finally:
+        node.kill()
+    made = [path.name for path in (node.root / "nifti").rglob("*.nii.gz")]
+    assert made == ["sub-01_acq-7_T1w.nii.gz"]
+    assert validate(node.root / "nifti") == []
+
+
+@pytest.mark.parametrize(
+    ("base", "suffix", "name"),
+    [
+        ("0003_MR", "_e2_ph", "0003_MR_e2_ph"),
+        ("a/sub-1_T2w", "", "a/sub-1_T2w"),
+        ("a/sub-1_run-2_MEGRE", "_e2_ph", "a/sub-1_run-2_echo-2_part-phase_MEGRE"),
+        ("sub-1_dir-AP_dwi", "_ADC", "sub-1_dir-AP_ADC"),
+        ("sub-1_fieldmap", "_e2_fieldmaphz", "sub-1_fieldmap"),
+        ("sub-1_fieldmap", "_e1", "sub-1_magnitude"),
+        ("sub-1_T1w", "_1a2b3c4d", "sub-1_rec-1a2b3c4d_T1w"),
+    ],
+)
+def test_what_tells_volumes_apart_is_in_the_name(base: str, suffix: str, name: str) -> None:
+    assert with_suffix(base, suffix) == name
+
+
+def test_the_same_name_again_is_another_run() -> None:
+    assert repeated("x/sub-1_task-a_bold", 1) == "x/sub-1_task-a_run-2_bold"
+    assert repeated("x/sub-1_task-a_run-3_bold", 2) == "x/sub-1_task-a_run-5_bold"
+    assert [repeated("0003_MR", times) for times in (0, 1, 26)] == [
+        "0003_MR",
+        "0003_MRa",
+        "0003_MRz",
+    ]
+    assert task_of("x/sub-1_task-nback_bold") == "nback"
