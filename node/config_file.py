@@ -71,8 +71,12 @@ def _sentence(detail: ErrorDetails, tree: yaml.Node | None, where: str) -> str:
     if missing:
         return f"{place}: {key} is missing"
     message = detail["msg"].removeprefix("Value error, ")
-    shown = repr(detail["input"])
-    return f"{place}: {key}: {message[0].lower()}{message[1:]} (it is {shown[:60]})"
+    message = f"{message[0].lower()}{message[1:]}"
+    if not location:  # it is about how several keys go together
+        return f"{where}: {message}"
+    if isinstance(detail["input"], dict | list):  # it may hold secrets, and the line says where
+        return f"{place}: {key}: {message}"
+    return f"{place}: {key}: {message} (it is {repr(detail['input'])[:60]})"
 
 
 def _is_union_label(part: int | str) -> bool:

@@ -8,18 +8,22 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from node.faults import VARIABLE
 from tests.hooks import Receiver, listening
-from tests.running import RunningNode, configured, eventually, manifests
+from tests.running import configured, eventually, manifests
 from tests.small import small_ct
 
-FIRST_REVISION = [
+EARLY = [
     "decided-settled",
     "assembly-started",
     "assembly-ended",
+]
+REVISION = [
     "revision-begun",
     "publish-staged",
     "publish-old-manifest-aside",
@@ -32,125 +36,126 @@ FIRST_REVISION = [
     "delivery-made",
     "delivery-noted",
 ]
-LATER_REVISION = [
-    "revision-begun",
-    "publish-old-manifest-aside",
-    "publish-some-files",
-    "publish-all-files",
-    "publish-visible",
-    "revision-visible",
-    "delivery-made",
-]
 
 
-def delivering(folder: Path, receiver: Receiver) -> RunningNode:
-    target = {"name": "hook", "webhook": {"url": receiver.url}}
-    return configured(folder, [target], completion={"quiet_seconds": 0.4})
+class Fragile:
+    """A node that dies at the fault point that is named to it, and whoever listens to it."""
+
+    def __init__(self, folder: Path, receiver: Receiver) -> None:
+        target = {"name": "hook", "webhook": {"url": receiver.url}}
+        self.folder = folder
+        self.receiver = receiver
+        self.node = configured(folder, [target], completion={"quiet_seconds": 0.4})
+        self.armed = folder / "armed"
+        self.arm("")
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until all of it runs."""
+        log = self.node.log
+        before = log.read_text().count("listening on") if log.exists() else 0
+        self.node.start({VARIABLE: str(self.armed)})
+        eventually(lambda: log.read_text().count("listening on") > before, 30, "it has started")
+
+    def arm(self, point: str) -> None:
+        """Die when you come to this point; at none if it is empty."""
+        self.armed.write_text(point)
+
+    def die_at(self, point: str, *sent: Path) -> None:
+        """Send, wait until the node has killed itself, and start it anew."""
+        self.arm(point)
+        # Without proof the node waits for the release, and the sender ends in good order.
+        self.node.send(*sent)
+        process = self.node.process
+        assert process is not None
+        eventually(lambda: process.poll() is not None, 60, f"the node comes to {point}")
+        assert process.returncode == -signal.SIGKILL
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self.arm("")
+        self.start()
+
+    def whole(self, uid: str, slices: int, revision: int) -> None:
+        """One revision is visible, and its manifest speaks of the files beside it."""
+        found = {one["series_instance_uid"]: one for one in self.node.settle(60, states=["ready"])}
+        assert (found[uid]["revision"], found[uid]["instances"]) == (revision, slices)
+        ((path, manifest),) = [
+            (path, content)
+            for path in manifests(self.node)
+            if (content := json.loads(path.read_bytes()))["series_instance_uid"] == uid
+        ]
+        assert manifest["revision"] == revision
+        assert manifest["shape"] == [32, 32, slices]
+        assert sorted(Path(name).name for name in found[uid]["outputs"]) == sorted(
+            item.name for item in path.parent.iterdir() if ".manifest.r" not in item.name
+        )
+        image = (path.parent / manifest["image"]).read_bytes()
+        assert hashlib.sha256(image).hexdigest() == manifest["sha256"]
+        staged = self.node.root / "nifti" / ".staging"
+        assert [item.name for item in staged.iterdir()] == []
+
+    def told(self, uid: str, expected: list[tuple[str, int]]) -> None:
+        """Every delivery of a series is made, in order, each under one key however often."""
+
+        def came() -> list[dict[str, Any]]:
+            return [item for item in self.receiver.came if item["series_instance_uid"] == uid]
+
+        def events() -> list[tuple[str, int]]:
+            first = {item["key"]: (item["event"], item["revision"]) for item in came()}
+            return [first[key] for key in dict.fromkeys(item["key"] for item in came())]
+
+        eventually(lambda: len(events()) >= len(expected), 30, "the deliveries are made")
+        assert events() == expected
 
 
-def died(node: RunningNode) -> None:
-    """Wait until the node has killed itself, and end what it leaves behind."""
-    process = node.process
-    assert process is not None
-    eventually(lambda: process.poll() is not None, 60, "the node comes to the fault point")
-    assert process.returncode == -signal.SIGKILL
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def started_anew(node: RunningNode) -> None:
-    """Start again, and wait until all of it runs."""
-    before = node.log.read_text().count("listening on")
-    node.start()
-    eventually(lambda: node.log.read_text().count("listening on") > before, 30, "it has started")
-
-
-def whole(node: RunningNode, slices: int, revision: int) -> None:
-    """One revision is visible, and its manifest speaks of the files beside it."""
-    (found,) = node.settle(60, states=["ready"])
-    assert (found["revision"], found["instances"]) == (revision, slices)
-    (path,) = manifests(node)
-    manifest = json.loads(path.read_bytes())
-    assert manifest["revision"] == revision
-    assert manifest["shape"] == [32, 32, slices]
-    assert sorted(Path(name).name for name in found["outputs"]) == sorted(
-        item.name for item in path.parent.iterdir() if ".manifest.r" not in item.name
-    )
-    image = (path.parent / manifest["image"]).read_bytes()
-    assert hashlib.sha256(image).hexdigest() == manifest["sha256"]
-    assert [item.name for item in (node.root / "nifti" / ".staging").iterdir()] == []
-
-
-def keys(receiver: Receiver) -> dict[tuple[str, int], set[str]]:
-    found: dict[tuple[str, int], set[str]] = {}
-    for item in receiver.came:
-        found.setdefault((item["event"], item["revision"]), set()).add(item["key"])
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("point", FIRST_REVISION)
-def test_the_first_revision(tmp_path: Path, point: str) -> None:
+def killed_at_each(points: list[str], folder: Path) -> None:
+    """A series for each point: its first revision is interrupted there, then its second."""
     with listening() as receiver:
-        node = delivering(tmp_path, receiver)
+        fragile = Fragile(folder, receiver)
         try:
-            node.start({VARIABLE: point})
-            # Without proof the node waits for the release, and the sender ends in good order.
-            node.send(*small_ct(tmp_path / "ct", 5, announced=False))
-            died(node)
-            started_anew(node)
-            whole(node, 5, 1)
-            eventually(lambda: receiver.came, 30, "the delivery is made")
-            assert node.terminate() == 0
+            for point in points:
+                paths = small_ct(folder / point, 6, announced=False, description=point)
+                uid = str(dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID)
+                fragile.die_at(point, *paths[:5])
+                fragile.whole(uid, 5, 1)
+                fragile.told(uid, [("ready", 1)])
+                if point in EARLY:
+                    continue
+                fragile.die_at(point, paths[5])
+                fragile.whole(uid, 6, 2)
+                fragile.told(uid, [("ready", 1), ("superseded", 2), ("ready", 2)])
+                kept = list((fragile.node.root / "nifti").rglob("*.manifest.r1.json"))
+                assert len(kept) == len(points[: points.index(point) + 1]) - len(
+                    set(EARLY) & set(points)
+                )
         finally:
-            node.kill()
-    assert [len(found) for found in keys(receiver).values()] == [1]
-    assert receiver.events() == [("ready", 1)]
+            fragile.node.kill()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", LATER_REVISION)
-def test_a_later_revision(tmp_path: Path, point: str) -> None:
-    paths = small_ct(tmp_path / "ct", 6, announced=False)
-    with listening() as receiver:
-        node = delivering(tmp_path, receiver)
-        try:
-            node.start()
-            node.send(*paths[:5])
-            whole(node, 5, 1)
-            eventually(lambda: receiver.came, 30, "the first delivery is made")
-            assert node.terminate() == 0
-            node.start({VARIABLE: point})
-            node.send(paths[5])
-            died(node)
-            started_anew(node)
-            whole(node, 6, 2)
-            eventually(lambda: len(receiver.events()) == 3, 30, "the deliveries are made")
-            assert node.terminate() == 0
-        finally:
-            node.kill()
-        kept = list((node.root / "nifti").rglob("*.manifest.r1.json"))
-        assert len(kept) == 1
-    assert all(len(found) == 1 for found in keys(receiver).values())
-    assert receiver.events() == [("ready", 1), ("superseded", 2), ("ready", 2)]
+@pytest.mark.parametrize(
+    "points", [[*EARLY, *REVISION[:5]], REVISION[5:]], ids=["until the files", "after the files"]
+)
+def test_every_step_of_assembly_and_delivery(points: list[str], tmp_path: Path) -> None:
+    killed_at_each(points, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["worker-started", "worker-done"])
-def test_a_worker_that_dies_each_time_fails_the_series_and_not_the_node(
-    tmp_path: Path, point: str
-) -> None:
+def test_a_worker_that_dies_each_time_fails_the_series_and_not_the_node(tmp_path: Path) -> None:
     with listening() as receiver:
-        node = delivering(tmp_path, receiver)
+        fragile = Fragile(tmp_path, receiver)
+        node = fragile.node
         try:
-            node.start({VARIABLE: point})
-            node.send(*small_ct(tmp_path / "ct", 5, announced=True))
-            (failed,) = node.settle(60, states=["failed"])
-            assert "worker-died" in failed["why"]
-            assert node.terminate() == 0
-            node.start()
-            node.rasnode("retry", failed["series_instance_uid"])
-            whole(node, 5, 1)
+            for number, point in enumerate(("worker-started", "worker-done"), start=1):
+                fragile.arm(point)
+                node.send(*small_ct(tmp_path / point, 5, announced=True, description=point))
+                failed = [one for one in node.settle(60) if one["state"] == "failed"]
+                assert len(failed) == 1
+                assert "worker-died" in failed[0]["why"]
+                fragile.arm("")
+                node.rasnode("retry", failed[0]["series_instance_uid"])
+                fragile.whole(failed[0]["series_instance_uid"], 5, 1)
+                assert len(manifests(node)) == number
         finally:
             node.kill()
 
@@ -159,15 +164,12 @@ def test_a_worker_that_dies_each_time_fails_the_series_and_not_the_node(
 def test_a_decision_to_hold(tmp_path: Path) -> None:
     paths = small_ct(tmp_path / "ct", 6, announced=True)
     with listening() as receiver:
-        node = delivering(tmp_path, receiver)
+        fragile = Fragile(tmp_path, receiver)
         try:
-            node.start({VARIABLE: "decided-held"})
-            node.send(*paths[:2], *paths[3:])
-            died(node)
-            started_anew(node)
-            (held,) = node.settle(60, states=["held"])
+            fragile.die_at("decided-held", *paths[:2], *paths[3:])
+            (held,) = fragile.node.settle(60, states=["held"])
             assert "5 mm" in json.dumps(held["evidence"])
-            node.send(paths[2])
-            whole(node, 6, 1)
+            fragile.node.send(paths[2])
+            fragile.whole(held["series_instance_uid"], 6, 1)
         finally:
-            node.kill()
+            fragile.node.kill()

@@ -38,6 +38,15 @@ def test_the_config_file_that_ships_says_the_defaults(monkeypatch: pytest.Monkey
         ("storage:\n  minimum_free: 3 parsecs", "line 2: storage.minimum_free: a size such as"),
         ("dicom:\n  ae_title: SEVENTEEN_LETTERS", "an AE title has 1 to 16"),
         ("dicom:\n  peers:\n  - {name: a, ae_title: X}", "line 3: dicom.peers.0.host is missing"),
+        (
+            "deliver: [{name: a, when: {Modalitty: MR}, folder: {path: /x}}]",
+            "line 1: deliver.0: 'Modalitty' is nothing that rules can match; did you mean Mod",
+        ),
+        (
+            "deliver: [{name: a, forward: {peer: pacs}}]",
+            "config.yaml: deliver 'a' forwards to the peer 'pacs', which is not in dicom.peers",
+        ),
+        ("deliver: [{name: a, evnts: [ready], folder: {path: /x}}]", "mean 'deliver.0.events'?"),
         ("dicom: [", "is no YAML"),
         ("- 1", "must hold keys"),
     ],
@@ -86,3 +95,10 @@ def test_a_typo_in_the_environment_is_no_silence(
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
+
+
+def test_a_mistake_beside_a_secret_does_not_show_it(tmp_path: Path) -> None:
+    hook = "webhook: {url: 'http://127.0.0.1/', secret: sixteen letters or more}"
+    with pytest.raises(ConfigError) as error:
+        load_settings(write(tmp_path, f"deliver: [{{{hook}, name: a, when: {{Modalitty: MR}}}}]"))
+    assert "sixteen" not in str(error.value)
