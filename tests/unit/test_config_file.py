@@ -46,7 +46,7 @@ def test_the_config_file_that_ships_says_the_defaults(monkeypatch: pytest.Monkey
             "deliver: [{name: a, forward: {peer: pacs}}]",
             "config.yaml: deliver 'a' forwards to the peer 'pacs', which is not in dicom.peers",
         ),
-        ("deliver: [{name: a, evnts: [ready], folder: {path: /x}}]", "mean 'deliver.0.events'?"),
+        ("deliver: [{name: a, event: [ready], folder: {path: /x}}]", "mean 'deliver.0.events'?"),
         ("dicom: [", "is no YAML"),
         ("- 1", "must hold keys"),
     ],
