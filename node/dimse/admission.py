@@ -99,6 +99,19 @@ class Admission:
         settings = self._settings()
         if settings.check_called_ae and request.called_ae != settings.ae_title:
             return Rejection(*CALLED_NOT_RECOGNIZED, "it called another AE title than ours")
+        if _is_ourselves(request, address, settings):
+            return None
+        rejection = self._stranger(request, address, settings)
+        if rejection is None and not self._has_room(address, settings.max_associations):
+            return Rejection(
+                *LOCAL_LIMIT_EXCEEDED,
+                f"{settings.max_associations} associations are open (dicom.max_associations)",
+            )
+        return rejection
+
+    def _stranger(
+        self, request: AssociateRequest, address: str, settings: Dicom
+    ) -> Rejection | None:
         titled = [peer for peer in settings.peers if peer.ae_title == request.calling_ae]
         if settings.accept == "known" and not titled:
             return Rejection(*CALLING_NOT_RECOGNIZED, "its AE title is not in dicom.peers")
@@ -106,11 +119,6 @@ class Admission:
             return Rejection(*CALLING_NOT_RECOGNIZED, "its address is not that of dicom.peers")
         if settings.identity is not None and not _known(settings.identity, request.identity):
             return Rejection(*NO_REASON_GIVEN, "its user is not in dicom.identity.users")
-        if not self._has_room(address, settings.max_associations):
-            return Rejection(
-                *LOCAL_LIMIT_EXCEEDED,
-                f"{settings.max_associations} associations are open (dicom.max_associations)",
-            )
         return None
 
     def enter(self, guest: Guest, address: str) -> None:
@@ -147,6 +155,14 @@ class Admission:
         oldest.leave()
         self.leave(oldest)
         return True
+
+
+def _is_ourselves(request: AssociateRequest, address: str, settings: Dicom) -> bool:
+    """The node's own question whether it answers: it comes from the same machine, under its own
+    AE title, and proposes nothing but Verification, so that nothing can be had by it."""
+    plain = address.removeprefix("::ffff:")
+    here = plain == settings.host or ipaddress.ip_address(plain).is_loopback
+    return here and request.verifies and request.calling_ae == settings.ae_title
 
 
 def _known(settings: Identity, identity: UserIdentity | None) -> bool:

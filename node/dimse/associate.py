@@ -15,6 +15,7 @@ _FIXED: Final = 68  # protocol version, two titles, reserved bytes
 _CONTEXT: Final = 0x20
 _USER_INFORMATION: Final = 0x50
 _USER_IDENTITY: Final = 0x58
+_VERIFICATION: Final = b"1.2.840.10008.1.1"
 _NAMED: Final = (1, 2)
 _SERVICE_PROVIDER: Final = 2
 
@@ -34,11 +35,16 @@ class UserIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """Who wants to associate, as the peer puts it: text of unknown origin."""
+    """Who wants to associate, as the peer puts it: text of unknown origin.
+
+    Attributes:
+        verifies: it asks for Verification (C-ECHO) and for nothing else.
+    """
 
     calling_ae: str
     called_ae: str
     identity: UserIdentity | None = None
+    verifies: bool = False
 
     @property
     def user(self) -> str:
@@ -77,9 +83,11 @@ def read_associate(body: bytes | memoryview) -> AssociateRequest:
     """
     if len(body) < _FIXED:
         raise MalformedPDU("The A-ASSOCIATE-RQ is too short.")
-    contexts, identity = 0, None
+    contexts, identity, verifies = 0, None, True
     for kind, value in _items(body, _FIXED):
-        contexts += kind == _CONTEXT
+        if kind == _CONTEXT:
+            contexts += 1
+            verifies &= _abstract_syntax(value) == _VERIFICATION
         if kind == _USER_INFORMATION:
             for inner, part in _items(value, 0):
                 if inner == _USER_IDENTITY:
@@ -87,7 +95,7 @@ def read_associate(body: bytes | memoryview) -> AssociateRequest:
     if contexts > CONTEXTS:
         raise MalformedPDU("The A-ASSOCIATE-RQ has more presentation contexts than there can be.")
     called, calling = (bytes(body[n : n + 16]).decode("latin-1").strip(" \0") for n in (4, 20))
-    return AssociateRequest(calling, called, identity)
+    return AssociateRequest(calling, called, identity, verifies and contexts > 0)
 
 
 def _items(body: bytes | memoryview, at: int) -> Iterator[tuple[int, bytes | memoryview]]:
@@ -99,6 +107,12 @@ def _items(body: bytes | memoryview, at: int) -> Iterator[tuple[int, bytes | mem
             raise MalformedPDU("An item of the A-ASSOCIATE-RQ lies about its length.")
         yield kind, body[at + 4 : at + 4 + length]
         at += 4 + length
+
+
+def _abstract_syntax(context: bytes | memoryview) -> bytes:
+    """PS3.8 9.3.2.2.1; what is no item is left to pynetdicom to refuse."""
+    length = int.from_bytes(context[6:8], "big")
+    return bytes(context[8 : 8 + length]).rstrip(b" \0")
 
 
 def _identity(value: bytes) -> UserIdentity:

@@ -168,13 +168,12 @@ def own_port(dicom: Dicom, port: int, seconds: float = 5.0) -> Destination:
     Args:
         port: where it listens; the settings may say 0 for any.
     """
-    known = dicom.accept == "known" and dicom.peers
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(dicom.host, dicom.host)  # noqa: S104
     return Destination(
         host=host,
         port=port,
         called_ae=dicom.ae_title,
-        calling_ae=dicom.peers[0].ae_title if known else dicom.ae_title,
+        calling_ae=dicom.ae_title,
         tls=_client_context(dicom, verify=False) if dicom.tls else None,
         seconds=seconds,
     )
