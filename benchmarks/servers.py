@@ -1,31 +1,40 @@
-"""Servers to measure against: a node and an Orthanc, each in a process of its own."""
+"""Servers to measure, each in processes of its own: a node, and what it is compared with."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from benchmarks.population import fill_orthanc
 
 ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/bin")
+STORESCP = shutil.which("storescp", path="/usr/bin")
+_DCMTK_PROMPT = {"TCP_NODELAY": "1"}
+STORESCU = shutil.which("storescu", path="/usr/bin")
 
 
 @contextmanager
-def rasnode(folder: Path) -> Iterator[tuple[int, int]]:
-    """The node on an index that is there already; yields port and process."""
+def rasnode(folder: Path, **dicom: Any) -> Iterator[tuple[int, int]]:
+    """The node, on the index that is in its folder; yields port and process.
+
+    Args:
+        dicom: settings of its port.
+    """
     port = _free_port()
     config = folder / "config.yaml"
     settings = {
-        "dicom": {"host": "127.0.0.1", "port": port},
+        "dicom": {"host": "127.0.0.1", "port": port, **dicom},
         "storage": {"root": str(folder), "minimum_free": 0},
         "http": {"port": None},
     }
@@ -36,8 +45,8 @@ def rasnode(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def orthanc(folder: Path, studies: int) -> Iterator[int]:
-    """Orthanc with the same studies; yields its port."""
+def orthanc(folder: Path, studies: int = 0, *, prompt: bool = False) -> Iterator[int]:
+    """Orthanc with `studies` of `population`; yields its port."""
     port = _free_port()
     config = folder / "orthanc.json"
     settings = {
@@ -51,17 +60,48 @@ def orthanc(folder: Path, studies: int) -> Iterator[int]:
     }
     config.write_text(json.dumps(settings))
     command = [str(ORTHANC), str(config)]
-    with _server(command, folder / "orthanc.log", port):
-        pass
-    fill_orthanc(folder / "index", studies)
-    with _server(command, folder / "orthanc.log", port):
+    if studies:
+        with _server(command, folder / "orthanc.log", port):
+            pass
+        fill_orthanc(folder / "index", studies)
+    with _server(command, folder / "orthanc.log", port, _DCMTK_PROMPT if prompt else {}):
         yield port
 
 
 @contextmanager
-def _server(command: list[str], log: Path, port: int) -> Iterator[int]:
+def storescp(folder: Path, *, prompt: bool) -> Iterator[int]:
+    """DCMTK's storescp, a process an association; yields its port.
+
+    Args:
+        prompt: whether it may answer at once. As it comes, Nagle's algorithm on its own socket
+            holds each response back for 40 ms.
+    """
+    port = _free_port()
+    command = [str(STORESCP), "--fork", "--output-directory", str(folder), str(port)]
+    with _server(command, folder.with_suffix(".log"), port, _DCMTK_PROMPT if prompt else {}):
+        yield port
+
+
+@contextmanager
+def pynetdicom_app(folder: Path) -> Iterator[int]:
+    """The storescp that comes with pynetdicom; yields its port."""
+    port = _free_port()
+    command = [sys.executable, "-m", "pynetdicom", "storescp", str(port), "-od", str(folder)]
+    with _server(command, folder.with_suffix(".log"), port):
+        yield port
+
+
+@contextmanager
+def _server(
+    command: list[str], log: Path, port: int, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
         try:
             for _ in range(600):
                 with socket.socket() as probe:
