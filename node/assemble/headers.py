@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.assemble.common import facts_apart
 from node.assemble.dose import DOSE_CLASS, dose_facts, dose_frames
 from node.assemble.enhanced import enhanced_frames, is_enhanced
 from node.assemble.facts import read_facts
@@ -55,6 +56,7 @@ def describe(elements: Elements) -> InstanceHeader:
                 frames = _frames(elements, pixels, vendor)
         except AssemblyError as error:
             problem = Problem(error.reason, error.sentence)
+    frames, common = facts_apart(frames)
     return InstanceHeader(
         sop_instance_uid=elements.uid(0x00080018) or "",
         sop_class_uid=sop_class,
@@ -67,7 +69,7 @@ def describe(elements: Elements) -> InstanceHeader:
         pixels=pixels,
         frames=frames,
         problem=problem,
-        facts=read_facts(spoken) | more,
+        facts=read_facts(spoken) | more | common,
         concatenation=elements.uid(0x00209161) or "",
         references=_references(elements) if labelling else (),
     )

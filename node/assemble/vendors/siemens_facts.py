@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from node.assemble.model import Facts, FrameHeader
+from node.assemble.model import PHASE, Facts, FrameHeader
 from node.assemble.vendors.echo_train import is_echo_planar, phase_direction
 from node.assemble.vendors.siemens_private import Private
 from node.assemble.vendors.siemens_protocol import Protocol, number, whole
@@ -27,6 +27,12 @@ _NANOSECONDS: Final = 1e9
 _MICROSECONDS: Final = 1e6
 _CURRENTS: Final = tuple(f"sGRADSPEC.alShimCurrent[{index}]" for index in range(5))
 
+_SEQUENCE: Final = (
+    ("ScanningSequence", 0x00180020),
+    ("SequenceVariant", 0x00180021),
+    ("ScanOptions", 0x00180022),
+)
+"""What enhanced images say in other words, and XA still has in those of classic ones."""
 _SETTINGS: Final = (
     ("BaseResolution", "sKSpace.lBaseResolution", 1.0),
     ("PhaseResolution", "sKSpace.dPhaseResolution", 1.0),
@@ -58,6 +64,12 @@ def private_facts(private: Private, frame: FrameHeader) -> Facts:
         text = private.text(source)
         if text:
             facts[name] = text
+    for name, tag in _SEQUENCE:
+        words = "\\".join(private.texts(name))
+        if words and not private.elements.text(tag):
+            facts[name] = words
+    if frame.kind == PHASE and whole(private.protocol, "lContrasts") == 2:
+        facts |= _echoes(private.protocol)
     table = private.numbers("ImaRelTablePosition")
     if len(table) == 3:
         facts["TablePosition"] = list(table)
@@ -123,6 +135,13 @@ def _of_protocol(protocol: Protocol) -> Facts:
     if shim:
         facts["ShimSetting"] = shim
     return facts
+
+
+def _echoes(protocol: Protocol) -> Facts:
+    """Return the two echo times between which a phase difference arose, s."""
+    times = [number(protocol, f"alTE[{index}]") for index in (0, 1)]
+    names = ("EchoTime1", "EchoTime2")
+    return {name: time / _MICROSECONDS for name, time in zip(names, times, strict=True) if time}
 
 
 def _shim(protocol: Protocol) -> list[int]:

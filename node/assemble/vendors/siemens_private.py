@@ -39,11 +39,17 @@ _IN_IMAGE: Final = {
     "RealDwellTime": (0x42, "IS"),
     "BandwidthPerPixelPhaseEncode": (0x53, "FD"),
     "ImaRelTablePosition": (0x59, "IS"),
+    "TimeAfterStart": (0x04, "DS"),
     "CoilString": (0x4F, "LO"),
     "ImageTypeText": (0x75, "CS"),
 }
 """The same in SIEMENS MR SDI 02."""
-_IN_SERIES: Final = {"ImaPATModeText": (0x09, "LO")}
+_IN_SERIES: Final = {
+    "ImaPATModeText": (0x09, "LO"),
+    "ScanningSequence": (0x5A, "CS"),
+    "SequenceVariant": (0x5B, "CS"),
+    "ScanOptions": (0x5C, "CS"),
+}
 """The same in SIEMENS MR SDS 01."""
 _GROUPS: Final = ((_SERIES, 0xFE), (_IMAGE, 0xFE))
 

@@ -35,8 +35,14 @@ def mosaic_times(private: Private, count: int, *, reverse: bool) -> tuple[float,
 
 
 def slice_time(private: Private, frame: FrameHeader) -> float | None:
-    """Return when an image of one slice was acquired, s; only differences within a volume count."""
-    return frame.acquisition_time if is_echo_planar(private.elements) else None
+    """Return when an image of one slice was acquired, s; only differences within a volume count.
+
+    XA has the time since the beginning of the measurement, all have times of day.
+    """
+    if private.elements.text(0x00180023) != "2D":
+        return None
+    since = None if "TimeAfterStart" in private.csa else private.number("TimeAfterStart")
+    return frame.acquisition_time if since is None else since
 
 
 def _of_day(time: float) -> float:
