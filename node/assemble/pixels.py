@@ -58,6 +58,8 @@ _PLUGINS: Final[dict[str, str]] = {
 }
 """One codec each, as pydicom would try them all: gdcm aborts the process on damaged JPEG 2000 and
 JPEG-LS, so that it sees nothing but the JPEG that no other codec reads."""
+ABORTING: Final = frozenset(syntax for syntax, codec in _PLUGINS.items() if codec == "gdcm")
+"""Transfer syntaxes whose codec may abort the process that it runs in."""
 _MOST_PADDING: Final = 16
 """Bytes that may follow the end of a JPEG stream in its fragment."""
 _JPEG_2000: Final = frozenset(JPEG2000TransferSyntaxes)

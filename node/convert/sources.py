@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from node.assemble.model import InstanceHeader, PixelFormat
 from node.assemble.pixels import (
+    ABORTING,
     PALETTE,
     Image,
     bit_frame,
@@ -20,6 +21,7 @@ from node.assemble.pixels import (
     split_frames,
 )
 from node.assemble.stacking import Piece
+from node.convert.isolated import decode_apart
 from node.convert.tables import coloured, mapped, modality_of, palette_of
 from node.elements import DEFLATED, inflate, scan
 from node.elements.scanner import EXPLICIT_BIG
@@ -104,9 +106,9 @@ class PixelReader:
     def _stored(self, source: InstanceSource, pixels: PixelFormat, index: int) -> Image:
         """Return the stored values, before any table."""
         if _is_encapsulated(source):
-            return compressed_frame(
-                self._compressed(source, pixels)[index], pixels, source.transfer_syntax_uid
-            )
+            syntax = source.transfer_syntax_uid
+            decode = decode_apart if syntax in ABORTING else compressed_frame
+            return decode(self._compressed(source, pixels)[index], pixels, syntax)
         start, stop = frame_span(pixels, index)
         if source.pixel_offset is not None and source.pixel_length is not None:
             if stop - 1 > source.pixel_length:
