@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from node.completion.facts import InstanceFacts
-from node.completion.policy import Timing
+from node.completion.policy import LONGEST_PATIENCE, Timing
 from node.convert import OutputOptions
 from node.deliver.publish import MANIFEST
 from node.deliveries import NewDelivery, News
@@ -73,6 +73,7 @@ class Life:
         self.cuts = 0
         self._held: dict[str, dict[str, InstanceFacts]] = {}
         self._silent_before: dict[str, bool] = {}
+        self._grown: dict[str, int] = {}  # how often it was assembled before its last instance
         self._runs = 0
         self._order = count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -223,6 +224,7 @@ class Life:
             return
         self._held.setdefault(uid, {})[item.uid] = item
         self._silent_before[uid] = False
+        self._grown[uid] = self.watcher_work.background(self.memory.all[uid].record.pk).assembled
         if silent:
             self.bursts[uid] = self.bursts.get(uid, 0) + 1
 
@@ -235,7 +237,8 @@ class Life:
         if any(association.end is AssociationEnd.OPEN for association in carried):
             return self.now - series.record.last_arrival >= self.timing.open_quiet
         ends = [association.ended_at or 0.0 for association in carried]
-        return self.now - max([series.record.last_arrival, *ends]) >= self.timing.quiet
+        quiet = min(self.timing.quiet * 2 ** self._grown.get(uid, 0), LONGEST_PATIENCE)
+        return self.now - max([series.record.last_arrival, *ends]) >= quiet
 
     def _assemble(self, job: Job) -> Assembled:
         self.assemblies[job.series_uid] = self.assemblies.get(job.series_uid, 0) + 1
@@ -252,6 +255,8 @@ class Life:
             missing = [item for item in truth.instances if item.uid not in held]
             if missing and (why := self._contrary(uid)):
                 self.violations.append(f"{uid} was called complete although {why}")
+            if not truth.announces and not self._proven(uid):
+                self.violations.append(f"{uid} was called complete, and nothing says so")
 
     def _contrary(self, uid: str) -> str:
         """What the node holds that speaks against the series being whole."""
@@ -267,6 +272,15 @@ class Life:
         if numbers[-1] - numbers[0] + 1 > len(numbers):
             return "its numbers have holes"
         return ""
+
+    def _proven(self, uid: str) -> bool:
+        """Whether a peer has said that what the node holds is all there is."""
+        held, last = set(self._held[uid]), self.memory.all[uid].record.last_arrival
+        return any(
+            (said.uids is not None and said.uids >= held)
+            or (said.count == len(held) and said.at >= last)
+            for said in self.memory.statements.get(uid, ())
+        )
 
     def _account(self) -> Account:
         memory = self.memory

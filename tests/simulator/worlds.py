@@ -236,6 +236,7 @@ def _statements(
             Source.INSTANCE_AVAILABILITY, "P", 0.0, uids=frozenset(i.uid for i in t.sent)
         ),
         lambda t: Statement(Source.SENDER_COUNT, "PACS", 0.0, count=len(t.sent)),
+        lambda t: Statement(Source.SENDER_COUNT, "PACS", 0.0, count=rng.randint(1, len(t.sent))),
         lambda t: Statement(
             Source.COMMITMENT,
             "CT1",
