@@ -90,17 +90,17 @@ class RunningNode:
     def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
         self.folder = folder
         self.root = folder / "data"
-        self.port = free_port()
         self.log = folder / "node.log"
         self.config = folder / "config.yaml"
         merged: dict[str, Any] = {
-            "dicom": {"host": "127.0.0.1", "port": self.port},
+            "dicom": {"host": "127.0.0.1", "port": free_port()},
             "storage": {"root": str(self.root), "minimum_free": "50 MiB"},
             "http": {"port": None},
         }
         for section, values in (settings or {}).items():
             merged.setdefault(section, {}).update(values)
         self.config.write_text(yaml.safe_dump(merged))
+        self.port: int = merged["dicom"]["port"]
         self._ports = [port for port in (self.port, merged["http"]["port"]) if port is not None]
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -101,7 +101,6 @@ def test_forwarding_brings_the_instances_to_a_peer_that_then_proves_them(tmp_pat
         )
         for title, port, peer in zip(("FIRST", "SECOND"), ports, peers, strict=True)
     )
-    first.port, second.port = ports
     first.start()
     second.start()
     try:

@@ -22,9 +22,8 @@ def test_every_released_association_is_known_as_released(node: RunningNode) -> N
     work = Work(Index(f"sqlite:///{node.root / 'index.db'}"))
 
     def ends() -> list[AssociationEnd]:
-        (series,) = work.in_state()
-        found = [arrival.end for arrival in work.arrivals(series.pk)]
-        return [] if AssociationEnd.OPEN in found else found
+        found = [arrival.end for series in work.in_state() for arrival in work.arrivals(series.pk)]
+        return [] if AssociationEnd.OPEN in found or len(found) < ASSOCIATIONS else found
 
     found = eventually(ends, 10, "every association has ended")
     assert set(found) == {AssociationEnd.RELEASED}
