@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from node.assemble.diffusion import gradients
 from node.assemble.fill import fill
@@ -21,9 +21,9 @@ from node.assemble.preview import render
 from node.assemble.regrid import regrid
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
-from node.assemble.stacking import Piece
 from node.assemble.values import as_displayed, choose, finish
 from node.convert.bids import repeated, task_of, with_suffix
+from node.convert.copies import without_copies
 from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
@@ -137,7 +137,7 @@ def convert_series(
         base = stem if isinstance(stem, str) else stem(volume)
         name = _unused(with_suffix(base, volume.suffix), names)
         products.append(_write(filled, directory, name, options, proof, planned, refusals))
-    for label in (one for one in instances if one.header.sop_class_uid in LABEL_CLASSES):
+    for label in _labels(instances):
         try:
             maps = read_labels(label, _grids(label, references))
         except AssemblyError as error:
@@ -148,6 +148,14 @@ def convert_series(
             name = _unused(with_suffix(base, each.plan.suffix), names)
             products.append(_write_map(each, directory, name, options, proof))
     return Conversion(tuple(products), tuple(refusals), planned.left_out)
+
+
+def _labels(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
+    """Return the instances that label voxels, but for those whose UID has several contents."""
+    found = [one for one in instances if one.header.sop_class_uid in LABEL_CLASSES]
+    unique = without_copies(found)[0]
+    counts = Counter(one.header.identity for one in unique)
+    return [one for one in unique if counts[one.header.identity] == 1]
 
 
 def _grids(label: InstanceSource, references: Sequence[InstanceSource]) -> list[VolumePlan]:
@@ -174,7 +182,7 @@ def volumes_of(
 def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:
-    unique, copies = _without_copies(instances)
+    unique, copies = without_copies(instances)
     headers = [source.header for source in unique]
     if not options.precise:
         headers = [as_displayed(header) for header in headers]
@@ -283,39 +291,3 @@ def _unused(name: str, names: set[str]) -> str:
     free = next(one for times in count() if (one := repeated(name, times)) not in names)
     names.add(free)
     return free
-
-
-def _without_copies(
-    instances: Sequence[InstanceSource],
-) -> tuple[list[InstanceSource], list[LeftOut]]:
-    """Drop copies: instances with one UID, equal headers and equal pixels after decoding.
-
-    Those that differ stay, so that they are refused by name.
-    """
-    by_identity: dict[tuple[str, int], list[InstanceSource]] = {}
-    for source in sorted(instances, key=lambda one: (one.uid, one.transfer_syntax_uid)):
-        by_identity.setdefault(source.header.identity, []).append(source)
-    unique: list[InstanceSource] = []
-    copies: list[LeftOut] = []
-    for (uid, _), sources in by_identity.items():
-        first, *others = sources
-        unique.append(first)
-        for other in others:
-            if _same_image(first, other):
-                copies.append(LeftOut(uid, "the same instance again"))
-            else:
-                unique.append(other)
-    return unique, copies
-
-
-def _same_image(one: InstanceSource, other: InstanceSource) -> bool:
-    if one.header != other.header:
-        return False
-    first, second = PixelReader([one]), PixelReader([other])
-    try:
-        return all(
-            np.array_equal(first(Piece(one.header, frame)), second(Piece(other.header, frame)))
-            for frame in one.header.frames
-        )
-    except AssemblyError:
-        return False

@@ -35,6 +35,7 @@ def palette_of(data: Buffer, transfer_syntax_uid: str) -> Dataset:
     """
     elements = scan(data, transfer_syntax_uid, wanted=WANTED).elements
     palette = Dataset()
+    palette.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
     for colour, descriptor, plain, segmented in zip(
         _COLOURS, _PALETTE_DESCRIPTORS, _PALETTES, _SEGMENTED, strict=True
     ):

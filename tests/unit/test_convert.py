@@ -253,6 +253,31 @@ def test_the_same_instance_again_changes_nothing(tmp_path: Path) -> None:
     assert (data == alone.array).all()
 
 
+def test_a_copy_may_be_stored_and_described_otherwise(tmp_path: Path) -> None:
+    paths = save(Phantom().instances(), tmp_path / "one")
+    others = Phantom(attributes={"InstitutionName": "Elsewhere", "BitsStored": 16}).instances()
+    for one in others:
+        one.HighBit = 15
+    paths += save(others, tmp_path / "two")
+    (series,), _ = read_folder(paths)
+    made = []
+    for name, instances in (("a", series.instances), ("b", series.instances[::-1])):
+        found = convert_series(instances, tmp_path / name, "x")
+        assert not found.refusals
+        assert len(found.left_out) == 4
+        made.append([(tmp_path / name / file).read_bytes() for file in found.products[0].files])
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("attribute", ["RescaleIntercept", "PixelPaddingValue", "SliceThickness"])
+def test_a_copy_may_not_mean_something_else(attribute: str, tmp_path: Path) -> None:
+    paths = save(Phantom().instances(), tmp_path / "one")
+    paths += save(Phantom(attributes={attribute: 7}).instances()[:1], tmp_path / "two")
+    (series,), _ = read_folder(paths)
+    (refusal, *_) = convert_series(series.instances, tmp_path / "out", "x").refusals
+    assert refusal.reason is Reason.DUPLICATE_POSITION
+
+
 def test_one_uid_with_other_pixels_is_refused(tmp_path: Path) -> None:
     paths = save(Phantom().instances(), tmp_path / "one")
     other = Phantom().instance(1)

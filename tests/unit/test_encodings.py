@@ -160,6 +160,18 @@ def _palette(dataset: Dataset) -> np.ndarray:
     return np.stack([table[index] for table in tables], axis=-1)
 
 
+def _segmented_palette(dataset: Dataset) -> np.ndarray:
+    """The same palette as one discrete segment (PS3.3 C.7.9.2.1)."""
+    expected = _palette(dataset)
+    for colour, factor in (("Red", 1), ("Green", 3), ("Blue", 7)):
+        key = f"{colour}PaletteColorLookupTable"
+        delattr(dataset, f"{key}Data")
+        entries = (np.arange(256) * factor).astype(np.uint8).astype(int) << 8
+        words = [0, 256, *entries.tolist()]
+        setattr(dataset, f"Segmented{key}Data", np.array(words, "<u2").tobytes())
+    return expected
+
+
 def _colour(dataset: Dataset, planar: int) -> np.ndarray:
     rgb = np.stack([np.frombuffer(dataset.PixelData, "<u2") >> shift for shift in (0, 2, 4)], -1)
     rgb = rgb.astype(np.uint8)
@@ -173,8 +185,13 @@ def _colour(dataset: Dataset, planar: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "change",
-    [_palette, lambda dataset: _colour(dataset, 0), lambda dataset: _colour(dataset, 1)],
-    ids=["palette", "by pixel", "by plane"],
+    [
+        _palette,
+        _segmented_palette,
+        lambda dataset: _colour(dataset, 0),
+        lambda dataset: _colour(dataset, 1),
+    ],
+    ids=["palette", "segmented palette", "by pixel", "by plane"],
 )
 def test_colour_becomes_rgb24(change: Callable[[Dataset], np.ndarray], tmp_path: Path) -> None:
     datasets = PHANTOM.instances()

@@ -112,6 +112,27 @@ A, B = box((1, 3), (2, 7), (3, 11)), box((3, 5), (0, 4), (0, 2))
 OVER = box((2, 4), (1, 5), (2, 6))
 
 
+def test_labels_that_came_twice_are_made_once_and_never_guessed(tmp_path: Path) -> None:
+    save(images(), tmp_path / "images")
+    (referred,) = read_folder([tmp_path / "images"])[0]
+    (tmp_path / "out").mkdir()
+    first, other = segmentation([A]), segmentation([B])
+    for name, again in (("same", first), ("other", other)):
+        again.SeriesInstanceUID = first.SeriesInstanceUID = LABELS
+        again.SOPInstanceUID = first.SOPInstanceUID
+        save([first], tmp_path / name / "1")
+        save([again], tmp_path / name / "2")
+        (labels,) = read_folder([tmp_path / name])[0]
+        made = convert_series(
+            labels.instances, tmp_path / "out", name, references=referred.instances
+        )
+        if name == "same":
+            assert (len(made.products), made.refusals) == (1, ())
+        else:
+            assert made.products == ()
+            assert {one.reason for one in made.refusals} == {Reason.DUPLICATE_POSITION}
+
+
 @pytest.mark.parametrize("empty", [True, False])
 def test_segments_lie_on_the_voxels_of_their_series(tmp_path: Path, empty: bool) -> None:
     result = convert(tmp_path, segmentation([A, B], omit_empty_frames=empty))

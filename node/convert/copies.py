@@ -1,0 +1,92 @@
+"""One instance in several files: copies are dropped, what differs stays to be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from node.assemble.headers import encode_header
+from node.assemble.model import LABEL_CLASSES, STRUCTURE_SET, FrameHeader, InstanceHeader
+from node.assemble.series import LeftOut
+from node.assemble.stacking import Piece
+from node.convert.sources import InstanceSource, PixelReader
+from node.errors import AssemblyError
+
+
+def without_copies(
+    instances: Sequence[InstanceSource],
+) -> tuple[list[InstanceSource], list[LeftOut]]:
+    """Drop copies: instances with one UID that show the same, however they are encoded.
+
+    Those that differ stay, so that they are refused by name. Which copy remains does not depend
+    on the order of the instances.
+    """
+    by_identity: dict[tuple[str, int], list[InstanceSource]] = {}
+    for source in sorted(instances, key=lambda one: (one.uid, one.transfer_syntax_uid)):
+        by_identity.setdefault(source.header.identity, []).append(source)
+    unique: list[InstanceSource] = []
+    copies: list[LeftOut] = []
+    for (uid, _), sources in by_identity.items():
+        first, *others = sources if len(sources) == 1 else sorted(sources, key=_order)
+        unique.append(first)
+        for other in others:
+            if _shows_the_same(first, other):
+                copies.append(LeftOut(uid, "the same instance again"))
+            else:
+                unique.append(other)
+    return unique, copies
+
+
+def _order(source: InstanceSource) -> tuple[str, bytes, str]:
+    return source.transfer_syntax_uid, encode_header(source.header), str(source.path)
+
+
+def _shows_the_same(one: InstanceSource, other: InstanceSource) -> bool:
+    """Tell whether two instances have the same place, scale and values.
+
+    How values are stored (bits, planes, colour space, compression) and what only the sidecar
+    tells may differ.
+    """
+    if _meaning(one.header) != _meaning(other.header):
+        return False
+    if one.header.sop_class_uid == STRUCTURE_SET:
+        return _bytes(one) == _bytes(other)
+    first, second = PixelReader([one]), PixelReader([other])
+    try:
+        return all(
+            np.array_equal(first(Piece(one.header, frame)), second(Piece(other.header, frame)))
+            for frame in _frames(one.header)
+        )
+    except AssemblyError:
+        return False
+
+
+def _meaning(header: InstanceHeader) -> tuple[object, ...]:
+    """Return all of a header on which the place and value of a voxel depend."""
+    pixels = header.pixels
+    return (
+        header.sop_class_uid,
+        header.series_instance_uid,
+        header.frame_of_reference_uid,
+        header.references,
+        header.problem,
+        pixels and (pixels.rows, pixels.columns, pixels.frames, pixels.samples, pixels.padding),
+        [msgspec.structs.replace(frame, facts={}) for frame in header.frames],
+    )
+
+
+def _frames(header: InstanceHeader) -> tuple[FrameHeader, ...]:
+    """Return what can be read of an instance; of a segmentation the frames have no place yet."""
+    if header.frames or header.pixels is None or header.sop_class_uid not in LABEL_CLASSES:
+        return header.frames
+    rows, columns = header.pixels.rows, header.pixels.columns
+    return tuple(FrameHeader(index, rows, columns) for index in range(header.pixels.frames))
+
+
+def _bytes(source: InstanceSource) -> bytes | None:
+    try:
+        return source.path.read_bytes()[source.offset :]
+    except OSError:
+        return None
