@@ -110,7 +110,7 @@ def _centre(private: Private, planes: Planes, sheet: Points, tile: Points) -> Po
 
 def _steps(
     private: Private, frame: FrameHeader, normal: Points, centre: Points, count: int
-) -> tuple[Points, bool]:
+) -> tuple[Points, bool | None]:
     """Return how far each tile's slice lies from the first one.
 
     Two witnesses tell on which side of the first slice the others are: SliceNormalVector of the
@@ -118,7 +118,7 @@ def _steps(
     image numbering turns both. One is enough; where they disagree, neither is believed.
 
     Returns:
-        (count, 3) LPS mm, and whether the tiles run against the protocol's slices.
+        (count, 3) LPS mm, and whether the tiles run against the protocol's slices, if known.
     """
     stated = _stated(private, normal)
     prescribed = _prescribed(private, normal, centre, count)
@@ -132,7 +132,7 @@ def _steps(
     if prescribed is None:
         if not frame.between or frame.between <= 0:
             raise _undecodable("neither Spacing Between Slices nor a protocol with its slices.")
-        return along * (frame.between * (stated or 1)), (stated or 1) < 0
+        return along * (frame.between * (stated or 1)), None
     steps, reverse = prescribed
     side = float(np.sign(steps[-1] @ normal)) if count > 1 else 1.0
     if stated is not None and count > 1 and stated != side:

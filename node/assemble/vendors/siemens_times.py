@@ -15,20 +15,21 @@ _ASCENDING, _DESCENDING, _INTERLEAVED = 1, 2, 4  # sSliceArray.ucMode
 _TWO_DIMENSIONS: Final = 2
 
 
-def mosaic_times(private: Private, count: int, *, reverse: bool) -> tuple[float, ...]:
+def mosaic_times(private: Private, count: int, *, reverse: bool | None) -> tuple[float, ...]:
     """Return when each tile's slice was excited, s; empty where it is not known.
 
     MosaicRefAcqTimes has them in the order of the tiles. Software before VB15, which has none and
     excites one slice at a time, goes through the slices in the order that the protocol names.
 
     Args:
-        reverse: the tiles run against the protocol's slices.
+        reverse: the tiles run against the protocol's slices; None if that is not known.
     """
     stated = private.numbers("MosaicRefAcqTimes")
     if len(stated) == count:
         # Times are multiples of 2.5 ms, give or take rounding.
         return tuple(_of_day(time) / 1000.0 for time in stated)
-    if stated or "MosaicRefAcqTimes" in private.csa or not is_echo_planar(private.elements):
+    told = stated or "MosaicRefAcqTimes" in private.csa
+    if told or reverse is None or not is_echo_planar(private.elements):
         return ()
     found = _by_order(private.protocol, count, private.elements.number(0x00180080))
     return found[::-1] if reverse else found
