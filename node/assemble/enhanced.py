@@ -24,6 +24,10 @@ _NESTED: Final = (0x00189076, 0x00189601)
 """Sequences whose one item belongs to the frame: direction and b-matrix (C.8.13.5.9)."""
 _B_MATRIX: Final = range(0x00189602, 0x00189608)
 _CONCATENATION: Final = 0x00209161
+PARAMETRIC_MAP: Final = "1.2.840.10008.5.1.4.1.1.30"
+_WORLD_SLOPE, _WORLD_INTERCEPT = 0x00409225, 0x00409224
+_WORLD_TABLE: Final = 0x00409212
+_UNITS, _CODE_VALUE = 0x004008EA, 0x00080100
 _UNWEIGHTED: Final = "NONE"
 _ISOTROPIC: Final = "ISOTROPIC"
 _DIRECTIONAL: Final = frozenset({"DIRECTIONAL", "BMATRIX"})
@@ -118,6 +122,8 @@ def _refined(view: Elements, frame: FrameHeader, vendor: Vendor | None) -> tuple
 def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: int) -> FrameHeader:
     """Read one frame: as a classic image, and what only enhanced ones say."""
     frame = classic_frame(view, pixels)
+    if view.uid(0x00080016) == PARAMETRIC_MAP:
+        frame = _measured(view, frame)
     offset = view.integer(0x00209228) or 0
     frame_type = tuple(part.upper() for part in view.texts(0x00089007)) or frame.image_type
     component = kind_of(("", "", view.text(0x00089208) or ""))
@@ -145,6 +151,29 @@ def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: i
         b_matrix=matrix if len(matrix) == len(_B_MATRIX) else (),
         instance=None if _CONCATENATION in view else view.integer(0x00200013),
     )
+
+
+def _measured(view: Elements, frame: FrameHeader) -> FrameHeader:
+    """Give a frame of a parametric map the scale to what it measures, and the unit.
+
+    Its stored values have no other meaning than Real World Value Mapping gives them, of which the
+    first item counts (PS3.3 A.75, C.7.6.16.2.11). Other images have a Modality LUT, which stays.
+
+    Raises:
+        AssemblyError: the mapping is a table, or there is none.
+    """
+    slope, intercept = view.number(_WORLD_SLOPE), view.number(_WORLD_INTERCEPT)
+    if slope is None or intercept is None:
+        said = "is a table" if _WORLD_TABLE in view else "is absent"
+        raise AssemblyError(
+            Reason.UNSUPPORTED_PIXELS,
+            f"The Real World Value Mapping of a parametric map {said}; only slope and intercept "
+            "are supported.",
+        )
+    coded = view.item(_UNITS)
+    unit = coded.text(_CODE_VALUE) if coded else None
+    facts = frame.facts | ({"Units": unit} if unit else {})
+    return msgspec.structs.replace(frame, slope=slope, intercept=intercept, facts=facts)
 
 
 def _first(value: float | None, other: float | None) -> float | None:
