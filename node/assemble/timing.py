@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from node.assemble.facts import SECONDS_A_DAY
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 
 SLICE_TIME_DIGITS: Final = 6
+CLOCK_DIGITS: Final = 4
+"""Of times with a date, whose seconds are exact to 1e-5 only."""
 SAME_SLICE_TIME: Final = 0.006
 """s; times are rounded to 2.5 ms by some vendors, and to 5 by clocks."""
 UNEVEN: Final = 0.01
@@ -89,7 +92,8 @@ def _times(row: Sequence[Piece]) -> list[float] | None:
     if len(known) < len(times):
         return None
     first = min(known)
-    return [round(time - first, SLICE_TIME_DIGITS) for time in known]
+    digits = CLOCK_DIGITS if first >= SECONDS_A_DAY else SLICE_TIME_DIGITS
+    return [round(time - first, digits) for time in known]
 
 
 def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
