@@ -21,6 +21,7 @@ from node.config import AssemblySettings, Completion, Output, Settings
 from node.convert import OutputOptions
 from node.dimse.forwarding import Outgoing
 from node.dimse.scu import echo, own_port
+from node.dimse.transport import usable
 from node.errors import ConfigError
 from node.filing.filer import Filer
 from node.filing.recovery import recover
@@ -97,6 +98,10 @@ class Daemon:
         for key, wanted in (("storage.retention", settings.storage.retention is not None),):
             if wanted:
                 log.warning("%s has no effect yet in this version", key)
+        filing = Filing(
+            settings.storage.root, settings.database_url(), settings.log.format, self._filed
+        )
+        crew = self._crew(filing, undo)
         archive = Archive(settings.storage.root)
         try:
             archive.prepare()
@@ -108,39 +113,41 @@ class Daemon:
         undo.callback(index.close)
         index.migrate()
         store = Store(index)
-        results = self._results(archive, index)
+        self._made = results = self._results(archive, index)
         journal = self._recovered(archive, index, store)
         undo.callback(journal.close)
         undo.callback(lambda: results.stop(settings.shutdown_seconds * _RESULTS_SHARE))
 
-        filing = Filing(
-            settings.storage.root,
-            settings.database_url(),
-            settings.log.format,
-            lambda report: _filed(report, results),
-        )
+        filing.start()
         undo.callback(lambda: filing.stop(settings.shutdown_seconds * _FILING_SHARE))
-        self._desk = self._receiving(archive, index, journal, filing, undo)
+        if crew is None:
+            self._desk = Desk(
+                settings, archive, index, journal, run=self._run, lane=0, ring=filing.ring
+            )
+            undo.callback(self._desk.stop, settings.shutdown_seconds * _RECEIVE_SHARE)
+        else:
+            self._desk = crew
+            undo.callback(crew.stop)
         self._desk.start()
         results.start()
-        self._made = results
         if settings.http.port is not None:
             web = WebServer(self._app(index, archive), settings.http.host, settings.http.port)
             undo.callback(web.stop)
             web.start()
 
-    def _receiving(
-        self, archive: Archive, index: Index, journal: Journal, filing: Filing, undo: ExitStack
-    ) -> Desk | Crew:
-        settings = self._settings
-        seconds = settings.shutdown_seconds * _RECEIVE_SHARE
-        if settings.dicom.processes > 1:
-            crew = Crew(settings, run=self._run, bell=filing.bell, seconds=seconds)
-            undo.callback(crew.stop)
-            return crew
-        desk = Desk(settings, archive, index, journal, run=self._run, lane=0, ring=filing.ring)
-        undo.callback(desk.stop, seconds)
-        return desk
+    def _crew(self, filing: Filing, undo: ExitStack) -> Crew | None:
+        """The receivers, which load while the rest is built; None if pynetdicom has to serve its
+        own way, which takes a port of its own."""
+        if not usable():
+            return None
+        crew = Crew(
+            self._settings,
+            run=self._run,
+            bell=filing.bell,
+            seconds=self._settings.shutdown_seconds * _RECEIVE_SHARE,
+        )
+        undo.callback(crew.stop)
+        return crew
 
     def _recovered(self, archive: Archive, index: Index, store: Store) -> Journal:
         """The journal, after whatever an earlier run left in it has been filed."""
@@ -194,6 +201,16 @@ class Daemon:
             clock=time.time,
         )
 
+    def _filed(self, report: Report) -> None:
+        for outcome, count in report.outcomes.items():
+            metrics.INSTANCES.labels(outcome).inc(count)
+        for end, count in report.ends.items():
+            metrics.ASSOCIATIONS.labels(end).inc(count)
+        metrics.BYTES.inc(report.size)
+        # Between instances the watcher looks often enough by itself.
+        if any(report.ends.values()) and self._made is not None:
+            self._made.wake()
+
     def greeting(self) -> list[str]:
         """Where the node listens, and what to type next."""
         host, port, title = self._where()
@@ -240,16 +257,6 @@ class Daemon:
 
     def _where(self) -> tuple[str, int, str]:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
-
-
-def _filed(report: Report, results: Results) -> None:
-    for outcome, count in report.outcomes.items():
-        metrics.INSTANCES.labels(outcome).inc(count)
-    for end, count in report.ends.items():
-        metrics.ASSOCIATIONS.labels(end).inc(count)
-    metrics.BYTES.inc(report.size)
-    if any(report.ends.values()):  # between instances the watcher looks often enough by itself
-        results.wake()
 
 
 def _reachable(host: str) -> str:

@@ -5,6 +5,8 @@ Only figures that nobody else keeps: what lies in the index is counted there whe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
 
 from node.records import AssociationEnd, Stored
@@ -49,12 +51,30 @@ def stored(outcome: Stored, size: int) -> None:
 
 def refused(status: int) -> None:
     """An instance was refused with a DICOM status."""
-    REFUSALS.labels(f"0x{status:04X}").inc()
+    _relay(f"refused 0x{status:04X}")
 
 
-def association_ended(end: str) -> None:
-    """An association ended (`records.AssociationEnd`), or was `REJECTED`."""
-    ASSOCIATIONS.labels(end).inc()
+def rejected() -> None:
+    """An association was rejected."""
+    _relay(REJECTED)
+
+
+def heard(said: str) -> None:
+    """Count what a process that receives has said."""
+    what, _, status = said.partition(" ")
+    if what == REJECTED:
+        ASSOCIATIONS.labels(REJECTED).inc()
+    elif what == "refused":
+        REFUSALS.labels(status).inc()
+
+
+def relay(tell: Callable[[str], None]) -> None:
+    """Have refusals counted by another process, to which `tell` brings them."""
+    global _relay  # noqa: PLW0603  like the counters, one for the process
+    _relay = tell
+
+
+_relay: Callable[[str], None] = heard
 
 
 def assembled(state: str, seconds: float) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from nibabel.orientations import inv_ornt_aff, io_orientation
-from scipy.ndimage import affine_transform
 
 Matrix = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -187,6 +186,9 @@ def resample(
     Returns:
         `like_shape` (and t), in the type of `data`.
     """
+    # Takes longer to import than all the rest, and no process that receives needs it.
+    from scipy.ndimage import affine_transform  # noqa: PLC0415
+
     pull = voxel_map(like_affine, affine)
     volumes = data[..., np.newaxis] if data.ndim == 3 else data
     result = np.empty((*like_shape, volumes.shape[3]), data.dtype, order="F")

@@ -139,7 +139,7 @@ class Port:
         rejection = unacceptable(first) or self._admission.refusal(request, str(address[0]))
         if rejection is not None:
             self._audit.turned_away(request, str(address[0]), rejection.sentence)
-            metrics.association_ended(metrics.REJECTED)
+            metrics.rejected()
             _say_goodbye(connection, reject(rejection))
             return
         association = associate(

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from node import metrics
 from node.dimse.access import NOT_AUTHORIZED, Peers
 from node.dimse.associations import Associations, printable
 from node.dimse.audit import Audit
@@ -96,6 +97,7 @@ class StoreService:
     ) -> StoreAnswer:
         title = str(association.requestor.ae_title)
         if not self._peers.may(title, "store"):
+            metrics.refused(NOT_AUTHORIZED)
             return StoreAnswer(NOT_AUTHORIZED, "store is not among what this AE title may do")
         outcome = self._receiver.store(
             Incoming(

@@ -25,12 +25,14 @@ from node.journal import Journal
 from node.logs import configure_logging
 
 ENVIRONMENT: Final = "RASNODE_FILING"
+_NICENESS: Final = 5  # a sender that waits for its answer comes first
 
 
 def main() -> None:
     """Run until stdin ends."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its parent says when it is time
+    os.nice(_NICENESS)
     settings = json.loads(os.environ[ENVIRONMENT])
     configure_logging(settings["log"])
     root = Path(settings["root"])

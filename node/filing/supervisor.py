@@ -41,8 +41,12 @@ class Filing:
         self._heard, self.bell = os.pipe()  # the ringing end may go to other processes
         os.set_blocking(self.bell, False)
         self._stopping = False
-        self._process = self._spawn()
+        self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._listen, name="filer", daemon=True)
+
+    def start(self) -> None:
+        """Start the process."""
+        self._process = self._spawn()
         self._thread.start()
 
     def ring(self) -> None:
@@ -54,12 +58,13 @@ class Filing:
         """Let it file the rest; what it does not manage in time is filed at the next start."""
         self._stopping = True
         os.close(self.bell)
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            log.warning("filing takes too long; the rest is filed at the next start")
-            self._process.kill()
-        self._thread.join(1.0)
+        if self._process is not None:
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                log.warning("filing takes too long; the rest is filed at the next start")
+                self._process.kill()
+            self._thread.join(1.0)
         os.close(self._heard)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -72,12 +77,13 @@ class Filing:
 
     def _listen(self) -> None:
         while True:
-            output = self._process.stdout
-            assert output is not None  # noqa: S101
-            while len(data := output.read(LENGTH)) == LENGTH:
-                self._filed(decode(data))
-            output.close()
-            code = self._process.wait()
+            process = self._process
+            assert process is not None  # noqa: S101
+            assert process.stdout is not None  # noqa: S101
+            with process.stdout as output:
+                while len(data := output.read(LENGTH)) == LENGTH:
+                    self._filed(decode(data))
+            code = process.wait()
             if self._stopping:
                 return
             log.error("the process that files instances died (%d); it is started again", code)

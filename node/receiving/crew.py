@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -14,20 +13,23 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
+from node import metrics
 from node.config import Dicom, Settings
 from node.errors import ConfigError
-from node.receiving.process import ENVIRONMENT, READY
+from node.receiving.process import ENVIRONMENT, GO, READY
 
 log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
 _START_SECONDS: Final = 60.0
 _AGAIN_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 3.0
 
 
 class Crew:
-    """`dicom.processes` receivers.
+    """`dicom.processes` receivers. They load while the rest of the node is made ready, and serve
+    from `start` on; until then nothing listens.
 
     Args:
         run: which run of the node this is.
@@ -45,8 +47,9 @@ class Crew:
         self._seconds = seconds
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._listening = _listen(settings.dicom)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._listening = _bound(settings.dicom)
+        self._ready = [threading.Event() for _ in range(settings.dicom.processes)]
+        self._processes = [self._spawn(lane) for lane in range(settings.dicom.processes)]
 
     @property
     def port(self) -> int:
@@ -59,12 +62,17 @@ class Crew:
         Raises:
             ConfigError: one of them cannot; it has said why in the log.
         """
-        self._processes = [self._spawn(lane) for lane in range(self._settings.dicom.processes)]
-        deadline = time.monotonic() + _START_SECONDS
+        try:
+            self._listening.listen(_BACKLOG)
+        except OSError as error:
+            raise _taken(self._settings.dicom, error) from error
         for process in self._processes:
-            if not _ready(process, deadline - time.monotonic()):
-                self.stop()
-                raise ConfigError("a receiver process does not start; the log says why")
+            _say(process, GO)
+        deadline = time.monotonic() + _START_SECONDS
+        for process, ready in zip(self._processes, self._ready, strict=True):
+            while not ready.wait(_LOOK_SECONDS):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise ConfigError("a receiver process does not start; the log says why")
         threading.Thread(target=self._watch, name="crew", daemon=True).start()
 
     def allow(self, dicom: Dicom) -> None:
@@ -72,7 +80,7 @@ class Crew:
         with self._lock:
             self._settings = self._settings.model_copy(update={"dicom": dicom})
             for process in self._processes:
-                _tell(process, dicom)
+                _say(process, dicom.model_dump_json().encode() + b"\n")
 
     def stop(self) -> None:
         """Accept no more, let what is under way be answered, and end."""
@@ -98,14 +106,27 @@ class Crew:
             "listening": self._listening.fileno(),
             "bell": self._bell,
             "seconds": self._seconds,
+            "parent": os.getpid(),
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "node.receiving.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, ENVIRONMENT: json.dumps(said)},
             pass_fds=(self._listening.fileno(), self._bell),
         )
+        threading.Thread(target=self._hear, args=(process, lane), daemon=True).start()
+        return process
+
+    def _hear(self, process: subprocess.Popen[bytes], lane: int) -> None:
+        assert process.stdout is not None  # noqa: S101
+        with process.stdout as output:
+            for line in output:
+                said = line.decode("ascii", "replace").strip()
+                if said == READY:
+                    self._ready[lane].set()
+                else:
+                    metrics.heard(said)
 
     def _watch(self) -> None:
         while not self._stopping.wait(_AGAIN_SECONDS):
@@ -115,32 +136,30 @@ class Crew:
                     if code is not None and not self._stopping.is_set():
                         log.error("a receiver process died (%d); it is started again", code)
                         self._processes[lane] = self._spawn(lane)
+                        _say(self._processes[lane], GO)
 
 
-def _listen(dicom: Dicom) -> socket.socket:
+def _bound(dicom: Dicom) -> socket.socket:
     family = socket.AF_INET6 if ":" in dicom.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((dicom.host, dicom.port))
-        listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigError(
-            f"cannot listen on {dicom.host}:{dicom.port}: {error.strerror}; "
-            "is another program there, or is the port below 1024 (dicom.port)?"
-        ) from error
+        raise _taken(dicom, error) from error
     return listening
 
 
-def _ready(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    assert process.stdout is not None  # noqa: S101
-    found, _, _ = select.select([process.stdout], [], [], max(0.0, seconds))
-    return bool(found) and process.stdout.readline() == READY
+def _taken(dicom: Dicom, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot listen on {dicom.host}:{dicom.port}: {error.strerror}; "
+        "is another program there, or is the port below 1024 (dicom.port)?"
+    )
 
 
-def _tell(process: subprocess.Popen[bytes], dicom: Dicom) -> None:
+def _say(process: subprocess.Popen[bytes], line: bytes) -> None:
     assert process.stdin is not None  # noqa: S101
     with suppress(OSError):  # it has died, and gets the settings when it is started again
-        process.stdin.write(dicom.model_dump_json().encode() + b"\n")
+        process.stdin.write(line)
         process.stdin.flush()

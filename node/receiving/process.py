@@ -1,11 +1,13 @@
 """A receiver as a process of its own: `python -m node.receiving.process`, started by `Crew`.
 
-It shares the listening socket with its siblings. Its parent writes changed settings to its stdin,
-a line of JSON each, and closes it when it is time to stop.
+What a sender waits for happens here and nowhere else, so that nothing that the node computes can
+hold an answer back. It gets ready while its parent is still busy, and begins at the first line
+of its stdin; each line after that has changed settings as JSON, and the end means stop.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -14,6 +16,7 @@ import sys
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
+from node import metrics
 from node.archive import Archive
 from node.config import Dicom, Settings
 from node.index.engine import Index
@@ -22,7 +25,9 @@ from node.logs import configure_logging
 from node.receiving.desk import Desk
 
 ENVIRONMENT: Final = "RASNODE_RECEIVER"
-READY: Final = b"ready\n"
+READY: Final = "ready"
+GO: Final = b"go\n"
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread that computes keeps one waiting that has an answer due."""
 
@@ -35,12 +40,16 @@ def main() -> None:
     settings = Settings.model_validate(said["settings"])
     configure_logging(settings.log.format)
     sys.setswitchinterval(SWITCH_SECONDS)
+    _die_with(int(said["parent"]))
+    metrics.relay(_tell)
     bell = int(said["bell"])
 
     def ring() -> None:
         with suppress(BlockingIOError):
             os.write(bell, b"\0")
 
+    if sys.stdin.buffer.readline() != GO:
+        return
     with ExitStack() as undo:
         index = Index(settings.database_url())
         undo.callback(index.close)
@@ -58,9 +67,24 @@ def main() -> None:
         )
         desk.start()
         undo.callback(desk.stop, float(said["seconds"]))
-        os.write(sys.stdout.fileno(), READY)
-        for line in sys.stdin:
+        _tell(READY)
+        os.set_blocking(sys.stdout.fileno(), False)
+        for line in sys.stdin.buffer:
             desk.allow(Dicom.model_validate_json(line))
+
+
+def _tell(said: str) -> None:
+    with suppress(BlockingIOError, BrokenPipeError):  # a count is not worth waiting for
+        os.write(sys.stdout.fileno(), f"{said}\n".encode())
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the parent is: the next run of the node must find the journal to itself."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit
 
 
 if __name__ == "__main__":
