@@ -3,7 +3,9 @@
 An image or a series header (0029,xx10), (0029,xx20) begins with "SV10" (CSA2) or directly with the
 number of its tags (CSA1). Numbers are little endian whatever the transfer syntax, as the element
 is OB. A tag is a name of 64 bytes, multiplicity, VR, type and number of items; an item is four
-words, of which one says how long its text is, and the text, padded to words.
+words, of which the second says how long its text is, and the text, padded to words. Some CSA1
+headers have the length in the first word only, too large by the first tag's number of items. What
+follows a NUL, and padding, is garbage in CSA1.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def parse_csa(raw: bytes) -> Csa | None:
         if check not in _CHECKS or items > _MOST_ITEMS:
             return None
         if offset is None:
-            offset = items  # by as much every length in CSA1 is too large
+            offset = items
         values, after = _items(raw, at, items, None if second else offset)
         if after is None:
             return None
@@ -73,7 +75,9 @@ def _items(raw: bytes, at: int, count: int, surplus: int | None) -> tuple[list[s
             return values, None
         words = _ITEM.unpack_from(raw, at)
         at += _ITEM.size
-        length = words[1] if surplus is None else words[0] - surplus
+        length = words[1]
+        if surplus is not None and words[0] != words[1]:
+            length = words[0] - surplus
         if length < 0 or at + length > len(raw):
             return values, None
         values.append(_text(raw[at : at + length]))

@@ -32,19 +32,29 @@ def csa2(tags: Tags) -> bytes:
     return made
 
 
-def csa1(tags: Tags) -> bytes:
-    """A header of the older kind: always six items, whose first word is as much too large as the
-    first tag has items.
+def csa1(tags: Tags, *, surplus: bool = False) -> bytes:
+    """A header of the older kind: six items if any, garbage after each NUL.
+
+    Args:
+        surplus: the length is in the first word only, too large by the first tag's items.
     """
-    made, surplus = pack("<II", len(tags), 77), 0
+    made = pack("<II", len(tags), 77)
+    more = 0
     for index, (name, (vr, values)) in enumerate(tags.items()):
         items = [f"{value}".encode() + b"\0" for value in values]
-        items += [b""] * (6 - len(items))
-        surplus = len(items) if index == 0 else surplus
-        made += _tag(name, vr, len(values), len(items))
+        items += [b""] * (6 - len(items)) if items else []
+        more = len(items) if index == 0 and surplus else more
+        made += _tag(name, vr + "\0?", len(values), len(items))
         for text in items:
-            made += pack("<4i", len(text) + surplus, 0, 77, 0) + _padded(text)
+            length = len(text)
+            words = (length + more, 0, 77, 0) if surplus else (length, length, 205, length)
+            made += pack("<4i", *words) + text + b"?" * (-length % 4)
     return made
+
+
+def csa1_surplus(tags: Tags) -> bytes:
+    """The same with lengths that are too large."""
+    return csa1(tags, surplus=True)
 
 
 def _tag(name: str, vr: str, multiplicity: int, items: int) -> bytes:

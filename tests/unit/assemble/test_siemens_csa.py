@@ -13,7 +13,16 @@ from node.assemble.vendors.siemens_csa import parse_csa
 from node.assemble.vendors.siemens_protocol import number, parse_protocol, slices, whole
 from tests.phantom import Phantom
 from tests.unit.assemble.build import header
-from tests.unit.assemble.siemens_scans import Mosaic, Tags, csa1, csa2, planned, protocol, sheet
+from tests.unit.assemble.siemens_scans import (
+    Mosaic,
+    Tags,
+    csa1,
+    csa1_surplus,
+    csa2,
+    planned,
+    protocol,
+    sheet,
+)
 
 TAGS: Tags = {
     "EchoLinePosition": ("IS", ["32"]),
@@ -29,7 +38,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("write", [csa1, csa2])
+@pytest.mark.parametrize("write", [csa1, csa1_surplus, csa2])
 def test_both_kinds_say_the_same(write: object) -> None:
     assert callable(write)
     raw = write(TAGS)
@@ -45,7 +54,7 @@ def test_all_items_count_where_the_multiplicity_is_zero() -> None:
     assert parse_csa(bytes(raw)) == {"MosaicRefAcqTimes": ("0.0", "72.5")}
 
 
-@pytest.mark.parametrize("write", [csa1, csa2])
+@pytest.mark.parametrize("write", [csa1, csa1_surplus, csa2])
 def test_a_header_that_is_cut_off_gives_nothing(write: object) -> None:
     assert callable(write)
     raw = write(TAGS)
@@ -74,7 +83,7 @@ def test_garbage_is_no_header(raw: bytes) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(
-    st.sampled_from([csa1(TAGS), csa2(TAGS)]),
+    st.sampled_from([csa1(TAGS), csa1_surplus(TAGS), csa2(TAGS)]),
     st.lists(st.tuples(st.integers(0, 800), st.integers(0, 255)), max_size=4),
 )
 def test_a_damaged_header_never_raises(raw: bytes, damage: list[tuple[int, int]]) -> None:
