@@ -5,20 +5,19 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pydicom import examples
-
 from node.index.engine import Index
 from node.index.work import Work
 from node.records import AssociationEnd
 from tests.running import RunningNode, eventually
+from tests.small import small_ct
 
 ASSOCIATIONS = 40
 
 
-def test_every_released_association_is_known_as_released(node: RunningNode) -> None:
-    path = Path(examples.get_path("mr"))
+def test_every_released_association_is_known_as_released(node: RunningNode, tmp_path: Path) -> None:
+    paths = small_ct(tmp_path / "ct", ASSOCIATIONS, announced=False)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: node.send(path), range(ASSOCIATIONS)))
+        list(pool.map(node.send, paths))
     work = Work(Index(f"sqlite:///{node.root / 'index.db'}"))
 
     def ends() -> list[AssociationEnd]:
