@@ -52,6 +52,7 @@ def _multi_frame(frame: FrameHeader) -> Value | None:
     return None if frame.instance is None else (float(frame.instance), *frame.dimensions)
 
 
+_NO_TIME: Final = "Acquisition Number"
 _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
     ("the vendor's volume index", lambda frame: frame.order or None),
     ("Dimension Index Values", lambda frame: frame.dimensions or None),
@@ -59,7 +60,7 @@ _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = 
     ("Frame Reference Time", lambda frame: frame.reference_time),
     ("Trigger Time", lambda frame: frame.trigger_time),
     ("Instance Number of multi-frame images", _multi_frame),
-    ("Acquisition Number", lambda frame: frame.acquisition),
+    (_NO_TIME, lambda frame: frame.acquisition),
     ("Acquisition Time", lambda frame: frame.acquisition_time),
 )
 """Attributes with one value in a volume, which is the same at all positions."""
@@ -82,12 +83,18 @@ def arrange(stack: Stack) -> Timeline:
     most = max(len(place) for place in places)
     if most == 1:
         return Timeline((tuple(place[0] for place in places),))
+    contradictory = False
     for name, value in _SHARED:
         found = _by_shared_value(stack, places, name, value)
-        if found is not None and not _mixed(stack, found):
-            return found
+        if found is None or _mixed(stack, found):
+            continue
+        if name == _NO_TIME and _is_backwards(stack, found):
+            contradictory = True
+            continue
+        return found
     if all(len(place) == most for place in places):
-        for name, value in _RISING[len(places) == 1 :]:  # numbers alone prove no time
+        # numbers alone prove no time, and prove nothing if they contradict each other
+        for name, value in _RISING[len(places) == 1 or contradictory :]:
             found = _by_rank(stack, places, name, value)
             if found is not None and not _mixed(stack, found):
                 return found
@@ -95,7 +102,25 @@ def arrange(stack: Stack) -> Timeline:
         found = _by_runs(stack, places)
         if found is not None and not _mixed(stack, found):
             return found
+    if contradictory:
+        raise AssemblyError(
+            Reason.AMBIGUOUS_ORDER,
+            f"{most} frames at each of {len(places)} positions, in one order by Acquisition Number "
+            "and in the opposite one by Instance Number, and no time decides.",
+            tuple(dict.fromkeys(piece.uid for piece in stack.pieces)),
+        )
     raise _refusal(stack, places)
+
+
+def _is_backwards(stack: Stack, timeline: Timeline) -> bool:
+    """Tell whether Instance Numbers of one slice fall from volume to volume.
+
+    Neither they nor Acquisition Number are a time, so that what they say of the order counts only
+    if they agree.
+    """
+    numbers = [stack.pieces[row[0]].frame.number for row in timeline.grid]
+    known = [number for number in numbers if number is not None]
+    return len(known) == len(numbers) > 1 and all(a > b for a, b in pairwise(known))
 
 
 def _mixed(stack: Stack, timeline: Timeline) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from node.assemble.series import plan
+from node.errors import Reason
 from tests.phantom import Phantom
-from tests.unit.assemble.build import headers
+from tests.unit.assemble.build import changed, headers
 from tests.unit.assemble.weighted import series, uih
 
 PHANTOM = Phantom(size=(6, 5, 4), volumes=4)
@@ -42,3 +45,21 @@ def test_an_order_that_would_mix_weightings_gives_way_to_one_that_does_not() -> 
     (volume,) = plan(headers(datasets)).volumes
     assert volume.defined_by == "Instance Number"
     assert [len({piece.frame.gradient for piece in row}) for row in volume.grid] == [1, 1]
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_numbers_that_contradict_each_other_are_no_order(slices: int) -> None:
+    datasets = PHANTOM.but(size=(6, 5, slices)).instances()
+    for index, dataset in enumerate(datasets):
+        volume = index // slices
+        changed(dataset, TemporalPositionIdentifier=None, AcquisitionNumber=9 - volume)
+    result = plan(headers(datasets))
+    assert not result.volumes
+    (refusal,) = result.refusals
+    assert refusal.reason is Reason.AMBIGUOUS_ORDER
+    assert "opposite" in refusal.sentence
+    for index, dataset in enumerate(datasets):
+        dataset.AcquisitionTime = f"1000{index // slices:02d}"
+    (made,) = plan(headers(datasets)).volumes
+    assert made.defined_by == "Acquisition Time"
+    assert [row[0].frame.acquisition for row in made.grid] == [9, 8, 7, 6]
