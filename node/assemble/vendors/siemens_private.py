@@ -51,6 +51,7 @@ _IN_SERIES: Final = {
     "ScanOptions": (0x5C, "CS"),
 }
 """The same in SIEMENS MR SDS 01."""
+_FUNCTIONAL_GROUPS: Final = (0x52009229, 0x52009230)
 _GROUPS: Final = ((_SERIES, 0xFE), (_IMAGE, 0xFE))
 
 
@@ -134,7 +135,9 @@ class Private:
 
 
 def _opened(elements: Elements) -> Elements:
-    """Lay the items of Siemens' private groups over an instance that has them at its top level."""
+    """Lay the items of Siemens' private groups over a classic instance, which XA has there too."""
+    if any(tag in elements for tag in _FUNCTIONAL_GROUPS):
+        return elements  # the groups of the frame are open already
     items = [
         item
         for creator, element in _GROUPS
