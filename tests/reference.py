@@ -12,6 +12,20 @@ import pytest
 
 from tests.running import shared
 
+_CORE = """
+    Modality Manufacturer ManufacturersModelName MagneticFieldStrength SeriesNumber
+    SeriesDescription ProtocolName ImageType SliceThickness SpacingBetweenSlices EchoTime EchoTime1
+    EchoTime2 EchoNumber RepetitionTime RepetitionTimeExcitation InversionTime FlipAngle SliceTiming
+    SliceEncodingDirection PhaseEncodingDirection PhaseEncodingAxis TotalReadoutTime
+    EstimatedTotalReadoutTime EffectiveEchoSpacing EstimatedEffectiveEchoSpacing PixelBandwidth
+    DwellTime MultibandAccelerationFactor ParallelReductionFactorInPlane PartialFourier
+    AcquisitionMatrixPE ReconMatrixPE PercentPhaseFOV ImageOrientationPatientDICOM PatientPosition
+    MRAcquisitionType ScanningSequence SequenceVariant Units KVP ConvolutionKernel XRayTubeCurrent
+    ExposureTime
+"""
+CORE_FIELDS = frozenset(_CORE.split())
+"""Fields that analysis software acts upon, as the judge counts them."""
+
 
 def dcm2niix(source: Path, target: Path) -> Path:
     """Run dcm2niix as the judge wants its reference made."""
