@@ -40,7 +40,7 @@ def gather(facts: SeriesFacts, arrivals: Sequence[Arrival]) -> Finding:
     here = {instance.uid for instance in facts.instances}
     found = (
         *statement_evidence(facts.statements, here, arrivals),
-        *announced_evidence(facts.instances, stacks),
+        *announced_evidence(facts.instances, stacks, numbers),
         *position_evidence(stacks, numbers),
         *grid_evidence(stacks, numbers),
         *number_evidence(facts.instances, stacks, numbers),

@@ -166,6 +166,33 @@ def numbering(instances: Sequence[InstanceFacts]) -> Numbering:
     return Numbering(True, known[0], known[-1], stride, holes, missing)
 
 
+def cut_short(stacks: Sequence[Stack]) -> bool:
+    """Whether numbers have room for times that were planned, and all before the last are here.
+
+    Some scanners number slice by slice, with a number for each time that is planned. A scan that
+    was stopped has holes in its numbers then, but at each place its times run on, to the last or
+    the last but one. Where there is no room for more times, a hole may as well be a loss.
+    """
+    times: list[set[int]] = []
+    bases: list[int] = []
+    for stack in stacks:
+        for place in stack.places:
+            found = [(image.frame.time, image.instance.number) for image in place]
+            here = {(time, number) for time, number in found if time and number is not None}
+            base = {number - time for time, number in here}
+            if len(here) < len(found) or len(base) != 1:
+                return False
+            times.append({time for time, _ in here})
+            bases += base
+    known = set[int]().union(*times)
+    last = len(known)
+    if last < 2 or known != set(range(1, last + 1)):
+        return False
+    bases.sort()
+    room = all(after - before > last for before, after in pairwise(bases))
+    return room and all(known - {last} <= found for found in times)
+
+
 def _joins(group: _Group, key: tuple[object, ...], orientation: Sequence[float]) -> bool:
     return group.key == key and all(
         abs(a - b) <= SAME_DIRECTION for a, b in zip(group.orientation, orientation, strict=True)

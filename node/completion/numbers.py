@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from node.completion.facts import Count, Evidence, InstanceFacts, Source
-from node.completion.layout import Numbering, Stack
+from node.completion.layout import Numbering, Stack, cut_short
 from node.records import Verdict
 
 MOST_NAMED = 20
@@ -60,7 +60,7 @@ def _each_covers_its_stack(instances: Sequence[InstanceFacts], stacks: Sequence[
 
 
 def announced_evidence(
-    instances: Sequence[InstanceFacts], stacks: Sequence[Stack]
+    instances: Sequence[InstanceFacts], stacks: Sequence[Stack], numbers: Numbering
 ) -> Iterator[Evidence]:
     """What the counts in the headers say. Derived images repeat their sources' counts: not heard.
 
@@ -88,10 +88,12 @@ def announced_evidence(
     present = [finding for finding in findings if finding is not None]
     short = [finding for finding in present if finding.says is Verdict.INCOMPLETE]
     if short:
-        in_time = [finding for finding in short if finding.stopped]
+        in_order = (numbers.usable and not numbers.missing) or cut_short(stacks)
+        in_time = in_order and any(finding.detail["of"] == "times" for finding in short)
         for finding in short:
             # Planned times that were never scanned also make the whole too few.
-            yield _stopped(finding) if in_time and finding.detail["of"] == "whole" else finding
+            stopped = in_time and finding.detail["of"] in {"times", "whole"}
+            yield _stopped(finding) if stopped else finding
         return
     kinds = {finding.detail["of"] for finding in present if finding.says is Verdict.COMPLETE}
     whole = "whole" in kinds or {"times", "places"} <= kinds
@@ -190,7 +192,7 @@ def _times(value: int, per_place: tuple[int, int] | None) -> Evidence | None:
         return _said("times", Verdict.COMPLETE, sentence)
     if most > value:
         return _said("times", Verdict.UNKNOWN, f"{value} times are announced, but {most} are here")
-    return _stopped(_said("times", Verdict.INCOMPLETE, sentence))
+    return _said("times", Verdict.INCOMPLETE, sentence)
 
 
 def _frames(instances: Sequence[InstanceFacts], stacks: Sequence[Stack]) -> Evidence | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from node.completion.facts import Evidence, Source
-from node.completion.layout import Image, Numbering, Spacing, Stack, spacing
+from node.completion.layout import Image, Numbering, Spacing, Stack, cut_short, spacing
 from node.records import Verdict
 
 MOST_NAMED = 20  # missing things named one by one; beyond that the number has to do
@@ -91,14 +91,16 @@ def _short_grid(
     full: int,
 ) -> Evidence:
     missing = sum(count for _, _, count in short)
-    stopped = numbers.usable and not numbers.missing and _last_volume_partial(stack, short)
+    stopped = cut_short((stack,)) or (
+        numbers.usable and not numbers.missing and _last_volume_partial(stack, short)
+    )
     last_place = numbers.usable and not numbers.missing and _last_place_partial(stack, short)
     by_design = (
-        not stopped and not last_place
+        not last_place
         if numbers.usable and not numbers.missing
         else not numbers.usable and missing > FEW_MISSING * full * len(stack.places)
     )
-    if by_design:
+    if by_design and not stopped:
         return _grid_remark("slice positions have different numbers of images, and made so")
     places = sorted({place for place, _, _ in short})
     named = ", ".join(f"{stack.distance(place):.6g} mm" for place in places[:MOST_NAMED])

@@ -51,6 +51,7 @@ class Account:
     assemblies: dict[str, int]
     bursts: dict[str, int]
     decided: dict[str, float]  # when it was last said what to do with a series
+    made_as: dict[str, str]  # the verdict with which a series was last given to assembly
     holds: dict[str, int]  # how many times gaps were given up for
     cuts: int
     deliveries: list[NewDelivery]
@@ -314,6 +315,12 @@ class Life:
             decided={
                 uid: max(event["at"] for event in item.events if event["actor"] == "completion")
                 for uid, item in memory.all.items()
+            },
+            made_as={
+                uid: event["detail"]["verdict"]
+                for uid, item in memory.all.items()
+                for event in item.events
+                if event["to_state"] is SeriesState.SETTLED and event["actor"] == "completion"
             },
             holds={
                 uid: sum(

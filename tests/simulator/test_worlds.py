@@ -41,6 +41,9 @@ def check(seed: int) -> list[str]:
         expected, found = world.series[uid].verdict, account.verdicts[uid]
         if expected == "incomplete" and found != "incomplete":
             wrong.append(f"{uid} is {found} although a gap is plain to see")
+        incomplete = state == "ready" and account.made_as[uid] == "incomplete"
+        if incomplete and not world.series[uid].stopped:
+            wrong.append(f"{uid} was made although something is missing in its midst")
         if expected == "not incomplete" and (found == "incomplete" or state != "ready"):
             wrong.append(f"{uid} is {found} and {state} although everything came")
         wrong += told_wrongly(uid, account)

@@ -43,6 +43,18 @@ class Truth:
             return "incomplete" if min(steps) == 1 and holes < len(numbers) else ""
         return "incomplete" if len(set(places.values())) > 1 else ""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether what comes is what a scan of several volumes leaves that somebody stopped."""
+        numbers = {item.number or 0 for item in self.sent}
+        sent = {item.frames[0].time or 0 for item in self.sent}
+        lost = {item.frames[0].time or 0 for item in self.instances if item not in self.sent}
+        last_times = 1 < min(lost, default=0) >= max(sent)
+        places = {frame.position for item in self.instances for frame in item.frames}
+        images = sum(len(item.frames) for item in self.instances)
+        in_order = max(numbers) - min(numbers) + 1 == len(numbers)
+        return images > len(places) and (in_order or last_times)
+
 
 @dataclass
 class Stream:

@@ -290,6 +290,32 @@ def test_a_scan_stopped_before_its_announced_times_is_a_stopped_scan() -> None:
     assert finding.stopped
 
 
+def test_times_lost_in_the_midst_are_not_a_stopped_scan() -> None:
+    """Each position lacks one time, but not the same one: what is there is no whole volume."""
+    planned = stack(4, times=4, announced={IIA: 16, NTP: 4})
+    finding = judged(without(planned, 6, 11, 13, 16))
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert not finding.stopped
+    assert judged(without(planned, 13, 14, 15, 16)).stopped
+
+
+@pytest.mark.parametrize("scanned", [range(1, 4), range(1, 5)])
+def test_a_stopped_scan_is_known_by_its_times_where_numbers_have_room_for_the_planned_ones(
+    scanned: range,
+) -> None:
+    planned = stack(6, times=10, slice_by_slice=True, announced={NTP: 10})
+    whole = [item for item in planned if item.frames[0].time in scanned]
+    assert judged(whole).stopped
+    partial = [item for item in whole if item is not whole[-1]]
+    assert judged(partial).stopped
+    assert "the last volume is partial" in reasons(judged(partial), Source.GRID)
+    without_room = [item._replace(announced={IIA: 60, NTP: 10}) for item in planned]
+    assert not judged(without(without_room, 30)).stopped
+    lost = [item for item in whole if item is not whole[0]]
+    assert judged(lost).verdict is Verdict.INCOMPLETE
+    assert not judged(lost).stopped
+
+
 def test_times_alone_do_not_prove_that_all_slices_came() -> None:
     """Sent slice by slice, a lost tail is whole slices, each with all its times."""
     by_slice = stack(10, times=5, slice_by_slice=True, announced={NTP: 5})
