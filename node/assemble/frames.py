@@ -69,6 +69,7 @@ def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
         b_value=elements.number(0x00189087),
         gradient=unit_vector(elements.numbers(0x00189089)),
         location=elements.number(0x00201041),
+        window=_window(elements),
     )
 
 
@@ -87,6 +88,12 @@ def unit_vector(values: tuple[float, ...]) -> Vector | None:
         return None
     length = math.hypot(*vector)
     return (vector[0] / length, vector[1] / length, vector[2] / length) if length > 1e-6 else None
+
+
+def _window(elements: Elements) -> tuple[float, float] | None:
+    """Return the first of the windows that an image should be looked at with (PS3.3 C.11.2)."""
+    center, width = elements.number(0x00281050), elements.number(0x00281051)
+    return None if center is None or width is None or width < 1 else (center, width)
 
 
 def _vector(values: tuple[float, ...]) -> Vector | None:

@@ -96,6 +96,7 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         instance: Instance Number of the multi-frame image that the frame is in.
         phase_polarity: 1 where phase is encoded towards the higher row or column index of the
             stored image, -1 where against it, 0 where nothing says.
+        window: first Window Center and Width (C.11.2), modality values.
     """
 
     index: int
@@ -133,6 +134,7 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     location: float | None = None
     instance: int | None = None
     phase_polarity: int = 0
+    window: tuple[float, float] | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, array_like=True):

@@ -11,14 +11,17 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from node.assemble.pixels import RGB, Image
+from node.assemble.stacking import Piece
 from node.space import Matrix, voxel_sizes
 
 PANEL_PIXELS: Final = 256
 """The longest side of the volume, in mm, becomes so many pixels."""
 MARGIN: Final = 4
 LETTER_PIXELS: Final = 14
-WINDOW: Final = (1.0, 99.0)
-"""Percentiles of the values that become black and white."""
+PERCENTILES: Final = (1.0, 99.0)
+"""Of the values, which become black and white where nothing better is known."""
+SOFT_TISSUE: Final = (-160.0, 240.0)
+"""Hounsfield units that become black and white where a CT does not say it."""
 SAMPLES: Final = 100_000
 """Values that the percentiles are taken from at most."""
 
@@ -30,7 +33,21 @@ _PLANES: Final = (
 )
 
 
-def render(array: Image, affine: Matrix) -> bytes:
+def window_of(piece: Piece) -> tuple[float, float] | None:
+    """Return the values that should be black and white, None where only their spread can tell.
+
+    A CT has its units, and mostly its window (PS3.3 C.11.2); percentiles of all of it would show
+    table, bone and air, and the organs in one grey.
+    """
+    if piece.header.modality != "CT":
+        return None
+    if piece.frame.window is None:
+        return SOFT_TISSUE
+    center, width = piece.frame.window
+    return center - width / 2, center + width / 2
+
+
+def render(array: Image, affine: Matrix, window: tuple[float, float] | None = None) -> bytes:
     """Draw a PNG of the middle axial, coronal and sagittal plane.
 
     The patient's right is at the left, anterior (sagittal: superior) at the top. A series of
@@ -39,6 +56,7 @@ def render(array: Image, affine: Matrix) -> bytes:
     Args:
         array: (i, j, k, t) in RAS order.
         affine: (4, 4) voxel -> RAS mm.
+        window: the stored values that become black and white; by default percentiles.
     """
     times = array.shape[3]
     shown = [array[..., 0]] + ([array[..., times // 2]] if times > 1 else [])
@@ -54,10 +72,10 @@ def render(array: Image, affine: Matrix) -> bytes:
     )
     font = ImageFont.load_default(LETTER_PIXELS)
     for row, volume in enumerate(shown):
-        window = _window(volume)
+        shades = window if window and volume.dtype != RGB else _spread(volume)
         left = MARGIN
         for (_, across, down, along, letters), width in zip(_PLANES, widths, strict=True):
-            plane = _plane(volume, along, window)
+            plane = _plane(volume, along, shades)
             picture = Pillow.fromarray(plane).resize(
                 (pixels[across], pixels[down]), Pillow.Resampling.BILINEAR
             )
@@ -70,7 +88,7 @@ def render(array: Image, affine: Matrix) -> bytes:
     return stream.getvalue()
 
 
-def _window(volume: Image) -> tuple[float, float]:
+def _spread(volume: Image) -> tuple[float, float]:
     if volume.dtype == RGB:
         return 0.0, 255.0
     flat = volume.ravel(order="K")
@@ -78,7 +96,7 @@ def _window(volume: Image) -> tuple[float, float]:
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return 0.0, 1.0
-    low, high = np.percentile(sample, WINDOW).tolist()
+    low, high = np.percentile(sample, PERCENTILES).tolist()
     if high <= low:
         low, high = float(sample.min()), float(sample.max())
     return low, high if high > low else low + 1.0

@@ -17,7 +17,7 @@ from node.assemble.manifest import make_manifest
 from node.assemble.model import LABEL_CLASSES
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
-from node.assemble.preview import render
+from node.assemble.preview import render, window_of
 from node.assemble.regrid import regrid
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
@@ -90,6 +90,16 @@ class Volume:
     def stored(self) -> Image:
         """(i, j, k), or (i, j, k, t) if there are several volumes."""
         return self.array if len(self.plan.shape) == 4 else self.array[..., 0]
+
+    @property
+    def shades(self) -> tuple[float, float] | None:
+        """The stored values that a picture shows black and white, if the header knows."""
+        middle = self.plan.grid[0][len(self.plan.grid[0]) // 2]
+        window = window_of(middle)
+        if window is None or not self.slope:
+            return None
+        black, white = ((value - self.intercept) / self.slope for value in window)
+        return black, white
 
     def header(self, comment: str = "") -> Any:
         """Return the NIfTI header."""
@@ -241,7 +251,7 @@ def _write(
         fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
         write_notes(path(".txt"), fields)
     if options.preview:
-        path(".png").write_bytes(render(volume.array, volume.plan.affine))
+        path(".png").write_bytes(render(volume.array, volume.plan.affine, volume.shades))
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
         fields = make_manifest(

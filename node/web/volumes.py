@@ -21,6 +21,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 from PIL import Image
 
+from node.assemble.preview import SOFT_TISSUE
 from node.errors import Permanent
 
 MAX_BYTES = 768 * 1024 * 1024
@@ -29,7 +30,6 @@ MAX_BYTES = 768 * 1024 * 1024
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
 _PICTURE_SAMPLES = 500_000  # enough to find a window by
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
-_CT_WINDOW = (-160.0, 240.0)  # Hounsfield units: soft tissue
 
 
 class NotViewable(Permanent):
@@ -75,7 +75,7 @@ class Volume:
     def window(self, modality: str) -> tuple[float, float]:
         """The values to show black and white, before anybody has chosen any."""
         if modality == "CT":
-            return _CT_WINDOW
+            return SOFT_TISSUE
         first = self.stored[:, :, :, 0].ravel(order="K")
         sample = self.values(first[:: 1 + first.size // _PICTURE_SAMPLES])
         sample = sample[np.isfinite(sample)]

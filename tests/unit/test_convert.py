@@ -202,6 +202,25 @@ def test_preview_shows_the_left_at_the_right(tmp_path: Path) -> None:
     assert coronal.sum() >= 0
 
 
+@pytest.mark.parametrize(
+    ("window", "grey"), [({}, 128), ({"WindowCenter": [80, 40], "WindowWidth": [160, 80]}, 64)]
+)
+@pytest.mark.parametrize("slope", [1, 0.5])
+def test_a_ct_is_shown_in_its_window(
+    tmp_path: Path, window: dict[str, object], grey: int, slope: float
+) -> None:
+    """40 HU: the middle of soft tissue, a quarter of 0 to 160, whatever else is in the image."""
+    scale = {"RescaleIntercept": -1024, "RescaleSlope": slope}
+    datasets = Phantom(sop_class=CT, size=(40, 40, 40), attributes={**scale, **window}).instances()
+    values = np.full((40, 40), (40 + 1024) / slope, np.uint16)
+    values[:5], values[-5:] = 0, 4095
+    for dataset in datasets:
+        dataset.PixelData = values.tobytes()
+    out = converted(datasets, tmp_path)
+    picture = np.asarray(Image.open(BytesIO((out / "x.png").read_bytes())).convert("L"))
+    assert abs(int(picture[130, 100]) - grey) <= 1
+
+
 def test_slope_that_varies_becomes_float(tmp_path: Path) -> None:
     phantom = Phantom(sop_class=PET)
     datasets = phantom.instances()
