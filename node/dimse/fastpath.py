@@ -97,8 +97,13 @@ class FastPath(Generic[TIntake]):
         self._left = 0  # bytes of the PDU that the last message ended in
         self.busy = False
 
-    def run(self, proceed: Callable[[], bool]) -> Turn:
-        """Serve requests for as long as they come and `proceed` says so."""
+    def run(self, proceed: Callable[[], bool], linger: Callable[[], bool]) -> Turn:
+        """Serve requests for as long as they come.
+
+        Args:
+            proceed: asked while there is more to read: whether to go on.
+            linger: asked when there is not: waits a while; whether something has come.
+        """
         try:
             while True:
                 self.busy = True
@@ -106,7 +111,8 @@ class FastPath(Generic[TIntake]):
                     self._give_back()
                     return Turn.ORDINARY
                 self.busy = False
-                if not (self._left or self._wire.pending) or not proceed():
+                more = self._left or self._wire.pending
+                if not (proceed() if more else linger()):
                     self._give_back()
                     return Turn.WAIT
         except (_ProtocolError, MalformedMessage, TooSlow):

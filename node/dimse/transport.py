@@ -142,6 +142,9 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         self.to_user_queue = _Announced(association.news.set)
         self.daemon = True
         self._held = 0
+        self._poll = select.poll()
+        self._watched = -1
+        self._poll.register(self.bell, select.POLLIN)
 
     def kill_dul(self) -> None:
         super().kill_dul()
@@ -192,21 +195,23 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
 
     def _wait(self, connection: socket.socket) -> bool:
         """Until there is something to read; False if there is something else to do."""
-        poll = select.poll()
         try:
-            poll.register(connection, select.POLLIN)
-            poll.register(self.bell, select.POLLIN)
-            ready = dict(poll.poll(_LOOK_SECONDS * 1000))
+            number = connection.fileno()
+            if number != self._watched:
+                self._poll.register(number, select.POLLIN)
+                self._watched = number
+            ready = self._poll.poll(_LOOK_SECONDS * 1000)
         except (OSError, ValueError):  # closed by somebody else
             self.event_queue.put("Evt17")
             return False
-        if self.bell.fileno() in ready:
+        numbers = [found for found, _ in ready]
+        if numbers and numbers != [number]:
             self.bell.quiet()
-        return connection.fileno() in ready
+        return number in numbers
 
     def _receive(self, state: str) -> None:
         if state == "Sta6" and not self.assoc.serving and not self.assoc.waiting:
-            turn = self.assoc.fast_path.run(self._undisturbed)
+            turn = self.assoc.fast_path.run(self._undisturbed, self._linger)
             if turn is not Turn.ORDINARY:
                 self._after(turn)
                 return
@@ -221,6 +226,12 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
 
     def _undisturbed(self) -> bool:
         return self.to_provider_queue.empty() and not self._kill_thread and not self.assoc.leaving
+
+    def _linger(self) -> bool:
+        """Wait for the next request where the last one was served: the way back is long."""
+        self.assoc.used = True
+        self._idle_timer.restart()
+        return self._undisturbed() and self._wait(self.socket.socket)
 
     def _read_pdu_data(self) -> None:
         """One PDU, if it is one that may come and is no larger than it may be."""
