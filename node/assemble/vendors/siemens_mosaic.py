@@ -21,7 +21,7 @@ from node.assemble.geometry import (
     check_plane,
     planes_of,
 )
-from node.assemble.model import FrameHeader
+from node.assemble.model import FrameHeader, Vector
 from node.assemble.vendors.siemens_private import Private
 from node.assemble.vendors.siemens_protocol import Slice, slices
 from node.assemble.vendors.siemens_times import mosaic_times
@@ -61,6 +61,7 @@ def mosaic_tiles(private: Private, frame: FrameHeader) -> tuple[FrameHeader, ...
     steps, reverse = _steps(private, frame, planes.normal(), centre, count)
     corner = centre - half
     times = mosaic_times(private, count, reverse=reverse)
+    against = float(steps[-1] @ planes.normal()) < 0
     return tuple(
         msgspec.structs.replace(
             frame,
@@ -71,6 +72,7 @@ def mosaic_tiles(private: Private, frame: FrameHeader) -> tuple[FrameHeader, ...
             location=None,
             slice_time=times[place] if times else None,
             instance=frame.number,
+            gradient=_opposite(private, frame) if against else frame.gradient,
         )
         for place, (x, y, z) in enumerate(corner + steps)
     )
@@ -182,6 +184,18 @@ def _prescribed(
 def _parallel(found: tuple[Slice, ...], normal: Points) -> bool:
     cosines = np.array([one.normal for one in found]) @ normal
     return bool((1.0 - np.abs(cosines) <= SAME_DIRECTION).all())
+
+
+def _opposite(private: Private, frame: FrameHeader) -> Vector | None:
+    """Return the direction as dcm2niix has it where tiles run against row x column: turned round.
+
+    A direction and its opposite are the same measurement; what is the same for all volumes of a
+    series changes nothing. With reversed numbering dcm2niix does not turn it.
+    """
+    if frame.gradient is None or (private.number("ProtocolSliceNumber") or 0) > 1:
+        return frame.gradient
+    x, y, z = frame.gradient
+    return -x, -y, -z
 
 
 def _undecodable(sentence: str) -> AssemblyError:

@@ -22,13 +22,15 @@ Tags = Mapping[str, tuple[str, Sequence[object]]]
 
 
 def csa2(tags: Tags) -> bytes:
-    """A header of the later kind: SV10."""
+    """A header of the later kind, SV10: six items or more, if any."""
     made = b"SV10\4\3\2\1" + pack("<II", len(tags), 77)
     for name, (vr, values) in tags.items():
-        made += _tag(name, vr, len(values), len(values))
-        for value in values:
-            text = f"{value}".encode() + b"\0"
-            made += pack("<4i", len(text), len(text), 77, len(text)) + _padded(text)
+        items = [f"{value}".encode() + b"\0" for value in values]
+        items += [b""] * (6 - len(items)) if items else []
+        made += _tag(name, vr, len(values) if len(values) <= 6 else 0, len(items))
+        for text in items:
+            length = len(text)
+            made += pack("<4i", length, length, 77, length) + text + b"\0" * (-length % 4)
     return made
 
 
@@ -59,10 +61,6 @@ def csa1_surplus(tags: Tags) -> bytes:
 
 def _tag(name: str, vr: str, multiplicity: int, items: int) -> bytes:
     return pack("<64si4siII", name.encode(), multiplicity, vr.encode(), 0, items, 77)
-
-
-def _padded(text: bytes) -> bytes:
-    return text + b"\0" * (-len(text) % 4)
 
 
 def protocol(settings: Mapping[str, object]) -> bytes:

@@ -198,19 +198,23 @@ def test_directions_are_the_patients(write: Any) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_directions_of_mosaics(reverse: bool) -> None:
+@pytest.mark.parametrize("numbering", [False, True])
+def test_directions_of_mosaics(reverse: bool, numbering: bool) -> None:
+    """A direction and its opposite are one; all of a series are turned round, or none."""
     phantom = Phantom(rotation=oblique((0.4, 0.2, -0.3)), volumes=2)
     datasets = []
     for t, b_value in enumerate((0, 700)):
         image: dict[str, Any] = {"B_value": ("IS", [b_value])}
         if b_value:
             image["DiffusionGradientDirection"] = ("FD", [f"{value:.8f}" for value in DIRECTION])
-        datasets.append(sheet(phantom, Mosaic(reverse=reverse, image=image), t))
+        how = Mosaic(reverse=reverse, numbering=numbering, image=image)
+        datasets.append(sheet(phantom, how, t))
     (volume,) = plan(headers(datasets)).volumes
     found = gradients(volume)
     assert found is not None
     assert found.b_values == (0, 700)
-    assert np.allclose(in_patient(volume, found.directions[1]), DIRECTION, atol=2e-5)
+    expected = unit(DIRECTION) * (-1 if reverse and not numbering else 1)
+    assert np.allclose(in_patient(volume, found.directions[1]), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(
