@@ -473,6 +473,20 @@ def test_an_association_for_each_slice(bench: Bench) -> None:
     assert (bench.state(), bench.series().revision, len(bench.executor.jobs)) == ("ready", 1, 1)
 
 
+def test_several_senders_hours_apart_make_one_series(bench: Bench) -> None:
+    whole = stack(12)
+    for ae, part in (("CT1", whole[:4]), ("PACS", whole[4:8]), ("ARCHIVE", whole[6:])):
+        association = bench.open(ae)
+        bench.send(association, part)
+        bench.end(association)
+        bench.run(5 * 3600.0)
+    series = bench.series()
+    assert (series.state, series.instances, series.revision) == ("ready", 12, 3)
+    carried = [arrival.calling_ae for arrival in bench.work.arrivals(series.pk)]
+    assert carried == ["CT1", "PACS", "ARCHIVE"]
+    assert [path for path in bench.files() if ".r" not in path] == FILES
+
+
 def test_a_trickle_is_assembled_a_few_times_only(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     for item in stack(100):
