@@ -24,7 +24,13 @@ from node.dimse.conformance_words import (
     STORAGE_COMMITMENT,
     TRANSFORMATIONS,
 )
-from node.dimse.contexts import NATIVE, STORAGE_TRANSFER_SYNTAXES, is_storage
+from node.dimse.contexts import (
+    GENERATED_ROOT,
+    NATIVE,
+    STORAGE_ROOT,
+    STORAGE_TRANSFER_SYNTAXES,
+    is_storage,
+)
 from node.dimse.requestor import ANSWER_SECONDS, MAX_PDU
 from node.dimse.services import OFFERED, SYNTAXES
 from node.matching import Model
@@ -75,8 +81,10 @@ def _parts(dicom: Dicom) -> Iterator[str]:
     yield "## 10 Annex: storage SOP classes and transfer syntaxes"
     yield (
         "Besides those of the table, instances of every private SOP class are taken, and of "
-        "standard ones whose UID begins with `1.2.840.10008.5.1.4.1.1.` that are newer than this "
-        "program."
+        f"standard ones whose UID begins with `{STORAGE_ROOT}` that are newer than this "
+        "program. A private abstract syntax is thus accepted without being known, except below "
+        f"`{GENERATED_ROOT}`: UIDs there are made for instances at random, and name no SOP class; "
+        "the context is answered abstract-syntax-not-supported (3)."
     )
     yield _table(("SOP Class", "UID"), _storage_classes())
     yield _table(("Transfer syntax for storage", "UID"), _named(STORAGE_TRANSFER_SYNTAXES))

@@ -29,9 +29,9 @@ _NOT_FOR_IMAGES = (  # transfer syntaxes of other protocols than the DIMSE servi
     "1.2.840.10008.1.2.7.",  # SMPTE ST 2110
 )
 _STANDARD_ROOT = "1.2.840.10008."
-_STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."  # where new storage classes get their UIDs
-# pydicom's prefix for UIDs made on the fly: instances, never SOP classes.
-_GENERATED_ROOT = "1.2.826.0.1.3680043.8.498."
+STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."  # where new storage classes get their UIDs
+# pydicom's prefix for UIDs made at random: its owner has defined no SOP class there.
+GENERATED_ROOT = "1.2.826.0.1.3680043.8.498."
 
 
 def _storage_transfer_syntaxes() -> frozenset[str]:
@@ -64,8 +64,8 @@ def is_storage(abstract_syntax: str) -> bool:
     if abstract_syntax in _STORAGE_CLASSES:
         return True
     if abstract_syntax.startswith(_STANDARD_ROOT):
-        return abstract_syntax.startswith(_STORAGE_ROOT) and abstract_syntax not in _OTHER_CLASSES
-    return bool(abstract_syntax) and not abstract_syntax.startswith(_GENERATED_ROOT)
+        return abstract_syntax.startswith(STORAGE_ROOT) and abstract_syntax not in _OTHER_CLASSES
+    return bool(abstract_syntax) and not abstract_syntax.startswith(GENERATED_ROOT)
 
 
 def negotiate(
