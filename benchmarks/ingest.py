@@ -123,7 +123,8 @@ def stock_sender(one: Contestant, folder: Path, size: str) -> Sent:
         capture_output=True,
         timeout=600,
     )
-    return Sent(time.perf_counter() - started, NAGLE, sum(_size(image) for image in images), [])
+    seconds = time.perf_counter() - started
+    return Sent(seconds, time.monotonic(), NAGLE, sum(_size(image) for image in images), [])
 
 
 def _size(image: Dataset) -> int:

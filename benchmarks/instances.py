@@ -22,6 +22,7 @@ class Instance:
 
     uid: str
     data_set: bytes
+    sop_class: str = CT
 
 
 def series(count: int, side: int, seed: int = 1) -> list[Dataset]:
@@ -65,7 +66,7 @@ def encoded(images: list[Dataset]) -> list[Instance]:
     for image in images:
         data = encode(image, False, True)
         assert data is not None
-        found.append(Instance(str(image.SOPInstanceUID), data))
+        found.append(Instance(str(image.SOPInstanceUID), data, str(image.SOPClassUID)))
     return found
 
 
@@ -85,7 +86,7 @@ def wire(instance: Instance, message_id: int, context_id: int, pdu: int) -> byte
     fields = b"".join(
         struct.pack("<HHL", 0, element, len(value)) + value
         for element, value in (
-            (0x0002, _even(CT)),
+            (0x0002, _even(instance.sop_class)),
             (0x0100, b"\x01\x00"),
             (0x0110, struct.pack("<H", message_id)),
             (0x0700, b"\x00\x00"),

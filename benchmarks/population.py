@@ -226,24 +226,29 @@ _SOUGHT = (
 """What Orthanc 1.10 keeps a second time, in capitals, to look for."""
 
 
-def fill_orthanc(index: Path, studies: int) -> None:
-    """Fill the SQLite index that Orthanc 1.10 made: each study with one series and instance.
+def fill_orthanc(index: Path, studies: int, series: int, instances: int) -> None:
+    """Fill the SQLite index that Orthanc 1.10 made with the same studies, series and instances.
 
-    Only as much of the hierarchy as its C-FIND reads; fewer rows than rasnode is given.
+    Only as much of each as its C-FIND reads; fewer rows than rasnode is given.
     """
     with sqlite3.connect(index) as connection:
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA journal_mode=MEMORY")
         for begin in range(0, studies, _BATCH):
-            _orthanc_batch(connection, range(begin, min(studies, begin + _BATCH)))
+            numbers = range(begin, min(studies, begin + _BATCH))
+            _orthanc_batch(connection, numbers, series, instances)
             connection.commit()
 
 
-def _orthanc_batch(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+def _orthanc_batch(
+    connection: sqlite3.Connection, numbers: Iterable[int], series: int, instances: int
+) -> None:
     resources: list[tuple[Any, ...]] = []
     tags: list[tuple[Any, ...]] = []
     sought: list[tuple[Any, ...]] = []
     metadata: list[tuple[Any, ...]] = []
+    of_series = 1 + instances
+    stride = 2 + series * of_series  # rows of a study, and of its patient
 
     def resource(key: int, kind: int, parent: int | None, *names: str) -> None:
         digest = hashlib.sha1("|".join(names).encode(), usedforsecurity=False).hexdigest()
@@ -261,20 +266,26 @@ def _orthanc_batch(connection: sqlite3.Connection, numbers: Iterable[int]) -> No
     for number in numbers:
         study = Study(number)
         person, found = study.person, study.attributes
-        patient_key = 10 * study.patient * STUDIES_OF_A_PATIENT + 1
-        key = 10 * number + 2
-        names = (study.patient_id, study.uid, study.series_uid(0), study.instance_uid(0, 0))
+        patient_key = stride * study.patient * STUDIES_OF_A_PATIENT + 1
+        key = stride * number + 2
+        names = (study.patient_id, study.uid)
         if number % STUDIES_OF_A_PATIENT == 0:
             resource(patient_key, 1, None, *names[:1])
             kept(patient_key, person, _PATIENT_TAGS)
-        resource(key, 2, patient_key, *names[:2])
+        resource(key, 2, patient_key, *names)
         kept(key, person | found, _PATIENT_TAGS | _STUDY_TAGS)
-        resource(key + 1, 3, key, *names[:3])
-        tags += [(key + 1, 0x08, 0x60, study.modality), (key + 1, 0x20, 0x0E, names[2])]
-        sought.append((key + 1, 0x20, 0x0E, names[2]))
-        resource(key + 2, 4, key + 1, *names)
-        tags.append((key + 2, 0x08, 0x18, names[3]))
-        sought.append((key + 2, 0x08, 0x18, names[3]))
+        for part in range(series):
+            series_key, uid = key + 1 + part * of_series, study.series_uid(part)
+            resource(series_key, 3, key, *names, uid)
+            tags += [(series_key, 0x08, 0x60, study.modality), (series_key, 0x20, 0x0E, uid)]
+            tags.append((series_key, 0x20, 0x11, str(part + 1)))
+            sought.append((series_key, 0x20, 0x0E, uid))
+            for one in range(instances):
+                instance_key, last = series_key + 1 + one, study.instance_uid(part, one)
+                resource(instance_key, 4, series_key, *names, uid, last)
+                tags.append((instance_key, 0x08, 0x18, last))
+                tags.append((instance_key, 0x20, 0x13, str(one + 1)))
+                sought.append((instance_key, 0x08, 0x18, last))
     connection.executemany("INSERT INTO Resources VALUES (?, ?, ?, ?)", resources)
     connection.executemany("INSERT INTO MainDicomTags VALUES (?, ?, ?, ?)", tags)
     connection.executemany("INSERT INTO DicomIdentifiers VALUES (?, ?, ?, ?)", sought)

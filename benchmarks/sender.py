@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from typing import Any, Final
 
-from benchmarks.instances import CT, EXPLICIT, Instance, wire
+from benchmarks.instances import EXPLICIT, Instance, wire
 from node.dimse.upper_layer import Proposal, associate_ac, associate_rq, pdu
 
 LARGEST_PDU: Final = 131072
@@ -24,10 +24,12 @@ class Sent:
 
     Attributes:
         seconds: from the first association's request to the last one's release.
+        ended: when the last response had come, in seconds of `time.monotonic`.
         latencies: seconds from the last byte of each request to its response.
     """
 
     seconds: float
+    ended: float
     instances: int
     size: int
     latencies: list[float]
@@ -63,10 +65,11 @@ def send(port: int, called: str, shares: Sequence[Sequence[Instance]]) -> Sent:
     for process in processes:
         process.join()
     return Sent(
-        max(end for _, end, _ in found) - min(start for start, _, _ in found),
+        max(end for _, end, _, _ in found) - min(start for start, _, _, _ in found),
+        max(last for _, _, last, _ in found),
         sum(map(len, shares)),
         sum(len(instance.data_set) for share in shares for instance in share),
-        [latency for _, _, latencies in found for latency in latencies],
+        [latency for _, _, _, latencies in found for latency in latencies],
     )
 
 
@@ -75,7 +78,7 @@ def _send(
 ) -> None:
     barrier.wait()
     began = time.perf_counter()
-    connection, context_id, largest = _associated(port, called)
+    connection, context_id, largest = _associated(port, called, instances[0].sop_class)
     associating = time.perf_counter() - began
     wires = [
         wire(instance, number % 65535 + 1, context_id, largest)
@@ -91,21 +94,22 @@ def _send(
         latencies.append(time.perf_counter() - sent)
         if status != 0:
             raise SystemExit(f"C-STORE was answered 0x{status:04X}")
+    last = time.monotonic()
     connection.sendall(pdu(5, bytes(4)))
     _read_pdu(connection)
     end = time.perf_counter()
     connection.close()
-    result.send((start, end, latencies))
+    result.send((start, end, last, latencies))
 
 
-def _associated(port: int, called: str) -> tuple[socket.socket, int, int]:
+def _associated(port: int, called: str, sop_class: str) -> tuple[socket.socket, int, int]:
     connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(
         associate_rq(
             "BENCHMARK",
             called,
-            [Proposal(CT, (EXPLICIT,))],
+            [Proposal(sop_class, (EXPLICIT,))],
             max_pdu=LARGEST_PDU,
             implementation_class_uid="1.2.826.0.1.3680043.10.1234.1",
             implementation_version_name="BENCHMARK",

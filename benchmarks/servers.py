@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,14 @@ def rasnode(folder: Path, **dicom: Any) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def orthanc(folder: Path, studies: int = 0, *, prompt: bool = False) -> Iterator[int]:
-    """Orthanc with `studies` of `population`; yields its port."""
+def orthanc(
+    folder: Path, population: tuple[int, int, int] | None = None, *, prompt: bool = False
+) -> Iterator[int]:
+    """Orthanc; yields its port.
+
+    Args:
+        population: studies, series of each and instances of each of these, to hold from the start.
+    """
     port = _free_port()
     config = folder / "orthanc.json"
     settings = {
@@ -60,10 +66,10 @@ def orthanc(folder: Path, studies: int = 0, *, prompt: bool = False) -> Iterator
     }
     config.write_text(json.dumps(settings))
     command = [str(ORTHANC), str(config)]
-    if studies:
+    if population:
         with _server(command, folder / "orthanc.log", port):
             pass
-        fill_orthanc(folder / "index", studies)
+        fill_orthanc(folder / "index", *population)
     with _server(command, folder / "orthanc.log", port, _DCMTK_PROMPT if prompt else {}):
         yield port
 
@@ -123,8 +129,51 @@ def _free_port() -> int:
 
 
 def peak_memory(process: int) -> int:
-    """Peak resident memory of a process in MiB."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) // 1024
+    """Peak resident memory of a process and of all that it started, in MiB."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parents.setdefault(parent, []).append(int(folder.name))
+    family = [process]
+    for member in family:
+        family += parents.get(member, [])
+    return sum(_peak(member) for member in family) // 1024
+
+
+def _peak(process: int) -> int:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1])
+    return 0
+
+
+def processes_of(process: int) -> list[int]:
+    """A process and all that came from it."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError, IndexError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)] = int(fields[1])
+    found = [process]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
+def resident(process: int) -> int:
+    """Bytes of memory that a process has for itself; 0 once it is gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def descriptors(process: int) -> int:
+    """Files and sockets that a process has open; 0 once it is gone."""
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{process}/fd"))
     return 0

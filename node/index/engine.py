@@ -155,7 +155,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",  # a commit is on stable storage when it returns
         "foreign_keys=ON",
-        "cache_size=-65536",
+        "cache_size=-16384",
         "temp_store=MEMORY",
         "mmap_size=0",
     ):
