@@ -18,7 +18,7 @@ from typing import Final
 Csa = Mapping[str, tuple[str, ...]]
 """Name of a tag -> its values as text, without empty ones at the end."""
 
-_MAGIC: Final = b"SV10"
+MAGIC: Final = b"SV10"
 _AFTER_MAGIC: Final = 8
 _COUNTS: Final = Struct("<II")
 _TAG: Final = Struct("<64si4siII")
@@ -39,7 +39,7 @@ def parse_csa(raw: bytes) -> Csa | None:
     Args:
         raw: the value of the element; bytes after the last tag do not count.
     """
-    second = raw.startswith(_MAGIC)
+    second = raw.startswith(MAGIC)
     at = _AFTER_MAGIC if second else 0
     if len(raw) < at + _COUNTS.size:
         return None

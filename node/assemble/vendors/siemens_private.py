@@ -11,7 +11,7 @@ import math
 from functools import cached_property
 from typing import Final
 
-from node.assemble.vendors.siemens_csa import Csa, parse_csa
+from node.assemble.vendors.siemens_csa import MAGIC, Csa, parse_csa
 from node.assemble.vendors.siemens_protocol import Protocol, parse_protocol
 from node.elements import Elements
 
@@ -69,25 +69,37 @@ class Private:
     @cached_property
     def csa(self) -> Csa:
         """The CSA image header; empty where it is absent or damaged."""
-        raw = self.elements.raw(self.elements.private(0x0029, _CSA, 0x10))
+        raw = self._csa(0x10)
         return (parse_csa(raw) or {}) if raw else {}
+
+    def _csa(self, low: int) -> bytes:
+        """Return a CSA header: by its creator, else, where that was stripped, by its own name."""
+        found = self.elements.raw(self.elements.private(0x0029, _CSA, low))
+        if found:
+            return found
+        named = (
+            raw
+            for tag in self.elements
+            if tag >> 16 == 0x0029
+            and tag & 0xFF == low
+            and (raw := self.elements.raw(tag) or b"").startswith(MAGIC)
+        )
+        return next(named, b"")
 
     @property
     def damaged(self) -> bool:
         """Whether there is a CSA image header that cannot be read."""
-        return not self.csa and bool(self.elements.raw(self.elements.private(0x0029, _CSA, 0x10)))
+        return not self.csa and bool(self._csa(0x10))
 
     @cached_property
     def protocol(self) -> Protocol:
         """The measurement protocol; empty where it is absent."""
-        for tag in (
-            self.elements.private(0x0029, _CSA, 0x20),
-            self.elements.private(0x0021, _SERIES, 0x19),
-        ):
-            found = parse_protocol(self.elements.raw(tag) or b"")
-            if found:
-                return found
-        return {}
+        found = parse_protocol(self._csa(0x20))
+        if found:
+            return found
+        return parse_protocol(
+            self.elements.raw(self.elements.private(0x0021, _SERIES, 0x19)) or b""
+        )
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the values of a name of the CSA header, wherever they are."""

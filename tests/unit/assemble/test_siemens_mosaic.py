@@ -230,3 +230,10 @@ def test_the_block_may_be_anywhere() -> None:
         block.add_new(low, "OB", value)
     assert dataset[0x00291110].value == values[0]
     assert np.allclose(one([dataset]).lps, phantom.affine, atol=1e-5)
+
+
+def test_a_header_names_itself_where_its_creator_was_stripped() -> None:
+    phantom = Phantom(rotation=OBLIQUE)
+    dataset = sheet(phantom, Mosaic(reverse=True))
+    del dataset[0x00290010]
+    assert np.allclose(one([dataset]).lps, phantom.affine, atol=1e-5)
