@@ -38,7 +38,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Series with state, verdict, instances, revision, outputs; queue and disk figures."""
     settings = load_settings(config)
     index = existing_index(settings)
-    series = [_series(record, settings) for record in Work(index).in_state()]
+    by = Listing(index).last_words()
+    series = [_series(record, settings, by.get(record.pk, "")) for record in Work(index).in_state()]
     totals = Listing(index).totals()
     free = shutil.disk_usage(settings.storage.root).free
     disk = {"free": free, "minimum_free": settings.storage.minimum_free}
@@ -48,12 +49,12 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(whole, indent=1))
         return
     table = Table(
-        "series", "modality", "no.", "description", "instances", "state", "verdict", "rev"
+        "series", "modality", "no.", "description", "instances", "state", "by", "verdict", "rev"
     )
     for row in series:
         cells = (
             row["series_instance_uid"], row["modality"], row["number"], row["description"],
-            row["instances"], row["state"], row["verdict"] or "", row["revision"],
+            row["instances"], row["state"], row["by"], row["verdict"] or "", row["revision"],
         )  # fmt: skip
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
     console = Console()
@@ -115,7 +116,7 @@ def _rows(settings: Settings, level: ListLevel) -> Iterator[dict[str, Any]]:
         yield {**row, "path": str(archive / row["path"])}
 
 
-def _series(record: SeriesRecord, settings: Settings) -> dict[str, Any]:
+def _series(record: SeriesRecord, settings: Settings, by: str) -> dict[str, Any]:
     verdict = record.verdict or {}
     outputs = (settings.storage.root / "nifti").absolute()
     return {
@@ -127,6 +128,7 @@ def _series(record: SeriesRecord, settings: Settings) -> dict[str, Any]:
         "instances": record.instances,
         "state": str(record.state),
         "since": datetime.fromtimestamp(record.state_since, UTC).isoformat(),
+        "by": by,
         "verdict": verdict.get("verdict"),
         "why": why(record),
         "evidence": verdict,

@@ -12,6 +12,7 @@ from node.index.schema import (
     ConflictRow,
     InstanceRow,
     PatientRow,
+    SeriesEventRow,
     SeriesRow,
     StudyRow,
 )
@@ -45,6 +46,14 @@ class Listing:
                 StudyRow.instances,
             ).order_by(StudyRow.id)
         )
+
+    def last_words(self) -> dict[int, str]:
+        """Who made each series' last transition, by its row: a person, or a part of the node."""
+        event = SeriesEventRow
+        newest = select(func.max(event.id)).group_by(event.series_pk)
+        query = select(event.series_pk, event.actor).where(event.id.in_(newest))
+        with self._index.reading() as connection:
+            return {row.series_pk: row.actor for row in connection.execute(query)}
 
     def series(self) -> Iterator[dict[str, Any]]:
         """Every series with its state."""

@@ -127,9 +127,12 @@ def test_a_lost_end_is_named_in_mm_and_a_person_may_hold_retry_and_let_go(
         uid = held["series_instance_uid"]
         assert "by the InstanceNumbers at 47.5 mm" in json.dumps(held["evidence"])
         node.rasnode("hold", uid)
+        (held,) = node.series()
+        assert held["by"] not in {"receiver", "completion", "assembler"}
         node.send(paths[19])
         (held,) = node.settle(60, states=["held"])
         assert (held["instances"], held["verdict"]) == (20, "complete")
+        assert held["evidence"]["why"].startswith("held by ")
         node.rasnode("hold", "--release", uid)
         assert wait_for_manifest(node, 30.0)["verdict"] == "complete"
         node.rasnode("retry", uid)

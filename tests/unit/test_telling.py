@@ -10,6 +10,7 @@ import pytest
 from node.cli.telling import deliveries, history, why
 from node.deliveries import NewDelivery
 from node.errors import NodeError, Reason
+from node.index.listing import Listing
 from node.production.jobs import Assembled, Refusal
 from tests.simulator.bench import Bench
 from tests.unit.completion.builders import stack, without
@@ -64,6 +65,13 @@ def test_history_tells_who_did_what_and_why(bench: Bench) -> None:
     assert told[0]["at"].endswith("+00:00")
     with pytest.raises(NodeError, match=r"no series 1\.9"):
         list(history(bench.work, "1.9"))
+
+
+def test_who_had_the_last_word(bench: Bench) -> None:
+    bench.deliver(stack(30))
+    assert Listing(bench.index).last_words() in ({}, {1: "receiver"})
+    bench.run(10.0)
+    assert Listing(bench.index).last_words() == {1: "assembler"}
 
 
 def test_dead_deliveries_are_told(bench: Bench) -> None:
