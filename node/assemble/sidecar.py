@@ -22,6 +22,8 @@ from node.assemble.vendors import MAKERS
 
 Sidecar = dict[str, object]
 
+_TACIT: Final = MAKERS - {"Siemens"}
+"""Makers who call a magnitude nothing; Siemens says M, but of diffusion, where nothing is known."""
 _KIND_WORDS: Final = {
     MAGNITUDE: "MAGNITUDE",
     PHASE: "PHASE",
@@ -94,7 +96,7 @@ def image_type(header: InstanceHeader, frame: FrameHeader) -> list[str]:
     stated = header.facts.get("ImageType")
     values = [str(value) for value in stated] if isinstance(stated, list) else frame.image_type
     parts = [part for value in values for part in value.split("_") if part]
-    if header.modality == "MR" and parts and (frame.kind or header.vendor in MAKERS):
+    if header.modality == "MR" and parts and (frame.kind or header.vendor in _TACIT):
         word = _KIND_WORDS[frame.kind or MAGNITUDE]
         said = word in parts or (word == "MAGNITUDE" and _OF_SEVERAL_KINDS in parts)
         parts += [] if said else [word]
