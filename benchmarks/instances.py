@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def series(count: int, side: int, seed: int = 1) -> list[Dataset]:
         image.Modality, image.Manufacturer, image.SeriesDescription = "CT", "rasnode", "Benchmark"
         image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         image.PatientPosition = "HFS"
+        image.ImagesInAcquisition = count
         image.SeriesNumber, image.InstanceNumber, image.AcquisitionNumber = 1, number + 1, 1
         image.ImagePositionPatient = [-_SPACING * side / 2, -_SPACING * side / 2, float(number)]
         image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
@@ -60,7 +62,15 @@ def series(count: int, side: int, seed: int = 1) -> list[Dataset]:
     return made
 
 
-def encoded(images: list[Dataset]) -> list[Instance]:
+def renewed(images: Sequence[Dataset]) -> None:
+    """Make it another series of another study."""
+    study, uid = generate_uid(), generate_uid()
+    for image in images:
+        image.StudyInstanceUID, image.SeriesInstanceUID = study, uid
+        image.SOPInstanceUID = generate_uid()
+
+
+def encoded(images: Sequence[Dataset]) -> list[Instance]:
     """The data sets as they go over the wire."""
     found = []
     for image in images:
@@ -70,7 +80,7 @@ def encoded(images: list[Dataset]) -> list[Instance]:
     return found
 
 
-def write(images: list[Dataset], folder: Path) -> None:
+def write(images: Sequence[Dataset], folder: Path) -> None:
     """Part 10 files, for clients and converters that read them."""
     folder.mkdir(parents=True)
     for number, image in enumerate(images):

@@ -25,7 +25,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
+from benchmarks.picture import Bars, draw
 from benchmarks.population import STUDIES_OF_A_PATIENT, Study, fill_rasnode
+from benchmarks.questions import BROAD, QUERIES
 from benchmarks.servers import ORTHANC, orthanc, peak_memory, rasnode
 from node.dimse.messages import C_CANCEL_RQ, C_FIND_RQ
 from node.dimse.requestor import Destination, PeerSilent, Requestor
@@ -38,10 +40,6 @@ SMALL = 20  # studies of the almost empty index
 PENDING = (0xFF00, 0xFF01)
 SUCCESS, CANCELLED = 0x0000, 0xFE00
 ENOUGH = 16  # matches of a broad query whose first response is wanted
-RETURNED = (
-    "PatientID", "PatientName", "StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber",
-    "StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,59 +49,6 @@ class Timing:
     first: float
     last: float
     matches: int
-
-
-def _study_level(**keys: str) -> Dataset:
-    return _identifier("STUDY", {**dict.fromkeys(RETURNED, ""), **keys})
-
-
-def _identifier(level: str, keys: dict[str, str]) -> Dataset:
-    made = Dataset()
-    made.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(made, keyword, value)
-    return made
-
-
-QUERIES: dict[str, Callable[[Study], Dataset]] = {
-    "StudyInstanceUID": lambda s: _study_level(StudyInstanceUID=s.uid),
-    "series of a study": lambda s: _identifier(
-        "SERIES",
-        {
-            "StudyInstanceUID": s.uid,
-            "SeriesInstanceUID": "",
-            "Modality": "",
-            "SeriesNumber": "",
-            "NumberOfSeriesRelatedInstances": "",
-        },
-    ),
-    "SeriesInstanceUID": lambda s: _identifier(
-        "SERIES", {"StudyInstanceUID": s.uid, "SeriesInstanceUID": s.series_uid(0)}
-    ),
-    "SOPInstanceUID": lambda s: _identifier(
-        "IMAGE",
-        {
-            "StudyInstanceUID": s.uid,
-            "SeriesInstanceUID": s.series_uid(0),
-            "SOPInstanceUID": s.instance_uid(0, 0),
-            "InstanceNumber": "",
-        },
-    ),
-    "PatientID": lambda s: _study_level(PatientID=s.patient_id),
-    "PatientName prefix": lambda s: _study_level(
-        PatientName=s.name.partition("^")[0].upper() + "*"
-    ),
-    "AccessionNumber": lambda s: _study_level(AccessionNumber=s.attributes["AccessionNumber"]),
-    "StudyDate, one day": lambda s: _study_level(StudyDate=f"{s.date}-{s.date}"),
-    "StudyDate and modality": lambda s: _study_level(
-        StudyDate=s.date, ModalitiesInStudy=s.modality
-    ),
-}
-BROAD: dict[str, Callable[[Study], Dataset]] = {
-    "StudyDate, ten years": lambda _s: _study_level(StudyDate="20150101-20241231"),
-    "ModalitiesInStudy": lambda _s: _study_level(ModalitiesInStudy="MR"),
-    "everything": lambda _s: _study_level(),
-}
 
 
 def ask(requestor: Requestor, identifier: Dataset, enough: int = 0) -> Timing:
@@ -268,6 +213,25 @@ def _show(rows: dict[str, dict[str, Timing]]) -> None:
         print(f"{line}{large.last:9.2f} {large.matches:8}")
 
 
+def picture(path: Path, results: dict[str, Any]) -> None:
+    """Draw first responses from what `--json` wrote."""
+    studies = f"{results['studies']:,}"
+    series = f"{results['studies'] * results['series']:,}"
+    labels = {
+        "small": f"rasnode, {SMALL} studies",
+        "large": f"rasnode, {studies}",
+        "orthanc": f"Orthanc, {studies}",
+    }
+    groups = [
+        Bars(name, [(labels[where], ms, f"{ms:.1f} ms") for where, ms in found.items()])
+        for name, found in results["first response, ms"].items()
+        if "orthanc" in found
+    ]
+    title = f"First C-FIND response: {studies} studies, {series} series"
+    note = f"median of each query, servers asked in turn on one machine, {os.cpu_count()} cores"
+    draw(path, title, groups, note)
+
+
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -277,6 +241,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=30)
     parser.add_argument("--no-orthanc", dest="orthanc", action="store_false")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--picture", type=Path, help="draw the first responses into this SVG")
     options = parser.parse_args()
     if options.studies < STUDIES_OF_A_PATIENT:
         parser.error(f"--studies has to be at least {STUDIES_OF_A_PATIENT}")
@@ -290,6 +255,8 @@ def main() -> None:
             print(f"{name}: {value:.0f}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
+    if options.picture:
+        picture(options.picture, results)
 
 
 if __name__ == "__main__":

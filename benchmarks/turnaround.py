@@ -1,0 +1,164 @@
+"""How soon a volume is there: from the last C-STORE response to the NIfTI, next to dcm2niix.
+
+    python -m benchmarks.turnaround --picture docs/pictures/turnaround.svg
+
+A CT of 512 × 512 × 300 and a 4D MR of 1,394 small slices are sent to a node on the loopback.
+dcm2niix converts the same slices from files, with its own fast compression (`-z i`). Each is
+done several times in turn, and the best counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+from benchmarks.instances import encoded, renewed, series, write
+from benchmarks.picture import Bars, draw
+from benchmarks.sender import send
+from benchmarks.servers import processes_of, rasnode, resident
+from node.phantom.studies import mr_study
+
+DCM2NIIX: Final = Path(sys.executable).parent / "dcm2niix"
+WAIT_SECONDS: Final = 120.0
+LOOK_SECONDS: Final = 0.005
+
+SERIES: Final[dict[str, Callable[[], Sequence[Dataset]]]] = {
+    "CT 512×512×300": lambda: series(300, 512),
+    "MR 64×64×34×41": lambda: mr_study(datetime.now(UTC), (64, 64, 34, 41)).data_sets,
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One series.
+
+    Attributes:
+        seconds: from the last response until image and manifest were there.
+        memory: bytes that the process which made the volume had at most, beyond what is shared.
+    """
+
+    seconds: float
+    memory: int
+
+
+class _Peak(threading.Thread):
+    """Watches the memory of a node's processes."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._done = threading.Event()
+        self.most: dict[int, int] = {}
+
+    def run(self) -> None:
+        while not self._done.wait(LOOK_SECONDS):
+            for process in processes_of(self._process):
+                self.most[process] = max(self.most.get(process, 0), resident(process))
+
+    def stop(self) -> int:
+        self._done.set()
+        self.join()
+        return max(self.most.values())
+
+
+def node_once(port: int, process: int, outputs: Path, images: Sequence[Dataset]) -> Turn:
+    """Send a series, and wait for its volume."""
+    instances = encoded(images)
+    before = set(outputs.rglob("*.manifest.json"))
+    peak = _Peak(process)
+    peak.start()
+    sent = send(port, "RASNODE", [instances])
+    while set(outputs.rglob("*.manifest.json")) <= before:
+        if time.monotonic() - sent.ended > WAIT_SECONDS:
+            raise SystemExit("the volume does not come")
+        time.sleep(LOOK_SECONDS)
+    return Turn(time.monotonic() - sent.ended, peak.stop())
+
+
+def dcm2niix_once(folder: Path) -> float:
+    """The whole run of dcm2niix on files that are in the page cache."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as out:
+        started = time.monotonic()
+        subprocess.run(
+            [str(DCM2NIIX), "-z", "i", "-b", "y", "-f", "v", "-o", out, str(folder)],
+            check=True,
+            capture_output=True,
+        )
+        seconds = time.monotonic() - started
+        if not list(Path(out).glob("*.nii.gz")):
+            raise SystemExit("dcm2niix made no .nii.gz")
+    return seconds
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything, as it is printed and written with `--json`."""
+    results: dict[str, Any] = {}
+    root = folder / "node"
+    root.mkdir()
+    with rasnode(root) as (port, process):
+        for name, make in SERIES.items():
+            images = make()
+            files = folder / "files"
+            shutil.rmtree(files, ignore_errors=True)
+            write(images, files)
+            size = sum(len(image.PixelData) for image in images)
+            turns, others = [], []
+            for _ in range(options.repeat):
+                renewed(images)
+                turns.append(node_once(port, process, root / "nifti", images))
+                others.append(dcm2niix_once(files))
+            best = min(turns, key=lambda turn: turn.seconds)
+            results[name] = {
+                "rasnode s": round(best.seconds, 2),
+                "dcm2niix s": round(min(others), 2),
+                "ratio": round(best.seconds / min(others), 2),
+                "peak MB": round(max(turn.memory for turn in turns) / 1e6),
+                "allowed MB": round(1.3 * size / 1e6 + 100),
+                "volume MB": round(size / 1e6),
+            }
+            print(name, results[name], flush=True)
+    return results
+
+
+def picture(results: dict[str, Any]) -> list[Bars]:
+    """What is drawn: seconds of either."""
+    groups = []
+    for name, found in results.items():
+        bars = [
+            ("rasnode", found["rasnode s"], f"{found['rasnode s']:.2f} s"),
+            ("dcm2niix -z i", found["dcm2niix s"], f"{found['dcm2niix s']:.2f} s"),
+        ]
+        groups.append(Bars(f"{name}: .nii.gz after the last response; a run of dcm2niix", bars))
+    return groups
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeat", type=int, default=3, help="times; the best one counts")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--picture", type=Path, help="draw them into this SVG")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rasnode-turnaround.") as folder:
+        results = measure(options, Path(folder))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False))
+    if options.picture:
+        draw(options.picture, "Seconds to a volume", picture(results))
+
+
+if __name__ == "__main__":
+    main()
