@@ -142,7 +142,7 @@ class Queryable:
         extended: Sequence[tuple[str, bytes]] = (),
     ) -> Requestor:
         """Associate as a peer."""
-        where = Destination("127.0.0.1", self.port, "RASNODE", calling, seconds=10.0)
+        where = Destination("127.0.0.1", self.port, "RASNODE", calling, seconds=30.0)
         return Requestor(where, proposals, extended)
 
 

@@ -90,7 +90,7 @@ def test_reported_on_the_same_association(node: Queryable) -> None:
     association = associate(node, "PEER", reports)
     pairs = [(CT, "1.7.1.0"), (CT, "1.7.1.1")]
     status, _ = association.send_n_action(wanted(*pairs), 1, PUSH, WELL_KNOWN)
-    eventually(lambda: reports, 5, "the report")
+    eventually(lambda: reports, 30, "the report")
     association.release()
     assert status.Status == 0x0000
     kind, information = reports[0]
@@ -115,7 +115,7 @@ def test_each_failure_has_its_reason(node: Queryable) -> None:
             (CT, "1.7.1.0"), (CT, "1.7.1.1"), (CT, "1.7.1.2"), (MR, "1.7.1.0"), (CT, "1.2.3")
         )
         assert ask(node, request) == 0x0000
-        eventually(lambda: peer.reports, 10, "the report")
+        eventually(lambda: peer.reports, 30, "the report")
     kind, information = peer.reports[0]
     assert kind == 2
     assert references(information.ReferencedSOPSequence) == [(CT, "1.7.1.0")]
@@ -139,15 +139,15 @@ def test_a_report_survives_a_restart_and_a_peer_that_is_away(node: Queryable) ->
     node.know(peer.settings)
     assert ask(node, wanted((CT, "1.7.1.0"))) == 0x0000
     commitments = Commitments(node.index)
-    eventually(lambda: (commitments.next_due() or 0) > 1, 5, "a first attempt")
+    eventually(lambda: (commitments.next_due() or 0) > 1, 30, "a first attempt")
     node.stop()
     waiting = commitments.claim(1e12)
     assert waiting is not None
     commitments.postpone(waiting, 0.0, "due now")
     with Peer().listening(port=port) as back:
         node.start()
-        eventually(lambda: back.reports, 10, "the report after the restart")
-        eventually(lambda: commitments.next_due() is None, 5, "nothing to be left")
+        eventually(lambda: back.reports, 30, "the report after the restart")
+        eventually(lambda: commitments.next_due() is None, 30, "nothing to be left")
     assert back.reports[0][1].TransactionUID == "1.5.1"
 
 
@@ -177,9 +177,9 @@ def test_a_list_of_what_was_sent_is_evidence(node: Queryable) -> None:
     with Peer().listening() as peer:
         node.know(peer.settings)
         ask(node, wanted((CT, "1.7.1.0"), (CT, "1.7.1.1")))
-        eventually(lambda: peer.reports, 10, "the report")
+        eventually(lambda: peer.reports, 30, "the report")
         ask(node, wanted((CT, "1.7.1.0"), (CT, "1.2.3"), transaction="1.5.2"))
-        eventually(lambda: len(peer.reports) == 2, 10, "the second report")
+        eventually(lambda: len(peer.reports) == 2, 30, "the second report")
     (said,) = Statements(node.index).of("1.8.1")
     assert said.by == "PEER"
     assert said.uids == {"1.7.1.0", "1.7.1.1"}
