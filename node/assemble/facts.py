@@ -10,6 +10,8 @@ from node.assemble.model import Fact, Facts
 from node.elements import Elements
 
 SECONDS_A_DAY: Final = 86400.0
+LONGEST_PAUSE: Final = 43200.0
+"""s; times of day that are further apart than this belong to two days."""
 Reader = Callable[[Elements, int], Fact | None]
 
 
@@ -266,6 +268,35 @@ def moment(day: str | None, time: str | None) -> float | None:
     except ValueError:
         return seconds
     return ordinal * SECONDS_A_DAY + seconds
+
+
+def elapsed(since: float, until: float) -> float:
+    """Return the seconds from one moment to another; over midnight where no day is known."""
+    passed = until - since
+    undated = max(since, until) < SECONDS_A_DAY
+    return passed + SECONDS_A_DAY if undated and passed < -LONGEST_PAUSE else passed
+
+
+def acquired(elements: Elements) -> float | None:
+    """Return when an image was acquired (PS3.3 C.7.6.1), on the day that it was.
+
+    Acquisition Date is often absent; then the day is that of Series Date, or the next one if the
+    series began so much later by the clock that midnight lies between. Without Series Time the
+    day is not known.
+    """
+    whole = date_time(elements.text(0x0008002A))
+    if whole is not None:
+        return whole
+    clock = elements.text(0x00080032)
+    day = elements.text(0x00080022)
+    if day is not None:
+        return moment(day, clock)
+    began, seconds = seconds_of_day(elements.text(0x00080031)), seconds_of_day(clock)
+    if began is None or seconds is None:
+        return seconds
+    later = moment(elements.text(0x00080021), clock)
+    over = began - seconds > LONGEST_PAUSE
+    return later + SECONDS_A_DAY if over and later is not None else later
 
 
 def date_time(text: str | None) -> float | None:

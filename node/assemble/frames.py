@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from node.assemble.facts import date_time, moment
+from node.assemble.facts import acquired, moment
 from node.assemble.model import (
     FIELD_MAP,
     IMAGINARY,
@@ -59,8 +59,7 @@ def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
         kind=kind_of(image_type),
         image_type=image_type,
         acquisition=elements.integer(0x00200012),
-        acquisition_time=date_time(elements.text(0x0008002A))
-        or moment(day, elements.text(0x00080032)),
+        acquisition_time=acquired(elements),
         content_time=moment(elements.text(0x00080023) or day, elements.text(0x00080033)),
         trigger_time=elements.number(0x00181060),
         reference_time=elements.number(0x00541300),

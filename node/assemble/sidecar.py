@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from node.assemble.facts import IDENTIFYING, SECONDS_A_DAY
+from node.assemble.facts import IDENTIFYING, SECONDS_A_DAY, elapsed
 from node.assemble.model import (
     FIELD_MAP,
     IMAGINARY,
@@ -121,7 +121,7 @@ def _frame_arrays(volume: VolumePlan) -> Sidecar:
     known = [start for start in starts if start is not None]
     found: Sidecar = {}
     if len(known) == len(starts):
-        found["FrameTimesStart"] = [round(start - known[0], 6) for start in known]
+        found["FrameTimesStart"] = [round(elapsed(known[0], start), 6) for start in known]
     for name in _FRAME_ARRAYS:
         values = [(piece.header.facts | piece.frame.facts).get(name) for piece in firsts]
         found[name] = None if None in values else values

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from node.assemble.facts import LONGEST_PAUSE, SECONDS_A_DAY
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack
 from node.errors import AssemblyError, Reason
@@ -53,6 +54,7 @@ def _multi_frame(frame: FrameHeader) -> Value | None:
 
 
 _NO_TIME: Final = "Acquisition Number"
+_CLOCK: Final = "Acquisition Time"
 _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
     ("the vendor's volume index", lambda frame: frame.order or None),
     ("Dimension Index Values", lambda frame: frame.dimensions or None),
@@ -61,7 +63,7 @@ _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = 
     ("Trigger Time", lambda frame: frame.trigger_time),
     ("Instance Number of multi-frame images", _multi_frame),
     (_NO_TIME, lambda frame: frame.acquisition),
-    ("Acquisition Time", lambda frame: frame.acquisition_time),
+    (_CLOCK, lambda frame: frame.acquisition_time),
 )
 """Attributes with one value in a volume, which is the same at all positions."""
 
@@ -157,6 +159,8 @@ def _by_shared_value(
             table[key] = index
         tables.append(table)
     keys = sorted(set().union(*tables), key=_sortable)
+    if name == _CLOCK:
+        keys = _over_midnight(keys)
     whole = [all(key in table for table in tables) for key in keys]
     complete = sum(whole)
     if complete < len(keys) and (complete < FEWEST_COMPLETE or False in whole[:complete]):
@@ -164,6 +168,17 @@ def _by_shared_value(
     grid = tuple(tuple(table[key] for table in tables) for key in keys[:complete])
     rest = [table[key] for key in keys[complete:] for table in tables if key in table]
     return Timeline(grid, name, tuple(rest))
+
+
+def _over_midnight(keys: list[Value]) -> list[Value]:
+    """Return times of acquisition in their order; without a day, 23:59 may come before 0:01."""
+    times = [key for key in keys if isinstance(key, float)]
+    if len(times) < len(keys) or not times or times[-1] >= SECONDS_A_DAY:
+        return keys
+    for index, (one, other) in enumerate(pairwise(times), 1):
+        if other - one > LONGEST_PAUSE:
+            return keys[index:] + keys[:index]
+    return keys
 
 
 def _sortable(value: Value) -> tuple[float, ...]:
