@@ -27,6 +27,7 @@ from node.assemble.pixels import bit_frame, compressed_frame, frame_span, split_
 from node.convert import Conversion, convert_series, read_folder
 from node.errors import AssemblyError, Reason
 from tests.phantom import Phantom, save
+from tests.unit.assemble.test_enhanced import enhanced
 
 PHANTOM = Phantom(size=(48, 40, 3))
 
@@ -68,6 +69,30 @@ def test_compressed(syntax: str, tmp_path: Path) -> None:
         dataset.compress(syntax, generate_instance_uid=False)
         dataset.save_as(path, enforce_file_format=True)
     assert np.array_equal(voxels(tmp_path / "other"), plain(tmp_path))
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_offset_tables_basic_and_extended(extended: bool, tmp_path: Path) -> None:
+    """An Extended Offset Table (PS3.3 C.7.6.3.1.8) leaves the basic one empty."""
+    made = enhanced(PHANTOM)
+    del made.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    save([made], tmp_path / "first")
+    made.compress(RLELossless, generate_instance_uid=False, encapsulate_ext=extended)
+    assert ("ExtendedOffsetTable" in made) is extended
+    save([made], tmp_path / "other", RLELossless)
+    assert np.array_equal(voxels(tmp_path / "other"), plain(tmp_path))
+
+
+def test_overlays_in_unused_high_bits_are_no_values(tmp_path: Path) -> None:
+    """Retired, but sent: an overlay in bit 12 of each pixel (PS3.3 C.9.2, PS3.5 8.1.2)."""
+    datasets = PHANTOM.instances()
+    for dataset in datasets:
+        words = np.frombuffer(dataset.PixelData, "<u2") | 0x1000
+        dataset.PixelData = words.tobytes()
+        dataset.add_new(0x60000100, "US", 16)
+        dataset.add_new(0x60000102, "US", 12)
+    save(datasets, tmp_path / "overlaid")
+    assert np.array_equal(voxels(tmp_path / "overlaid"), plain(tmp_path))
 
 
 @pytest.fixture(scope="module")
