@@ -243,13 +243,11 @@ def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> Image:
         "planar_configuration": pixels.planar,
         "pixel_vr": vr,
     }
-    one_bit_runs = syntax == RLELossless and pixels.bits_allocated == 1
-    plugin = "pydicom" if one_bit_runs else _PLUGINS.get(syntax, "")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             array, _ = get_decoder(UID(syntax)).as_array(
-                raw, index=0, decoding_plugin=plugin, **options
+                raw, index=0, decoding_plugin=_PLUGINS.get(syntax, ""), **options
             )
     except _CODEC_ERRORS as error:
         raise AssemblyError(

@@ -10,6 +10,7 @@ import msgspec
 from pydicom.dataset import Dataset
 
 from node.assemble.model import InstanceHeader, PixelFormat
+from node.assemble.packed import is_packed, packed_frame
 from node.assemble.pixels import (
     ABORTING,
     PALETTE,
@@ -107,8 +108,11 @@ class PixelReader:
         """Return the stored values, before any table."""
         if _is_encapsulated(source):
             syntax = source.transfer_syntax_uid
+            frame = self._compressed(source, pixels)[index]
+            if is_packed(pixels, syntax):
+                return packed_frame(frame, pixels, syntax)
             decode = decode_apart if syntax in ABORTING else compressed_frame
-            return decode(self._compressed(source, pixels)[index], pixels, syntax)
+            return decode(frame, pixels, syntax)
         start, stop = frame_span(pixels, index)
         if source.pixel_offset is not None and source.pixel_length is not None:
             if stop - 1 > source.pixel_length:
