@@ -30,6 +30,10 @@ MOST_NAMED: Final = 40
 """Positions that a refusal lists; what is wrong shows in the first few."""
 FINEST: Final = 4
 """Slices for each measured one that evening out may make; more would be mostly invented."""
+FINEST_MM: Final = 1e-6
+"""mm; closer pixels no instrument has, and their affine cannot be computed with."""
+FARTHEST_MM: Final = 1e6
+"""mm; a kilometre from the origin, or from pixel to pixel, is garbage."""
 DEFAULT_SPACING_MM: Final = 1.0
 """mm; extent of a single slice along its normal where nothing states one."""
 
@@ -74,7 +78,13 @@ def check_plane(frame: FrameHeader) -> None:
         raise AssemblyError(
             Reason.NO_GEOMETRY, "Image Position or Orientation (Patient) is absent or unusable."
         )
-    if frame.spacing is None or min(frame.spacing) <= 0:
+    if max(map(abs, frame.position)) > FARTHEST_MM:
+        raise AssemblyError(
+            Reason.NO_GEOMETRY, f"Image Position (Patient) is unusable: {frame.position}."
+        )
+    if frame.spacing is None or not FINEST_MM <= min(frame.spacing) <= max(frame.spacing) <= (
+        FARTHEST_MM
+    ):
         raise AssemblyError(
             Reason.BAD_PIXEL_SPACING, f"Pixel Spacing is absent or unusable: {frame.spacing}."
         )

@@ -28,11 +28,11 @@ def weighting(private: Private, frame: FrameHeader) -> dict[str, object]:
     """
     b_value, gradient = frame.b_value, frame.gradient
     stated = private.number("B_value")
-    matrix = private.numbers("B_matrix")
+    matrix = _matrix(private)
     if stated is not None and 0 <= stated < _LARGEST_B:
         b_value = stated
         gradient = unit_vector(private.numbers("DiffusionGradientDirection")) or gradient
-    if len(matrix) == 6:
+    if matrix:
         own_value, own_gradient = _of_matrix(matrix)
         b_value = own_value if b_value is None else b_value
         gradient = gradient or (own_gradient if b_value else None)
@@ -41,12 +41,18 @@ def weighting(private: Private, frame: FrameHeader) -> dict[str, object]:
     found: dict[str, object] = {
         "b_value": b_value,
         "gradient": gradient,
-        "b_matrix": matrix if len(matrix) == 6 else frame.b_matrix,
+        "b_matrix": matrix or frame.b_matrix,
     }
     made = _made(private, frame, b_value, gradient)
     if made:
         found["derived"] = made
     return found
+
+
+def _matrix(private: Private) -> tuple[float, ...]:
+    """Return the b-matrix, empty where there is none or garbage."""
+    matrix = private.numbers("B_matrix")
+    return matrix if len(matrix) == 6 and max(map(abs, matrix)) < _LARGEST_B else ()
 
 
 def _of_matrix(matrix: tuple[float, ...]) -> tuple[float, Vector | None]:

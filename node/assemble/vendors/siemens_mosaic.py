@@ -159,7 +159,7 @@ def _stated(private: Private, normal: Points) -> int | None:
     if len(vector) != 3 or not any(vector):
         return None
     cosine = float(np.array(vector) @ normal) / math.hypot(*vector)
-    if 1.0 - abs(cosine) > SAME_DIRECTION:
+    if not abs(1.0 - abs(cosine)) <= SAME_DIRECTION:
         raise _undecodable("the slice normal of its CSA header is not square to its rows.")
     return 1 if cosine > 0 else -1
 

@@ -20,6 +20,8 @@ _AXES: Final = ("dSag", "dCor", "dTra")
 _MOST_SLICES: Final = 4096
 _THREE: Final = 4
 """sKSpace.ucDimension of 3D scans, whose sSliceArray has slabs."""
+_FARTHEST_MM: Final = 1e4
+"""mm; ten metres from the isocentre is garbage."""
 _UNIT: Final = 1e-2
 """Largest deviation of a normal's length from 1; what is not there at all is off by 1."""
 
@@ -90,6 +92,8 @@ def _vector(protocol: Protocol, name: str) -> Vector | None:
     for axis in _AXES:
         value = number(protocol, f"{name}.{axis}")
         if value is None and f"{name}.{axis}" in protocol:
+            return None
+        if abs(value or 0.0) > _FARTHEST_MM:
             return None
         parts.append(value or 0.0)
     return parts[0], parts[1], parts[2]

@@ -235,6 +235,9 @@ def test_one_uid_for_two_images() -> None:
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, Reason.BAD_ORIENTATION),
         ({"PixelSpacing": None}, Reason.BAD_PIXEL_SPACING),
         ({"PixelSpacing": [0, 1]}, Reason.BAD_PIXEL_SPACING),
+        ({"PixelSpacing": ["1e-300", "1e-300"]}, Reason.BAD_PIXEL_SPACING),
+        ({"PixelSpacing": ["1e30", "1"]}, Reason.BAD_PIXEL_SPACING),
+        ({"ImagePositionPatient": ["0", "1e30", "0"]}, Reason.NO_GEOMETRY),
     ],
 )
 def test_unusable_geometry(attributes: dict[str, object], reason: Reason) -> None:

@@ -228,6 +228,14 @@ def test_what_was_computed_is_no_measurement(kind: str, made: str) -> None:
     assert header(dataset).frames[0].derived == made
 
 
+def test_diffusion_says_nothing_of_its_kind() -> None:
+    dataset = Phantom().instance(0)
+    dataset.Manufacturer = "SIEMENS"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE", "ND"]
+    in_csa(dataset, 1000, DIRECTION)
+    assert sidecar(dataset)["ImageType"] == ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE", "ND"]
+
+
 def test_an_isotropic_weighting_is_a_trace() -> None:
     dataset = Phantom().instance(0)
     dataset.Manufacturer = "SIEMENS"

@@ -237,3 +237,24 @@ def test_a_header_names_itself_where_its_creator_was_stripped() -> None:
     dataset = sheet(phantom, Mosaic(reverse=True))
     del dataset[0x00290010]
     assert np.allclose(one([dataset]).lps, phantom.affine, atol=1e-5)
+
+
+ODD = st.sampled_from(["", "0", "-1", "1e30", "1e308", "x", "nan", "inf", "0x10", "9" * 30])
+NAMES = ("NumberOfImagesInMosaic", "SliceNormalVector", "MosaicRefAcqTimes", "B_matrix", "B_value")
+SETTINGS = ("lSize", "ucMode", "asSlice[0].sPosition.dTra", "asSlice[2].sNormal.dTra")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.dictionaries(st.sampled_from(NAMES), st.lists(ODD, max_size=6), max_size=3),
+    st.dictionaries(st.sampled_from(SETTINGS), ODD, max_size=2),
+)
+def test_odd_numbers_are_described_or_refused(
+    tags: dict[str, list[str]], changes: dict[str, str]
+) -> None:
+    image = {name: ("FD", values) for name, values in tags.items()}
+    how = Mosaic(image=image, settings={f"sSliceArray.{key}": changes[key] for key in changes})
+    found = plan(headers([sheet(Phantom(rotation=OBLIQUE), how)]))
+    assert len(found.volumes) + len(found.refusals) > 0
+    for volume in found.volumes:
+        assert np.isfinite(volume.affine).all()

@@ -25,6 +25,10 @@ CREATORS = {
     ]
     + [(0x2005, "Philips MR Imaging DD 001", low) for low in (0x0E, 0xB0, 0xB1)]
     + [(0x2005, "Philips MR Imaging DD 005", low) for low in (0x0F, 0x12, 0x13, 0x29)],
+    "SIEMENS": [(0x29, "SIEMENS CSA HEADER", low) for low in (0x10, 0x20)]
+    + [(0x19, "SIEMENS MR HEADER", low) for low in (0x0A, 0x0C, 0x0E, 0x18, 0x27, 0x28, 0x29)]
+    + [(0x21, "SIEMENS MR SDS 01", low) for low in (0x09, 0x19, 0xFE)]
+    + [(0x21, "SIEMENS MR SDI 02", low) for low in (0x04, 0x1C, 0x53, 0xFE)],
     "UIH": [(0x65, "Image Private Header", low) for low in (0x05, 0x09, 0x0D, 0x37, 0x50, 0x51)],
 }
 
@@ -36,6 +40,8 @@ def test_odd_private_elements(maker: str, data: Any) -> None:
     dataset = epi(Phantom())[0]
     dataset.Manufacturer = maker
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "VFRAME"]
+    if data.draw(st.booleans()):
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]
     if data.draw(st.booleans()):
         dataset.ImageOrientationPatient = ["0"] * 6
     for group, creator, low in CREATORS[maker]:
