@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.dsutils import decode, encode
+from pynetdicom.dul import DULServiceProvider
 
 from node.archive import Archive
 from node.config import Dicom, PeerSettings
@@ -35,10 +38,17 @@ from tests.unit.matching.identifiers import encoded, identifier
 careless_peers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+LEAVING_SECONDS = 2.0  # for threads of associations that have ended; idle ones are left alone
+
+
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
     """What pynetdicom leaves behind is collected where it was left, not in somebody else's test."""
     yield
+    deadline = time.monotonic() + LEAVING_SECONDS
+    for thread in threading.enumerate():
+        if isinstance(thread, Association | DULServiceProvider):  # holds its socket to its end
+            thread.join(max(0.0, deadline - time.monotonic()))
     gc.collect()
 
 
