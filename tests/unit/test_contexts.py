@@ -42,6 +42,7 @@ def supported() -> list[PresentationContext]:
         ("1.2.840.10008.5.1.4.1.1.200.6", False),  # a GET below the storage root
         ("1.2.840.10008.1.20.1", False),
         ("1.2.826.0.1.3680043.8.498.1", False),
+        ("2.25.329800735698586629295641978511506172918", True),
     ],
 )
 def test_what_can_be_stored(uid: str, storage: bool) -> None:
