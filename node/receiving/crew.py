@@ -100,7 +100,8 @@ class Crew:
 
     def _spawn(self, lane: int) -> subprocess.Popen[bytes]:
         said: dict[str, Any] = {
-            "settings": self._settings.model_dump(mode="json"),
+            # Who receives tells nobody of results, and the secrets of those who do stay here.
+            "settings": self._settings.model_dump(mode="json", exclude={"deliver"}),
             "run": self._run,
             "lane": lane,
             "listening": self._listening.fileno(),
