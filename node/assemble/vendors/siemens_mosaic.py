@@ -23,7 +23,7 @@ from node.assemble.geometry import (
 )
 from node.assemble.model import FrameHeader, Vector
 from node.assemble.vendors.siemens_private import Private
-from node.assemble.vendors.siemens_protocol import Slice, slices
+from node.assemble.vendors.siemens_protocol import Slice, is_slab, slices
 from node.assemble.vendors.siemens_times import mosaic_times
 from node.errors import AssemblyError, Reason
 
@@ -132,9 +132,10 @@ def _steps(
         )
     along: Points = np.arange(count)[:, None] * normal
     if prescribed is None:
-        if not frame.between or frame.between <= 0:
+        step = frame.between or (frame.thickness if is_slab(private.protocol) else None)
+        if not step or step <= 0:
             raise _undecodable("neither Spacing Between Slices nor a protocol with its slices.")
-        return along * (frame.between * (stated or 1)), None
+        return along * (step * (stated or 1)), None
     steps, reverse = prescribed
     side = float(np.sign(steps[-1] @ normal)) if count > 1 else 1.0
     if stated is not None and count > 1 and stated != side:

@@ -71,10 +71,15 @@ def whole(protocol: Protocol, name: str) -> int | None:
     return int(value) if value is not None and value.is_integer() else None
 
 
+def is_slab(protocol: Protocol) -> bool:
+    """Tell whether a scan is 3D: its slices are parts of a slab and lie side by side."""
+    return whole(protocol, "sKSpace.ucDimension") == _THREE
+
+
 def slices(protocol: Protocol) -> tuple[Slice, ...]:
     """Return sSliceArray, the slices of a 2D protocol; empty where one is not fully there."""
     count = whole(protocol, "sSliceArray.lSize") or 0
-    if not 1 <= count <= _MOST_SLICES or whole(protocol, "sKSpace.ucDimension") == _THREE:
+    if not 1 <= count <= _MOST_SLICES or is_slab(protocol):
         return ()
     found: list[Slice] = []
     for index in range(count):

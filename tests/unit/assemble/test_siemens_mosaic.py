@@ -130,6 +130,13 @@ def test_steps_of_the_protocol_count_where_none_is_stated() -> None:
     assert np.allclose(volume.lps, phantom.affine, atol=1e-5)
 
 
+def test_slices_of_a_slab_lie_side_by_side() -> None:
+    """The protocol of a 3D scan has its slabs only."""
+    phantom = Phantom(rotation=OBLIQUE)
+    how = Mosaic(reverse=True, between=None, settings={"sKSpace.ucDimension": "0x4"})
+    assert np.allclose(one([sheet(phantom, how)]).lps, phantom.affine, atol=1e-5)
+
+
 def test_motion_correction_moves_a_volume_off_the_protocol() -> None:
     """Its position counts, and the normal says the direction."""
     planned = Phantom(rotation=OBLIQUE)
