@@ -36,6 +36,7 @@ from node.dimse.upper_layer import Proposal
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT = str(ImplicitVRLittleEndian)
 CLIENTS = 4
+BESIDE = 15  # queries of each kind to Orthanc and the node in turn
 SMALL = 20  # studies of the almost empty index
 PENDING = (0xFF00, 0xFF01)
 SUCCESS, CANCELLED = 0x0000, 0xFE00
@@ -172,7 +173,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             port = stack.enter_context(orthanc(other, population))
             both = {"large": here, "orthanc": Server(port, "ORTHANC", options.studies)}
             for name, make in QUERIES.items():
-                rows[name]["orthanc"] = medians(both, make, 5)["orthanc"]
+                beside = medians(both, make, BESIDE)
+                rows[name] |= {"beside": beside["large"], "orthanc": beside["orthanc"]}
             rate = together(both["orthanc"], CLIENTS, 10)
             results[f"Orthanc's queries a second, {CLIENTS} at once"] = rate
     for title, which in (("first response, ms", "first"), ("last response, ms", "last")):
@@ -209,7 +211,8 @@ def _show(rows: dict[str, dict[str, Timing]]) -> None:
         line += f"{small.first:8.2f} " if small else " " * 9
         line += f"{large.first:8.2f} "
         line += f"{large.first / small.first:6.2f} " if small else " " * 7
-        line += f"{other.first:8.1f} {other.first / large.first:6.0f} " if other else " " * 16
+        beside = found.get("beside", large)  # asked in turn with Orthanc, in the same weather
+        line += f"{other.first:8.1f} {other.first / beside.first:6.0f} " if other else " " * 16
         print(f"{line}{large.last:9.2f} {large.matches:8}")
 
 
@@ -217,18 +220,14 @@ def picture(path: Path, results: dict[str, Any]) -> None:
     """Draw first responses from what `--json` wrote."""
     studies = f"{results['studies']:,}"
     series = f"{results['studies'] * results['series']:,}"
-    labels = {
-        "small": f"rasnode, {SMALL} studies",
-        "large": f"rasnode, {studies}",
-        "orthanc": f"Orthanc, {studies}",
-    }
+    labels = {"beside": f"rasnode, {studies}", "orthanc": f"Orthanc, {studies}"}
     groups = [
-        Bars(name, [(labels[where], ms, f"{ms:.1f} ms") for where, ms in found.items()])
+        Bars(name, [(label, found[of], f"{found[of]:.1f} ms") for of, label in labels.items()])
         for name, found in results["first response, ms"].items()
         if "orthanc" in found
     ]
     title = f"First C-FIND response: {studies} studies, {series} series"
-    note = f"median of each query, servers asked in turn on one machine, {os.cpu_count()} cores"
+    note = f"medians of {BESIDE} queries, both asked in turn on one machine, {os.cpu_count()} cores"
     draw(path, title, groups, note)
 
 

@@ -163,6 +163,13 @@ def processes_of(process: int) -> list[int]:
     return found
 
 
+def is_worker(process: int) -> bool:
+    """Whether it makes volumes."""
+    with suppress(OSError):
+        return b"forkserver" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
+
+
 def resident(process: int) -> int:
     """Bytes of memory that a process has for itself; 0 once it is gone."""
     with suppress(OSError):

@@ -28,12 +28,15 @@ from pydicom.dataset import Dataset
 from benchmarks.instances import encoded, renewed, series, write
 from benchmarks.picture import Bars, draw
 from benchmarks.sender import send
-from benchmarks.servers import processes_of, rasnode, resident
+from benchmarks.servers import is_worker, processes_of, rasnode, resident
 from node.phantom.studies import mr_study
 
 DCM2NIIX: Final = Path(sys.executable).parent / "dcm2niix"
 WAIT_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 0.005
+SAMPLE_SECONDS: Final = 0.02
+WARM_SECONDS: Final = 3.0
+"""Until the workers of a node that has just been started are there."""
 
 SERIES: Final[dict[str, Callable[[], Sequence[Dataset]]]] = {
     "CT 512×512×300": lambda: series(300, 512),
@@ -55,23 +58,22 @@ class Turn:
 
 
 class _Peak(threading.Thread):
-    """Watches the memory of a node's processes."""
+    """Watches the memory of the processes that make volumes."""
 
     def __init__(self, process: int) -> None:
         super().__init__(daemon=True)
-        self._process = process
+        self._workers = [one for one in processes_of(process) if is_worker(one)]
         self._done = threading.Event()
-        self.most: dict[int, int] = {}
+        self._most = 0
 
     def run(self) -> None:
-        while not self._done.wait(LOOK_SECONDS):
-            for process in processes_of(self._process):
-                self.most[process] = max(self.most.get(process, 0), resident(process))
+        while not self._done.wait(SAMPLE_SECONDS):
+            self._most = max(self._most, *map(resident, self._workers))
 
     def stop(self) -> int:
         self._done.set()
         self.join()
-        return max(self.most.values())
+        return self._most
 
 
 def node_once(port: int, process: int, outputs: Path, images: Sequence[Dataset]) -> Turn:
@@ -109,6 +111,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     root = folder / "node"
     root.mkdir()
     with rasnode(root) as (port, process):
+        time.sleep(WARM_SECONDS)
         for name, make in SERIES.items():
             images = make()
             files = folder / "files"

@@ -95,11 +95,13 @@ class Daemon:
 
     def _build(self, undo: ExitStack) -> None:
         settings = self._settings
-        for key, wanted in (("storage.retention", settings.storage.retention is not None),):
-            if wanted:
-                log.warning("%s has no effect yet in this version", key)
+        retention = settings.storage.retention
         filing = Filing(
-            settings.storage.root, settings.database_url(), settings.log.format, self._filed
+            settings.storage.root,
+            settings.database_url(),
+            settings.log.format,
+            self._filed,
+            None if retention is None else retention.model_dump(mode="json"),
         )
         crew = self._crew(filing, undo)
         archive = Archive(settings.storage.root)

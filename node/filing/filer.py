@@ -77,6 +77,10 @@ class Filer:
         self._index(rows, filed)
         return filed
 
+    def forget_folders(self) -> None:
+        """Folders of the archive may have gone."""
+        self._placer.forget()
+
     def _index(self, rows: list[tuple[InstanceRecord, int | None]], filed: Filed) -> None:
         for (record, _), outcome in zip(rows, self._store.add(rows), strict=True):
             filed.outcomes.append((outcome, record.size))

@@ -65,6 +65,10 @@ class Placer:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
         return Placed(path, size, size - len(data_set), fresh, part or Path(), ())
 
+    def forget(self) -> None:
+        """Folders may have gone."""
+        self._made.clear()
+
     def _create(self, path: str, meta: bytes, data_set: Buffer, part: Path | None) -> bool:
         """False if there is a file of that name."""
         whole = f"{self._root}/{path}"

@@ -13,11 +13,12 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from node.archive import Archive
 from node.filing.filer import Filed, Filer
 from node.filing.report import encode
+from node.filing.retiring import Retirement
 from node.filing.service import FilingService
 from node.index.engine import Index
 from node.index.store import Store
@@ -25,7 +26,7 @@ from node.journal import Journal
 from node.logs import configure_logging
 
 ENVIRONMENT: Final = "RASNODE_FILING"
-_NICENESS: Final = 5  # a sender that waits for its answer comes first
+_NICENESS: Final = 3  # a sender that waits for its answer comes first
 
 
 def main() -> None:
@@ -45,11 +46,21 @@ def main() -> None:
         index,
         wait=_wait,
         filed=_report,
+        retirement=_retirement(archive, index, settings["retention"]),
     )
     try:
         service.run()
     finally:
         index.close()
+
+
+def _retirement(
+    archive: Archive, index: Index, retention: dict[str, Any] | None
+) -> Retirement | None:
+    if retention is None:
+        return None
+    days, most = retention["days"], retention["max_size"]
+    return Retirement(archive, index, days=days, max_size=most, clock=time.time)
 
 
 def _wait(seconds: float) -> bool:

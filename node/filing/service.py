@@ -12,6 +12,7 @@ from typing import Final
 from node.archive import Archive
 from node.errors import Retryable
 from node.filing.filer import Filed, Filer
+from node.filing.retiring import Retirement
 from node.index.engine import Index
 from node.journal import Found, Journal
 from node.journal.reading import Cursor
@@ -71,6 +72,7 @@ class FilingService:
     Args:
         wait: returns when there may be something new, or after a while; False: to stop.
         filed: told what became of each batch.
+        retirement: takes old series out; None if they stay.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class FilingService:
         *,
         wait: Callable[[float], bool],
         filed: Callable[[Filed], None],
+        retirement: Retirement | None = None,
     ) -> None:
+        self._retirement = retirement
         self._journal = journal
         self._filer = filer
         self._archive = archive
@@ -105,11 +109,18 @@ class FilingService:
             busy = self._round()
             if not busy and not going:
                 break
-            if not busy:
+            if not busy and not self._retire():
                 going = self._wait(_RETRY_SECONDS)
         self._stopping.set()
         self._due.set()
         self._keeper.join()
+
+    def _retire(self) -> bool:
+        """While nothing waits to be filed; whether anything went."""
+        if self._retirement is None or not self._retirement.step():
+            return False
+        self._filer.forget_folders()
+        return True
 
     def _round(self) -> bool:
         """One batch of each lane; whether there was one."""

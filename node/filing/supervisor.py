@@ -25,17 +25,24 @@ class Filing:
     """The filer process.
 
     Args:
+        retention: `storage.retention`, as JSON has it.
         filed: called with a report of each batch, in a thread of its own.
     """
 
     def __init__(
-        self, root: Path, database_url: str, log_format: str, filed: Callable[[Report], None]
+        self,
+        root: Path,
+        database_url: str,
+        log_format: str,
+        filed: Callable[[Report], None],
+        retention: Mapping[str, Any] | None,
     ) -> None:
         self._filed = filed
         said: Mapping[str, Any] = {
             "root": str(root.absolute()),
             "url": database_url,
             "log": log_format,
+            "retention": retention,
         }
         self._environment = {**os.environ, ENVIRONMENT: json.dumps(said)}
         self._heard, self.bell = os.pipe()  # the ringing end may go to other processes
