@@ -72,7 +72,7 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         "SliceThickness": frame.thickness,
         "SpacingBetweenSlices": frame.between,
         "EchoTime": frame.echo_time / 1000.0 if frame.echo_time else None,
-        "EchoNumber": volume.echo,
+        "EchoNumber": volume.echo or _later_echo(frame),
         "ImageOrientationPatientDICOM": list(frame.orientation or ()) or None,
         "ConversionSoftware": "rasnode",
         "ConversionSoftwareVersion": software,
@@ -83,6 +83,11 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         for name, value in fields.items()
         if value is not None and value != "" and name not in hidden
     }
+
+
+def _later_echo(frame: FrameHeader) -> int | None:
+    """Return the number of an echo after the first, of which the others are in other series."""
+    return frame.echo if frame.echo is not None and frame.echo > 1 else None
 
 
 def image_type(header: InstanceHeader, frame: FrameHeader) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from node.elements import Elements
 
 NAME: Final = "Siemens"
 _MODALITY: Final = 0x00080060
+_ECHO: Final = re.compile(r"[X\d]+_(\d{1,3})_")
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
@@ -26,6 +28,7 @@ def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
     return msgspec.structs.replace(
         frame,
         **weighting(private, frame),
+        echo=_echo(private) if frame.echo is None else frame.echo,
         slice_time=slice_time(private, frame),
         phase_polarity=polarity(private),
         facts=frame.facts | private_facts(private, frame),
@@ -47,3 +50,9 @@ def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
         return ()
     facts = frame.facts | readout(private, found[0], tuple(tile.slice_time for tile in found))
     return tuple(msgspec.structs.replace(tile, facts=facts) for tile in found)
+
+
+def _echo(private: Private) -> int | None:
+    """Return the echo's number, which enhanced images have in ICE_Dims only: X_2_1_1 …"""
+    found = _ECHO.match(private.text("ICE_Dims"))
+    return int(found[1]) if found else None

@@ -71,7 +71,6 @@ def mosaic_tiles(private: Private, frame: FrameHeader) -> tuple[FrameHeader, ...
             position=(float(x), float(y), float(z)),
             location=None,
             slice_time=times[place] if times else None,
-            instance=frame.number,
             gradient=_opposite(private, frame) if against else frame.gradient,
         )
         for place, (x, y, z) in enumerate(corner + steps)

@@ -40,6 +40,7 @@ _IN_IMAGE: Final = {
     "BandwidthPerPixelPhaseEncode": (0x53, "FD"),
     "ImaRelTablePosition": (0x59, "IS"),
     "TimeAfterStart": (0x04, "DS"),
+    "ICE_Dims": (0x06, "LO"),
     "CoilString": (0x4F, "LO"),
     "ImageTypeText": (0x75, "CS"),
 }

@@ -268,6 +268,16 @@ def test_xa_keeps_the_same_in_groups_of_its_own() -> None:
     assert fields["NonlinearGradientCorrection"] is True
 
 
+def test_a_later_echo_alone_in_its_series_has_its_number() -> None:
+    dataset = Phantom().instance(0)
+    dataset.Manufacturer = "SIEMENS"
+    assert "EchoNumber" not in sidecar(dataset)
+    private(dataset, 0x21, IMAGE, 0x06, "LO", "X_2_1_1_1_1_1_1_1_1_1_1_629")
+    assert sidecar(dataset)["EchoNumber"] == 2
+    dataset.EchoNumbers = 3
+    assert sidecar(dataset)["EchoNumber"] == 3
+
+
 def test_a_phase_difference_names_both_echoes() -> None:
     dataset = Phantom().instance(0)
     dataset.Manufacturer = "SIEMENS"
