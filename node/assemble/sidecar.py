@@ -17,7 +17,7 @@ from node.assemble.model import (
 )
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
-from node.assemble.timing import interval, timing_fields
+from node.assemble.timing import interval, repetition_fields, timing_fields
 from node.assemble.vendors import MAKERS
 
 Sidecar = dict[str, object]
@@ -58,7 +58,7 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
     fields |= header.facts | frame.facts
     if header.modality == "MR" and "ReconMatrixPE" not in fields:
         fields["ReconMatrixPE"] = _phase_lines(fields, frame)
-    fields |= timing_fields(volume)
+    fields |= timing_fields(volume) | repetition_fields(volume, piece)
     if frame.kind == FIELD_MAP:
         fields["Units"] = HERTZ
     if header.modality == "PT":
@@ -143,7 +143,7 @@ def leading(volume: VolumePlan) -> Piece:
 
 def repetition_time(volume: VolumePlan) -> float | None:
     """Return the time in s between volumes, for pixdim[4]; None where it is not known."""
-    return interval(leading(volume))
+    return interval(volume, leading(volume))
 
 
 def _date_time(moment: float | None) -> str | None:

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from node.assemble.facts import SECONDS_A_DAY
+from node.assemble.facts import SECONDS_A_DAY, elapsed
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
+from node.assemble.vendors import ge
 
 SLICE_TIME_DIGITS: Final = 6
 CLOCK_DIGITS: Final = 4
 """Of times with a date, whose seconds are exact to 1e-5 only."""
 SAME_SLICE_TIME: Final = 0.006
 """s; times are rounded to 2.5 ms by some vendors, and to 5 by clocks."""
+SAME_INTERVAL: Final = 0.05
+"""s; what clocks, and rounding of times of acquisition, make of a repetition time."""
 UNEVEN: Final = 0.01
 """Part of the mean interval by which an interval must differ to be called uneven."""
 CLOCK_ERROR: Final = 0.02
@@ -39,14 +42,54 @@ def timing_fields(volume: VolumePlan) -> dict[str, object]:
     return fields
 
 
-def interval(piece: Piece) -> float | None:
+def interval(volume: VolumePlan, piece: Piece) -> float | None:
     """Return the time in s between volumes; None where it is not known.
 
+    That is Repetition Time only if each volume takes one; pauses, segments and three-dimensional
+    scans have it measured by Acquisition Time (PS3.3 C.7.6.1), when the image began.
+
     Args:
+        volume: the plan.
         piece: the one that speaks for the volume; what its frame says counts before the instance.
     """
+    stated, measured = _stated(piece), _measured(volume)
+    if measured is None or (stated is not None and abs(measured - stated) < SAME_INTERVAL):
+        return stated
+    return measured
+
+
+def repetition_fields(volume: VolumePlan, piece: Piece) -> dict[str, object]:
+    """Return the sidecar's times of repetition where the header's is not that of volumes."""
+    stated, between = _stated(piece), interval(volume, piece)
+    if between is None or between == stated or piece.header.modality == "PT":
+        return {}
+    excitation = {} if stated is None else {"RepetitionTimeExcitation": stated}
+    return {"RepetitionTime": between, **excitation}
+
+
+def _stated(piece: Piece) -> float | None:
     value = (piece.header.facts | piece.frame.facts).get("RepetitionTime")
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and value else None
+
+
+def _measured(volume: VolumePlan) -> float | None:
+    """Return the mean time in s from the beginning of one volume to that of the next.
+
+    GE's Acquisition Time is no measure of it; its own elements are (`vendors.ge`). An image that
+    is a whole volume states how long that takes.
+    """
+    header, frame = volume.first
+    if len(volume.grid) < 2 or header.vendor == ge.NAME or frame.tile is not None:
+        return None
+    starts = [
+        min((t for piece in row if (t := piece.frame.acquisition_time) is not None), default=None)
+        for row in volume.grid
+    ]
+    known = [start for start in starts if start is not None]
+    steps = [elapsed(one, other) for one, other in pairwise(known)]
+    if len(known) < len(starts) or min(steps) <= 0:
+        return None
+    return round(sum(steps) / len(steps), SLICE_TIME_DIGITS)
 
 
 def _phase_encoding(volume: VolumePlan, piece: Piece) -> dict[str, object]:
@@ -74,7 +117,7 @@ def _slice_timing(volume: VolumePlan) -> dict[str, object]:
         chosen = times[1]
     if chosen is None or len(chosen) < 2 or max(chosen) == 0:
         return {}
-    repetition = interval(volume.first)
+    repetition = interval(volume, volume.first)
     if repetition is not None and max(chosen) >= repetition:
         return {}
     axis = "ijk"[int(volume.orientation[2, 0])]

@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from node.assemble.series import VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
 from node.assemble.vendors.ge_protocol import slice_times
-from tests.phantom import Phantom
-from tests.unit.assemble.build import headers
+from tests.phantom import CT, PET, Phantom
+from tests.unit.assemble.build import changed, headers
 from tests.unit.assemble.ge_scans import epi, protocol
 from tests.unit.assemble.weighted import PLANES
 
@@ -141,3 +141,49 @@ def test_uneven_volumes_are_said_to_be() -> None:
     for index, dataset in enumerate(datasets):
         dataset.TriggerTime = index // 4 * 1000
     assert "VolumeTiming" not in sidecar_of(datasets)
+
+
+@pytest.mark.parametrize(
+    ("starts", "repetition", "between", "excitation"),
+    [
+        ((0, 2.04, 4.08), 2000, 2.0, None),  # the clock's
+        ((0, 2.5, 5), 2000, 2.5, 2.0),  # a pause after each volume
+        ((0, 10, 20), 5, 10.0, 0.005),  # a three-dimensional scan
+        ((0, 10, 20), None, 10.0, None),
+        ((0, 2, 5), 2000, 2.5, 2.0),  # on the average
+        ((0, 0, 0), 2000, 2.0, None),  # nothing is said of volumes
+        ((20, 10, 0), 2000, 2.0, None),
+        ((None, 10, 20), 2000, 2.0, None),
+    ],
+)
+def test_volumes_follow_each_other_as_they_were_acquired(
+    starts: tuple[float | None, ...],
+    repetition: float | None,
+    between: float,
+    excitation: float | None,
+) -> None:
+    datasets = Phantom(volumes=3).instances()
+    for index, dataset in enumerate(datasets):
+        start = starts[index // 4]
+        stated = None if start is None else f"10{int(start) // 60:02d}{start % 60:09.6f}"
+        changed(dataset, RepetitionTime=repetition, AcquisitionTime=stated)
+    fields = sidecar_of(datasets)
+    assert fields["RepetitionTime"] == between
+    assert fields.get("RepetitionTimeExcitation") == excitation
+    assert repetition_time(volume_of(datasets)) == between
+
+
+@pytest.mark.parametrize("sop_class", [CT, PET])
+def test_intervals_where_nothing_repeats(sop_class: str) -> None:
+    datasets = Phantom(volumes=3, sop_class=sop_class).instances()
+    for index, dataset in enumerate(datasets):
+        changed(dataset, RepetitionTime=None, AcquisitionTime=f"1000{index // 4 * 15:02d}")
+    assert repetition_time(volume_of(datasets)) == 15.0
+    assert ("RepetitionTime" in sidecar_of(datasets)) is (sop_class == CT)
+
+
+def test_times_of_ge_are_its_own() -> None:
+    datasets = epi(Phantom(volumes=3))
+    for index, dataset in enumerate(datasets):
+        dataset.AcquisitionTime = f"1000{index // 4 * 15:02d}"
+    assert repetition_time(volume_of(datasets)) == 2.0
