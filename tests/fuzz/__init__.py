@@ -1,0 +1,1 @@
+"""Hostile input, made from a seed: every case can be had again."""
