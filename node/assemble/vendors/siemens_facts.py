@@ -25,6 +25,11 @@ _SAME_TIME_S: Final = 0.004
 _IMAGE_COMMENTS: Final = 0x00204000
 _NANOSECONDS: Final = 1e9
 _MICROSECONDS: Final = 1e6
+_COILS: Final = (
+    "asCoilSelectMeas[0].asList[0].sCoilElementID.tCoilID",
+    "sCoilSelectMeas.aRxCoilSelectData[0].asList[0].sCoilElementID.tCoilID",
+)
+"""The first receive coil, by software line."""
 _CURRENTS: Final = tuple(f"sGRADSPEC.alShimCurrent[{index}]" for index in range(5))
 
 _SEQUENCE: Final = (
@@ -128,6 +133,9 @@ def _of_protocol(protocol: Protocol) -> Facts:
     sequence = protocol.get("tSequenceFileName")
     if sequence:
         facts["PulseSequenceDetails"] = sequence
+    coil = next((protocol[name] for name in _COILS if protocol.get(name)), None)
+    if coil:
+        facts["ReceiveCoilName"] = coil
     consistency = protocol.get("sProtConsistencyInfo.tBaselineString")
     if consistency:
         facts["ConsistencyInfo"] = consistency

@@ -268,6 +268,34 @@ def test_xa_keeps_the_same_in_groups_of_its_own() -> None:
     assert fields["NonlinearGradientCorrection"] is True
 
 
+@pytest.mark.parametrize(
+    "prefix", ["asCoilSelectMeas[0].", "sCoilSelectMeas.aRxCoilSelectData[0]."]
+)
+def test_settings_of_the_protocol(prefix: str) -> None:
+    settings: dict[str, object] = {
+        f"{prefix}asList[0].sCoilElementID.tCoilID": '""HeadMatrix""',
+        "tSequenceFileName": '""%SiemensSeq%\\ep2d_bold""',
+        "ucCoilCombineMode": "0x2",
+        "lDelayTimeInTR": 500_000,
+        "sKSpace.lBaseResolution": 64,
+        "sTXSPEC.asNucleusInfo[0].flReferenceAmplitude": 317.5,
+        "sGRADSPEC.asGPAData[0].lOffsetX": -3717,
+        "sGRADSPEC.alShimCurrent[4]": 250,
+    }
+    fields = sidecar(sheet(Phantom(), Mosaic(settings=settings)))
+    expected = {
+        "ReceiveCoilName": "HeadMatrix",
+        "PulseSequenceDetails": "%SiemensSeq%\\ep2d_bold",
+        "CoilCombinationMethod": "Adaptive Combine",
+        "DelayTime": 0.5,
+        "BaseResolution": 64,
+        "TxRefAmp": 317.5,
+        "ShimSetting": [-3717, 0, 0, 0, 0, 0, 0, 250],
+        "PulseSequenceType": "Gradient Echo EPI",
+    }
+    assert {name: fields.get(name) for name in expected} == expected
+
+
 def test_a_later_echo_alone_in_its_series_has_its_number() -> None:
     dataset = Phantom().instance(0)
     dataset.Manufacturer = "SIEMENS"
