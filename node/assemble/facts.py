@@ -46,6 +46,11 @@ def _positive_milliseconds(elements: Elements, tag: int) -> Fact | None:
     return value / 1000.0 if value else None
 
 
+def _clock(elements: Elements, tag: int) -> Fact | None:
+    """Return a time of day in s since midnight."""
+    return seconds_of_day(elements.text(tag))
+
+
 def _numbers(elements: Elements, tag: int) -> Fact | None:
     values = elements.numbers(tag)
     return list(values) if values else None
@@ -187,6 +192,7 @@ _ISOTOPE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("RadionuclideTotalDose", 0x00181074, _number),
     ("RadionuclideHalfLife", 0x00181075, _number),
     ("RadiopharmaceuticalSpecificActivity", 0x00181077, _number),
+    ("RadiopharmaceuticalStartSeconds", 0x00181072, _clock),
 )
 BECQUEREL_A_MEGABECQUEREL: Final = 1e6
 

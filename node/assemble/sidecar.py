@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from node.assemble.facts import IDENTIFYING, SECONDS_A_DAY, elapsed
+from node.assemble.facts import IDENTIFYING, SECONDS_A_DAY
 from node.assemble.model import (
     FIELD_MAP,
     IMAGINARY,
@@ -15,6 +15,7 @@ from node.assemble.model import (
     FrameHeader,
     InstanceHeader,
 )
+from node.assemble.pet import INJECTED, pet_fields
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 from node.assemble.timing import interval, repetition_fields, timing_fields
@@ -34,8 +35,6 @@ _KIND_WORDS: Final = {
 HERTZ: Final = "Hz"
 _OF_SEVERAL_KINDS: Final = "MIXED"
 """Value 4 of Image Type where frames differ in it (C.8.13.1.1.1)."""
-_FRAME_ARRAYS: Final = ("FrameDuration", "DecayFactor", "ScatterFraction")
-"""Facts of PET frames, of which BIDS wants one for each volume."""
 
 
 def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sidecar:
@@ -62,7 +61,8 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
     if frame.kind == FIELD_MAP:
         fields["Units"] = HERTZ
     if header.modality == "PT":
-        fields |= _frame_arrays(volume)
+        fields |= pet_fields(volume, header.facts | frame.facts)
+        fields.pop(INJECTED, None)
     fields |= {
         "FrameOfReferenceUID": header.frame_of_reference_uid,
         "ImageType": image_type(header, frame) or None,
@@ -114,23 +114,6 @@ def _phase_lines(fields: Sidecar, frame: FrameHeader) -> int | None:
         return frame.rows
     direction = fields.get("InPlanePhaseEncodingDirectionDICOM")
     return {"COL": frame.rows, "ROW": frame.columns}.get(str(direction).upper())
-
-
-def _frame_arrays(volume: VolumePlan) -> Sidecar:
-    """Return what BIDS wants of every PET frame: when it began, how long it took (s), its decay.
-
-    Acquisition Time is when data acquisition of an image began (PS3.3 C.8.9.4).
-    """
-    firsts = [row[0] for row in volume.grid]
-    starts = [piece.frame.acquisition_time for piece in firsts]
-    known = [start for start in starts if start is not None]
-    found: Sidecar = {}
-    if len(known) == len(starts):
-        found["FrameTimesStart"] = [round(elapsed(known[0], start), 6) for start in known]
-    for name in _FRAME_ARRAYS:
-        values = [(piece.header.facts | piece.frame.facts).get(name) for piece in firsts]
-        found[name] = None if None in values else values
-    return found
 
 
 def leading(volume: VolumePlan) -> Piece:

@@ -89,7 +89,11 @@ def _measured(volume: VolumePlan) -> float | None:
     steps = [elapsed(one, other) for one, other in pairwise(known)]
     if len(known) < len(starts) or min(steps) <= 0:
         return None
-    return round(sum(steps) / len(steps), SLICE_TIME_DIGITS)
+    mean = sum(steps) / len(steps)
+    limit = max(UNEVEN * mean, CLOCK_ERROR)
+    if header.modality == "PT" and any(abs(step - mean) > limit for step in steps):
+        return None  # frames of a dynamic scan grow longer; the sidecar has them all
+    return round(mean, SLICE_TIME_DIGITS)
 
 
 def _phase_encoding(volume: VolumePlan, piece: Piece) -> dict[str, object]:

@@ -121,6 +121,11 @@ def test_pet_frames_and_what_was_injected() -> None:
         dose.Radiopharmaceutical = "FDG"
         dose.RadionuclideTotalDose = "370000000"
         dose.RadionuclideHalfLife = "6586.2"
+        dose.RadiopharmaceuticalStartTime = "090000"
+        dataset.DecayCorrection = "ADMIN"
+        dataset.ReconstructionMethod = "OSEM3D 4i21s"
+        dataset.ConvolutionKernel = "XYZ Gauss2.00"
+        dataset.FrameReferenceTime = 150000 if late else 45000
         isotope = Dataset()
         isotope.CodeMeaning = "^18^Fluorine"
         dose.RadionuclideCodeSequence = [isotope]
@@ -134,7 +139,16 @@ def test_pet_frames_and_what_was_injected() -> None:
     assert fields["RadionuclideTotalDose"] == 370000000
     assert (fields["InjectedRadioactivity"], fields["InjectedRadioactivityUnits"]) == (370, "MBq")
     assert fields["TracerRadionuclide"] == "^18^Fluorine"
-    assert fields["Units"] == "BQML"
+    assert fields["Units"] == "Bq/mL"
+    assert fields["DecayCorrectionFactor"] == [1.1, 1.2]
+    assert (fields["TimeZero"], fields["ScanStart"]) == ("10:00:00", 0)
+    assert fields["InjectionStart"] == -3600.0
+    assert (fields["ImageDecayCorrected"], fields["ImageDecayCorrectionTime"]) == (True, -3600.0)
+    assert fields["TracerName"] == "FDG"
+    assert fields["FrameReferenceTime"] == [45.0, 150.0]
+    assert fields["ReconMethodParameterValues"] == [21, 4]
+    assert (fields["ReconFilterType"], fields["ReconFilterSize"]) == ("XYZ Gauss", 2.0)
+    assert not {"PatientID", "RadiopharmaceuticalStartSeconds"} & fields.keys()
 
 
 def test_what_enhanced_images_say_elsewhere() -> None:

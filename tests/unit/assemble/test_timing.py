@@ -182,6 +182,14 @@ def test_intervals_where_nothing_repeats(sop_class: str) -> None:
     assert ("RepetitionTime" in sidecar_of(datasets)) is (sop_class == CT)
 
 
+def test_growing_frames_of_a_dynamic_scan_have_no_interval() -> None:
+    datasets = Phantom(volumes=3, sop_class=PET).instances()
+    for index, dataset in enumerate(datasets):
+        changed(dataset, RepetitionTime=None, AcquisitionTime=f"1000{(0, 10, 40)[index // 4]:02d}")
+    assert repetition_time(volume_of(datasets)) is None
+    assert sidecar_of(datasets)["FrameTimesStart"] == [0.0, 10.0, 40.0]
+
+
 def test_times_of_ge_are_its_own() -> None:
     datasets = epi(Phantom(volumes=3))
     for index, dataset in enumerate(datasets):

@@ -1,0 +1,93 @@
+"""What BIDS wants to know of PET: frames, times relative to the scan, decay and reconstruction."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from node.assemble.facts import LONGEST_PAUSE, SECONDS_A_DAY, elapsed
+from node.assemble.model import Facts
+from node.assemble.series import VolumePlan
+from node.assemble.stacking import Piece
+
+INJECTED: Final = "RadiopharmaceuticalStartSeconds"
+"""Fact of the injection's time of day, s, which is no field of its own."""
+DIGITS: Final = 6
+_UNITS: Final = {"BQML": "Bq/mL"}
+"""Units (0054,1001) in BIDS' spelling, where it has its own."""
+_FRAME_ARRAYS: Final = ("FrameDuration", "DecayFactor", "ScatterFraction")
+"""Facts of frames, of which BIDS wants one for each volume."""
+_STEPS: Final = re.compile(r"(\d+)i(\d+)s\b")
+"""Iterations and subsets in Reconstruction Method (0054,1103): "OSEM3D 4i21s"."""
+_FILTER: Final = re.compile(r"(\D+?)\s*(\d+(?:\.\d+)?)")
+"""Convolution Kernel (0018,1210) of a smoothed image: "XYZ Gauss2.00"."""
+
+
+def pet_fields(volume: VolumePlan, facts: Facts) -> dict[str, object]:
+    """Return the fields of PET, where the header has what they need.
+
+    The scan's first frame is the zero of all times. Acquisition Time is when data acquisition of
+    an image began (PS3.3 C.8.9.4).
+
+    Args:
+        volume: the plan.
+        facts: of the piece that speaks for it.
+    """
+    firsts = [row[0] for row in volume.grid]
+    found: dict[str, object] = {}
+    for name in _FRAME_ARRAYS:
+        values = [(piece.header.facts | piece.frame.facts).get(name) for piece in firsts]
+        found[name] = None if None in values else values
+    if found["DecayFactor"]:
+        found["DecayCorrectionFactor"] = found["DecayFactor"]
+    found |= _times(firsts, facts)
+    found["Units"] = _UNITS.get(str(facts.get("Units")), facts.get("Units"))
+    found["AttenuationCorrection"] = facts.get("AttenuationCorrectionMethod")
+    if not facts.get("TracerName"):
+        found["TracerName"] = facts.get("Radiopharmaceutical")
+    return found | _reconstruction(facts)
+
+
+def _times(firsts: list[Piece], facts: Facts) -> dict[str, object]:
+    starts = [piece.frame.acquisition_time for piece in firsts]
+    known = [start for start in starts if start is not None]
+    references = [
+        time / 1000.0 for piece in firsts if (time := piece.frame.reference_time) is not None
+    ]
+    found: dict[str, object] = {}
+    if len(references) == len(firsts) > 1:
+        found["FrameReferenceTime"] = [round(time, DIGITS) for time in references]
+    if len(known) < len(starts):
+        return found
+    zero = known[0]
+    found["FrameTimesStart"] = [round(elapsed(zero, start), DIGITS) for start in known]
+    seconds = int(zero % SECONDS_A_DAY)
+    found["TimeZero"] = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    found["ScanStart"] = 0
+    injected = facts.get(INJECTED)
+    if isinstance(injected, int | float):
+        later = injected - zero + LONGEST_PAUSE  # the nearest such time of day
+        found["InjectionStart"] = round(later % SECONDS_A_DAY - LONGEST_PAUSE, DIGITS)
+    corrected = facts.get("DecayCorrection")
+    if corrected is not None:
+        found["ImageDecayCorrected"] = corrected != "NONE"
+        found["ImageDecayCorrectionTime"] = {
+            "START": 0,
+            "ADMIN": found.get("InjectionStart"),
+        }.get(str(corrected))
+    return found
+
+
+def _reconstruction(facts: Facts) -> dict[str, object]:
+    method = str(facts.get("ReconstructionMethod") or "")
+    found: dict[str, object] = {"ReconMethodName": method or None}
+    steps = _STEPS.search(method)
+    if steps is not None:
+        found["ReconMethodParameterLabels"] = ["subsets", "iterations"]
+        found["ReconMethodParameterUnits"] = ["none", "none"]
+        found["ReconMethodParameterValues"] = [int(steps[2]), int(steps[1])]
+    smoothed = _FILTER.fullmatch(str(facts.get("ConvolutionKernel") or ""))
+    if smoothed is not None:
+        found["ReconFilterType"] = smoothed[1]
+        found["ReconFilterSize"] = float(smoothed[2])
+    return found
