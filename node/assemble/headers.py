@@ -19,7 +19,7 @@ from node.assemble.model import (
     decode_header,
     encode_header,
 )
-from node.assemble.vendors import Vendor, vendor_of
+from node.assemble.vendors import Vendor, tiler_of, vendor_of
 from node.elements import Elements
 from node.errors import AssemblyError, Reason
 
@@ -130,6 +130,7 @@ def _frames(
 ) -> tuple[FrameHeader, ...]:
     """Read the single frame of a classic image, or the slices that a vendor tiled into it."""
     frame = classic_frame(elements, pixels)
+    vendor = vendor or tiler_of(frame)
     if vendor is None:
         return (frame,)
     frame = vendor.refine(elements, frame)

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from node.assemble.model import FrameHeader
 from node.assemble.vendors import canon, ge, hitachi, philips, siemens, toshiba, uih
+from node.assemble.vendors.siemens_mosaic import MOSAIC
 from node.elements import Elements
 
 
@@ -58,3 +59,11 @@ def vendor_of(manufacturer: str) -> Vendor | None:
         if name.startswith(prefix):
             return vendor
     return None
+
+
+def tiler_of(frame: FrameHeader) -> Vendor | None:
+    """Find who cuts a frame of no known vendor: MOSAIC is Siemens' word, if Manufacturer was lost.
+
+    A sheet of tiles that nobody cuts would become a slice that looks right.
+    """
+    return siemens if MOSAIC in frame.image_type else None

@@ -10,7 +10,7 @@ import msgspec
 from node.assemble.model import FrameHeader
 from node.assemble.vendors.siemens_diffusion import weighting
 from node.assemble.vendors.siemens_facts import polarity, private_facts, readout
-from node.assemble.vendors.siemens_mosaic import mosaic_tiles
+from node.assemble.vendors.siemens_mosaic import MOSAIC, mosaic_tiles
 from node.assemble.vendors.siemens_private import Private
 from node.assemble.vendors.siemens_times import slice_time
 from node.elements import Elements
@@ -22,7 +22,7 @@ _ECHO: Final = re.compile(r"[X\d]+_(\d{1,3})_")
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
     """Add diffusion, slice time, phase polarity and facts of the protocol."""
-    if elements.text(_MODALITY) != "MR":
+    if not _is_mr(elements, frame):
         return frame
     private = Private(elements)
     return msgspec.structs.replace(
@@ -42,7 +42,7 @@ def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
         AssemblyError: it is a mosaic, but nothing, or nothing consistent, says where its slices
             lie.
     """
-    if elements.text(_MODALITY) != "MR":
+    if not _is_mr(elements, frame):
         return ()
     private = Private(elements)
     found = mosaic_tiles(private, frame)
@@ -50,6 +50,11 @@ def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
         return ()
     facts = frame.facts | readout(private, found[0], tuple(tile.slice_time for tile in found))
     return tuple(msgspec.structs.replace(tile, facts=facts) for tile in found)
+
+
+def _is_mr(elements: Elements, frame: FrameHeader) -> bool:
+    """Tell whether an image is MR; what calls itself a mosaic is, whatever became of Modality."""
+    return elements.text(_MODALITY) == "MR" or MOSAIC in frame.image_type
 
 
 def _echo(private: Private) -> int | None:

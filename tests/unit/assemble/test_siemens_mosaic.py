@@ -17,7 +17,7 @@ from node.assemble.model import FrameHeader
 from node.assemble.series import VolumePlan, plan
 from node.errors import Reason
 from tests.phantom import Phantom, code, decimal, oblique, save
-from tests.unit.assemble.build import header, headers
+from tests.unit.assemble.build import changed, header, headers
 from tests.unit.assemble.siemens_scans import CSA, Mosaic, centre, sheet
 from tests.unit.assemble.weighted import PLANES
 
@@ -215,6 +215,18 @@ def test_tiles_that_do_not_fill_the_sheet_are_refused() -> None:
     dataset = sheet(phantom, Mosaic(planned=False))
     dataset[0x00291010].value = sheet(phantom.but(size=(6, 5, 26)), Mosaic())[0x00291010].value
     assert "fit" in refusal(dataset)
+
+
+@pytest.mark.parametrize("maker", ["SIEMENS", "Agfa", None])
+@pytest.mark.parametrize("modality", ["MR", "OT", None])
+def test_a_sheet_is_cut_or_refused_whoever_it_says_it_is_of(
+    maker: str | None, modality: str | None
+) -> None:
+    phantom = Phantom(rotation=OBLIQUE)
+    dataset = changed(sheet(phantom, Mosaic()), Manufacturer=maker, Modality=modality)
+    assert np.allclose(one([dataset]).lps, phantom.affine, atol=1e-5)
+    dataset.remove_private_tags()
+    assert "absent" in refusal(dataset)
 
 
 def test_an_ordinary_image_is_no_mosaic() -> None:
