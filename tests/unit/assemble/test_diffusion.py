@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from node.assemble.diffusion import Gradients, gradients, to_fsl
 from node.assemble.series import VolumePlan, plan
@@ -110,6 +111,20 @@ def test_canon_exchanges_frequency_and_phase(plane: str, phase: str) -> None:
     _, of_canon = weighting(phantom, [None, phase_first], weighted.canon(phase))
     assert of_canon.b_values == of_ge.b_values
     assert np.allclose(of_canon.directions, of_ge.directions, atol=1e-4)
+
+
+@pytest.mark.parametrize("maker", ["CANON_MEC", "TOSHIBA_MEC", "Hitachi Medical Corporation"])
+def test_the_standards_direction_is_the_patients_whoever_writes_it(maker: str) -> None:
+    """PS3.3 C.8.13.5.9: (0018,9089) is relative to the patient, however oblique the image."""
+
+    def write(dataset: Dataset, direction: Any) -> None:
+        weighted.standard(dataset, direction)
+        dataset.Manufacturer, dataset.InPlanePhaseEncodingDirection = maker, "COL"
+
+    direction = unit((0.2, 0.5, -0.84))
+    phantom = Phantom(rotation=oblique((0.2, -0.3, 0.4)))
+    volume, found = weighting(phantom, [None, tuple(direction.tolist())], write)
+    assert np.allclose(in_patient(volume, found.directions[1]), direction, atol=EXACT)
 
 
 def test_ge_shells_scale_with_the_square_of_the_direction() -> None:
