@@ -41,12 +41,14 @@ _IN_IMAGE: Final = {
     "ImaRelTablePosition": (0x59, "IS"),
     "TimeAfterStart": (0x04, "DS"),
     "ICE_Dims": (0x06, "LO"),
+    "PostLabelingDelay": (0x89, "FD"),
     "CoilString": (0x4F, "LO"),
     "ImageTypeText": (0x75, "CS"),
 }
 """The same in SIEMENS MR SDI 02."""
 _IN_SERIES: Final = {
     "ImaPATModeText": (0x09, "LO"),
+    "LabelingType": (0x55, "CS"),
     "ScanningSequence": (0x5A, "CS"),
     "SequenceVariant": (0x5B, "CS"),
     "ScanOptions": (0x5C, "CS"),

@@ -296,6 +296,21 @@ def test_settings_of_the_protocol(prefix: str) -> None:
     assert {name: fields.get(name) for name in expected} == expected
 
 
+def test_labeling_of_arterial_spins() -> None:
+    dataset = Phantom().instance(0)
+    dataset.Manufacturer = "SIEMENS"
+    private(dataset, 0x21, SERIES, 0x55, "CS", "PSEUDOCONTINUOUS")
+    private(dataset, 0x21, IMAGE, 0x89, "FD", 1800.0)
+    assert "PostLabelingDelay" not in sidecar(dataset)  # of another kind of scan
+    macro, slab = Dataset(), Dataset()
+    slab.ASLPulseTrainDuration = 1500
+    macro.ASLSlabSequence = Items([slab])
+    dataset.MRArterialSpinLabelingSequence = Items([macro])
+    fields = sidecar(dataset)
+    assert fields["ArterialSpinLabelingType"] == "PCASL"
+    assert (fields["LabelingDuration"], fields["PostLabelingDelay"]) == (1.5, 1.8)
+
+
 def test_a_later_echo_alone_in_its_series_has_its_number() -> None:
     dataset = Phantom().instance(0)
     dataset.Manufacturer = "SIEMENS"
