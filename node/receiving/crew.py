@@ -16,7 +16,8 @@ from typing import Any, Final
 from node import metrics
 from node.config import Dicom, Settings
 from node.errors import ConfigError
-from node.receiving.process import ENVIRONMENT, GO, READY
+from node.receiving.fork import Forked
+from node.receiving.process import ENVIRONMENT, GO, READY, receive
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,11 @@ class Crew:
         self._lock = threading.Lock()
         self._listening = _bound(settings.dicom)
         self._ready = [threading.Event() for _ in range(settings.dicom.processes)]
-        self._processes = [self._spawn(lane) for lane in range(settings.dicom.processes)]
+        self._processes: list[subprocess.Popen[bytes] | Forked] = []
+        for lane in range(settings.dicom.processes):
+            self._processes.append(self._fork(lane))
+        for lane, process in enumerate(self._processes):
+            self._hear(process, lane)
 
     @property
     def port(self) -> int:
@@ -98,10 +103,9 @@ class Crew:
                 except subprocess.TimeoutExpired:
                     process.kill()
 
-    def _spawn(self, lane: int) -> subprocess.Popen[bytes]:
-        said: dict[str, Any] = {
-            # Who receives tells nobody of results, and the secrets of those who do stay here.
-            "settings": self._settings.model_dump(mode="json", exclude={"deliver"}),
+    def _said(self, lane: int) -> dict[str, Any]:
+        return {
+            "settings": self._settings.model_dump(mode="json"),
             "run": self._run,
             "lane": lane,
             "listening": self._listening.fileno(),
@@ -109,17 +113,30 @@ class Crew:
             "seconds": self._seconds,
             "parent": os.getpid(),
         }
+
+    def _fork(self, lane: int) -> Forked:
+        """A receiver from the start: while this process has no other thread."""
+        said = self._said(lane)
+        siblings = [one for process in self._processes for one in _pipes(process)]
+        return Forked(lambda: receive(said), siblings)
+
+    def _spawn(self, lane: int) -> subprocess.Popen[bytes]:
+        """A receiver in the place of one that died."""
         process = subprocess.Popen(
             [sys.executable, "-m", "node.receiving.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, ENVIRONMENT: json.dumps(said)},
+            env={**os.environ, ENVIRONMENT: json.dumps(self._said(lane))},
             pass_fds=(self._listening.fileno(), self._bell),
         )
-        threading.Thread(target=self._hear, args=(process, lane), daemon=True).start()
+        self._hear(process, lane)
         return process
 
-    def _hear(self, process: subprocess.Popen[bytes], lane: int) -> None:
+    def _hear(self, process: subprocess.Popen[bytes] | Forked, lane: int) -> None:
+        thread = threading.Thread(target=self._listen_to, args=(process, lane), daemon=True)
+        thread.start()
+
+    def _listen_to(self, process: subprocess.Popen[bytes] | Forked, lane: int) -> None:
         assert process.stdout is not None  # noqa: S101
         with process.stdout as output:
             for line in output:
@@ -159,7 +176,11 @@ def _taken(dicom: Dicom, error: OSError) -> ConfigError:
     )
 
 
-def _say(process: subprocess.Popen[bytes], line: bytes) -> None:
+def _pipes(process: subprocess.Popen[bytes] | Forked) -> list[int]:
+    return [end.fileno() for end in (process.stdin, process.stdout) if end is not None]
+
+
+def _say(process: subprocess.Popen[bytes] | Forked, line: bytes) -> None:
     assert process.stdin is not None  # noqa: S101
     with suppress(OSError):  # it has died, and gets the settings when it is started again
         process.stdin.write(line)

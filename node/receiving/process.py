@@ -33,12 +33,17 @@ SWITCH_SECONDS: Final = 0.0005
 
 
 def main() -> None:
+    """Receive as `Crew` says in the environment."""
+    said: dict[str, Any] = json.loads(os.environ.pop(ENVIRONMENT))
+    configure_logging(said["settings"]["log"]["format"])
+    receive(said)
+
+
+def receive(said: dict[str, Any]) -> None:
     """Receive until stdin ends."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its parent says when it is time
-    said: dict[str, Any] = json.loads(os.environ.pop(ENVIRONMENT))
     settings = Settings.model_validate(said["settings"])
-    configure_logging(settings.log.format)
     sys.setswitchinterval(SWITCH_SECONDS)
     _die_with(int(said["parent"]))
     metrics.relay(_tell)
@@ -48,9 +53,10 @@ def main() -> None:
         with suppress(BlockingIOError):
             os.write(bell, b"\0")
 
-    if sys.stdin.buffer.readline() != GO:
-        return
     with ExitStack() as undo:
+        heard = undo.enter_context(os.fdopen(0, "rb", closefd=False))
+        if heard.readline() != GO:
+            return
         index = Index(settings.database_url())
         undo.callback(index.close)
         journal = Journal(settings.storage.root)
@@ -68,14 +74,14 @@ def main() -> None:
         desk.start()
         undo.callback(desk.stop, float(said["seconds"]))
         _tell(READY)
-        os.set_blocking(sys.stdout.fileno(), False)
-        for line in sys.stdin.buffer:
+        os.set_blocking(1, False)
+        for line in heard:
             desk.allow(Dicom.model_validate_json(line))
 
 
 def _tell(said: str) -> None:
     with suppress(BlockingIOError, BrokenPipeError):  # a count is not worth waiting for
-        os.write(sys.stdout.fileno(), f"{said}\n".encode())
+        os.write(1, f"{said}\n".encode())
 
 
 def _die_with(parent: int) -> None:
