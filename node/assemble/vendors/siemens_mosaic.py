@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from node.assemble.geometry import (
-    RESIDUAL_MM,
     SAME_DIRECTION,
     Planes,
     Points,
@@ -32,6 +31,8 @@ _MOST_TILES: Final = 4096
 NEAR: Final = 0.25
 """Part of the slice spacing within which a centre is at a prescribed slice; motion correction and
 late adjustments of the table move it from all of them alike."""
+ROUNDED_MM: Final = 6e-3
+"""mm; Spacing Between Slices with two decimals is up to 0.005 off the protocol's slices."""
 SAME_CENTRE_MM: Final = 1.0
 """mm in the plane between the centre of an image and of the slice that was prescribed."""
 
@@ -142,15 +143,16 @@ def _steps(
             "the slice normal of its CSA header and the slices of its protocol lie on opposite "
             "sides of the first slice."
         )
-    if frame.between and frame.between > 0:
-        even = along * (frame.between * side)
-        if np.abs(even - steps).max() > RESIDUAL_MM:
-            raise _undecodable(
-                f"Spacing Between Slices is {frame.between:g} mm, but the slices of its protocol "
-                "lie elsewhere."
-            )
-        return even, reverse
-    return steps, reverse
+    upright: Points = np.outer(steps @ normal, normal)
+    if np.abs(steps - upright).max() > SAME_CENTRE_MM:
+        raise _undecodable("the slices of its protocol do not lie behind each other.")
+    mean = abs(float(steps[-1] @ normal)) / max(count - 1, 1)
+    if count > 1 and (frame.between or 0) > 0 and abs((frame.between or 0) - mean) > ROUNDED_MM:
+        raise _undecodable(
+            f"Spacing Between Slices is {frame.between:g} mm, but the slices of its protocol are "
+            f"{mean:g} mm apart."
+        )
+    return upright, reverse
 
 
 def _stated(private: Private, normal: Points) -> int | None:

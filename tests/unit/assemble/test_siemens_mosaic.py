@@ -194,6 +194,12 @@ def test_a_step_that_contradicts_the_protocol_is_refused() -> None:
     assert "Spacing" in refusal(sheet(Phantom(), Mosaic(between=3.2)))
 
 
+def test_a_rounded_step_gives_way_to_the_protocol() -> None:
+    phantom = Phantom(rotation=OBLIQUE, spacing=(1.5, 2.0, 2.4 + 1 / 30), size=(3, 3, 60))
+    volume = one([sheet(phantom, Mosaic(between=2.43))])
+    assert np.allclose(volume.lps, phantom.affine, atol=1e-5)
+
+
 def test_slices_of_groups_with_gaps_between_them_are_refused() -> None:
     """Several slice groups in one mosaic: equal steps would be wrong."""
     phantom = Phantom(rotation=OBLIQUE)
@@ -204,6 +210,21 @@ def test_slices_of_groups_with_gaps_between_them_are_refused() -> None:
     assert "Spacing" in refusal(sheet(phantom, Mosaic(settings=far)))
     found = plan(headers([sheet(phantom, Mosaic(settings=far, between=None))]))
     assert [error.reason for error in found.refusals] == [Reason.MISSING_SLICE]
+
+
+def test_slices_that_do_not_lie_behind_each_other_are_refused() -> None:
+    phantom = Phantom()
+    shifted = {"sSliceArray.asSlice[2].sPosition.dSag": repr(float(centre(phantom, 2)[0]) + 9.0)}
+    assert "behind" in refusal(sheet(phantom, Mosaic(settings=shifted)))
+
+
+def test_a_volume_that_was_turned_a_little_is_stacked_along_its_own_normal() -> None:
+    """Motion correction turns all slices, the protocol keeps the directions that were planned."""
+    planned = Phantom(rotation=OBLIQUE, size=(6, 5, 30))
+    phantom = planned.but(rotation=OBLIQUE @ oblique((8e-4, 0.0, 0.0)))
+    moved = sheet(phantom, Mosaic())
+    moved[0x00291020].value = sheet(planned, Mosaic())[0x00291020].value
+    assert np.allclose(one([moved]).lps, phantom.affine, atol=1e-4)
 
 
 def test_neither_step_nor_protocol() -> None:
