@@ -94,6 +94,22 @@ class Archive:
         """The file of an index row."""
         return self.root / relative
 
+    def check_writable(self) -> None:
+        """See that a file can be written here, and brought to the disk.
+
+        Raises:
+            StorageFull: it cannot: no room, a quota, read-only, or the disk is failing.
+        """
+        probe = self._incoming / "probe"
+        try:
+            probe.unlink(missing_ok=True)
+            write_new(probe, (b"probe",), durable=True)
+            probe.unlink()
+        except OSError as error:
+            raise StorageFull(
+                f"nothing can be written below storage.root: {error.strerror}"
+            ) from error
+
     def free_bytes(self) -> int:
         """Bytes that this process may still write on the archive's file system."""
         state = os.statvfs(self.root)

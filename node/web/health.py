@@ -62,6 +62,7 @@ class _DiskLow(NodeError):
 
 
 def _check_disk(archive: Archive, minimum_free: int) -> None:
+    archive.check_writable()
     free = archive.free_bytes()
     if free < minimum_free:
         raise _DiskLow(

@@ -148,7 +148,8 @@ def _cut(rng: random.Random, data: bytes) -> list[bytes]:
 
 
 def _values(context: int, flags: int, parts: list[bytes]) -> list[bytes]:
+    *before, last = parts
     return [
-        struct.pack(">LBB", len(part) + 2, context, flags | (2 if part is parts[-1] else 0)) + part
-        for part in parts
+        *(struct.pack(">LBB", len(part) + 2, context, flags) + part for part in before),
+        struct.pack(">LBB", len(last) + 2, context, flags | 2) + last,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -96,3 +97,21 @@ def test_quarantine_keeps_the_bytes_and_the_reason(archive: Archive) -> None:
     assert (archive.quarantine / name).read_bytes() == META + b"junk"
     note = (archive.quarantine / name).with_suffix(".json").read_text()
     assert "malformed-data-set" in note
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT, errno.EIO, errno.ENOSPC])
+def test_a_disk_that_takes_nothing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    archive = Archive(tmp_path)
+    archive.prepare()
+    archive.check_writable()
+    before = sorted(tmp_path.rglob("*"))
+
+    def fails(_handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    with pytest.raises(StorageFull, match=os.strerror(number)):
+        archive.check_writable()
+    assert sorted(tmp_path.rglob("*")) == before
