@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from node.journal.segment import Segment, place, position
 
 _WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
 _LOOK_SECONDS: Final = 0.005
+_READY: Final = 3  # segments that are made before a sender waits for them
 
 
 class JournalFull(StorageFull):
@@ -69,6 +71,9 @@ class Lane:
         self._roll()
         if nothing_left:
             board.set_filed(number, board.answered(number))
+        with suppress(StorageFull):  # one is enough to begin with
+            while len(self._segments) < _READY:
+                self._another()
 
     @property
     def largest(self) -> int:
