@@ -105,7 +105,8 @@ class Crew:
 
     def _said(self, lane: int) -> dict[str, Any]:
         return {
-            "settings": self._settings.model_dump(mode="json"),
+            # A receiver delivers nothing, and is not given the secrets of deliveries.
+            "settings": self._settings.model_dump(mode="json", exclude={"deliver"}),
             "run": self._run,
             "lane": lane,
             "listening": self._listening.fileno(),

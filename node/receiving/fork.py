@@ -6,6 +6,7 @@ dies later is started afresh (`node.receiving.process`): by then there are threa
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from subprocess import TimeoutExpired
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.02
 
@@ -79,5 +82,8 @@ def _be_the_copy(task: Callable[[], None], heard: int, said: int, foreign: Itera
             os.close(descriptor)
         task()
         code = 0
+    except BaseException:
+        log.exception("a receiver ends")  # nothing above this frame is there to say so
+        raise
     finally:
         os._exit(code)
