@@ -61,7 +61,9 @@ def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
 
 def manifests(node: RunningNode) -> list[Path]:
     """The manifests that readers see."""
-    return sorted((node.root / "nifti").rglob("*.manifest.json"))
+    folder = node.root / "nifti"
+    found = folder.rglob("*.manifest.json")
+    return sorted(path for path in found if ".staging" not in path.relative_to(folder).parts)
 
 
 def configured(folder: Path, deliver: list[dict[str, Any]], **sections: Any) -> RunningNode:
