@@ -21,6 +21,7 @@ from node.assemble.geometry import (
 )
 from node.assemble.model import FIELD_MAP, IMAGINARY, PHASE, REAL, FrameHeader, InstanceHeader
 from node.assemble.stacking import ECHO_TIME_DECIMALS, Piece, Stack, stacks_of, usable
+from node.assemble.strays import strays
 from node.assemble.timeline import Timeline, arrange
 from node.errors import AssemblyError, Reason
 from node.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
@@ -117,11 +118,14 @@ def plan(
     except AssemblyError as error:
         stacks = []
         refusals.append(error)
-    for stack in stacks:
-        try:
-            volumes.append(_volume(stack, even_out=even_out))
-        except AssemblyError as error:
-            refusals.append(error)
+    made = [_made(stack, even_out=even_out) for stack in stacks]
+    alone = strays(stacks, [_has_gap(one) for one in made])
+    for index, one in enumerate(made):
+        outcome = alone.get(index, one)
+        if isinstance(outcome, AssemblyError):
+            refusals.append(outcome)
+        else:
+            volumes.append(outcome)
     volumes.sort(key=_stable_order)
     return SeriesPlan(tuple(_named(volumes)), tuple(refusals))
 
@@ -137,6 +141,17 @@ def _without_conflicts(
         Reason.DUPLICATE_POSITION, "One SOP Instance UID for different images.", doubled
     )
     return [header for header in headers if counts[header.identity] == 1], [error]
+
+
+def _made(stack: Stack, *, even_out: bool) -> VolumePlan | AssemblyError:
+    try:
+        return _volume(stack, even_out=even_out)
+    except AssemblyError as error:
+        return error
+
+
+def _has_gap(made: VolumePlan | AssemblyError) -> bool:
+    return isinstance(made, AssemblyError) and made.reason is Reason.MISSING_SLICE
 
 
 def _volume(stack: Stack, *, even_out: bool) -> VolumePlan:

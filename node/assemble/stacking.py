@@ -118,26 +118,36 @@ def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
     return found
 
 
-def _size(piece: Piece) -> tuple[object, ...]:
-    """Return what frames must have in common to be one image in the loosest sense."""
+def kind_of(stack: Stack) -> tuple[object, ...]:
+    """Return what a stack shows and how, whatever its size and direction."""
+    return (*_subject(stack.pieces[0]), *_contrast(stack.pieces[0]))
+
+
+def _subject(piece: Piece) -> tuple[object, ...]:
     header, frame = piece
     pixels = header.pixels
     return (
         header.series_number,
         header.frame_of_reference_uid,
-        frame.rows,
-        frame.columns,
         pixels and (pixels.samples, pixels.photometric, pixels.kind),
         frame.stack,
     )
 
 
+def _size(piece: Piece) -> tuple[object, ...]:
+    """Return what frames must have in common to be one image in the loosest sense."""
+    return (*_subject(piece), piece.frame.rows, piece.frame.columns)
+
+
 def _kind(piece: Piece) -> tuple[object, ...]:
     """Return what two frames must have in common to be parts of one image."""
+    return (*_size(piece), *_contrast(piece))
+
+
+def _contrast(piece: Piece) -> tuple[object, ...]:
     frame = piece.frame
     echo_time = None if frame.echo_time is None else round(frame.echo_time, ECHO_TIME_DECIMALS)
     return (
-        *_size(piece),
         frame.kind,
         frame.derived,
         frame.image_type[1:],

@@ -17,6 +17,11 @@ from node.index.schema import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "rasnode_writes"
+_POOL: dict[str, Any] = {
+    "pool_size": 20,
+    "max_overflow": 80,
+    "hide_parameters": True,  # an error's text goes into the log, and values name patients
+}
 BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
 
@@ -134,12 +139,9 @@ def _engine(url: str, *, relaxed: bool) -> Engine:
             "database.url is no SQLAlchemy URL, such as sqlite:///index.db"
         ) from error
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=80)
+        return create_engine(parsed, pool_pre_ping=True, **_POOL)
     engine = create_engine(
-        parsed,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        pool_size=20,
-        max_overflow=80,
+        parsed, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **_POOL
     )
     event.listen(engine, "connect", _configure_sqlite)
     if relaxed:

@@ -157,12 +157,45 @@ def test_mixed_sizes_are_two_volumes() -> None:
     assert {volume.shape for volume in plan(headers(made)).volumes} == {(6, 5, 4), (7, 5, 4)}
 
 
-def test_rows_that_contradict_each_other_leave_a_gap() -> None:
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"Rows": 4}, Reason.INCONSISTENT_FRAMES),
+        ({"PixelSpacing": [1, 3]}, Reason.INCONSISTENT_FRAMES),
+        ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, Reason.MIXED_ORIENTATIONS),
+    ],
+)
+def test_one_image_that_contradicts_the_others_is_refused(
+    attributes: dict[str, object], reason: Reason
+) -> None:
     made = Phantom(size=(6, 5, 6)).instances()
-    changed(made[2], Rows=4)
+    changed(made[2], **attributes)
     result = plan(headers(made))
-    assert Reason.MISSING_SLICE in [error.reason for error in result.refusals]
-    assert [volume.shape for volume in result.volumes] == [(6, 4, 1)]
+    assert not result.volumes
+    assert sorted(error.reason for error in result.refusals) == sorted(
+        [reason, Reason.MISSING_SLICE]
+    )
+    (named,) = (error for error in result.refusals if error.reason is reason)
+    assert named.instances == (made[2].SOPInstanceUID,)
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_an_image_of_other_size_at_an_end_is_refused_and_the_rest_made(end: int) -> None:
+    made = Phantom(size=(6, 5, 6)).instances()
+    changed(made[end], Rows=4)
+    result = plan(headers(made))
+    assert [volume.shape for volume in result.volumes] == [(6, 5, 5)]
+    assert [error.reason for error in result.refusals] == [Reason.INCONSISTENT_FRAMES]
+
+
+def test_a_view_beside_a_whole_stack_is_a_volume_of_its_own() -> None:
+    """As localizers have it: another direction, and nothing of the stack is missing."""
+    made = Phantom(size=(6, 5, 6)).instances()
+    (view,) = Phantom(size=(6, 5, 1), rotation=oblique((1.5, 0, 0))).instances()
+    made.append(changed(view, SOPInstanceUID=view.SOPInstanceUID + ".5"))
+    result = plan(headers(made))
+    assert not result.refusals
+    assert sorted(volume.shape for volume in result.volumes) == [(6, 1, 5), (6, 5, 6)]
 
 
 def test_no_position_no_volume() -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from node.index.engine import Index
 from node.index.schema import (
@@ -323,3 +324,10 @@ def test_two_stores_of_two_processes_see_each_other(index: Index) -> None:
         check(index, model)
     finally:
         other_index.close()
+
+
+def test_the_text_of_an_error_names_no_patient(index: Index) -> None:
+    statement = text("SELECT * FROM no_such_table WHERE patient_name = :name")
+    with pytest.raises(DBAPIError) as caught, index.engine.connect() as connection:
+        connection.execute(statement, {"name": "Somebody^Ill"})
+    assert "Somebody" not in str(caught.value)
