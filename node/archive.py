@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -94,13 +95,17 @@ class Archive:
         """The file of an index row."""
         return self.root / relative
 
-    def check_writable(self) -> None:
+    def check_writable(self) -> float:
         """See that a file can be written here, and brought to the disk.
+
+        Returns:
+            How long that took, s.
 
         Raises:
             StorageFull: it cannot: no room, a quota, read-only, or the disk is failing.
         """
         probe = self._incoming / "probe"
+        began = time.monotonic()
         try:
             probe.unlink(missing_ok=True)
             write_new(probe, (b"probe",), durable=True)
@@ -109,6 +114,7 @@ class Archive:
             raise StorageFull(
                 f"nothing can be written below storage.root: {error.strerror}"
             ) from error
+        return time.monotonic() - began
 
     def free_bytes(self) -> int:
         """Bytes that this process may still write on the archive's file system."""

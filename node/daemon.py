@@ -133,7 +133,9 @@ class Daemon:
         self._desk.start()
         results.start()
         if settings.http.port is not None:
-            web = WebServer(self._app(index, archive), settings.http.host, settings.http.port)
+            web = WebServer(
+                self._app(index, archive, journal), settings.http.host, settings.http.port
+            )
             undo.callback(web.stop)
             web.start()
 
@@ -167,7 +169,7 @@ class Daemon:
             )
         return journal
 
-    def _app(self, index: Index, archive: Archive) -> FastAPI:
+    def _app(self, index: Index, archive: Archive, journal: Journal) -> FastAPI:
         settings = self._settings
         site = Site(
             index,
@@ -178,6 +180,7 @@ class Daemon:
             ae_title=settings.dicom.ae_title,
             dicom_port=lambda: self.port,
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
+            stuck=lambda: journal.board.stuck,
         )
         return create_app(site, settings.http.host)
 

@@ -1,4 +1,4 @@
-"""Can the node take an instance now: does its port answer, is the index writable, is there disk."""
+"""Can the node take an instance now: port, index, disk, and what files the instances."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from node.index.inspection import check_writable
 
 FRESH_SECONDS = 2.0
 """A finding is used again for so long: asking often must not become a load of its own."""
+SLOW_SECONDS = 3.0
+"""A disk that takes so long is failing or overloaded; some senders give up after ten of them."""
 
 
 class HealthCheck:
@@ -20,6 +22,7 @@ class HealthCheck:
     Args:
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         minimum_free: bytes; with less the node refuses instances.
+        stuck: whether what was received cannot be filed for the time being.
         clock: seconds, monotonic.
     """
 
@@ -29,12 +32,14 @@ class HealthCheck:
         archive: Archive,
         minimum_free: int,
         echo: Callable[[], None],
+        stuck: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._checks: dict[str, Callable[[], None]] = {
             "dicom": echo,
             "index": lambda: check_writable(index),
             "disk": lambda: _check_disk(archive, minimum_free),
+            "filing": lambda: _check_filing(stuck),
         }
         self._clock = clock
         self._lock = threading.Lock()
@@ -57,15 +62,28 @@ class HealthCheck:
         return faults
 
 
-class _DiskLow(NodeError):
-    """The node refuses instances for want of disk."""
+class _Unfit(NodeError):
+    """The node refuses instances, or lets senders wait for too long."""
 
 
 def _check_disk(archive: Archive, minimum_free: int) -> None:
-    archive.check_writable()
+    seconds = archive.check_writable()
     free = archive.free_bytes()
     if free < minimum_free:
-        raise _DiskLow(
+        raise _Unfit(
             f"{free >> 20} MiB are free below storage.root; "
             f"storage.minimum_free keeps {minimum_free >> 20} MiB"
+        )
+    if seconds > SLOW_SECONDS:
+        raise _Unfit(
+            f"the disk of storage.root takes {seconds:.1f} s to write a few bytes: senders wait "
+            "as long for each answer"
+        )
+
+
+def _check_filing(stuck: Callable[[], bool]) -> None:
+    if stuck():
+        raise _Unfit(
+            "what was received cannot be filed, so that C-STORE is answered 0xA700; the log says "
+            "whether the disk or the database is to blame"
         )

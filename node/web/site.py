@@ -31,6 +31,7 @@ class Site:
         ae_title: the node's own.
         dicom_port: asked when it is needed, as it may be any free one.
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
+        stuck: whether what was received cannot be filed for the time being.
         clock: seconds since 1970, UTC.
     """
 
@@ -45,6 +46,7 @@ class Site:
         ae_title: str,
         dicom_port: Callable[[], int],
         echo: Callable[[], None],
+        stuck: Callable[[], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.archive = archive
@@ -58,7 +60,7 @@ class Site:
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.cache = VolumeCache()
-        self.health = HealthCheck(index, archive, minimum_free, echo, time.monotonic)
+        self.health = HealthCheck(index, archive, minimum_free, echo, stuck, time.monotonic)
         self.scrape = Scrape(self.totals, self.latest, archive, clock)
 
     def totals(self) -> dict[str, int]:

@@ -43,6 +43,7 @@ class World:
     work: Work
     uids: list[str] = field(default_factory=list)
     echo_fault: NodeError | None = None
+    stuck: bool = False
     minimum_free: int = 0
     output_name: str = "{StudyInstanceUID}/{SeriesNumber}"
     cleanup: ExitStack = field(default_factory=ExitStack)
@@ -107,6 +108,7 @@ class World:
             ae_title="RASNODE",
             dicom_port=lambda: 11112,
             echo=self.echo,
+            stuck=lambda: self.stuck,
         )
 
     def client(self, host: str = "127.0.0.1") -> httpx.Client:

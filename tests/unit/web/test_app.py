@@ -240,6 +240,22 @@ def test_unhealthy_by_name(world: World, tmp_path: Path) -> None:
     assert "storage.minimum_free" in faults["disk"]
 
 
+def test_filing_that_cannot_go_on_is_unhealthy(world: World) -> None:
+    world.stuck = True
+    faults = world.client().get("/health").json()["faults"]
+    assert set(faults) == {"filing"}
+    assert "0xA700" in faults["filing"]
+
+
+def test_a_disk_that_is_too_slow_is_unhealthy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.web.health.SLOW_SECONDS", 0.0)
+    faults = world.client().get("/health").json()["faults"]
+    assert set(faults) == {"disk"}
+    assert "s to write" in faults["disk"]
+
+
 def test_an_index_that_cannot_be_written(world: World, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("node.index.engine.BUSY_SECONDS", 0)
     from node.index.engine import Index
