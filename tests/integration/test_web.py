@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from node.dimse.scu import Destination, send
+from node.dimse.scu import Destination, PeerSilent, send
 from node.phantom import Study, ct_study
 from tests.running import TITLE, RunningNode, eventually, free_port
 
@@ -71,6 +72,25 @@ def test_the_series_tells_how_it_came(served: Served) -> None:
     assert {".nii.gz", ".json", ".png", ".manifest.json"} == {
         file["ending"] for file in series["files"]
     }
+
+
+def test_what_receivers_count_is_in_the_metrics(served: Served) -> None:
+    (image, *_) = served.study.data_sets
+    image = copy.deepcopy(image)
+    del image.SeriesInstanceUID
+    contexts = {(str(image.SOPClassUID), str(image.file_meta.TransferSyntaxUID))}
+    with pytest.raises(PeerSilent, match="0xC000"):
+        send(Destination("127.0.0.1", served.node.port, TITLE, "TESTS"), [image], contexts)
+
+    def counted() -> bool:
+        lines = served.page.get("/metrics").text.splitlines()
+        return {
+            'rasnode_refusals_total{status="0xC000"} 1.0',
+            'rasnode_instances_total{outcome="new"} 6.0',
+        } <= set(lines)
+
+    eventually(counted, 10, "the refusal and the instances are counted")
+    assert "SECRET" not in served.page.get("/metrics").text
 
 
 def test_what_the_viewer_draws_is_what_was_scanned(served: Served) -> None:
