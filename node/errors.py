@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
+
+
+def traced(error: BaseException) -> str:
+    """An error for the log: its kind and its places; not its text, which may quote a data set."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}".rstrip()
 
 
 class NodeError(Exception):

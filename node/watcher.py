@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from node.completion.facts import SeriesFacts
 from node.completion.policy import Action, Decision, Event, Situation, Timing, decide, follow
 from node.convert import OutputOptions
 from node.deliver.publish import Publisher
-from node.errors import Retryable
+from node.errors import Retryable, traced
 from node.faults import fault_point
 from node.index.engine import Index
 from node.index.known import COMPLETION
@@ -168,8 +167,7 @@ class Watcher:
         except Retryable:
             raise
         except Exception as error:  # noqa: BLE001  whatever a header holds, the loop goes on
-            where = "".join(traceback.format_tb(error.__traceback__))  # no text: it may name people
-            log.error("judging series %s: %s\n%s", series.uid, type(error).__name__, where)
+            log.error("judging series %s: %s", series.uid, traced(error))
             why = f"the evidence could not be judged ({type(error).__name__}); assembled untested"
             verdict = {"verdict": str(Verdict.UNKNOWN), "why": why, "reasons": []}
             if series.state is SeriesState.RECEIVING:

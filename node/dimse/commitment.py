@@ -28,7 +28,7 @@ from node.dimse.requestor import Destination, PeerSilent, Requestor
 from node.dimse.scu import PLAIN
 from node.dimse.upper_layer import Proposal
 from node.dimse.watching import Notifications
-from node.errors import InvalidUID, MalformedDataSet, Retryable
+from node.errors import InvalidUID, MalformedDataSet, Retryable, traced
 from node.index.commitments import Commitment, Commitments, Held
 from node.index.statements import Statements
 
@@ -152,8 +152,8 @@ class CommitmentReporter:
         except (PeerSilent, PeerGone) as error:
             self._later(commitment, str(error))
             return
-        except Exception as error:
-            log.exception("a storage commitment report failed")
+        except Exception as error:  # noqa: BLE001  it is owed to the peer: tried again
+            log.error("a storage commitment report failed: %s", traced(error))
             self._later(commitment, f"internal error: {type(error).__name__}")
             return
         log.info(

@@ -23,7 +23,7 @@ from node.dimse.associations import printable
 from node.dimse.direct import Operation, PeerGone
 from node.dimse.messages import Value
 from node.dimse.watching import Cancellations
-from node.errors import Retryable
+from node.errors import Retryable, traced
 from node.matching import IdentifierError, Model
 
 log = logging.getLogger(__name__)
@@ -109,8 +109,8 @@ def _answered(
     except Retryable as error:
         operation.respond(OUT_OF_RESOURCES, {"ErrorComment": "out of resources, try later"})
         return f"out of resources: {error}"
-    except Exception:
-        log.exception("C-%s failed", permission.upper())
+    except Exception as error:  # noqa: BLE001  the peer has to hear something, and the log the rest
+        log.error("C-%s failed: %s", permission.upper(), traced(error))
         operation.respond(UNABLE_TO_PROCESS, {"ErrorComment": "internal error, see the log"})
         return "failed"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -15,7 +14,7 @@ from typing import Protocol
 from node.completion.policy import Event, follow
 from node.convert import OutputOptions
 from node.deliver.publish import Publisher
-from node.errors import NodeError, Retryable
+from node.errors import NodeError, Retryable, traced
 from node.faults import fault_point
 from node.index.work import Work
 from node.production.grounds import LOOK_AGAIN_SECONDS, Grounds, waits_for
@@ -249,8 +248,7 @@ class Foreman:
         elif isinstance(error, NodeError):
             self._outcomes.fail(series, type(error).__name__, str(error), now)
         else:
-            where = "".join(traceback.format_tb(error.__traceback__))  # no text: it may name people
-            log.error("assembly of %s: %s\n%s", series.uid, type(error).__name__, where)
+            log.error("assembly of %s: %s", series.uid, traced(error))
             sentence = "an error that nobody foresaw; its place is in the log: please report it"
             self._outcomes.fail(series, type(error).__name__, sentence, now)
 

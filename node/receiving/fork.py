@@ -15,6 +15,8 @@ from contextlib import suppress
 from subprocess import TimeoutExpired
 from typing import Final
 
+from node.errors import traced
+
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.02
@@ -82,8 +84,8 @@ def _be_the_copy(task: Callable[[], None], heard: int, said: int, foreign: Itera
             os.close(descriptor)
         task()
         code = 0
-    except BaseException:
-        log.exception("a receiver ends")  # nothing above this frame is there to say so
+    except BaseException as error:
+        log.error("a receiver ends: %s", traced(error))  # nothing above this frame says so
         raise
     finally:
         os._exit(code)
