@@ -1,0 +1,59 @@
+"""A node whose processes are killed one by one: each comes back, and nothing answered is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.running import RunningNode, configured, eventually
+from tests.small import small_ct
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[RunningNode]:
+    """One that has secrets to keep from its receivers, too."""
+    hook = {"url": "http://127.0.0.1:9/", "secret": "a secret of sixteen"}
+    running = configured(
+        tmp_path,
+        [{"name": "hook", "when": {"Modality": "MR"}, "webhook": hook}],
+        completion={"quiet_seconds": 0.5},
+    ).start()
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+@pytest.mark.parametrize("word", ["node serve", "node.filing.process"])
+def test_a_process_that_dies_is_started_again(node: RunningNode, word: str, tmp_path: Path) -> None:
+    node.send(*small_ct(tmp_path / "before", 20, announced=True))
+    pid, *others = children(node, word)
+    os.kill(pid, signal.SIGKILL)
+
+    def replaced() -> bool:
+        now = children(node, word) + children(node, "node.receiving.process")
+        return len(now) > len(others) and pid not in now
+
+    eventually(replaced, 20, "another process does its work")
+    node.send(*small_ct(tmp_path / "after", 20, announced=True))
+    node.settle(30, states=["ready"])
+    assert len(node.instances()) == 40
+    assert node.terminate() == 0
+
+
+def children(node: RunningNode, word: str) -> list[int]:
+    """Processes that the node has started and whose command line has a word."""
+    assert node.process is not None
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if parent == node.process.pid and word in command:
+                found.append(int(folder.name))
+    return found
