@@ -58,6 +58,8 @@ _PLUGINS: Final[dict[str, str]] = {
 }
 """One codec each, as pydicom would try them all: gdcm aborts the process on damaged JPEG 2000 and
 JPEG-LS, so that it sees nothing but the JPEG that no other codec reads."""
+_ENDED: Final = frozenset({"gdcm", "pyjpegls"})
+"""Of streams that end by a marker: without it the one aborts, the other reads on for seconds."""
 ABORTING: Final = frozenset(syntax for syntax, codec in _PLUGINS.items() if codec == "gdcm")
 """Transfer syntaxes whose codec may abort the process that it runs in."""
 _MOST_PADDING: Final = 16
@@ -211,7 +213,7 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
     """
     if not frame:
         raise AssemblyError(Reason.PIXELS_TRUNCATED, "A compressed frame is empty.")
-    if _PLUGINS.get(transfer_syntax_uid) == "gdcm" and not (
+    if _PLUGINS.get(transfer_syntax_uid) in _ENDED and not (
         frame.startswith(_JPEG_START) and _JPEG_END in frame[-_MOST_PADDING:]
     ):
         raise AssemblyError(Reason.PIXELS_TRUNCATED, "A JPEG stream does not come to its end.")

@@ -140,8 +140,9 @@ def test_a_stream_of_another_size_is_never_decoded(streams: dict[str, bytes]) ->
     assert caught.value.reason is Reason.PIXELS_UNREADABLE
 
 
-@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGExtended12Bit])
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGExtended12Bit, JPEGLSLossless])
 def test_a_cut_jpeg_never_reaches_its_codec(syntax: str) -> None:
+    """One codec aborts over it, the other takes seconds to give up."""
     with pytest.raises(AssemblyError) as caught:
         compressed_frame(b"\xff\xd8" + bytes(100), FORMAT, syntax)
     assert caught.value.reason is Reason.PIXELS_TRUNCATED
