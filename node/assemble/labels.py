@@ -20,6 +20,7 @@ from node.errors import AssemblyError, Reason
 from node.space import to_voxel
 
 Voxels = npt.NDArray[np.intp]
+Points = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]
 
 ALIGNED_VOXELS: Final = 0.1
@@ -126,6 +127,20 @@ def stack_shape(grid: VolumePlan) -> tuple[int, int, int]:
     return columns, rows, slices
 
 
+def on_slices(grid: VolumePlan, voxels: Points) -> Points:
+    """Return (n, 3) column, row, k with k counted in slices as measured, even or not.
+
+    Args:
+        grid: a volume of the referenced series.
+        voxels: (n, 3) on the grid of its affine, on which slices lie at `places` if not evenly.
+    """
+    if not grid.places:
+        return voxels
+    places, k = np.array(grid.places), voxels[:, 2]
+    nearest = np.abs(k[:, None] - places).argmin(axis=1)
+    return np.column_stack([voxels[:, :2], nearest + (k - places[nearest])])
+
+
 def _placed(frame: FrameHeader, inside: Image, grid: VolumePlan) -> Voxels:
     """Return (n, 3) voxels of the grid that pixels of a frame fall on."""
     assert frame.position and frame.orientation and frame.spacing  # noqa: S101, PT018 - checked
@@ -134,7 +149,7 @@ def _placed(frame: FrameHeader, inside: Image, grid: VolumePlan) -> Voxels:
     steps = np.abs(np.linalg.inv(grid.lps[:3, :3]) @ np.stack([row, column], axis=1))
     down, right = np.nonzero(inside)
     points = np.array(frame.position) + right[:, None] * row + down[:, None] * column
-    exact = to_voxel(grid.lps, points)
+    exact = on_slices(grid, to_voxel(grid.lps, points))
     voxels = np.rint(exact)
     apart = float(np.abs(exact - voxels).max())
     if np.abs(np.sort(steps, axis=0) - [[0], [0], [1]]).max() > ALIGNED_VOXELS:

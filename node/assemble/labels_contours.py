@@ -7,13 +7,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.labels import Mask, Segment, Voxels, stack_shape
+from node.assemble.labels import Mask, Points, Segment, Voxels, on_slices, stack_shape
 from node.assemble.series import VolumePlan
 from node.elements import Elements
 from node.errors import AssemblyError, Reason
 from node.space import to_voxel
-
-Points = npt.NDArray[np.float64]
 
 SLICE_TOLERANCE: Final = 0.25
 """Slices; how far a contour may lie from the slice that it was drawn on."""
@@ -46,7 +44,8 @@ def contour_masks(elements: Elements, grid: VolumePlan) -> list[Mask]:
             values = contour.numbers(0x30060050)
             if contour.text(0x30060042) != CLOSED or len(values) < 3 * FEWEST_CORNERS:
                 continue
-            corners = to_voxel(grid.lps, np.reshape(values[: len(values) // 3 * 3], (-1, 3)))
+            points = np.reshape(values[: len(values) // 3 * 3], (-1, 3))
+            corners = on_slices(grid, to_voxel(grid.lps, points))
             k = _slice_of(corners, grid, segment)
             columns, rows, _ = stack_shape(grid)
             plane = slices.setdefault(k, np.zeros((columns, rows), np.bool_))

@@ -13,25 +13,30 @@ from node.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid
 
 EVENED: str = "slices interpolated to even spacing"
 SQUARED: str = "resampled from a tilted grid"
+HALF: float = 0.5
+"""Of the way to the next slice, up to which a label is that of the slice before."""
 
 
-def regrid(volume: VolumePlan, array: Image, *, square: bool) -> tuple[VolumePlan, Image]:
+def regrid(
+    volume: VolumePlan, array: Image, *, square: bool, labels: bool = False
+) -> tuple[VolumePlan, Image]:
     """Even out slices that lie at uneven places, and square a sheared grid if that is wanted.
 
     Args:
         volume: the plan; one with `places` was asked for and is always evened.
         array: (i, j, k, t) in RAS order, as filled from the slices.
         square: resample a sheared grid.
+        labels: the voxels are numbers of segments: the nearest one counts, nothing is mixed.
 
     Raises:
         AssemblyError: the voxels are colours.
     """
     if volume.places:
         _check_interpolable(array)
-        volume, array = _evened(volume, array)
+        volume, array = _evened(volume, array, labels=labels)
     if square and is_sheared(volume.affine):
         _check_interpolable(array)
-        volume, array = _squared(volume, array)
+        volume, array = _squared(volume, array, labels=labels)
     return volume, array
 
 
@@ -40,7 +45,7 @@ def _check_interpolable(array: Image) -> None:
         raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Colour cannot be interpolated.")
 
 
-def _evened(volume: VolumePlan, array: Image) -> tuple[VolumePlan, Image]:
+def _evened(volume: VolumePlan, array: Image, *, labels: bool) -> tuple[VolumePlan, Image]:
     """Interpolate linearly along the slices, each between its two neighbours."""
     axis, sign = int(volume.orientation[2, 0]), volume.orientation[2, 1]
     slices = np.moveaxis(array, axis, 0)[:: -1 if sign < 0 else 1]
@@ -53,6 +58,7 @@ def _evened(volume: VolumePlan, array: Image) -> tuple[VolumePlan, Image]:
     for k in range(count):
         upper = int(np.clip(np.searchsorted(places, k), 1, places.size - 1))
         weight = (k - places[upper - 1]) / (places[upper] - places[upper - 1])
+        weight = float(weight > HALF) if labels else weight
         mixed = slices[upper - 1] * (1.0 - weight) + slices[upper] * weight
         target[k] = np.rint(mixed) if array.dtype.kind in "iu" else mixed
     i, j, n = (shape[int(to)] for to in volume.orientation[:, 0])
@@ -60,11 +66,13 @@ def _evened(volume: VolumePlan, array: Image) -> tuple[VolumePlan, Image]:
     return _changed(volume, result, affine, EVENED), result
 
 
-def _squared(volume: VolumePlan, array: Image) -> tuple[VolumePlan, Image]:
+def _squared(volume: VolumePlan, array: Image, *, labels: bool) -> tuple[VolumePlan, Image]:
     i, j, k = array.shape[:3]
     affine, shape = orthogonal_grid(volume.affine, (i, j, k), int(volume.orientation[2, 0]))
     outside = min(float(array.min()), 0.0)
-    result = np.asfortranarray(resample(array, volume.affine, affine, shape, outside=outside))
+    order = 0 if labels else 1
+    sampled = resample(array, volume.affine, affine, shape, order=order, outside=outside)
+    result = np.asfortranarray(sampled)
     return _changed(volume, result, affine, SQUARED), result
 
 

@@ -15,6 +15,7 @@ from node.assemble.model import STRUCTURE_SET, FrameHeader
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
 from node.assemble.preview import render
+from node.assemble.regrid import regrid
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 from node.convert.sources import MOST_INFLATED, InstanceSource, PixelReader
@@ -42,12 +43,15 @@ class LabelMap(NamedTuple):
     reference: str
 
 
-def read_labels(source: InstanceSource, grids: Sequence[VolumePlan]) -> list[LabelMap]:
+def read_labels(
+    source: InstanceSource, grids: Sequence[VolumePlan], *, square: bool = False
+) -> list[LabelMap]:
     """Put the labels of one instance on the first grid that they fit.
 
     Args:
         source: a Segmentation or an RT Structure Set.
         grids: the volumes of the series that it refers to.
+        square: that series' sheared grids are brought to right angles, and so are its labels.
 
     Raises:
         AssemblyError: there is no grid, or the labels lie on none.
@@ -64,14 +68,16 @@ def read_labels(source: InstanceSource, grids: Sequence[VolumePlan]) -> list[Lab
     refusal: AssemblyError | None = None
     for grid in grids:
         try:
-            return _on(source, elements, grid)
+            return _on(source, elements, grid, square=square)
         except AssemblyError as error:
             refusal = refusal or AssemblyError(error.reason, error.sentence, (source.uid,))
     assert refusal is not None  # noqa: S101 - there was at least one grid
     raise refusal
 
 
-def _on(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list[LabelMap]:
+def _on(
+    source: InstanceSource, elements: Elements, grid: VolumePlan, *, square: bool
+) -> list[LabelMap]:
     ours, theirs = source.header.frame_of_reference_uid, grid.first.header.frame_of_reference_uid
     if ours and theirs and ours != theirs:
         raise AssemblyError(
@@ -88,7 +94,9 @@ def _on(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list[La
         plan = replace(
             grid, grid=((piece,),), shape=grid.shape[:3], defined_by="", suffix=suffix, left_out=()
         )
-        made.append(LabelMap(plan, array, segments, grid.first.header.series_instance_uid))
+        plan, whole = regrid(plan, array[..., np.newaxis], square=square, labels=True)
+        reference = grid.first.header.series_instance_uid
+        made.append(LabelMap(plan, whole[..., 0], segments, reference))
     return made
 
 
@@ -173,6 +181,7 @@ def write_labels(
             "shape": list(plan.shape),
             "affine": plan.affine.tolist(),
             "residual_mm": plan.residual_mm,
+            "resampled": list(plan.resampled),
             "slice_axis": "ijk"[int(plan.orientation[2, 0])],
             "reference_series_instance_uid": labels.reference,
             "labels": listed,

@@ -149,7 +149,8 @@ def convert_series(
         products.append(_write(filled, directory, name, options, proof, planned, refusals))
     for label in _labels(instances):
         try:
-            maps = read_labels(label, _grids(label, references))
+            grids = _grids(label, references, options)
+            maps = read_labels(label, grids, square=options.resample_tilt)
         except AssemblyError as error:
             refusals.append(error)
             continue
@@ -168,12 +169,14 @@ def _labels(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
     return [one for one in unique if counts[one.header.identity] == 1]
 
 
-def _grids(label: InstanceSource, references: Sequence[InstanceSource]) -> list[VolumePlan]:
-    """Return the volumes of the series that labels refer to."""
+def _grids(
+    label: InstanceSource, references: Sequence[InstanceSource], options: OutputOptions
+) -> list[VolumePlan]:
+    """Return the volumes of the series that labels refer to, planned as they are written."""
     wanted = [
         one for one in references if one.header.series_instance_uid in label.header.references
     ]
-    return list(_planned(wanted, OutputOptions())[0].volumes)
+    return list(_planned(wanted, options)[0].volumes)
 
 
 def volumes_of(
