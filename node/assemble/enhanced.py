@@ -145,7 +145,7 @@ def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: i
         kind=kind if kind == FIELD_MAP else component or kind or frame.kind,
         image_type=frame_type,
         acquisition=frame.acquisition if acquisition is None else acquisition,
-        acquisition_time=_first(acquired, frame.acquisition_time),
+        acquisition_time=frame.acquisition_time if acquired is None else acquired,
         trigger_time=_first(view.number(0x00209153), frame.trigger_time),
         b_value=0.0 if unweighted else frame.b_value,
         b_matrix=matrix if len(matrix) == len(_B_MATRIX) else (),

@@ -9,9 +9,13 @@ from typing import Final
 from node.assemble.model import Fact, Facts
 from node.elements import Elements
 
-SECONDS_A_DAY: Final = 86400.0
-LONGEST_PAUSE: Final = 43200.0
-"""s; times of day that are further apart than this belong to two days."""
+SECOND: Final = 1_000_000
+"""µs, in which moments are counted: seconds since the year 1 have no room for them in a float."""
+DAY: Final = 86_400 * SECOND
+LONGEST_PAUSE: Final = DAY // 2
+"""µs; times of day that are further apart than this belong to two days."""
+_FRACTION_DIGITS: Final = 6
+"""Of a second in TM and DT (PS3.5 6.2)."""
 Reader = Callable[[Elements, int], Fact | None]
 
 
@@ -48,7 +52,8 @@ def _positive_milliseconds(elements: Elements, tag: int) -> Fact | None:
 
 def _clock(elements: Elements, tag: int) -> Fact | None:
     """Return a time of day in s since midnight."""
-    return seconds_of_day(elements.text(tag))
+    time = time_of_day(elements.text(tag))
+    return None if time is None else time / SECOND
 
 
 def _numbers(elements: Elements, tag: int) -> Fact | None:
@@ -241,49 +246,45 @@ def read_facts(elements: Elements) -> Facts:
     return facts
 
 
-def seconds_of_day(text: str | None) -> float | None:
-    """Turn TM, HHMMSS.FFFFFF or the old HH:MM:SS, into seconds since midnight (PS3.5 6.2)."""
+def time_of_day(text: str | None) -> int | None:
+    """Turn TM, HHMMSS.FFFFFF or the old HH:MM:SS, into µs since midnight (PS3.5 6.2)."""
     if text is None:
         return None
     digits, _, fraction = text.replace(":", "").partition(".")
     if (
-        not digits.isdigit()
+        not digits.isdecimal()
         or len(digits) not in {2, 4, 6}
-        or (fraction and not fraction.isdigit())
+        or (fraction and not fraction.isdecimal())
     ):
         return None
     parts = [int(digits[at : at + 2]) for at in range(0, len(digits), 2)] + [0, 0]
-    return (
-        parts[0] * 3600.0
-        + parts[1] * 60.0
-        + parts[2]
-        + (float("0." + fraction) if fraction else 0.0)
-    )
+    seconds = parts[0] * 3600 + parts[1] * 60 + parts[2]
+    return seconds * SECOND + int(fraction[:_FRACTION_DIGITS].ljust(_FRACTION_DIGITS, "0"))
 
 
-def moment(day: str | None, time: str | None) -> float | None:
-    """Turn DA and TM into seconds, counted over midnights where the day is known."""
-    seconds = seconds_of_day(time)
-    if seconds is None or day is None:
-        return seconds
+def moment(day: str | None, time: str | None) -> int | None:
+    """Turn DA and TM into µs, counted over midnights where the day is known."""
+    clock = time_of_day(time)
+    if clock is None or day is None:
+        return clock
     compact = day.replace(".", "")
     if len(compact) != 8 or not compact.isdigit():
-        return seconds
+        return clock
     try:
         ordinal = date(int(compact[:4]), int(compact[4:6]), int(compact[6:])).toordinal()
     except ValueError:
-        return seconds
-    return ordinal * SECONDS_A_DAY + seconds
+        return clock
+    return ordinal * DAY + clock
 
 
-def elapsed(since: float, until: float) -> float:
-    """Return the seconds from one moment to another; over midnight where no day is known."""
+def elapsed(since: int, until: int) -> int:
+    """Return the µs from one moment to another; over midnight where no day is known."""
     passed = until - since
-    undated = max(since, until) < SECONDS_A_DAY
-    return passed + SECONDS_A_DAY if undated and passed < -LONGEST_PAUSE else passed
+    undated = max(since, until) < DAY
+    return passed + DAY if undated and passed < -LONGEST_PAUSE else passed
 
 
-def acquired(elements: Elements) -> float | None:
+def acquired(elements: Elements) -> int | None:
     """Return when an image was acquired (PS3.3 C.7.6.1), on the day that it was.
 
     Acquisition Date is often absent; then the day is that of Series Date, or the next one if the
@@ -297,16 +298,16 @@ def acquired(elements: Elements) -> float | None:
     day = elements.text(0x00080022)
     if day is not None:
         return moment(day, clock)
-    began, seconds = seconds_of_day(elements.text(0x00080031)), seconds_of_day(clock)
-    if began is None or seconds is None:
-        return seconds
+    began, time = time_of_day(elements.text(0x00080031)), time_of_day(clock)
+    if began is None or time is None:
+        return time
     later = moment(elements.text(0x00080021), clock)
-    over = began - seconds > LONGEST_PAUSE
-    return later + SECONDS_A_DAY if over and later is not None else later
+    over = began - time > LONGEST_PAUSE
+    return later + DAY if over and later is not None else later
 
 
-def date_time(text: str | None) -> float | None:
-    """Turn DT, YYYYMMDDHHMMSS.FFFFFF&ZZXX without its zone, into seconds as `moment` does."""
+def date_time(text: str | None) -> int | None:
+    """Turn DT, YYYYMMDDHHMMSS.FFFFFF&ZZXX without its zone, into µs as `moment` does."""
     if text is None or len(text) < 10:
         return None
     plain = text.split("+", 1)[0].split("-", 1)[0]

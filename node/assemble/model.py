@@ -25,6 +25,8 @@ IMAGINARY: Final = "imaginary"
 FIELD_MAP: Final = "fieldmap"
 
 
+MICROSECONDS: Final = 1e6
+
 STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 LABEL_CLASSES: Final = frozenset(
     {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", STRUCTURE_SET}
@@ -82,7 +84,9 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         image_type: values of Image Type (0008,0008), or of the frame's Frame Type.
         derived: made from several volumes (ADC, trace, FA), so that it joins no other.
         acquisition: Acquisition Number.
-        acquisition_time, content_time: seconds since midnight, or since 1970 if a date is known.
+        acquisition_time, content_time: µs since midnight, or since the year 1 if the day is known;
+            a float is seconds, as headers in older indexes have them. To be read by `acquired` and
+            `shown`.
         trigger_time: Trigger Time or Delay, ms.
         reference_time: Frame Reference Time (0054,1300), ms.
         slice_time: when in its volume this slice was excited, s, where the vendor says so.
@@ -119,8 +123,8 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     image_type: tuple[str, ...] = ()
     derived: str = ""
     acquisition: int | None = None
-    acquisition_time: float | None = None
-    content_time: float | None = None
+    acquisition_time: int | float | None = None
+    content_time: int | float | None = None
     trigger_time: float | None = None
     reference_time: float | None = None
     slice_time: float | None = None
@@ -135,6 +139,20 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     instance: int | None = None
     phase_polarity: int = 0
     window: tuple[float, float] | None = None
+
+    @property
+    def acquired(self) -> int | None:
+        """When it was acquired, µs."""
+        return _microseconds(self.acquisition_time)
+
+    @property
+    def shown(self) -> int | None:
+        """When the image was made, µs."""
+        return _microseconds(self.content_time)
+
+
+def _microseconds(time: float | None) -> int | None:
+    return round(time * MICROSECONDS) if isinstance(time, float) else time
 
 
 class Problem(msgspec.Struct, frozen=True, array_like=True):

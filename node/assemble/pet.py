@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from node.assemble.facts import LONGEST_PAUSE, SECONDS_A_DAY, elapsed
+from node.assemble.facts import DAY, LONGEST_PAUSE, SECOND, elapsed
 from node.assemble.model import Facts
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
@@ -49,7 +49,7 @@ def pet_fields(volume: VolumePlan, facts: Facts) -> dict[str, object]:
 
 
 def _times(firsts: list[Piece], facts: Facts) -> dict[str, object]:
-    starts = [piece.frame.acquisition_time for piece in firsts]
+    starts = [piece.frame.acquired for piece in firsts]
     known = [start for start in starts if start is not None]
     references = [
         time / 1000.0 for piece in firsts if (time := piece.frame.reference_time) is not None
@@ -60,14 +60,14 @@ def _times(firsts: list[Piece], facts: Facts) -> dict[str, object]:
     if len(known) < len(starts):
         return found
     zero = known[0]
-    found["FrameTimesStart"] = [round(elapsed(zero, start), DIGITS) for start in known]
-    seconds = int(zero % SECONDS_A_DAY)
+    found["FrameTimesStart"] = [elapsed(zero, start) / SECOND for start in known]
+    seconds = zero % DAY // SECOND
     found["TimeZero"] = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     found["ScanStart"] = 0
     injected = facts.get(INJECTED)
     if isinstance(injected, int | float):
-        later = injected - zero + LONGEST_PAUSE  # the nearest such time of day
-        found["InjectionStart"] = round(later % SECONDS_A_DAY - LONGEST_PAUSE, DIGITS)
+        later = round(injected * SECOND) - zero + LONGEST_PAUSE  # the nearest such time of day
+        found["InjectionStart"] = (later % DAY - LONGEST_PAUSE) / SECOND
     corrected = facts.get("DecayCorrection")
     if corrected is not None:
         found["ImageDecayCorrected"] = corrected != "NONE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from node.assemble.facts import IDENTIFYING, SECONDS_A_DAY
+from node.assemble.facts import DAY, IDENTIFYING, SECOND
 from node.assemble.model import (
     FIELD_MAP,
     IMAGINARY,
@@ -67,8 +67,8 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         "FrameOfReferenceUID": header.frame_of_reference_uid,
         "ImageType": image_type(header, frame) or None,
         "AcquisitionNumber": frame.acquisition,
-        "AcquisitionTime": _clock(frame.acquisition_time),
-        "AcquisitionDateTime": _date_time(frame.acquisition_time),
+        "AcquisitionTime": _clock(frame.acquired),
+        "AcquisitionDateTime": _date_time(frame.acquired),
         "SliceThickness": frame.thickness,
         "SpacingBetweenSlices": frame.between,
         "EchoTime": frame.echo_time / 1000.0 if frame.echo_time else None,
@@ -129,15 +129,14 @@ def repetition_time(volume: VolumePlan) -> float | None:
     return interval(volume, leading(volume))
 
 
-def _date_time(moment: float | None) -> str | None:
-    if moment is None or moment < SECONDS_A_DAY:
+def _date_time(moment: int | None) -> str | None:
+    if moment is None or moment < DAY:
         return None
-    return f"{date.fromordinal(int(moment // SECONDS_A_DAY)).isoformat()}T{_clock(moment)}"
+    return f"{date.fromordinal(moment // DAY).isoformat()}T{_clock(moment)}"
 
 
-def _clock(moment: float | None) -> str | None:
+def _clock(moment: int | None) -> str | None:
     if moment is None:
         return None
-    microseconds = round(moment % SECONDS_A_DAY * 1e6)
-    seconds, fraction = divmod(microseconds, 1_000_000)
+    seconds, fraction = divmod(moment % DAY, SECOND)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{fraction:06d}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from node.assemble.facts import LONGEST_PAUSE, SECONDS_A_DAY
+from node.assemble.facts import DAY, LONGEST_PAUSE
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack
 from node.errors import AssemblyError, Reason
@@ -63,14 +63,14 @@ _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = 
     ("Trigger Time", lambda frame: frame.trigger_time),
     ("Instance Number of multi-frame images", _multi_frame),
     (_NO_TIME, lambda frame: frame.acquisition),
-    (_CLOCK, lambda frame: frame.acquisition_time),
+    (_CLOCK, lambda frame: frame.acquired),
 )
 """Attributes with one value in a volume, which is the same at all positions."""
 
 _RISING: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
     ("Instance Number", _number),
-    ("Acquisition Time", lambda frame: frame.acquisition_time),
-    ("Content Time", lambda frame: frame.content_time),
+    ("Acquisition Time", lambda frame: frame.acquired),
+    ("Content Time", lambda frame: frame.shown),
 )
 """Attributes that differ within a volume, and rise by volume or by position."""
 
@@ -172,8 +172,8 @@ def _by_shared_value(
 
 def _over_midnight(keys: list[Value]) -> list[Value]:
     """Return times of acquisition in their order; without a day, 23:59 may come before 0:01."""
-    times = [key for key in keys if isinstance(key, float)]
-    if len(times) < len(keys) or not times or times[-1] >= SECONDS_A_DAY:
+    times = [key for key in keys if isinstance(key, int)]
+    if len(times) < len(keys) or not times or times[-1] >= DAY:
         return keys
     for index, (one, other) in enumerate(pairwise(times), 1):
         if other - one > LONGEST_PAUSE:

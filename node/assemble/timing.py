@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from node.assemble.facts import SECONDS_A_DAY, elapsed
+from node.assemble.facts import SECOND, elapsed
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 from node.assemble.vendors import ge
 
 SLICE_TIME_DIGITS: Final = 6
-CLOCK_DIGITS: Final = 4
-"""Of times with a date, whose seconds are exact to 1e-5 only."""
 SAME_SLICE_TIME: Final = 0.006
 """s; times are rounded to 2.5 ms by some vendors, and to 5 by clocks."""
 SAME_INTERVAL: Final = 0.05
@@ -22,6 +20,8 @@ UNEVEN: Final = 0.01
 """Part of the mean interval by which an interval must differ to be called uneven."""
 CLOCK_ERROR: Final = 0.02
 """s; at worst what rounded times of acquisition make of even intervals."""
+_MILLISECOND: Final = 1000
+"""µs."""
 _TIMES: Final = frozenset({"Trigger Time", "Frame Reference Time", "Acquisition Time"})
 _AXIS_OF_PHASE: Final = {"ROW": 0, "COL": 1}
 """In-plane Phase Encoding Direction (0018,1312) -> DICOM axis (column index, row index, slice)."""
@@ -82,11 +82,11 @@ def _measured(volume: VolumePlan) -> float | None:
     if len(volume.grid) < 2 or header.vendor == ge.NAME or frame.tile is not None:
         return None
     starts = [
-        min((t for piece in row if (t := piece.frame.acquisition_time) is not None), default=None)
+        min((t for piece in row if (t := piece.frame.acquired) is not None), default=None)
         for row in volume.grid
     ]
     known = [start for start in starts if start is not None]
-    steps = [elapsed(one, other) for one, other in pairwise(known)]
+    steps = [elapsed(one, other) / SECOND for one, other in pairwise(known)]
     if len(known) < len(starts) or min(steps) <= 0:
         return None
     mean = sum(steps) / len(steps)
@@ -139,8 +139,7 @@ def _times(row: Sequence[Piece]) -> list[float] | None:
     if len(known) < len(times):
         return None
     first = min(known)
-    digits = CLOCK_DIGITS if first >= SECONDS_A_DAY else SLICE_TIME_DIGITS
-    return [round(time - first, digits) for time in known]
+    return [round(time - first, SLICE_TIME_DIGITS) for time in known]
 
 
 def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -153,26 +152,26 @@ def _uneven(volume: VolumePlan) -> dict[str, object]:
     known = [start for start in starts if start is not None]
     if len(known) < len(starts) or len(known) < 3:
         return {}
-    steps = [b - a for a, b in pairwise(known)]
-    mean = (known[-1] - known[0]) / len(steps)
+    steps = [(b - a) / SECOND for a, b in pairwise(known)]
+    mean = sum(steps) / len(steps)
     limit = max(UNEVEN * mean, CLOCK_ERROR)
     if min(steps) <= 0 or all(abs(step - mean) <= limit for step in steps):
         return {}
-    return {"VolumeTiming": [round(start - known[0], SLICE_TIME_DIGITS) for start in known]}
+    return {"VolumeTiming": [(start - known[0]) / SECOND for start in known]}
 
 
-def _start(row: Sequence[Piece], defined_by: str) -> float | None:
-    """Return when a volume began, s, by the attribute that defined the order of volumes."""
+def _start(row: Sequence[Piece], defined_by: str) -> int | None:
+    """Return when a volume began, µs, by the attribute that defined the order of volumes."""
     if defined_by not in _TIMES:
         return None
-    times: list[float] = []
+    times: list[int] = []
     for _, frame in row:
         value, unit = {
-            "Trigger Time": (frame.trigger_time, 1e-3),
-            "Frame Reference Time": (frame.reference_time, 1e-3),
-            "Acquisition Time": (frame.acquisition_time, 1.0),
+            "Trigger Time": (frame.trigger_time, _MILLISECOND),
+            "Frame Reference Time": (frame.reference_time, _MILLISECOND),
+            "Acquisition Time": (frame.acquired, 1),
         }[defined_by]
         if value is None:
             return None
-        times.append(value * unit)
+        times.append(round(value * unit))
     return min(times)

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from node.assemble.facts import SECONDS_A_DAY
+from node.assemble.facts import DAY, SECOND
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar import leading
 from node.errors import ConfigError
@@ -77,7 +77,7 @@ def _value(match: re.Match[str], volume: VolumePlan, path: Path) -> str:
             "o": header.sop_instance_uid,
             "r": str(frame.number or 0),
             "s": str(number or 0),
-            "t": _moment(frame.acquisition_time),
+            "t": _moment(frame.acquired),
             "u": str(frame.acquisition or 0),
             "v": header.vendor[:2],
             "%": "%",
@@ -89,9 +89,9 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub("_", text).strip("._")[:_LONGEST]
 
 
-def _moment(seconds: float | None) -> str:
-    if seconds is None:
+def _moment(moment: int | None) -> str:
+    if moment is None:
         return ""
-    days, rest = divmod(int(seconds), int(SECONDS_A_DAY))
+    days, rest = divmod(moment // SECOND, DAY // SECOND)
     clock = f"{rest // 3600:02d}{rest // 60 % 60:02d}{rest % 60:02d}"
     return (date.fromordinal(days).strftime("%Y%m%d") if days > 0 else "") + clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.assemble.facts import DAY, SECOND
 from node.assemble.model import FrameHeader
 from node.assemble.vendors.echo_train import is_echo_planar
 from node.assemble.vendors.siemens_private import Private
@@ -11,6 +12,8 @@ from node.assemble.vendors.siemens_protocol import Protocol, number, whole
 
 DAY_MS: Final = 86_400_000.0
 """ms; times before the reference are written as if a day later."""
+_DAYS: Final = 4096
+"""Days after which times of slices begin again, so that they are exact to the µs."""
 _ASCENDING, _DESCENDING, _INTERLEAVED = 1, 2, 4  # sSliceArray.ucMode
 _TWO_DIMENSIONS: Final = 2
 
@@ -43,7 +46,10 @@ def slice_time(private: Private, frame: FrameHeader) -> float | None:
     if private.elements.text(0x00180023) != "2D":
         return None
     since = None if "TimeAfterStart" in private.csa else private.number("TimeAfterStart")
-    return frame.acquisition_time if since is None else since
+    acquired = frame.acquired
+    if since is not None or acquired is None:
+        return since
+    return acquired % (_DAYS * DAY) / SECOND
 
 
 def _of_day(time: float) -> float:

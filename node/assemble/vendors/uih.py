@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.facts import date_time, moment
+from node.assemble.facts import SECOND, date_time, moment
 from node.assemble.model import Facts, FrameHeader, Vector
 from node.assemble.vendors.axes import to_patient
 from node.assemble.vendors.echo_train import is_echo_planar
@@ -19,8 +19,6 @@ NAME: Final = "UIH"
 
 _IMAGE: Final = "Image Private Header"
 _MOST_TILES: Final = 4096
-CLOCK_DIGITS: Final = 4
-"""Times are written to the millisecond; seconds since 1970 are exact to 1e-5 only."""
 _IN_PLANE: Final = re.compile(r"[A-Z]:(\d+(?:\.\d+)?)")
 """Parallel Information (0065,xx0D): "F:2S"."""
 
@@ -68,14 +66,14 @@ def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
             position=_position(item),
             location=item.number(0x00201041),
             acquisition_time=start,
-            slice_time=None if start is None or time is None else round(time - start, CLOCK_DIGITS),
+            slice_time=None if start is None or time is None else (time - start) / SECOND,
             facts=frame.facts | _readout(item),
         )
         for place, (item, time) in enumerate(zip(items, times, strict=True))
     )
 
 
-def _acquired(item: Elements) -> float | None:
+def _acquired(item: Elements) -> int | None:
     return date_time(item.text(0x0008002A)) or moment(item.text(0x00080022), item.text(0x00080032))
 
 

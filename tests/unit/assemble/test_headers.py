@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.assemble.facts import date_time, moment, seconds_of_day
+from node.assemble.facts import DAY, SECOND, date_time, moment, time_of_day
 from node.assemble.headers import decode_header, describe, encode_header
+from node.assemble.model import FrameHeader, InstanceHeader
 from node.assemble.values import as_displayed
 from node.elements import scan
 from node.errors import MalformedDataSet, Reason
@@ -36,8 +37,8 @@ def test_a_classic_instance_is_described() -> None:
     assert (frame.echo, frame.echo_time, frame.kind) == (2, 30.5, "magnitude")
     assert (frame.slope, frame.intercept, frame.location) == (2.0, -5.0, 15.0)
     assert frame.spacing == (2.0, 1.5)
-    assert frame.acquisition_time is not None
-    assert frame.acquisition_time % 86400 == 10 * 3600 + 11 * 60 + 12.5
+    assert frame.acquired is not None
+    assert frame.acquired % DAY == (10 * 3600 + 11 * 60 + 12) * SECOND + 500_000
     assert found.vendor == "Siemens"
     assert found.facts["RepetitionTime"] == 2.0
     assert found.facts["PatientName"] == "Phantom^Test"
@@ -90,16 +91,24 @@ def test_philips_precise_scaling_and_its_way_back() -> None:
 
 
 def test_times() -> None:
-    assert seconds_of_day("101112.25") == 36672.25
-    assert seconds_of_day("10:11:12") == 36672.0
-    assert seconds_of_day("10") == 36000.0
-    assert seconds_of_day("1x") is None
+    assert time_of_day("101112.25") == 36672 * SECOND + 250_000
+    assert time_of_day("10:11:12") == 36672 * SECOND
+    assert time_of_day("10") == 36000 * SECOND
+    assert time_of_day("1x") is time_of_day("1²") is time_of_day("101112.²") is None
     before, after = moment("20200101", "235959"), moment("20200102", "000001")
     assert before is not None
     assert after is not None
-    assert after - before == 2.0
+    assert after - before == 2 * SECOND
     assert date_time("20200101235959.000000+0100") == before
-    assert moment("20209999", "10") == 36000.0
+    assert moment("20209999", "10") == 36000 * SECOND
+
+
+def test_times_of_a_header_in_an_older_index_are_in_seconds() -> None:
+    frame = FrameHeader(0, 2, 3, acquisition_time=36672.25, content_time=63_713_000_000.5)
+    packed = encode_header(InstanceHeader("1", "2", "3", "4", frames=(frame,)))
+    (found,) = decode_header(packed).frames
+    assert found.acquired == 36_672_250_000
+    assert found.shown == 63_713_000_000_500_000
 
 
 @settings(max_examples=200, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,21 @@ def test_times_of_ge_are_its_own() -> None:
     for index, dataset in enumerate(datasets):
         dataset.AcquisitionTime = f"1000{index // 4 * 15:02d}"
     assert repetition_time(volume_of(datasets)) == 2.0
+
+
+@pytest.mark.parametrize("micro", [1, 345_678, 999_999])
+@pytest.mark.parametrize("day", ["19000101", "20260228"])
+def test_dated_times_are_exact_to_the_microsecond(day: str, micro: int) -> None:
+    """Slices of Siemens have nothing but their times of acquisition, here over midnight."""
+    datasets = Phantom(size=(6, 5, 3)).instances()
+    begin = datetime.fromisoformat(f"{day}T235959").replace(microsecond=micro)
+    for k, dataset in enumerate(datasets):
+        at = begin + timedelta(microseconds=600_001 * k)
+        dataset.Manufacturer, dataset.MRAcquisitionType = "SIEMENS", "2D"
+        dataset.ScanningSequence, dataset.RepetitionTime = "EP", 3000
+        dataset.AcquisitionDate = at.strftime("%Y%m%d")
+        dataset.AcquisitionTime = at.strftime("%H%M%S.%f")
+    fields = make_sidecar(volume_of(datasets), identifiers=True, software="test")
+    assert fields["SliceTiming"] == [0.0, 0.600001, 1.200002]
+    assert fields["AcquisitionTime"] == begin.strftime("%H:%M:%S.%f")
+    assert fields["AcquisitionDateTime"] == begin.isoformat()
