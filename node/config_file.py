@@ -16,6 +16,12 @@ from node.errors import ConfigError
 
 DEFAULT_FILE = Path("config.yaml")
 _PREFIX = "RASNODE_"
+_SECRETS = frozenset({"users", "secret", "environment"})
+"""What is below these keys is not repeated in messages."""
+_NO_HASH = (
+    "not the SHA-256 of a passcode, which has 64 hexadecimal digits; "
+    "`printf %s PASSCODE | sha256sum` prints it"
+)
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -36,7 +42,7 @@ def load_settings(path: Path | None = None) -> Settings:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(_no_yaml(error, where)) from error
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -47,6 +53,12 @@ def load_settings(path: Path | None = None) -> Settings:
     except ValidationError as error:
         found = (_sentence(detail, tree, where) for detail in error.errors())
         raise ConfigError("\n".join(dict.fromkeys(found))) from error
+
+
+def _no_yaml(error: yaml.YAMLError, where: str) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{where}, line {error.problem_mark.line + 1} is no YAML: {error.problem}"
+    return f"{where} is no YAML: {' '.join(str(error).split())}"
 
 
 def _read(path: Path) -> str:
@@ -71,11 +83,14 @@ def _sentence(detail: ErrorDetails, tree: yaml.Node | None, where: str) -> str:
     if missing:
         return f"{place}: {key} is missing"
     message = detail["msg"].removeprefix("Value error, ")
-    message = f"{message[0].lower()}{message[1:]}"
+    if not message[:2].isupper():
+        message = f"{message[0].lower()}{message[1:]}"
     if not location:  # it is about how several keys go together
         return f"{where}: {message}"
-    if isinstance(detail["input"], dict | list):  # it may hold secrets, and the line says where
-        return f"{place}: {key}: {message}"
+    if "users" in location:
+        message = _NO_HASH
+    if isinstance(detail["input"], dict | list) or not _SECRETS.isdisjoint(location):
+        return f"{place}: {key}: {message}"  # the line says where it is
     return f"{place}: {key}: {message} (it is {repr(detail['input'])[:60]})"
 
 

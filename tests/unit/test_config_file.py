@@ -102,3 +102,14 @@ def test_a_mistake_beside_a_secret_does_not_show_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_settings(write(tmp_path, f"deliver: [{{{hook}, name: a, when: {{Modalitty: MR}}}}]"))
     assert "sixteen" not in str(error.value)
+
+
+def test_a_passcode_in_place_of_its_hash_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sha256sum") as caught:
+        load_settings(write(tmp_path, "dicom: {identity: {users: {mr: geheim}}}"))
+    assert "geheim" not in str(caught.value)
+
+
+def test_what_is_no_yaml_is_named_by_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="line 2 is no YAML: expected"):
+        load_settings(write(tmp_path, "dicom: {port: 104\n"))
