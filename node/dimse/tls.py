@@ -55,7 +55,7 @@ def load(context: ssl.SSLContext, settings: TLS) -> None:
     except ssl.SSLError as error:
         raise ConfigError(
             f"dicom.tls: {settings.certificate} and {settings.key} cannot be used together, "
-            f"or are not PEM: {error.reason}"
+            f"or are not PEM: {error.reason or 'nothing in them is'}"
         ) from error
     if settings.ca is not None:
         try:
