@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from node.errors import ConfigError, Retryable, StorageFull
 from node.index.schema import Base
@@ -56,7 +56,8 @@ class Index:
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
-        with self.engine.connect().execution_options(**{_WRITES: True}) as connection:
+        with _translated(), self.engine.connect() as plain:
+            connection = plain.execution_options(**{_WRITES: True})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -138,8 +139,20 @@ def _engine(url: str, *, relaxed: bool) -> Engine:
         raise ConfigError(
             "database.url is no SQLAlchemy URL, such as sqlite:///index.db"
         ) from error
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, **_POOL)
+    backend = parsed.get_backend_name()
+    if backend not in {"sqlite", "postgresql"}:
+        raise ConfigError(
+            f"database.url names {backend}; the index can be kept in SQLite or in PostgreSQL "
+            "(postgresql+psycopg://…)"
+        )
+    if backend == "postgresql":
+        try:
+            return create_engine(parsed, pool_pre_ping=True, **_POOL)
+        except (ModuleNotFoundError, NoSuchModuleError) as error:
+            raise ConfigError(
+                "database.url has to begin with postgresql+psycopg://, and its driver has to be "
+                "there: pip install 'psycopg[binary]>=3.2'"
+            ) from error
     engine = create_engine(
         parsed, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **_POOL
     )
