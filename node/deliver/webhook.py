@@ -61,7 +61,7 @@ class Webhook:
         try:
             response = self._client.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:
-            raise TargetDown(f"no answer: {type(error).__name__}") from error
+            raise TargetDown(f"no answer: {str(error) or type(error).__name__}") from error
         if response.is_success:
             return
         said = f"it answered {response.status_code} {response.reason_phrase}"
