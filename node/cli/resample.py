@@ -115,5 +115,8 @@ def _write(sampled: Array, affine: Matrix, written: Written, out: Path) -> None:
         sampled = sampled.astype(np.float32)
     step = float(written.image.header["pixdim"][4]) if sampled.ndim > GRID_DIMENSIONS else None
     header = make_header(sampled, affine, repetition_time=step, description="rasnode resample")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(sampled, None, header), out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(sampled, None, header), out)
+    except OSError as error:
+        raise ConfigError(f"Cannot write {out}: {error.strerror or error}.") from error
