@@ -19,7 +19,8 @@ def why(record: SeriesRecord) -> str:
     """Why a series is not ready, or lacks something; empty where all is well."""
     verdict = record.verdict or {}
     refused = [
-        f"{item.get('reason')}: {item.get('sentence')}" for item in verdict.get("refusals") or ()
+        f"{item.get('reason')}: {item.get('sentence')}".removesuffix(".")
+        for item in verdict.get("refusals") or ()
     ]
     lacking = [
         str(item.get("reason"))

@@ -36,11 +36,12 @@ def number_evidence(
         for first, last in numbers.holes[:MOST_NAMED]
     )
     more = " and others" if len(numbers.holes) > MOST_NAMED else ""
+    noun, verb = ("InstanceNumber", "is") if numbers.missing == 1 else ("InstanceNumbers", "are")
     only_order = numbers.missing < len(instances) and _each_covers_its_stack(instances, stacks)
     yield Evidence(
         Source.NUMBERS,
         Verdict.INCOMPLETE if only_order else Verdict.UNKNOWN,
-        f"InstanceNumbers {named}{more} are missing between {numbers.first} and {numbers.last}",
+        f"{noun} {named}{more} {verb} missing between {numbers.first} and {numbers.last}",
         doubt=True,
         detail={"missing_numbers": [list(hole) for hole in numbers.holes[: 10 * MOST_NAMED]]},
     )

@@ -48,7 +48,7 @@ def test_a_refusal_has_its_name(tmp_path: Path) -> None:
     bench = Bench(tmp_path, task=lambda _job: Assembled((), (refusal,)))
     bench.deliver(stack(30))
     bench.run(10.0)
-    assert why(bench.series()).startswith("unequal-spacing: Steps of 5 and 7 mm.")
+    assert why(bench.series()).startswith("unequal-spacing: Steps of 5 and 7 mm; ")
     bench.index.close()
 
 

@@ -48,7 +48,7 @@ def test_a_missing_slice_is_named_in_mm() -> None:
     assert gap.detail["missing_positions"] == [
         {"along_normal_mm": 27.5, "position_lps_mm": [-100.0, -100.0, 27.5]}
     ]
-    assert "InstanceNumbers 12 are missing" in reasons(finding, Source.NUMBERS)
+    assert "InstanceNumber 12 is missing" in reasons(finding, Source.NUMBERS)
 
 
 def test_several_gaps_are_all_named() -> None:
@@ -162,7 +162,7 @@ def test_a_hole_among_mosaics_is_proof() -> None:
     assert judged(mosaics).verdict is Verdict.UNKNOWN
     finding = judged(without(mosaics, 7))
     assert finding.verdict is Verdict.INCOMPLETE
-    assert "InstanceNumbers 7 are missing" in reasons(finding, Source.NUMBERS)
+    assert "InstanceNumber 7 is missing" in reasons(finding, Source.NUMBERS)
 
 
 def test_mosaics_that_a_protocol_planned_are_proof_and_fewer_are_none() -> None:
