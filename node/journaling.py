@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from node.archive import Archive, file_meta, sync_folders
-from node.errors import Retryable
+from node.errors import Permanent, Retryable, StorageFull
 from node.journal import Ended, Entry, Journal, Lane, Source
 from node.receive import Incoming, Reception
 from node.records import AssociationEnd
@@ -48,13 +48,30 @@ class JournalReceiver(Reception):
         """Wait until whatever has been answered by now, by any process, can be found."""
         return self._journal.settle(_SETTLE_SECONDS)
 
+    def store_together(self, incoming: Sequence[Incoming]) -> Sequence[bool]:
+        """Make durable what can be with one sync, without waiting for anything but the disk.
+
+        Returns:
+            Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
+        """
+        largest = self._lane.largest
+        good = [
+            one.spill is None and len(one.data_set) <= largest and _understood(one)
+            for one in incoming
+        ]
+        ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
+        if not ready or self._journal.board.stuck:
+            return [False] * len(incoming)
+        try:
+            self._check_space(sum(len(one.data_set) for one in ready))
+        except StorageFull:
+            return [False] * len(incoming)
+        done = self._lane.append_together([(self._entry(one), one.data_set) for one in ready])
+        written = iter([True] * done + [False] * (len(ready) - done))
+        return [is_good and next(written) for is_good in good]
+
     def _take(self, incoming: Incoming) -> None:
-        check(
-            incoming.data_set,
-            incoming.transfer_syntax_uid,
-            sop_class_uid=incoming.sop_class_uid,
-            sop_instance_uid=incoming.sop_instance_uid,
-        )
+        _check(incoming)
         if self._journal.board.stuck:
             raise Retryable("what was received before cannot be filed yet")
         self._check_space(len(incoming.data_set))
@@ -103,3 +120,20 @@ class JournalReceiver(Reception):
 
     def _backlog(self) -> int:
         return self._lane.backlog()
+
+
+def _understood(incoming: Incoming) -> bool:
+    try:
+        _check(incoming)
+    except Permanent:
+        return False
+    return True
+
+
+def _check(incoming: Incoming) -> None:
+    check(
+        incoming.data_set,
+        incoming.transfer_syntax_uid,
+        sop_class_uid=incoming.sop_class_uid,
+        sop_instance_uid=incoming.sop_instance_uid,
+    )

@@ -109,6 +109,14 @@ class Reception(ABC):
             return Outcome(OUT_OF_RESOURCES, "out of resources, try again later")
         return Outcome(SUCCESS, stored=stored)
 
+    def store_together(self, incoming: Sequence[Incoming]) -> Sequence[bool]:
+        """Make durable what can be with one sync, without waiting for anything but the disk.
+
+        Returns:
+            Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
+        """
+        return [False] * len(incoming)
+
     def spill(
         self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str
     ) -> Spill:

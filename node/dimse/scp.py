@@ -82,6 +82,7 @@ class StorageSCP:
             ConfigError: the address is taken or may not be used.
         """
         host, port = self._settings.host, self._settings.port
+        self._store.start()
         try:
             self._port = self._opened()
         except OSError as error:
@@ -125,6 +126,7 @@ class StorageSCP:
         if self._port is not None:
             self._port.close(timeout)
             self._port = None
+        self._store.stop()
 
 
 _SEEING: Final = (evt.EVT_C_FIND, evt.EVT_C_GET, evt.EVT_C_MOVE, evt.EVT_N_ACTION)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 from pynetdicom.association import Association
@@ -10,15 +11,28 @@ from pynetdicom.events import Event
 
 from node import metrics
 from node.dimse.access import NOT_AUTHORIZED, Peers
+from node.dimse.arrival import Arrival
 from node.dimse.associations import Associations, printable
 from node.dimse.audit import Audit
-from node.dimse.fastpath import FastPath, StoreAnswer, StoreRequest
-from node.dimse.intake import BufferedIntake, Buffers
+from node.dimse.fastpath import FastPath
+from node.dimse.hall import Hall, Visit
+from node.dimse.intake import Buffers
+from node.dimse.requests import SUCCESS, StoreAnswer, StoreRequest, stored
 from node.dimse.wire import Wire
+from node.journal import Source
 from node.receive import CANNOT_UNDERSTAND, Incoming, Reception
 from node.spill import Spill
 
 LARGEST_IN_MEMORY = 4 << 20  # bytes of a data set; larger ones come in through a file
+
+
+@dataclass(slots=True)
+class _Guest:
+    """An association in the hall."""
+
+    association: Association
+    title: str
+    source: Source | None = None
 
 
 class StoreService:
@@ -32,30 +46,67 @@ class StoreService:
         self._associations = associations
         self._peers = peers
         self._buffers = Buffers(LARGEST_IN_MEMORY)
+        self._hall: Hall[_Guest] = Hall(self._serve_together)
+
+    def start(self) -> None:
+        """Open the hall."""
+        self._hall.start()
+
+    def stop(self) -> None:
+        """Close it, when all associations have ended."""
+        self._hall.close()
 
     def fast_path(
         self, association: Association, wire: Wire, contexts: Mapping[int, str]
-    ) -> FastPath[BufferedIntake]:
+    ) -> FastPath[_Guest]:
         """The C-STORE requests of one association."""
-        source_ae = printable(association.requestor.ae_title)
+        guest = _Guest(association, str(association.requestor.ae_title))
 
-        def open_intake(request: StoreRequest) -> BufferedIntake:
-            def begin() -> Spill:
-                return self._receiver.spill(
-                    request.sop_class_uid,
-                    request.sop_instance_uid,
-                    request.transfer_syntax_uid,
-                    source_ae,
-                )
+        def begin_spill(request: StoreRequest) -> Spill:
+            return self._receiver.spill(
+                request.sop_class_uid,
+                request.sop_instance_uid,
+                request.transfer_syntax_uid,
+                printable(guest.title),
+            )
 
-            return BufferedIntake(self._buffers, begin)
+        def serve(arrival: Arrival) -> StoreAnswer:
+            assert arrival.request is not None  # noqa: S101  it is whole
+            with arrival.data_set() as view:
+                return self.store(association, arrival.request, view, arrival.spill)
 
-        def serve(request: StoreRequest, intake: BufferedIntake) -> StoreAnswer:
-            spill = intake.spill
-            with intake.view() if spill is None else spill.data_set() as view:
-                return self.store(association, request, view, spill)
+        arrival = Arrival(contexts, self._buffers, begin_spill)
+        return FastPath(wire, arrival, serve, None if wire.secured else self._hall, guest)
 
-        return FastPath(wire, contexts, open_intake, serve)
+    def _serve_together(self, visits: Sequence[Visit[_Guest]]) -> list[bytes | None]:
+        """The requests of several associations, as far as nothing is wrong with them."""
+        incoming = [self._incoming(visit) for visit in visits]
+        outcome = iter(self._receiver.store_together([one for one in incoming if one is not None]))
+        answers: list[bytes | None] = []
+        for visit, one in zip(visits, incoming, strict=True):
+            request = visit.arrival.request
+            if one is None or request is None or not next(outcome):
+                answers.append(None)
+                continue
+            self._audit.stored(visit.guest.association, len(one.data_set), SUCCESS)
+            answers.append(stored(request))
+        return answers
+
+    def _incoming(self, visit: Visit[_Guest]) -> Incoming | None:
+        """None if it is not for everybody to wait for."""
+        guest, request = visit.guest, visit.arrival.request
+        if request is None or visit.arrival.spill or not self._peers.may(guest.title, "store"):
+            return None
+        if guest.source is None:
+            guest.source = self._associations.source(guest.association)
+        return Incoming(
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            data_set=visit.arrival.view(),
+            source_ae=guest.title,
+            source=guest.source,
+        )
 
     def handler(self) -> Callable[[Event], Dataset]:
         """The handler of pynetdicom's EVT_C_STORE."""

@@ -145,6 +145,8 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         self._poll = select.poll()
         self._watched = -1
         self._poll.register(self.bell, select.POLLIN)
+        self._lent = select.poll()
+        self._lent.register(self.bell, select.POLLIN)
 
     def kill_dul(self) -> None:
         super().kill_dul()
@@ -211,7 +213,7 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
 
     def _receive(self, state: str) -> None:
         if state == "Sta6" and not self.assoc.serving and not self.assoc.waiting:
-            turn = self.assoc.fast_path.run(self._undisturbed, self._linger)
+            turn = self.assoc.fast_path.run(self)
             if turn is not Turn.ORDINARY:
                 self._after(turn)
                 return
@@ -224,14 +226,25 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         elif turn is Turn.LOST:
             self.event_queue.put("Evt17")
 
-    def _undisturbed(self) -> bool:
+    def undisturbed(self) -> bool:
         return self.to_provider_queue.empty() and not self._kill_thread and not self.assoc.leaving
 
-    def _linger(self) -> bool:
+    def linger(self) -> bool:
         """Wait for the next request where the last one was served: the way back is long."""
         self.assoc.used = True
         self._idle_timer.restart()
-        return self._undisturbed() and self._wait(self.socket.socket)
+        return self.undisturbed() and self._wait(self.socket.socket)
+
+    def stand_by(self, *, served: bool) -> None:
+        """Wait for the bell while the connection is lent."""
+        self.assoc.used = True
+        if served:
+            self._idle_timer.restart()
+        if self._lent.poll(_LOOK_SECONDS * 1000):
+            self.bell.quiet()
+
+    def ring(self) -> None:
+        self.bell.ring()
 
     def _read_pdu_data(self) -> None:
         """One PDU, if it is one that may come and is no larger than it may be."""

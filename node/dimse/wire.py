@@ -50,6 +50,11 @@ class Wire:
         _prepare(connection, seconds)
 
     @property
+    def secured(self) -> bool:
+        """Whether it is under TLS, which has a state of its own."""
+        return self._secured
+
+    @property
     def buffered(self) -> int:
         """Bytes that have come and were not taken."""
         return self._end - self._start
@@ -95,6 +100,19 @@ class Wire:
         if have < wanted:
             self._receive(target[have:], wanted - have, self._flags)
 
+    def receive(self, target: memoryview) -> int:
+        """Put what has come into `target`, or wait for it; returns how many bytes, at least one.
+
+        Raises:
+            ConnectionLost, TooSlow: nothing comes.
+        """
+        have = min(len(target), self._end - self._start)
+        if have:
+            target[:have] = self._view[self._start : self._start + have]
+            self._start += have
+            return have
+        return self._receive(target, 1, 0)
+
     def put_back(self, data: bytes) -> None:
         """Have `data` read again before anything else."""
         rest = bytes(self._view[self._start : self._end])
@@ -116,7 +134,7 @@ class Wire:
             self.socket.sendall(data)
         except OSError as error:
             raise ConnectionLost(str(error)) from error
-        self._acknowledge()
+        self.acknowledge()
 
     def drain(self, most: int) -> None:
         """Throw away what has come, without waiting for more."""
@@ -150,12 +168,13 @@ class Wire:
             if not count:
                 raise ConnectionLost("the peer closed the connection")
             got += count
-            self._acknowledge()
+            self.acknowledge()
             if got < least and time.monotonic() > deadline:
                 raise TooSlow("the peer sends too slowly")
         return got
 
-    def _acknowledge(self) -> None:
+    def acknowledge(self) -> None:
+        """Have the kernel acknowledge what has come at once."""
         if _QUICKACK is not None:
             with suppress(OSError):
                 self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import random
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from node.dimse.arrival import Arrival
 from node.dimse.associate import read_associate
-from node.dimse.fastpath import FastPath, StoreAnswer, StoreRequest, Turn
-from node.dimse.intake import BufferedIntake, Buffers
+from node.dimse.fastpath import FastPath, Turn
+from node.dimse.hall import Hall, Visit
+from node.dimse.intake import Buffers
 from node.dimse.proposal import plain, unacceptable
+from node.dimse.requests import StoreAnswer, StoreRequest, stored
 from node.dimse.upper_layer import MalformedPDU
 from node.dimse.wire import Wire
 from node.errors import InvalidUID, MalformedDataSet
@@ -62,35 +66,77 @@ def messages(rng: random.Random) -> None:
     damaged = rng.randrange(4) > 0
     if damaged:
         stream = cases.mutated(rng, stream)
-    served = _served(stream)
+    alone, together = _served(stream, None), _in_hall(stream)
+    assert alone == together
     if not damaged:
-        assert served == wanted
+        assert alone == wanted
 
 
-def _served(stream: bytes) -> dict[str, bytes]:
+class _User:
+    """The thread of an association that has nothing else to do."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+
+    def undisturbed(self) -> bool:
+        return True
+
+    def linger(self) -> bool:
+        return True
+
+    def stand_by(self, *, served: bool) -> None:
+        assert self._rung.wait(HANG_SECONDS)
+        self._rung.clear()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+
+Found = dict[str, bytes]
+
+
+def _in_hall(stream: bytes) -> Found:
+    hall: Hall[Found] = Hall(_serve_together)
+    hall.start()
+    try:
+        return _served(stream, hall)
+    finally:
+        hall.close()
+
+
+def _serve_together(visits: Sequence[Visit[Found]]) -> list[bytes | None]:
+    """Every other one; the rest is for their own threads."""
+    answers: list[bytes | None] = []
+    for visit in visits:
+        assert visit.arrival.request is not None
+        if len(visit.guest) % 2:
+            answers.append(None)
+        else:
+            visit.guest[visit.arrival.request.sop_instance_uid] = bytes(visit.arrival.view())
+            answers.append(stored(visit.arrival.request))
+    return answers
+
+
+def _served(stream: bytes, hall: Hall[Found] | None) -> Found:
     ours, theirs = socket.socketpair()
-    found: dict[str, bytes] = {}
+    found: Found = {}
 
-    def serve(request: StoreRequest, intake: BufferedIntake) -> StoreAnswer:
-        assert request.context_id == cases.CONTEXT
-        found[request.sop_instance_uid] = bytes(intake.view())
+    def serve(arrival: Arrival) -> StoreAnswer:
+        assert arrival.request is not None
+        assert arrival.request.context_id == cases.CONTEXT
+        found[arrival.request.sop_instance_uid] = bytes(arrival.view())
         return StoreAnswer(0)
 
     with ours, theirs:
         theirs.sendall(stream)
         theirs.shutdown(socket.SHUT_WR)
-        wire = Wire(ours)
-        path = FastPath(
-            wire,
-            {cases.CONTEXT: cases.EXPLICIT},
-            lambda _request: BufferedIntake(_BUFFERS, _no_spill),
-            serve,
-        )
-        assert path.run(lambda: True, lambda: True) in set(Turn)
+        arrival = Arrival({cases.CONTEXT: cases.EXPLICIT}, _BUFFERS, _no_spill)
+        path = FastPath(Wire(ours), arrival, serve, hall, found)
+        assert path.run(_User()) in set(Turn)
     return found
 
 
-def _no_spill() -> Spill:
+def _no_spill(_request: StoreRequest) -> Spill:
     raise AssertionError("so much was not sent")
 
 

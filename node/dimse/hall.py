@@ -1,0 +1,283 @@
+"""One thread for the C-STORE requests of all associations of a process.
+
+Requests that are whole in the same turn are made durable together, with one write and one sync,
+and then answered: no thread waits for another, and nobody for a slow peer. Whatever would keep
+the others waiting goes back to the thread of its association.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Final, Generic, TypeVar
+
+from node.dimse.arrival import Arrival, ProtocolError, Stage
+from node.dimse.messages import MalformedMessage
+from node.dimse.wire import PDU_SECONDS, ConnectionLost, TooSlow, Wire
+from node.errors import traced
+
+Guest = TypeVar("Guest")
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 1.0  # how often deadlines are looked at
+_CLOSE_SECONDS: Final = 5.0
+
+
+class Left(Enum):
+    """Why a connection has left the hall."""
+
+    RECALLED = auto()  # its thread wants it back
+    OTHER = auto()  # what comes next is no C-STORE request
+    SELF = auto()  # the request that is there is for its own thread
+    ANSWERED = auto()  # as was asked, but the peer does not take the answer at once
+    BROKEN = auto()  # see `Visit.error`
+
+
+class Visit(Generic[Guest]):
+    """A connection while it is in the hall.
+
+    Args:
+        guest: what the service knows the association by.
+        ring: wakes its thread.
+
+    Attributes:
+        left: why it has left; None while it is in.
+        error: what went wrong, if it is BROKEN.
+        unsent: the rest of an answer that the peer did not take at once.
+        served: requests that were answered here.
+        wanted: it is to leave before the next request.
+        whole: there is a request that waits for its answer.
+    """
+
+    __slots__ = (
+        "arrival",
+        "error",
+        "guest",
+        "left",
+        "number",
+        "pdus",
+        "ring",
+        "served",
+        "since",
+        "unsent",
+        "wanted",
+        "whole",
+        "wire",
+    )
+
+    def __init__(
+        self, wire: Wire, arrival: Arrival, guest: Guest, ring: Callable[[], None]
+    ) -> None:
+        self.wire = wire
+        self.arrival = arrival
+        self.guest = guest
+        self.ring = ring
+        self.number = wire.socket.fileno()
+        self.left: Left | None = None
+        self.error: Exception | None = None
+        self.unsent = b""
+        self.served = 0
+        self.wanted = False
+        self.whole = False
+        self.pdus = -1
+        self.since = 0.0
+
+
+class Hall(Generic[Guest]):
+    """Where connections are whose peers send C-STORE requests, and nothing else.
+
+    Args:
+        serve: makes the requests of visits durable; the answer to each, or None for those that
+            are for their own threads. Must not wait for anything but the disk.
+    """
+
+    def __init__(self, serve: Callable[[Sequence[Visit[Guest]]], Sequence[bytes | None]]) -> None:
+        self._serve = serve
+        self._epoll = select.epoll()
+        self._ear, self._button = socket.socketpair()
+        for end in (self._ear, self._button):
+            end.setblocking(False)
+        self._newcomers: deque[Visit[Guest]] = deque()
+        self._visits: dict[int, Visit[Guest]] = {}
+        self._whole: list[Visit[Guest]] = []
+        self._stopping = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="dicom-hall", daemon=True)
+
+    def start(self) -> None:
+        """Open it."""
+        self._epoll.register(self._ear, select.EPOLLIN)
+        self._thread.start()
+
+    def enter(self, visit: Visit[Guest]) -> None:
+        """Take a connection in; from now on it is the hall's, until `visit.left` is set."""
+        self._newcomers.append(visit)
+        self._wake()
+        if self._closed:
+            self._turn_out()
+
+    def recall(self, visit: Visit[Guest]) -> None:
+        """Have a connection leave as soon as no request is under way on it."""
+        visit.wanted = True
+        self._wake()
+
+    def close(self) -> None:
+        """Send everybody out."""
+        self._stopping = True
+        self._wake()
+        self._thread.join(_CLOSE_SECONDS)
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it is awake; closed: there is nobody
+            self._button.send(b"\0")
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001  whatever it is, associations go on without it
+            log.error("the hall is closed: %s", traced(error))
+        self._closed = True
+        self._turn_out()
+        self._epoll.close()
+        self._ear.close()
+        self._button.close()
+
+    def _turn_out(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._leave(self._newcomers.popleft(), Left.SELF)
+        for visit in list(self._visits.values()):
+            self._leave(visit, Left.SELF if visit.arrival.request else Left.RECALLED)
+
+    def _work(self) -> None:
+        looked = time.monotonic()
+        ear, visits = self._ear.fileno(), self._visits
+        while not self._stopping:
+            for number, _ in self._epoll.poll(0 if self._whole else _LOOK_SECONDS):
+                if number == ear:
+                    self._attend()
+                elif (visit := visits.get(number)) is not None:
+                    self._receive(visit)
+            if self._whole:
+                self._answer()
+            now = time.monotonic()
+            if now - looked > _LOOK_SECONDS:
+                looked = now
+                self._look(now)
+
+    def _attend(self) -> None:
+        """Somebody has come, or is wanted back."""
+        with suppress(OSError):
+            self._ear.recv(4096)
+        for visit in list(self._visits.values()):
+            if visit.wanted and visit.arrival.request is None:
+                self._leave(visit, Left.RECALLED)
+        while self._newcomers:
+            visit = self._newcomers.popleft()
+            visit.since = time.monotonic()
+            self._visits[visit.number] = visit
+            try:
+                self._epoll.register(visit.number, select.EPOLLIN)
+            except OSError as error:
+                self._break(visit, ConnectionLost(str(error)))
+            else:
+                self._go_on(visit, 0)
+
+    def _receive(self, visit: Visit[Guest]) -> None:
+        if visit.whole:
+            return  # it has its answer first
+        try:
+            room = visit.arrival.room()
+            count = visit.wire.socket.recv_into(room, 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._break(visit, ConnectionLost(str(error)))
+            return
+        if not count:
+            self._break(visit, ConnectionLost("the peer closed the connection"))
+            return
+        self._go_on(visit, count)
+
+    def _go_on(self, visit: Visit[Guest], count: int) -> None:
+        try:
+            stage = visit.arrival.came(count)
+        except (ProtocolError, MalformedMessage) as error:
+            self._break(visit, error)
+            return
+        if stage is Stage.WHOLE:
+            visit.whole = True
+            self._whole.append(visit)
+        elif stage is Stage.OTHER:
+            self._leave(visit, Left.OTHER)
+        elif visit.arrival.full:
+            self._leave(visit, Left.SELF)
+        else:
+            visit.wire.acknowledge()
+
+    def _answer(self) -> None:
+        """Whatever is whole."""
+        whole, self._whole = self._whole, []
+        for visit, answer in zip(whole, self._answers(whole), strict=True):
+            visit.whole = False
+            if answer is None:
+                self._leave(visit, Left.SELF)
+                continue
+            visit.arrival.finish()
+            visit.served += 1
+            if self._send(visit, answer):
+                if visit.wanted:
+                    self._leave(visit, Left.RECALLED)
+                elif visit.arrival.pending:
+                    self._go_on(visit, 0)
+
+    def _answers(self, whole: Sequence[Visit[Guest]]) -> Sequence[bytes | None]:
+        try:
+            return self._serve(whole)
+        except Exception as error:  # noqa: BLE001  whoever it was meets it again, and nobody else
+            log.error("a request could not be served with others: %s", traced(error))
+            return [None] * len(whole)
+
+    def _send(self, visit: Visit[Guest], answer: bytes) -> bool:
+        """Whether the peer has taken all of it."""
+        try:
+            sent = visit.wire.socket.send(answer, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._break(visit, ConnectionLost(str(error)))
+            return False
+        if sent == len(answer):
+            visit.wire.acknowledge()
+            return True
+        visit.unsent = answer[sent:]
+        self._leave(visit, Left.ANSWERED)
+        return False
+
+    def _look(self, now: float) -> None:
+        """At who has begun something and does not go on."""
+        for visit in list(self._visits.values()):
+            if visit.pdus != visit.arrival.pdus or not visit.arrival.midway:
+                visit.pdus, visit.since = visit.arrival.pdus, now
+            elif now - visit.since > PDU_SECONDS:
+                self._break(visit, TooSlow("the peer sends too slowly"))
+
+    def _break(self, visit: Visit[Guest], error: Exception) -> None:
+        visit.error = error
+        self._leave(visit, Left.BROKEN)
+
+    def _leave(self, visit: Visit[Guest], why: Left) -> None:
+        """From here on its own thread has it."""
+        if self._visits.pop(visit.number, None) is not None:
+            with suppress(OSError, ValueError):
+                self._epoll.unregister(visit.number)
+        visit.left = why
+        visit.ring()
