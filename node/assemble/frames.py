@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from node.assemble.facts import acquired, moment
+from node.assemble.labeling import labeling
 from node.assemble.model import (
     FIELD_MAP,
     IMAGINARY,
@@ -69,6 +70,7 @@ def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
         gradient=unit_vector(elements.numbers(0x00189089)),
         location=elements.number(0x00201041),
         window=_window(elements),
+        facts=labeling(elements),
     )
 
 

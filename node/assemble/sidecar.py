@@ -6,6 +6,7 @@ from datetime import date
 from typing import Final
 
 from node.assemble.facts import DAY, IDENTIFYING, SECOND
+from node.assemble.labeling import CONTEXT, labeling_fields
 from node.assemble.model import (
     FIELD_MAP,
     IMAGINARY,
@@ -57,7 +58,8 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
     fields |= header.facts | frame.facts
     if header.modality == "MR" and "ReconMatrixPE" not in fields:
         fields["ReconMatrixPE"] = _phase_lines(fields, frame)
-    fields |= timing_fields(volume) | repetition_fields(volume, piece)
+    fields |= timing_fields(volume) | repetition_fields(volume, piece) | labeling_fields(volume)
+    fields.pop(CONTEXT, None)
     if frame.kind == FIELD_MAP:
         fields["Units"] = HERTZ
     if header.modality == "PT":

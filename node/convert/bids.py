@@ -7,6 +7,8 @@ apart becomes entities, in the order that BIDS wants, and the dataset gets the f
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +30,15 @@ _SUFFIXES: Final = {"adc": "ADC", "fa": "FA", "trace": "trace"}
 """What scanners derive from diffusion images, by the suffix that BIDS has for it."""
 _FIELD_MAP: Final = "_fieldmap"
 """A map in Hz; the magnitude image of the same series is its `_magnitude`."""
+_LABELING: Final = "_asl"
+_LABELED: Final = frozenset({"asl", "m0scan"})
+_FUNCTIONAL: Final = frozenset({"bold", "cbv"})
+_LASTING: Final = frozenset({"SliceTiming", "AcquisitionDuration"})
+_DIGITS: Final = 6
 _DATASET: Final = "dataset_description.json"
 _IGNORED: Final = ".bidsignore"
+_INCOMPLETE: Final = "perf/\n"
+"""Images with spin labeling want fields that no header has, such as BackgroundSuppression."""
 _README: Final = "README"
 
 
@@ -79,6 +88,40 @@ def task_of(name: str) -> str:
     return _entities(name).get("task", "") if is_bids(name) else ""
 
 
+def completed(name: str, fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a sidecar as BIDS wants them beside an image of this name.
+
+    Times of volumes stand instead of a time of repetition, never beside one, and want to know how
+    long a volume takes: one repetition of the sequence, at most the shortest time to the next one.
+    What prepares the blood in labeling is repeated with each volume.
+    """
+    complete = dict(fields)
+    if not is_bids(name):
+        return complete
+    if task := task_of(name):
+        complete["TaskName"] = task
+    suffix, repetition = name.rpartition("_")[2], fields.get("RepetitionTime")
+    if suffix in _LABELED and repetition is not None:
+        complete["RepetitionTimePreparation"] = repetition
+    starts = fields.get("VolumeTiming")
+    if suffix in _FUNCTIONAL and isinstance(starts, list):
+        stated = fields.get("RepetitionTimeExcitation", repetition)
+        shortest = min(after - before for before, after in pairwise(starts))
+        for other in ("RepetitionTime", "DelayTime"):
+            complete.pop(other, None)
+        if _LASTING.isdisjoint(complete):
+            lasts = min(stated, shortest) if isinstance(stated, int | float) else shortest
+            complete["FrameAcquisitionDuration"] = round(lasts, _DIGITS)
+    return complete
+
+
+def asl_context(name: str, types: Sequence[str]) -> str:
+    """Return the table of what each volume of an image with spin labeling is; "" for others."""
+    if not is_bids(name) or not name.endswith(_LABELING) or not types:
+        return ""
+    return "\n".join(["volume_type", *types]) + "\n"
+
+
 def begin_dataset(root: Path, template: str) -> None:
     """Write the files that a dataset has at its root, if names are those of BIDS.
 
@@ -93,7 +136,7 @@ def begin_dataset(root: Path, template: str) -> None:
         "GeneratedBy": [{"Name": "rasnode", "Version": VERSION}],
     }
     readme = "Each volume's manifest says which DICOM instance filled which slice.\n"
-    ignored = "*.manifest*.json\n*.png\n.staging/\n"
+    ignored = f"*.manifest*.json\n*.png\n.staging/\n{_INCOMPLETE}"
     for name, text in (
         (_DATASET, json.dumps(described, indent=2) + "\n"),
         (_IGNORED, ignored),

@@ -13,6 +13,7 @@ import msgspec
 
 from node.assemble.diffusion import gradients
 from node.assemble.fill import fill
+from node.assemble.labeling import volume_types
 from node.assemble.manifest import make_manifest
 from node.assemble.model import LABEL_CLASSES
 from node.assemble.nifti import make_header
@@ -22,7 +23,7 @@ from node.assemble.regrid import regrid
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar, repetition_time
 from node.assemble.values import as_displayed, choose, finish
-from node.convert.bids import repeated, task_of, with_suffix
+from node.convert.bids import asl_context, completed, repeated, with_suffix
 from node.convert.copies import without_copies
 from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
@@ -247,9 +248,9 @@ def _write(
             path(".bvec").write_text(weighting.bvec(), "ascii")
     if options.sidecar:
         fields = make_sidecar(volume.plan, identifiers=options.identifiers, software=VERSION)
-        if task := task_of(name):
-            fields["TaskName"] = task
-        write_json(path(".json"), fields)
+        write_json(path(".json"), completed(name, fields))
+        if context := asl_context(name, volume_types(volume.plan)):
+            path("context.tsv").write_text(context, "ascii")
     if options.notes:
         fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
         write_notes(path(".txt"), fields)

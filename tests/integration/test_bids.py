@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from node.convert.bids import repeated, task_of, with_suffix
+from node.convert.bids import completed, repeated, task_of, with_suffix
 from tests.phantom import ROOT, Phantom, save
 from tests.running import RunningNode
+from tests.unit.assemble.test_labeling import labeled
 
 COMMON = {
     "PatientID": "01",
@@ -53,6 +54,27 @@ def weighted() -> list[Dataset]:
     return made
 
 
+def uneven() -> list[Dataset]:
+    """Volumes of 2 s, the last one after a pause."""
+    made = BOLD.but(series=f"{ROOT}.34", volumes=4).instances()
+    for one in made:
+        one.AcquisitionTime = ("100000", "100002", "100004", "100009")[
+            one.TemporalPositionIdentifier - 1
+        ]
+        del one.TemporalPositionIdentifier
+    return made
+
+
+def spins() -> Dataset:
+    made = labeled()
+    for keyword, value in (COMMON | {"EchoTime": 12}).items():
+        setattr(made, keyword, value)
+    made.Manufacturer = "Some Other Maker"
+    made.MRAcquisitionType = "3D"
+    made.SOPInstanceUID = made.SeriesInstanceUID = f"{ROOT}.35"
+    return made
+
+
 def convert(datasets: list[Dataset], folder: Path, name: str) -> None:
     save(datasets, folder / "in" / name)
     command = [sys.executable, "-m", "node", "convert", "-f", name]
@@ -69,14 +91,28 @@ def test_what_convert_makes_is_valid(tmp_path: Path) -> None:
         one.EchoNumbers, one.EchoTime = (1, 4) if number < 4 else (2, 8)
     convert(echoes, tmp_path, "sub-01/anat/sub-01_MEGRE")
     convert(BOLD.instances(), tmp_path, "sub-01/func/sub-01_task-rest_bold")
+    convert(uneven(), tmp_path, "sub-01/func/sub-01_task-sparse_bold")
     convert(weighted(), tmp_path, "sub-01/dwi/sub-01_dwi")
+    convert([spins()], tmp_path, "sub-01/perf/sub-01_asl")
     made = {path.name for path in (tmp_path / "out").rglob("*.nii.gz")}
     assert made == {
         "sub-01_echo-1_MEGRE.nii.gz",
         "sub-01_echo-2_MEGRE.nii.gz",
         "sub-01_task-rest_bold.nii.gz",
+        "sub-01_task-sparse_bold.nii.gz",
         "sub-01_dwi.nii.gz",
+        "sub-01_asl.nii.gz",
     }
+    assert validate(tmp_path / "out") == []
+    perfusion = tmp_path / "out/sub-01/perf/sub-01_asl.json"
+    table = perfusion.with_name("sub-01_aslcontext.tsv").read_text()
+    assert table.split() == ["volume_type", "m0scan", "control", "label", "control", "label"]
+    known = json.loads(perfusion.read_text())
+    perfusion.write_text(
+        json.dumps({**known, "BackgroundSuppression": True, "PostLabelingDelay": 1.8})
+    )
+    ignored = tmp_path / "out/.bidsignore"
+    ignored.write_text(ignored.read_text().replace("perf/\n", ""))
     assert validate(tmp_path / "out") == []
     sidecar = tmp_path / "out/sub-01/func/sub-01_task-rest_bold.json"
     broken = json.loads(sidecar.read_text())
@@ -125,3 +161,20 @@ def test_the_same_name_again_is_another_run() -> None:
         "0003_MRz",
     ]
     assert task_of("x/sub-1_task-nback_bold") == "nback"
+
+
+@pytest.mark.parametrize(("stated", "lasts"), [({"RepetitionTimeExcitation": 1.5}, 1.5), ({}, 2.0)])
+def test_times_of_volumes_stand_instead_of_a_repetition(
+    stated: dict[str, object], lasts: float
+) -> None:
+    given = {**stated, "RepetitionTime": 3.0, "DelayTime": 1.0, "VolumeTiming": [0.0, 2.0, 6.0]}
+    assert completed("x/sub-1_T1w", given) == given
+    assert completed("0003_bold", given) == given
+    assert completed("x/sub-1_task-a_bold", given) == {
+        **stated,
+        "VolumeTiming": [0.0, 2.0, 6.0],
+        "TaskName": "a",
+        "FrameAcquisitionDuration": lasts,
+    }
+    timed = completed("x/sub-1_task-a_bold", {**given, "SliceTiming": [0.0, 1.0]})
+    assert "FrameAcquisitionDuration" not in timed

@@ -10,7 +10,7 @@ import msgspec
 from node.assemble.model import FrameHeader
 from node.assemble.vendors.siemens_diffusion import weighting
 from node.assemble.vendors.siemens_facts import polarity, private_facts, readout
-from node.assemble.vendors.siemens_labeling import labeling
+from node.assemble.vendors.siemens_labeling import private_labeling
 from node.assemble.vendors.siemens_mosaic import MOSAIC, mosaic_tiles
 from node.assemble.vendors.siemens_private import Private
 from node.assemble.vendors.siemens_times import slice_time
@@ -32,7 +32,7 @@ def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
         echo=_echo(private) if frame.echo is None else frame.echo,
         slice_time=slice_time(private, frame),
         phase_polarity=polarity(private),
-        facts=frame.facts | private_facts(private, frame) | labeling(private),
+        facts=frame.facts | private_facts(private, frame) | private_labeling(private),
     )
 
 
