@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from node.cli.opening import ConfigOption, JsonOption, existing_index
@@ -23,6 +25,9 @@ from node.index.listing import Listing
 from node.index.outbox import Outbox
 from node.index.work import Work
 from node.records import SeriesRecord
+
+_TABLE_WIDTH = 150
+_PIPE_WIDTH = 200
 
 
 class ListLevel(StrEnum):
@@ -48,28 +53,23 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         whole = {"series": series, "totals": totals, "disk": disk, "deliveries": told}
         typer.echo(json.dumps(whole, indent=1))
         return
-    table = Table(
-        "series", "modality", "no.", "description", "instances", "state", "by", "verdict", "rev"
-    )
-    for row in series:
-        cells = (
-            row["series_instance_uid"], row["modality"], row["number"], row["description"],
-            row["instances"], row["state"], row["by"], row["verdict"] or "", row["revision"],
-        )  # fmt: skip
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
-    console = Console()
-    console.print(table)
+    console = _console()
+    if console.width < _TABLE_WIDTH:
+        _print_lines(console, series)
+    else:
+        _print_table(console, series)
     console.print(
-        f"{totals['instances']} instances in {totals['series']} series, "
-        f"{totals['studies']} studies, {totals['patients']} patients; "
-        f"{totals['conflicts']} conflicts; {free / 2**30:.1f} GiB free",
+        f"{_several(totals['instances'], 'instance')} in {totals['series']} series, "
+        f"{_several(totals['studies'], 'study', 'studies')}, "
+        f"{_several(totals['patients'], 'patient')}; "
+        f"{_several(totals['conflicts'], 'conflict')}; {free / 2**30:.1f} GiB free",
         highlight=False,
     )
     for row in series:
         if row["why"]:
-            console.print(Text(f"{row['series_instance_uid']}: {row['why']}"))
+            console.print(Text(f"{row['series_instance_uid']}: {row['why']}"), soft_wrap=True)
     if told["counts"]["pending"]:
-        console.print(f"{told['counts']['pending']} deliveries wait", highlight=False)
+        console.print(f"deliveries that wait: {told['counts']['pending']}", highlight=False)
     for dead in told["dead"]:
         console.print(
             Text(
@@ -77,6 +77,45 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                 f"{dead['error']}; `rasnode retry` tries again"
             )
         )
+
+
+def _console() -> Console:
+    """As wide as the terminal; what is piped somewhere is wide enough for everything."""
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=_PIPE_WIDTH if piped else None)
+
+
+def _several(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def _print_table(console: Console, series: list[dict[str, Any]]) -> None:
+    table = Table(
+        Column("series", no_wrap=True),
+        *("modality", "no.", "description", "instances", "state", "by", "verdict", "rev"),
+    )
+    for row in series:
+        cells = (
+            row["series_instance_uid"], row["modality"], row["number"], row["description"],
+            row["instances"], row["state"], row["by"], row["verdict"] or "", row["revision"],
+        )  # fmt: skip
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
+    console.print(table)
+
+
+def _print_lines(console: Console, series: list[dict[str, Any]]) -> None:
+    """Where a table would have to cut UIDs, which every other command asks for."""
+    for row in series:
+        number = "" if row["number"] is None else str(row["number"])
+        named = " ".join(filter(None, (row["modality"], number, row["description"])))
+        said = (
+            _several(row["instances"], "instance"),
+            row["state"],
+            row["verdict"],
+            f"revision {row['revision']}",
+        )
+        console.print(Text(row["series_instance_uid"]), soft_wrap=True)
+        console.print(Text(f"  {named}: {', '.join(filter(None, said))}"), soft_wrap=True)
 
 
 def ls(
