@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
@@ -60,6 +61,7 @@ def load_dicom(source: Source) -> LoadedVolume:
         source: a file, a folder, or several of either.
 
     Raises:
+        FileNotFoundError: a file or folder is not there.
         AssemblyError: there is none that can be trusted (the first refusal says why), or there
             are several: then use `load_all`.
     """
@@ -78,6 +80,7 @@ def load_all(source: Source) -> list[LoadedVolume]:
     """Load every volume of every series in a file or folder.
 
     Raises:
+        FileNotFoundError: a file or folder is not there.
         AssemblyError: there is none that can be trusted.
     """
     volumes, refusals = _load(source)
@@ -87,10 +90,13 @@ def load_all(source: Source) -> list[LoadedVolume]:
 
 
 def _load(source: Source) -> tuple[list[LoadedVolume], list[AssemblyError]]:
-    paths = [source] if isinstance(source, str | PathLike) else list(source)
+    paths = [Path(path) for path in ([source] if isinstance(source, str | PathLike) else source)]
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "There is no such file or folder", str(path))
     volumes: list[LoadedVolume] = []
     refusals: list[AssemblyError] = []
-    for series in read_folder(Path(path) for path in paths)[0]:
+    for series in read_folder(paths)[0]:
         for found in volumes_of(series.instances):
             if isinstance(found, AssemblyError):
                 refusals.append(found)
