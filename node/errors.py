@@ -58,7 +58,6 @@ class Reason(StrEnum):
     PIXELS_UNREADABLE = "pixels-unreadable"
     PIXELS_TRUNCATED = "pixels-truncated"
     UNSUPPORTED_PIXELS = "unsupported-pixels"
-    UNSUPPORTED_SOP_CLASS = "unsupported-sop-class"
     RESIDUAL_TOO_LARGE = "residual-too-large"
     MISSING_REFERENCE = "missing-reference"
     FRAME_OF_REFERENCE = "frame-of-reference"
