@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from node.assemble.frames import unit_vector
+from node.assemble.labeling import CONTEXT
 from node.assemble.model import Facts, FrameHeader
 from node.assemble.vendors.echo_train import reconstructed_lines
 from node.elements import Elements
@@ -31,6 +32,9 @@ def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
     found |= _order(elements, frame)
     scaled = found.pop("facts", frame.facts)
     facts = (scaled if isinstance(scaled, dict) else {}) | _readout(elements)
+    label = _label(elements)
+    if label in _LABELS and CONTEXT not in facts:
+        facts[CONTEXT] = label.lower()
     return msgspec.structs.replace(frame, **found, facts=facts)
 
 
@@ -96,11 +100,15 @@ def _order(elements: Elements, frame: FrameHeader) -> dict[str, object]:
     phase = elements.integer(elements.private(0x2001, _IMAGING_1, 0x08), "IS")
     b_number = elements.integer(elements.private(0x2005, _MR_5, 0x12), "IS")
     direction = elements.integer(elements.private(0x2005, _MR_5, 0x13), "IS")
-    label = _LABELS.get(elements.text(elements.private(0x2005, _MR_5, 0x29)) or "")
+    label = _LABELS.get(_label(elements))
     parts = (phase, b_number, direction, label)
     if all(part is None for part in parts):
         return {}
     return {"order": tuple(float(part or 0) for part in (frame.temporal, *parts))}
+
+
+def _label(elements: Elements) -> str:
+    return elements.text(elements.private(0x2005, _MR_5, 0x29)) or ""
 
 
 def _weighting(elements: Elements, frame: FrameHeader) -> float | None:

@@ -6,6 +6,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from node.assemble.labeling import volume_types
 from node.assemble.series import plan
 from tests.phantom import Phantom
 from tests.unit.assemble.build import header, headers
@@ -80,6 +81,7 @@ def test_control_comes_before_label() -> None:
         private(dataset, 0x2005, MR_5, 0x29, "CS", "LABEL" if index < 4 else "CONTROL")
     (volume,) = plan(headers(datasets)).volumes
     assert [row[0].frame.number for row in volume.grid] == [5, 1]
+    assert volume_types(volume) == ["control", "label"]
 
 
 def test_a_trace_is_apart() -> None:
