@@ -77,7 +77,10 @@ async function refresh() {
     trouble(null);
   } catch (error) {
     trouble(error.status ? error.message : "The node does not answer; trying again.");
-    if (error.status === 404) return false;
+    if (error.status === 404) {
+      for (const columns of document.querySelectorAll(".columns")) columns.hidden = true;
+      return false;
+    }
   }
   return true;
 }
