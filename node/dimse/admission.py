@@ -118,7 +118,10 @@ class Admission:
         if settings.accept == "known" and not self._comes_from(titled, address):
             return Rejection(*CALLING_NOT_RECOGNIZED, "its address is not that of dicom.peers")
         if settings.identity is not None and not _known(settings.identity, request.identity):
-            return Rejection(*NO_REASON_GIVEN, "its user is not in dicom.identity.users")
+            return Rejection(
+                *NO_REASON_GIVEN,
+                "it names no user of dicom.identity.users, or a wrong passcode",
+            )
         return None
 
     def enter(self, guest: Guest, address: str) -> None:
