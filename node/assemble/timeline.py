@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from node.assemble.facts import DAY, LONGEST_PAUSE
+from node.assemble.facts import DAY, LONGEST_PAUSE, elapsed
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack
 from node.errors import AssemblyError, Reason
@@ -54,6 +54,7 @@ def _multi_frame(frame: FrameHeader) -> Value | None:
 
 
 _NO_TIME: Final = "Acquisition Number"
+_OF_IMAGES: Final = "Instance Number of multi-frame images"
 _CLOCK: Final = "Acquisition Time"
 _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
     ("the vendor's volume index", lambda frame: frame.order or None),
@@ -61,7 +62,7 @@ _SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = 
     ("Temporal Position", lambda frame: frame.temporal),
     ("Frame Reference Time", lambda frame: frame.reference_time),
     ("Trigger Time", lambda frame: frame.trigger_time),
-    ("Instance Number of multi-frame images", _multi_frame),
+    (_OF_IMAGES, _multi_frame),
     (_NO_TIME, lambda frame: frame.acquisition),
     (_CLOCK, lambda frame: frame.acquired),
 )
@@ -89,6 +90,8 @@ def arrange(stack: Stack) -> Timeline:
     for name, value in _SHARED:
         found = _by_shared_value(stack, places, name, value)
         if found is None or _mixed(stack, found):
+            continue
+        if name == _OF_IMAGES and _is_against_time(stack, found):
             continue
         if name == _NO_TIME and _is_backwards(stack, found):
             contradictory = True
@@ -123,6 +126,19 @@ def _is_backwards(stack: Stack, timeline: Timeline) -> bool:
     numbers = [stack.pieces[row[0]].frame.number for row in timeline.grid]
     known = [number for number in numbers if number is not None]
     return len(known) == len(numbers) > 1 and all(a > b for a, b in pairwise(known))
+
+
+def _is_against_time(stack: Stack, timeline: Timeline) -> bool:
+    """Tell whether a later volume was acquired before an earlier one: numbers are no time."""
+    starts = [
+        min(
+            (t for index in row if (t := stack.pieces[index].frame.acquired) is not None),
+            default=None,
+        )
+        for row in timeline.grid
+    ]
+    known = [start for start in starts if start is not None]
+    return any(elapsed(one, other) < 0 for one, other in pairwise(known))
 
 
 def _mixed(stack: Stack, timeline: Timeline) -> bool:

@@ -113,6 +113,53 @@ def test_one_instance_for_each_volume() -> None:
     assert [row[0].frame.instance for row in volume.grid] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("by_slice", [False, True])
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (1, 1, 1), (3, 2, 1), (None, None, None)])
+def test_volumes_of_their_own_instances_are_in_the_order_of_time(
+    numbers: tuple[int | None, ...], by_slice: bool
+) -> None:
+    """Every one calls itself the first in time, as XA's do; UIDs run against it."""
+    parts = []
+    for t, number in enumerate(numbers):
+        part = changed(enhanced(Phantom()), SOPInstanceUID=f"1.2.{9 - t}", InstanceNumber=number)
+        for k, group in enumerate(part.PerFrameFunctionalGroupsSequence):
+            second = 2 * t + (0.1 * k if by_slice else 0)
+            at = f"202401011000{second:06.3f}"
+            group.FrameContentSequence[0].FrameAcquisitionDateTime = at
+        parts.append(part)
+    (volume,) = plan(headers(parts)).volumes
+    assert [{piece.uid for piece in row} for row in volume.grid] == [
+        {"1.2.9"},
+        {"1.2.8"},
+        {"1.2.7"},
+    ]
+
+
+def test_concatenations_follow_each_other_in_time() -> None:
+    """Two of two volumes each, cut in the middle of a volume, in one series."""
+    parts = []
+    for run in range(2):
+        for number, at in enumerate((0, 5), 1):
+            order = list(range(8))[at : at + 5]
+            part = changed(
+                enhanced(Phantom(volumes=2), order, at),
+                SOPInstanceUID=f"1.2.{9 - run}.{number}",
+                ConcatenationUID=f"1.2.3.{run}",
+                InConcatenationNumber=number,
+            )
+            for index, group in zip(order, part.PerFrameFunctionalGroupsSequence, strict=True):
+                second = 10 * run + 2 * (index // 4)
+                at_time = f"202401011000{second:02d}"
+                group.FrameContentSequence[0].FrameAcquisitionDateTime = at_time
+            parts.append(part)
+    (volume,) = plan(headers(parts)).volumes
+    assert volume.defined_by == "Acquisition Time"
+    assert [row[0].header.concatenation[-1] for row in volume.grid] == ["0", "0", "1", "1"]
+    lacking = plan(headers(parts[:1]))
+    assert not lacking.volumes
+    assert lacking.refusals
+
+
 def test_complex_components_are_images_of_their_own() -> None:
     made = enhanced(Phantom(volumes=2))
     for index, group in enumerate(made.PerFrameFunctionalGroupsSequence):
