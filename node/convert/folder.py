@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from node.assemble.headers import describe
+from node.convert.runs import joined
 from node.convert.sources import InstanceSource
 from node.elements import DEFLATED, Buffer, find_data_set, inflate, scan
 from node.errors import MalformedDataSet
@@ -25,7 +26,8 @@ class Unreadable(NamedTuple):
 
 
 class Series(NamedTuple):
-    """The instances found of one series, sorted by SOP Instance UID and path."""
+    """The instances found of one series, sorted by SOP Instance UID and path; those of a run that
+    was cut into series, one volume after the other."""
 
     uid: str
     instances: tuple[InstanceSource, ...]
@@ -44,6 +46,8 @@ def read_folder(
     paths: Iterable[Path], progress: Callable[[], None] = lambda: None
 ) -> tuple[list[Series], list[Unreadable]]:
     """Read the headers of DICOM files and group them by Series Instance UID.
+
+    A run of which each volume has a UID of its own is one series, under the first one's.
 
     Args:
         paths: files and folders; with or without preamble and meta information.
@@ -65,10 +69,11 @@ def read_folder(
             if source is not None:
                 found.setdefault(source.header.series_instance_uid, []).append(source)
         progress()
-    return [
-        Series(uid, tuple(sorted(found[uid], key=lambda one: (one.uid, str(one.path)))))
-        for uid in sorted(found)
-    ], strangers
+    sorted_by_uid = [
+        tuple(sorted(found[uid], key=lambda one: (one.uid, str(one.path)))) for uid in sorted(found)
+    ]
+    series = [Series(one[0].header.series_instance_uid, one) for one in joined(sorted_by_uid)]
+    return sorted(series, key=lambda one: one.uid), strangers
 
 
 def read_file(path: Path) -> InstanceSource | None:
