@@ -189,7 +189,7 @@ def _kind(attribute: Attribute) -> str:
 
 
 _STORE: Final = (
-    (receive.SUCCESS, "Bytes and index are on stable storage; the same bytes again change nothing"),
+    (receive.SUCCESS, "The instance is on stable storage; the same bytes again change nothing"),
     (receive.OUT_OF_RESOURCES, "Disk full, quota, or the index is away; may be tried again"),
     (receive.DATA_SET_MISMATCH, "Command and data set disagree on SOP Class or Instance"),
     (receive.CANNOT_UNDERSTAND, "No data set, or a UID is missing or impossible; kept apart"),

@@ -10,9 +10,9 @@ as they were sent, answers queries about them, hands them out again, and turns s
 volumes. It reads no media."""
 
 FLOW: Final = """\
-One application entity takes every association. A C-STORE is answered when file and index row are
-on stable storage; queries see the instance from then on. Volumes are built afterwards and never
-delay an answer. Evidence of completeness comes from storage commitment requests, MPPS, instance
+One application entity takes every association. A C-STORE is answered when the instance is on
+stable storage; queries see it from then on. Volumes are built afterwards and never delay an
+answer. Evidence of completeness comes from storage commitment requests, MPPS, instance
 availability notifications and, where configured, from asking the sender by C-FIND."""
 
 STORAGE: Final = """\

@@ -2,7 +2,7 @@
 
 Answering an instance costs one write and one sync of a file that is there already. Its own file
 and its rows in the index follow at once, by another process, without anybody waiting for them.
-See `docs/adr/` and `docs/durability.md`.
+See `docs/adr/`.
 """
 
 from node.journal.entry import Ended, Entry, Source
