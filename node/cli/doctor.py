@@ -159,11 +159,14 @@ def check_database(settings: Settings) -> Finding:
             "install that version again, or rebuild the index with rasnode reindex",
         )
     if level.current != level.newest:
+        if level.current is None:
+            return Finding("database", Grade.GOOD, "empty; the first start makes the tables")
+        copy = "back the database up" if settings.database.url else "copy index.db away"
         return Finding(
             "database",
             Grade.NOTE,
             f"the index is at migration {level.current}, this version's is {level.newest}",
-            "the next start brings it there; copy index.db away before",
+            f"the next start brings it there; {copy} before",
         )
     return Finding("database", Grade.GOOD, f"can be written, migration {level.current}")
 

@@ -195,12 +195,17 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         complaint = str(error.orig).lower()
         if any(sign in complaint for sign in _FULL):
-            raise StorageFull(f"the index cannot be written: {error.orig}") from error
-        raise IndexUnavailable(f"the index did not answer: {error.orig}") from error
+            raise StorageFull(f"the index cannot be written: {_line(error)}") from error
+        raise IndexUnavailable(f"the index did not answer: {_line(error)}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise IndexUnavailable(f"the index's connection broke: {error.orig}") from error
+            raise IndexUnavailable(f"the index's connection broke: {_line(error)}") from error
         raise
+
+
+def _line(error: DBAPIError) -> str:
+    """What the driver says; PostgreSQL's goes over several lines."""
+    return " ".join(str(error.orig).split())
 
 
 def _private(path: Path | None) -> None:
