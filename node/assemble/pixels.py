@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from struct import error as StructError  # noqa: N812 - an exception, and it reads as one
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import (
+    encapsulate,
+    generate_fragments,
+    generate_frames,
+    parse_basic_offsets,
+)
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     JPEG2000,
@@ -178,6 +184,9 @@ def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
 def split_frames(raw: bytes, count: int) -> list[bytes]:
     """Return the compressed frames of encapsulated pixel data (PS3.5 A.4).
 
+    No fragment holds more than one frame: where there are as many, or one frame only, the offset
+    table has nothing to say, and is often wrong.
+
     Args:
         raw: the value: Basic Offset Table and all fragments.
         count: Number of Frames (0028,0008).
@@ -188,7 +197,13 @@ def split_frames(raw: bytes, count: int) -> list[bytes]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            frames = list(generate_frames(raw, number_of_frames=count))
+            fragments = _fragments(raw)
+            if count == 1:
+                frames = [b"".join(fragments)]
+            elif len(fragments) == count:
+                frames = fragments
+            else:
+                frames = list(generate_frames(raw, number_of_frames=count))
     except (ValueError, EOFError, StructError) as error:
         raise AssemblyError(
             Reason.PIXELS_UNREADABLE, f"The fragments make no frames: {error}"
@@ -198,6 +213,12 @@ def split_frames(raw: bytes, count: int) -> list[bytes]:
             Reason.PIXELS_TRUNCATED, f"Fragments for {len(frames)} of {count} frames."
         )
     return frames
+
+
+def _fragments(raw: bytes) -> list[bytes]:
+    buffer = BytesIO(raw)
+    parse_basic_offsets(buffer)
+    return list(generate_fragments(buffer))
 
 
 def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> Image:

@@ -122,6 +122,30 @@ def test_several_fragments_of_one_frame(
     assert np.array_equal(compressed_frame(frame, FORMAT, syntax), expected)
 
 
+WRONG: dict[str, Callable[[int], int]] = {
+    "all zero": lambda _: 0,
+    "beyond the end": lambda offset: offset * 1000,
+    "inside a fragment": lambda offset: offset + 8,
+}
+
+
+@pytest.mark.parametrize("wrong", sorted(WRONG))
+def test_a_wrong_offset_table_moves_no_frame(wrong: str) -> None:
+    """Where fragments are frames, nobody needs it."""
+    frames = [bytes([65 + index] * 10) for index in range(3)]
+    value = encapsulate(frames)
+    offsets = np.frombuffer(value[8:20], "<u4").tolist()
+    moved = np.array([WRONG[wrong](one) for one in offsets], "<u4").tobytes()
+    value = value[:8] + moved + value[20:]
+    assert split_frames(value, 3) == frames
+
+
+def test_the_fragments_of_one_frame_are_joined_whatever_the_table_says() -> None:
+    value = encapsulate([b"abcdefgh"], fragments_per_frame=2)
+    twice = value[:4] + b"\x08\0\0\0" + b"\0\0\0\0" + b"\x0c\0\0\0" + value[12:]
+    assert split_frames(twice, 1) == [b"abcdefgh"]
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5])
 def test_short_streams_are_named(part: float, syntax: str, streams: dict[str, bytes]) -> None:
