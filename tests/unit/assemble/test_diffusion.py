@@ -134,6 +134,18 @@ def test_ge_shells_scale_with_the_square_of_the_direction() -> None:
     assert np.allclose(np.abs(found.directions[1]), (1, 0, 0))
 
 
+def test_ge_adds_a_thousand_million_to_b_values() -> None:
+    """Software since release 24 does, in some series to those of 0 too."""
+    given = [None, (1.0, 0.0, 0.0)]
+    for offset in (0, 1_000_000_000):
+        datasets = weighted.series(Phantom(), given, weighted.ge("COL"))
+        for dataset in datasets:
+            stated = dataset[0x00431039].value[0]
+            dataset[0x00431039].value = [stated + (1_000_000_000 if stated else offset), 8, 0, 0]
+        (volume,) = plan(headers(datasets)).volumes
+        assert [row[0].frame.b_value for row in volume.grid] == [0, 1000]
+
+
 def test_ge_without_a_phase_direction_has_no_gradients() -> None:
     phantom = Phantom()
     datasets = weighted.series(phantom, [None, (1.0, 0.0, 0.0)], weighted.ge("COL"))

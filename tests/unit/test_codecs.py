@@ -1,0 +1,112 @@
+"""Signs, colour spaces and losses that encodings bring along, through files to voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jpeg_ls
+import nibabel as nib
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels.processing import convert_color_space
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from node.convert import convert_series, read_folder
+from tests.phantom import Phantom, save
+
+PHANTOM = Phantom(size=(48, 40, 2))
+STORED = np.stack(
+    [np.frombuffer(PHANTOM.instance(k).PixelData, "<u2").reshape(40, 48) for k in range(2)]
+).astype(int)
+
+
+def voxels(datasets: list[Dataset], syntax: str, folder: Path) -> np.ndarray:
+    """(k, row, column), and colour, of what the files become."""
+    save(datasets, folder / "in", syntax)
+    (series,) = read_folder([folder / "in"])[0]
+    assert not convert_series(series.instances, folder, "v").refusals
+    found = np.asarray(nib.load(folder / "v.nii.gz").dataobj)  # type: ignore[attr-defined]
+    if found.dtype.names:
+        found = np.stack([found[name] for name in "RGB"], axis=-1)
+    return np.swapaxes(found[::-1, ::-1], 0, 2).astype(int)
+
+
+def encapsulated(dataset: Dataset, frame: bytes) -> Dataset:
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    return dataset
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless, JPEGLSLossless]
+)
+def test_signed_values(syntax: str, bits: int, tmp_path: Path) -> None:
+    made = PHANTOM.instances()
+    for values, one in zip(STORED - 2048, made, strict=True):
+        one.PixelRepresentation, one.BitsStored, one.HighBit = 1, bits, bits - 1
+        one.PixelData = values.astype("<i2").tobytes()
+        if syntax != ExplicitVRLittleEndian:
+            one.file_meta = FileMetaDataset()
+            one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            one.compress(syntax, generate_instance_uid=False)
+    assert np.array_equal(voxels(made, syntax, tmp_path), STORED - 2048)
+
+
+def test_a_signed_value_in_a_stream_without_sign(tmp_path: Path) -> None:
+    """The codec sees 12 bits; which of them is the sign only the header knows."""
+    made = PHANTOM.instances()
+    for values, one in zip(STORED - 2048, made, strict=True):
+        one.PixelRepresentation = 1
+        encapsulated(one, bytes(jpeg_ls.encode_array((values & 0xFFF).astype("<u2"))))
+    assert np.array_equal(voxels(made, JPEGLSLossless, tmp_path), STORED - 2048)
+
+
+def test_a_loss_is_as_small_as_it_was_asked_for(tmp_path: Path) -> None:
+    made = PHANTOM.instances()
+    for values, one in zip(STORED, made, strict=True):
+        encapsulated(one, bytes(jpeg_ls.encode_array(values.astype("<u2"), lossy_error=2)))
+    apart = np.abs(voxels(made, JPEGLSNearLossless, tmp_path) - STORED)
+    assert 0 < apart.max() <= 2
+
+
+def _halved(ybr: np.ndarray) -> bytes:
+    """Two luminances, then the colour of both (PS3.3 C.7.6.3.1.2)."""
+    pairs = np.stack([ybr[:, 0::2, 0], ybr[:, 1::2, 0], ybr[:, 0::2, 1], ybr[:, 0::2, 2]], -1)
+    return pairs.tobytes()
+
+
+COLOURS: dict[str, tuple[str, int, Callable[[np.ndarray], bytes]]] = {
+    "full": ("YBR_FULL", 0, np.ndarray.tobytes),
+    "full by plane": ("YBR_FULL", 1, lambda ybr: ybr.transpose(2, 0, 1).tobytes()),
+    "half": ("YBR_FULL_422", 0, _halved),
+}
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("name", sorted(COLOURS))
+def test_luminance_and_chrominance_become_rgb(name: str, syntax: str, tmp_path: Path) -> None:
+    photometric, planar, packed = COLOURS[name]
+    rgb = np.zeros((40, 48, 3), np.uint8)
+    rgb[..., 0] = np.arange(48) // 2 * 10  # the same in both pixels of a pair
+    rgb[..., 1] = np.arange(40)[:, None] * 6
+    rgb[..., 2] = 100
+    made = PHANTOM.instances()
+    for one in made:
+        one.SamplesPerPixel, one.PhotometricInterpretation = 3, photometric
+        one.PlanarConfiguration = planar
+        one.BitsAllocated = one.BitsStored = 8
+        one.HighBit = 7
+        one.PixelData = packed(convert_color_space(rgb, "RGB", "YBR_FULL"))
+        one["PixelData"].VR = "OB"
+    assert np.abs(voxels(made, syntax, tmp_path) - rgb).max() <= 2
