@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from struct import iter_unpack
 from typing import Final
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
-from node.elements.charsets import decode
 from node.elements.codec import BIG, LITTLE, NESTED, Encoding
 from node.elements.layout import Found, Pixels, read_level
 from node.elements.nesting import explicit_item, split_items
+from node.elements.reading import BLANK, number_of, numbers_of, text_of, texts_of, unpack
 from node.errors import MalformedDataSet
 
 NO_TAG: Final = 0
@@ -21,17 +19,6 @@ NO_TAG: Final = 0
 
 _CHARSET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = 0x00280103
-_CHARSET_VRS: Final = frozenset({"SH", "LO", "ST", "LT", "PN", "UC", "UT", "UN"})
-_WHOLE_VRS: Final = frozenset({"ST", "LT", "UT", "UR"})
-"""VRs that hold one value in which a backslash is a backslash (PS3.5 6.2)."""
-_BINARY: Final = {
-    "US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d",
-    "OB": "B", "OW": "H", "OL": "I", "OV": "Q", "OF": "f", "OD": "d", "AT": "HH",
-}  # fmt: skip
-_SIZES: Final = {"B": 1, "H": 2, "h": 2, "I": 4, "i": 4, "Q": 8, "q": 8, "f": 4, "d": 8, "HH": 4}
-_BLANK: Final = " \0\t\r\n"
-_MOST_VALUES: Final = 1 << 17
-"""No attribute read as numbers has more values; what claims more would only eat memory."""
 
 
 @lru_cache(maxsize=4096)
@@ -105,9 +92,9 @@ class Elements:
     def vr(self, tag: int) -> str | None:
         """Return the two letters of an element's VR: its own, else the dictionary's."""
         entry = self._found.get(tag)
-        if entry is None:
-            return None
-        own = entry[0]
+        return None if entry is None else self._vr(tag, entry[0])
+
+    def _vr(self, tag: int, own: bytes | None) -> str:
         if own is not None and own != b"UN":
             return "SQ" if own == NESTED else own.decode("latin-1")
         known = _private_vr(tag, self._creator(tag)) if tag >> 16 & 1 else _standard_vr(tag)
@@ -127,21 +114,16 @@ class Elements:
         entry = self._found.get(tag)
         if entry is None:
             return None
-        vr = self.vr(tag) or "UN"
-        if vr in _BINARY:
-            return "\\".join(_written(number) for number in self._unpack(entry[1], vr))
-        if vr == "SQ":
-            return None
-        return self._decoded(entry[1], vr).strip(_BLANK)
+        vr = self._vr(tag, entry[0])
+        return text_of(entry[1], vr, self._charset, self._encoding.little)
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """Return every value as text, without the padding; empty if the element is."""
-        value = self.value(tag)
-        if not value:
+        entry = self._found.get(tag)
+        if entry is None:
             return ()
-        if self.vr(tag) in _WHOLE_VRS:
-            return (value,)
-        return tuple(part.strip(_BLANK) for part in value.split("\\"))
+        vr = self._vr(tag, entry[0])
+        return texts_of(entry[1], vr, self._charset, self._encoding.little)
 
     def text(self, tag: int) -> str | None:
         """Return the first value as text, None if there is none."""
@@ -153,31 +135,23 @@ class Elements:
         raw = self.raw(tag)
         if not raw:
             return None
-        return raw.decode("latin-1").split("\\", 1)[0].strip(_BLANK) or None
+        return raw.decode("latin-1").split("\\", 1)[0].strip(BLANK) or None
 
     def numbers(self, tag: int, vr: str | None = None) -> tuple[float, ...]:
         """Return all values as finite numbers; empty if one of them is not."""
         entry = self._found.get(tag)
         if entry is None:
             return ()
-        use = vr or self.vr(tag) or "UN"
-        if use in _BINARY:
-            values = tuple(float(value) for value in self._unpack(entry[1], use))
-        else:
-            values = _parse(entry[1])
-        return values if all(map(math.isfinite, values)) else ()
+        use = vr or self._vr(tag, entry[0])
+        return numbers_of(entry[1], use, "", self._encoding.little)
 
     def number(self, tag: int, vr: str | None = None) -> float | None:
         """Return the first value as a finite number."""
         entry = self._found.get(tag)
         if entry is None:
             return None
-        use = vr or self.vr(tag) or "UN"
-        if use in _BINARY:
-            values = self._unpack(entry[1][: _SIZES[_BINARY[use]]], use)
-        else:
-            values = _parse(entry[1].split(b"\\", 1)[0])
-        return float(values[0]) if values and math.isfinite(values[0]) else None
+        use = vr or self._vr(tag, entry[0])
+        return number_of(entry[1], use, "", self._encoding.little)
 
     def integer(self, tag: int, vr: str | None = None) -> int | None:
         """Return the first value if it is a whole number."""
@@ -187,7 +161,7 @@ class Elements:
     def tags(self, tag: int) -> tuple[int, ...]:
         """Return the values of an element of VR AT as tags."""
         raw = self.raw(tag) or b""
-        words = [int(word) for word in self._unpack(raw, "US")]
+        words = [int(word) for word in unpack(raw, "US", little=self._encoding.little)]
         return tuple(
             group << 16 | element for group, element in zip(words[::2], words[1::2], strict=False)
         )
@@ -265,22 +239,7 @@ class Elements:
 
     def _creator(self, tag: int) -> str:
         entry = self._found.get(tag & 0xFFFF0000 | (tag >> 8 & 0xFF))
-        return entry[1].decode("latin-1").strip(_BLANK) if entry else ""
-
-    def _decoded(self, raw: bytes, vr: str) -> str:
-        return decode(raw, self._charset) if vr in _CHARSET_VRS else raw.decode("latin-1")
-
-    def _unpack(self, raw: bytes, vr: str) -> tuple[float, ...]:
-        code = _BINARY[vr]
-        size = _SIZES[code]
-        count = len(raw) // size
-        if count > _MOST_VALUES:
-            return ()
-        whole = raw[: count * size]
-        order = "<" if self._encoding.little else ">"
-        if code == "HH":
-            return tuple(high << 16 | low for high, low in iter_unpack(order + code, whole))
-        return tuple(value for (value,) in iter_unpack(order + code, whole))
+        return entry[1].decode("latin-1").strip(BLANK) if entry else ""
 
 
 def _moved_blocks(found: Found, others: Found) -> dict[int, int]:
@@ -317,20 +276,6 @@ def _moved(tag: int, moved: dict[int, int]) -> int:
         return group | moved[tag] if tag in moved else tag
     block = moved.get(group | low >> 8)
     return tag if block is None else group | block << 8 | low & 0xFF
-
-
-def _parse(raw: bytes) -> tuple[float, ...]:
-    """Parse DS or IS (PS3.5 6.2); empty when a value is no number."""
-    if b"_" in raw or raw.count(b"\\") >= _MOST_VALUES:
-        return ()
-    try:
-        return tuple(float(part.strip(b" \0")) for part in raw.rstrip(b" \0").split(b"\\"))
-    except ValueError:
-        return ()
-
-
-def _written(number: float) -> str:
-    return str(number) if isinstance(number, int) else repr(number)
 
 
 def _is_explicit(raw: bytes, encoding: Encoding) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from node.elements import Elements
@@ -35,7 +36,12 @@ class Protocol(NamedTuple):
 
 def read_protocol(elements: Elements) -> Protocol | None:
     """Read the block; None if there is none, or it holds no such text."""
-    raw = elements.raw(elements.private(0x0025, "GEMS_SERS_01", 0x1B)) or b""
+    return _protocol(elements.raw(elements.private(0x0025, "GEMS_SERS_01", 0x1B)) or b"")
+
+
+@lru_cache(maxsize=16)
+def _protocol(raw: bytes) -> Protocol | None:
+    """Read the block, which is the same in all instances of a series."""
     start = raw.find(_GZIP, 0, _HEAD_BYTES)
     if start < 0:
         return None
