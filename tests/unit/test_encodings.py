@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -83,7 +83,8 @@ def test_offset_tables_basic_and_extended(extended: bool, tmp_path: Path) -> Non
     assert np.array_equal(voxels(tmp_path / "other"), plain(tmp_path))
 
 
-def test_overlays_in_unused_high_bits_are_no_values(tmp_path: Path) -> None:
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_overlays_in_unused_high_bits_are_no_values(syntax: str, tmp_path: Path) -> None:
     """Retired, but sent: an overlay in bit 12 of each pixel (PS3.3 C.9.2, PS3.5 8.1.2)."""
     datasets = PHANTOM.instances()
     for dataset in datasets:
@@ -91,7 +92,13 @@ def test_overlays_in_unused_high_bits_are_no_values(tmp_path: Path) -> None:
         dataset.PixelData = words.tobytes()
         dataset.add_new(0x60000100, "US", 16)
         dataset.add_new(0x60000102, "US", 12)
-    save(datasets, tmp_path / "overlaid")
+        if syntax == RLELossless:
+            dataset.BitsStored, dataset.HighBit = 16, 15  # for the encoder
+            dataset.file_meta = FileMetaDataset()
+            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            dataset.compress(syntax, generate_instance_uid=False)
+            dataset.BitsStored, dataset.HighBit = 12, 11
+    save(datasets, tmp_path / "overlaid", syntax)
     assert np.array_equal(voxels(tmp_path / "overlaid"), plain(tmp_path))
 
 
