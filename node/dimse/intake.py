@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 _FIRST: Final = 1 << 20  # bytes of a fresh buffer
@@ -10,7 +9,7 @@ _KEPT: Final = 16  # buffers that wait for the next data set
 
 
 class Buffers:
-    """Buffers for data sets, handed out again and again.
+    """Buffers for data sets, handed out again and again; for many threads, without a lock.
 
     Args:
         most: bytes that a data set may have in memory.
@@ -19,15 +18,15 @@ class Buffers:
     def __init__(self, most: int) -> None:
         self.most = most
         self._free: list[bytearray] = []
-        self._lock = threading.Lock()
 
     def take(self) -> bytearray:
         """A buffer, with whatever it held before."""
-        with self._lock:
-            return self._free.pop() if self._free else bytearray(min(_FIRST, self.most))
+        try:
+            return self._free.pop()
+        except IndexError:
+            return bytearray(min(_FIRST, self.most))
 
     def give(self, buffer: bytearray) -> None:
         """Return a buffer that nobody looks at any more."""
-        with self._lock:
-            if len(self._free) < _KEPT:
-                self._free.append(buffer)
+        if len(self._free) < _KEPT:
+            self._free.append(buffer)

@@ -45,9 +45,17 @@ class Filer:
 
     Args:
         clock: seconds since 1970, UTC.
+        breathe: called between two instances.
     """
 
-    def __init__(self, archive: Archive, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        store: Store,
+        clock: Callable[[], float],
+        breathe: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._breathe = breathe
         self._archive = archive
         self._store = store
         self._clock = clock
@@ -66,6 +74,7 @@ class Filer:
         filed = Filed()
         rows: list[tuple[InstanceRecord, int | None]] = []
         for found in batch:
+            self._breathe()
             if isinstance(found.item, Entry):
                 row = self._place(found.item, found.data_set, filed, anew=anew)
                 if row is not None:

@@ -6,17 +6,20 @@ writes to stdout what became of it. When stdin ends it files the rest and exits.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from node.archive import Archive
 from node.filing.filer import Filed, Filer
+from node.filing.priority import Priority
 from node.filing.report import encode
 from node.filing.retiring import Retirement
 from node.filing.service import FilingService
@@ -27,6 +30,7 @@ from node.logs import configure_logging
 
 ENVIRONMENT: Final = "RASNODE_FILING"
 _NICENESS: Final = 3  # a sender that waits for its answer comes first
+_GATHER_SECONDS: Final = 0.003  # several instances in one go cost little more than one
 
 
 def main() -> None:
@@ -39,15 +43,17 @@ def main() -> None:
     root = Path(settings["root"])
     archive, index = Archive(root), Index(settings["url"], relaxed=True)
     journal = Journal(root)
+    priority = Priority()
     service = FilingService(
         journal,
-        Filer(archive, Store(index), time.time),
+        Filer(archive, Store(index), time.time, priority.breathe),
         archive,
         index,
-        wait=_wait,
+        wait=partial(_wait, priority),
         filed=_report,
         retirement=_retirement(archive, index, settings["retention"]),
     )
+    gc.freeze()  # what is loaded stays: never looked through again
     try:
         service.run()
     finally:
@@ -63,9 +69,13 @@ def _retirement(
     return Retirement(archive, index, days=days, max_size=most, clock=time.time)
 
 
-def _wait(seconds: float) -> bool:
+def _wait(priority: Priority, seconds: float) -> bool:
+    priority.caught_up()
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return not ready or bool(os.read(sys.stdin.fileno(), 65536))
+    if not ready:
+        return True
+    time.sleep(_GATHER_SECONDS)
+    return bool(os.read(sys.stdin.fileno(), 65536))
 
 
 def _report(filed: Filed) -> None:

@@ -14,7 +14,7 @@ from node.errors import Retryable
 from node.filing.filer import Filed, Filer
 from node.filing.retiring import Retirement
 from node.index.engine import Index
-from node.journal import Found, Journal
+from node.journal import Found, Journal, segment
 from node.journal.reading import Cursor
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 8 << 20
 _SAFE_SECONDS: Final = 2.0  # at the latest so long after it was filed, the journal may forget
+_UNSAFE_SEGMENTS: Final = segment.MOST // 2
+"""So many that were filed may wait for the time: making them safe keeps senders from the disk."""
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -157,8 +159,8 @@ class FilingService:
         with self._parts_lock:
             self._parts += [(lane, now, part) for part in filed.parts]
         board.set_filed(lane, max(before, now))
-        if now >> 32 != board.safe(lane) >> 32:
-            self._due.set()  # a segment is filed: it can be used again once all of it is safe
+        if (now >> 32) - (board.safe(lane) >> 32) >= _UNSAFE_SEGMENTS:
+            self._due.set()  # they can be used again once all of them is safe
         self._filed(filed)
         return True
 

@@ -20,7 +20,7 @@ from node.journal.segment import Segment, place, position
 _WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
 _LOOK_SECONDS: Final = 0.005
 _TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the filer
-_READY: Final = 3  # segments that are made before a sender waits for them
+_READY: Final = 6  # segments that are made before a sender waits for them
 
 
 class JournalFull(StorageFull):
@@ -59,6 +59,7 @@ class Lane:
         self._size = segment_size
         self._written = written
         self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._group = GroupCommit[_Item, None](self._write)
         try:
             self._segments = [Segment(path, segment_size) for path in paths(folder, number)]
@@ -74,9 +75,9 @@ class Lane:
         self._roll(_WAIT_SECONDS)
         if nothing_left:
             board.set_filed(number, board.answered(number))
-        with suppress(StorageFull):  # one is enough to begin with
-            while len(self._segments) < _READY:
-                self._another()
+        self._closing = threading.Event()
+        self._maker = threading.Thread(target=self._make_ready, name="journal", daemon=True)
+        self._maker.start()
 
     @property
     def largest(self) -> int:
@@ -99,7 +100,7 @@ class Lane:
             How many of them, counted from the first, are on stable storage.
         """
         batch = [_Item(entry, data_set, durable=True) for entry, data_set in items]
-        if not self._lock.acquire(timeout=_TURN_SECONDS):
+        if not (self._lock.acquire(blocking=False) or self._lock.acquire(timeout=_TURN_SECONDS)):
             return 0
         done = 0
         try:
@@ -132,6 +133,8 @@ class Lane:
 
     def close(self) -> None:
         """Close the files; nothing may be appended any more."""
+        self._closing.set()
+        self._maker.join()
         for one in self._segments:
             one.close()
 
@@ -216,7 +219,16 @@ class Lane:
                 raise JournalFull("the journal is full: the index or the archive does not keep up")
             time.sleep(_LOOK_SECONDS)
 
+    def _make_ready(self) -> None:
+        with suppress(StorageFull):  # one is enough to begin with
+            while len(self._segments) < _READY and not self._closing.is_set():
+                self._another()
+
     def _another(self) -> Segment:
+        with self._making:
+            return self._made()
+
+    def _made(self) -> Segment:
         path = self._folder / f"{self._number:02d}-{len(self._segments)}.seg"
         try:
             made = Segment(path, self._size)

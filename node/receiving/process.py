@@ -8,6 +8,7 @@ of its stdin; each line after that has changed settings as JSON, and the end mea
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -71,6 +72,7 @@ def receive(said: dict[str, Any]) -> None:
             ring=ring,
             listening=socket.socket(fileno=int(said["listening"])),
         )
+        gc.freeze()  # what is loaded stays: never looked through again while a sender waits
         desk.start()
         undo.callback(desk.stop, float(said["seconds"]))
         _tell(READY)

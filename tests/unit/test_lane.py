@@ -1,0 +1,126 @@
+"""Instances that come together are in the journal with one sync, as many as there is room for."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import ExplicitVRLittleEndian
+
+from node.archive import Archive
+from node.errors import StorageFull
+from node.journal import Entry, Journal, Lane, Source, segment
+from node.journaling import JournalReceiver
+from node.receive import Incoming
+
+SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
+SYNTAX = str(ExplicitVRLittleEndian)
+
+
+def entry(number: int) -> Entry:
+    return Entry("1.2.3", f"1.9.{number}", SYNTAX, 2.0, SOURCE)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def lane(journal: Journal) -> Iterator[Lane]:
+    made = Lane(journal.folder, 0, journal.board, segment.SMALLEST)
+    yield made
+    made.close()
+
+
+def found(journal: Journal) -> list[str]:
+    items = [one.item for one in journal.left_over()]
+    return [item.sop_instance_uid for item in items if isinstance(item, Entry)]
+
+
+def test_all_of_them_are_there(
+    journal: Journal, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs: list[segment.Segment] = []
+    sync = segment.Segment.sync
+
+    def counted(one: segment.Segment) -> None:
+        syncs.append(one)
+        sync(one)
+
+    monkeypatch.setattr(segment.Segment, "sync", counted)
+    assert lane.append_together([(entry(n), bytes([n]) * 1000) for n in range(5)]) == 5
+    assert len(syncs) == 1
+    assert found(journal) == [f"1.9.{n}" for n in range(5)]
+
+
+def test_a_full_journal_takes_what_fits_at_once(journal: Journal, lane: Lane) -> None:
+    data = bytes(lane.largest)
+    several = [(entry(number), data) for number in range(5 * segment.MOST)]
+    started = time.monotonic()
+    done = lane.append_together(several)
+    assert 2 * segment.MOST <= done < len(several)
+    assert lane.append_together(several[done:]) == 0
+    assert time.monotonic() - started < 5.0  # another writer would wait for 10 s
+    assert found(journal) == [one.sop_instance_uid for one, _ in several[:done]]
+
+
+def test_nothing_counts_that_could_not_be_synced(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_segment: segment.Segment) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segment.Segment, "sync", failing)
+        assert lane.append_together([(entry(1), b"x")]) == 0
+        with pytest.raises(StorageFull):
+            lane.append(entry(1), b"x")
+    assert lane.append_together([(entry(1), b"x")]) == 1
+
+
+def test_it_does_not_wait_for_another_writer(lane: Lane) -> None:
+    with lane._lock:
+        assert lane.append_together([(entry(1), b"x")]) == 0
+
+
+def incoming(uid: str, data: bytes) -> Incoming:
+    return Incoming("1.2.3", uid, SYNTAX, data, "A", SOURCE)
+
+
+def encoded(uid: str) -> bytes:
+    made = Dataset()
+    made.SOPClassUID, made.SOPInstanceUID = "1.2.3", uid
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2", "1.3"
+    buffer = io.BytesIO()
+    dcmwrite(buffer, made, implicit_vr=False, little_endian=True)
+    return buffer.getvalue()
+
+
+def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
+    tmp_path: Path, journal: Journal, lane: Lane
+) -> None:
+    archive = Archive(tmp_path)
+    archive.prepare()
+    receiver = JournalReceiver(archive, journal, lane, minimum_free=0, clock=time.time)
+    several = [
+        incoming("1.9.1", encoded("1.9.1")),
+        incoming("1.9.2", encoded("1.9.9")),
+        incoming("1.9.3", b"no data set"),
+        incoming("1.9.4", encoded("1.9.4")),
+    ]
+    assert receiver.store_together(several) == [True, False, False, True]
+    assert found(journal) == ["1.9.1", "1.9.4"]
+    journal.board.set_stuck(True)
+    assert receiver.store_together(several) == [False] * 4
+    journal.board.set_stuck(False)
+    full = JournalReceiver(archive, journal, lane, minimum_free=1 << 62, clock=time.time)
+    assert full.store_together(several) == [False] * 4
+    assert found(journal) == ["1.9.1", "1.9.4"]
