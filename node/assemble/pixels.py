@@ -246,6 +246,12 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
                 f"A JPEG 2000 stream of {right - left} columns and {bottom - top} rows, for an "
                 f"image of {pixels.columns} and {pixels.rows}.",
             )
+    if transfer_syntax_uid != RLELossless and pixels.high_bit + 1 != pixels.bits_stored:
+        raise AssemblyError(
+            Reason.UNSUPPORTED_PIXELS,
+            f"A compressed value has no unused bits, but its {pixels.bits_stored} bits are said to "
+            f"end at bit {pixels.high_bit}: High Bit (0028,0102) is wrong.",
+        )
     alone = encapsulate([frame], has_bot=False)
     decoded = _decoded(alone, pixels, transfer_syntax_uid, "OB")
     return decoded if pixels.samples == 3 else _only_stored_bits(decoded, pixels)
@@ -259,7 +265,7 @@ def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> Image:
         "samples_per_pixel": pixels.samples,
         "number_of_frames": 1,
         "bits_allocated": pixels.bits_allocated,
-        "bits_stored": pixels.bits_stored,
+        "bits_stored": pixels.bits_allocated if syntax == RLELossless else pixels.bits_stored,
         "photometric_interpretation": pixels.photometric,
         "pixel_keyword": _KEYWORDS.get(pixels.kind, "PixelData"),
         "pixel_representation": int(pixels.signed),

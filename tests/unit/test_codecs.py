@@ -22,6 +22,7 @@ from pydicom.uid import (
 )
 
 from node.convert import convert_series, read_folder
+from node.errors import Reason
 from tests.phantom import Phantom, save
 
 PHANTOM = Phantom(size=(48, 40, 2))
@@ -70,6 +71,30 @@ def test_a_signed_value_in_a_stream_without_sign(tmp_path: Path) -> None:
         one.PixelRepresentation = 1
         encapsulated(one, bytes(jpeg_ls.encode_array((values & 0xFFF).astype("<u2"))))
     assert np.array_equal(voxels(made, JPEGLSLossless, tmp_path), STORED - 2048)
+
+
+def test_bits_in_runs_that_do_not_start_at_zero(tmp_path: Path) -> None:
+    """Runs hold whole words; bits around the value belong to something else."""
+    made = PHANTOM.instances()
+    for values, one in zip(STORED & 1023, made, strict=True):
+        one.BitsStored, one.HighBit = 16, 15  # for the encoder
+        one.PixelData = (values << 4 | 0x8003).astype("<u2").tobytes()
+        one.file_meta = FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        one.compress(RLELossless, generate_instance_uid=False)
+        one.BitsStored, one.HighBit = 10, 13
+    assert np.array_equal(voxels(made, RLELossless, tmp_path), STORED & 1023)
+
+
+def test_a_high_bit_that_no_codec_knows_is_refused(tmp_path: Path) -> None:
+    made = PHANTOM.instances()
+    for values, one in zip(STORED, made, strict=True):
+        one.HighBit = 15
+        encapsulated(one, bytes(jpeg_ls.encode_array(values.astype("<u2"))))
+    save(made, tmp_path / "in", JPEGLSLossless)
+    (series,) = read_folder([tmp_path / "in"])[0]
+    (refusal,) = convert_series(series.instances, tmp_path, "v").refusals
+    assert refusal.reason is Reason.UNSUPPORTED_PIXELS
 
 
 def test_a_loss_is_as_small_as_it_was_asked_for(tmp_path: Path) -> None:
