@@ -110,6 +110,12 @@ class Retention(Strict):
     days: Annotated[float, Field(gt=0)] | None = None
     max_size: Size | None = None
 
+    @model_validator(mode="after")
+    def _says_when(self) -> Retention:
+        if self.days is None and self.max_size is None:
+            raise ValueError("say after how many days, or above what max_size, instances may go")
+        return self
+
 
 class Storage(Strict):
     """Where everything is kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
@@ -47,12 +48,29 @@ def load_settings(path: Path | None = None) -> Settings:
         values = {}
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: the file must hold keys such as dicom: and storage:")
+    doubled = list(_doubled(tree, where))
+    if doubled:
+        raise ConfigError("\n".join(doubled))
     _check_environment()
     try:
         return Settings(**{str(key): value for key, value in values.items()})
     except ValidationError as error:
         found = (_sentence(detail, tree, where) for detail in error.errors())
         raise ConfigError("\n".join(dict.fromkeys(found))) from error
+
+
+def _doubled(node: yaml.Node | None, where: str) -> Iterator[str]:
+    """Name keys that stand twice in one place: YAML would take the last one, silently."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield f"{where}, line {key.start_mark.line + 1}: {key.value} is there twice"
+            seen.add(key.value)
+            yield from _doubled(value, where)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _doubled(item, where)
 
 
 def _no_yaml(error: yaml.YAMLError, where: str) -> str:

@@ -44,6 +44,7 @@ from node.workers import make_workers
 
 log = logging.getLogger(__name__)
 
+_FIXED = ("host", "port", "ae_title", "processes")  # of `dicom`, as long as the node runs
 _HEARTBEAT_SECONDS = 2.0
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
@@ -253,15 +254,31 @@ class Daemon:
         except ConfigError as error:
             log.error("the changed configuration is wrong and was not taken over: %s", error)
             return
+        later = _at_the_next_start(self._settings, settings)
         self._settings = self._settings.model_copy(
             update={"dicom": settings.dicom, "deliver": settings.deliver}
         )
         if self._desk is not None:
             self._desk.allow(settings.dicom)
         log.info("peers and rules were read again")
+        if later:
+            log.warning("changed, and not taken over before a restart: %s", ", ".join(later))
 
     def _where(self) -> tuple[str, int, str]:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
+
+
+def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
+    """What has changed in the configuration and cannot change in a running node."""
+    parts = [
+        name
+        for name in Settings.model_fields
+        if name not in {"dicom", "deliver"} and getattr(old, name) != getattr(new, name)
+    ]
+    dicom = [
+        f"dicom.{name}" for name in _FIXED if getattr(old.dicom, name) != getattr(new.dicom, name)
+    ]
+    return dicom + parts
 
 
 def _reachable(host: str) -> str:

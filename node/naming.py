@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ _NUMERIC = frozenset({"IS", "US", "UL", "SS", "SL"})
 _NUMBER_SPEC = re.compile(r"0?[1-9]?\d?d?")
 _TEXT_SPEC = re.compile(r"(\.[1-9]\d{0,2})?")
 _KEPT = frozenset("-_.+")
+_DIGEST = 6  # hexadecimal digits
 _RUN = re.compile(r"_{2,}")
 
 
@@ -59,9 +61,11 @@ def render_name(template: str, attributes: Mapping[str, Any]) -> str:
         attributes: keyword -> value, as the index keeps them.
     """
     components: list[str] = [""]
+    labels = is_bids(template)
     for part in _parse(template):
         if isinstance(part, _Field):
-            components[-1] += _clean(_formatted(part, attributes.get(part.keyword)))
+            text = _formatted(part, attributes.get(part.keyword))
+            components[-1] += bids_label(text) if labels else _clean(text)
         else:
             first, *others = part.split("/")
             components[-1] += _clean(first)
@@ -73,6 +77,25 @@ def render_name(template: str, attributes: Mapping[str, Any]) -> str:
             _component(stem, MAX_COMPONENT_BYTES - SUFFIX_BYTES),
         ]
     )
+
+
+def is_bids(name: str) -> bool:
+    """Tell whether a name, or a template for names, is one of BIDS: `sub-01_T1w`."""
+    stem = name.rpartition("/")[2]
+    return stem.startswith("sub-") and "_" in stem
+
+
+def bids_label(text: str) -> str:
+    """Return a value as BIDS allows it in a name: ASCII letters and digits, at least one.
+
+    What loses a character gets a digest instead, so that the IDs AB-12 and AB12 stay two subjects.
+    """
+    if not text:
+        return UNNAMED
+    kept = "".join(char for char in text if char.isascii() and char.isalnum())
+    if kept == text:
+        return text
+    return kept + hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
 
 
 def _parse(template: str) -> list[str | _Field]:

@@ -89,9 +89,9 @@ def scaled_image(stored: Image, header: nib.Nifti1Header) -> nib.Nifti1Image:
     """
     slope, intercept = header.get_slope_inter()
     if slope is None or (slope == 1.0 and intercept == 0.0):
-        return nib.Nifti1Image(stored, None, header)
+        return nib.Nifti1Image(stored, header.get_best_affine(), header)
     values = apply_read_scaling(stored, np.asanyarray(slope), np.asanyarray(intercept))
-    image = ScaledImage(values, None, header)
+    image = ScaledImage(values, header.get_best_affine(), header)
     image._stored, image._scale = stored, (slope, intercept)
     return image
 

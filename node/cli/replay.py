@@ -27,10 +27,11 @@ _MOST_NAMED = 10
 
 def replay(
     quiet: Annotated[
-        list[float] | None, typer.Option("--quiet", help="A quiet_seconds to try; repeatable.")
+        list[float] | None,
+        typer.Option("--quiet", min=0, help="A quiet_seconds to try; repeatable."),
     ] = None,
     open_quiet: Annotated[
-        float | None, typer.Option("--open-quiet", help="The open_quiet_seconds to try.")
+        float | None, typer.Option("--open-quiet", min=0, help="The open_quiet_seconds to try.")
     ] = None,
     sender: Annotated[
         str | None, typer.Option("--sender", help="Only series of this AE title.")

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from node.naming import is_bids
 from node.version import VERSION
 
 BIDS_VERSION: Final = "1.10.0"
@@ -40,12 +41,6 @@ _IGNORED: Final = ".bidsignore"
 _INCOMPLETE: Final = "perf/\n"
 """Images with spin labeling want fields that no header has, such as BackgroundSuppression."""
 _README: Final = "README"
-
-
-def is_bids(name: str) -> bool:
-    """Tell whether a name, or a template for names, is one of BIDS."""
-    stem = name.rpartition("/")[2]
-    return stem.startswith("sub-") and "_" in stem
 
 
 def with_suffix(base: str, suffix: str) -> str:

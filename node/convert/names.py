@@ -11,6 +11,7 @@ from node.assemble.facts import DAY, SECOND
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar import leading
 from node.errors import ConfigError
+from node.naming import bids_label, is_bids
 
 _CODE: Final = re.compile(r"%(\d?)(.)")
 _UNSAFE: Final = re.compile(r"[^\w.+-]+")
@@ -52,8 +53,9 @@ def name_after(template: str, volume: VolumePlan, path: Path) -> str:
         volume: the volume.
         path: a file that it comes from, for %b and %f.
     """
+    clean = bids_label if is_bids(template) else _safe
     parts = [
-        _safe(_CODE.sub(lambda match: _value(match, volume, path), part))
+        _safe(_CODE.sub(lambda match: clean(_value(match, volume, path)), part))
         for part in template.split("/")
     ]
     return "/".join(part for part in parts if part) or "volume"
@@ -82,7 +84,7 @@ def _value(match: re.Match[str], volume: VolumePlan, path: Path) -> str:
             "v": header.vendor[:2],
             "%": "%",
         }[code]
-    return _safe(text.zfill(int(width)) if width and text.isdigit() else text)
+    return text.zfill(int(width)) if width and text.isdigit() else text
 
 
 def _safe(text: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from node import metrics
 from node.completion.policy import Event, follow
 from node.convert import OutputOptions
 from node.deliver.publish import Publisher
@@ -227,7 +228,9 @@ class Foreman:
                 running.job.grounds
             ):
                 self._requeue(series, now, None, "the series that it labels has changed")
-            elif not self._outcomes.end(series, running.job, running.folder, future.result(), now):
+            elif self._outcomes.end(series, running.job, running.folder, future.result(), now):
+                metrics.assembled(self._outcomes.state_of(future.result()), now - running.since)
+            else:
                 # Nothing happens to it if instances came meanwhile.
                 self._requeue(series, now, None, "has to be made again under another name")
         except Retryable as later:

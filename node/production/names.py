@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from node.convert.bids import begin_dataset, is_bids, with_suffix
+from node.convert.bids import begin_dataset, with_suffix
 from node.deliver.publish import Publisher
 from node.errors import Retryable
 from node.index.work import Work
-from node.naming import render_name
+from node.naming import is_bids, render_name
 from node.production.jobs import Product
 from node.records import SeriesRecord
 

@@ -74,7 +74,7 @@ class Outcomes:
         made = result.products
         if not self._names.claim_products(series, folder, made):
             return False
-        state = SeriesState.READY if made else _state_without(result.refusals)
+        state = self.state_of(result)
         if not made:
             return self.end_without(series, state, verdict, now)
         print_of_all = _fingerprint(folder, made)
@@ -95,6 +95,11 @@ class Outcomes:
         self._publisher.publish(job.staging, folder, names, job.revision, stems)
         self._finish(series, job.revision, state, verdict, files, now, ACTOR)
         return True
+
+    @staticmethod
+    def state_of(result: Assembled) -> SeriesState:
+        """The state that a series with such a result ends in."""
+        return SeriesState.READY if result.products else _state_without(result.refusals)
 
     def _is_on_disk(self, folder: str, made: Sequence[Product]) -> bool:
         """Whether the very same volumes are visible already, though the index forgot them."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from subprocess import TimeoutExpired
 from typing import Final
 
-from node.errors import traced
+from node.errors import NodeError, traced
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ def _be_the_copy(task: Callable[[], None], heard: int, said: int, foreign: Itera
         task()
         code = 0
     except BaseException as error:
-        log.error("a receiver ends: %s", traced(error))  # nothing above this frame says so
+        # Nothing above this frame says so.
+        log.error("a receiver ends: %s", error if isinstance(error, NodeError) else traced(error))
         raise
     finally:
         os._exit(code)

@@ -87,6 +87,7 @@ def test_what_receivers_count_is_in_the_metrics(served: Served) -> None:
         return {
             'rasnode_refusals_total{status="0xC000"} 1.0',
             'rasnode_instances_total{outcome="new"} 6.0',
+            'rasnode_assembly_seconds_count{state="ready"} 1.0',
         } <= set(lines)
 
     eventually(counted, 10, "the refusal and the instances are counted")

@@ -113,3 +113,17 @@ def test_a_passcode_in_place_of_its_hash_is_not_repeated(tmp_path: Path) -> None
 def test_what_is_no_yaml_is_named_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="line 2 is no YAML: expected"):
         load_settings(write(tmp_path, "dicom: {port: 104\n"))
+
+
+def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("dicom:\n  port: 104\n  ae_title: A\n  port: 11112\n")
+    with pytest.raises(ConfigError, match="line 4: port is there twice"):
+        load_settings(path)
+
+
+def test_retention_that_says_nothing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("storage:\n  retention: {}\n")
+    with pytest.raises(ConfigError, match="max_size"):
+        load_settings(path)

@@ -48,6 +48,14 @@ def test_saving_the_image_gives_the_very_file(
     assert (tmp_path / "saved.nii").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize(("slope", "intercept"), SCALES)
+def test_the_image_knows_its_affine(tmp_path: Path, slope: float, intercept: float) -> None:
+    scale = {"RescaleSlope": f"{slope:.10g}", "RescaleIntercept": str(intercept)}
+    save(Phantom(sop_class=CT, attributes=scale).instances(), tmp_path)
+    volume = load_dicom(tmp_path)
+    assert np.array_equal(volume.nifti().affine, volume.affine)
+
+
 def test_a_scaled_image_can_be_saved_in_another_type(tmp_path: Path) -> None:
     scale = {"RescaleSlope": "2.5", "RescaleIntercept": "-3"}
     save(Phantom(sop_class=CT, attributes=scale).instances(), tmp_path / "in")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +81,22 @@ def test_whatever_peers_write_stays_inside(description: str, modality: str) -> N
         assert "\\" not in component
     assert len(folder.encode()) <= MAX_COMPONENT_BYTES
     assert len(stem.encode()) <= MAX_COMPONENT_BYTES - SUFFIX_BYTES
+
+
+BIDS = "sub-{PatientID}/ses-{StudyDate}/anat/sub-{PatientID}_ses-{StudyDate}_T1w"
+
+
+def test_labels_of_bids_are_letters_and_digits() -> None:
+    name = render_name(BIDS, {"PatientID": "AB12", "StudyDate": "20250102"})
+    assert name == "sub-AB12/ses-20250102/anat/sub-AB12_ses-20250102_T1w"
+    assert render_name(BIDS, {}) == "sub-unnamed/ses-unnamed/anat/sub-unnamed_ses-unnamed_T1w"
+
+
+@given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
+def test_two_patients_never_become_one_subject(one: str, other: str) -> None:
+    names = [
+        render_name(BIDS, {"PatientID": text, "StudyDate": "20250102"}) for text in (one, other)
+    ]
+    assert (names[0] == names[1]) == (one == other)
+    for name in names:
+        assert re.fullmatch(r"sub-[A-Za-z0-9]+_ses-20250102_T1w", name.rpartition("/")[2])
