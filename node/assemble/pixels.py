@@ -51,6 +51,9 @@ _CODEC_ERRORS: Final = (
     StructError,
 )
 """What codecs raise on streams that are damaged or not theirs."""
+_PANIC: Final = "PanicException"
+"""What the codec of RLE, which is written in Rust, raises instead; no module has it, and it is no
+Exception."""
 _PLUGINS: Final[dict[str, str]] = {
     JPEGBaseline8Bit: "pillow",
     JPEGExtended12Bit: "gdcm",
@@ -278,7 +281,9 @@ def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> Image:
             array, _ = get_decoder(UID(syntax)).as_array(
                 raw, index=0, decoding_plugin=_PLUGINS.get(syntax, ""), **options
             )
-    except _CODEC_ERRORS as error:
+    except BaseException as error:
+        if not isinstance(error, _CODEC_ERRORS) and type(error).__name__ != _PANIC:
+            raise
         raise AssemblyError(
             Reason.PIXELS_UNREADABLE, f"The pixel data cannot be decompressed: {error}"
         ) from error

@@ -163,6 +163,15 @@ def test_short_streams_are_named(part: float, syntax: str, streams: dict[str, by
     assert caught.value.reason in {Reason.PIXELS_UNREADABLE, Reason.PIXELS_TRUNCATED}
 
 
+def test_runs_beyond_their_frame_are_named(streams: dict[str, bytes]) -> None:
+    """The codec panics over them, which is no Exception."""
+    stream = bytearray(streams[RLELossless])
+    stream[64:] = bytes([129, 7]) * ((len(stream) - 64) // 2)
+    with pytest.raises(AssemblyError) as caught:
+        compressed_frame(bytes(stream), FORMAT, RLELossless)
+    assert caught.value.reason is Reason.PIXELS_UNREADABLE
+
+
 def test_a_stream_of_another_size_is_never_decoded(streams: dict[str, bytes]) -> None:
     stream = streams[JPEG2000Lossless]
     huge = stream[:8] + b"\x00\x10\x00\x00" + stream[12:]
