@@ -20,7 +20,6 @@ from pydicom.uid import (
     JPEG2000,
     UID,
     JPEG2000Lossless,
-    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -31,6 +30,7 @@ from pydicom.uid import (
 )
 
 from node.assemble.model import PixelFormat
+from node.assemble.streams import check_stream
 from node.errors import AssemblyError, Reason
 
 Image = npt.NDArray[Any]
@@ -73,9 +73,6 @@ ABORTING: Final = frozenset(syntax for syntax, codec in _PLUGINS.items() if code
 """Transfer syntaxes whose codec may abort the process that it runs in."""
 _MOST_PADDING: Final = 16
 """Bytes that may follow the end of a JPEG stream in its fragment."""
-_JPEG_2000: Final = frozenset(JPEG2000TransferSyntaxes)
-_CODESTREAM_START: Final = b"\xff\x4f\xff\x51"
-"""Start of codestream and of its size: ITU-T T.800 A.4.1, A.5.1."""
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _KEYWORDS: Final = {"float": "FloatPixelData", "double": "DoubleFloatPixelData"}
 _FLOATS: Final = {"float": "<f4", "double": "<f8"}
@@ -241,14 +238,7 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
         frame.startswith(_JPEG_START) and _JPEG_END in frame[-_MOST_PADDING:]
     ):
         raise AssemblyError(Reason.PIXELS_TRUNCATED, "A JPEG stream does not come to its end.")
-    if transfer_syntax_uid in _JPEG_2000 and frame.startswith(_CODESTREAM_START):
-        right, bottom, left, top = np.frombuffer(frame[8:24].ljust(16, b"\0"), ">u4").tolist()
-        if (right - left, bottom - top) != (pixels.columns, pixels.rows):
-            raise AssemblyError(
-                Reason.PIXELS_UNREADABLE,
-                f"A JPEG 2000 stream of {right - left} columns and {bottom - top} rows, for an "
-                f"image of {pixels.columns} and {pixels.rows}.",
-            )
+    check_stream(frame, pixels, transfer_syntax_uid)
     if transfer_syntax_uid != RLELossless and pixels.high_bit + 1 != pixels.bits_stored:
         raise AssemblyError(
             Reason.UNSUPPORTED_PIXELS,

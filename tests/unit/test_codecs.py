@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import jpeg_ls
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
@@ -16,13 +18,16 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
 )
 
+from node.assemble.model import PixelFormat
+from node.assemble.pixels import compressed_frame
 from node.convert import convert_series, read_folder
-from node.errors import Reason
+from node.errors import AssemblyError, Reason
 from tests.phantom import Phantom, save
 
 PHANTOM = Phantom(size=(48, 40, 2))
@@ -95,6 +100,41 @@ def test_a_high_bit_that_no_codec_knows_is_refused(tmp_path: Path) -> None:
     (series,) = read_folder([tmp_path / "in"])[0]
     (refusal,) = convert_series(series.instances, tmp_path, "v").refusals
     assert refusal.reason is Reason.UNSUPPORTED_PIXELS
+
+
+def pillow(values: np.ndarray, form: str, **options: bool) -> bytes:
+    file = BytesIO()
+    Image.fromarray(values.astype(np.uint8)).save(file, form, **options)
+    return file.getvalue()
+
+
+STREAMS: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
+    "JPEG": (JPEGBaseline8Bit, lambda values: pillow(values, "JPEG")),
+    "JPEG 2000 in a file": (JPEG2000Lossless, lambda values: pillow(values, "JPEG2000")),
+    "JPEG-LS": (JPEGLSLossless, lambda values: bytes(jpeg_ls.encode_array(values.astype("<u2")))),
+    "JPEG 2000": (JPEG2000Lossless, lambda values: pillow(values, "JPEG2000", no_jp2=True)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(STREAMS))
+@pytest.mark.parametrize("shape", [(48, 40), (20, 96), (41, 48)])
+def test_a_stream_of_another_shape_is_refused(name: str, shape: tuple[int, int]) -> None:
+    """As many pixels in other rows would be an image that nothing distinguishes from noise."""
+    syntax, encode = STREAMS[name]
+    frame = encode(np.resize(STORED[0] % 256, shape))
+    bits = 16 if name == "JPEG-LS" else 8
+    pixels = PixelFormat(40, 48, 1, "MONOCHROME2", 0, bits, bits, bits - 1, signed=False)
+    with pytest.raises(AssemblyError) as caught:
+        compressed_frame(frame, pixels, syntax)
+    assert caught.value.reason is Reason.PIXELS_UNREADABLE
+    compressed_frame(encode(STORED[0] % 256), pixels, syntax)
+
+
+def test_values_that_are_wider_than_the_image_are_refused() -> None:
+    frame = bytes(jpeg_ls.encode_array(STORED[0].astype("<u2")))
+    pixels = PixelFormat(40, 48, 1, "MONOCHROME2", 0, 8, 8, 7, signed=False)
+    with pytest.raises(AssemblyError):
+        compressed_frame(frame, pixels, JPEGLSLossless)
 
 
 def test_a_loss_is_as_small_as_it_was_asked_for(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""What a compressed frame says of itself, held against the header, before a codec sees it."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, NamedTuple
+
+from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
+
+from node.assemble.model import PixelFormat
+from node.errors import AssemblyError, Reason
+
+_JPEG_2000: Final = frozenset(JPEG2000TransferSyntaxes)
+_JPEG: Final = frozenset(
+    {
+        JPEGBaseline8Bit,
+        JPEGExtended12Bit,
+        JPEGLossless,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEGLSNearLossless,
+    }
+)
+_CODESTREAM: Final = b"\xff\x4f\xff\x51"
+"""Start of codestream and of its size: ITU-T T.800 A.4.1, A.5.1."""
+_SIZE: Final = Struct(">8x4I16xHB")
+"""Right, bottom, left and top, the number of components, and sign and bits of the first."""
+_FRAME: Final = Struct(">2xBHHB")
+"""Length, precision, lines, samples a line, components: ITU-T T.81 B.2.2, T.87 C.2.2."""
+_FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+"""Markers of a frame; those between are of tables."""
+_SCAN, _FILL = 0xDA, 0xFF
+_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a segment."""
+
+
+class Stream(NamedTuple):
+    """Size of an image in a stream; 0 lines, or 0 samples a line, are said elsewhere in it."""
+
+    rows: int
+    columns: int
+    samples: int
+    bits: int
+
+
+def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> None:
+    """Refuse a frame whose size is not that of the image: its pixels would be in other places.
+
+    Args:
+        frame: compressed.
+        pixels: what the header says.
+        transfer_syntax_uid: says how it is compressed; others than JPEG's know no size.
+
+    Raises:
+        AssemblyError: they contradict each other.
+    """
+    found = None
+    if transfer_syntax_uid in _JPEG_2000:
+        found = _of_codestream(frame)
+    elif transfer_syntax_uid in _JPEG:
+        found = _of_jpeg(frame)
+    if found is None:
+        return
+    expected = (found.rows and pixels.rows, found.columns and pixels.columns, pixels.samples)
+    if expected != found[:3] or found.bits > pixels.bits_allocated:
+        raise AssemblyError(
+            Reason.PIXELS_UNREADABLE,
+            f"A stream of {found.columns} columns, {found.rows} rows and {found.samples} samples "
+            f"of {found.bits} bits, for an image of {pixels.columns}, {pixels.rows} and "
+            f"{pixels.samples} of {pixels.bits_allocated}. Rows, Columns or pixels were changed on "
+            "the way: send the instance again, from where it came first.",
+        )
+
+
+def _of_codestream(frame: bytes) -> Stream | None:
+    """Read the size of JPEG 2000, in a file format's boxes or without."""
+    at = frame.find(_CODESTREAM)
+    if at < 0 or len(frame) < at + _SIZE.size:
+        return None
+    right, bottom, left, top, samples, depth = _SIZE.unpack_from(frame, at)
+    return Stream(bottom - top, right - left, samples, (depth & 0x7F) + 1)
+
+
+def _of_jpeg(frame: bytes) -> Stream | None:
+    """Read the frame header of JPEG or JPEG-LS; None if there is none before the first scan."""
+    at = 2
+    while at + 4 <= len(frame) and frame[at] == _FILL:
+        marker = frame[at + 1]
+        if marker in _FRAMES and at + 2 + _FRAME.size <= len(frame):
+            bits, rows, columns, samples = _FRAME.unpack_from(frame, at + 2)
+            return Stream(rows, columns, samples, bits)
+        if marker == _SCAN:
+            return None
+        if marker == _FILL:
+            at += 1
+        elif marker in _ALONE:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return None
