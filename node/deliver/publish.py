@@ -22,7 +22,9 @@ from node.faults import fault_point
 log = logging.getLogger(__name__)
 
 MANIFEST = ".manifest.json"
-EXTENSIONS = (".nii.gz", ".nii", ".json", ".bval", ".bvec", ".png", MANIFEST)
+EXTENSIONS = (
+    ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".png", MANIFEST,
+)  # fmt: skip
 STAGING = ".staging"  # below the output folder: the same file system, and hidden from readers
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640

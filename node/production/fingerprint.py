@@ -27,7 +27,7 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
             manifest = json.loads((folder / name).read_bytes())
             told = {key: manifest[key] for key in manifest if key not in _OF_THE_OCCASION}
             digest.update(json.dumps(told, sort_keys=True).encode())
-        elif name.endswith((".json", ".bval", ".bvec")):
+        elif name.endswith((".json", ".bval", ".bvec", ".tsv")):
             digest.update((folder / name).read_bytes())
         elif not (folder / name).is_file():
             raise FileNotFoundError(name)

@@ -96,6 +96,17 @@ def test_a_volume_that_is_gone_takes_its_files_along(publisher: Publisher, tmp_p
     ]
 
 
+def test_a_table_that_is_gone_is_removed(publisher: Publisher, tmp_path: Path) -> None:
+    """What the volumes of spin labeling are may be known of one revision and not of the next."""
+    folder = staged(publisher, 1, ["sub-1_asl"])
+    (folder / "sub-1_aslcontext.tsv").write_text("volume_type")
+    names = [path.name for path in folder.iterdir()]
+    publisher.publish(folder, "study", names, 1, ["study/sub-1_asl"])
+    assert "sub-1_aslcontext.tsv" in visible(tmp_path)
+    put(publisher, 2, ["sub-1_asl"], ["sub-1_asl"])
+    assert "sub-1_aslcontext.tsv" not in visible(tmp_path)
+
+
 def test_withdrawing_leaves_only_old_manifests(publisher: Publisher, tmp_path: Path) -> None:
     put(publisher, 1, ["a"], ["a"])
     publisher.publish(publisher.staging("none"), "study", [], 2, ["study/a"])
