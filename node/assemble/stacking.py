@@ -25,6 +25,8 @@ SAME_SPACING_MM: Final = 2e-4
 """mm; the same pixel spacing written with different numbers of decimals."""
 ECHO_TIME_DECIMALS: Final = 2
 """Echo times in ms that agree in as many decimals are one echo."""
+FLIP_ANGLE_DECIMALS: Final = 1
+"""Degrees; what is played out differs from slice to slice by less."""
 SAME_LOCATION_MM: Final = 0.2
 """mm; Slice Location is often rounded to one decimal."""
 MOST_ORIENTATIONS: Final = 32
@@ -153,7 +155,14 @@ def _contrast(piece: Piece) -> tuple[object, ...]:
         frame.image_type[1:],
         frame.echo,
         echo_time,
+        _flip_angle(piece),
     )
+
+
+def _flip_angle(piece: Piece) -> float | None:
+    """Return Flip Angle, degrees: images of several are measured one after the other, for maps."""
+    angle = (piece.header.facts | piece.frame.facts).get("FlipAngle")
+    return round(angle, FLIP_ANGLE_DECIMALS) if isinstance(angle, int | float) else None
 
 
 def _group(

@@ -131,6 +131,15 @@ def order_of(volume: VolumePlan) -> list[list[int | None]]:
     return [[piece.frame.number for piece in row] for row in volume.grid]
 
 
+def test_flip_angles_are_images_of_their_own() -> None:
+    """As of variable flip angles; differences by rounding are none."""
+    datasets = Phantom(volumes=3).instances()
+    for dataset in datasets:
+        dataset.FlipAngle = (5, 5.01, 15)[dataset.TemporalPositionIdentifier - 1]
+    found = plan(headers(datasets)).volumes
+    assert [(volume.suffix, volume.shape[3:]) for volume in found] == [("", (2,)), ("a", ())]
+
+
 def test_temporal_position_orders_volumes_whatever_the_numbers_say() -> None:
     datasets = Phantom(volumes=3).instances()
     for dataset in datasets:
