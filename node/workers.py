@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -41,6 +42,7 @@ class LocalWorkers:
         self._task = task
         self._count = count or available_processors()
         self._jobs_per_process = jobs_per_process
+        _choose_temporary_folder()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([task.__module__])
         self._lock = threading.Lock()
@@ -245,3 +247,11 @@ def available_processors() -> int:
         return max(1, len(os.sched_getaffinity(0)))
     except AttributeError:  # not on Linux
         return max(1, os.cpu_count() or 1)
+
+
+def _choose_temporary_folder() -> None:
+    """For the fork server's socket. Left alone, Python tries folders out with a file, which would
+    stay for ever if the node were killed in that moment."""
+    folder = os.environ.get("TMPDIR", "/tmp")  # noqa: S108
+    if tempfile.tempdir is None and os.access(folder, os.W_OK | os.X_OK):
+        tempfile.tempdir = folder
