@@ -75,11 +75,12 @@ def _stated(piece: Piece) -> float | None:
 def _measured(volume: VolumePlan) -> float | None:
     """Return the mean time in s from the beginning of one volume to that of the next.
 
-    GE's Acquisition Time is no measure of it; its own elements are (`vendors.ge`). An image that
-    is a whole volume states how long that takes.
+    Acquisition Time of GE's MR is no measure of it; its own elements are (`vendors.ge`). An image
+    that is a whole volume states how long that takes.
     """
     header, frame = volume.first
-    if len(volume.grid) < 2 or header.vendor == ge.NAME or frame.tile is not None:
+    untimed = (header.vendor, header.modality) == (ge.NAME, "MR")
+    if len(volume.grid) < 2 or untimed or frame.tile is not None:
         return None
     starts = [
         min((t for piece in row if (t := piece.frame.acquired) is not None), default=None)

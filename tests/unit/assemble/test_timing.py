@@ -174,11 +174,13 @@ def test_volumes_follow_each_other_as_they_were_acquired(
     assert repetition_time(volume_of(datasets)) == between
 
 
+@pytest.mark.parametrize("maker", ["SIEMENS", "GE MEDICAL SYSTEMS"])
 @pytest.mark.parametrize("sop_class", [CT, PET])
-def test_intervals_where_nothing_repeats(sop_class: str) -> None:
+def test_intervals_where_nothing_repeats(sop_class: str, maker: str) -> None:
     datasets = Phantom(volumes=3, sop_class=sop_class).instances()
     for index, dataset in enumerate(datasets):
         changed(dataset, RepetitionTime=None, AcquisitionTime=f"1000{index // 4 * 15:02d}")
+        dataset.Manufacturer = maker
     assert repetition_time(volume_of(datasets)) == 15.0
     assert ("RepetitionTime" in sidecar_of(datasets)) is (sop_class == CT)
 
