@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 import node
+from node.cli.deliverable import check_deliveries
 from node.cli.findings import (
     Finding,
     Grade,
@@ -53,6 +54,7 @@ class Subject(StrEnum):
     DATABASE = "database"
     CLOCK = "clock"
     PEERS = "peers"
+    DELIVERIES = "deliveries"
     PROGRAM = "program"
 
 
@@ -66,7 +68,7 @@ def doctor(
         bool, typer.Option("--running", help="A node has to be running: a free port is wrong.")
     ] = False,
 ) -> None:
-    """Check ports, permissions, disk, database, clock, peers and codecs, and say what to do."""
+    """Check ports, disk, database, clock, peers, deliveries and codecs, and say what to do."""
     settings = load_settings(config)
     findings = list(diagnose(settings, only or list(Subject), running=running))
     if as_json:
@@ -95,6 +97,7 @@ def diagnose(
         Subject.DATABASE: lambda: [check_database(settings)],
         Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
         Subject.PEERS: lambda: check_peers(settings.dicom),
+        Subject.DELIVERIES: lambda: check_deliveries(settings.deliver),
         Subject.PROGRAM: lambda: [
             check_codecs(),
             check_open_files(settings.dicom.max_associations),

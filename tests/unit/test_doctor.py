@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from node.cli import findings
+from node.cli.deliverable import check_deliveries
 from node.cli.doctor import Subject, check_database, check_dicom, check_peers, diagnose
 from node.cli.findings import (
     Grade,
@@ -29,6 +30,7 @@ from node.cli.findings import (
     port_finding,
 )
 from node.config import Dicom, PeerSettings, Settings
+from node.deliver_settings import TargetSettings
 from node.index.engine import Index
 from tests.running import RunningNode, free_port
 
@@ -244,3 +246,27 @@ def test_beside_a_running_node(node: RunningNode) -> None:
     assert stopped.returncode == 1
     assert '"wrong"' in stopped.stdout
     assert "rasnode: 1 of 1 checks" in stopped.stderr
+
+
+def test_deliveries_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "share").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        port = receiver.getsockname()[1]
+        targets = [
+            {"name": "hook", "webhook": {"url": f"http://127.0.0.1:{port}/x"}},
+            {"name": "away", "webhook": {"url": f"http://127.0.0.1:{free_port()}/x"}},
+            {"name": "run", "command": {"run": ["/bin/true"]}},
+            {"name": "typo", "command": {"run": ["no-such-program"]}},
+            {"name": "share", "folder": {"path": str(tmp_path / "share")}},
+            {"name": "lost", "folder": {"path": str(tmp_path / "lost")}},
+        ]
+        found = check_deliveries([TargetSettings.model_validate(one) for one in targets])
+        grades = {one.found.split(":")[0]: one.grade for one in found}
+    assert grades == {
+        "hook": Grade.GOOD,
+        "away": Grade.NOTE,
+        "run": Grade.GOOD,
+        "typo": Grade.WRONG,
+        "share": Grade.GOOD,
+        "lost": Grade.WRONG,
+    }
