@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.running import RunningNode
+
+settings.register_profile("shared machine", deadline=None)  # time is for benchmarks
+settings.load_profile("shared machine")
 
 
 @pytest.fixture

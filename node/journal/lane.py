@@ -20,7 +20,8 @@ from node.journal.segment import Segment, place, position
 _WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
 _LOOK_SECONDS: Final = 0.005
 _TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the filer
-_READY: Final = 6  # segments that are made before a sender waits for them
+_FIRST: Final = 3  # segments that are made before the port opens
+_READY: Final = 6  # and while the second is written, so that no sender waits for them
 
 
 class JournalFull(StorageFull):
@@ -72,10 +73,15 @@ class Lane:
         self._offset = 0
         self._distrusted = False
         nothing_left = board.filed(number) >= board.answered(number)
+        self._closing = threading.Event()
+        self._rolled = threading.Event()
+        self._take_over()
         self._roll(_WAIT_SECONDS)
         if nothing_left:
             board.set_filed(number, board.answered(number))
-        self._closing = threading.Event()
+        with suppress(StorageFull):  # one is enough to begin with
+            while len(self._segments) < _FIRST:
+                self._another()
         self._maker = threading.Thread(target=self._make_ready, name="journal", daemon=True)
         self._maker.start()
 
@@ -134,9 +140,23 @@ class Lane:
     def close(self) -> None:
         """Close the files; nothing may be appended any more."""
         self._closing.set()
+        self._rolled.set()
         self._maker.join()
         for one in self._segments:
             one.close()
+
+    def _take_over(self) -> None:
+        """From a process that died: what it has answered and nobody has made safe stays, and what
+        it was writing, which nobody was told of, will not be read."""
+        answered = self._board.answered(self._number)
+        generation, offset = place(answered)
+        for one in self._segments:
+            if one.generation == generation:
+                one.end = answered
+                if offset:
+                    one.cut(offset)
+            elif one.generation < generation:
+                one.end = position(one.generation + 1, 0)
 
     def _write(self, batch: Sequence[_Item]) -> list[None]:
         done = 0
@@ -189,6 +209,7 @@ class Lane:
         following = self._current if empty else self._free(patience)
         if self._current is not None:
             self._current.end = position(self._current.generation, self._offset)
+            self._rolled.set()
         assert following is not None  # noqa: S101  a current one that is empty, or a free one
         self._generation += 1
         try:
@@ -220,7 +241,8 @@ class Lane:
             time.sleep(_LOOK_SECONDS)
 
     def _make_ready(self) -> None:
-        with suppress(StorageFull):  # one is enough to begin with
+        self._rolled.wait()
+        with suppress(StorageFull):  # it is tried again when there is no other
             while len(self._segments) < _READY and not self._closing.is_set():
                 self._another()
 

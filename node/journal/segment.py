@@ -22,6 +22,7 @@ MOST: Final = 8  # segments of a lane
 
 _HEADER: Final = struct.Struct("<8sQI")  # magic, generation, CRC-32
 _MAGIC: Final = b"RNJSEG1\0"
+_RECORD_HEAD: Final = 64  # bytes, more than the header of a record has
 _FILE_MODE: Final = 0o640
 _FILL: Final = bytes(1024 * 1024)
 _SHARE: Final = 256  # of the free space, a segment
@@ -64,6 +65,16 @@ class Segment:
         head = _HEADER.pack(_MAGIC, generation, 0)[:-4]
         os.pwrite(self._handle, head + struct.pack("<I", isal_zlib.crc32(head)), 0)
         self.generation = generation
+
+    def cut(self, at: int) -> None:
+        """Have no record begin at `at`, where one may have been begun.
+
+        Raises:
+            OSError: that could not be written.
+        """
+        if at < self.size:
+            os.pwrite(self._handle, bytes(min(_RECORD_HEAD, self.size - at)), at)
+            os.fdatasync(self._handle)
 
     def write(self, parts: list[Buffer], at: int) -> None:
         """Write buffers one after the other.

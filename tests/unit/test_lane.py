@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.archive import Archive
 from node.errors import StorageFull
 from node.journal import Entry, Journal, Lane, Source, segment
+from node.journal.reading import Cursor
 from node.journaling import JournalReceiver
 from node.receive import Incoming
 
@@ -124,3 +125,47 @@ def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
     full = JournalReceiver(archive, journal, lane, minimum_free=1 << 62, clock=time.time)
     assert full.store_together(several) == [False] * 4
     assert found(journal) == ["1.9.1", "1.9.4"]
+
+
+def again(journal: Journal) -> Lane:
+    """The lane of a process that takes the place of one that died."""
+    return Lane(journal.folder, 0, journal.board, segment.SMALLEST)
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 6])
+def test_who_takes_over_keeps_what_is_not_safe_yet(journal: Journal, rounds: int) -> None:
+    data, sent = bytes(segment.SMALLEST // 4), 0
+    for _ in range(rounds):
+        lane = again(journal)
+        for _ in range(2):
+            lane.append(entry(sent), data)
+            sent += 1
+        lane.close()
+    assert found(journal) == [f"1.9.{number}" for number in range(sent)]
+
+
+def test_who_takes_over_uses_what_is_safe(journal: Journal) -> None:
+    for _ in range(3 * segment.MOST):
+        lane = again(journal)
+        lane.append(entry(1), b"data")
+        lane.close()
+        journal.forget()
+    assert len(list(journal.folder.glob("00-*.seg"))) < segment.MOST
+
+
+def test_what_was_being_written_when_a_process_died_is_not_read(journal: Journal) -> None:
+    lane = again(journal)
+    lane.append(entry(0), b"whole")
+    answered = journal.board.answered(0)
+    lane.append(entry(1), b"unanswered")
+    lane.close()
+    journal.board.set_answered(0, answered)  # it died before it said so
+    after = again(journal)
+    after.append(entry(2), b"later")
+    after.close()
+    cursor = Cursor(journal.folder, 0, 0)
+    items = []
+    while one := cursor.next(journal.board.answered(0)):
+        items.append(one.item)
+    uids = [item.sop_instance_uid for item in items if isinstance(item, Entry)]
+    assert uids == ["1.9.0", "1.9.2"]
