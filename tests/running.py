@@ -122,17 +122,20 @@ class RunningNode:
     def _listens(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
-        for port in self._ports:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) != 0:
-                    return False
-        return True
+        return all(map(self._answers, self._ports))
+
+    @staticmethod
+    def _answers(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
 
     def kill(self) -> None:
         """kill -9 of the node and its workers."""
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
+            # Others of its group may hold the port for a moment longer.
+            eventually(lambda: not self._answers(self.port), 10, "the port is free")
 
     def terminate(self, seconds: float = 30) -> int:
         """SIGTERM; returns the exit code."""
