@@ -5,30 +5,13 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
-from pydicom.uid import (
-    JPEG2000TransferSyntaxes,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-)
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from node.assemble.model import PixelFormat
 from node.errors import AssemblyError, Reason
 
 _JPEG_2000: Final = frozenset(JPEG2000TransferSyntaxes)
-_JPEG: Final = frozenset(
-    {
-        JPEGBaseline8Bit,
-        JPEGExtended12Bit,
-        JPEGLossless,
-        JPEGLosslessSV1,
-        JPEGLSLossless,
-        JPEGLSNearLossless,
-    }
-)
+_JPEG: Final = frozenset([*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes])
 _CODESTREAM: Final = b"\xff\x4f\xff\x51"
 """Start of codestream and of its size: ITU-T T.800 A.4.1, A.5.1."""
 _SIZE: Final = Struct(">8x4I16xHB")
