@@ -76,29 +76,18 @@ class Wire:
             self._fill(count)
         return self._view[self._start : self._start + count]
 
-    def skip(self, count: int) -> None:
-        """Drop bytes that were looked at."""
-        self._start += count
-
     def take(self, count: int) -> bytearray:
-        """The next bytes, however many."""
-        taken = bytearray(count)
-        self.read_into(memoryview(taken))
-        return taken
-
-    def read_into(self, target: memoryview) -> None:
-        """Fill `target` with the next bytes.
+        """The next bytes, however many.
 
         Raises:
             ConnectionLost, TooSlow: they do not come.
         """
-        wanted = len(target)
-        have = min(wanted, self._end - self._start)
-        if have:
-            target[:have] = self._view[self._start : self._start + have]
-            self._start += have
-        if have < wanted:
-            self._receive(target[have:], wanted - have, self._flags)
+        taken = bytearray(count)
+        target = memoryview(taken)
+        have = self._move(target)
+        if have < count:
+            self._receive(target[have:], count - have, self._flags)
+        return taken
 
     def receive(self, target: memoryview) -> int:
         """Put what has come into `target`, or wait for it; returns how many bytes, at least one.
@@ -106,12 +95,7 @@ class Wire:
         Raises:
             ConnectionLost, TooSlow: nothing comes.
         """
-        have = min(len(target), self._end - self._start)
-        if have:
-            target[:have] = self._view[self._start : self._start + have]
-            self._start += have
-            return have
-        return self._receive(target, 1, 0)
+        return self._move(target) or self._receive(target, 1, 0)
 
     def put_back(self, data: bytes) -> None:
         """Have `data` read again before anything else."""
@@ -143,6 +127,13 @@ class Wire:
             self.socket.settimeout(0)
             while most > 0 and (count := len(self.socket.recv(BUFFER))):
                 most -= count
+
+    def _move(self, target: memoryview) -> int:
+        """Take what was read ahead, as much as there is room for; returns how many bytes."""
+        have = min(len(target), self.buffered)
+        target[:have] = self._view[self._start : self._start + have]
+        self._start += have
+        return have
 
     def _fill(self, count: int) -> None:
         if self._start + count > len(self._buffer):
