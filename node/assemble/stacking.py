@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -43,6 +43,11 @@ class Piece(NamedTuple):
     def uid(self) -> str:
         """The SOP Instance UID."""
         return self.header.sop_instance_uid
+
+
+def begin(pieces: Iterable[Piece]) -> int | None:
+    """Return when the first of them was acquired, µs; None if none says."""
+    return min((t for piece in pieces if (t := piece.frame.acquired) is not None), default=None)
 
 
 class Stack(NamedTuple):

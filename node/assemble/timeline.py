@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from node.assemble.facts import DAY, LONGEST_PAUSE, elapsed
 from node.assemble.model import FrameHeader
-from node.assemble.stacking import Stack
+from node.assemble.stacking import Stack, begin
 from node.errors import AssemblyError, Reason
 
 FEWEST_COMPLETE: Final = 2
@@ -130,13 +130,7 @@ def _is_backwards(stack: Stack, timeline: Timeline) -> bool:
 
 def _is_against_time(stack: Stack, timeline: Timeline) -> bool:
     """Tell whether a later volume was acquired before an earlier one: numbers are no time."""
-    starts = [
-        min(
-            (t for index in row if (t := stack.pieces[index].frame.acquired) is not None),
-            default=None,
-        )
-        for row in timeline.grid
-    ]
+    starts = [begin(stack.pieces[index] for index in row) for row in timeline.grid]
     known = [start for start in starts if start is not None]
     return any(elapsed(one, other) < 0 for one, other in pairwise(known))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from node.assemble.facts import SECOND, elapsed
 from node.assemble.series import VolumePlan
-from node.assemble.stacking import Piece
+from node.assemble.stacking import Piece, begin
 from node.assemble.vendors import ge
 
 SLICE_TIME_DIGITS: Final = 6
@@ -82,10 +82,7 @@ def _measured(volume: VolumePlan) -> float | None:
     untimed = (header.vendor, header.modality) == (ge.NAME, "MR")
     if len(volume.grid) < 2 or untimed or frame.tile is not None:
         return None
-    starts = [
-        min((t for piece in row if (t := piece.frame.acquired) is not None), default=None)
-        for row in volume.grid
-    ]
+    starts = [begin(row) for row in volume.grid]
     known = [start for start in starts if start is not None]
     steps = [elapsed(one, other) / SECOND for one, other in pairwise(known)]
     if len(known) < len(starts) or min(steps) <= 0:
