@@ -136,4 +136,5 @@ def _check(incoming: Incoming) -> None:
         incoming.transfer_syntax_uid,
         sop_class_uid=incoming.sop_class_uid,
         sop_instance_uid=incoming.sop_instance_uid,
+        alike=incoming.alike,
     )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from node import metrics
 from node.archive import Archive, Buffer, Placed, file_meta
 from node.complaints import Complaints
-from node.elements import find_data_set
+from node.elements import Alike, find_data_set
 from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
 from node.group_commit import GroupCommit
 from node.index.store import Store
@@ -41,6 +41,7 @@ class Incoming:
         data_set: as the peer encoded it.
         source: the association that carries it; None for an import.
         spill: the file that holds the data set, if it is too large for memory.
+        alike: what the association's data sets before were like, from `alike_to_check`.
     """
 
     sop_class_uid: str | None
@@ -50,6 +51,7 @@ class Incoming:
     source_ae: str = ""
     source: Source | None = None
     spill: Spill | None = None
+    alike: Alike | None = None
 
 
 @dataclass(frozen=True, slots=True)

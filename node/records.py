@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from node.errors import InvalidUID
 
 MAX_UID_LENGTH = 64  # PS3.5 9.1
@@ -159,9 +161,11 @@ class SeriesRecord:
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredInstance:
-    """Where an instance's bytes are, and the header that was read on arrival."""
+class StoredInstance(msgspec.Struct, frozen=True):
+    """Where an instance's bytes are, and the header that was read on arrival.
+
+    Thousands of them go to another process at once, which this kind of value does the fastest.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -173,5 +177,5 @@ class StoredInstance:
     pixel_offset: int | None
     pixel_length: int | None
     received_at: float
-    header: bytes = field(repr=False)
+    header: bytes
     conflict: bool = False

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from pydicom.datadict import keyword_for_tag
 
 from node.assemble.headers import describe, encode_header
-from node.attributes import ATTRIBUTES, BY_TAG, Attribute
+from node.attributes import ATTRIBUTES, BY_TAG
 from node.completion.counts import announced, concatenation
 from node.deflated import header_of
-from node.elements import Buffer, Elements, Scanned, encoding_of, scan
+from node.elements import (
+    Alike,
+    Buffer,
+    Elements,
+    Scanned,
+    encoding_of,
+    once,
+    read_table,
+    scan,
+)
 from node.elements.scanner import DEFLATED
 from node.errors import MalformedDataSet, Permanent
 from node.records import checked_uid
@@ -56,6 +65,7 @@ def register(
     *,
     sop_class_uid: str | None = None,
     sop_instance_uid: str | None = None,
+    alike: Alike | None = None,
 ) -> Registration:
     """Read what index and assembly need.
 
@@ -64,6 +74,7 @@ def register(
         transfer_syntax_uid: of its encoding.
         sop_class_uid: what the C-STORE command said, if there was one.
         sop_instance_uid: likewise.
+        alike: what was read before, of data sets that this one may be like: then it takes less.
 
     Raises:
         MalformedDataSet: not a whole data set in that transfer syntax.
@@ -73,7 +84,7 @@ def register(
     if transfer_syntax_uid == DEFLATED:
         scanned = Scanned(header_of(data_set))
     else:
-        scanned = scan(data_set, transfer_syntax_uid)
+        scanned = (scan if alike is None else alike.scan)(data_set, transfer_syntax_uid)
     elements = scanned.elements
     found = _checked(elements, sop_class_uid, sop_instance_uid)
     return Registration(
@@ -85,8 +96,8 @@ def register(
         header=encode_header(
             msgspec.structs.replace(
                 describe(elements),
-                announced=announced(elements),
-                concatenation=concatenation(elements),
+                announced=once(elements, announced),
+                concatenation=once(elements, concatenation),
             )
         ),
     )
@@ -98,23 +109,34 @@ def check(
     *,
     sop_class_uid: str | None,
     sop_instance_uid: str | None,
+    alike: Alike | None = None,
 ) -> None:
     """See whether `register` will understand a data set, in a fraction of its time.
 
     And more: the data set must be in the transfer syntax that was negotiated for it.
+
+    Args:
+        alike: what was checked before, from `alike_to_check`.
 
     Raises:
         MalformedDataSet, InvalidUID, Mismatch: as `register` does.
     """
     if transfer_syntax_uid == DEFLATED:
         elements = header_of(data_set)
-    else:
+    elif alike is None:
         elements = scan(data_set, transfer_syntax_uid, wanted=_UIDS).elements
+    else:
+        elements = alike.scan(data_set, transfer_syntax_uid).elements
     if elements.encoding != encoding_of(transfer_syntax_uid):
         raise MalformedDataSet(
             "the data set is not in the transfer syntax that was negotiated for it"
         )
     _checked(elements, sop_class_uid, sop_instance_uid)
+
+
+def alike_to_check() -> Alike:
+    """What `check` remembers of one association's data sets."""
+    return Alike(_UIDS)
 
 
 def _checked(
@@ -140,17 +162,11 @@ def _checked(
 
 def kept_attributes(elements: Elements) -> dict[str, Any]:
     """The attributes of `node.attributes` that a data set has: keyword to text, or to items."""
-    return {
-        attribute.keyword: _value(elements, attribute)
-        for attribute in ATTRIBUTES
-        if attribute.tag in elements
-    }
+    return read_table(elements, "attributes", _KEPT)
 
 
-def _value(elements: Elements, attribute: Attribute) -> Any:
-    if attribute.vr == "SQ":
-        return [_item(item, depth=2) for item in elements.items(attribute.tag)[:_MAX_ITEMS]]
-    return _text(elements, attribute.tag)
+def _items(elements: Elements, tag: int) -> list[dict[str, Any]]:
+    return [_item(item, depth=2) for item in elements.items(tag)[:_MAX_ITEMS]]
 
 
 def _item(item: Elements, depth: int) -> dict[str, Any]:
@@ -178,3 +194,8 @@ def _keyword(tag: int) -> str:
 def _text(elements: Elements, tag: int) -> str:
     # A NUL inside would end the text in one database and be refused by the other.
     return (elements.value(tag) or "").replace("\0", "")[:_MAX_TEXT]
+
+
+_KEPT: Final = tuple(
+    (one.keyword, one.tag, _items if one.vr == "SQ" else _text) for one in ATTRIBUTES
+)

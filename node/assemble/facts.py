@@ -7,7 +7,7 @@ from datetime import date
 from typing import Final
 
 from node.assemble.model import Fact, Facts
-from node.elements import Elements
+from node.elements import Elements, once, read_table
 
 SECOND: Final = 1_000_000
 """µs, in which moments are counted: seconds since the year 1 have no room for them in a float."""
@@ -210,7 +210,7 @@ def _isotope(elements: Elements) -> Facts:
     item = elements.item(_DOSES)
     if item is None:
         return {}
-    facts = _read(item, _ISOTOPE)
+    facts: Facts = read_table(item, "isotope", _ISOTOPE)
     dose = facts.get("RadionuclideTotalDose")
     if isinstance(dose, int | float):
         facts["InjectedRadioactivity"] = dose / BECQUEREL_A_MEGABECQUEREL
@@ -225,21 +225,19 @@ def _isotope(elements: Elements) -> Facts:
 
 def _enhanced(elements: Elements) -> Facts:
     """Read what enhanced MR says in other attributes than classic MR (C.8.13.5)."""
-    facts = _read(elements, _ENHANCED)
+    facts: Facts = read_table(elements, "enhanced facts", _ENHANCED)
     if elements.text(0x00189077) == "NO":
         facts["ParallelReductionFactorInPlane"] = 1
     return facts
 
 
-def _read(elements: Elements, table: tuple[tuple[str, int, Reader], ...]) -> Facts:
-    found = ((name, read(elements, tag)) for name, tag, read in table if tag in elements)
-    return {name: value for name, value in found if value is not None}
-
-
 def read_facts(elements: Elements) -> Facts:
     """Read every standard fact that an instance has."""
-    facts = _read(elements, _DESCRIPTIVE) | _read(elements, _IDENTIFYING) | _isotope(elements)
-    facts |= {name: value for name, value in _enhanced(elements).items() if name not in facts}
+    facts: Facts = read_table(elements, "descriptive facts", _DESCRIPTIVE)
+    facts |= read_table(elements, "identifying facts", _IDENTIFYING)
+    facts |= once(elements, _isotope)
+    enhanced = once(elements, _enhanced)
+    facts |= {name: value for name, value in enhanced.items() if name not in facts}
     stand_in = facts.get("SeriesDescription") or facts.get("SequenceName")
     if not facts.get("ProtocolName") and stand_in:
         facts["ProtocolName"] = stand_in

@@ -20,7 +20,7 @@ from node.assemble.model import (
     encode_header,
 )
 from node.assemble.vendors import Vendor, tiler_of, vendor_of
-from node.elements import Elements
+from node.elements import Elements, once
 from node.errors import AssemblyError, Reason
 
 __all__ = ["decode_header", "describe", "encode_header"]
@@ -37,7 +37,7 @@ def describe(elements: Elements) -> InstanceHeader:
     """
     manufacturer = elements.text(0x00080070) or ""
     vendor = vendor_of(manufacturer)
-    pixels = _pixel_format(elements)
+    pixels = once(elements, _pixel_format)
     frames: tuple[FrameHeader, ...] = ()
     spoken = elements
     sop_class = elements.uid(0x00080016) or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -238,14 +239,18 @@ def _write(
         return directory / files[-1]
 
     digest = image = ""
-    if options.image:
-        image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
-        target = path(".nii.gz" if options.compress else ".nii")
-        digest = write_image(target, volume.header(options.comment), volume.array, options)
-        weighting = gradients(volume.plan)
-        if weighting is not None:
-            path(".bval").write_text(weighting.bval(), "ascii")
-            path(".bvec").write_text(weighting.bvec(), "ascii")
+    with ThreadPoolExecutor(1) as beside:  # compressing leaves the interpreter to the picture
+        picture = None
+        if options.preview:
+            picture = beside.submit(render, volume.array, volume.plan.affine, volume.shades)
+        if options.image:
+            image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
+            target = path(".nii.gz" if options.compress else ".nii")
+            digest = write_image(target, volume.header(options.comment), volume.array, options)
+    weighting = gradients(volume.plan) if options.image else None
+    if weighting is not None:
+        path(".bval").write_text(weighting.bval(), "ascii")
+        path(".bvec").write_text(weighting.bvec(), "ascii")
     if options.sidecar:
         fields = make_sidecar(volume.plan, identifiers=options.identifiers, software=VERSION)
         write_json(path(".json"), completed(name, fields))
@@ -254,8 +259,8 @@ def _write(
     if options.notes:
         fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
         write_notes(path(".txt"), fields)
-    if options.preview:
-        path(".png").write_bytes(render(volume.array, volume.plan.affine, volume.shades))
+    if picture is not None:
+        path(".png").write_bytes(picture.result())
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
         fields = make_manifest(

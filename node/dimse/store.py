@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 from pynetdicom.association import Association
@@ -19,8 +19,10 @@ from node.dimse.hall import Hall, Visit
 from node.dimse.intake import Buffers
 from node.dimse.requests import SUCCESS, StoreAnswer, StoreRequest, stored
 from node.dimse.wire import Wire
+from node.elements import Alike
 from node.journal import Source
 from node.receive import CANNOT_UNDERSTAND, Incoming, Reception
+from node.registration import alike_to_check
 from node.spill import Spill
 
 LARGEST_IN_MEMORY = 4 << 20  # bytes of a data set; larger ones come in through a file
@@ -28,11 +30,12 @@ LARGEST_IN_MEMORY = 4 << 20  # bytes of a data set; larger ones come in through 
 
 @dataclass(slots=True)
 class _Guest:
-    """An association in the hall."""
+    """An association on the fast path."""
 
     association: Association
     title: str
     source: Source | None = None
+    alike: Alike = field(default_factory=alike_to_check)
 
 
 class StoreService:
@@ -106,6 +109,7 @@ class StoreService:
             data_set=visit.arrival.view(),
             source_ae=guest.title,
             source=guest.source,
+            alike=guest.alike,
         )
 
     def handler(self) -> Callable[[Event], Dataset]:

@@ -5,13 +5,16 @@ its lengths is found before it is answered; `Elements` decodes single values whe
 """
 
 from node.elements.codec import Buffer, Encoding
+from node.elements.likeness import Alike
 from node.elements.part10 import DataSetStart, find_data_set
 from node.elements.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
+from node.elements.sharing import once, read_table
 from node.elements.values import NO_TAG, Elements
 
 __all__ = [
     "DEFLATED",
     "NO_TAG",
+    "Alike",
     "Buffer",
     "DataSetStart",
     "Elements",
@@ -20,5 +23,7 @@ __all__ = [
     "encoding_of",
     "find_data_set",
     "inflate",
+    "once",
+    "read_table",
     "scan",
 ]

@@ -54,32 +54,35 @@ def _raw_tags(wanted: frozenset[int], little: bool) -> dict[int, int]:
     return {swap(tag, little): tag for tag in wanted}
 
 
-def read_level(data: Buffer, encoding: Encoding, wanted: frozenset[int] | None = None) -> Level:
+def read_level(
+    data: Buffer, encoding: Encoding, wanted: frozenset[int] | None = None, begin: int = 0
+) -> Level:
     """Read the elements of one level; what is nested is passed over.
 
     Args:
         data: the bytes of a data set, or of one item without its header.
         encoding: how its elements are written.
         wanted: the tags to keep, all others are only stepped over; None keeps all.
+        begin: where the first element is.
     """
     codec = LITTLE if encoding.little else BIG
     keep = None if wanted is None else _raw_tags(wanted, encoding.little)
     try:
         if encoding.implicit:
-            return _read_implicit(data, codec, keep)
-        return _read_explicit(data, codec, keep)
+            return _read_implicit(data, codec, keep, begin)
+        return _read_explicit(data, codec, keep, begin)
     except StructError:
         raise MalformedDataSet("The data set ends in the middle of an element.") from None
 
 
 def _read_explicit(  # noqa: PLR0912 - one loop, on the path of every instance that arrives
-    data: Buffer, codec: Codec, keep: dict[int, int] | None
+    data: Buffer, codec: Codec, keep: dict[int, int] | None, begin: int
 ) -> Level:
     read, read_long, little = codec.explicit.unpack_from, codec.long.unpack_from, codec.little
     pixel_tags, short_vrs, long_vrs = codec.pixels, SHORT_VRS, LONG_VRS
     found: Found = {}
     pixels: Pixels | None = None
-    offset, end = 0, len(data)
+    offset, end = begin, len(data)
     while offset < end:
         if end - offset < 8 and is_padding(data, offset):
             break
@@ -123,11 +126,11 @@ def _read_explicit(  # noqa: PLR0912 - one loop, on the path of every instance t
     return Level(found, pixels)
 
 
-def _read_implicit(data: Buffer, codec: Codec, keep: dict[int, int] | None) -> Level:
+def _read_implicit(data: Buffer, codec: Codec, keep: dict[int, int] | None, begin: int) -> Level:
     read, little, pixel_tags = codec.implicit.unpack_from, codec.little, codec.pixels
     found: Found = {}
     pixels: Pixels | None = None
-    offset, end = 0, len(data)
+    offset, end = begin, len(data)
     while offset < end:
         if end - offset < 8 and is_padding(data, offset):
             break

@@ -28,7 +28,13 @@ ITEM = 2
 
 
 def skip_open(  # noqa: PLR0912 - one loop, on the path of every instance that arrives
-    data: Buffer, offset: int, codec: Codec, *, implicit: bool, opened: int = SEQUENCE
+    data: Buffer,
+    offset: int,
+    codec: Codec,
+    *,
+    implicit: bool,
+    opened: int = SEQUENCE,
+    strict: bool = False,
 ) -> tuple[int, int]:
     """Find the end of a sequence, of fragments or of an item of undefined length.
 
@@ -41,6 +47,7 @@ def skip_open(  # noqa: PLR0912 - one loop, on the path of every instance that a
         codec: its byte order.
         implicit: elements inside are in implicit VR, all the way down.
         opened: whether the content is that of a SEQUENCE or of an ITEM.
+        strict: raise where how something is read depends on what comes after it.
 
     Returns:
         the offset of the delimiter that closes it, and the offset after that delimiter.
@@ -70,10 +77,15 @@ def skip_open(  # noqa: PLR0912 - one loop, on the path of every instance that a
                 if vr in long_vrs:
                     (length,) = read_long(data, start)
                     start += 4
+                elif strict:
+                    raise MalformedDataSet("A nested element has an unknown value representation.")
                 else:
                     vr, start, length = odd_element(data, offset, codec)
-                if length == UNDEFINED and is_implicit(data, start, codec, vr):
-                    implicit_since = depth + 1
+                if length == UNDEFINED and vr in {None, b"UN"}:
+                    if strict:
+                        raise MalformedDataSet("A nested element has neither length nor kind.")
+                    if is_implicit(data, start, codec, vr):
+                        implicit_since = depth + 1
         if length == UNDEFINED:
             depth += 1
             offset = start

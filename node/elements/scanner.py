@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from node.elements.codec import Buffer, Encoding
-from node.elements.layout import read_level, shown_encoding
-from node.elements.values import Elements
+from node.elements.layout import Found, Pixels, read_level, shown_encoding
+from node.elements.values import Elements, Likeness
 from node.errors import MalformedDataSet
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
@@ -61,9 +61,16 @@ def scan(
     """
     encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
     found, pixels = read_level(data, encoding, wanted)
+    return scanned(found, pixels, encoding)
+
+
+def scanned(
+    found: Found, pixels: Pixels | None, encoding: Encoding, likeness: Likeness | None = None
+) -> Scanned:
+    """The result of reading the top level of a data set."""
+    elements = Elements(found, encoding, pixels=pixels, likeness=likeness)
     if pixels is None:
-        return Scanned(Elements(found, encoding))
-    elements = Elements(found, encoding, pixels=pixels)
+        return Scanned(elements)
     return Scanned(
         elements,
         pixel_tag=pixels.tag,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
@@ -12,6 +12,7 @@ from node.elements.codec import BIG, LITTLE, NESTED, Encoding
 from node.elements.layout import Found, Pixels, read_level
 from node.elements.nesting import explicit_item, split_items
 from node.elements.reading import BLANK, number_of, numbers_of, text_of, texts_of, unpack
+from node.elements.watched import Watched
 from node.errors import MalformedDataSet
 
 NO_TAG: Final = 0
@@ -42,6 +43,20 @@ def _private_vr(tag: int, creator: str) -> str:
         return "UN"
 
 
+class Likeness:
+    """What data sets that are alike have in common.
+
+    Attributes:
+        volatile: tags of the elements that may differ; all others are the same in all of them,
+            among them those that tell how others are read.
+        derived: what was made of those others: see `node.elements.sharing`.
+    """
+
+    def __init__(self, volatile: frozenset[int]) -> None:
+        self.volatile = volatile
+        self.derived: dict[object, Any] = {}
+
+
 class Elements:
     """The elements of one data set or item: tag (int) to value, decoded when asked for.
 
@@ -51,9 +66,10 @@ class Elements:
 
     Attributes:
         pixels: where the pixel data lie, which are never kept; None if there are none.
+        likeness: to the data sets before, if that is known.
     """
 
-    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "pixels")
+    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "likeness", "pixels")
 
     def __init__(
         self,
@@ -63,8 +79,10 @@ class Elements:
         *,
         signed: bool = False,
         pixels: Pixels | None = None,
+        likeness: Likeness | None = None,
     ) -> None:
         self.pixels = pixels
+        self.likeness = likeness
         self._found = found
         self._encoding = encoding
         self._charset = charset
@@ -210,6 +228,13 @@ class Elements:
                     found[place] = entry
         return Elements(found, self._encoding, self._charset, signed=self._signed)
 
+    def watched(self) -> tuple[Elements, set[int]]:
+        """The same elements, and which tags anybody will have asked them for."""
+        found = Watched(self._found)
+        copy = Elements(self._found, self._encoding, self._charset, pixels=self.pixels)
+        copy._signed, copy._blocks, copy._found = self._signed, self._reserved(), found
+        return copy, found.asked
+
     def private(self, group: int, creator: str, element: int) -> int:
         """Return the tag of a private element, wherever its block is (PS3.5 7.8.1).
 
@@ -221,13 +246,19 @@ class Elements:
         Returns:
             the tag, or `NO_TAG` when the creator reserved no block here or it has no such element.
         """
-        if self._blocks is None:
-            self._blocks = self._reserved_blocks()
-        for block in self._blocks.get((group, creator.upper()), ()):
+        for block in self._reserved().get((group, creator.upper()), ()):
             tag = group << 16 | block << 8 | element
             if tag in self._found:
                 return tag
         return NO_TAG
+
+    def _reserved(self) -> dict[tuple[int, str], list[int]]:
+        if self._blocks is None:
+            derived = {} if self.likeness is None else self.likeness.derived
+            self._blocks = derived.get(Elements.private)
+            if self._blocks is None:
+                self._blocks = derived[Elements.private] = self._reserved_blocks()
+        return self._blocks
 
     def _reserved_blocks(self) -> dict[tuple[int, str], list[int]]:
         blocks: dict[tuple[int, str], list[int]] = {}

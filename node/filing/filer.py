@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from node.archive import Archive, file_meta
+from node.elements import Alike
 from node.errors import InvalidUID, MalformedDataSet, Retryable
 from node.filing.placing import Placer
 from node.index.store import Store
@@ -23,6 +24,7 @@ from node.registration import register
 log = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 1000  # associations whose rows are known
+_ALIKE: Final = 32  # and of which it is known what their headers have in common
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Filer:
         self._clock = clock
         self._placer = Placer(archive, self._is_ours)
         self._rows: dict[Source, int] = {}
+        self._alike: dict[Source, Alike] = {}
 
     def file(self, batch: Sequence[Found], *, anew: bool = False) -> Filed:
         """File a batch; doing it again changes nothing.
@@ -103,6 +106,7 @@ class Filer:
         end = AssociationEnd(ended.end)
         self._store.end_association(self._row(ended.source), end, ended.at)
         self._rows.pop(ended.source, None)
+        self._alike.pop(ended.source, None)
         filed.ended.append(end)
 
     def _place(
@@ -124,7 +128,8 @@ class Filer:
         return record, self._row(entry.source)
 
     def _placed(self, entry: Entry, view: memoryview, *, anew: bool) -> InstanceRecord:
-        registration = register(view, entry.transfer_syntax_uid)
+        alike = self._alike_of(entry.source)
+        registration = register(view, entry.transfer_syntax_uid, alike=alike)
         part = self._archive.incoming(entry.part) if entry.part else None
         placed = self._placer.place(registration, _meta(entry), view, part, anew=anew)
         return record_of(registration, entry.transfer_syntax_uid, placed, entry.received_at)
@@ -163,6 +168,14 @@ class Filer:
             )
             self._rows[source] = row
         return row
+
+    def _alike_of(self, source: Source) -> Alike:
+        alike = self._alike.get(source)
+        if alike is None:
+            if len(self._alike) >= _ALIKE:
+                self._alike.clear()
+            alike = self._alike[source] = Alike()
+        return alike
 
     def _set_aside(self, entry: Entry, view: memoryview, error: Exception) -> None:
         """Quarantine what was answered and cannot be filed: a fault of ours, and never silent."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, select
+from msgspec.structs import replace
+from sqlalchemy import func, select
 
 from node.index.engine import Index
 from node.index.schema import (
@@ -139,25 +141,22 @@ class Known:
     def instances(self, series_pk: int) -> list[StoredInstance]:
         """Everything that assembly needs of the series' instances, conflicts included."""
         first = (
-            select(InstanceRow, HeaderRow.header)
+            select(*_stored(InstanceRow, HeaderRow.header))
             .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
             .where(InstanceRow.series_pk == series_pk)
             .order_by(InstanceRow.uid)
         )
         others = (
-            select(ConflictRow, InstanceRow.uid, InstanceRow.sop_class_uid)
+            select(*_stored(ConflictRow, ConflictRow.header))
             .join(InstanceRow, InstanceRow.id == ConflictRow.instance_pk)
             .where(InstanceRow.series_pk == series_pk)
             .order_by(InstanceRow.uid, ConflictRow.id)
         )
         with self._index.reading() as connection:
             return [
+                *(StoredInstance(*row) for row in connection.execute(first)),
                 *(
-                    _stored(row, row.uid, row.sop_class_uid, conflict=False)
-                    for row in connection.execute(first)
-                ),
-                *(
-                    _stored(row, row.uid, row.sop_class_uid, conflict=True)
+                    replace(StoredInstance(*row), conflict=True)
                     for row in connection.execute(others)
                 ),
             ]
@@ -180,20 +179,18 @@ class Known:
             return list(connection.scalars(query.order_by(OutputRow.stem)))
 
 
-def _stored(
-    row: Row[*tuple[Any, ...]], uid: str, sop_class_uid: str, *, conflict: bool
-) -> StoredInstance:
-    return StoredInstance(
-        sop_instance_uid=uid,
-        sop_class_uid=sop_class_uid,
-        transfer_syntax_uid=row.transfer_syntax_uid,
-        path=row.path,
-        size=row.size,
-        sha256=row.sha256,
-        data_set_offset=row.data_set_offset,
-        pixel_offset=row.pixel_offset,
-        pixel_length=row.pixel_length,
-        received_at=row.received_at,
-        header=row.header,
-        conflict=conflict,
+def _stored(kept: type[InstanceRow | ConflictRow], header: Any) -> Sequence[Any]:
+    """The columns that make a `StoredInstance`, in its order."""
+    return (
+        InstanceRow.uid,
+        InstanceRow.sop_class_uid,
+        kept.transfer_syntax_uid,
+        kept.path,
+        kept.size,
+        kept.sha256,
+        kept.data_set_offset,
+        kept.pixel_offset,
+        kept.pixel_length,
+        kept.received_at,
+        header,
     )

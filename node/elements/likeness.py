@@ -1,0 +1,229 @@
+"""Data sets that are like the one before: what is the same in them is not taken apart again.
+
+The headers of one association differ in a dozen of their hundreds of elements. Those are read,
+and the bytes between them compared with what they were. Whatever does not fit is scanned as ever.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from struct import error as StructError  # noqa: N812 - an exception, and it reads as one
+from typing import Final, NamedTuple
+
+from node.elements.codec import (
+    BIG,
+    LITTLE,
+    LONG_VRS,
+    SHORT_VRS,
+    UNDEFINED,
+    Buffer,
+    Codec,
+    Encoding,
+    swap,
+)
+from node.elements.layout import Found, Pixels, read_level, shown_encoding
+from node.elements.nesting import skip_open
+from node.elements.scanner import Scanned, encoding_of, scanned
+from node.elements.values import Likeness
+from node.errors import MalformedDataSet
+
+LARGEST: Final = 1 << 17
+"""Bytes before the pixel data of what is remembered: it stays in memory."""
+_LONGER: Final = 1024  # bytes by which the next header may be longer
+_TRIES: Final = 16  # misses in a row: these are not alike,
+_PAUSE: Final = 256  # and that is not tried again for so many
+_SEQUENCES: Final = frozenset({b"SQ", None})  # that may be of undefined length
+_CHARSET: Final = 0x00080005
+_PIXEL_REPRESENTATION: Final = 0x00280103
+
+
+class _Element(NamedTuple):
+    tag: int
+    vr: bytes | None
+    fixed: int  # bytes before its length
+    wide: bool  # whether its length has 32 bits
+    whole: bytes
+
+
+class _Step(NamedTuple):
+    """What is the same, up to the length of an element that may differ, and that element."""
+
+    same: bytes
+    tag: int
+    vr: bytes | None
+    wide: bool
+
+
+class _Pattern(Likeness):
+    """One data set, taken apart so that others can be compared with it.
+
+    Attributes:
+        pixels: tag and VR of its pixel data.
+    """
+
+    def __init__(
+        self,
+        elements: list[_Element],
+        found: Found,
+        volatile: frozenset[int],
+        encoding: Encoding,
+        pixels: tuple[int, bytes | None],
+    ) -> None:
+        super().__init__(volatile)
+        self.pixels = pixels
+        self._elements = elements
+        self._found = found
+        self._encoding = encoding
+        self._codec = LITTLE if encoding.little else BIG
+        self._length = sum(len(one.whole) for one in elements)
+        self._steps: list[_Step] = []
+        same: list[bytes] = []
+        for one in elements:
+            if one.tag in volatile:
+                same.append(one.whole[: one.fixed])
+                self._steps.append(_Step(b"".join(same), one.tag, one.vr, one.wide))
+                same = []
+            else:
+                same.append(one.whole)
+        self._end = b"".join(same)
+
+    def match(self, data: Buffer, encoding: Encoding) -> tuple[Found, int] | None:
+        """Read a data set up to its pixel data.
+
+        Returns:
+            its elements and where they end; None if it is not like the others.
+        """
+        if encoding != self._encoding:
+            return None
+        head = bytes(data[: self._length + _LONGER])
+        found = dict(self._found)
+        order, size, at = "little" if encoding.little else "big", len(head), 0
+        for same, tag, vr, wide in self._steps:
+            if not head.startswith(same, at):
+                return None
+            at += len(same)
+            start = at + (4 if wide else 2)
+            length = int.from_bytes(head[at:start], order)  # type: ignore[arg-type]
+            stop = at = start + length
+            if length == UNDEFINED and wide:
+                stop, at = self._walked(data, start, vr)
+            if at > size:
+                return None
+            if tag in found:
+                found[tag] = (vr, head[start:stop])
+        if not head.startswith(self._end, at):
+            return None
+        return found, at + len(self._end)
+
+    def _walked(self, data: Buffer, start: int, vr: bytes | None) -> tuple[int, int]:
+        """Where the value of a sequence and its delimiter end; beyond everything if it is none."""
+        if vr in _SEQUENCES:
+            with suppress(MalformedDataSet, StructError):
+                return skip_open(data, start, self._codec, implicit=vr is None)
+        return len(data), len(data) + _LONGER
+
+    def differing(self, others: list[_Element]) -> frozenset[int] | None:
+        """The tags that differ in elements that were taken apart; None if it is not their values
+        alone."""
+        if [one[:-1] for one in self._elements] != [one[:-1] for one in others]:
+            return None
+        pairs = zip(self._elements, others, strict=True)
+        return self.volatile | {one.tag for one, other in pairs if one.whole != other.whole}
+
+
+class Alike:
+    """Scans data sets of which most are like the one before. For one thread.
+
+    Args:
+        wanted: the tags to keep; None keeps all.
+    """
+
+    def __init__(self, wanted: frozenset[int] | None = None) -> None:
+        self._wanted = wanted
+        self._pattern: _Pattern | None = None
+        self._misses = 0
+
+    def scan(self, data: Buffer, transfer_syntax_uid: str) -> Scanned:
+        """What `node.elements.scan` returns; if it is like the one before, sooner.
+
+        Raises:
+            MalformedDataSet: as that does.
+        """
+        encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
+        pattern = self._pattern
+        if pattern is not None and (match := pattern.match(data, encoding)):
+            found, at = match
+            rest, pixels = read_level(data, encoding, self._wanted, at)
+            if not rest and pixels is not None and pixels[:2] == pattern.pixels:
+                self._misses = 0
+                return scanned(found, pixels, encoding, pattern)
+            return scanned(found | rest, pixels, encoding)
+        found, pixels = read_level(data, encoding, self._wanted)
+        if self._misses < _TRIES:
+            self._pattern = self._learned(data, found, pixels, encoding)
+        self._misses = (self._misses + 1) % _PAUSE
+        return scanned(found, pixels, encoding)
+
+    def _learned(
+        self, data: Buffer, found: Found, pixels: Pixels | None, encoding: Encoding
+    ) -> _Pattern | None:
+        elements = _taken_apart(data, encoding)
+        if elements is None or pixels is None:
+            return None
+        before = self._pattern
+        volatile = None if before is None else before.differing(elements)
+        if volatile is None:
+            volatile = frozenset()
+        if any(map(_tells_how_to_read_others, volatile)):
+            return None
+        return _Pattern(elements, found, volatile, encoding, pixels[:2])
+
+
+def _tells_how_to_read_others(tag: int) -> bool:
+    private_creator = bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
+    return private_creator or tag in {_CHARSET, _PIXEL_REPRESENTATION}
+
+
+def _taken_apart(data: Buffer, encoding: Encoding) -> list[_Element] | None:
+    """The elements before the pixel data; None if there are no pixel data, or how an element is
+    read depends on what comes after it."""
+    codec = LITTLE if encoding.little else BIG
+    elements: list[_Element] = []
+    at = 0
+    while at + 12 <= len(data):
+        (raw,) = codec.long.unpack_from(data, at)
+        if raw in codec.pixels:
+            return elements
+        one = _element(data, at, codec, implicit=encoding.implicit)
+        if one is None:
+            return None
+        elements.append(one)
+        at += len(one.whole)
+    return None
+
+
+def _element(data: Buffer, at: int, codec: Codec, *, implicit: bool) -> _Element | None:
+    raw, vr, length = codec.explicit.unpack_from(data, at)
+    fixed, wide = 4, True
+    if implicit:
+        vr = None
+        (length,) = codec.long.unpack_from(data, at + 4)
+    elif vr in SHORT_VRS:
+        fixed, wide = 6, False
+    elif vr in LONG_VRS:
+        fixed = 8
+        (length,) = codec.long.unpack_from(data, at + 8)
+    else:
+        return None
+    start = at + fixed + (4 if wide else 2)
+    end = start + length
+    if wide and length == UNDEFINED:
+        if vr not in _SEQUENCES:
+            return None
+        try:
+            _, end = skip_open(data, start, codec, implicit=implicit, strict=True)
+        except MalformedDataSet:
+            return None
+    if raw == 0 or end > LARGEST:
+        return None
+    return _Element(swap(raw, codec.little), vr, fixed, wide, bytes(data[at:end]))
