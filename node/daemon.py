@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -139,6 +140,7 @@ class Daemon:
             )
             undo.callback(web.stop)
             web.start()
+        gc.freeze()  # what is loaded stays: not looked through again while a series waits
 
     def _crew(self, filing: Filing, undo: ExitStack) -> Crew | None:
         """The receivers, which load while the rest is built; None if pynetdicom has to serve its

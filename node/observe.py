@@ -25,6 +25,10 @@ class Observer:
 
     def facts(self, series_pk: int, series_uid: str) -> SeriesFacts:
         """Everything that is known of a series apart from how it came."""
+        return SeriesFacts(self.catch_up(series_pk), self._statements.of(series_uid))
+
+    def catch_up(self, series_pk: int) -> tuple[InstanceFacts, ...]:
+        """Read of a series what was not read before, so that it need not be when it matters."""
         last, known = self._seen.pop(series_pk, (0, ()))
         rows = self._work.headers(series_pk, after=last)
         if rows:
@@ -33,7 +37,7 @@ class Observer:
         self._seen[series_pk] = (last, known)
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return SeriesFacts(known, self._statements.of(series_uid))
+        return known
 
     def forget(self, series_pk: int) -> None:
         """Drop what is remembered of a series."""

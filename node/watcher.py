@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 ACTOR = COMPLETION
 BREATH_SECONDS = 0.1  # a series is not looked at while instances follow each other this closely
 BREATH_PER_INSTANCE = 50e-6  # seconds: so that judging a large series again and again stays cheap
-PACE_SECONDS = 0.05  # between two steps, so that a fast sender's instances share one
+GROWTH = 1.1  # but at once if its association has ended, once it has grown so much since it was
+PACE_SECONDS = 0.02  # between two steps, so that a fast sender's instances share one
 POLL_SECONDS = 0.5  # how late news from other receiver processes may be noticed
 _LOOK_AT_MOST = 1000  # series in one step
 _EVENTS = {
@@ -93,6 +94,7 @@ class Watcher:
         self._stepped = stepped
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._judged: dict[int, int] = {}  # instances of each series when it was looked at
 
     def start(self) -> None:
         """Take back what a dead owner left in the middle, and start to watch."""
@@ -135,10 +137,12 @@ class Watcher:
         self._foreman.collect(now)
         wait = POLL_SECONDS
         for series in self._work.due(now, _LOOK_AT_MOST):
-            breath = max(BREATH_SECONDS, BREATH_PER_INSTANCE * series.instances)
-            if series.state is SeriesState.RECEIVING and 0 <= now - series.last_arrival < breath:
+            breath = self._breath(series)
+            if 0 <= now - series.last_arrival < breath:
                 wait = min(wait, series.last_arrival + breath - now)
+                self._read_ahead(series)
                 continue
+            self._judged[series.pk] = series.instances
             self._guarded_look(series, now)
         if self._foreman.free:
             for series in self._work.settled(now, _LOOK_AT_MOST):
@@ -147,6 +151,23 @@ class Watcher:
         self._stepped()
         due = self._work.next_due()
         return wait if due is None or due <= now else min(wait, due - now)
+
+    def _breath(self, series: SeriesRecord) -> float:
+        """How many seconds after its last instance a series is looked at."""
+        if series.state is not SeriesState.RECEIVING:
+            return 0.0
+        ended = series.due is not None and series.due > series.last_arrival
+        if ended and series.instances >= GROWTH * self._judged.get(series.pk, 0):
+            return 0.0
+        return max(BREATH_SECONDS, BREATH_PER_INSTANCE * series.instances)
+
+    def _read_ahead(self, series: SeriesRecord) -> None:
+        try:
+            self._observer.catch_up(series.pk)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  it is met again, and dealt with, at the look
+            log.debug("reading series %s ahead: %s", series.uid, traced(error))
 
     def _run(self) -> None:
         self._foreman.warm_up()
@@ -220,6 +241,7 @@ class Watcher:
             self._outcomes.end_without(series, state, verdict, now, ACTOR)
         fault_point(f"decided-{state}")
         self._observer.forget(series.pk)
+        self._judged.pop(series.pk, None)
         log.info("series %s: %s, %s", series.uid, verdict["verdict"], decision.why)
 
 

@@ -7,6 +7,7 @@ fork server: the daemon has threads, and forking it could deadlock the child.
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -143,6 +144,7 @@ def _settle_in() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and service managers mean the daemon,
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which ends its workers itself
     os.nice(5)  # receiving comes first
+    gc.freeze()  # what is loaded stays: never looked through again
     threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
 
 

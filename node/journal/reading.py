@@ -38,7 +38,7 @@ class Cursor:
         self._folder = folder
         self._lane = lane
         self._check = check
-        self._maps: dict[Path, memoryview] = {}
+        self._maps: dict[Path, tuple[tuple[int, int], memoryview]] = {}
         self._generation, self._offset = place(start)
         self._view: memoryview | None = self._views().get(self._generation)
 
@@ -53,11 +53,15 @@ class Cursor:
             found = self._here()
             if found is not None:
                 return found
-            later = [g for g in self._views() if self._generation < g <= place(limit)[0]]
+            views = self._views()
+            if (view := views.get(self._generation)) is not self._view:
+                self._view = view  # its file is another, or has grown: there may be more in it
+                continue
+            later = [g for g in views if self._generation < g <= place(limit)[0]]
             if not later:
                 return None
             self._generation, self._offset = min(later), segment.HEADER
-            self._view = self._views()[self._generation]
+            self._view = views[self._generation]
         return None
 
     def generations(self) -> list[int]:
@@ -79,17 +83,24 @@ class Cursor:
         """The segments by what they hold at the moment."""
         found = {}
         for path in paths(self._folder, self._lane):
-            if path not in self._maps:
-                with path.open("rb") as file:
-                    if path.stat().st_size < segment.SMALLEST:
-                        continue  # it is being made
-                    mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-                self._maps[path] = memoryview(mapped)
-            view = self._maps[path]
+            if path.stat().st_size < segment.SMALLEST:
+                continue  # nobody has written to it
+            view = self._mapped(path)
             generation = segment.read_generation(view[:64])
             if generation:
                 found[generation] = view
         return found
+
+    def _mapped(self, path: Path) -> memoryview:
+        """A segment's file, all of it; the same view as long as it is the same file."""
+        status = path.stat()
+        identity = (status.st_ino, status.st_size)
+        known = self._maps.get(path)
+        if known is None or known[0] != identity:
+            with path.open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            known = self._maps[path] = (identity, memoryview(mapped))
+        return known[1]
 
 
 class Journal:

@@ -13,6 +13,7 @@ from typing import Final
 
 from isal import isal_zlib
 
+from node.disk import sync_folders
 from node.elements import Buffer
 
 HEADER: Final = 4096  # bytes before the first record
@@ -54,10 +55,10 @@ class Segment:
         self.path = path
         self.generation = 0  # of the records in it; 0: not known to hold any
         self.end = 0  # position after its last record
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+        if not _is_whole(path):
+            _make(path, size)
+        self._handle = os.open(path, os.O_RDWR)
         self.size = os.fstat(self._handle).st_size
-        if self.size < SMALLEST or self.size % HEADER:
-            self._fill(size)
         self.generation = read_generation(os.pread(self._handle, _HEADER.size, 0))
 
     def begin(self, generation: int) -> None:
@@ -110,22 +111,30 @@ class Segment:
             rest = rest[count:]
             at += count
 
-    def _fill(self, size: int) -> None:
-        try:
-            os.ftruncate(self._handle, 0)
-            for at in range(0, size, len(_FILL)):
-                os.pwrite(self._handle, _FILL[: size - at], at)
-            os.fsync(self._handle)
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError:
-            os.close(self._handle)
-            self.path.unlink(missing_ok=True)
-            raise
-        self.size = size
+
+def _is_whole(path: Path) -> bool:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return False
+    return size >= SMALLEST and not size % HEADER
+
+
+def _make(path: Path, size: int) -> None:
+    """Make a file, which has its name once it is whole: the filer maps it as soon as it has."""
+    beside = path.with_suffix(".new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+    try:
+        for at in range(0, size, len(_FILL)):
+            os.pwrite(handle, _FILL[: size - at], at)
+        os.fsync(handle)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    sync_folders([path.parent])
 
 
 def read_generation(head: bytes | memoryview) -> int:

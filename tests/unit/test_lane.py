@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,3 +170,41 @@ def test_what_was_being_written_when_a_process_died_is_not_read(journal: Journal
         items.append(one.item)
     uids = [item.sop_instance_uid for item in items if isinstance(item, Entry)]
     assert uids == ["1.9.0", "1.9.2"]
+
+
+def test_a_segment_has_its_name_once_it_is_whole(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filer looks into the folder at any time, and maps what it finds."""
+    path = journal.folder / "00-0.seg"
+    seen: list[int | None] = []
+
+    def watched(handle: int) -> None:
+        seen.append(path.stat().st_size if path.exists() else None)
+        os_fsync(handle)
+
+    os_fsync = os.fsync
+    monkeypatch.setattr("node.journal.segment.os.fsync", watched)
+    segment.Segment(path, segment.SMALLEST).close()
+    assert set(seen) <= {None, segment.SMALLEST}
+    assert None in seen
+    assert path.stat().st_size == segment.SMALLEST
+
+
+def test_what_lies_beyond_what_was_mapped_is_read(journal: Journal) -> None:
+    path = journal.folder / "00-0.seg"
+    path.write_bytes(bytes(segment.SMALLEST))
+    cursor = Cursor(journal.folder, 0, 0)
+    assert cursor.next(segment.position(1, segment.HEADER)) is None
+    with path.open("ab") as file:
+        file.write(bytes(segment.SMALLEST))
+    lane = Lane(journal.folder, 0, journal.board, 2 * segment.SMALLEST)
+    sent = [f"1.9.{number}" for number in range(20)]
+    items = []
+    for number in range(len(sent)):
+        lane.append(entry(number), bytes(segment.SMALLEST // 4))
+        while one := cursor.next(journal.board.answered(0)):
+            items.append(one.item)
+        journal.board.set_safe(0, journal.board.answered(0))
+    lane.close()
+    assert [item.sop_instance_uid for item in items if isinstance(item, Entry)] == sent
