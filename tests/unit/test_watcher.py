@@ -17,7 +17,7 @@ from node.index.engine import Index
 from node.production.fingerprint import fingerprint
 from node.production.foreman import MOST_WORKER_DEATHS
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
-from node.records import AssociationEnd, Stored, Verdict
+from node.records import AssociationEnd, SeriesRecord, Stored, Verdict
 from tests.databases import postgresql
 from tests.simulator.bench import Bench, stage
 from tests.unit.completion.builders import stack, uids, without
@@ -538,3 +538,35 @@ def test_an_index_that_was_made_again_takes_up_what_is_there(tmp_path: Path) -> 
     again.run(30.0)
     assert (again.series().revision, told) == (3, ["superseded", "ready"])
     again.index.close()
+
+
+def test_the_end_of_its_association_is_not_waited_on(bench: Bench) -> None:
+    association = bench.open()
+    bench.send(association, stack(30, announced={IIA: 30}))
+    bench.watcher.step()
+    assert bench.state() == "receiving"  # more may be on its way
+    bench.now += 0.005
+    bench.end(association)
+    bench.watcher.step()
+    bench.watcher.step()
+    assert bench.state() == "ready"
+
+
+def test_an_association_for_each_instance_does_not_mean_a_look_for_each(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[float] = []
+    look = bench.watcher._look
+
+    def counted(series: SeriesRecord, now: float) -> None:
+        looked.append(now)
+        look(series, now)
+
+    monkeypatch.setattr(bench.watcher, "_look", counted)
+    for instance in stack(200):
+        association = bench.open()
+        bench.send(association, [instance])
+        bench.now += 0.005
+        bench.end(association)
+        bench.watcher.step()
+    assert 10 < len(looked) < 60
