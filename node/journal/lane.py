@@ -209,6 +209,8 @@ class Lane:
         following = self._current if empty else self._free(patience)
         if self._current is not None:
             self._current.end = position(self._current.generation, self._offset)
+            with suppress(OSError):  # it is a check and nothing else
+                self._current.finish(self._offset)
             self._rolled.set()
         assert following is not None  # noqa: S101  a current one that is empty, or a free one
         self._generation += 1

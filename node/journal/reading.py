@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from node.errors import Retryable
 from node.journal import segment
 from node.journal.board import Board
 from node.journal.entry import Ended, Entry, data_set_of, is_whole, item_of, read_header
 from node.journal.lane import paths
 from node.journal.segment import place, position
 
+log = logging.getLogger(__name__)
+
 _LOOK_SECONDS: Final = 0.002
 _DEAD_SECONDS: Final = 2.0  # the filer moves on within that time, or there is none
+
+
+class JournalDamaged(Retryable):
+    """Records are not where they have to be; whoever starts to read again may find them."""
 
 
 class Found(NamedTuple):
@@ -31,7 +39,8 @@ class Cursor:
 
     Args:
         start: a position.
-        check: compare every record with its checksum, as one must after a crash.
+        check: compare every record with its checksum, as one must after a crash; what cannot be
+            read is named, and the next segment goes on.
     """
 
     def __init__(self, folder: Path, lane: int, start: int, *, check: bool = False) -> None:
@@ -48,7 +57,11 @@ class Cursor:
         return position(self._generation, self._offset)
 
     def next(self, limit: int) -> Found | None:
-        """The next record that begins before the position `limit`; None if there is none."""
+        """The next record that begins before the position `limit`; None if there is none.
+
+        Raises:
+            JournalDamaged: there is one and it cannot be read.
+        """
         while self.position < limit:
             found = self._here()
             if found is not None:
@@ -60,6 +73,7 @@ class Cursor:
             later = [g for g in views if self._generation < g <= place(limit)[0]]
             if not later:
                 return None
+            self._see_to_the_end()
             self._generation, self._offset = min(later), segment.HEADER
             self._view = views[self._generation]
         return None
@@ -67,6 +81,16 @@ class Cursor:
     def generations(self) -> list[int]:
         """Of all segments of the lane."""
         return sorted(self._views())
+
+    def _see_to_the_end(self) -> None:
+        """Nothing that was answered is passed over."""
+        at = max(self._offset, segment.HEADER)
+        if self._view is None or at >= segment.read_end(self._view, self._generation):
+            return
+        sentence = "a record of the journal that was answered cannot be read"
+        if not self._check:
+            raise JournalDamaged(sentence)
+        log.error("%s: lane %d, generation %d, at %d", sentence, self._lane, *place(self.position))
 
     def _here(self) -> Found | None:
         view = self._view

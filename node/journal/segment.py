@@ -23,6 +23,8 @@ MOST: Final = 8  # segments of a lane
 
 _HEADER: Final = struct.Struct("<8sQI")  # magic, generation, CRC-32
 _MAGIC: Final = b"RNJSEG1\0"
+_END: Final = struct.Struct("<QQ")  # generation, offset behind its last record
+_END_AT: Final = 64
 _RECORD_HEAD: Final = 64  # bytes, more than the header of a record has
 _FILE_MODE: Final = 0o640
 _FILL: Final = bytes(1024 * 1024)
@@ -66,6 +68,10 @@ class Segment:
         head = _HEADER.pack(_MAGIC, generation, 0)[:-4]
         os.pwrite(self._handle, head + struct.pack("<I", isal_zlib.crc32(head)), 0)
         self.generation = generation
+
+    def finish(self, end: int) -> None:
+        """Say that the records of this generation end there, for readers to see; not synced."""
+        os.pwrite(self._handle, _END.pack(self.generation, end), _END_AT)
 
     def cut(self, at: int) -> None:
         """Have no record begin at `at`, where one may have been begun.
@@ -135,6 +141,12 @@ def _make(path: Path, size: int) -> None:
     finally:
         os.close(handle)
     sync_folders([path.parent])
+
+
+def read_end(data: memoryview, generation: int) -> int:
+    """The offset behind the last record of a generation that was finished; else 0."""
+    finished, end = _END.unpack_from(data, _END_AT)
+    return int(end) if finished == generation else 0
 
 
 def read_generation(head: bytes | memoryview) -> int:
