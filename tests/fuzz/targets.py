@@ -19,8 +19,9 @@ from node.dimse.proposal import plain, unacceptable
 from node.dimse.requests import StoreAnswer, StoreRequest, stored
 from node.dimse.upper_layer import MalformedPDU
 from node.dimse.wire import Wire
+from node.elements import Alike
 from node.errors import InvalidUID, MalformedDataSet
-from node.registration import Mismatch, register
+from node.registration import Mismatch, Registration, register
 from node.spill import Spill
 from tests.fuzz import cases
 
@@ -53,6 +54,23 @@ def data_sets(rng: random.Random) -> None:
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     if found.pixel_offset is not None and found.pixel_length is not None:
         assert found.pixel_offset + found.pixel_length <= len(data)
+
+
+def likenesses(rng: random.Random) -> None:
+    """Data sets that are like the one before, or damaged: each is read as if it came alone."""
+    syntax, alike = rng.choice(cases.SYNTAXES), Alike()
+    instance = cases.uid(rng)
+    whole = cases.data_set(rng, instance)
+    for _ in range(6):
+        data = cases.mutated(rng, whole) if rng.randrange(2) else whole
+        assert _registered(data, syntax, alike) == _registered(data, syntax, None)
+
+
+def _registered(data: bytes, syntax: str, alike: Alike | None) -> Registration | str:
+    try:
+        return register(data, syntax, alike=alike)
+    except _REFUSED as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def messages(rng: random.Random) -> None:
@@ -165,7 +183,7 @@ def a_node(port: int) -> Target:
     return run
 
 
-DECODERS: Final[tuple[Target, ...]] = (associations, data_sets, messages)
+DECODERS: Final[tuple[Target, ...]] = (associations, data_sets, likenesses, messages)
 
 
 def run(target: Target, seed: int, number: int) -> None:
