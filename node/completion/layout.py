@@ -118,9 +118,7 @@ def lay_out(instances: Sequence[InstanceFacts]) -> tuple[Stack, ...]:
         for frame in instance.frames:
             if frame.orientation is None or frame.position is None:
                 continue
-            if not all(
-                abs(value) <= FARTHEST_MM for value in (*frame.orientation, *frame.position)
-            ):
+            if max(map(abs, (*frame.orientation, *frame.position))) > FARTHEST_MM:
                 continue
             key = (frame.rows, frame.columns, frame.kind)
             group = next((g for g in groups if _joins(g, key, frame.orientation)), None)
@@ -194,15 +192,16 @@ def cut_short(stacks: Sequence[Stack]) -> bool:
 
 
 def _joins(group: _Group, key: tuple[object, ...], orientation: Sequence[float]) -> bool:
-    return group.key == key and all(
-        abs(a - b) <= SAME_DIRECTION for a, b in zip(group.orientation, orientation, strict=True)
-    )
+    if group.key != key:
+        return False
+    pairs = zip(group.orientation, orientation, strict=True)
+    return group.orientation == orientation or all(abs(a - b) <= SAME_DIRECTION for a, b in pairs)
 
 
 def _distance(orientation: Sequence[float], position: Vector) -> float:
     rx, ry, rz, cx, cy, cz = orientation
     normal = (ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx)
-    return sum(a * b for a, b in zip(normal, position, strict=True))
+    return normal[0] * position[0] + normal[1] * position[1] + normal[2] * position[2]
 
 
 def _places(images: list[Image]) -> tuple[tuple[Image, ...], ...]:

@@ -106,9 +106,10 @@ def announced_evidence(
 
 
 def _agreed(instances: Sequence[InstanceFacts], count: Count) -> int | None:
-    values = {instance.announced.get(count) for instance in instances}
-    value = values.pop()
-    return None if values or value is None or value < 1 else value
+    value = instances[0].announced.get(count)
+    if value is None or value < 1:
+        return None
+    return value if all(one.announced.get(count) == value for one in instances) else None
 
 
 def _acquisitions(instances: Sequence[InstanceFacts]) -> int:
