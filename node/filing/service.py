@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 8 << 20
-_SAFE_SECONDS: Final = 2.0  # at the latest so long after it was filed, the journal may forget
+_SAFE_SECONDS: Final = 2.0  # so long after the last instance was filed, the journal may forget
+_BUSY_TURNS: Final = 5  # and after so many times that while they keep coming
 _UNSAFE_SEGMENTS: Final = segment.MOST // 2
 """So many that were filed may wait for the time: making them safe keeps senders from the disk."""
 _RETRY_SECONDS: Final = 0.5
@@ -165,15 +166,24 @@ class FilingService:
         return True
 
     def _keep_safe(self) -> None:
+        before, busy = self._reached(), 0
         while not self._stopping.is_set():
-            self._due.wait(_SAFE_SECONDS)
+            due = self._due.wait(_SAFE_SECONDS)
             self._due.clear()
-            self._make_safe()
+            reached = self._reached()
+            busy = 0 if reached == before else busy + 1
+            before = reached
+            if due or busy in {0, _BUSY_TURNS}:
+                busy = 0
+                self._make_safe()
         self._make_safe()
 
+    def _reached(self) -> dict[int, int]:
+        """Up to where each lane has been filed."""
+        return {lane: self._journal.board.filed(lane) for lane in self._journal.lanes()}
+
     def _make_safe(self) -> None:
-        board = self._journal.board
-        reached = {lane: board.filed(lane) for lane in self._journal.lanes()}
+        board, reached = self._journal.board, self._reached()
         if all(board.safe(lane) >= position for lane, position in reached.items()):
             return
         try:
