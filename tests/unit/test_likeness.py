@@ -225,7 +225,7 @@ def _encoded(each: list[object], syntax: str) -> bytes:
     return element(tag, vr, content, syntax, size)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(streams())
 def test_any_stream_is_read_as_if_each_came_alone(stream: tuple[str, list[bytes]]) -> None:
     syntax, data_sets = stream
@@ -242,7 +242,7 @@ def test_any_stream_is_read_as_if_each_came_alone(stream: tuple[str, list[bytes]
         ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
