@@ -179,3 +179,6 @@ class StoredInstance(msgspec.Struct, frozen=True):
     received_at: float
     header: bytes
     conflict: bool = False
+
+    def __repr__(self) -> str:
+        return f"StoredInstance({self.sop_instance_uid})"  # the header tells of a person

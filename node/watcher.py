@@ -142,7 +142,8 @@ class Watcher:
                 wait = min(wait, series.last_arrival + breath - now)
                 self._read_ahead(series)
                 continue
-            self._judged[series.pk] = series.instances
+            if series.state is SeriesState.RECEIVING:
+                self._judged[series.pk] = series.instances
             self._guarded_look(series, now)
         if self._foreman.free:
             for series in self._work.settled(now, _LOOK_AT_MOST):
@@ -191,6 +192,7 @@ class Watcher:
             log.error("judging series %s: %s", series.uid, traced(error))
             why = f"the evidence could not be judged ({type(error).__name__}); assembled untested"
             verdict = {"verdict": str(Verdict.UNKNOWN), "why": why, "reasons": []}
+            self._judged.pop(series.pk, None)
             if series.state is SeriesState.RECEIVING:
                 state = follow(series.state, Event.SETTLE)
                 self._work.move(series, state, now=now, actor=ACTOR, verdict=verdict)

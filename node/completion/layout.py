@@ -118,7 +118,9 @@ def lay_out(instances: Sequence[InstanceFacts]) -> tuple[Stack, ...]:
         for frame in instance.frames:
             if frame.orientation is None or frame.position is None:
                 continue
-            if max(map(abs, (*frame.orientation, *frame.position))) > FARTHEST_MM:
+            if not all(
+                abs(value) <= FARTHEST_MM for value in (*frame.orientation, *frame.position)
+            ):
                 continue
             key = (frame.rows, frame.columns, frame.kind)
             group = next((g for g in groups if _joins(g, key, frame.orientation)), None)

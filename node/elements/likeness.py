@@ -24,7 +24,7 @@ from node.elements.codec import (
 from node.elements.layout import Found, Pixels, read_level, shown_encoding
 from node.elements.nesting import skip_open
 from node.elements.scanner import Scanned, encoding_of, scanned
-from node.elements.values import Likeness
+from node.elements.values import CHARSET, PIXEL_REPRESENTATION, Likeness, is_creator
 from node.errors import MalformedDataSet
 
 LARGEST: Final = 1 << 17
@@ -33,8 +33,6 @@ _LONGER: Final = 1024  # bytes by which the next header may be longer
 _TRIES: Final = 16  # misses in a row: these are not alike,
 _PAUSE: Final = 256  # and that is not tried again for so many
 _SEQUENCES: Final = frozenset({b"SQ", None})  # that may be of undefined length
-_CHARSET: Final = 0x00080005
-_PIXEL_REPRESENTATION: Final = 0x00280103
 
 
 class _Element(NamedTuple):
@@ -180,8 +178,7 @@ class Alike:
 
 
 def _tells_how_to_read_others(tag: int) -> bool:
-    private_creator = bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
-    return private_creator or tag in {_CHARSET, _PIXEL_REPRESENTATION}
+    return is_creator(tag) or tag in {CHARSET, PIXEL_REPRESENTATION}
 
 
 def _taken_apart(data: Buffer, encoding: Encoding) -> list[_Element] | None:

@@ -18,8 +18,8 @@ from node.errors import MalformedDataSet
 NO_TAG: Final = 0
 """The answer of `Elements.private` for a block that is not there; no data set holds this tag."""
 
-_CHARSET: Final = 0x00080005
-_PIXEL_REPRESENTATION: Final = 0x00280103
+CHARSET: Final = 0x00080005
+PIXEL_REPRESENTATION: Final = 0x00280103
 
 
 @lru_cache(maxsize=4096)
@@ -41,6 +41,11 @@ def _private_vr(tag: int, creator: str) -> str:
         return private_dictionary_VR(tag, creator)
     except KeyError:
         return "UN"
+
+
+def is_creator(tag: int) -> bool:
+    """Tell whether an element is a Private Creator, which reserves a block (PS3.5 7.8.1)."""
+    return bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
 class Likeness:
@@ -88,10 +93,10 @@ class Elements:
         self._charset = charset
         self._signed = signed
         self._blocks: dict[tuple[int, str], list[int]] | None = None
-        if _CHARSET in found:
-            self._charset = found[_CHARSET][1].decode("latin-1")
-        if _PIXEL_REPRESENTATION in found:
-            self._signed = any(found[_PIXEL_REPRESENTATION][1][:2])
+        if CHARSET in found:
+            self._charset = found[CHARSET][1].decode("latin-1")
+        if PIXEL_REPRESENTATION in found:
+            self._signed = any(found[PIXEL_REPRESENTATION][1][:2])
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._found
@@ -263,7 +268,7 @@ class Elements:
     def _reserved_blocks(self) -> dict[tuple[int, str], list[int]]:
         blocks: dict[tuple[int, str], list[int]] = {}
         for tag in self._found:
-            if tag & 0x10000 and 0x10 <= tag & 0xFFFF <= 0xFF:
+            if is_creator(tag):
                 key = (tag >> 16, self._creator((tag & 0xFF) << 8 | tag & 0xFFFF0000).upper())
                 blocks.setdefault(key, []).append(tag & 0xFF)
         return blocks
@@ -277,7 +282,7 @@ def _moved_blocks(found: Found, others: Found) -> dict[int, int]:
     """Return the creator elements in others whose block has another owner, and a free block."""
     moved: dict[int, int] = {}
     for tag, (_, creator) in others.items():
-        if not (tag & 0x10000 and 0x10 <= tag & 0xFFFF <= 0xFF):
+        if not is_creator(tag):
             continue
         group, name = tag & 0xFFFF0000, creator.strip(b" \0")
         if tag not in found or found[tag][1].strip(b" \0") == name:

@@ -107,8 +107,6 @@ class Cursor:
         """The segments by what they hold at the moment."""
         found = {}
         for path in paths(self._folder, self._lane):
-            if path.stat().st_size < segment.SMALLEST:
-                continue  # nobody has written to it
             view = self._mapped(path)
             generation = segment.read_generation(view[:64])
             if generation:
@@ -116,8 +114,11 @@ class Cursor:
         return found
 
     def _mapped(self, path: Path) -> memoryview:
-        """A segment's file, all of it; the same view as long as it is the same file."""
+        """A segment's file, all of it; the same view as long as it is the same file. Nothing
+        of one that is too small for anybody to have written to it."""
         status = path.stat()
+        if status.st_size < segment.SMALLEST:
+            return memoryview(b"")
         identity = (status.st_ino, status.st_size)
         known = self._maps.get(path)
         if known is None or known[0] != identity:
