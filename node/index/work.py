@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from node.deliveries import NewDelivery
 from node.index.known import Known
@@ -100,7 +110,8 @@ class Work(Known):
     def look_again(
         self, series: SeriesRecord, due: float | None, verdict: dict[str, Any] | None = None
     ) -> bool:
-        """Set when the watcher should look again; False if the series changed meanwhile.
+        """Set when the watcher should look again; False if the series changed meanwhile, or if
+        somebody has asked for a look since `series` was read: that must not be put off.
 
         Args:
             verdict: how things stand until then, for people; None leaves what was there.
@@ -108,10 +119,19 @@ class Work(Known):
         values: dict[str, Any] = {"due": due}
         if verdict is not None:
             values["verdict"] = verdict
+        return self._update(series, _unasked(series), values)
+
+    def renew(self, series: SeriesRecord, until: float) -> bool:
+        """Keep the claim on a series in assembly; False if it changed meanwhile."""
+        return self._update(series, true(), {"due": until})
+
+    def _update(
+        self, series: SeriesRecord, condition: ColumnElement[bool], values: dict[str, Any]
+    ) -> bool:
         with self._index.writing() as connection:
             changed = connection.execute(
                 update(SeriesRow)
-                .where(SeriesRow.id == series.pk, SeriesRow.change == series.change)
+                .where(SeriesRow.id == series.pk, SeriesRow.change == series.change, condition)
                 .values(**values)
             )
         return changed.rowcount == 1
@@ -136,7 +156,7 @@ def swap(
     values: dict[str, Any],
 ) -> bool:
     """The compare-and-swap behind every transition, with its entry in the history."""
-    if to in _AT_REST and values.get("due") is None and _unheard(connection, series, values):
+    if to in _AT_REST and values.get("due") is None and _spoken_of(connection, series):
         values = {**values, "due": now}
     changed = connection.execute(
         update(SeriesRow)
@@ -144,6 +164,7 @@ def swap(
             SeriesRow.id == series.pk,
             SeriesRow.state == series.state,
             SeriesRow.change == series.change,
+            _unasked(series) if series.state is SeriesState.RECEIVING else true(),
         )
         .values(state=to, state_since=now, change=SeriesRow.change + 1, **values)
     )
@@ -163,11 +184,15 @@ def swap(
     return True
 
 
-def _unheard(connection: Connection, series: SeriesRecord, values: dict[str, Any]) -> bool:
-    """Whether a peer said something of the series since it was judged."""
-    verdict = values.get("verdict") or series.verdict or {}
-    said = select(func.max(StatementRow.at)).where(StatementRow.series_uid == series.uid)
-    return bool((connection.scalar(said) or 0.0) > verdict.get("at", 0.0))
+def _unasked(series: SeriesRecord) -> ColumnElement[bool]:
+    """Whether nobody has asked for a look at a series since it was read: there is no news."""
+    return SeriesRow.due.is_not_distinct_from(series.due)
+
+
+def _spoken_of(connection: Connection, series: SeriesRecord) -> bool:
+    """Whether a peer said something of the series, perhaps since it was judged."""
+    said = select(StatementRow.source).where(StatementRow.series_uid == series.uid).limit(1)
+    return connection.scalar(said) is not None
 
 
 def _series() -> Select[*tuple[Any, ...]]:

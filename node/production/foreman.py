@@ -184,7 +184,7 @@ class Foreman:
         if abs(now - self._renewed) > LEASE_SECONDS / 3:
             self._renewed = now
             for running in self._running.values():
-                self._work.look_again(running.series, now + LEASE_SECONDS)
+                self._work.renew(running.series, now + LEASE_SECONDS)
 
     def stop(self, now: float) -> None:
         """Put what still runs back into the queue, and end the executor."""

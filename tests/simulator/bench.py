@@ -123,6 +123,7 @@ class Bench:
         self.publications, self.outbox = Publications(self.index), Outbox(self.index)
         self.statements = Statements(self.index)
         self.timing = timing or Timing()
+        self.meanwhile: Callable[[], None] = lambda: None  # happens while a series is judged
         self.executor = InPlace(task, at_once=at_once)
         self._template, self._rules, self._inquirer = template, rules, inquirer
         self.runs = 0
@@ -140,7 +141,7 @@ class Bench:
             output=self.output,
             template=self._template,
             options=OutputOptions(),
-            timing=lambda _senders: self.timing,
+            timing=self._while_judging,
             owner=f"run {self.runs}",
             clock=lambda: self.now,
             rules=self._rules,
@@ -148,6 +149,11 @@ class Bench:
         )
         self.watcher.prepare()
         return self.watcher
+
+    def _while_judging(self, _senders: Sequence[str]) -> Timing:
+        happening, self.meanwhile = self.meanwhile, lambda: None
+        happening()
+        return self.timing
 
     def open(self, ae: str = "CT1") -> int:
         return self.store.open_association(ae, "RASNODE", "10.0.0.1", self.now, "p")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -38,6 +38,7 @@ from tests.simulator.memory import (
 from tests.simulator.worlds import START, World
 
 LONG = 20 * 86400.0
+JUDGING = 0.3  # seconds that looking at a series may take
 
 
 @dataclass
@@ -140,6 +141,19 @@ class Life:
         except PowerCut:
             self._power_cut()
 
+    def _while_judging(self, _senders: Sequence[str]) -> Timing:
+        """What comes just now may come between the reading of the facts and the decision."""
+        while (
+            self._events
+            and self._events[0][0] <= self.now + JUDGING
+            and self._events[0][2] != self._power_cut
+            and self.world.rng.random() < self.world.judging
+        ):
+            at, _, event = heapq.heappop(self._events)
+            self.now = max(self.now, at)
+            event()
+        return self.timing
+
     def _act(self, name: str) -> None:
         if self.world.cut and self.world.rng.random() < self.world.cut:
             raise PowerCut(name)
@@ -186,7 +200,7 @@ class Life:
             Observer(work, self.statements),  # type: ignore[arg-type]
             foreman,
             outcomes,
-            timing=lambda _senders: self.timing,
+            timing=self._while_judging,
             clock=lambda: self.now,
             inquirer=None,
             woken=_Unheard(),  # type: ignore[arg-type]
@@ -387,5 +401,11 @@ def in_order(world: World, decided: dict[str, float]) -> World:
         for uid, said in world.statements
     ]
     return replace(
-        world, streams=[stream], statements=statements, restarts=[], cut=0.0, job_seconds=0.0
+        world,
+        streams=[stream],
+        statements=statements,
+        restarts=[],
+        cut=0.0,
+        judging=0.0,
+        job_seconds=0.0,
     )

@@ -69,11 +69,9 @@ class Memory:
     def heard(
         self, seen: SeriesRecord, to: SeriesState, now: float, values: dict[str, Any]
     ) -> dict[str, Any]:
-        """Due at once if a peer said something since the series was judged."""
-        judged = (values.get("verdict") or seen.verdict or {}).get("at", 0.0)
-        said = max((item.at for item in self.statements.get(seen.uid, ())), default=0.0)
+        """Due at once if a peer said something of the series."""
         rests = to not in (SeriesState.RECEIVING, SeriesState.SETTLED, SeriesState.ASSEMBLING)
-        return {**values, "due": now} if rests and said > judged else values
+        return {**values, "due": now} if rests and self.statements.get(seen.uid) else values
 
     def by_pk(self, pk: int) -> Series:
         return next(series for series in self.all.values() if series.record.pk == pk)
@@ -242,10 +240,17 @@ class MemoryWork:
         self, seen: SeriesRecord, due: float | None, verdict: dict[str, Any] | None = None
     ) -> bool:
         series = self._memory.by_pk(seen.pk)
-        if series.record.change != seen.change:
+        if (series.record.change, series.record.due) != (seen.change, seen.due):
             return False
         kept = series.record.verdict if verdict is None else verdict
         series.record = replace(series.record, due=due, verdict=kept)
+        return True
+
+    def renew(self, seen: SeriesRecord, until: float) -> bool:
+        series = self._memory.by_pk(seen.pk)
+        if series.record.change != seen.change:
+            return False
+        series.record = replace(series.record, due=until)
         return True
 
     def claim_stem(self, pk: int, stem: str) -> bool:
@@ -480,6 +485,8 @@ def _swap(
 ) -> bool:
     before = series.record
     if (before.state, before.change) != (seen.state, seen.change):
+        return False
+    if seen.state is SeriesState.RECEIVING and before.due != seen.due:
         return False
     series.record = replace(before, state=to, state_since=now, change=before.change + 1, **values)
     _note(series, now, actor, before.state, to, detail)

@@ -78,6 +78,7 @@ class World:
     cut: float  # the chance that the power goes out at an act
     job_seconds: float
     conflicts: int = 0
+    judging: float = 0.5  # the chance that what comes next comes while a series is judged
     rng: Random = field(default_factory=Random)
 
 

@@ -86,6 +86,34 @@ def test_while_an_association_stays_open_silence_has_to_last_longer(bench: Bench
     assert bench.series().revision == 1
 
 
+def test_an_association_that_ends_while_its_series_is_judged_is_not_slept_over(
+    bench: Bench,
+) -> None:
+    association = bench.open()
+    bench.send(association, stack(30))
+
+    def end() -> None:
+        bench.now += 0.001
+        bench.end(association)
+
+    bench.meanwhile = end
+    bench.run(5.5)
+    assert bench.state() == "ready"
+
+
+def test_a_count_that_comes_while_its_series_is_judged_is_not_slept_over(bench: Bench) -> None:
+    bench.deliver(stack(30)[:29])
+
+    def say() -> None:
+        bench.now += 0.001
+        said = Statement(Source.SENDER_COUNT, "CT1", bench.now, count=29)
+        bench.statements.add("1.5", said, reference="CT1")
+
+    bench.meanwhile = say
+    bench.run(0.2)
+    assert (bench.state(), verdict(bench)) == ("ready", "complete")
+
+
 def test_an_abort_is_waited_out_and_a_second_try_repairs_it(bench: Bench) -> None:
     association = bench.open()
     bench.send(association, stack(30)[:20])
@@ -428,6 +456,20 @@ def test_a_list_that_names_more_than_is_here_is_noted_on_a_ready_series(bench: B
     bench.run(1.0)
     assert (bench.state(), verdict(bench), bench.series().revision) == ("ready", "incomplete", 1)
     assert "1.2.99" in sentences(bench)
+
+
+def test_an_answer_during_assembly_to_a_question_before_it_is_noted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, at_once=False)
+    bench.deliver(stack(30))
+    asked = bench.now
+    bench.run(6.0)
+    assert bench.state() == "assembling"
+    said = Statement(Source.SENDER_COUNT, "PACS", asked, count=31)
+    bench.statements.add("1.5", said, reference="PACS")
+    bench.executor.work_off()
+    bench.run(1.0)
+    assert (bench.state(), verdict(bench)) == ("ready", "incomplete")
+    bench.index.close()
 
 
 def test_a_series_that_cannot_be_judged_is_assembled_and_stops_nobody(
