@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Tests start hundreds of processes, which should not compile everything each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test demo check format lock clean help
 

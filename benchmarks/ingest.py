@@ -6,7 +6,8 @@ Everything runs on the loopback, in a temporary folder. The servers are asked in
 times, and each one's best round counts: other work on the machine only ever slows things down.
 What matters are the ratios of one run. The node answers when an instance is on stable storage;
 the others do not sync at all. For the fast sender DCMTK and Orthanc run with TCP_NODELAY=1, or
-they would answer 22 requests a second; the stock sender meets them as they come.
+they would answer 22 requests a second; the stock sender meets them as they come. DCMTK's storescp
+serves one association after the other, unless it is told to fork: both are asked.
 """
 
 from __future__ import annotations
@@ -72,14 +73,20 @@ class Contestant:
 def contestants(folder: Path, processes: int, *, prompt: bool) -> Iterator[list[Contestant]]:
     """All servers that are there, running. `prompt`: DCMTK's may answer at once."""
     with ExitStack() as stack:
-        places = {name: folder / name for name in ("rasnode", "storescp", "orthanc", "app")}
+        places = {
+            name: folder / name for name in ("rasnode", "storescp", "forking", "orthanc", "app")
+        }
         for place in places.values():
             place.mkdir(parents=True)
         port, _ = stack.enter_context(rasnode(places["rasnode"], processes=processes))
         found = [Contestant("rasnode", "RASNODE", port)]
         if STORESCP:
-            port = stack.enter_context(storescp(places["storescp"], prompt=prompt))
-            found.append(Contestant("DCMTK storescp", "STORESCP", port))
+            for name, place, fork in (
+                ("DCMTK storescp", places["storescp"], False),
+                ("storescp --fork", places["forking"], True),
+            ):
+                port = stack.enter_context(storescp(place, prompt=prompt, fork=fork))
+                found.append(Contestant(name, "STORESCP", port))
         if ORTHANC:
             port = stack.enter_context(orthanc(places["orthanc"], prompt=prompt))
             found.append(Contestant("Orthanc", "ORTHANC", port, SLOW))

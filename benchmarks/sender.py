@@ -46,7 +46,11 @@ class Sent:
 
 
 def send(port: int, called: str, shares: Sequence[Sequence[Instance]]) -> Sent:
-    """Send each share through an association and a process of its own, all at once."""
+    """Send each share through an association and a process of its own, all at once.
+
+    Each associates twice: to learn how large the PDUs may be that it encodes, and to send. A server
+    that serves one association at a time leaves the others waiting.
+    """
     context = multiprocessing.get_context("fork")  # the instances need no copying
     barrier = context.Barrier(len(shares))
     ends = []
@@ -76,17 +80,16 @@ def send(port: int, called: str, shares: Sequence[Sequence[Instance]]) -> Sent:
 def _send(
     port: int, called: str, instances: Sequence[Instance], barrier: Barrier, result: Any
 ) -> None:
-    barrier.wait()
-    began = time.perf_counter()
     connection, context_id, largest = _associated(port, called, instances[0].sop_class)
-    associating = time.perf_counter() - began
     wires = [
         wire(instance, number % 65535 + 1, context_id, largest)
         for number, instance in enumerate(instances)
     ]
+    _release(connection)
     latencies = []
     barrier.wait()
-    start = time.perf_counter() - associating
+    start = time.perf_counter()
+    connection, _, _ = _associated(port, called, instances[0].sop_class)
     for encoded in wires:
         connection.sendall(encoded)
         sent = time.perf_counter()
@@ -95,11 +98,8 @@ def _send(
         if status != 0:
             raise SystemExit(f"C-STORE was answered 0x{status:04X}")
     last = time.monotonic()
-    connection.sendall(pdu(5, bytes(4)))
-    _read_pdu(connection)
-    end = time.perf_counter()
-    connection.close()
-    result.send((start, end, last, latencies))
+    _release(connection)
+    result.send((start, time.perf_counter(), last, latencies))
 
 
 def _associated(port: int, called: str, sop_class: str) -> tuple[socket.socket, int, int]:
@@ -121,6 +121,12 @@ def _associated(port: int, called: str, sop_class: str) -> tuple[socket.socket, 
     accepted = associate_ac(body)
     (context_id,) = accepted.contexts
     return connection, context_id, min(accepted.max_pdu or LARGEST_PDU, LARGEST_PDU)
+
+
+def _release(connection: socket.socket) -> None:
+    connection.sendall(pdu(5, bytes(4)))
+    _read_pdu(connection)
+    connection.close()
 
 
 def _status(connection: socket.socket) -> int:

@@ -75,15 +75,18 @@ def orthanc(
 
 
 @contextmanager
-def storescp(folder: Path, *, prompt: bool) -> Iterator[int]:
-    """DCMTK's storescp, a process an association; yields its port.
+def storescp(folder: Path, *, prompt: bool, fork: bool) -> Iterator[int]:
+    """DCMTK's storescp; yields its port.
 
     Args:
+        fork: a process for each association. As it comes, it serves one after the other.
         prompt: whether it may answer at once. As it comes, Nagle's algorithm on its own socket
             holds each response back for 40 ms.
     """
     port = _free_port()
-    command = [str(STORESCP), "--fork", "--output-directory", str(folder), str(port)]
+    command = [str(STORESCP), "--output-directory", str(folder), str(port)]
+    if fork:
+        command.insert(1, "--fork")
     with _server(command, folder.with_suffix(".log"), port, _DCMTK_PROMPT if prompt else {}):
         yield port
 

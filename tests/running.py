@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -12,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from node.cli.main import build
 from node.cli.opening import let_settle
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -153,14 +155,20 @@ class RunningNode:
             timeout=120,
         )
 
+    def _said(self, *arguments: str) -> str:
+        """What a command says that is run here: another interpreter takes a second to start."""
+        with redirect_stdout(io.StringIO()) as said:
+            build(arguments[0])([*arguments, "-c", str(self.config)], standalone_mode=False)
+        return said.getvalue()
+
     def instances(self) -> list[dict[str, Any]]:
         """`rasnode ls --level instance --json`."""
-        lines = self.rasnode("ls", "--level", "instance", "--json").stdout.splitlines()
+        lines = self._said("ls", "--level", "instance", "--json").splitlines()
         return [json.loads(line) for line in lines]
 
     def series(self) -> list[dict[str, Any]]:
         """The series of `rasnode status --json`."""
-        found = json.loads(self.rasnode("status", "--json").stdout)["series"]
+        found = json.loads(self._said("status", "--json"))["series"]
         assert isinstance(found, list)
         return found
 

@@ -42,13 +42,14 @@ class ListLevel(StrEnum):
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Series with state, verdict, instances, revision, outputs; queue and disk figures."""
     settings = load_settings(config)
-    index = existing_index(settings)
-    by = Listing(index).last_words()
-    series = [_series(record, settings, by.get(record.pk, "")) for record in Work(index).in_state()]
-    totals = Listing(index).totals()
+    with existing_index(settings) as index:
+        by = Listing(index).last_words()
+        records = Work(index).in_state()
+        totals = Listing(index).totals()
+        told = deliveries(Outbox(index))
+    series = [_series(record, settings, by.get(record.pk, "")) for record in records]
     free = shutil.disk_usage(settings.storage.root).free
     disk = {"free": free, "minimum_free": settings.storage.minimum_free}
-    told = deliveries(Outbox(index))
     if as_json:
         whole = {"series": series, "totals": totals, "disk": disk, "deliveries": told}
         typer.echo(json.dumps(whole, indent=1))
@@ -129,19 +130,20 @@ def ls(
 ) -> None:
     """What the node holds; with --json one object a line."""
     settings = load_settings(config)
-    if history is not None:
-        rows = history_of(Work(existing_index(settings)), history)
-    else:
-        rows = _rows(settings, level)
-    for row in rows:
-        if as_json:
-            typer.echo(json.dumps(row))
+    with existing_index(settings) as index:
+        if history is not None:
+            rows = history_of(Work(index), history)
         else:
-            typer.echo("\t".join("" if value is None else str(value) for value in row.values()))
+            rows = _rows(Listing(index), settings, level)
+        for row in rows:
+            if as_json:
+                typer.echo(json.dumps(row))
+            else:
+                said = ("" if value is None else str(value) for value in row.values())
+                typer.echo("\t".join(said))
 
 
-def _rows(settings: Settings, level: ListLevel) -> Iterator[dict[str, Any]]:
-    listing = Listing(existing_index(settings))
+def _rows(listing: Listing, settings: Settings, level: ListLevel) -> Iterator[dict[str, Any]]:
     if level is not ListLevel.INSTANCE:
         rows = {
             ListLevel.PATIENT: listing.patients,

@@ -26,7 +26,8 @@ _LOCK = ".rasnode.lock"
 _SETTLE_SECONDS = 5.0
 
 
-def existing_index(settings: Settings) -> Index:
+@contextmanager
+def existing_index(settings: Settings) -> Iterator[Index]:
     """The index of a node that has run before.
 
     Raises:
@@ -38,7 +39,11 @@ def existing_index(settings: Settings) -> Index:
             "no node has run with this configuration yet"
         )
     let_settle(settings.storage.root)
-    return Index(settings.database_url())
+    index = Index(settings.database_url())
+    try:
+        yield index
+    finally:
+        index.close()
 
 
 def let_settle(root: Path) -> None:

@@ -43,17 +43,17 @@ def replay(
 ) -> None:
     """Replay recorded arrivals against other settings: what is cut off, what is delayed."""
     settings = load_settings(config)
-    index = existing_index(settings)
-    recordings = Recordings(index)
     base = _base(settings.completion, open_quiet)
     timings = [replace(base, quiet=seconds) for seconds in quiet or _tried(base)]
-    replayer = Replayer(Work(index), recordings, Statements(index))
-    found = replayer.compare(timings, sender, time.time() - days * 86400, limit)
-    learned = {
-        ae: known
-        for (ae, kind), known in recordings.learned().items()
-        if kind is Gap.RELEASED and sender in {None, ae}
-    }
+    with existing_index(settings) as index:
+        recordings = Recordings(index)
+        replayer = Replayer(Work(index), recordings, Statements(index))
+        found = replayer.compare(timings, sender, time.time() - days * 86400, limit)
+        learned = {
+            ae: known
+            for (ae, kind), known in recordings.learned().items()
+            if kind is Gap.RELEASED and sender in {None, ae}
+        }
     if as_json:
         typer.echo(json.dumps(_as_json(found, learned, base), indent=1))
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -29,12 +31,16 @@ SeriesArgument = Annotated[
 
 def retry(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
     """Assemble a series again; what is held is judged anew, dead deliveries are tried again."""
-    typer.echo(f"{series_uid}: {_interventions(config).retry(series_uid)}")
+    with _interventions(config) as people:
+        done = people.retry(series_uid)
+    typer.echo(f"{series_uid}: {done}")
 
 
 def force(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
     """Assemble an incomplete series as it stands."""
-    typer.echo(f"{series_uid}: {_interventions(config).force(series_uid)}")
+    with _interventions(config) as people:
+        done = people.force(series_uid)
+    typer.echo(f"{series_uid}: {done}")
 
 
 def hold(
@@ -43,8 +49,8 @@ def hold(
     release: Annotated[bool, typer.Option("--release", help="Let it go again.")] = False,
 ) -> None:
     """Keep a series from being assembled, whatever comes, until it is let go."""
-    people = _interventions(config)
-    done = people.release(series_uid) if release else people.hold(series_uid)
+    with _interventions(config) as people:
+        done = people.release(series_uid) if release else people.hold(series_uid)
     typer.echo(f"{series_uid}: {done}")
 
 
@@ -58,9 +64,9 @@ def rules(
 ) -> None:
     """Which entries of `deliver:` would be told of a series, and why others would not."""
     settings = load_settings(config)
-    tried = Rules(settings.deliver, settings.storage.root / "nifti").tried(
-        _news(Work(existing_index(settings)), series, event)
-    )
+    with existing_index(settings) as index:
+        news = _news(Work(index), series, event)
+    tried = Rules(settings.deliver, settings.storage.root / "nifti").tried(news)
     if as_json:
         typer.echo(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
     elif not tried:
@@ -85,16 +91,17 @@ def _news(work: Work, uid: str, event: Happening) -> News:
     return heard[0]
 
 
-def _interventions(config: ConfigOption) -> Interventions:
-    index = existing_index(load_settings(config))
-    work = Work(index)
-    return Interventions(
-        work,
-        Outbox(index),
-        Observer(work, Statements(index)),
-        person=_person(),
-        clock=time.time,
-    )
+@contextmanager
+def _interventions(config: ConfigOption) -> Iterator[Interventions]:
+    with existing_index(load_settings(config)) as index:
+        work = Work(index)
+        yield Interventions(
+            work,
+            Outbox(index),
+            Observer(work, Statements(index)),
+            person=_person(),
+            clock=time.time,
+        )
 
 
 def _person() -> str:
