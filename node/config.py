@@ -99,6 +99,7 @@ class Dicom(Strict):
     check_called_ae: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_associations: Annotated[int, Field(ge=1)] = 64
+    keep_awake: bool = True
     tls: TLS | None = None
     identity: Identity | None = None
     peers: tuple[PeerSettings, ...] = ()

@@ -45,7 +45,13 @@ from node.workers import make_workers
 
 log = logging.getLogger(__name__)
 
-_FIXED = ("host", "port", "ae_title", "processes")  # of `dicom`, as long as the node runs
+_FIXED = (
+    "host",
+    "port",
+    "ae_title",
+    "processes",
+    "keep_awake",
+)  # of `dicom`, as long as the node runs
 _HEARTBEAT_SECONDS = 2.0
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start

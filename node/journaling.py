@@ -7,7 +7,7 @@ from typing import Final
 
 from node.archive import Archive, file_meta, sync_folders
 from node.errors import Permanent, Retryable, StorageFull
-from node.journal import Ended, Entry, Journal, Lane, Source
+from node.journal import Draft, Ended, Entry, Journal, Lane, Source
 from node.receive import Incoming, Reception
 from node.records import AssociationEnd
 from node.registration import check
@@ -48,27 +48,60 @@ class JournalReceiver(Reception):
         """Wait until whatever has been answered by now, by any process, can be found."""
         return self._journal.settle(_SETTLE_SECONDS)
 
-    def store_together(self, incoming: Sequence[Incoming]) -> Sequence[bool]:
+    def store_together(
+        self, incoming: Sequence[Incoming], meanwhile: Callable[[], None] = lambda: None
+    ) -> Sequence[bool]:
         """Make durable what can be with one sync, without waiting for anything but the disk.
+
+        What there is to see about an instance is seen while its bytes go to the disk.
+
+        Args:
+            meanwhile: called once, while the disk works if it does.
 
         Returns:
             Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
         """
-        largest = self._lane.largest
-        good = [
-            one.spill is None and len(one.data_set) <= largest and _understood(one)
-            for one in incoming
-        ]
-        ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
-        if not ready or self._journal.board.stuck:
-            return [False] * len(incoming)
+        draft = self._draft(incoming)
         try:
-            self._check_space(sum(len(one.data_set) for one in ready))
-        except StorageFull:
+            meanwhile()
+            good = [self._in_memory(one) and _understood(one) for one in incoming]
+            may = self._may_take(incoming)
+        except BaseException:
+            if draft is not None:
+                draft.drop()
+            raise
+        if draft is not None:
+            if may and all(good):
+                return [draft.keep()] * len(incoming)
+            draft.drop()
+        if not may:
             return [False] * len(incoming)
+        ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
         done = self._lane.append_together([(self._entry(one), one.data_set) for one in ready])
         written = iter([True] * done + [False] * (len(ready) - done))
         return [is_good and next(written) for is_good in good]
+
+    def answered(self) -> None:
+        """What was stored together has its answers: it can be filed."""
+        self._lane.ring()
+
+    def _draft(self, incoming: Sequence[Incoming]) -> Draft | None:
+        if not all(map(self._in_memory, incoming)):
+            return None
+        return self._lane.draft([(self._entry(one), one.data_set) for one in incoming])
+
+    def _in_memory(self, incoming: Incoming) -> bool:
+        return incoming.spill is None and len(incoming.data_set) <= self._lane.largest
+
+    def _may_take(self, incoming: Sequence[Incoming]) -> bool:
+        """Whether anything may be taken at all; of what is too large, `store` says more."""
+        if self._journal.board.stuck:
+            return False
+        try:
+            self._check_space(sum(len(one.data_set) for one in incoming))
+        except StorageFull:
+            return False
+        return True
 
     def _take(self, incoming: Incoming) -> None:
         _check(incoming)

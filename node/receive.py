@@ -111,13 +111,22 @@ class Reception(ABC):
             return Outcome(OUT_OF_RESOURCES, "out of resources, try again later")
         return Outcome(SUCCESS, stored=stored)
 
-    def store_together(self, incoming: Sequence[Incoming]) -> Sequence[bool]:
+    def store_together(
+        self, incoming: Sequence[Incoming], meanwhile: Callable[[], None] = lambda: None
+    ) -> Sequence[bool]:
         """Make durable what can be with one sync, without waiting for anything but the disk.
+
+        Args:
+            meanwhile: called once, while the disk works if it does.
 
         Returns:
             Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
         """
+        meanwhile()
         return [False] * len(incoming)
+
+    def answered(self) -> None:  # noqa: B027  there may be nothing to do
+        """What was stored together has its answers."""
 
     def spill(
         self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str

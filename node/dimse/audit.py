@@ -18,14 +18,19 @@ log = logging.getLogger("node.audit")
 
 
 @dataclass
-class _Trail:
+class Trail:
     """What one association did."""
 
     who: str
     since: float = field(default_factory=time.monotonic)
-    stored: int = 0
+    instances: int = 0
     size: int = 0
     refused: Counter[int] = field(default_factory=Counter)
+
+    def stored(self, size: int) -> None:
+        """An instance was stored."""
+        self.instances += 1
+        self.size += size
 
 
 class Audit:
@@ -35,7 +40,7 @@ class Audit:
     """
 
     def __init__(self) -> None:
-        self._trails: WeakKeyDictionary[Association, _Trail] = WeakKeyDictionary()
+        self._trails: WeakKeyDictionary[Association, Trail] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def opened(
@@ -50,19 +55,20 @@ class Audit:
         user = f", user {printable(request.user, 64)!r}" if request.user else ""
         who = f"{printable(request.calling_ae)!r} at {address}"
         with self._lock:
-            self._trails[association] = _Trail(who)
+            self._trails[association] = Trail(who)
         log.info("%s associates, calling %r%s%s", who, printable(request.called_ae), shown, user)
 
-    def stored(self, association: Association, size: int, status: int) -> None:
+    def trail(self, association: Association) -> Trail:
+        """What is noted of an association; of one that is over, nobody will see it."""
+        return self._trails.get(association) or Trail("")
+
+    def answered(self, association: Association, size: int, status: int) -> None:
         """An instance was answered."""
-        trail = self._trails.get(association)
-        if trail is None:
-            return
+        trail = self.trail(association)
         if status:
             trail.refused[status] += 1
         else:
-            trail.stored += 1
-            trail.size += size
+            trail.stored(size)
 
     def ended(self, association: Association) -> None:
         """An association has ended."""
@@ -81,7 +87,7 @@ class Audit:
             trail.who,
             how,
             time.monotonic() - trail.since,
-            trail.stored,
+            trail.instances,
             trail.size / 1e6,
             refused,
         )

@@ -18,6 +18,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Final, Generic, TypeVar
 
+from node.awake import Awake
 from node.dimse.arrival import Arrival, ProtocolError, Stage
 from node.dimse.messages import MalformedMessage
 from node.dimse.wire import PDU_SECONDS, ConnectionLost, TooSlow, Wire
@@ -28,6 +29,7 @@ Guest = TypeVar("Guest")
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 1.0  # how often deadlines are looked at
+_AWAKE_SECONDS: Final = 0.02  # without a request, until processors may doze again
 _CLOSE_SECONDS: Final = 5.0
 
 
@@ -97,10 +99,19 @@ class Hall(Generic[Guest]):
     Args:
         serve: makes the requests of visits durable; the answer to each, or None for those that
             are for their own threads. Must not wait for anything but the disk.
+        answered: called when the answers have been sent.
+        awake: keeps processors awake while requests follow each other.
     """
 
-    def __init__(self, serve: Callable[[Sequence[Visit[Guest]]], Sequence[bytes | None]]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Sequence[Visit[Guest]]], Sequence[bytes | None]],
+        answered: Callable[[], None] = lambda: None,
+        awake: Awake | None = None,
+    ) -> None:
         self._serve = serve
+        self._answered = answered
+        self._awake = awake or Awake(wanted=False)
         self._epoll = select.epoll()
         self._ear, self._button = socket.socketpair()
         for end in (self._ear, self._button):
@@ -144,6 +155,7 @@ class Hall(Generic[Guest]):
             self._work()
         except Exception as error:  # noqa: BLE001  whatever it is, associations go on without it
             log.error("the hall is closed: %s", traced(error))
+        self._awake.let_go()
         self._closed = True
         self._turn_out()
         self._epoll.close()
@@ -161,17 +173,28 @@ class Hall(Generic[Guest]):
         looked = time.monotonic()
         ear, visits = self._ear.fileno(), self._visits
         while not self._stopping:
-            for number, _ in self._epoll.poll(0 if self._whole else _LOOK_SECONDS):
+            for number, _ in self._events():
                 if number == ear:
                     self._attend()
                 elif (visit := visits.get(number)) is not None:
                     self._receive(visit)
             if self._whole:
+                self._awake.keep()
                 self._answer()
             now = time.monotonic()
             if now - looked > _LOOK_SECONDS:
                 looked = now
                 self._look(now)
+
+    def _events(self) -> list[tuple[int, int]]:
+        if self._whole:
+            return self._epoll.poll(0)
+        if self._awake.kept:
+            events = self._epoll.poll(_AWAKE_SECONDS)
+            if events:
+                return events
+            self._awake.let_go()
+        return self._epoll.poll(_LOOK_SECONDS)
 
     def _attend(self) -> None:
         """Somebody has come, or is wanted back."""
@@ -238,6 +261,7 @@ class Hall(Generic[Guest]):
                     self._leave(visit, Left.RECALLED)
                 elif visit.arrival.pending:
                     self._go_on(visit, 0)
+        self._answered()
 
     def _answers(self, whole: Sequence[Visit[Guest]]) -> Sequence[bytes | None]:
         try:

@@ -12,6 +12,7 @@ from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.sop_class import Verification
 
 from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.awake import Awake
 from node.config import Dicom
 from node.dimse import limits, transport
 from node.dimse.access import Peers
@@ -52,7 +53,11 @@ class StorageSCP:
         self._settings = settings
         self._audit = Audit()
         self._store = StoreService(
-            receiver, associations, Peers(lambda: self._settings), self._audit
+            receiver,
+            associations,
+            Peers(lambda: self._settings),
+            self._audit,
+            Awake(settings.keep_awake),
         )
         self._port: Port | PlainPort | None = None
         self._tls: ssl.SSLContext | None = None

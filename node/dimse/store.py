@@ -10,14 +10,15 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 
 from node import metrics
+from node.awake import Awake
 from node.dimse.access import NOT_AUTHORIZED, Peers
 from node.dimse.arrival import Arrival
 from node.dimse.associations import Associations, printable
-from node.dimse.audit import Audit
+from node.dimse.audit import Audit, Trail
 from node.dimse.fastpath import FastPath
 from node.dimse.hall import Hall, Visit
 from node.dimse.intake import Buffers
-from node.dimse.requests import SUCCESS, StoreAnswer, StoreRequest, stored
+from node.dimse.requests import StoreAnswer, StoreRequest, stored
 from node.dimse.wire import Wire
 from node.elements import Alike
 from node.journal import Source
@@ -34,6 +35,7 @@ class _Guest:
 
     association: Association
     title: str
+    trail: Trail
     source: Source | None = None
     alike: Alike = field(default_factory=alike_to_check)
 
@@ -42,14 +44,19 @@ class StoreService:
     """Storage as SCP (PS3.4 Annex B), on the fast path and on pynetdicom's own."""
 
     def __init__(
-        self, receiver: Reception, associations: Associations, peers: Peers, audit: Audit
+        self,
+        receiver: Reception,
+        associations: Associations,
+        peers: Peers,
+        audit: Audit,
+        awake: Awake,
     ) -> None:
         self._audit = audit
         self._receiver = receiver
         self._associations = associations
         self._peers = peers
         self._buffers = Buffers(LARGEST_IN_MEMORY)
-        self._hall: Hall[_Guest] = Hall(self._serve_together)
+        self._hall: Hall[_Guest] = Hall(self._serve_together, receiver.answered, awake)
 
     def start(self) -> None:
         """Open the hall."""
@@ -63,7 +70,8 @@ class StoreService:
         self, association: Association, wire: Wire, contexts: Mapping[int, str]
     ) -> FastPath[_Guest]:
         """The C-STORE requests of one association."""
-        guest = _Guest(association, str(association.requestor.ae_title))
+        title = str(association.requestor.ae_title)
+        guest = _Guest(association, title, self._audit.trail(association))
 
         def begin_spill(request: StoreRequest) -> Spill:
             return self._receiver.spill(
@@ -83,17 +91,27 @@ class StoreService:
 
     def _serve_together(self, visits: Sequence[Visit[_Guest]]) -> list[bytes | None]:
         """The requests of several associations, as far as nothing is wrong with them."""
-        incoming = [self._incoming(visit) for visit in visits]
-        outcome = iter(self._receiver.store_together([one for one in incoming if one is not None]))
-        answers: list[bytes | None] = []
-        for visit, one in zip(visits, incoming, strict=True):
-            request = visit.arrival.request
-            if one is None or request is None or not next(outcome):
-                answers.append(None)
-                continue
-            self._audit.stored(visit.guest.association, len(one.data_set), SUCCESS)
-            answers.append(stored(request))
-        return answers
+        taken: list[Visit[_Guest]] = []
+        incoming: list[Incoming] = []
+        for visit in visits:
+            one = self._incoming(visit)
+            if one is not None:
+                taken.append(visit)
+                incoming.append(one)
+        answers: dict[Visit[_Guest], bytes] = {}
+
+        def prepare() -> None:
+            for visit in taken:
+                if visit.arrival.request is not None:
+                    answers[visit] = stored(visit.arrival.request)
+
+        done = self._receiver.store_together(incoming, prepare)
+        for visit, one, is_stored in zip(taken, incoming, done, strict=True):
+            if is_stored:
+                visit.guest.trail.stored(len(one.data_set))
+            else:
+                del answers[visit]
+        return [answers.get(visit) for visit in visits]
 
     def _incoming(self, visit: Visit[_Guest]) -> Incoming | None:
         """None if it is not for everybody to wait for."""
@@ -140,7 +158,7 @@ class StoreService:
     ) -> StoreAnswer:
         """Make one instance durable, or say why not."""
         answer = self._store(association, request, data_set, spill)
-        self._audit.stored(association, len(data_set), answer.status)
+        self._audit.answered(association, len(data_set), answer.status)
         return answer
 
     def _store(

@@ -6,7 +6,7 @@ See `docs/adr/`.
 """
 
 from node.journal.entry import Ended, Entry, Source
-from node.journal.lane import JournalFull, Lane
+from node.journal.lane import Draft, JournalFull, Lane
 from node.journal.reading import Found, Journal
 
-__all__ = ["Ended", "Entry", "Found", "Journal", "JournalFull", "Lane", "Source"]
+__all__ = ["Draft", "Ended", "Entry", "Found", "Journal", "JournalFull", "Lane", "Source"]

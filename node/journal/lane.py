@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,6 +35,18 @@ class _Item(NamedTuple):
     durable: bool
 
 
+class Draft(NamedTuple):
+    """Instances on their way to the disk, and the lane with them until one of these was called.
+
+    Attributes:
+        keep: says whether all of them are on stable storage; without that none of them counts.
+        drop: has it be as if they had not been written.
+    """
+
+    keep: Callable[[], bool]
+    drop: Callable[[], None]
+
+
 class Lane:
     """Appends to one lane. For many threads of one process.
 
@@ -41,6 +54,9 @@ class Lane:
         number: of the lane; no other process may have it.
         segment_size: of segments that are made from now on.
         written: called after each write, outside any lock.
+
+    Attributes:
+        largest: bytes of the largest data set that goes into a record.
 
     Raises:
         StorageFull: its files cannot be made or opened.
@@ -67,6 +83,7 @@ class Lane:
         except OSError as error:
             raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
         reached = max(place(board.safe(number))[0], place(board.answered(number))[0])
+        self.largest = min((one.size for one in self._segments), default=segment_size) // 4
         self._generation = max((one.generation for one in self._segments), default=0)
         self._generation = max(self._generation, reached)
         self._current: Segment | None = None
@@ -85,11 +102,6 @@ class Lane:
         self._maker = threading.Thread(target=self._make_ready, name="journal", daemon=True)
         self._maker.start()
 
-    @property
-    def largest(self) -> int:
-        """Bytes of the largest data set that goes into a record."""
-        return min(one.size for one in self._segments) // 4
-
     def append(self, entry: Entry, data_set: Buffer) -> None:
         """Return once the instance is on stable storage.
 
@@ -98,6 +110,31 @@ class Lane:
         """
         self._group.submit(_Item(entry, data_set, durable=True))
         self._written()
+
+    def draft(self, items: Sequence[tuple[Entry, Buffer]]) -> Draft | None:
+        """Begin to write several instances; None if the current segment does not take them all.
+
+        Between this and `Draft.keep` there is time to do something while the disk works.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        current = self._current
+        try:
+            if current is not None and not self._distrusted:
+                parts: list[Buffer] = []
+                for entry, data_set in items:
+                    parts += parts_of(entry, data_set, current.generation)
+                end = self._offset + sum(map(len, parts))
+                if end <= current.size:
+                    current.write(parts, self._offset)
+                    current.start(self._offset, end)
+                    return Draft(
+                        partial(self._keep, current, end), partial(self._drop, current, end)
+                    )
+        except OSError:
+            self._distrusted = True
+        self._lock.release()
+        return None
 
     def append_together(self, items: Sequence[tuple[Entry, Buffer]]) -> int:
         """Write several instances with one sync, without waiting for the filer to make room.
@@ -144,6 +181,31 @@ class Lane:
         self._maker.join()
         for one in self._segments:
             one.close()
+
+    def _keep(self, current: Segment, end: int) -> bool:
+        try:
+            current.sync()
+        except OSError:
+            self._distrusted = True
+            return False
+        else:
+            self._offset = end
+            self._announce()
+            return True
+        finally:
+            self._lock.release()
+
+    def _drop(self, current: Segment, end: int) -> None:
+        try:
+            current.write([bytes(end - self._offset)], self._offset)
+        except OSError:
+            self._distrusted = True
+        finally:
+            self._lock.release()
+
+    def ring(self) -> None:
+        """Say that something was written; `append` and its like do so by themselves."""
+        self._written()
 
     def _take_over(self) -> None:
         """From a process that died: what it has answered and nobody has made safe stays, and what
@@ -259,6 +321,7 @@ class Lane:
         except OSError as error:
             raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
         self._segments.append(made)
+        self.largest = min(self.largest, made.size // 4)
         return made
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from isal import isal_zlib
 
-from node.disk import sync_folders
+from node.disk import start_writing, sync_folders
 from node.elements import Buffer
 
 HEADER: Final = 4096  # bytes before the first record
@@ -96,6 +96,10 @@ class Segment:
             if done < wanted:
                 self._write_rest(some, at, done)
             at += wanted
+
+    def start(self, at: int, end: int) -> None:
+        """Have the disk begin with what was written there."""
+        start_writing(self._handle, at, end - at)
 
     def sync(self) -> None:
         """Put what was written on stable storage.

@@ -48,6 +48,10 @@ def found(journal: Journal) -> list[str]:
     return [item.sop_instance_uid for item in items if isinstance(item, Entry)]
 
 
+def failing_sync(_handle: int) -> None:
+    raise OSError(5, "Input/output error")
+
+
 def test_all_of_them_are_there(
     journal: Journal, lane: Lane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +91,44 @@ def test_nothing_counts_that_could_not_be_synced(
         with pytest.raises(StorageFull):
             lane.append(entry(1), b"x")
     assert lane.append_together([(entry(1), b"x")]) == 1
+
+
+def test_a_draft_counts_once_it_is_kept(
+    journal: Journal, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = journal.board.answered(0)
+    draft = lane.draft([(entry(n), bytes([n]) * 1000) for n in range(3)])
+    assert draft is not None
+    assert journal.board.answered(0) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing_sync)
+        assert not draft.keep()
+    assert journal.board.answered(0) == before
+    assert lane.draft([(entry(1), b"x")]) is None  # that file is not trusted any more
+    assert lane.append_together([(entry(7), b"x")]) == 1
+    again = lane.draft([(entry(8), b"y")])
+    assert again is not None
+    assert again.keep()
+    assert found(journal)[-2:] == ["1.9.7", "1.9.8"]
+
+
+def test_a_draft_that_is_dropped_leaves_nothing(journal: Journal, lane: Lane) -> None:
+    assert lane.append_together([(entry(1), b"x" * 1000)]) == 1
+    draft = lane.draft([(entry(n), bytes([n]) * 1000) for n in range(3)])
+    assert draft is not None
+    draft.drop()
+    assert found(journal) == ["1.9.1"]
+    assert lane.append_together([(entry(2), b"y" * 1000)]) == 1
+    assert found(journal) == ["1.9.1", "1.9.2"]
+
+
+def test_a_draft_is_for_one_segment_and_one_writer(journal: Journal, lane: Lane) -> None:
+    with lane._lock:
+        assert lane.draft([(entry(1), b"x")]) is None
+    data = bytes(lane.largest)
+    assert lane.draft([(entry(n), data) for n in range(5)]) is None
+    assert found(journal) == []
+    assert lane.append_together([(entry(n), data) for n in range(5)]) == 5
 
 
 def test_it_does_not_wait_for_another_writer(lane: Lane) -> None:

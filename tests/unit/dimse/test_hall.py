@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from node.awake import Awake
 from node.dimse import hall as hall_module
 from node.dimse.arrival import Arrival, ProtocolError
 from node.dimse.hall import Hall, Left, Visit
@@ -18,6 +20,7 @@ from node.dimse.messages import C_ECHO_RQ, C_STORE_RQ, encode_message
 from node.dimse.requests import StoreRequest, stored
 from node.dimse.wire import ConnectionLost, TooSlow, Wire
 from node.spill import Spill
+from tests.running import eventually
 
 BUFFERS = Buffers(1 << 20)
 SECONDS = 10.0  # for what takes milliseconds
@@ -253,6 +256,32 @@ def test_an_answer_that_is_not_taken_is_for_its_own_thread(
         while True:
             heard += peer.theirs.recv(65536)
     assert b"".join(map(answer, numbers)).startswith(heard + missing)
+
+
+def test_processors_are_awake_while_requests_come(
+    stack: ExitStack, service: Service, tmp_path: Path
+) -> None:
+    device = tmp_path / "device"
+    device.touch()
+    awake = Awake(wanted=True, device=str(device))
+    made: Hall[None] = Hall(service.serve, awake=awake)
+    made.start()
+    peer = Peer(stack, made)
+    assert not awake.kept
+    for number in range(1, 3):
+        service.hold.clear()
+        service.came.clear()
+        peer.theirs.sendall(request(number))
+        assert service.came.wait(SECONDS)
+        assert awake.kept
+        service.hold.set()
+        peer.heard(answer(number))
+        eventually(lambda: not awake.kept, SECONDS, "they may doze")
+    service.hold.clear()
+    peer.theirs.sendall(request(3))
+    service.hold.set()
+    made.close()
+    assert not awake.kept
 
 
 def test_nobody_is_kept_when_it_is_closed(stack: ExitStack, service: Service) -> None:
