@@ -61,6 +61,9 @@ class JournalReceiver(Reception):
         Returns:
             Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
         """
+        if not incoming:
+            meanwhile()
+            return []
         draft = self._draft(incoming)
         try:
             meanwhile()

@@ -14,9 +14,10 @@ from enum import Enum, auto
 from typing import Generic, Protocol
 
 from node.dimse.arrival import Arrival, ProtocolError, Stage
-from node.dimse.hall import Guest, Hall, Left, Visit
+from node.dimse.hall import Hall
 from node.dimse.messages import MalformedMessage
 from node.dimse.requests import StoreAnswer, response
+from node.dimse.visit import Guest, Left, Visit
 from node.dimse.wire import PDU_SECONDS, ConnectionLost, TooSlow, Wire
 
 

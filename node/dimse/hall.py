@@ -15,82 +15,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from enum import Enum, auto
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
 from node.awake import Awake
-from node.dimse.arrival import Arrival, ProtocolError, Stage
+from node.dimse.arrival import ProtocolError, Stage
 from node.dimse.messages import MalformedMessage
-from node.dimse.wire import PDU_SECONDS, ConnectionLost, TooSlow, Wire
+from node.dimse.visit import Guest, Left, Visit
+from node.dimse.wire import PDU_SECONDS, ConnectionLost, TooSlow
 from node.errors import traced
-
-Guest = TypeVar("Guest")
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 1.0  # how often deadlines are looked at
 _AWAKE_SECONDS: Final = 0.02  # without a request, until processors may doze again
 _CLOSE_SECONDS: Final = 5.0
-
-
-class Left(Enum):
-    """Why a connection has left the hall."""
-
-    RECALLED = auto()  # its thread wants it back
-    OTHER = auto()  # what comes next is no C-STORE request
-    SELF = auto()  # the request that is there is for its own thread
-    ANSWERED = auto()  # as was asked, but the peer does not take the answer at once
-    BROKEN = auto()  # see `Visit.error`
-
-
-class Visit(Generic[Guest]):
-    """A connection while it is in the hall.
-
-    Args:
-        guest: what the service knows the association by.
-        ring: wakes its thread.
-
-    Attributes:
-        left: why it has left; None while it is in.
-        error: what went wrong, if it is BROKEN.
-        unsent: the rest of an answer that the peer did not take at once.
-        served: requests that were answered here.
-        wanted: it is to leave before the next request.
-        whole: there is a request that waits for its answer.
-    """
-
-    __slots__ = (
-        "arrival",
-        "error",
-        "guest",
-        "left",
-        "number",
-        "pdus",
-        "ring",
-        "served",
-        "since",
-        "unsent",
-        "wanted",
-        "whole",
-        "wire",
-    )
-
-    def __init__(
-        self, wire: Wire, arrival: Arrival, guest: Guest, ring: Callable[[], None]
-    ) -> None:
-        self.wire = wire
-        self.arrival = arrival
-        self.guest = guest
-        self.ring = ring
-        self.number = wire.socket.fileno()
-        self.left: Left | None = None
-        self.error: Exception | None = None
-        self.unsent = b""
-        self.served = 0
-        self.wanted = False
-        self.whole = False
-        self.pdus = -1
-        self.since = 0.0
 
 
 class Hall(Generic[Guest]):

@@ -16,9 +16,10 @@ from node.dimse.arrival import Arrival
 from node.dimse.associations import Associations, printable
 from node.dimse.audit import Audit, Trail
 from node.dimse.fastpath import FastPath
-from node.dimse.hall import Hall, Visit
+from node.dimse.hall import Hall
 from node.dimse.intake import Buffers
 from node.dimse.requests import StoreAnswer, StoreRequest, stored
+from node.dimse.visit import Visit
 from node.dimse.wire import Wire
 from node.elements import Alike
 from node.journal import Source

@@ -6,7 +6,8 @@ See `docs/adr/`.
 """
 
 from node.journal.entry import Ended, Entry, Source
-from node.journal.lane import Draft, JournalFull, Lane
+from node.journal.lane import Draft, Lane
 from node.journal.reading import Found, Journal
+from node.journal.supply import JournalFull
 
 __all__ = ["Draft", "Ended", "Entry", "Found", "Journal", "JournalFull", "Lane", "Source"]

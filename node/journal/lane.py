@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,16 +16,10 @@ from node.journal import segment
 from node.journal.board import Board
 from node.journal.entry import Ended, Entry, parts_of
 from node.journal.segment import Segment, place, position
+from node.journal.supply import Supply
 
 _WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
-_LOOK_SECONDS: Final = 0.005
 _TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the filer
-_FIRST: Final = 3  # segments that are made before the port opens
-_READY: Final = 6  # and while the second is written, so that no sender waits for them
-
-
-class JournalFull(StorageFull):
-    """Instances come in faster than they can be filed, and the journal has no room left."""
 
 
 class _Item(NamedTuple):
@@ -55,9 +48,6 @@ class Lane:
         segment_size: of segments that are made from now on.
         written: called after each write, outside any lock.
 
-    Attributes:
-        largest: bytes of the largest data set that goes into a record.
-
     Raises:
         StorageFull: its files cannot be made or opened.
     """
@@ -70,37 +60,32 @@ class Lane:
         segment_size: int,
         written: Callable[[], None] = lambda: None,
     ) -> None:
-        self._folder = folder
         self._number = number
         self._board = board
         self._size = segment_size
         self._written = written
         self._lock = threading.Lock()
-        self._making = threading.Lock()
         self._group = GroupCommit[_Item, None](self._write)
-        try:
-            self._segments = [Segment(path, segment_size) for path in paths(folder, number)]
-        except OSError as error:
-            raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
-        reached = max(place(board.safe(number))[0], place(board.answered(number))[0])
-        self.largest = min((one.size for one in self._segments), default=segment_size) // 4
-        self._generation = max((one.generation for one in self._segments), default=0)
-        self._generation = max(self._generation, reached)
+        self._supply = Supply(folder, number, board, segment_size)
+        self._generation = max(
+            place(board.safe(number))[0],
+            place(board.answered(number))[0],
+            *(one.generation for one in self._supply.segments),
+        )
         self._current: Segment | None = None
         self._offset = 0
         self._distrusted = False
         nothing_left = board.filed(number) >= board.answered(number)
-        self._closing = threading.Event()
-        self._rolled = threading.Event()
         self._take_over()
         self._roll(_WAIT_SECONDS)
         if nothing_left:
             board.set_filed(number, board.answered(number))
-        with suppress(StorageFull):  # one is enough to begin with
-            while len(self._segments) < _FIRST:
-                self._another()
-        self._maker = threading.Thread(target=self._make_ready, name="journal", daemon=True)
-        self._maker.start()
+        self._supply.start()
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest data set that goes into a record."""
+        return self._supply.largest
 
     def append(self, entry: Entry, data_set: Buffer) -> None:
         """Return once the instance is on stable storage.
@@ -133,6 +118,9 @@ class Lane:
                     )
         except OSError:
             self._distrusted = True
+        except BaseException:
+            self._lock.release()
+            raise
         self._lock.release()
         return None
 
@@ -168,6 +156,10 @@ class Lane:
         self._group.submit(_Item(ended, b"", durable=False))
         self._written()
 
+    def ring(self) -> None:
+        """Say that something was written; `append` and its like do so by themselves."""
+        self._written()
+
     def backlog(self) -> int:
         """Bytes, roughly, that are answered and not filed yet."""
         answered, answered_at = place(self._board.answered(self._number))
@@ -176,11 +168,7 @@ class Lane:
 
     def close(self) -> None:
         """Close the files; nothing may be appended any more."""
-        self._closing.set()
-        self._rolled.set()
-        self._maker.join()
-        for one in self._segments:
-            one.close()
+        self._supply.close()
 
     def _keep(self, current: Segment, end: int) -> bool:
         try:
@@ -203,16 +191,12 @@ class Lane:
         finally:
             self._lock.release()
 
-    def ring(self) -> None:
-        """Say that something was written; `append` and its like do so by themselves."""
-        self._written()
-
     def _take_over(self) -> None:
         """From a process that died: what it has answered and nobody has made safe stays, and what
         it was writing, which nobody was told of, will not be read."""
         answered = self._board.answered(self._number)
         generation, offset = place(answered)
-        for one in self._segments:
+        for one in self._supply.segments:
             if one.generation == generation:
                 one.end = answered
                 if offset:
@@ -268,12 +252,12 @@ class Lane:
             patience: seconds to wait for the filer to make room.
         """
         empty = self._current is not None and self._offset == segment.HEADER
-        following = self._current if empty else self._free(patience)
+        following = self._current if empty else self._supply.take(self._current, patience)
         if self._current is not None:
             self._current.end = position(self._current.generation, self._offset)
             with suppress(OSError):  # it is a check and nothing else
                 self._current.finish(self._offset)
-            self._rolled.set()
+            self._supply.make_more()
         assert following is not None  # noqa: S101  a current one that is empty, or a free one
         self._generation += 1
         try:
@@ -285,46 +269,3 @@ class Lane:
 
     def _announce(self) -> None:
         self._board.set_answered(self._number, position(self._generation, self._offset))
-
-    def _free(self, patience: float) -> Segment:
-        """A segment that nobody needs any more, a new one, or in time one of them.
-
-        Raises:
-            JournalFull: there is none.
-        """
-        deadline = time.monotonic() + patience
-        while True:
-            safe = self._board.safe(self._number)
-            for one in self._segments:
-                if one is not self._current and one.end <= safe:
-                    return one
-            if len(self._segments) < segment.MOST:
-                return self._another()
-            if time.monotonic() > deadline or self._board.stuck:
-                raise JournalFull("the journal is full: the index or the archive does not keep up")
-            time.sleep(_LOOK_SECONDS)
-
-    def _make_ready(self) -> None:
-        self._rolled.wait()
-        with suppress(StorageFull):  # it is tried again when there is no other
-            while len(self._segments) < _READY and not self._closing.is_set():
-                self._another()
-
-    def _another(self) -> Segment:
-        with self._making:
-            return self._made()
-
-    def _made(self) -> Segment:
-        path = self._folder / f"{self._number:02d}-{len(self._segments)}.seg"
-        try:
-            made = Segment(path, self._size)
-        except OSError as error:
-            raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
-        self._segments.append(made)
-        self.largest = min(self.largest, made.size // 4)
-        return made
-
-
-def paths(folder: Path, lane: int) -> list[Path]:
-    """The files of a lane."""
-    return sorted(folder.glob(f"{lane:02d}-*.seg"))

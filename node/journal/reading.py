@@ -13,8 +13,8 @@ from node.errors import Retryable
 from node.journal import segment
 from node.journal.board import Board
 from node.journal.entry import Ended, Entry, data_set_of, is_whole, item_of, read_header
-from node.journal.lane import paths
 from node.journal.segment import place, position
+from node.journal.supply import paths
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ from typing import Final
 from node.dimse.arrival import Arrival
 from node.dimse.associate import read_associate
 from node.dimse.fastpath import FastPath, Turn
-from node.dimse.hall import Hall, Visit
+from node.dimse.hall import Hall
 from node.dimse.intake import Buffers
 from node.dimse.proposal import plain, unacceptable
 from node.dimse.requests import StoreAnswer, StoreRequest, stored
 from node.dimse.upper_layer import MalformedPDU
+from node.dimse.visit import Visit
 from node.dimse.wire import Wire
 from node.elements import Alike
 from node.errors import InvalidUID, MalformedDataSet

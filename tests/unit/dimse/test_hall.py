@@ -14,10 +14,11 @@ import pytest
 from node.awake import Awake
 from node.dimse import hall as hall_module
 from node.dimse.arrival import Arrival, ProtocolError
-from node.dimse.hall import Hall, Left, Visit
+from node.dimse.hall import Hall
 from node.dimse.intake import Buffers
 from node.dimse.messages import C_ECHO_RQ, C_STORE_RQ, encode_message
 from node.dimse.requests import StoreRequest, stored
+from node.dimse.visit import Left, Visit
 from node.dimse.wire import ConnectionLost, TooSlow, Wire
 from node.spill import Spill
 from tests.running import eventually

@@ -1,0 +1,115 @@
+"""The segments of a lane: those that are there, those that may be written again, and new ones."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from node.errors import StorageFull
+from node.journal import segment
+from node.journal.board import Board
+from node.journal.segment import Segment
+
+_LOOK_SECONDS: Final = 0.005
+_FIRST: Final = 3  # segments that are made before the port opens
+_READY: Final = 6  # and while the second is written, so that no sender waits for them
+
+
+class JournalFull(StorageFull):
+    """Instances come in faster than they can be filed, and the journal has no room left."""
+
+
+class Supply:
+    """Segments for one lane to write to.
+
+    Args:
+        size: of segments that are made from now on.
+
+    Attributes:
+        segments: all there are.
+        largest: bytes of the largest data set that goes into a record.
+
+    Raises:
+        StorageFull: those that are there cannot be opened.
+    """
+
+    def __init__(self, folder: Path, lane: int, board: Board, size: int) -> None:
+        self._folder = folder
+        self._lane = lane
+        self._board = board
+        self._size = size
+        self._making = threading.Lock()
+        self._closing = threading.Event()
+        self._wanted = threading.Event()
+        self._maker = threading.Thread(target=self._make_ready, name="journal", daemon=True)
+        try:
+            self.segments = [Segment(path, size) for path in paths(folder, lane)]
+        except OSError as error:
+            raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
+        self.largest = min((one.size for one in self.segments), default=size) // 4
+
+    def start(self) -> None:
+        """Make the first ones, and get ready to make more beside the writing."""
+        with suppress(StorageFull):  # one is enough to begin with
+            while len(self.segments) < _FIRST:
+                self._another()
+        self._maker.start()
+
+    def make_more(self) -> None:
+        """One is full: there is somebody who sends much."""
+        self._wanted.set()
+
+    def take(self, current: Segment | None, patience: float) -> Segment:
+        """A segment that nobody needs any more, a new one, or in time one of them.
+
+        Args:
+            current: the one that is being written.
+            patience: seconds to wait for the filer to make room.
+
+        Raises:
+            JournalFull: there is none.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            safe = self._board.safe(self._lane)
+            for one in self.segments:
+                if one is not current and one.end <= safe:
+                    return one
+            if len(self.segments) < segment.MOST:
+                return self._another()
+            if time.monotonic() > deadline or self._board.stuck:
+                raise JournalFull("the journal is full: the index or the archive does not keep up")
+            time.sleep(_LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._closing.set()
+        self._wanted.set()
+        self._maker.join()
+        for one in self.segments:
+            one.close()
+
+    def _make_ready(self) -> None:
+        self._wanted.wait()
+        with suppress(StorageFull):  # it is tried again when there is no other
+            while len(self.segments) < _READY and not self._closing.is_set():
+                self._another()
+
+    def _another(self) -> Segment:
+        with self._making:
+            path = self._folder / f"{self._lane:02d}-{len(self.segments)}.seg"
+            try:
+                made = Segment(path, self._size)
+            except OSError as error:
+                raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
+            self.segments.append(made)
+            self.largest = min(self.largest, made.size // 4)
+            return made
+
+
+def paths(folder: Path, lane: int) -> list[Path]:
+    """The files of a lane."""
+    return sorted(folder.glob(f"{lane:02d}-*.seg"))
