@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,10 +111,10 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     root.mkdir()
     with rasnode(root) as (port, process):
         time.sleep(WARM_SECONDS)
-        for name, make in SERIES.items():
+        for number, (name, make) in enumerate(SERIES.items()):
             images = make()
-            files = folder / "files"
-            shutil.rmtree(files, ignore_errors=True)
+            # Nothing is deleted on the way: some file systems make new files slowly after that.
+            files = folder / f"files-{number}"
             write(images, files)
             size = sum(len(image.PixelData) for image in images)
             turns, others = [], []
