@@ -41,14 +41,8 @@ class Awake:
         if self._handle is not None or not self._wanted:
             return
         try:
-            handle = os.open(self._device, os.O_WRONLY)
-        except OSError as error:
-            self._wanted = False
-            log.debug("processors are not kept awake: %s", error)
-            return
-        self._handle = handle
-        try:
-            os.write(handle, _AT_ONCE)
+            self._handle = os.open(self._device, os.O_WRONLY)
+            os.write(self._handle, _AT_ONCE)
         except OSError as error:
             self._wanted = False
             log.debug("processors are not kept awake: %s", error)

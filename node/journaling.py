@@ -61,14 +61,13 @@ class JournalReceiver(Reception):
         Returns:
             Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
         """
-        if not incoming:
-            meanwhile()
-            return []
-        draft = self._draft(incoming)
+        fits = [one.spill is None and len(one.data_set) <= self._lane.largest for one in incoming]
+        draft = self._draft(incoming) if incoming and all(fits) else None
         try:
             meanwhile()
-            good = [self._in_memory(one) and _understood(one) for one in incoming]
-            may = self._may_take(incoming)
+            good = [fit and _understood(one) for fit, one in zip(fits, incoming, strict=True)]
+            ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
+            may = self._may_take(ready)
         except BaseException:
             if draft is not None:
                 draft.drop()
@@ -79,7 +78,6 @@ class JournalReceiver(Reception):
             draft.drop()
         if not may:
             return [False] * len(incoming)
-        ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
         done = self._lane.append_together([(self._entry(one), one.data_set) for one in ready])
         written = iter([True] * done + [False] * (len(ready) - done))
         return [is_good and next(written) for is_good in good]
@@ -89,19 +87,13 @@ class JournalReceiver(Reception):
         self._lane.ring()
 
     def _draft(self, incoming: Sequence[Incoming]) -> Draft | None:
-        if not all(map(self._in_memory, incoming)):
-            return None
         return self._lane.draft([(self._entry(one), one.data_set) for one in incoming])
 
-    def _in_memory(self, incoming: Incoming) -> bool:
-        return incoming.spill is None and len(incoming.data_set) <= self._lane.largest
-
-    def _may_take(self, incoming: Sequence[Incoming]) -> bool:
-        """Whether anything may be taken at all; of what is too large, `store` says more."""
-        if self._journal.board.stuck:
+    def _may_take(self, ready: Sequence[Incoming]) -> bool:
+        if not ready or self._journal.board.stuck:
             return False
         try:
-            self._check_space(sum(len(one.data_set) for one in incoming))
+            self._check_space(sum(len(one.data_set) for one in ready))
         except StorageFull:
             return False
         return True

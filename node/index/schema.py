@@ -121,7 +121,8 @@ class SeriesRow(Base):
     """A series, and how far it is on its way to a volume.
 
     `change` counts the instances and decisions that changed the series. Every transition is a
-    compare-and-swap on (state, change), so that two processes never own one series.
+    compare-and-swap on (state, change), so that two processes never own one series; while it is
+    received also on `due`, so that no decision puts off a look that was asked for meanwhile.
     """
 
     __tablename__ = "series"

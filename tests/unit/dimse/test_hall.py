@@ -278,9 +278,22 @@ def test_processors_are_awake_while_requests_come(
         service.hold.set()
         peer.heard(answer(number))
         eventually(lambda: not awake.kept, SECONDS, "they may doze")
-    service.hold.clear()
-    peer.theirs.sendall(request(3))
-    service.hold.set()
+    made.close()
+
+
+def test_a_closed_hall_keeps_nobody_awake(
+    stack: ExitStack, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hall_module, "_AWAKE_SECONDS", 2 * SECONDS)
+    device = tmp_path / "device"
+    device.touch()
+    awake = Awake(wanted=True, device=str(device))
+    made: Hall[None] = Hall(service.serve, awake=awake)
+    made.start()
+    peer = Peer(stack, made)
+    peer.theirs.sendall(request(1))
+    peer.heard(answer(1))
+    assert awake.kept
     made.close()
     assert not awake.kept
 
