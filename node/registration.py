@@ -6,6 +6,7 @@ Pure: the same function serves C-STORE, import and reindex.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,6 +67,7 @@ def register(
     sop_class_uid: str | None = None,
     sop_instance_uid: str | None = None,
     alike: Alike | None = None,
+    sha256: Callable[[], str] | None = None,
 ) -> Registration:
     """Read what index and assembly need.
 
@@ -75,6 +77,7 @@ def register(
         sop_class_uid: what the C-STORE command said, if there was one.
         sop_instance_uid: likewise.
         alike: what was read before, of data sets that this one may be like: then it takes less.
+        sha256: returns the data set's, if somebody else works it out.
 
     Raises:
         MalformedDataSet: not a whole data set in that transfer syntax.
@@ -89,7 +92,7 @@ def register(
     found = _checked(elements, sop_class_uid, sop_instance_uid)
     return Registration(
         **found,
-        sha256=hashlib.sha256(data_set).hexdigest(),
+        sha256=sha256() if sha256 else hashlib.sha256(data_set).hexdigest(),
         pixel_offset=scanned.pixel_offset,
         pixel_length=scanned.pixel_length,
         attributes=kept_attributes(elements),
@@ -142,7 +145,7 @@ def alike_to_check() -> Alike:
 def _checked(
     elements: Elements, sop_class_uid: str | None, sop_instance_uid: str | None
 ) -> dict[str, str]:
-    found_class = checked_uid(elements.uid(_SOP_CLASS_UID) or "", "SOP Class UID")
+    found_class, study, series = once(elements, _usual_uids)
     found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
     if sop_instance_uid is not None and found_instance != sop_instance_uid:
         raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")
@@ -151,13 +154,18 @@ def _checked(
     return {
         "sop_class_uid": found_class,
         "sop_instance_uid": found_instance,
-        "study_instance_uid": checked_uid(
-            elements.uid(_STUDY_INSTANCE_UID) or "", "Study Instance UID"
-        ),
-        "series_instance_uid": checked_uid(
-            elements.uid(_SERIES_INSTANCE_UID) or "", "Series Instance UID"
-        ),
+        "study_instance_uid": study,
+        "series_instance_uid": series,
     }
+
+
+def _usual_uids(elements: Elements) -> tuple[str, str, str]:
+    """SOP class, study and series, which are the same in most that one association brings."""
+    return (
+        checked_uid(elements.uid(_SOP_CLASS_UID) or "", "SOP Class UID"),
+        checked_uid(elements.uid(_STUDY_INSTANCE_UID) or "", "Study Instance UID"),
+        checked_uid(elements.uid(_SERIES_INSTANCE_UID) or "", "Series Instance UID"),
+    )
 
 
 def kept_attributes(elements: Elements) -> dict[str, Any]:

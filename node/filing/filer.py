@@ -14,6 +14,7 @@ from typing import Final
 from node.archive import Archive, file_meta
 from node.elements import Alike
 from node.errors import InvalidUID, MalformedDataSet, Retryable
+from node.filing.hashing import Hashing
 from node.filing.placing import Placer
 from node.index.store import Store
 from node.journal import Ended, Entry, Found, Source
@@ -56,11 +57,13 @@ class Filer:
         store: Store,
         clock: Callable[[], float],
         breathe: Callable[[], None] = lambda: None,
+        hashing: Hashing | None = None,
     ) -> None:
         self._breathe = breathe
         self._archive = archive
         self._store = store
         self._clock = clock
+        self._hashing = hashing or Hashing()
         self._placer = Placer(archive, self._is_ours)
         self._rows: dict[Source, int] = {}
         self._alike: dict[Source, Alike] = {}
@@ -76,16 +79,17 @@ class Filer:
         """
         filed = Filed()
         rows: list[tuple[InstanceRecord, int | None]] = []
-        for found in batch:
-            self._breathe()
-            if isinstance(found.item, Entry):
-                row = self._place(found.item, found.data_set, filed, anew=anew)
-                if row is not None:
-                    rows.append(row)
-                continue
-            self._index(rows, filed)
-            rows = []
-            self._end(found.item, filed)
+        with self._hashing.ahead([found.data_set for found in batch]) as hashes:
+            for (item, data_set, _), sha256 in zip(batch, hashes, strict=True):
+                self._breathe()
+                if isinstance(item, Entry):
+                    row = self._place(item, data_set, sha256, filed, anew=anew)
+                    if row is not None:
+                        rows.append(row)
+                    continue
+                self._index(rows, filed)
+                rows = []
+                self._end(item, filed)
         self._index(rows, filed)
         return filed
 
@@ -110,14 +114,20 @@ class Filer:
         filed.ended.append(end)
 
     def _place(
-        self, entry: Entry, data_set: memoryview, filed: Filed, *, anew: bool
+        self,
+        entry: Entry,
+        data_set: memoryview,
+        sha256: Callable[[], str],
+        filed: Filed,
+        *,
+        anew: bool,
     ) -> tuple[InstanceRecord, int | None] | None:
         with self._bytes_of(entry, data_set) as view:
             if view is None:
                 log.error("%s of the archive's .incoming has gone", entry.part)
                 return None
             try:
-                record = self._placed(entry, view, anew=anew)
+                record = self._placed(entry, view, None if entry.part else sha256, anew=anew)
             except Retryable:
                 raise
             except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
@@ -127,9 +137,11 @@ class Filer:
             filed.parts.append(self._archive.incoming(entry.part))
         return record, self._row(entry.source)
 
-    def _placed(self, entry: Entry, view: memoryview, *, anew: bool) -> InstanceRecord:
+    def _placed(
+        self, entry: Entry, view: memoryview, sha256: Callable[[], str] | None, *, anew: bool
+    ) -> InstanceRecord:
         alike = self._alike_of(entry.source)
-        registration = register(view, entry.transfer_syntax_uid, alike=alike)
+        registration = register(view, entry.transfer_syntax_uid, alike=alike, sha256=sha256)
         part = self._archive.incoming(entry.part) if entry.part else None
         placed = self._placer.place(registration, _meta(entry), view, part, anew=anew)
         return record_of(registration, entry.transfer_syntax_uid, placed, entry.received_at)

@@ -5,45 +5,74 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 _PATIENCE_SECONDS: Final = 0.5
 """Behind for longer, filing is as urgent as receiving: what was answered has to be found."""
+_BREAK_SECONDS: Final = 0.01
+"""Between two that come so close the filer does nothing: a sender and a receiver of much use two
+processors, and a system call of the filer's, once it has begun, is not interrupted for them."""
 
 
 class Priority:
-    """How urgent this process' work is. For its main thread.
+    """How urgent the work of the thread is that made this. Others stay as urgent as they are.
 
     The scheduler lets a process that it began to run go on for milliseconds, however nice that is,
-    while a receiver has an answer to send. Of a process that is idle by policy it takes the
-    processor at once. Only who may raise priorities comes back from that policy (`CAP_SYS_NICE`,
-    or `LimitNICE=`); others give the processor up between two instances and no oftener.
+    while a receiver has an answer to send. Of a thread that is idle by policy it takes the
+    processor at once, and gives it next to nothing while others want all of them: so it is another
+    thread that ends this. Only who may raise priorities comes back from that policy
+    (`CAP_SYS_NICE`, or `LimitNICE=`); others give the processor up between two instances and no
+    oftener.
+
+    Args:
+        pressed: when a receiver last had much to take in, in seconds of `time.monotonic`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pressed: Callable[[], float] = lambda: 0.0) -> None:
+        self._pressed = pressed
+        self._thread = threading.get_native_id()
         self._may = _may_come_back()
         self._low = False
-        self._since = 0.0
-        self.caught_up()
+        self._since: float | None = None  # when there has been something to do
+        self._busy = threading.Event()
+        threading.Thread(target=self._watch, name="urgency", daemon=True).start()
 
     def caught_up(self) -> None:
         """There is nothing to do at the moment."""
-        self._since = time.monotonic()
+        self._since = None
+        self._busy.clear()
         if self._may and not self._low:
-            self._low = _set(os.SCHED_IDLE)
+            self._low = _set(self._thread, os.SCHED_IDLE)
 
     def breathe(self) -> None:
-        """Let others go first, between two pieces of work."""
-        if self._low and time.monotonic() - self._since > _PATIENCE_SECONDS:
-            self._low = not _set(os.SCHED_OTHER)
+        """Let others go first, before the next piece of work."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+            self._busy.set()
+        while not self._behind(now) and (left := self._pressed() + _BREAK_SECONDS - now) > 0:
+            time.sleep(left)
+            now = time.monotonic()
         with suppress(OSError):  # a filter of system calls may not know it
             os.sched_yield()
 
+    def _behind(self, now: float) -> bool:
+        since = self._since
+        return since is not None and now - since > _PATIENCE_SECONDS
 
-def _set(policy: int) -> bool:
+    def _watch(self) -> None:
+        while True:
+            self._busy.wait()
+            time.sleep(_PATIENCE_SECONDS / 2)
+            if self._low and self._behind(time.monotonic()):
+                self._low = not _set(self._thread, os.SCHED_OTHER)
+
+
+def _set(thread: int, policy: int) -> bool:
     with suppress(OSError):
-        os.sched_setscheduler(0, policy, os.sched_param(0))
+        os.sched_setscheduler(thread, policy, os.sched_param(0))
         return True
     return False
 
@@ -52,7 +81,7 @@ def _may_come_back() -> bool:
     """Whether the idle policy can be left again, found out by a thread that need not."""
     found: list[bool] = []
     thread = threading.Thread(
-        target=lambda: found.append(_set(os.SCHED_IDLE) and _set(os.SCHED_OTHER))
+        target=lambda: found.append(_set(0, os.SCHED_IDLE) and _set(0, os.SCHED_OTHER))
     )
     thread.start()
     thread.join()

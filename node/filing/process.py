@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from node.archive import Archive
 from node.filing.filer import Filed, Filer
+from node.filing.hashing import Hashing
 from node.filing.priority import Priority
 from node.filing.report import encode
 from node.filing.retiring import Retirement
@@ -43,10 +44,10 @@ def main() -> None:
     root = Path(settings["root"])
     archive, index = Archive(root), Index(settings["url"], relaxed=True)
     journal = Journal(root)
-    priority = Priority()
+    hashing, priority = Hashing(), Priority(journal.board.pressed)
     service = FilingService(
         journal,
-        Filer(archive, Store(index), time.time, priority.breathe),
+        Filer(archive, Store(index), time.time, priority.breathe, hashing),
         archive,
         index,
         wait=partial(_wait, priority),

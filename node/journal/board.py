@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 MOST_LANES: Final = 64
-_ANSWERED, _FILED, _SAFE, _STUCK, _GUESTS = range(5)
+_ANSWERED, _FILED, _SAFE, _STUCK, _GUESTS, _PRESSED = range(6)
 _WORDS: Final = 8  # of 64 bits, a lane: a cache line
 _SIZE: Final = MOST_LANES * _WORDS * 8
 _FILE_MODE: Final = 0o640
@@ -79,6 +79,14 @@ class Board:
     def set_guests(self, lane: int, count: int) -> None:
         """The process' own count."""
         self._words[lane * _WORDS + _GUESTS] = count
+
+    def set_pressed(self, lane: int, moment: float) -> None:
+        """The lane's writer had much to take in at `moment`, in seconds of `time.monotonic`."""
+        self._words[lane * _WORDS + _PRESSED] = int(moment * 1e9)
+
+    def pressed(self) -> float:
+        """When any process last had much to take in, in seconds of `time.monotonic`."""
+        return max(self._words[_PRESSED::_WORDS]) / 1e9
 
     def all_guests(self) -> int:
         """Associations of all processes."""

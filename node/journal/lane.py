@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,7 @@ from node.journal.segment import Segment, place, position
 from node.journal.supply import Supply
 
 _WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
+_MUCH: Final = 32 << 10  # bytes at once, to take in which is faster with every processor
 _TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the filer
 
 
@@ -177,8 +179,7 @@ class Lane:
             self._distrusted = True
             return False
         else:
-            self._offset = end
-            self._announce()
+            self._advance(end)
             return True
         finally:
             self._lock.release()
@@ -239,8 +240,7 @@ class Lane:
                 # What lies in a file that could not be synced is not known any more.
                 self._distrusted = True
                 raise StorageFull(f"the journal cannot be written: {error.strerror}") from error
-            self._offset = end
-            self._announce()
+            self._advance(end)
         elif self._offset == segment.HEADER:
             raise StorageFull("a record is larger than a segment of the journal")
         return count
@@ -265,6 +265,12 @@ class Lane:
         except OSError as error:
             raise StorageFull(f"the journal cannot be written: {error.strerror}") from error
         self._current, self._offset, self._distrusted = following, segment.HEADER, False
+        self._announce()
+
+    def _advance(self, end: int) -> None:
+        if end - self._offset >= _MUCH:
+            self._board.set_pressed(self._number, time.monotonic())
+        self._offset = end
         self._announce()
 
     def _announce(self) -> None:

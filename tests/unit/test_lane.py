@@ -131,6 +131,19 @@ def test_a_draft_is_for_one_segment_and_one_writer(journal: Journal, lane: Lane)
     assert lane.append_together([(entry(n), data) for n in range(5)]) == 5
 
 
+def test_the_filer_sees_when_there_is_much_to_take_in(journal: Journal, lane: Lane) -> None:
+    board, before = journal.board, time.monotonic()
+    assert lane.append_together([(entry(1), bytes(20_000))]) == 1
+    assert board.pressed() < before
+    assert lane.append_together([(entry(n), bytes(20_000)) for n in range(2)]) == 2
+    assert before <= board.pressed() <= time.monotonic()
+    between = time.monotonic()
+    draft = lane.draft([(entry(1), bytes(100_000))])
+    assert draft is not None
+    assert draft.keep()
+    assert between <= board.pressed() <= time.monotonic()
+
+
 def test_it_does_not_wait_for_another_writer(lane: Lane) -> None:
     with lane._lock:
         assert lane.append_together([(entry(1), b"x")]) == 0
@@ -161,10 +174,12 @@ def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
         incoming("1.9.3", b"no data set"),
         incoming("1.9.4", encoded("1.9.4")),
     ]
-    assert receiver.store_together(several) == [True, False, False, True]
+    called: list[int] = []
+    assert receiver.store_together(several, lambda: called.append(1)) == [True, False, False, True]
     assert found(journal) == ["1.9.1", "1.9.4"]
     journal.board.set_stuck(True)
-    assert receiver.store_together(several) == [False] * 4
+    assert receiver.store_together(several, lambda: called.append(2)) == [False] * 4
+    assert called == [1, 2]
     journal.board.set_stuck(False)
     full = JournalReceiver(archive, journal, lane, minimum_free=1 << 62, clock=time.time)
     assert full.store_together(several) == [False] * 4

@@ -3,39 +3,70 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 
 import pytest
 
 from node.filing import priority
 from node.filing.priority import Priority
+from tests.running import eventually
+
+PATIENCE = 0.1  # s
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is patient for long."""
+    monkeypatch.setattr(priority, "_PATIENCE_SECONDS", PATIENCE)
 
 
 @pytest.fixture
-def policies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What the scheduler is told, without telling it."""
-    told: list[int] = []
-    monkeypatch.setattr(os, "sched_setscheduler", lambda _who, policy, _param: told.append(policy))
+def policies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What the scheduler is told of which thread, without telling it."""
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        os, "sched_setscheduler", lambda thread, policy, _param: told.append((thread, policy))
+    )
     return told
 
 
-def test_it_is_idle_until_it_is_behind_for_long(
-    policies: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 100.0
-    monkeypatch.setattr(priority.time, "monotonic", lambda: now)
+def test_it_is_idle_until_it_is_behind_for_long(policies: list[tuple[int, int]]) -> None:
+    here = threading.get_native_id()
     made = Priority()
-    assert policies == [os.SCHED_IDLE, os.SCHED_OTHER, os.SCHED_IDLE]  # tried, then done
+    assert policies == [(0, os.SCHED_IDLE), (0, os.SCHED_OTHER)]  # tried
     policies.clear()
     made.breathe()
-    assert policies == []
-    now += 0.6
-    made.breathe()
-    made.breathe()
-    assert policies == [os.SCHED_OTHER]
+    time.sleep(2 * PATIENCE)
+    assert policies == []  # it is as urgent as others before it has caught up once
     made.caught_up()
     made.caught_up()
+    assert policies == [(here, os.SCHED_IDLE)]
+    time.sleep(2 * PATIENCE)
     made.breathe()
-    assert policies == [os.SCHED_OTHER, os.SCHED_IDLE]
+    assert policies == [(here, os.SCHED_IDLE)]
+    eventually(lambda: len(policies) == 2, 10, "another thread sees that it does not go on")
+    assert policies[1:] == [(here, os.SCHED_OTHER)]
+    made.caught_up()
+    made.breathe()
+    made.caught_up()
+    time.sleep(2 * PATIENCE)
+    assert policies[2:] == [(here, os.SCHED_IDLE)]
+
+
+def test_it_waits_while_receivers_have_much_to_take_in() -> None:
+    started = time.monotonic()
+    made = Priority(lambda: started)
+    made.breathe()
+    assert time.monotonic() - started >= 0.01
+    made = Priority(time.monotonic)  # more and more comes
+    started = time.monotonic()
+    made.breathe()
+    assert time.monotonic() - started >= PATIENCE
+    started = time.monotonic()
+    for _ in range(100):
+        made.breathe()
+    assert time.monotonic() - started < 0.5  # it is behind, or this would have taken a second
 
 
 def test_who_could_not_come_back_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
