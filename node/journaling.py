@@ -64,10 +64,10 @@ class JournalReceiver(Reception):
         fits = [one.spill is None and len(one.data_set) <= self._lane.largest for one in incoming]
         draft = self._draft(incoming) if incoming and all(fits) else None
         try:
-            meanwhile()
             good = [fit and _understood(one) for fit, one in zip(fits, incoming, strict=True)]
             ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
             may = self._may_take(ready)
+            meanwhile()
         except BaseException:
             if draft is not None:
                 draft.drop()

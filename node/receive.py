@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from node import metrics
 from node.archive import Archive, Buffer, Placed, file_meta
 from node.complaints import Complaints
@@ -32,8 +34,7 @@ _LEAST_NAMES = 16  # files that the file system must still be able to hold
 _SMALL = 4096  # bytes that a file has at least, to guess how many wait
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """One C-STORE request, or one file of an import.
 
     Attributes:

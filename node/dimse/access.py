@@ -24,7 +24,10 @@ class Peers:
     def by_title(self, ae_title: str) -> PeerSettings | None:
         """The peer with an AE title, None if there is none."""
         title = ae_title.strip()
-        return next((p for p in self._settings().peers if p.ae_title == title), None)
+        for peer in self._settings().peers:
+            if peer.ae_title == title:
+                return peer
+        return None
 
     def may(self, ae_title: str, what: Permission) -> bool:
         """Whether a caller may do something: what its `may` lists, or what anybody may."""

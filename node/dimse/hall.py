@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 1.0  # how often deadlines are looked at
 _AWAKE_SECONDS: Final = 0.02  # without a request, until processors may doze again
+_MEANWHILE_SECONDS: Final = 0.0003  # to receive from others while the disk works for some
 _CLOSE_SECONDS: Final = 5.0
+
+Events = Sequence[tuple[int, int]]
 
 
 class Hall(Generic[Guest]):
@@ -36,14 +39,15 @@ class Hall(Generic[Guest]):
 
     Args:
         serve: makes the requests of visits durable; the answer to each, or None for those that
-            are for their own threads. Must not wait for anything but the disk.
+            are for their own threads. Must not wait for anything but the disk. The second argument
+            is for it to call while the disk works.
         answered: called when the answers have been sent.
         awake: keeps processors awake while requests follow each other.
     """
 
     def __init__(
         self,
-        serve: Callable[[Sequence[Visit[Guest]]], Sequence[bytes | None]],
+        serve: Callable[[Sequence[Visit[Guest]], Callable[[], None]], Sequence[bytes | None]],
         answered: Callable[[], None] = lambda: None,
         awake: Awake | None = None,
     ) -> None:
@@ -54,6 +58,7 @@ class Hall(Generic[Guest]):
         self._ear, self._button = socket.socketpair()
         for end in (self._ear, self._button):
             end.setblocking(False)
+        self._ear_number = self._ear.fileno()
         self._newcomers: deque[Visit[Guest]] = deque()
         self._visits: dict[int, Visit[Guest]] = {}
         self._whole: list[Visit[Guest]] = []
@@ -109,13 +114,8 @@ class Hall(Generic[Guest]):
 
     def _work(self) -> None:
         looked = time.monotonic()
-        ear, visits = self._ear.fileno(), self._visits
         while not self._stopping:
-            for number, _ in self._events():
-                if number == ear:
-                    self._attend()
-                elif (visit := visits.get(number)) is not None:
-                    self._receive(visit)
+            self._see_to(self._events())
             if self._whole:
                 self._awake.keep()
                 self._answer()
@@ -124,7 +124,7 @@ class Hall(Generic[Guest]):
                 looked = now
                 self._look(now)
 
-    def _events(self) -> list[tuple[int, int]]:
+    def _events(self) -> Events:
         if self._whole:
             return self._epoll.poll(0)
         if self._awake.kept:
@@ -133,6 +133,23 @@ class Hall(Generic[Guest]):
                 return events
             self._awake.let_go()
         return self._epoll.poll(_LOOK_SECONDS)
+
+    def _see_to(self, events: Events) -> bool:
+        """Whether anything came from somebody who has no request to be answered first."""
+        came = False
+        for number, _ in events:
+            if number == self._ear_number:
+                self._attend()
+            elif (visit := self._visits.get(number)) is not None and not visit.whole:
+                self._receive(visit)
+                came = True
+        return came
+
+    def _see_to_others(self) -> None:
+        """Those who are not being answered at the moment."""
+        until = time.monotonic() + _MEANWHILE_SECONDS
+        while self._see_to(self._epoll.poll(0)) and time.monotonic() < until:
+            pass
 
     def _attend(self) -> None:
         """Somebody has come, or is wanted back."""
@@ -153,8 +170,6 @@ class Hall(Generic[Guest]):
                 self._go_on(visit, 0)
 
     def _receive(self, visit: Visit[Guest]) -> None:
-        if visit.whole:
-            return  # it has its answer first
         try:
             room = visit.arrival.room()
             count = visit.wire.socket.recv_into(room, 0, socket.MSG_DONTWAIT)
@@ -192,37 +207,39 @@ class Hall(Generic[Guest]):
             if answer is None:
                 self._leave(visit, Left.SELF)
                 continue
+            left = self._send(visit, answer)
             visit.arrival.finish()
             visit.served += 1
-            if self._send(visit, answer):
-                if visit.wanted:
-                    self._leave(visit, Left.RECALLED)
-                elif visit.arrival.pending:
-                    self._go_on(visit, 0)
+            if left is not None:
+                self._leave(visit, left)
+            elif visit.wanted:
+                self._leave(visit, Left.RECALLED)
+            elif visit.arrival.pending:
+                self._go_on(visit, 0)
         self._answered()
 
     def _answers(self, whole: Sequence[Visit[Guest]]) -> Sequence[bytes | None]:
+        alone = len(whole) == len(self._visits)
         try:
-            return self._serve(whole)
+            return self._serve(whole, _nothing if alone else self._see_to_others)
         except Exception as error:  # noqa: BLE001  whoever it was meets it again, and nobody else
             log.error("a request could not be served with others: %s", traced(error))
             return [None] * len(whole)
 
-    def _send(self, visit: Visit[Guest], answer: bytes) -> bool:
-        """Whether the peer has taken all of it."""
+    def _send(self, visit: Visit[Guest], answer: bytes) -> Left | None:
+        """Why the visit is over, if it is."""
         try:
             sent = visit.wire.socket.send(answer, socket.MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._break(visit, ConnectionLost(str(error)))
-            return False
+            visit.error = ConnectionLost(str(error))
+            return Left.BROKEN
         if sent == len(answer):
             visit.wire.acknowledge()
-            return True
+            return None
         visit.unsent = answer[sent:]
-        self._leave(visit, Left.ANSWERED)
-        return False
+        return Left.ANSWERED
 
     def _look(self, now: float) -> None:
         """At who has begun something and does not go on."""
@@ -243,3 +260,7 @@ class Hall(Generic[Guest]):
                 self._epoll.unregister(visit.number)
         visit.left = why
         visit.ring()
+
+
+def _nothing() -> None:
+    """Nobody else is there."""

@@ -90,7 +90,9 @@ class StoreService:
         arrival = Arrival(contexts, self._buffers, begin_spill)
         return FastPath(wire, arrival, serve, None if wire.secured else self._hall, guest)
 
-    def _serve_together(self, visits: Sequence[Visit[_Guest]]) -> list[bytes | None]:
+    def _serve_together(
+        self, visits: Sequence[Visit[_Guest]], meanwhile: Callable[[], None]
+    ) -> list[bytes | None]:
         """The requests of several associations, as far as nothing is wrong with them."""
         taken: list[Visit[_Guest]] = []
         incoming: list[Incoming] = []
@@ -105,6 +107,7 @@ class StoreService:
             for visit in taken:
                 if visit.arrival.request is not None:
                     answers[visit] = stored(visit.arrival.request)
+            meanwhile()
 
         done = self._receiver.store_together(incoming, prepare)
         for visit, one, is_stored in zip(taken, incoming, done, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,13 +54,18 @@ class Service:
     hold: threading.Event = field(default_factory=threading.Event)
     came: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
+    look: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.hold.set()
 
-    def serve(self, visits: Sequence[Visit[None]]) -> list[bytes | None]:
+    def serve(
+        self, visits: Sequence[Visit[None]], meanwhile: Callable[[], None]
+    ) -> list[bytes | None]:
         self.came.set()
         assert self.hold.wait(SECONDS)
+        meanwhile()
+        self.look()
         if self.error is not None:
             raise self.error
         requests = [visit.arrival.request for visit in visits]
@@ -130,6 +135,23 @@ def test_those_who_come_meanwhile_are_served_together(
     for number, peer in enumerate([first, *others], 1):
         peer.heard(answer(number))
     assert service.batches == [1, 3]
+
+
+def test_others_are_received_while_the_disk_works(
+    stack: ExitStack, hall: Hall[None], service: Service
+) -> None:
+    first, other = Peer(stack, hall), Peer(stack, hall)
+    seen: list[bool] = []
+    service.look = lambda: seen.append(other.visit.whole)
+    service.hold.clear()
+    first.theirs.sendall(request(1))
+    assert service.came.wait(SECONDS)
+    other.theirs.sendall(request(2, bytes(70_000)))
+    service.hold.set()
+    first.heard(answer(1))
+    other.heard(answer(2))
+    assert service.batches == [1, 1]
+    assert seen[0]
 
 
 def test_a_slow_peer_holds_nobody_up(stack: ExitStack, hall: Hall[None]) -> None:
