@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 from node.assemble.facts import acquired, moment
 from node.assemble.labeling import labeling
@@ -18,7 +18,7 @@ from node.assemble.model import (
     PixelFormat,
     Vector,
 )
-from node.elements import Elements
+from node.elements import Elements, Part, read_parts
 
 _KINDS: Final = {
     "M": MAGNITUDE,
@@ -41,37 +41,8 @@ def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
         elements: a classic instance, or an enhanced one with a frame's groups laid over it.
         pixels: its pixel format.
     """
-    image_type = tuple(part.upper() for part in elements.texts(0x00080008))
-    slope, intercept = elements.number(0x00281053), elements.number(0x00281052)
-    day = elements.text(0x00080022) or elements.text(0x00080021)
-    return FrameHeader(
-        index=0,
-        rows=pixels.rows,
-        columns=pixels.columns,
-        position=_vector(elements.numbers(0x00200032)),
-        orientation=_orientation(elements.numbers(0x00200037)),
-        spacing=_pair(elements.numbers(0x00280030)),
-        thickness=elements.number(0x00180050),
-        between=elements.number(0x00180088),
-        number=elements.integer(0x00200013),
-        temporal=elements.integer(0x00200100),
-        echo=elements.integer(0x00180086),
-        echo_time=elements.number(0x00180081),
-        kind=kind_of(image_type),
-        image_type=image_type,
-        acquisition=elements.integer(0x00200012),
-        acquisition_time=acquired(elements),
-        content_time=moment(elements.text(0x00080023) or day, elements.text(0x00080033)),
-        trigger_time=elements.number(0x00181060),
-        reference_time=elements.number(0x00541300),
-        slope=1.0 if slope is None else slope,
-        intercept=0.0 if intercept is None else intercept,
-        b_value=elements.number(0x00189087),
-        gradient=unit_vector(elements.numbers(0x00189089)),
-        location=elements.number(0x00201041),
-        window=_window(elements),
-        facts=labeling(elements),
-    )
+    parts = read_parts(elements, "classic frame", _PARTS)
+    return FrameHeader(index=0, rows=pixels.rows, columns=pixels.columns, **parts)
 
 
 def kind_of(image_type: tuple[str, ...]) -> str:
@@ -109,3 +80,44 @@ def _orientation(values: tuple[float, ...]) -> Orientation | None:
     if len(values) != 6:
         return None
     return (values[0], values[1], values[2], values[3], values[4], values[5])
+
+
+def _image_type(elements: Elements) -> tuple[str, ...]:
+    return tuple(part.upper() for part in elements.texts(0x00080008))
+
+
+def _content_time(elements: Elements) -> int | None:
+    day = elements.text(0x00080023) or elements.text(0x00080022) or elements.text(0x00080021)
+    return moment(day, elements.text(0x00080033))
+
+
+def _slope(elements: Elements) -> float:
+    slope = elements.number(0x00281053)
+    return 1.0 if slope is None else slope
+
+
+_PARTS: Final[tuple[Part[Any], ...]] = (
+    ("position", lambda elements: _vector(elements.numbers(0x00200032))),
+    ("orientation", lambda elements: _orientation(elements.numbers(0x00200037))),
+    ("spacing", lambda elements: _pair(elements.numbers(0x00280030))),
+    ("thickness", lambda elements: elements.number(0x00180050)),
+    ("between", lambda elements: elements.number(0x00180088)),
+    ("number", lambda elements: elements.integer(0x00200013)),
+    ("temporal", lambda elements: elements.integer(0x00200100)),
+    ("echo", lambda elements: elements.integer(0x00180086)),
+    ("echo_time", lambda elements: elements.number(0x00180081)),
+    ("kind", lambda elements: kind_of(_image_type(elements))),
+    ("image_type", _image_type),
+    ("acquisition", lambda elements: elements.integer(0x00200012)),
+    ("acquisition_time", acquired),
+    ("content_time", _content_time),
+    ("trigger_time", lambda elements: elements.number(0x00181060)),
+    ("reference_time", lambda elements: elements.number(0x00541300)),
+    ("slope", _slope),
+    ("intercept", lambda elements: elements.number(0x00281052) or 0.0),
+    ("b_value", lambda elements: elements.number(0x00189087)),
+    ("gradient", lambda elements: unit_vector(elements.numbers(0x00189089))),
+    ("location", lambda elements: elements.number(0x00201041)),
+    ("window", _window),
+    ("facts", labeling),
+)

@@ -8,7 +8,7 @@ from node.elements.codec import Buffer, Encoding
 from node.elements.likeness import Alike
 from node.elements.part10 import DataSetStart, find_data_set
 from node.elements.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
-from node.elements.sharing import once, read_table
+from node.elements.sharing import Part, once, read_parts, read_table
 from node.elements.values import NO_TAG, Elements
 
 __all__ = [
@@ -19,11 +19,13 @@ __all__ = [
     "DataSetStart",
     "Elements",
     "Encoding",
+    "Part",
     "Scanned",
     "encoding_of",
     "find_data_set",
     "inflate",
     "once",
+    "read_parts",
     "read_table",
     "scan",
 ]

@@ -14,7 +14,10 @@ from node.elements.values import Elements
 T = TypeVar("T")
 Entry = tuple[str, int, Callable[[Elements, int], T | None]]
 """Name, tag, and what reads its value."""
+Part = tuple[str, Callable[[Elements], T]]
+"""Name, and what reads it."""
 _Plan = tuple[dict[str, T | None], list[Entry[T]]]
+_Parts = tuple[dict[str, T], list[Part[T]]]
 
 
 def once(elements: Elements, read: Callable[[Elements], T]) -> T:
@@ -55,6 +58,38 @@ def read_table(elements: Elements, name: str, table: Iterable[Entry[T]]) -> dict
     for key, tag, read in differing:
         values[key] = read(elements, tag)
     return {key: value for key, value in values.items() if value is not None}
+
+
+def read_parts(elements: Elements, name: str, parts: Iterable[Part[T]]) -> dict[str, T]:
+    """Return what each part reads.
+
+    Args:
+        elements: of a data set.
+        name: of the parts, unlike that of any table.
+        parts: a constant, each name once, whose functions depend on nothing but the elements.
+    """
+    likeness = elements.likeness
+    if likeness is None:
+        return {key: read(elements) for key, read in parts}
+    plan: _Parts[T] | None = likeness.derived.get(name)
+    if plan is None:
+        plan = likeness.derived[name] = _parted(elements, likeness.volatile, parts)
+    same, differing = plan
+    return same | {key: read(elements) for key, read in differing}
+
+
+def _parted(elements: Elements, volatile: frozenset[int], parts: Iterable[Part[T]]) -> _Parts[T]:
+    """The parts that are the same in all, and those that have to be read."""
+    same: dict[str, T] = {}
+    differing: list[Part[T]] = []
+    for key, read in parts:
+        watched, asked = elements.watched()
+        value = read(watched)
+        if asked.isdisjoint(volatile):
+            same[key] = value
+        else:
+            differing.append((key, read))
+    return same, differing
 
 
 def _read_all(elements: Elements, table: Iterable[Entry[T]]) -> dict[str, T]:

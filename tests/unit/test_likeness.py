@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.assemble import facts
-from node.elements import Alike, Scanned, find_data_set, once, read_table, scan
+from node.assemble.frames import _PARTS
+from node.elements import Alike, Scanned, find_data_set, once, read_parts, read_table, scan
 from node.elements.likeness import LARGEST
 from node.errors import InvalidUID, MalformedDataSet
 from node.registration import alike_to_check, check, register
@@ -304,6 +305,7 @@ def test_tables_have_every_name_once() -> None:
     for table in (facts._DESCRIPTIVE, facts._IDENTIFYING, facts._ENHANCED, facts._ISOTOPE, _KEPT):
         names = [name for name, *_ in table]
         assert len(set(names)) == len(names)
+    assert len(dict(_PARTS)) == len(_PARTS)
 
 
 def test_what_reads_only_common_elements_runs_once() -> None:
@@ -330,8 +332,10 @@ def test_what_reads_only_common_elements_runs_once() -> None:
         assert once(elements, special) == number
         table = [("Rows", 0x00280010, entry), ("Number", 0x00200013, entry), ("No", 0x1, entry)]
         assert read_table(elements, "a table", table) == {"Rows": 2, "Number": number}
-    assert runs.count("common") == 1
-    assert runs.count("special") == 4
+        parts = [("rows", common), ("number", special)]
+        assert read_parts(elements, "some parts", parts) == {"rows": 2, "number": number}
+    assert runs.count("common") == 1 + 1
+    assert runs.count("special") == 4 + 4 + 1
     assert (runs.count("0x280010"), runs.count("0x200013")) == (1, 4 + 1)
 
 
