@@ -27,10 +27,11 @@ class Priority:
     oftener.
 
     Args:
-        pressed: when a receiver last had much to take in, in seconds of `time.monotonic`.
+        pressed: by a moment, when a receiver last had much to take in; both in seconds of
+            `time.monotonic`.
     """
 
-    def __init__(self, pressed: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, pressed: Callable[[float], float] = lambda _now: 0.0) -> None:
         self._pressed = pressed
         self._thread = threading.get_native_id()
         self._may = _may_come_back()
@@ -52,7 +53,7 @@ class Priority:
         if self._since is None:
             self._since = now
             self._busy.set()
-        while not self._behind(now) and (left := self._pressed() + _BREAK_SECONDS - now) > 0:
+        while not self._behind(now) and (left := self._pressed(now) + _BREAK_SECONDS - now) > 0:
             time.sleep(left)
             now = time.monotonic()
         with suppress(OSError):  # a filter of system calls may not know it

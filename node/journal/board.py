@@ -84,9 +84,14 @@ class Board:
         """The lane's writer had much to take in at `moment`, in seconds of `time.monotonic`."""
         self._words[lane * _WORDS + _PRESSED] = int(moment * 1e9)
 
-    def pressed(self) -> float:
-        """When any process last had much to take in, in seconds of `time.monotonic`."""
-        return max(self._words[_PRESSED::_WORDS]) / 1e9
+    def pressed(self, now: float) -> float:
+        """When any process last had much to take in, in seconds of `time.monotonic`.
+
+        Args:
+            now: what is later was left from before the machine was started again.
+        """
+        latest = int(now * 1e9)
+        return max(one if one <= latest else 0 for one in self._words[_PRESSED::_WORDS]) / 1e9
 
     def all_guests(self) -> int:
         """Associations of all processes."""

@@ -56,10 +56,10 @@ def test_it_is_idle_until_it_is_behind_for_long(policies: list[tuple[int, int]])
 
 def test_it_waits_while_receivers_have_much_to_take_in() -> None:
     started = time.monotonic()
-    made = Priority(lambda: started)
+    made = Priority(lambda _now: started)
     made.breathe()
     assert time.monotonic() - started >= 0.01
-    made = Priority(time.monotonic)  # more and more comes
+    made = Priority(lambda now: now)  # more and more comes
     started = time.monotonic()
     made.breathe()
     assert time.monotonic() - started >= PATIENCE
