@@ -99,7 +99,9 @@ def _send(
             raise SystemExit(f"C-STORE was answered 0x{status:04X}")
     last = time.monotonic()
     _release(connection)
-    result.send((start, time.perf_counter(), last, latencies))
+    end = time.perf_counter()
+    barrier.wait()  # a process that ends takes milliseconds of those who are still sending
+    result.send((start, end, last, latencies))
 
 
 def _associated(port: int, called: str, sop_class: str) -> tuple[socket.socket, int, int]:

@@ -23,7 +23,7 @@ _BATCH: Final = 64
 _BATCH_BYTES: Final = 8 << 20
 _SAFE_SECONDS: Final = 2.0  # so long after the last instance was filed, the journal may forget
 _BUSY_TURNS: Final = 5  # and after so many times that while they keep coming
-_UNSAFE_SEGMENTS: Final = segment.MOST // 2
+_UNSAFE_SEGMENTS: Final = segment.FEWEST // 2
 """So many that were filed may wait for the time: making them safe keeps senders from the disk."""
 _RETRY_SECONDS: Final = 0.5
 

@@ -48,6 +48,7 @@ class Lane:
     Args:
         number: of the lane; no other process may have it.
         segment_size: of segments that are made from now on.
+        most: how many segments there may be.
         written: called after each write, outside any lock.
 
     Raises:
@@ -61,6 +62,8 @@ class Lane:
         board: Board,
         segment_size: int,
         written: Callable[[], None] = lambda: None,
+        *,
+        most: int = segment.FEWEST,
     ) -> None:
         self._number = number
         self._board = board
@@ -68,7 +71,7 @@ class Lane:
         self._written = written
         self._lock = threading.Lock()
         self._group = GroupCommit[_Item, None](self._write)
-        self._supply = Supply(folder, number, board, segment_size)
+        self._supply = Supply(folder, number, board, segment_size, most)
         self._generation = max(
             place(board.safe(number))[0],
             place(board.answered(number))[0],
@@ -202,7 +205,7 @@ class Lane:
                 one.end = answered
                 if offset:
                     one.cut(offset)
-            elif one.generation < generation:
+            elif 0 < one.generation < generation:
                 one.end = position(one.generation + 1, 0)
 
     def _write(self, batch: Sequence[_Item]) -> list[None]:
@@ -257,7 +260,6 @@ class Lane:
             self._current.end = position(self._current.generation, self._offset)
             with suppress(OSError):  # it is a check and nothing else
                 self._current.finish(self._offset)
-            self._supply.make_more()
         assert following is not None  # noqa: S101  a current one that is empty, or a free one
         self._generation += 1
         try:

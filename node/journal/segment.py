@@ -19,7 +19,8 @@ from node.elements import Buffer
 HEADER: Final = 4096  # bytes before the first record
 SMALLEST: Final = 512 * 1024
 LARGEST: Final = 32 * 1024 * 1024
-MOST: Final = 8  # segments of a lane
+FEWEST: Final = 8  # segments that a lane may have, on a small disk,
+MOST: Final = 32  # and on a large one
 
 _HEADER: Final = struct.Struct("<8sQI")  # magic, generation, CRC-32
 _MAGIC: Final = b"RNJSEG1\0"
@@ -28,12 +29,17 @@ _END_AT: Final = 64
 _RECORD_HEAD: Final = 64  # bytes, more than the header of a record has
 _FILE_MODE: Final = 0o640
 _FILL: Final = bytes(1024 * 1024)
-_SHARE: Final = 256  # of the free space, a segment
+_SHARE: Final = 32  # of the free space, all segments of a lane
 
 
 def size_for(free: int) -> int:
     """How large segments should be on a disk with so many free bytes."""
-    return max(SMALLEST, min(LARGEST, free // _SHARE)) // HEADER * HEADER
+    return max(SMALLEST, min(LARGEST, free // _SHARE // FEWEST)) // HEADER * HEADER
+
+
+def count_for(free: int) -> int:
+    """How many of them a lane may have there: so much can come before it has to be filed."""
+    return max(FEWEST, min(MOST, free // _SHARE // LARGEST))
 
 
 def position(generation: int, offset: int) -> int:

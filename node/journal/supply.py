@@ -14,8 +14,8 @@ from node.journal.board import Board
 from node.journal.segment import Segment
 
 _LOOK_SECONDS: Final = 0.005
-_FIRST: Final = 3  # segments that are made before the port opens
-_READY: Final = 6  # and while the second is written, so that no sender waits for them
+_FIRST: Final = 3  # segments that are made before the port opens,
+_READY: Final = segment.FEWEST  # and afterwards, before a sender needs them
 
 
 class JournalFull(StorageFull):
@@ -23,10 +23,11 @@ class JournalFull(StorageFull):
 
 
 class Supply:
-    """Segments for one lane to write to.
+    """Segments for one lane to write to. For one thread at a time, and its own.
 
     Args:
         size: of segments that are made from now on.
+        most: how many there may be.
 
     Attributes:
         segments: all there are.
@@ -36,14 +37,14 @@ class Supply:
         StorageFull: those that are there cannot be opened.
     """
 
-    def __init__(self, folder: Path, lane: int, board: Board, size: int) -> None:
+    def __init__(self, folder: Path, lane: int, board: Board, size: int, most: int) -> None:
         self._folder = folder
         self._lane = lane
         self._board = board
         self._size = size
+        self._most = most
         self._making = threading.Lock()
         self._closing = threading.Event()
-        self._wanted = threading.Event()
         self._maker = threading.Thread(target=self._make_ready, name="journal", daemon=True)
         try:
             self.segments = [Segment(path, size) for path in paths(folder, lane)]
@@ -52,15 +53,10 @@ class Supply:
         self.largest = min((one.size for one in self.segments), default=size) // 4
 
     def start(self) -> None:
-        """Make the first ones, and get ready to make more beside the writing."""
+        """Make the first ones, and more behind the writer's back: making one takes time."""
         with suppress(StorageFull):  # one is enough to begin with
-            while len(self.segments) < _FIRST:
-                self._another()
+            self._grow(_FIRST)
         self._maker.start()
-
-    def make_more(self) -> None:
-        """One is full: there is somebody who sends much."""
-        self._wanted.set()
 
     def take(self, current: Segment | None, patience: float) -> Segment:
         """A segment that nobody needs any more, a new one, or in time one of them.
@@ -78,8 +74,9 @@ class Supply:
             for one in self.segments:
                 if one is not current and one.end <= safe:
                     return one
-            if len(self.segments) < segment.MOST:
-                return self._another()
+            if (number := len(self.segments)) < self._most:
+                self._grow(number + 1)
+                continue
             if time.monotonic() > deadline or self._board.stuck:
                 raise JournalFull("the journal is full: the index or the archive does not keep up")
             time.sleep(_LOOK_SECONDS)
@@ -87,27 +84,31 @@ class Supply:
     def close(self) -> None:
         """Close the files."""
         self._closing.set()
-        self._wanted.set()
         self._maker.join()
         for one in self.segments:
             one.close()
 
     def _make_ready(self) -> None:
-        self._wanted.wait()
         with suppress(StorageFull):  # it is tried again when there is no other
-            while len(self.segments) < _READY and not self._closing.is_set():
-                self._another()
+            for number in range(_FIRST, _READY):
+                if not self._closing.is_set():
+                    self._grow(number + 1)
 
-    def _another(self) -> Segment:
+    def _grow(self, number: int) -> None:
+        """Have so many of them.
+
+        Raises:
+            JournalFull: the disk does not take them.
+        """
         with self._making:
-            path = self._folder / f"{self._lane:02d}-{len(self.segments)}.seg"
-            try:
-                made = Segment(path, self._size)
-            except OSError as error:
-                raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
-            self.segments.append(made)
-            self.largest = min(self.largest, made.size // 4)
-            return made
+            for made in range(len(self.segments), number):
+                path = self._folder / f"{self._lane:02d}-{made}.seg"
+                try:
+                    one = Segment(path, self._size)
+                except OSError as error:
+                    raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
+                self.segments.append(one)
+                self.largest = min(self.largest, one.size // 4)
 
 
 def paths(folder: Path, lane: int) -> list[Path]:

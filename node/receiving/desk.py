@@ -14,7 +14,7 @@ from node.dimse.scp import StorageSCP
 from node.dimse.services import Services
 from node.index.engine import Index
 from node.journal import Journal, Lane
-from node.journal.segment import size_for
+from node.journal.segment import count_for, size_for
 from node.journaling import JournalReceiver
 
 
@@ -44,8 +44,8 @@ class Desk:
         listening: socket.socket | None = None,
     ) -> None:
         self._dicom = settings.dicom
-        board = journal.board
-        self._lane = Lane(journal.folder, lane, board, size_for(archive.free_bytes()), ring)
+        board, free = journal.board, archive.free_bytes()
+        self._lane = Lane(journal.folder, lane, board, size_for(free), ring, most=count_for(free))
         receiver = JournalReceiver(
             archive,
             journal,

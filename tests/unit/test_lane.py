@@ -20,6 +20,7 @@ from node.journal import Entry, Journal, Lane, Source, segment
 from node.journal.reading import Cursor, JournalDamaged
 from node.journaling import JournalReceiver
 from node.receive import Incoming
+from tests.running import eventually
 
 SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
 SYNTAX = str(ExplicitVRLittleEndian)
@@ -70,13 +71,32 @@ def test_all_of_them_are_there(
 
 def test_a_full_journal_takes_what_fits_at_once(journal: Journal, lane: Lane) -> None:
     data = bytes(lane.largest)
-    several = [(entry(number), data) for number in range(5 * segment.MOST)]
+    several = [(entry(number), data) for number in range(5 * segment.FEWEST)]
     started = time.monotonic()
     done = lane.append_together(several)
-    assert 2 * segment.MOST <= done < len(several)
+    assert 2 * segment.FEWEST <= done < len(several)
     assert lane.append_together(several[done:]) == 0
     assert time.monotonic() - started < 5.0  # another writer would wait for 10 s
     assert found(journal) == [one.sop_instance_uid for one, _ in several[:done]]
+
+
+def test_a_large_disk_takes_more_before_it_has_to_be_filed(journal: Journal) -> None:
+    free = 100 << 30
+    assert segment.size_for(free) * segment.count_for(free) == 1 << 30
+    free = 1 << 30
+    assert free // 64 < segment.size_for(free) * segment.count_for(free) <= free // 32
+    lane = Lane(journal.folder, 0, journal.board, segment.SMALLEST, most=segment.MOST)
+    data = bytes(lane.largest)
+    done = lane.append_together([(entry(n), data) for n in range(5 * segment.MOST)])
+    assert 2 * segment.MOST <= done < 5 * segment.MOST
+    lane.close()
+
+
+def test_segments_are_there_before_a_sender_needs_them(journal: Journal, lane: Lane) -> None:
+    def made() -> int:
+        return len(list(journal.folder.glob("00-*.seg")))
+
+    eventually(lambda: made() == segment.FEWEST, 10, "the journal is ready")
 
 
 def test_nothing_counts_that_could_not_be_synced(
@@ -190,7 +210,7 @@ def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
 
 def again(journal: Journal) -> Lane:
     """The lane of a process that takes the place of one that died."""
-    return Lane(journal.folder, 0, journal.board, segment.SMALLEST)
+    return Lane(journal.folder, 0, journal.board, segment.SMALLEST, most=segment.MOST)
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 6])
@@ -206,12 +226,12 @@ def test_who_takes_over_keeps_what_is_not_safe_yet(journal: Journal, rounds: int
 
 
 def test_who_takes_over_uses_what_is_safe(journal: Journal) -> None:
-    for _ in range(3 * segment.MOST):
+    for _ in range(3 * segment.FEWEST):
         lane = again(journal)
         lane.append(entry(1), b"data")
         lane.close()
         journal.forget()
-    assert len(list(journal.folder.glob("00-*.seg"))) < segment.MOST
+    assert len(list(journal.folder.glob("00-*.seg"))) <= segment.FEWEST
 
 
 def test_what_was_being_written_when_a_process_died_is_not_read(journal: Journal) -> None:
