@@ -109,7 +109,7 @@ class Port:
             tls,
             self._welcome,
             audit.hung_up,
-            self._hesitation if shared else None,
+            self._hesitation if shared and now.processes > 1 else None,
         )
         self._front.start()
 

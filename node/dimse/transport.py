@@ -156,6 +156,16 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         self.bell.ring()
         return bool(super().stop_dul())
 
+    def read_request(self) -> None:
+        """Take the A-ASSOCIATE-RQ, which has come as a whole, before the thread is started."""
+        self._step()  # the connection is open (Evt5)
+        self._step()  # the request is read (Evt6)
+
+    def send_answer(self) -> None:
+        """Send what was answered to it."""
+        while not self.to_provider_queue.empty():
+            self._step()
+
     def run_reactor(self) -> None:
         """Upstream's loop with its order of steps, but waiting instead of sleeping."""
         self._idle_timer.start()
@@ -351,16 +361,29 @@ class Acceptor(Association):  # type: ignore[misc]
 
     def kill(self) -> None:
         self.news.set()
+        self._start_provider()
         super().kill()
 
     def run_reactor(self) -> None:
+        """Upstream's, but the provider's thread is not started, and waited for, at every turn
+        before the request has been answered."""
         try:
+            self._started_dul = True
+            self.dul.read_request()
+            if self.dul.to_user_queue.empty():
+                self._start_provider()
             super().run_reactor()
         except Exception as error:  # noqa: BLE001  whatever it is, the association must not linger
             log.error("an association failed: %s", said(error))
             self.dul.kill_dul()
         finally:
+            with suppress(RuntimeError):  # the system gives us no thread
+                self._start_provider()  # it closes what is open
             self._ended(self)
+
+    def _start_provider(self) -> None:
+        if self.dul.ident is None:
+            self.dul.start()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         self.serving = self.used = True
@@ -372,6 +395,8 @@ class Acceptor(Association):  # type: ignore[misc]
 
     def _run_reactor(self) -> None:
         """Upstream's loop with its order of steps, but waiting instead of sleeping."""
+        self.dul.send_answer()
+        self._start_provider()
         self._is_paused = False
         while not self._kill:
             self._is_paused = True
