@@ -125,6 +125,13 @@ class _Connection(AssociationSocket):  # type: ignore[misc]
     def recv(self, nr_bytes: int) -> bytearray:
         return self.wire.take(nr_bytes)
 
+    def _shutdown_socket(self) -> None:
+        """Upstream's leaves it open if the peer has hung up already."""
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
+
     def send(self, bytestream: bytes) -> None:
         try:
             self.wire.send(bytestream)
