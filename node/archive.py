@@ -26,7 +26,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from node.disk import FOLDER_MODE, Buffer, link, sync_file_system, sync_folders, write_new
+from node.disk import (
+    FOLDER_MODE,
+    Buffer,
+    link,
+    spread_below,
+    sync_file_system,
+    sync_folders,
+    write_new,
+)
 from node.errors import StorageFull
 from node.file_meta import (
     IMPLEMENTATION_CLASS_UID,
@@ -89,6 +97,7 @@ class Archive:
         """
         for folder in (self.root, self.quarantine, self._incoming):
             folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        spread_below(self.root)
         sync_folders([self.root.parent, self.root])
 
     def path(self, relative: str) -> Path:

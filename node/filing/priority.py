@@ -34,7 +34,6 @@ class Priority:
     def __init__(self, pressed: Callable[[float], float] = lambda _now: 0.0) -> None:
         self._pressed = pressed
         self._thread = threading.get_native_id()
-        self._processors = os.sched_getaffinity(0)
         self._may = _may_come_back()
         self._low = False
         self._since: float | None = None  # when there has been something to do
@@ -47,7 +46,6 @@ class Priority:
         self._busy.clear()
         if self._may and not self._low:
             self._low = _set(self._thread, os.SCHED_IDLE)
-            self._keep_to({max(self._processors)})
 
     def breathe(self) -> None:
         """Let others go first, before the next piece of work."""
@@ -70,12 +68,7 @@ class Priority:
             self._busy.wait()
             time.sleep(_PATIENCE_SECONDS / 2)
             if self._low and self._behind(time.monotonic()):
-                self._keep_to(self._processors)
                 self._low = not _set(self._thread, os.SCHED_OTHER)
-
-    def _keep_to(self, processors: set[int]) -> None:
-        with suppress(OSError):  # a set of processors that has changed meanwhile
-            os.sched_setaffinity(self._thread, processors)
 
 
 def _set(thread: int, policy: int) -> bool:

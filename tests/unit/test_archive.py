@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,22 @@ def test_a_disk_that_takes_nothing_is_named(
     with pytest.raises(StorageFull, match=os.strerror(number)):
         archive.check_writable()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_studies_are_not_kept_near_each_other_where_the_file_system_can_tell(
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    try:
+        able = subprocess.run(["chattr", "+T", other], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("needs chattr (e2fsprogs)")
+    archive = Archive(tmp_path)
+    archive.prepare()
+    if able.returncode:
+        pytest.skip("this file system has no such attribute")
+    said = subprocess.run(
+        ["lsattr", "-d", archive.root], capture_output=True, text=True, check=True
+    )
+    assert "T" in said.stdout.split()[0]

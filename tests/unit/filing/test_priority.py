@@ -28,7 +28,6 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     monkeypatch.setattr(
         os, "sched_setscheduler", lambda thread, policy, _param: told.append((thread, policy))
     )
-    monkeypatch.setattr(os, "sched_setaffinity", lambda _thread, _processors: None)
     return told
 
 
@@ -53,22 +52,6 @@ def test_it_is_idle_until_it_is_behind_for_long(policies: list[tuple[int, int]])
     made.caught_up()
     time.sleep(2 * PATIENCE)
     assert policies[2:] == [(here, os.SCHED_IDLE)]
-
-
-def test_it_keeps_to_one_processor_while_it_is_idle(
-    policies: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept: list[tuple[int, set[int]]] = []
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _who: {0, 2, 5})
-    monkeypatch.setattr(os, "sched_setaffinity", lambda *said: kept.append(said))
-    here = threading.get_native_id()
-    made = Priority()
-    assert kept == []
-    made.caught_up()
-    assert kept == [(here, {5})]
-    made.breathe()
-    eventually(lambda: len(kept) == 2, 10, "it is behind")
-    assert kept[1:] == [(here, {0, 2, 5})]
 
 
 def test_it_waits_while_receivers_have_much_to_take_in() -> None:
