@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -74,8 +75,8 @@ class Supply:
             for one in self.segments:
                 if one is not current and one.end <= safe:
                     return one
-            if (number := len(self.segments)) < self._most:
-                self._grow(number + 1)
+            if self._may_grow():
+                self._grow(len(self.segments) + 1)
                 continue
             if time.monotonic() > deadline or self._board.stuck:
                 raise JournalFull("the journal is full: the index or the archive does not keep up")
@@ -93,6 +94,14 @@ class Supply:
             for number in range(_FIRST, _READY):
                 if not self._closing.is_set():
                     self._grow(number + 1)
+
+    def _may_grow(self) -> bool:
+        """Whether there may be another one: what is answered has to find room in the archive."""
+        number = len(self.segments)
+        if number < segment.FEWEST:
+            return True
+        disk = os.statvfs(self._folder)
+        return number < self._most and disk.f_bavail * disk.f_frsize > self._size * segment.MOST
 
     def _grow(self, number: int) -> None:
         """Have so many of them.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom.dataset import Dataset
@@ -89,6 +90,20 @@ def test_a_large_disk_takes_more_before_it_has_to_be_filed(journal: Journal) -> 
     data = bytes(lane.largest)
     done = lane.append_together([(entry(n), data) for n in range(5 * segment.MOST)])
     assert 2 * segment.MOST <= done < 5 * segment.MOST
+    lane.close()
+
+
+def test_the_journal_does_not_take_what_is_left_of_a_disk(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = os.statvfs(journal.folder)
+    left = SimpleNamespace(f_bavail=segment.SMALLEST // disk.f_frsize * 20, f_frsize=disk.f_frsize)
+    monkeypatch.setattr(os, "statvfs", lambda _where: left)
+    lane = Lane(journal.folder, 0, journal.board, segment.SMALLEST, most=segment.MOST)
+    data = bytes(lane.largest)
+    done = lane.append_together([(entry(n), data) for n in range(5 * segment.MOST)])
+    assert 2 * segment.FEWEST <= done <= 4 * segment.FEWEST
+    assert len(list(journal.folder.glob("00-*.seg"))) == segment.FEWEST
     lane.close()
 
 
