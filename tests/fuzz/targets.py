@@ -115,12 +115,23 @@ Found = dict[str, bytes]
 
 
 def _in_hall(stream: bytes) -> Found:
-    hall: Hall[Found] = Hall(_serve_together)
+    failures: list[Exception] = []
+
+    def serve(visits: Sequence[Visit[Found]], meanwhile: Callable[[], None]) -> list[bytes | None]:
+        try:
+            meanwhile()
+            return _serve_together(visits)
+        except Exception as error:  # the hall lets an association serve itself then
+            failures.append(error)
+            raise
+
+    hall: Hall[Found] = Hall(serve)
     hall.start()
     try:
         return _served(stream, hall)
     finally:
         hall.close()
+        assert not failures
 
 
 def _serve_together(visits: Sequence[Visit[Found]]) -> list[bytes | None]:
