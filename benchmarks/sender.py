@@ -15,6 +15,8 @@ from benchmarks.instances import EXPLICIT, Instance, wire
 from node.dimse.upper_layer import Proposal, associate_ac, associate_rq, pdu
 
 LARGEST_PDU: Final = 131072
+PATIENCE_SECONDS: Final = 60.0
+"""For the slowest sender: if another one has failed, nobody waits for ever."""
 _STATUS: Final = 0x0900
 
 
@@ -100,7 +102,9 @@ def _send(
     last = time.monotonic()
     _release(connection)
     end = time.perf_counter()
-    barrier.wait()  # a process that ends takes milliseconds of those who are still sending
+    barrier.wait(
+        PATIENCE_SECONDS
+    )  # a process that ends takes milliseconds of those who are still sending
     result.send((start, end, last, latencies))
 
 

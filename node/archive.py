@@ -29,6 +29,7 @@ from typing import Any, Final
 from node.disk import (
     FOLDER_MODE,
     Buffer,
+    free_bytes,
     link,
     spread_below,
     sync_file_system,
@@ -127,8 +128,7 @@ class Archive:
 
     def free_bytes(self) -> int:
         """Bytes that this process may still write on the archive's file system."""
-        state = os.statvfs(self.root)
-        return state.f_bavail * state.f_frsize
+        return free_bytes(self.root)
 
     def free(self) -> tuple[int, int | None]:
         """Bytes that this process may still write there, and files (None: the file system does

@@ -49,6 +49,12 @@ def sync_file_system(path: Path) -> None:
         os.close(handle)
 
 
+def free_bytes(path: Path) -> int:
+    """Bytes that this process may still write on the file system of `path`."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize
+
+
 def spread_below(folder: Path) -> None:
     """Say that the folders in a folder have nothing to do with each other.
 

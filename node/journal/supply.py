@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from node.disk import free_bytes
 from node.errors import StorageFull
 from node.journal import segment
 from node.journal.board import Board
@@ -100,8 +100,7 @@ class Supply:
         number = len(self.segments)
         if number < segment.FEWEST:
             return True
-        disk = os.statvfs(self._folder)
-        return number < self._most and disk.f_bavail * disk.f_frsize > self._size * segment.MOST
+        return number < self._most and free_bytes(self._folder) > self._size * segment.MOST
 
     def _grow(self, number: int) -> None:
         """Have so many of them.
