@@ -93,7 +93,7 @@ class JournalReceiver(Reception):
         if not ready or self._journal.board.stuck:
             return False
         try:
-            self._check_space(sum(len(one.data_set) for one in ready))
+            self._check_space(sum(len(one.data_set) for one in ready), len(ready))
         except StorageFull:
             return False
         return True

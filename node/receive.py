@@ -16,6 +16,7 @@ from node.complaints import Complaints
 from node.elements import Alike, find_data_set
 from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
 from node.group_commit import GroupCommit
+from node.headroom import Headroom
 from node.index.store import Store
 from node.journal import Source
 from node.records import InstanceRecord, Stored, checked_uid
@@ -28,10 +29,6 @@ SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700  # PS3.4 Table B.2-1
 DATA_SET_MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
-
-_LEAST_FREE = 1 << 20  # bytes, whatever storage.minimum_free says: the index has to grow too
-_LEAST_NAMES = 16  # files that the file system must still be able to hold
-_SMALL = 4096  # bytes that a file has at least, to guess how many wait
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -80,7 +77,7 @@ class Reception(ABC):
 
     def __init__(self, archive: Archive, *, minimum_free: int, clock: Callable[[], float]) -> None:
         self._archive = archive
-        self._minimum_free = minimum_free
+        self._headroom = Headroom(archive.free, minimum_free)
         self._clock = clock
         self._complaints = Complaints(log)
 
@@ -143,19 +140,8 @@ class Reception(ABC):
         )
         return self._archive.spill(meta, self._check_space)
 
-    def _check_space(self, size: int) -> None:
-        try:
-            free, names = self._archive.free()
-        except OSError as error:
-            raise StorageFull(f"the archive does not answer: {error.strerror}") from error
-        backlog = self._backlog()
-        if free - size - backlog < max(self._minimum_free, _LEAST_FREE):
-            raise StorageFull(
-                f"{free >> 20} MiB are free below storage.root; "
-                f"storage.minimum_free keeps {self._minimum_free >> 20} MiB"
-            )
-        if names is not None and names < _LEAST_NAMES + backlog // _SMALL:
-            raise StorageFull(f"the file system below storage.root has room for {names} files more")
+    def _check_space(self, size: int, files: int = 1) -> None:
+        self._headroom.take(size, self._backlog(), files)
 
     def _refuse(self, incoming: Incoming, status: int, name: str, sentence: str) -> Outcome:
         now = datetime.fromtimestamp(self._clock(), UTC)
