@@ -31,7 +31,6 @@ from node.logs import configure_logging
 
 ENVIRONMENT: Final = "RASNODE_FILING"
 _NICENESS: Final = 3  # a sender that waits for its answer comes first
-_GATHER_SECONDS: Final = 0.003  # several instances in one go cost little more than one
 
 
 def main() -> None:
@@ -75,7 +74,6 @@ def _wait(priority: Priority, seconds: float) -> bool:
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     if not ready:
         return True
-    time.sleep(_GATHER_SECONDS)
     return bool(os.read(sys.stdin.fileno(), 65536))
 
 

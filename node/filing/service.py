@@ -12,61 +12,18 @@ from typing import Final
 from node.archive import Archive
 from node.errors import Retryable
 from node.filing.filer import Filed, Filer
+from node.filing.following import Follower
 from node.filing.retiring import Retirement
 from node.index.engine import Index
-from node.journal import Found, Journal, segment
-from node.journal.reading import Cursor
+from node.journal import Journal, segment
 
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 64
-_BATCH_BYTES: Final = 8 << 20
 _SAFE_SECONDS: Final = 2.0  # so long after the last instance was filed, the journal may forget
 _BUSY_TURNS: Final = 5  # and after so many times that while they keep coming
 _UNSAFE_SEGMENTS: Final = segment.FEWEST // 2
 """So many that were filed may wait for the time: making them safe keeps senders from the disk."""
 _RETRY_SECONDS: Final = 0.5
-
-
-class _Follower:
-    """One lane, and how far it has been filed."""
-
-    def __init__(self, journal: Journal, lane: int) -> None:
-        self.lane = lane
-        self._journal = journal
-        self._cursor = Cursor(journal.folder, lane, journal.board.filed(lane))
-        self._pending: list[Found] = []
-        # Of what an earlier filer was at when it died there may be half files.
-        self.anew_until = journal.board.answered(lane)
-
-    @property
-    def position(self) -> int:
-        """Up to where the pending batch reaches."""
-        return self._cursor.position
-
-    def batch(self) -> list[Found]:
-        """The next records; the same again until `done`."""
-        if not self._pending:
-            limit = self._journal.board.answered(self.lane)
-            size = 0
-            while len(self._pending) < _BATCH and size < _BATCH_BYTES:
-                found = self._cursor.next(limit)
-                if found is None:
-                    break
-                self._pending.append(found)
-                size += len(found.data_set)
-        return self._pending
-
-    def done(self) -> None:
-        """The batch has been filed."""
-        self._pending = []
-
-    def again(self) -> None:
-        """File once more what is not safe: it cannot be trusted to have reached the disk."""
-        board = self._journal.board
-        self.anew_until = max(self.anew_until, self.position)
-        self._pending = []
-        self._cursor = Cursor(self._journal.folder, self.lane, board.safe(self.lane))
 
 
 class FilingService:
@@ -96,7 +53,7 @@ class FilingService:
         self._index = index
         self._wait = wait
         self._filed = filed
-        self._followers: dict[int, _Follower] = {}
+        self._followers: dict[int, Follower] = {}
         self._parts: list[tuple[int, int, Path]] = []
         self._parts_lock = threading.Lock()
         self._due = threading.Event()
@@ -134,17 +91,17 @@ class FilingService:
         busy = False
         for lane in self._journal.lanes():
             if lane not in self._followers:
-                self._followers[lane] = _Follower(self._journal, lane)
+                self._followers[lane] = Follower(self._journal, lane)
             busy |= self._advance(self._followers[lane])
         return busy
 
-    def _advance(self, follower: _Follower) -> bool:
+    def _advance(self, follower: Follower) -> bool:
         batch = follower.batch()
         board, lane = self._journal.board, follower.lane
         if not batch:
             return False
         try:
-            filed = self._filer.file(batch, anew=follower.position <= follower.anew_until)
+            filed = self._filer.file(batch, anew=follower.anew)
         except Retryable as error:
             if not board.stuck:
                 log.error(
