@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.assemble.common import facts_apart
 from node.assemble.dose import DOSE_CLASS, dose_facts, dose_frames
@@ -35,43 +35,70 @@ def describe(elements: Elements) -> InstanceHeader:
     Args:
         elements: its data set, as `node.elements.scan` found it.
     """
-    manufacturer = elements.text(0x00080070) or ""
-    vendor = vendor_of(manufacturer)
+    source = once(elements, _provenance)
     pixels = once(elements, _pixel_format)
     frames: tuple[FrameHeader, ...] = ()
     spoken = elements
-    sop_class = elements.uid(0x00080016) or ""
-    labelling = sop_class in LABEL_CLASSES
+    labelling = source.sop_class_uid in LABEL_CLASSES
     problem = None if labelling else _unfit(elements, pixels)
     more: Facts = {}
     whole = [part.upper() for part in elements.texts(0x00080008)]
     if problem is None and pixels is not None and not labelling:
         try:
-            if sop_class == DOSE_CLASS:
+            if source.sop_class_uid == DOSE_CLASS:
                 frames, more = dose_frames(elements, pixels), dose_facts(elements)
             elif is_enhanced(elements):
-                frames, spoken = enhanced_frames(elements, pixels, vendor)
+                frames, spoken = enhanced_frames(elements, pixels, source.vendor)
                 more = {"ImageType": whole} if whole else {}
             else:
-                frames = _frames(elements, pixels, vendor)
+                frames = _frames(elements, pixels, source.vendor)
         except AssemblyError as error:
             problem = Problem(error.reason, error.sentence)
     frames, common = facts_apart(frames)
     return InstanceHeader(
         sop_instance_uid=elements.uid(0x00080018) or "",
-        sop_class_uid=sop_class,
-        series_instance_uid=elements.uid(0x0020000E) or "",
-        study_instance_uid=elements.uid(0x0020000D) or "",
-        modality=elements.text(0x00080060) or "",
-        vendor=vendor.NAME if vendor else manufacturer,
-        series_number=elements.integer(0x00200011),
-        frame_of_reference_uid=elements.uid(0x00200052) or "",
+        sop_class_uid=source.sop_class_uid,
+        series_instance_uid=source.series_instance_uid,
+        study_instance_uid=source.study_instance_uid,
+        modality=source.modality,
+        vendor=source.vendor.NAME if source.vendor else source.manufacturer,
+        series_number=source.series_number,
+        frame_of_reference_uid=source.frame_of_reference_uid,
         pixels=pixels,
         frames=frames,
         problem=problem,
-        facts=read_facts(spoken) | more | common,
-        concatenation=elements.uid(0x00209161) or "",
+        facts=once(spoken, read_facts) | more | common,
+        concatenation=source.concatenation,
         references=_references(elements) if labelling else (),
+    )
+
+
+class _Provenance(NamedTuple):
+    """What instances of a series mostly have in common: which series, of which machine."""
+
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    manufacturer: str
+    vendor: Vendor | None
+    series_number: int | None
+    frame_of_reference_uid: str
+    concatenation: str
+
+
+def _provenance(elements: Elements) -> _Provenance:
+    manufacturer = elements.text(0x00080070) or ""
+    return _Provenance(
+        sop_class_uid=elements.uid(0x00080016) or "",
+        series_instance_uid=elements.uid(0x0020000E) or "",
+        study_instance_uid=elements.uid(0x0020000D) or "",
+        modality=elements.text(0x00080060) or "",
+        manufacturer=manufacturer,
+        vendor=vendor_of(manufacturer),
+        series_number=elements.integer(0x00200011),
+        frame_of_reference_uid=elements.uid(0x00200052) or "",
+        concatenation=elements.uid(0x00209161) or "",
     )
 
 
