@@ -21,10 +21,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from node.disk import (
     FOLDER_MODE,
@@ -59,8 +60,7 @@ __all__ = [
 _KNOWN_FOLDERS: Final = 100_000  # folders remembered; forgetting one costs some system calls
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):
     """An instance's file under its final name, whose folders are not synced yet.
 
     Attributes:

@@ -71,8 +71,7 @@ class Peer:
     association: int  # its row in the index
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceRecord:
+class InstanceRecord(msgspec.Struct, frozen=True):
     """One SOP Instance: what the archive holds and what the index says of it.
 
     Attributes:

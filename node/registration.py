@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -45,8 +44,7 @@ class Mismatch(Permanent):
     """Command and data set disagree on SOP Class or Instance (PS3.4 B.2.3, status 0xA900)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(msgspec.Struct, frozen=True):
     """What one pass over a data set found. Fields as in `node.records.InstanceRecord`."""
 
     sop_class_uid: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import mmap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,20 +121,42 @@ class Filer:
         *,
         anew: bool,
     ) -> tuple[InstanceRecord, int | None] | None:
-        with self._bytes_of(entry, data_set) as view:
-            if view is None:
-                log.error("%s of the archive's .incoming has gone", entry.part)
-                return None
-            try:
-                record = self._placed(entry, view, None if entry.part else sha256, anew=anew)
-            except Retryable:
-                raise
-            except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
-                self._set_aside(entry, view, error)
-                return None
-        if entry.part:
-            filed.parts.append(self._archive.incoming(entry.part))
-        return record, self._row(entry.source)
+        record = (
+            self._kept_from_file(entry, filed, anew=anew)
+            if entry.part
+            else self._kept(entry, data_set, sha256, anew=anew)
+        )
+        return None if record is None else (record, self._row(entry.source))
+
+    def _kept_from_file(self, entry: Entry, filed: Filed, *, anew: bool) -> InstanceRecord | None:
+        """What `_kept` returns, of an instance that lies in a file."""
+        part = self._archive.incoming(entry.part)
+        try:
+            file = part.open("rb")
+        except FileNotFoundError:
+            log.error("%s of the archive's .incoming has gone", entry.part)
+            return None
+        with (
+            file,
+            mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
+            memoryview(mapped) as whole,
+            whole[entry.offset :] as view,
+        ):
+            record = self._kept(entry, view, None, anew=anew)
+        filed.parts.append(part)
+        return record
+
+    def _kept(
+        self, entry: Entry, view: memoryview, sha256: Callable[[], str] | None, *, anew: bool
+    ) -> InstanceRecord | None:
+        """Its record, once it is in the archive; None if it had to go to quarantine."""
+        try:
+            return self._placed(entry, view, sha256, anew=anew)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
+            self._set_aside(entry, view, error)
+            return None
 
     def _placed(
         self, entry: Entry, view: memoryview, sha256: Callable[[], str] | None, *, anew: bool
@@ -149,22 +170,6 @@ class Filer:
     def _is_ours(self, sop_uid: str, sha256: str) -> bool:
         known = self._store.sha256_of(sop_uid)
         return known is None or known == sha256
-
-    @contextmanager
-    def _bytes_of(self, entry: Entry, data_set: memoryview) -> Iterator[memoryview | None]:
-        if not entry.part:
-            yield data_set
-            return
-        try:
-            with (
-                self._archive.incoming(entry.part).open("rb") as file,
-                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
-                memoryview(mapped) as whole,
-                whole[entry.offset :] as view,
-            ):
-                yield view
-        except FileNotFoundError:
-            yield None
 
     def _row(self, source: Source) -> int:
         row = self._rows.get(source)

@@ -19,8 +19,9 @@ class Board:
 
     A position says how much of a lane is answered (written and, if it had to be, synced), filed
     (in the archive and in the index), and safe (the archive and the index are on stable storage,
-    so that the journal may forget it). Each has one writer. `safe` outlives the processes: it is
-    written only after what it says has become true.
+    so that the journal may forget it). Each has one writer, but for the moment of `pressed`, where
+    the last one's word will do. `safe` outlives the processes: it is written only after what it
+    says has become true.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,18 +81,18 @@ class Board:
         """The process' own count."""
         self._words[lane * _WORDS + _GUESTS] = count
 
-    def set_pressed(self, lane: int, moment: float) -> None:
-        """The lane's writer had much to take in at `moment`, in seconds of `time.monotonic`."""
-        self._words[lane * _WORDS + _PRESSED] = int(moment * 1e9)
+    def set_pressed(self, moment: float) -> None:
+        """A receiver had much to take in at `moment`, in seconds of `time.monotonic`."""
+        self._words[_PRESSED] = int(moment * 1e9)
 
     def pressed(self, now: float) -> float:
-        """When any process last had much to take in, in seconds of `time.monotonic`.
+        """When any receiver last had much to take in, in seconds of `time.monotonic`.
 
         Args:
             now: what is later was left from before the machine was started again.
         """
-        latest = int(now * 1e9)
-        return max(one if one <= latest else 0 for one in self._words[_PRESSED::_WORDS]) / 1e9
+        latest = self._words[_PRESSED] / 1e9
+        return latest if latest <= now else 0.0
 
     def all_guests(self) -> int:
         """Associations of all processes."""

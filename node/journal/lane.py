@@ -271,7 +271,7 @@ class Lane:
 
     def _advance(self, end: int) -> None:
         if end - self._offset >= _MUCH:
-            self._board.set_pressed(self._number, time.monotonic())
+            self._board.set_pressed(time.monotonic())
         self._offset = end
         self._announce()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -33,7 +32,7 @@ def label(bench: Bench) -> InstanceRecord:
     header = msgspec.structs.replace(
         decode_header(made.header), sop_class_uid=SEG, references=(IMAGES,)
     )
-    return replace(made, sop_class_uid=SEG, header=encode_header(header))
+    return msgspec.structs.replace(made, sop_class_uid=SEG, header=encode_header(header))
 
 
 def send_labels(bench: Bench) -> None:

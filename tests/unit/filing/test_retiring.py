@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import func, select, update
 
@@ -47,7 +47,7 @@ class House:
 
     def add(self, number: int, series: int, at: float, sha256: str = "a") -> None:
         one = record(series * 100 + number, series=series, sha256=sha256, at=at)
-        one = replace(one, path=f"aa/1.9/{series}/{number}-{sha256}.dcm")
+        one = msgspec.structs.replace(one, path=f"aa/1.9/{series}/{number}-{sha256}.dcm")
         path = self.archive.path(one.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * one.size)
