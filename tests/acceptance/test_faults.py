@@ -6,13 +6,15 @@ import hashlib
 import json
 import os
 import signal
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
 
+from node.deliveries import DeliveryState
 from node.faults import VARIABLE
 from tests.hooks import Receiver, listening
 from tests.running import configured, eventually, manifests
@@ -106,6 +108,16 @@ class Fragile:
 
         eventually(lambda: len(events()) >= len(expected), 30, "the deliveries are made")
         assert events() == expected
+        # The hook hears of it before the node notes that: what dies later must not die there.
+        eventually(lambda: not self._pending(), 30, "the deliveries are noted")
+
+    def _pending(self) -> int:
+        index = self.node.root / "index.db"
+        with closing(sqlite3.connect(f"file:{index}?mode=ro", uri=True)) as connection:
+            ((count,),) = connection.execute(
+                "SELECT count(*) FROM delivery WHERE state = ?", [DeliveryState.PENDING]
+            )
+        return int(count)
 
 
 def killed_at_each(points: list[str], folder: Path) -> None:
