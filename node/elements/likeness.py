@@ -168,6 +168,9 @@ class Alike:
         elements = _taken_apart(data, encoding)
         if elements is None or pixels is None:
             return None
+        head = data[: sum(len(one.whole) for one in elements)]
+        if read_level(head, encoding, self._wanted).found != found:
+            return None  # something stands behind the pixel data, which others need not have
         before = self._pattern
         volatile = None if before is None else before.differing(elements)
         if volatile is None:

@@ -363,3 +363,21 @@ def test_every_folder_of_the_corpus_is_registered_the_same() -> None:
                 seen += 1
                 taken += same(alike, bytes(data), syntax)
     assert taken > seen / 2
+
+
+def test_what_one_has_behind_its_pixel_data_is_not_the_next_ones() -> None:
+    uids = [(0x00080016, "1.2.3"), (0x00080018, "1.2.4"), (0x0020000D, "1.2.5")]
+    uids.append((0x0020000E, "1.2.6"))
+
+    def element(tag: int, vr: bytes, value: bytes) -> bytes:
+        head = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little") + vr
+        if vr == b"OW":
+            return head + bytes(2) + len(value).to_bytes(4, "little") + value
+        return head + len(value).to_bytes(2, "little") + value
+
+    plain = b"".join(element(tag, b"UI", uid.encode() + b"\0") for tag, uid in uids)
+    plain += element(0x00200013, b"IS", b"55") + element(0x7FE00010, b"OW", bytes(8))
+    alike = Alike()
+    alike.scan(plain + element(0x00200013, b"IS", b"77"), "1.2.840.10008.1.2.1")
+    for _ in range(2):
+        assert alike.scan(plain, "1.2.840.10008.1.2.1").elements.integer(0x00200013) == 55
