@@ -158,26 +158,23 @@ class Alike:
             return scanned(found | rest, pixels, encoding)
         found, pixels = read_level(data, encoding, self._wanted)
         if self._misses < _TRIES:
-            self._pattern = self._learned(data, found, pixels, encoding)
+            self._pattern = self._learned(data, pixels, encoding)
         self._misses = (self._misses + 1) % _PAUSE
         return scanned(found, pixels, encoding)
 
-    def _learned(
-        self, data: Buffer, found: Found, pixels: Pixels | None, encoding: Encoding
-    ) -> _Pattern | None:
+    def _learned(self, data: Buffer, pixels: Pixels | None, encoding: Encoding) -> _Pattern | None:
         elements = _taken_apart(data, encoding)
         if elements is None or pixels is None:
             return None
-        head = data[: sum(len(one.whole) for one in elements)]
-        if read_level(head, encoding, self._wanted).found != found:
-            return None  # something stands behind the pixel data, which others need not have
         before = self._pattern
         volatile = None if before is None else before.differing(elements)
         if volatile is None:
             volatile = frozenset()
         if any(map(_tells_how_to_read_others, volatile)):
             return None
-        return _Pattern(elements, found, volatile, encoding, pixels[:2])
+        # What stands behind the pixel data is not among it: others need not have that.
+        head = read_level(data[: sum(len(one.whole) for one in elements)], encoding, self._wanted)
+        return _Pattern(elements, head.found, volatile, encoding, pixels[:2])
 
 
 def _tells_how_to_read_others(tag: int) -> bool:

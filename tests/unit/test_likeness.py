@@ -378,6 +378,8 @@ def test_what_one_has_behind_its_pixel_data_is_not_the_next_ones() -> None:
     plain = b"".join(element(tag, b"UI", uid.encode() + b"\0") for tag, uid in uids)
     plain += element(0x00200013, b"IS", b"55") + element(0x7FE00010, b"OW", bytes(8))
     alike = Alike()
-    alike.scan(plain + element(0x00200013, b"IS", b"77"), "1.2.840.10008.1.2.1")
+    followed = plain + element(0x00200013, b"IS", b"77")
+    alike.scan(followed, "1.2.840.10008.1.2.1")
     for _ in range(2):
         assert alike.scan(plain, "1.2.840.10008.1.2.1").elements.integer(0x00200013) == 55
+        assert alike.scan(followed, "1.2.840.10008.1.2.1").elements.integer(0x00200013) == 77
