@@ -102,9 +102,8 @@ def _send(
     last = time.monotonic()
     _release(connection)
     end = time.perf_counter()
-    barrier.wait(
-        PATIENCE_SECONDS
-    )  # a process that ends takes milliseconds of those who are still sending
+    # A process that ends takes milliseconds of those who are still sending.
+    barrier.wait(PATIENCE_SECONDS)
     result.send((start, end, last, latencies))
 
 
