@@ -28,6 +28,7 @@ from benchmarks.instances import encoded, renewed, series, write
 from benchmarks.picture import Bars, draw
 from benchmarks.sender import send
 from benchmarks.servers import is_worker, processes_of, rasnode, resident
+from node.deliver.publish import MANIFEST, STAGING
 from node.phantom.studies import mr_study
 
 DCM2NIIX: Final = Path(sys.executable).parent / "dcm2niix"
@@ -78,15 +79,20 @@ class _Peak(threading.Thread):
 def node_once(port: int, process: int, outputs: Path, images: Sequence[Dataset]) -> Turn:
     """Send a series, and wait for its volume."""
     instances = encoded(images)
-    before = set(outputs.rglob("*.manifest.json"))
+    before = _manifests(outputs)
     peak = _Peak(process)
     peak.start()
     sent = send(port, "RASNODE", [instances])
-    while set(outputs.rglob("*.manifest.json")) <= before:
+    while _manifests(outputs) <= before:
         if time.monotonic() - sent.ended > WAIT_SECONDS:
             raise SystemExit("the volume does not come")
         time.sleep(LOOK_SECONDS)
     return Turn(time.monotonic() - sent.ended, peak.stop())
+
+
+def _manifests(outputs: Path) -> set[Path]:
+    """Those that readers see; what is still staged may yet be lost."""
+    return {path for path in outputs.rglob("*" + MANIFEST) if STAGING not in path.parts}
 
 
 def dcm2niix_once(folder: Path) -> float:

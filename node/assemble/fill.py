@@ -9,7 +9,7 @@ import numpy as np
 from node.assemble.pixels import RGB, Image
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
-from node.assemble.values import Values
+from node.assemble.values import Values, wrapped
 from node.space import Matrix
 
 
@@ -39,18 +39,22 @@ def fill(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> 
     Returns:
         (i, j, k, t) in RAS order, Fortran-contiguous as NIfTI stores it.
     """
-    spatial = volume.shape[:3]
-    array = np.empty((*spatial, len(volume.grid)), values.dtype, order="F")
+    array = np.empty((*volume.shape[:3], len(volume.grid)), values.dtype, order="F")
     view = dicom_view(array, volume.orientation)
     for t, row in enumerate(volume.grid):
         for k, piece in enumerate(row):
-            image = read(piece)
-            if values.dtype == RGB:
-                image = np.ascontiguousarray(image, np.uint8).view(RGB)[..., 0]
-            elif values.scaled:
-                image = _scaled(image, piece, values.dtype)
-            view[:, :, k, t] = image.T
+            view[:, :, k, t] = voxels(piece, values, read)
     return array
+
+
+def voxels(piece: Piece, values: Values, read: Callable[[Piece], Image]) -> Image:
+    """Read one frame, and return its (columns, rows) voxel values."""
+    image = read(piece)
+    if values.dtype == RGB:
+        image = np.ascontiguousarray(image, np.uint8).view(RGB)[..., 0]
+    elif values.scaled:
+        image = _scaled(image, piece, values.dtype)
+    return image.T
 
 
 def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
@@ -58,5 +62,11 @@ def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
     if slope == 1.0 and intercept == 0.0:
         return image
     if dtype.kind in "iu":
-        return image.astype(np.int64) * int(slope) + int(intercept)
+        # what is too large on the way wraps around, and back again: the result fits
+        whole = image.astype(dtype)
+        if slope != 1.0:
+            whole *= wrapped(int(slope), dtype)
+        if intercept:
+            whole += wrapped(int(intercept), dtype)
+        return whole
     return (image.astype(np.float64) * slope + intercept).astype(dtype)

@@ -17,7 +17,8 @@ SCANNER: Final = 1
 
 
 def make_header(
-    array: Image,
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.generic],
     affine: Matrix,
     *,
     slope: float = 1.0,
@@ -31,15 +32,16 @@ def make_header(
     has no qform rather than a wrong one.
 
     Args:
-        array: (i, j, k) or (i, j, k, t), RAS order.
+        shape: (i, j, k) or (i, j, k, t), RAS order.
+        dtype: of the voxels.
         affine: (4, 4) voxel -> RAS mm.
         slope, intercept: value = slope·stored + intercept.
         repetition_time: s, into pixdim[4].
         description: at most 79 ASCII characters.
     """
     header = nib.Nifti1Header()
-    header.set_data_dtype(array.dtype)
-    header.set_data_shape(array.shape)
+    header.set_data_dtype(dtype)
+    header.set_data_shape(shape)
     header.set_qform(affine, SCANNER, strip_shears=True)
     if is_sheared(affine):
         header["qform_code"] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from typing import Any, Final
 
@@ -28,10 +29,10 @@ SAMPLES: Final = 100_000
 """Values that the percentiles are taken from at most."""
 
 _PLANES: Final = (
-    # plane, axis across, axis down, axis looked along, letters left, right, top, bottom
-    ("axial", 0, 1, 2, "RLAP"),
-    ("coronal", 0, 2, 1, "RLSI"),
-    ("sagittal", 1, 2, 0, "APSI"),
+    # plane, axis across, axis down, letters left, right, top, bottom
+    ("axial", 0, 1, "RLAP"),
+    ("coronal", 0, 2, "RLSI"),
+    ("sagittal", 1, 2, "APSI"),
 )
 
 
@@ -49,66 +50,140 @@ def window_of(piece: Piece) -> tuple[float, float] | None:
     return center - width / 2, center + width / 2
 
 
-def render(array: Image, affine: Matrix, window: tuple[float, float] | None = None) -> bytes:
-    """Draw a PNG of the middle axial, coronal and sagittal plane.
-
-    The patient's right is at the left, anterior (sagittal: superior) at the top. A series of
-    volumes gets a second row for its middle volume.
+class Glimpse:
+    """What a picture shows of one volume, gathered while its layers come by.
 
     Args:
-        array: (i, j, k, t) in RAS order.
+        shape: (i, j, k).
+        dtype: of the voxels.
+
+    Attributes:
+        planes: the middle axial (i, j), coronal (i, k) and sagittal (j, k) plane, RAS order.
+        sample: (n,) voxels spread over the volume.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[np.generic]) -> None:
+        i, j, k = self.shape = shape
+        self.planes: tuple[Image, Image, Image] = (
+            np.zeros((i, j), dtype),
+            np.zeros((i, k), dtype),
+            np.zeros((j, k), dtype),
+        )
+        size = i * j * k
+        self._step = max(1, size // SAMPLES)
+        self.sample: Image = np.zeros(-(-size // self._step), dtype)
+
+    def take(self, start: int, layers: Image) -> None:
+        """Take what is shown of some layers.
+
+        Args:
+            start: the place of the first one on axis k.
+            layers: (i, j, n), Fortran-contiguous.
+        """
+        axial, coronal, sagittal = self.planes
+        i, j, k = self.shape
+        stop = start + layers.shape[2]
+        if start <= k // 2 < stop:
+            axial[:] = layers[:, :, k // 2 - start]
+        coronal[:, start:stop] = layers[:, j // 2, :]
+        sagittal[:, start:stop] = layers[i // 2, :, :]
+        passed = i * j * start
+        found = layers.ravel(order="F")[-passed % self._step :: self._step]
+        first = -(-passed // self._step)
+        self.sample[first : first + found.size] = found
+
+
+class Glimpses:
+    """Of the volumes that a picture shows: the first, and the middle one of a series.
+
+    Args:
+        shape: (i, j, k, t).
+        dtype: of the voxels.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], dtype: np.dtype[np.generic]) -> None:
+        i, j, self._layers, times = shape
+        shown = sorted({0, times // 2})
+        self._shown = {t: Glimpse((i, j, self._layers), dtype) for t in shown}
+        self._passed = 0
+
+    def pass_on(self, blocks: Iterable[Image]) -> Iterator[Image]:
+        """Yield blocks of layers as they are, having seen them."""
+        for block in blocks:
+            self._see(block)
+            yield block
+
+    def found(self) -> list[Glimpse]:
+        """Return what was seen of each volume that is shown."""
+        return list(self._shown.values())
+
+    def _see(self, block: Image) -> None:
+        at = 0
+        while at < block.shape[2]:
+            t, k = divmod(self._passed, self._layers)
+            count = min(block.shape[2] - at, self._layers - k)
+            if t in self._shown:
+                self._shown[t].take(k, block[:, :, at : at + count])
+            at += count
+            self._passed += count
+
+
+def render(
+    glimpses: Sequence[Glimpse], affine: Matrix, window: tuple[float, float] | None = None
+) -> bytes:
+    """Draw a PNG of the middle axial, coronal and sagittal plane.
+
+    The patient's right is at the left, anterior (sagittal: superior) at the top.
+
+    Args:
+        glimpses: one for each row of the picture, all of one shape.
         affine: (4, 4) voxel -> RAS mm.
         window: the stored values that become black and white; by default percentiles.
     """
-    times = array.shape[3]
-    shown = [array[..., 0]] + ([array[..., times // 2]] if times > 1 else [])
     sizes = voxel_sizes(affine)
-    extents = [size * count for size, count in zip(sizes, array.shape, strict=False)]
+    extents = [size * count for size, count in zip(sizes, glimpses[0].shape, strict=True)]
     scale = PANEL_PIXELS / max(extents)
     pixels = [max(1, round(extent * scale)) for extent in extents]
     widths = [pixels[across] for _, across, *_ in _PLANES]
-    height = max(pixels[down] for _, _, down, *_ in _PLANES)
+    height = max(pixels[down] for _, _, down, _ in _PLANES)
     canvas = Pillow.new(
         "RGB",
-        (sum(widths) + MARGIN * 4, (height + MARGIN) * len(shown) + MARGIN),
+        (sum(widths) + MARGIN * 4, (height + MARGIN) * len(glimpses) + MARGIN),
     )
     font = ImageFont.load_default(LETTER_PIXELS)
-    for row, volume in enumerate(shown):
-        shades = window if window and volume.dtype != RGB else _spread(volume)
+    for row, glimpse in enumerate(glimpses):
+        colour = glimpse.sample.dtype == RGB
+        shades = window if window and not colour else _spread(glimpse.sample)
         left = MARGIN
-        for (_, across, down, along, letters), width in zip(_PLANES, widths, strict=True):
-            plane = _plane(volume, along, shades)
-            picture = Pillow.fromarray(plane).resize(
+        for (_, across, down, letters), plane in zip(_PLANES, glimpse.planes, strict=True):
+            picture = Pillow.fromarray(_shaded(plane, shades)).resize(
                 (pixels[across], pixels[down]), Pillow.Resampling.BILINEAR
             )
             top = MARGIN + row * (height + MARGIN) + (height - pixels[down]) // 2
             canvas.paste(picture, (left, top))
-            _letter(canvas, font, (left, top, width, pixels[down]), letters)
-            left += width + MARGIN
+            _letter(canvas, font, (left, top, pixels[across], pixels[down]), letters)
+            left += pixels[across] + MARGIN
     stream = BytesIO()
     canvas.save(stream, "PNG", compress_level=COMPRESSION)
     return stream.getvalue()
 
 
-def _spread(volume: Image) -> tuple[float, float]:
-    if volume.dtype == RGB:
+def _spread(sample: Image) -> tuple[float, float]:
+    if sample.dtype == RGB:
         return 0.0, 255.0
-    flat = volume.ravel(order="K")
-    sample = flat[:: max(1, flat.size // SAMPLES)].astype(np.float64)
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
+    values = sample.astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
         return 0.0, 1.0
-    low, high = np.percentile(sample, PERCENTILES).tolist()
+    low, high = np.percentile(values, PERCENTILES).tolist()
     if high <= low:
-        low, high = float(sample.min()), float(sample.max())
+        low, high = float(values.min()), float(values.max())
     return low, high if high > low else low + 1.0
 
 
-def _plane(volume: Image, along: int, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
-    """Return (down, across) or (down, across, 3) grey levels or colours of a middle plane."""
-    middle: list[int | slice] = [slice(None)] * volume.ndim
-    middle[along] = volume.shape[along] // 2
-    plane = volume[tuple(middle)].T[::-1, ::-1]  # a view; take would copy the volume
+def _shaded(plane: Image, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    """Return (down, across) or (down, across, 3) grey levels or colours of a plane."""
+    plane = plane.T[::-1, ::-1]
     if plane.dtype == RGB:
         colour = np.ascontiguousarray(plane).view(np.uint8)
         return colour.reshape(*plane.shape, 3)

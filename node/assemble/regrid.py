@@ -17,6 +17,11 @@ HALF: float = 0.5
 """Of the way to the next slice, up to which a label is that of the slice before."""
 
 
+def is_resampled(volume: VolumePlan, *, square: bool) -> bool:
+    """Tell whether `regrid` changes a volume."""
+    return bool(volume.places) or (square and is_sheared(volume.affine))
+
+
 def regrid(
     volume: VolumePlan, array: Image, *, square: bool, labels: bool = False
 ) -> tuple[VolumePlan, Image]:

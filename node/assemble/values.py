@@ -78,6 +78,16 @@ def choose(pieces: Sequence[Piece]) -> Values:
     return Values(np.dtype("f4" if exact else "f8"), scaled=True)
 
 
+def is_final(values: Values) -> bool:
+    """Tell whether an array is written as it is filled, whatever is in it: `finish` has no part."""
+    dtype, slope, intercept = values.dtype, values.slope, values.intercept
+    if dtype.kind not in "iu" or dtype.itemsize == 1:
+        return True
+    if slope != 1.0 or not intercept.is_integer():
+        return True
+    return dtype.kind == "i" and not intercept
+
+
 def finish(array: Image, values: Values) -> tuple[Image, float, float]:
     """Bring a filled array to the form in which it is written.
 
@@ -88,11 +98,9 @@ def finish(array: Image, values: Values) -> tuple[Image, float, float]:
         the array, and slope and intercept for the NIfTI header.
     """
     slope, intercept = values.slope, values.intercept
-    if array.dtype.kind not in "iu" or (array.dtype.kind == "i" and not intercept):
+    if is_final(values):
         return array, slope, intercept
     signed = np.dtype(f"i{array.dtype.itemsize}")
-    if slope != 1.0 or not intercept.is_integer() or array.dtype.itemsize == 1:
-        return array, slope, intercept
     limits = np.iinfo(signed)
     low, high = int(array.min()) + int(intercept), int(array.max()) + int(intercept)
     if low < limits.min or high > limits.max:
@@ -100,9 +108,14 @@ def finish(array: Image, values: Values) -> tuple[Image, float, float]:
     shifted = array.view(signed)
     if intercept:
         # wraps around where unsigned values exceed the signed range, and back again
-        with np.errstate(over="ignore"):
-            shifted += np.array(int(intercept) & ((1 << 8 * signed.itemsize) - 1)).astype(signed)
+        shifted += wrapped(int(intercept), signed)
     return shifted, 1.0, 0.0
+
+
+def wrapped(number: int, dtype: np.dtype[np.generic]) -> Image:
+    """Return () an integer in a type that it may be too large for, modulo that type's range."""
+    bits = 8 * dtype.itemsize
+    return np.array(number & ((1 << bits) - 1), f"u{dtype.itemsize}").astype(dtype)
 
 
 def as_displayed(header: InstanceHeader) -> InstanceHeader:

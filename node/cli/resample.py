@@ -114,7 +114,9 @@ def _write(sampled: Array, affine: Matrix, written: Written, out: Path) -> None:
     if sampled.dtype == np.float64 and written.image.get_data_dtype() != np.float64:
         sampled = sampled.astype(np.float32)
     step = float(written.image.header["pixdim"][4]) if sampled.ndim > GRID_DIMENSIONS else None
-    header = make_header(sampled, affine, repetition_time=step, description="rasnode resample")
+    header = make_header(
+        sampled.shape, sampled.dtype, affine, repetition_time=step, description="rasnode resample"
+    )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         nib.save(nib.Nifti1Image(sampled, None, header), out)

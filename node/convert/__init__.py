@@ -1,8 +1,9 @@
 """Series to files: reads pixels, fills volumes, writes NIfTI, sidecar, preview and manifest."""
 
 from node.convert.folder import Series, Unreadable, read_folder
-from node.convert.series import Conversion, Product, Proof, Volume, convert_series, volumes_of
+from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of
 from node.convert.sources import InstanceSource, PixelReader
+from node.convert.volume import Volume
 from node.convert.writing import OutputOptions
 
 __all__ = [

@@ -11,10 +11,11 @@ import numpy as np
 
 from node.assemble.labels import Mask, Segment, layers, segmentation_masks
 from node.assemble.labels_contours import contour_masks
+from node.assemble.layers import cut
 from node.assemble.model import STRUCTURE_SET, FrameHeader
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
-from node.assemble.preview import render
+from node.assemble.preview import Glimpse, render
 from node.assemble.regrid import regrid
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
@@ -148,9 +149,12 @@ def write_labels(
     ending = ".nii.gz" if options.compress else ".nii"
     if options.image:
         head = make_header(
-            labels.array, plan.affine, description=options.comment or f"rasnode {VERSION}"
+            labels.array.shape,
+            labels.array.dtype,
+            plan.affine,
+            description=options.comment or f"rasnode {VERSION}",
         )
-        digest = write_image(path(ending), head, labels.array[..., np.newaxis], options)
+        digest = write_image(path(ending), head, cut(labels.array[..., np.newaxis]), options)
     listed = [_described(segment) for segment in labels.segments]
     if options.sidecar:
         fields = {
@@ -167,7 +171,9 @@ def write_labels(
         }
         write_json(path(".json"), {name: value for name, value in fields.items() if value})
     if options.preview:
-        path(".png").write_bytes(render(labels.array[..., np.newaxis], plan.affine))
+        glimpse = Glimpse(labels.array.shape, labels.array.dtype)
+        glimpse.take(0, labels.array)
+        path(".png").write_bytes(render([glimpse], plan.affine))
     if options.manifest:
         manifest = {
             "series_instance_uid": header.series_instance_uid,

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from node.assemble.diffusion import gradients
-from node.assemble.fill import fill
 from node.assemble.labeling import volume_types
 from node.assemble.manifest import make_manifest
 from node.assemble.model import LABEL_CLASSES
-from node.assemble.nifti import make_header
-from node.assemble.pixels import Image
-from node.assemble.preview import render, window_of
-from node.assemble.regrid import regrid
+from node.assemble.preview import Glimpses, render
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
-from node.assemble.sidecar import make_sidecar, repetition_time
-from node.assemble.values import as_displayed, choose, finish
+from node.assemble.sidecar import make_sidecar
+from node.assemble.values import as_displayed
 from node.convert.bids import asl_context, completed, repeated, with_suffix
 from node.convert.copies import without_copies
 from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
+from node.convert.volume import Volume, Voxels, filled, opened
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
-from node.errors import AssemblyError, Reason
+from node.errors import AssemblyError
 from node.version import VERSION
 
 Stem = str | Callable[[VolumePlan], str]
@@ -73,48 +68,6 @@ class Conversion:
     left_out: tuple[LeftOut, ...] = ()
 
 
-@dataclass(frozen=True)
-class Volume:
-    """One volume in memory.
-
-    Attributes:
-        plan: where it comes from and where it lies.
-        array: (i, j, k, t) stored values in RAS order, Fortran-contiguous.
-        slope, intercept: value = slope·stored + intercept.
-    """
-
-    plan: VolumePlan
-    array: Image = field(repr=False)
-    slope: float = 1.0
-    intercept: float = 0.0
-
-    @property
-    def stored(self) -> Image:
-        """(i, j, k), or (i, j, k, t) if there are several volumes."""
-        return self.array if len(self.plan.shape) == 4 else self.array[..., 0]
-
-    @property
-    def shades(self) -> tuple[float, float] | None:
-        """The stored values that a picture shows black and white, if the header knows."""
-        middle = self.plan.grid[0][len(self.plan.grid[0]) // 2]
-        window = window_of(middle)
-        if window is None or not self.slope:
-            return None
-        black, white = ((value - self.intercept) / self.slope for value in window)
-        return black, white
-
-    def header(self, comment: str = "") -> Any:
-        """Return the NIfTI header."""
-        return make_header(
-            self.stored,
-            self.plan.affine,
-            slope=self.slope,
-            intercept=self.intercept,
-            repetition_time=repetition_time(self.plan),
-            description=comment or f"rasnode {VERSION}",
-        )
-
-
 def convert_series(
     instances: Sequence[InstanceSource],
     directory: Path,
@@ -141,14 +94,14 @@ def convert_series(
     products: list[Product] = []
     names: set[str] = set()
     for volume in planned.volumes:
-        try:
-            filled = _filled(volume, read, square=options.resample_tilt)
-        except AssemblyError as error:
-            refusals.append(error)
-            continue
         base = stem if isinstance(stem, str) else stem(volume)
         name = _unused(with_suffix(base, volume.suffix), names)
-        products.append(_write(filled, directory, name, options, proof, planned, refusals))
+        try:
+            voxels = opened(volume, read, square=options.resample_tilt)
+            products.append(_write(voxels, directory, name, options, proof, planned, refusals))
+        except AssemblyError as error:
+            refusals.append(error)
+            names.discard(name)
     for label in _labels(instances):
         try:
             grids = _grids(label, references, options)
@@ -189,7 +142,7 @@ def volumes_of(
     yield from planned.refusals
     for volume in planned.volumes:
         try:
-            yield _filled(volume, read)
+            yield filled(volume, read)
         except AssemblyError as error:
             yield error
 
@@ -206,22 +159,8 @@ def _planned(
     return replace(planned, left_out=(*planned.left_out, *copies)), reader
 
 
-def _filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
-    pieces = [piece for row in volume.grid for piece in row]
-    values = choose(pieces)
-    try:
-        array = fill(volume, values, read)
-    except MemoryError as error:
-        raise AssemblyError(
-            Reason.UNSUPPORTED_PIXELS, f"A volume of {volume.shape} does not fit into memory."
-        ) from error
-    array, slope, intercept = finish(array, values)
-    volume, array = regrid(volume, array, square=square)
-    return Volume(volume, array, slope, intercept)
-
-
 def _write(
-    volume: Volume,
+    volume: Voxels,
     directory: Path,
     name: str,
     options: OutputOptions,
@@ -238,15 +177,19 @@ def _write(
         files.append(name + extension)
         return directory / files[-1]
 
+    glimpses = Glimpses(volume.shape, volume.dtype)
+    blocks = glimpses.pass_on(volume.blocks())
     digest = image = ""
-    with ThreadPoolExecutor(1) as beside:  # compressing leaves the interpreter to the picture
-        picture = None
-        if options.preview:
-            picture = beside.submit(render, volume.array, volume.plan.affine, volume.shades)
-        if options.image:
-            image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
-            target = path(".nii.gz" if options.compress else ".nii")
-            digest = write_image(target, volume.header(options.comment), volume.array, options)
+    if options.image:
+        image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
+        target = path(".nii.gz" if options.compress else ".nii")
+        try:
+            digest = write_image(target, volume.header(options.comment), blocks, options)
+        except AssemblyError:
+            target.unlink()
+            raise
+    else:
+        deque(blocks, maxlen=0)  # for the picture, and because what cannot be read is refused
     weighting = gradients(volume.plan) if options.image else None
     if weighting is not None:
         path(".bval").write_text(weighting.bval(), "ascii")
@@ -259,8 +202,9 @@ def _write(
     if options.notes:
         fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
         write_notes(path(".txt"), fields)
-    if picture is not None:
-        path(".png").write_bytes(picture.result())
+    if options.preview:
+        picture = render(glimpses.found(), volume.plan.affine, volume.shades)
+        path(".png").write_bytes(picture)
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
         fields = make_manifest(

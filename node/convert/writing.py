@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from io import BufferedWriter
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from isal import igzip_threaded
 
 from node.assemble.nifti import data_view, header_bytes
+from node.assemble.pixels import Image
+from node.convert.gzipped import side_by_side, stream
 
-CHUNK_BYTES: Final = 1 << 20
-"""What is compressed at a time."""
 THREADS: Final = 2
 """That compress; more than two wait for the disk and for the hash."""
 
@@ -51,54 +50,32 @@ class OutputOptions(msgspec.Struct, frozen=True):
     resample_unequal: bool = False
 
 
-class Hashing:
-    """A file that is hashed while it is written.
-
-    Args:
-        file: where the bytes go.
-    """
-
-    def __init__(self, file: BufferedWriter) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Write and hash."""
-        self._digest.update(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        """Flush the file."""
-        self._file.flush()
-
-    def hexdigest(self) -> str:
-        """Return the digest of all that was written."""
-        return self._digest.hexdigest()
-
-
 def write_image(
-    path: Path, header: Any, array: Any, options: OutputOptions, threads: int = THREADS
+    path: Path,
+    header: Any,
+    blocks: Iterable[Image],
+    options: OutputOptions,
+    threads: int = THREADS,
 ) -> str:
     """Write a NIfTI file, the same bytes for the same image, however many threads compress it.
+
+    Args:
+        header: from `node.assemble.nifti.make_header`.
+        blocks: the voxels in the order of the file, each block Fortran-contiguous.
 
     Returns:
         the sha256 of the file.
     """
-    head, data = header_bytes(header), data_view(array)
+    raw = chain([memoryview(header_bytes(header))], map(data_view, blocks))
+    parts: Iterable[bytes | memoryview] = raw
+    if options.compress:
+        parts = stream(side_by_side(raw, options.level, threads))
+    digest = hashlib.sha256()
     with path.open("wb") as file:
-        hashing = Hashing(file)
-        if options.compress:
-            stream: Any = igzip_threaded.open(
-                hashing, "wb", options.level, threads=threads, block_size=CHUNK_BYTES
-            )
-        else:
-            stream = hashing
-        stream.write(head)
-        for start in range(0, len(data), CHUNK_BYTES):
-            stream.write(data[start : start + CHUNK_BYTES])
-        if options.compress:
-            stream.close()
-    return hashing.hexdigest()
+        for part in parts:
+            digest.update(part)
+            file.write(part)
+    return digest.hexdigest()
 
 
 def write_notes(path: Path, fields: Mapping[str, object]) -> None:

@@ -1,0 +1,71 @@
+"""A gzip stream (RFC 1952) of blocks that are compressed by themselves, several at a time.
+
+No block refers to the one before, so that it is the same bytes whoever compresses it and when.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+from isal import isal_zlib
+
+_HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+"""Deflate, no name, no time: equal content gives equal files."""
+_RAW: Final = -15
+"""Window bits of deflate without a header."""
+
+
+class Block(NamedTuple):
+    """A part of a stream.
+
+    Attributes:
+        data: deflated, ending on a byte.
+        crc: CRC-32 of what was deflated.
+        size: how many bytes that was.
+    """
+
+    data: bytes
+    crc: int
+    size: int
+
+
+def deflated(raw: memoryview, level: int) -> Block:
+    """Compress one block.
+
+    Args:
+        level: of isal, 0 to 3.
+    """
+    squeeze = isal_zlib.compressobj(level, isal_zlib.DEFLATED, _RAW)
+    data = squeeze.compress(raw) + squeeze.flush(isal_zlib.Z_SYNC_FLUSH)
+    return Block(data, isal_zlib.crc32(raw), raw.nbytes)
+
+
+def stream(blocks: Iterable[Block]) -> Iterator[bytes]:
+    """Yield the parts of a gzip file, one member whatever the blocks are."""
+    yield _HEADER
+    crc = size = 0
+    for block in blocks:
+        crc = isal_zlib.crc32_combine(crc, block.crc, block.size)
+        size += block.size
+        yield block.data
+    yield isal_zlib.compress(b"", wbits=_RAW) + struct.pack("<II", crc, size & 0xFFFFFFFF)
+
+
+def side_by_side(raws: Iterable[memoryview], level: int, threads: int) -> Iterator[Block]:
+    """Compress on several threads; yield in order, and take no more than keeps the threads busy.
+
+    Args:
+        level: of isal, 0 to 3.
+    """
+    waiting: deque[Future[Block]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for raw in raws:
+            waiting.append(pool.submit(deflated, raw, level))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,145 @@
+"""One volume: where it lies and what its voxels are, in memory or still in the slices' files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from node.assemble.fill import fill
+from node.assemble.layers import cut, flow, flows
+from node.assemble.nifti import make_header
+from node.assemble.pixels import Image
+from node.assemble.preview import window_of
+from node.assemble.regrid import is_resampled, regrid
+from node.assemble.series import VolumePlan
+from node.assemble.sidecar import repetition_time
+from node.assemble.values import Values, choose, finish
+from node.convert.sources import PixelReader
+from node.errors import AssemblyError, Reason
+from node.version import VERSION
+
+
+@dataclass(frozen=True)
+class Voxels(ABC):
+    """What is written of one volume; the values themselves come block by block.
+
+    Attributes:
+        plan: where it comes from and where it lies.
+        dtype: of the stored values.
+        slope, intercept: value = slope·stored + intercept.
+    """
+
+    plan: VolumePlan
+    dtype: np.dtype[np.generic]
+    slope: float
+    intercept: float
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(i, j, k, t) in RAS order."""
+        i, j, k = self.plan.shape[:3]
+        return i, j, k, len(self.plan.grid)
+
+    @property
+    def shades(self) -> tuple[float, float] | None:
+        """The stored values that a picture shows black and white, if the header knows."""
+        middle = self.plan.grid[0][len(self.plan.grid[0]) // 2]
+        window = window_of(middle)
+        if window is None or not self.slope:
+            return None
+        black, white = ((value - self.intercept) / self.slope for value in window)
+        return black, white
+
+    def header(self, comment: str = "") -> Any:
+        """Return the NIfTI header."""
+        return make_header(
+            self.plan.shape,
+            self.dtype,
+            self.plan.affine,
+            slope=self.slope,
+            intercept=self.intercept,
+            repetition_time=repetition_time(self.plan),
+            description=comment or f"rasnode {VERSION}",
+        )
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Image]:
+        """Yield the stored values in the order of the file: (i, j, layers), Fortran-contiguous.
+
+        Raises:
+            AssemblyError: a slice cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class Volume(Voxels):
+    """One volume in memory.
+
+    Attributes:
+        array: (i, j, k, t) stored values in RAS order, Fortran-contiguous.
+    """
+
+    array: Image = field(repr=False)
+
+    @property
+    def stored(self) -> Image:
+        """(i, j, k), or (i, j, k, t) if there are several volumes."""
+        return self.array if len(self.plan.shape) == 4 else self.array[..., 0]
+
+    def blocks(self) -> Iterator[Image]:
+        """Yield views of the array."""
+        return cut(self.array)
+
+
+@dataclass(frozen=True)
+class Flowing(Voxels):
+    """One volume whose slices are read when they are written, and not kept.
+
+    Attributes:
+        values: how voxels are made of stored values.
+        read: reads the stored values of a frame.
+    """
+
+    values: Values
+    read: PixelReader = field(repr=False)
+
+    def blocks(self) -> Iterator[Image]:
+        """Read the slices."""
+        return flow(self.plan, self.values, self.read)
+
+
+def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
+    """Read a whole volume into memory, and resample it if it has to be.
+
+    Args:
+        square: resample a sheared grid.
+
+    Raises:
+        AssemblyError: a slice cannot be read, or there is too little memory.
+    """
+    values = _values(volume)
+    try:
+        array = fill(volume, values, read)
+    except MemoryError as error:
+        raise AssemblyError(
+            Reason.UNSUPPORTED_PIXELS, f"A volume of {volume.shape} does not fit into memory."
+        ) from error
+    array, slope, intercept = finish(array, values)
+    volume, array = regrid(volume, array, square=square)
+    return Volume(volume, array.dtype, slope, intercept, array)
+
+
+def opened(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Voxels:
+    """Return the same as `filled`, without reading what can be read slice by slice later."""
+    values = _values(volume)
+    if is_resampled(volume, square=square) or not flows(volume, values):
+        return filled(volume, read, square=square)
+    return Flowing(volume, values.dtype, values.slope, values.intercept, values, read)
+
+
+def _values(volume: VolumePlan) -> Values:
+    return choose([piece for row in volume.grid for piece in row])

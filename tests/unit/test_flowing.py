@@ -1,0 +1,167 @@
+"""Volumes that are written slice by slice are, to the byte, those that are filled in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import node.assemble.layers
+import node.convert.series
+from node.assemble.layers import blocks, cut
+from node.assemble.preview import Glimpse, Glimpses
+from node.convert import InstanceSource, OutputOptions, convert_series, read_folder
+from node.convert.volume import Flowing, Volume, filled, opened
+from node.errors import Reason
+from tests.phantom import CT, PET, Phantom, oblique, save
+from tests.running import shared
+
+SCALES: list[dict[str, Any]] = [
+    {},
+    {"RescaleSlope": 1, "RescaleIntercept": -1024},
+    {"RescaleSlope": 0.5, "RescaleIntercept": 3},
+    {"RescaleSlope": 1, "RescaleIntercept": -1024, "BitsStored": 16, "HighBit": 15},
+    {"BitsStored": 16, "HighBit": 15},
+]
+AXES = [np.eye(3)[:, order] for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1])]
+
+
+@pytest.fixture(params=[1, 200, 1 << 18])
+def block_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One layer at a time, some, and all."""
+    monkeypatch.setattr(node.assemble.layers, "BLOCK_BYTES", request.param)
+
+
+def instances(folder: Path) -> tuple[InstanceSource, ...]:
+    (series,), strangers = read_folder([folder])
+    assert not strangers
+    return series.instances
+
+
+def written(sources: tuple[InstanceSource, ...], folder: Path, options: OutputOptions) -> Any:
+    conversion = convert_series(sources, folder, "x", options)
+    return conversion, {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def both(
+    sources: tuple[InstanceSource, ...], folder: Path, options: OutputOptions
+) -> Iterator[Any]:
+    """What is written slice by slice, and by way of an array."""
+    for name, way in (("flowing", opened), ("filled", filled)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(node.convert.series, "opened", way)
+            (folder / name).mkdir()
+            yield written(sources, folder / name, options)
+
+
+@pytest.mark.usefixtures("block_bytes")
+@given(
+    axes=st.sampled_from(AXES),
+    flips=st.tuples(*[st.sampled_from([-1, 1])] * 2),
+    angles=st.tuples(*[st.floats(-0.3, 0.3)] * 3),
+    size=st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(2, 7)),
+    volumes=st.integers(1, 4),
+    scale=st.sampled_from(SCALES),
+    compress=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_no_byte_differs(
+    tmp_path_factory: pytest.TempPathFactory,
+    axes: Any,
+    flips: Any,
+    angles: Any,
+    size: Any,
+    volumes: int,
+    scale: dict[str, Any],
+    compress: bool,
+) -> None:
+    rows, columns = axes[:, 0] * flips[0], axes[:, 1] * flips[1]
+    rotation = oblique(angles) @ np.stack([rows, columns, np.cross(rows, columns)], axis=1)
+    folder = tmp_path_factory.mktemp("both")
+    sop_class = PET if scale.get("RescaleSlope") == 0.5 else CT
+    phantom = Phantom(
+        rotation=rotation, size=size, volumes=volumes, sop_class=sop_class, attributes=scale
+    )
+    save(phantom.instances(), folder / "in")
+    flowing, whole = both(instances(folder / "in"), folder, OutputOptions(compress=compress))
+    assert flowing == whole
+    assert len(flowing[0].products) == 1
+
+
+def test_axial_slices_flow_and_others_do_not(tmp_path: Path) -> None:
+    axial = Phantom(size=(64, 64, 70))
+    for name, phantom, kind in (
+        ("axial", axial, Flowing),
+        ("coronal", axial.but(rotation=AXES[2]), Volume),
+        ("unsigned", axial.but(attributes=SCALES[-1]), Volume),
+    ):
+        save(phantom.instances(), tmp_path / name)
+        planned, read = node.convert.series._planned(instances(tmp_path / name), OutputOptions())
+        assert type(opened(planned.volumes[0], read)) is kind
+
+
+def test_slices_are_read_when_they_are_written(tmp_path: Path) -> None:
+    save(Phantom(size=(64, 64, 70)).instances(), tmp_path / "in")
+    planned, read = node.convert.series._planned(instances(tmp_path / "in"), OutputOptions())
+    seen: list[str] = []
+    flowing = opened(planned.volumes[0], lambda piece: (seen.append(piece.uid), read(piece))[1])
+    next(flowing.blocks())
+    assert len(seen) == (1 << 18) // (64 * 64 * 2)
+
+
+@pytest.mark.parametrize("image", [True, False])
+def test_a_slice_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path, image: bool) -> None:
+    save(Phantom(size=(64, 64, 70)).instances(), tmp_path / "in")
+    sources = instances(tmp_path / "in")
+    sources[60].path.write_bytes(sources[60].path.read_bytes()[:-100])
+    (tmp_path / "out").mkdir()
+    conversion, files = written(sources, tmp_path / "out", OutputOptions(image=image))
+    assert [refusal.reason for refusal in conversion.refusals] == [Reason.PIXELS_TRUNCATED]
+    assert not conversion.products
+    assert not files
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(
+    "folder", ["ct-gantry-tilt-ge", "philips-classic", "uih-dti", "compressed", "siemens-xa",
+               "siemens-mosaic-orientation", "enhanced-multiframe", "pydicom-data"],
+)  # fmt: skip
+def test_real_series_have_the_same_bytes(tmp_path: Path, folder: str) -> None:
+    found = read_folder([shared("corpus") / folder])[0]
+    assert found
+    for number, series in enumerate(found):
+        (tmp_path / str(number)).mkdir()
+        flowing, whole = both(series.instances, tmp_path / str(number), OutputOptions())
+        assert flowing[1] == whole[1]
+        assert [str(one) for one in flowing[0].refusals] == [str(one) for one in whole[0].refusals]
+
+
+@given(shape=st.tuples(*[st.integers(1, 6)] * 4), block=st.integers(1, 400))
+def test_a_glimpse_is_the_same_however_the_layers_come(
+    shape: tuple[int, int, int, int], block: int
+) -> None:
+    array = np.arange(np.prod(shape), dtype="i4").reshape(shape, order="F")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node.assemble.layers, "BLOCK_BYTES", block)
+        patch.setattr("node.assemble.preview.SAMPLES", 7)
+        glimpses = Glimpses(shape, array.dtype)
+        parts = [part.copy() for part in glimpses.pass_on(cut(array))]
+        assert [len(part) for part in blocks(shape, 4)] == [part.shape[2] for part in parts]
+        assert np.array_equal(np.concatenate(parts, axis=2).ravel("F"), array.ravel("F"))
+        times = sorted({0, shape[3] // 2})
+        for glimpse, t in zip(glimpses.found(), times, strict=True):
+            i, j, k = (count // 2 for count in shape[:3])
+            volume = array[..., t]
+            assert np.array_equal(glimpse.planes[0], volume[:, :, k])
+            assert np.array_equal(glimpse.planes[1], volume[:, j, :])
+            assert np.array_equal(glimpse.planes[2], volume[i, :, :])
+            flat = volume.ravel("F")
+            assert np.array_equal(glimpse.sample, flat[:: max(1, flat.size // 7)])
+            whole = Glimpse(shape[:3], array.dtype)
+            whole.take(0, volume)
+            assert np.array_equal(whole.sample, glimpse.sample)
