@@ -41,7 +41,7 @@ from node.results import Results
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
-from node.workers import make_workers
+from node.workers import IdleWorker, make_workers
 
 log = logging.getLogger(__name__)
 
@@ -201,6 +201,7 @@ class Daemon:
         return Results(
             index,
             make_workers(assemble, settings.assembly.executor, None if count == "auto" else count),
+            IdleWorker(),
             archive=archive.root,
             output=(settings.storage.root / "nifti").absolute(),
             template=settings.output.name,

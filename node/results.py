@@ -21,6 +21,7 @@ from node.index.statements import Statements
 from node.index.work import Work
 from node.inquiry import Count, Inquiry
 from node.production.foreman import Executor
+from node.production.headstart import Apart
 from node.records import StoredInstance
 from node.watcher import make_watcher
 
@@ -29,6 +30,8 @@ class Results:
     """Turns what is stored into results, and takes them to whoever wants them.
 
     Args:
+        executor: where volumes are made.
+        apart: does in advance what can be done of a series that is still arriving.
         archive: the folder that the instances' paths are relative to.
         output: the folder that volumes appear in.
         template: `output.name`.
@@ -50,6 +53,7 @@ class Results:
         self,
         index: Index,
         executor: Executor,
+        apart: Apart,
         *,
         archive: Path,
         output: Path,
@@ -89,6 +93,7 @@ class Results:
             rules=self._tell,
             inquirer=self._inquiry,
             stepped=self._stepped,
+            apart=apart,
         )
 
     def start(self) -> None:

@@ -28,6 +28,7 @@ from node.index.work import Work
 from node.observe import Observer
 from node.production.foreman import Executor, Foreman
 from node.production.grounds import Grounds
+from node.production.headstart import Apart, HeadStart
 from node.production.herald import Herald, Rules
 from node.production.names import Names
 from node.production.outcome import Outcomes
@@ -140,7 +141,7 @@ class Watcher:
             breath = self._breath(series)
             if 0 <= now - series.last_arrival < breath:
                 wait = min(wait, series.last_arrival + breath - now)
-                self._read_ahead(series)
+                self._read_ahead(series, now)
                 continue
             if series.state is SeriesState.RECEIVING:
                 self._judged[series.pk] = series.instances
@@ -150,6 +151,8 @@ class Watcher:
                 if self._foreman.free:
                     self._foreman.start(series, now)
         self._stepped()
+        if self._foreman.expects_more(now):
+            wait = min(wait, BREATH_SECONDS)
         due = self._work.next_due()
         return wait if due is None or due <= now else min(wait, due - now)
 
@@ -162,9 +165,10 @@ class Watcher:
             return 0.0
         return max(BREATH_SECONDS, BREATH_PER_INSTANCE * series.instances)
 
-    def _read_ahead(self, series: SeriesRecord) -> None:
+    def _read_ahead(self, series: SeriesRecord, now: float) -> None:
         try:
             self._observer.catch_up(series.pk)
+            self._foreman.begin_early(series, now)
         except Retryable:
             raise
         except Exception as error:  # noqa: BLE001  it is met again, and dealt with, at the look
@@ -228,6 +232,7 @@ class Watcher:
         verdict = verdict_record(decision.finding, decision.why, now)
         if decision.action is Action.WAIT:
             self._work.look_again(series, decision.until, verdict)
+            self._foreman.begin_early(series, now)
             return
         if decision.action is Action.REST:
             # The states of the evidence are new; why the series rests is not.
@@ -241,6 +246,8 @@ class Watcher:
             self._outcomes.rest(series, state, verdict, now, ACTOR)
         else:
             self._outcomes.end_without(series, state, verdict, now, ACTOR)
+        if decision.action is not Action.SETTLE:
+            self._foreman.forget(series.pk)
         fault_point(f"decided-{state}")
         self._observer.forget(series.pk)
         self._judged.pop(series.pk, None)
@@ -265,6 +272,7 @@ def make_watcher(
     rules: Rules = lambda _news: (),
     inquirer: Inquirer | None = None,
     stepped: Callable[[], None] = lambda: None,
+    apart: Apart | None = None,
 ) -> Watcher:
     """A watcher with all that it works with.
 
@@ -275,6 +283,7 @@ def make_watcher(
         options: which files are made of a volume.
         owner: this run of the node, unlike any other.
         rules: what is to be delivered of which news.
+        apart: does in advance what can be done of a series that is still arriving.
     """
     work, publications, publisher = Work(index), Publications(index), Publisher(output)
     names, herald = Names(work, publisher, template), Herald(work, rules)
@@ -288,6 +297,7 @@ def make_watcher(
         outcomes,
         grounds,
         executor,
+        HeadStart(work, publisher, apart, archive=archive, options=options),
         archive=archive,
         options=options,
         owner=owner,

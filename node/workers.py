@@ -15,7 +15,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -25,6 +25,7 @@ from node.production.jobs import Assembled, Job, WorkerDied
 log = logging.getLogger(__name__)
 
 JOBS_PER_PROCESS = 100  # then a local process is renewed
+LEAST_PRIORITY = 19
 Task = Callable[[Job], Assembled]
 
 
@@ -111,17 +112,52 @@ class LocalWorkers:
             outer.set_result(inner.result())
 
 
+class IdleWorker:
+    """A process that works while nothing else wants the processors, started when it has to."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._slot: _Slot | None = None
+
+    def submit(self, function: Callable[..., int], *args: object) -> Future[int]:
+        """Start something; its future fails with `BrokenExecutor` if the process dies."""
+        if self._slot is None or self._slot.jobs >= JOBS_PER_PROCESS:
+            self._renew()
+        try:
+            return self._begin(function, *args)
+        except BrokenExecutor:  # it died earlier
+            self._renew()
+            return self._begin(function, *args)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self._slot is not None:
+            self._slot.kill()
+            self._slot = None
+
+    def _begin(self, function: Callable[..., int], *args: object) -> Future[int]:
+        assert self._slot is not None  # noqa: S101
+        future: Future[int] = self._slot.submit(function, *args)
+        return future
+
+    def _renew(self) -> None:
+        if self._slot is not None:
+            self._slot.retire()
+        self._slot = _Slot(self._context, _rest)
+
+
 class _Slot:
     """One process behind an executor of its own."""
 
-    def __init__(self, context: Any) -> None:
-        self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_settle_in)
+    def __init__(self, context: Any, settle_in: Callable[[], None] | None = None) -> None:
+        start = settle_in or _settle_in
+        self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=start)
         self._process = self._executor.submit(os.getpid)
         self.jobs = 0
 
-    def submit(self, task: Task, job: Job) -> Future[Assembled]:
+    def submit(self, task: Callable[..., Any], *args: object) -> Future[Any]:
         self.jobs += 1
-        return self._executor.submit(task, job)
+        return self._executor.submit(task, *args)
 
     def retire(self) -> None:
         self._executor.shutdown(wait=False)
@@ -137,6 +173,15 @@ def _kill(process: Future[int]) -> None:
             os.kill(process.result(), signal.SIGKILL)
         except ProcessLookupError:
             log.debug("the worker process was gone already")
+
+
+def _rest() -> None:
+    """Runs first in the process of an `IdleWorker`."""
+    _settle_in()
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # not Linux, or not allowed
+        os.nice(LEAST_PRIORITY)
 
 
 def _settle_in() -> None:

@@ -6,19 +6,72 @@ Where each slice becomes a layer, no more than one block of layers has to be in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from node.assemble.fill import dicom_view, voxels
+from node.assemble.geometry import DEFAULT_SPACING_MM, stack_affine
+from node.assemble.model import InstanceHeader
 from node.assemble.pixels import Image
 from node.assemble.series import VolumePlan
-from node.assemble.stacking import Piece
-from node.assemble.values import Values, is_final
+from node.assemble.stacking import Piece, Stack, stacks_of, usable
+from node.assemble.values import Values, choose, is_final
+from node.errors import AssemblyError
+from node.space import Matrix, canonical_orientation, lps_to_ras
 
-BLOCK_BYTES: Final = 1 << 18
-"""Layers are taken together up to this; a layer that is larger is taken alone."""
+BLOCK_BYTES: Final = 1 << 17
+"""Layers are taken together up to this; a layer of more than half of it is taken alone."""
+
+
+class Layer(NamedTuple):
+    """How a frame becomes a layer.
+
+    Attributes:
+        piece: the frame.
+        values: voxel type and scale.
+        orientation: (3, 2) DICOM axes -> axes of the array.
+    """
+
+    piece: Piece
+    values: Values
+    orientation: Matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(i, j)."""
+        frame = self.piece.frame
+        turned = bool(self.orientation[0, 0])
+        return (frame.rows, frame.columns) if turned else (frame.columns, frame.rows)
+
+
+class Block(NamedTuple):
+    """Bytes that are compressed.
+
+    Attributes:
+        data: deflated, ending on a byte.
+        crc: CRC-32 of what was deflated.
+        size: how many bytes that was.
+    """
+
+    data: bytes | memoryview
+    crc: int
+    size: int
+
+
+class Pressed(NamedTuple):
+    """A layer that is compressed already, and what a picture shows of it.
+
+    Attributes:
+        block: the layer.
+        across: (i,) its middle row of voxels.
+        down: (j,) its middle column of voxels.
+    """
+
+    block: Block
+    across: Image
+    down: Image
 
 
 def blocks(shape: tuple[int, ...], itemsize: int) -> Iterator[range]:
@@ -50,23 +103,42 @@ def flows(volume: VolumePlan, values: Values) -> bool:
     return bool(volume.orientation[2, 0] == 2) and is_final(values)
 
 
-def flow(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> Iterator[Image]:
+def flow(
+    volume: VolumePlan,
+    values: Values,
+    read: Callable[[Piece], Image],
+    pressed: Callable[[Layer], Pressed | None] = lambda _: None,
+) -> Iterator[Image | Pressed]:
     """Read a volume and yield its blocks: (i, j, layers) in RAS order, Fortran-contiguous.
 
-    The same that `cut` yields of the array that `fill` fills.
+    The same that `cut` yields of the array that `fill` fills, but for layers that are pressed.
 
     Args:
         volume: one that `flows`, and is not resampled.
         values: voxel type and scale.
         read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
+        pressed: returns a layer that needs not be read, if there is such a one. A picture shows
+            the whole middle layer, which is always read.
     """
     i, j, k = volume.shape[:3]
     for block in blocks((i, j, k, len(volume.grid)), values.dtype.itemsize):
-        array = np.empty((i, j, len(block)), values.dtype, order="F")
-        for at, layer in enumerate(block):
-            view = dicom_view(array[:, :, at, np.newaxis, np.newaxis], volume.orientation)
-            view[:, :, 0, 0] = voxels(piece_of(volume, layer), values, read)
-        yield array
+        layers = [Layer(piece_of(volume, at), values, volume.orientation) for at in block]
+        if len(block) == 1 and block.start % k != k // 2:
+            ready = pressed(layers[0])
+            if ready is not None:
+                yield ready
+                continue
+        yield read_layers(layers, read)
+
+
+def read_layers(layers: Sequence[Layer], read: Callable[[Piece], Image]) -> Image:
+    """Return (i, j, layers) voxels, Fortran-contiguous."""
+    first = layers[0]
+    array = np.empty((*first.shape, len(layers)), first.values.dtype, order="F")
+    for at, layer in enumerate(layers):
+        view = dicom_view(array[:, :, at, np.newaxis, np.newaxis], layer.orientation)
+        view[:, :, 0, 0] = voxels(layer.piece, layer.values, read)
+    return array
 
 
 def piece_of(volume: VolumePlan, layer: int) -> Piece:
@@ -74,3 +146,35 @@ def piece_of(volume: VolumePlan, layer: int) -> Piece:
     t, k = divmod(layer, volume.shape[2])
     row = volume.grid[t]
     return row[k] if volume.orientation[2, 1] > 0 else row[len(row) - 1 - k]
+
+
+def foreseen(headers: Sequence[InstanceHeader]) -> list[Layer]:
+    """Return the layers that slices will most likely become, whatever else is still to come.
+
+    Only slices that are a block of their own; whether they become these layers is only known when
+    the volume is planned.
+    """
+    try:
+        stacks = stacks_of(usable(headers)[0])
+    except AssemblyError:
+        return []
+    return [layer for stack in stacks for layer in _foreseen(stack)]
+
+
+def _foreseen(stack: Stack) -> list[Layer]:
+    try:
+        values = choose(stack.pieces)
+    except AssemblyError:
+        return []
+    first = stack.pieces[0].frame
+    between = first.between or first.thickness or DEFAULT_SPACING_MM
+    heads = [indices[0] for indices in stack.at_each_position()]
+    orientation = canonical_orientation(lps_to_ras(stack_affine(stack.planes.take(heads), between)))
+    alone = first.rows * first.columns * values.dtype.itemsize > BLOCK_BYTES // 2
+    if orientation[2, 0] != 2 or not is_final(values) or not alone:
+        return []
+    return [
+        Layer(piece, values, orientation)
+        for piece in stack.pieces
+        if piece.header.pixels is not None and piece.header.pixels.frames == 1
+    ]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from node.assemble.layers import Pressed
 from node.assemble.pixels import RGB, Image
 from node.assemble.stacking import Piece
 from node.space import Matrix, voxel_sizes
@@ -59,7 +60,6 @@ class Glimpse:
 
     Attributes:
         planes: the middle axial (i, j), coronal (i, k) and sagittal (j, k) plane, RAS order.
-        sample: (n,) voxels spread over the volume.
     """
 
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[np.generic]) -> None:
@@ -69,16 +69,13 @@ class Glimpse:
             np.zeros((i, k), dtype),
             np.zeros((j, k), dtype),
         )
-        size = i * j * k
-        self._step = max(1, size // SAMPLES)
-        self.sample: Image = np.zeros(-(-size // self._step), dtype)
 
     def take(self, start: int, layers: Image) -> None:
         """Take what is shown of some layers.
 
         Args:
             start: the place of the first one on axis k.
-            layers: (i, j, n), Fortran-contiguous.
+            layers: (i, j, n).
         """
         axial, coronal, sagittal = self.planes
         i, j, k = self.shape
@@ -87,10 +84,11 @@ class Glimpse:
             axial[:] = layers[:, :, k // 2 - start]
         coronal[:, start:stop] = layers[:, j // 2, :]
         sagittal[:, start:stop] = layers[i // 2, :, :]
-        passed = i * j * start
-        found = layers.ravel(order="F")[-passed % self._step :: self._step]
-        first = -(-passed // self._step)
-        self.sample[first : first + found.size] = found
+
+    def take_pressed(self, k: int, layer: Pressed) -> None:
+        """Take what is shown of a layer, not the middle one, at a place on axis k."""
+        _, coronal, sagittal = self.planes
+        coronal[:, k], sagittal[:, k] = layer.across, layer.down
 
 
 class Glimpses:
@@ -107,8 +105,8 @@ class Glimpses:
         self._shown = {t: Glimpse((i, j, self._layers), dtype) for t in shown}
         self._passed = 0
 
-    def pass_on(self, blocks: Iterable[Image]) -> Iterator[Image]:
-        """Yield blocks of layers as they are, having seen them."""
+    def pass_on(self, blocks: Iterable[Image | Pressed]) -> Iterator[Image | Pressed]:
+        """Yield the blocks of a volume as they are, having seen them."""
         for block in blocks:
             self._see(block)
             yield block
@@ -117,7 +115,13 @@ class Glimpses:
         """Return what was seen of each volume that is shown."""
         return list(self._shown.values())
 
-    def _see(self, block: Image) -> None:
+    def _see(self, block: Image | Pressed) -> None:
+        if isinstance(block, Pressed):
+            t, k = divmod(self._passed, self._layers)
+            if t in self._shown:
+                self._shown[t].take_pressed(k, block)
+            self._passed += 1
+            return
         at = 0
         while at < block.shape[2]:
             t, k = divmod(self._passed, self._layers)
@@ -152,8 +156,8 @@ def render(
     )
     font = ImageFont.load_default(LETTER_PIXELS)
     for row, glimpse in enumerate(glimpses):
-        colour = glimpse.sample.dtype == RGB
-        shades = window if window and not colour else _spread(glimpse.sample)
+        colour = glimpse.planes[0].dtype == RGB
+        shades = window if window and not colour else _spread(glimpse)
         left = MARGIN
         for (_, across, down, letters), plane in zip(_PLANES, glimpse.planes, strict=True):
             picture = Pillow.fromarray(_shaded(plane, shades)).resize(
@@ -168,10 +172,12 @@ def render(
     return stream.getvalue()
 
 
-def _spread(sample: Image) -> tuple[float, float]:
-    if sample.dtype == RGB:
+def _spread(glimpse: Glimpse) -> tuple[float, float]:
+    """Return the percentiles of what is shown."""
+    if glimpse.planes[0].dtype == RGB:
         return 0.0, 255.0
-    values = sample.astype(np.float64)
+    values = np.concatenate([plane.ravel() for plane in glimpse.planes])
+    values = values[:: max(1, values.size // SAMPLES)].astype(np.float64)
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0

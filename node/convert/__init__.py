@@ -3,6 +3,7 @@
 from node.convert.folder import Series, Unreadable, read_folder
 from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of
 from node.convert.sources import InstanceSource, PixelReader
+from node.convert.stock import lay_in
 from node.convert.volume import Volume
 from node.convert.writing import OutputOptions
 
@@ -17,6 +18,7 @@ __all__ = [
     "Unreadable",
     "Volume",
     "convert_series",
+    "lay_in",
     "read_folder",
     "volumes_of",
 ]

@@ -9,28 +9,16 @@ import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final
 
 from isal import isal_zlib
+
+from node.assemble.layers import Block
 
 _HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """Deflate, no name, no time: equal content gives equal files."""
 _RAW: Final = -15
 """Window bits of deflate without a header."""
-
-
-class Block(NamedTuple):
-    """A part of a stream.
-
-    Attributes:
-        data: deflated, ending on a byte.
-        crc: CRC-32 of what was deflated.
-        size: how many bytes that was.
-    """
-
-    data: bytes
-    crc: int
-    size: int
 
 
 def deflated(raw: memoryview, level: int) -> Block:
@@ -44,7 +32,7 @@ def deflated(raw: memoryview, level: int) -> Block:
     return Block(data, isal_zlib.crc32(raw), raw.nbytes)
 
 
-def stream(blocks: Iterable[Block]) -> Iterator[bytes]:
+def stream(blocks: Iterable[Block]) -> Iterator[bytes | memoryview]:
     """Yield the parts of a gzip file, one member whatever the blocks are."""
     yield _HEADER
     crc = size = 0
@@ -55,17 +43,26 @@ def stream(blocks: Iterable[Block]) -> Iterator[bytes]:
     yield isal_zlib.compress(b"", wbits=_RAW) + struct.pack("<II", crc, size & 0xFFFFFFFF)
 
 
-def side_by_side(raws: Iterable[memoryview], level: int, threads: int) -> Iterator[Block]:
+def side_by_side(raws: Iterable[memoryview | Block], level: int, threads: int) -> Iterator[Block]:
     """Compress on several threads; yield in order, and take no more than keeps the threads busy.
 
     Args:
+        raws: what is to be compressed, and between it what is already.
         level: of isal, 0 to 3.
     """
     waiting: deque[Future[Block]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for raw in raws:
-            waiting.append(pool.submit(deflated, raw, level))
+            waiting.append(
+                _done(raw) if isinstance(raw, Block) else pool.submit(deflated, raw, level)
+            )
             if len(waiting) > 2 * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _done(block: Block) -> Future[Block]:
+    future: Future[Block] = Future()
+    future.set_result(block)
+    return future

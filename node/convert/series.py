@@ -22,6 +22,7 @@ from node.convert.bids import asl_context, completed, repeated, with_suffix
 from node.convert.copies import without_copies
 from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
+from node.convert.stock import Stock
 from node.convert.volume import Volume, Voxels, filled, opened
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
 from node.errors import AssemblyError
@@ -75,6 +76,7 @@ def convert_series(
     options: OutputOptions | None = None,
     proof: Proof | None = None,
     references: Sequence[InstanceSource] = (),
+    stock: Path | None = None,
 ) -> Conversion:
     """Write every volume of a series that can be trusted, and name what cannot.
 
@@ -87,17 +89,19 @@ def convert_series(
         options: which files, and what is in them.
         proof: what is known of the series' completeness.
         references: instances of the series that labels among the instances refer to.
+        stock: a file with slices that `lay_in` has compressed already.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
     refusals = list(planned.refusals)
     products: list[Product] = []
     names: set[str] = set()
+    ready = Stock(stock, instances, options.level) if stock and options.compress else None
     for volume in planned.volumes:
         base = stem if isinstance(stem, str) else stem(volume)
         name = _unused(with_suffix(base, volume.suffix), names)
         try:
-            voxels = opened(volume, read, square=options.resample_tilt)
+            voxels = opened(volume, read, ready, square=options.resample_tilt)
             products.append(_write(voxels, directory, name, options, proof, planned, refusals))
         except AssemblyError as error:
             refusals.append(error)

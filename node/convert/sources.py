@@ -44,6 +44,7 @@ class InstanceSource(msgspec.Struct, frozen=True):
         pixel_offset: where the pixel data's value begins in the data set; None if deflated or
             not known, then it is looked for.
         pixel_length: their length in bytes; None if they are in fragments.
+        digest: of the whole file, where it is known.
     """
 
     header: InstanceHeader
@@ -52,6 +53,7 @@ class InstanceSource(msgspec.Struct, frozen=True):
     transfer_syntax_uid: str
     pixel_offset: int | None = None
     pixel_length: int | None = None
+    digest: str = ""
 
     @property
     def uid(self) -> str:

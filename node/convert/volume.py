@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from node.assemble.fill import fill
-from node.assemble.layers import cut, flow, flows
+from node.assemble.layers import Pressed, cut, flow, flows
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
 from node.assemble.preview import window_of
@@ -19,6 +19,7 @@ from node.assemble.series import VolumePlan
 from node.assemble.sidecar import repetition_time
 from node.assemble.values import Values, choose, finish
 from node.convert.sources import PixelReader
+from node.convert.stock import Stock
 from node.errors import AssemblyError, Reason
 from node.version import VERSION
 
@@ -67,7 +68,7 @@ class Voxels(ABC):
         )
 
     @abstractmethod
-    def blocks(self) -> Iterator[Image]:
+    def blocks(self) -> Iterator[Image | Pressed]:
         """Yield the stored values in the order of the file: (i, j, layers), Fortran-contiguous.
 
         Raises:
@@ -102,14 +103,18 @@ class Flowing(Voxels):
     Attributes:
         values: how voxels are made of stored values.
         read: reads the stored values of a frame.
+        stock: layers that need not be read.
     """
 
     values: Values
     read: PixelReader = field(repr=False)
+    stock: Stock | None = field(default=None, repr=False)
 
-    def blocks(self) -> Iterator[Image]:
+    def blocks(self) -> Iterator[Image | Pressed]:
         """Read the slices."""
-        return flow(self.plan, self.values, self.read)
+        if self.stock is None:
+            return flow(self.plan, self.values, self.read)
+        return flow(self.plan, self.values, self.read, self.stock.get)
 
 
 def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
@@ -133,12 +138,19 @@ def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Vo
     return Volume(volume, array.dtype, slope, intercept, array)
 
 
-def opened(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Voxels:
-    """Return the same as `filled`, without reading what can be read slice by slice later."""
+def opened(
+    volume: VolumePlan, read: PixelReader, stock: Stock | None = None, *, square: bool = False
+) -> Voxels:
+    """Return the same as `filled`, without reading what can be read slice by slice later.
+
+    Args:
+        stock: layers that may come compressed.
+        square: resample a sheared grid.
+    """
     values = _values(volume)
     if is_resampled(volume, square=square) or not flows(volume, values):
         return filled(volume, read, square=square)
-    return Flowing(volume, values.dtype, values.slope, values.intercept, values, read)
+    return Flowing(volume, values.dtype, values.slope, values.intercept, values, read, stock)
 
 
 def _values(volume: VolumePlan) -> Values:

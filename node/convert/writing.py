@@ -10,12 +10,17 @@ from typing import Any, Final
 
 import msgspec
 
+from node.assemble.layers import Block, Pressed
 from node.assemble.nifti import data_view, header_bytes
 from node.assemble.pixels import Image
 from node.convert.gzipped import side_by_side, stream
+from node.disk import start_writing
 
 THREADS: Final = 2
 """That compress; more than two wait for the disk and for the hash."""
+
+EARLY_BYTES: Final = 8 << 20
+"""After so many the disk is told to begin."""
 
 
 class OutputOptions(msgspec.Struct, frozen=True):
@@ -53,7 +58,7 @@ class OutputOptions(msgspec.Struct, frozen=True):
 def write_image(
     path: Path,
     header: Any,
-    blocks: Iterable[Image],
+    blocks: Iterable[Image | Pressed],
     options: OutputOptions,
     threads: int = THREADS,
 ) -> str:
@@ -61,21 +66,37 @@ def write_image(
 
     Args:
         header: from `node.assemble.nifti.make_header`.
-        blocks: the voxels in the order of the file, each block Fortran-contiguous.
+        blocks: the voxels in the order of the file, each block Fortran-contiguous. Only a file
+            that is compressed can have pressed ones, of the same level.
 
     Returns:
         the sha256 of the file.
     """
-    raw = chain([memoryview(header_bytes(header))], map(data_view, blocks))
-    parts: Iterable[bytes | memoryview] = raw
+    head = memoryview(header_bytes(header))
+    parts: Iterable[bytes | memoryview] = chain([head], map(_plain, blocks))
     if options.compress:
-        parts = stream(side_by_side(raw, options.level, threads))
+        parts = stream(side_by_side(chain([head], map(_raw, blocks)), options.level, threads))
     digest = hashlib.sha256()
+    begun = 0
     with path.open("wb") as file:
         for part in parts:
             digest.update(part)
             file.write(part)
+            if file.tell() - begun > EARLY_BYTES:  # whoever syncs the file waits for less
+                file.flush()
+                start_writing(file.fileno(), begun, file.tell() - begun)
+                begun = file.tell()
     return digest.hexdigest()
+
+
+def _raw(block: Image | Pressed) -> memoryview | Block:
+    return block.block if isinstance(block, Pressed) else data_view(block)
+
+
+def _plain(block: Image | Pressed) -> memoryview:
+    if isinstance(block, Pressed):
+        raise TypeError("a compressed layer belongs into a compressed file")
+    return data_view(block)
 
 
 def write_notes(path: Path, fields: Mapping[str, object]) -> None:

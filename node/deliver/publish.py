@@ -60,6 +60,10 @@ class Publisher:
             raise _delayed(error) from error
         return folder
 
+    def staged(self, name: str) -> Path:
+        """Where a file that is no job's may be written."""
+        return self._root / STAGING / name
+
     def discard(self, staging: Path) -> None:
         """Throw away what was staged."""
         shutil.rmtree(staging, ignore_errors=True)

@@ -126,6 +126,28 @@ class Known:
         with self._index.reading() as connection:
             return [InstanceHeader(*row) for row in connection.execute(query)]
 
+    def arrived(
+        self, series_pk: int, *, after: int, limit: int
+    ) -> tuple[int, list[StoredInstance]]:
+        """Instances of the series in order of arrival, without conflicts.
+
+        Args:
+            after: only instances whose row comes after this one.
+
+        Returns:
+            the row of the last one of them, `after` if there is none, and the instances.
+        """
+        query = (
+            select(InstanceRow.id, *_stored(InstanceRow, HeaderRow.header))
+            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
+            .where(InstanceRow.series_pk == series_pk, InstanceRow.id > after)
+            .order_by(InstanceRow.id)
+            .limit(limit)
+        )
+        with self._index.reading() as connection:
+            rows = connection.execute(query).all()
+        return (rows[-1][0] if rows else after), [StoredInstance(*row[1:]) for row in rows]
+
     def attributes(self, series_pk: int) -> dict[str, Any]:
         """What the index keeps of the series, its study and its patient: keyword to value."""
         query = (

@@ -19,6 +19,7 @@ from node.errors import NodeError, Retryable, traced
 from node.faults import fault_point
 from node.index.work import Work
 from node.production.grounds import LOOK_AGAIN_SECONDS, Grounds, waits_for
+from node.production.headstart import HeadStart
 from node.production.jobs import Assembled, Job, WorkerDied
 from node.production.names import Names
 from node.production.outcome import ACTOR, Outcomes
@@ -87,6 +88,7 @@ class Foreman:
         outcomes: Outcomes,
         grounds: Grounds,
         executor: Executor,
+        head_start: HeadStart,
         *,
         archive: Path,
         options: OutputOptions,
@@ -99,6 +101,7 @@ class Foreman:
         self._outcomes = outcomes
         self._grounds = grounds
         self._executor = executor
+        self._head_start = head_start
         self._archive = archive
         self._options = options
         self._owner = owner
@@ -124,6 +127,18 @@ class Foreman:
     def warm_up(self) -> None:
         """Get the executor ready before the first series needs it; this takes a while."""
         self._executor.warm_up()
+
+    def begin_early(self, series: SeriesRecord, now: float) -> None:
+        """Do of a series that is still arriving what can be done already."""
+        self._head_start.give(series, now)
+
+    def expects_more(self, now: float) -> bool:
+        """Tell whether more of that can be done soon."""
+        return self._head_start.is_lively(now)
+
+    def forget(self, series_pk: int) -> None:
+        """Throw away what was done early of a series that is not assembled."""
+        self._head_start.take_back(series_pk)
 
     def take_back(self, series: SeriesRecord, now: float) -> None:
         """Put a series whose owner is dead back into the queue."""
@@ -191,6 +206,7 @@ class Foreman:
         for running in self._running.values():
             self._requeue(running.series, now, None, "the node stopped")
         self._executor.close()
+        self._head_start.close()
         for running in self._running.values():
             self._publisher.discard(running.job.staging)
         self._running.clear()
@@ -212,6 +228,7 @@ class Foreman:
             options=self._options,
             references=self._grounds.instances(needed),
             grounds=self._grounds.snapshot(needed),
+            stock=self._head_start.of(series.pk),
         )
         return job, folder
 
@@ -237,6 +254,7 @@ class Foreman:
             self._delay(series, now, str(later))
         finally:
             self._publisher.discard(running.job.staging)
+            self._head_start.take_back(series.pk)
 
     def _failed(self, series: SeriesRecord, error: BaseException, now: float) -> None:
         if isinstance(error, WorkerDied):

@@ -28,6 +28,7 @@ class Job:
         options: which files are made.
         references: instances of the series that labels among the instances are drawn on.
         grounds: how those series stood, for `node.production.grounds`.
+        stock: a file with slices that were compressed already.
     """
 
     series_uid: str
@@ -41,6 +42,7 @@ class Job:
     options: OutputOptions
     references: tuple[StoredInstance, ...] = field(default=(), repr=False)
     grounds: tuple[tuple[str, int], ...] = ()
+    stock: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,19 @@
-"""What a worker process does: one series, from its instances to staged files."""
+"""What worker processes do: one series, from its instances to staged files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from node.assemble.headers import decode_header
-from node.convert import Conversion, InstanceSource, Proof, convert_series
+from node.convert import (
+    Conversion,
+    InstanceSource,
+    OutputOptions,
+    Proof,
+    convert_series,
+    lay_in,
+)
 from node.errors import AssemblyError
 from node.faults import fault_point
 from node.production.fingerprint import fingerprint
@@ -24,10 +32,17 @@ def assemble(job: Job) -> Assembled:
     sources = [_source(job.archive, instance) for instance in job.instances]
     references = [_source(job.archive, instance) for instance in job.references]
     conversion = convert_series(
-        sources, job.staging, job.stem, job.options, proof, references=references
+        sources, job.staging, job.stem, job.options, proof, references, job.stock
     )
     fault_point("worker-done")
     return _assembled(job, conversion)
+
+
+def press(
+    instances: Sequence[StoredInstance], archive: Path, stock: Path, options: OutputOptions
+) -> int:
+    """Compress slices of a series that is still arriving, into a file for its assembly."""
+    return lay_in(stock, [_source(archive, instance) for instance in instances], options)
 
 
 def _source(archive: Path, instance: StoredInstance) -> InstanceSource:
@@ -38,6 +53,7 @@ def _source(archive: Path, instance: StoredInstance) -> InstanceSource:
         transfer_syntax_uid=instance.transfer_syntax_uid,
         pixel_offset=instance.pixel_offset,
         pixel_length=instance.pixel_length,
+        digest=instance.sha256,
     )
 
 

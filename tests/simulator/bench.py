@@ -22,6 +22,7 @@ from node.index.publications import Publications
 from node.index.statements import Statements
 from node.index.store import Store
 from node.index.work import Work
+from node.production.headstart import Apart
 from node.production.jobs import Assembled, Job, Product, Refusal
 from node.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
 from node.watcher import Inquirer, Watcher, make_watcher
@@ -112,6 +113,7 @@ class Bench:
         template: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}",
         rules: Callable[[News], Sequence[NewDelivery]] = lambda _news: (),
         inquirer: Inquirer | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self.now = 1000.0
         self.output = folder / "nifti"
@@ -126,6 +128,7 @@ class Bench:
         self.meanwhile: Callable[[], None] = lambda: None  # happens while a series is judged
         self.executor = InPlace(task, at_once=at_once)
         self._template, self._rules, self._inquirer = template, rules, inquirer
+        self._apart = apart
         self.runs = 0
         self.watcher = self.restart()
 
@@ -146,6 +149,7 @@ class Bench:
             clock=lambda: self.now,
             rules=self._rules,
             inquirer=self._inquirer,
+            apart=self._apart,
         )
         self.watcher.prepare()
         return self.watcher
@@ -232,6 +236,7 @@ def record(
             columns=frame.columns,
             position=frame.position,
             orientation=frame.orientation,  # type: ignore[arg-type]
+            spacing=(1.0, 1.0),
             temporal=frame.time,
             echo_time=frame.echo,
             kind=frame.kind,

@@ -17,6 +17,7 @@ from node.deliveries import NewDelivery, News
 from node.observe import Observer
 from node.production.foreman import Foreman
 from node.production.grounds import Grounds
+from node.production.headstart import HeadStart
 from node.production.herald import Herald
 from node.production.jobs import Assembled, Job, Product
 from node.production.names import Names
@@ -183,6 +184,7 @@ class Life:
         herald = Herald(work, _tell)  # type: ignore[arg-type]
         grounds = Grounds(work, MemoryReferences())  # type: ignore[arg-type]
         outcomes = Outcomes(work, publications, publisher, names, herald, grounds)  # type: ignore[arg-type]
+        archive, options = Path("/archive"), OutputOptions()
         foreman = Foreman(
             work,  # type: ignore[arg-type]
             publisher,  # type: ignore[arg-type]
@@ -190,8 +192,9 @@ class Life:
             outcomes,
             grounds,
             self.executor,
-            archive=Path("/archive"),
-            options=OutputOptions(),
+            HeadStart(work, publisher, None, archive=archive, options=options),  # type: ignore[arg-type]
+            archive=archive,
+            options=options,
             owner=f"run {self._runs}",
             wake=lambda: None,
         )

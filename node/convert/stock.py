@@ -1,0 +1,130 @@
+"""Slices compressed while their series still arrives, kept in a file until its volume is written.
+
+What is in stock is found by what it was made of: the digest of the instance's file and everything
+that was done to its pixels. A volume that turns out otherwise finds nothing, and reads its slices.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from node.assemble.layers import Block, Layer, Pressed, foreseen, read_layers
+from node.assemble.nifti import data_view
+from node.assemble.pixels import Image
+from node.convert.gzipped import deflated
+from node.convert.sources import InstanceSource, PixelReader
+from node.convert.writing import OutputOptions
+from node.errors import AssemblyError
+
+_HEAD: Final = struct.Struct("<LLQLLL")
+"""CRC, size before, size of the layer, of its row and its column, of the key."""
+
+
+class _Place(NamedTuple):
+    start: int
+    crc: int
+    size: int
+    lengths: tuple[int, int, int]
+
+
+class Stock:
+    """What is in a file, as far as it is written yet.
+
+    Args:
+        path: the file; one that is not there holds nothing.
+        sources: the instances whose slices may be asked for.
+        level: of compression.
+    """
+
+    def __init__(self, path: Path | None, sources: Sequence[InstanceSource], level: int) -> None:
+        self._level = level
+        self._digests = {source.header.identity: source.digest for source in sources}
+        self._data = memoryview(b"" if path is None else _mapped(path))
+        self._places = dict(_read(self._data))
+
+    def get(self, layer: Layer) -> Pressed | None:
+        """Return a layer, if it is in stock."""
+        digest = self._digests.get(layer.piece.header.identity, "")
+        place = self._places.get(_key(digest, layer, self._level)) if digest else None
+        if place is None:
+            return None
+        at, parts = place.start, []
+        for length in place.lengths:
+            parts.append(self._data[at : at + length])
+            at += length
+        dtype = layer.values.dtype
+        across, down = (np.frombuffer(part, dtype) for part in parts[1:])
+        return Pressed(Block(parts[0], place.crc, place.size), across, down)
+
+
+def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions) -> int:
+    """Compress the slices of some instances, and append them to a file.
+
+    Args:
+        path: the file; nobody else may be writing to it.
+
+    Returns:
+        how many slices these were.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    by_identity = {source.header.identity: source for source in sources}
+    read = PixelReader(sources)
+    count = 0
+    with path.open("ab") as file:
+        for layer in foreseen([source.header for source in by_identity.values()]):
+            try:
+                array = read_layers([layer], read)
+            except AssemblyError:
+                continue  # it is met again, and told, when the volume is made
+            digest = by_identity[layer.piece.header.identity].digest
+            file.write(_record(_key(digest, layer, options.level), array, options.level))
+            count += 1
+    return count
+
+
+def _key(digest: str, layer: Layer, level: int) -> bytes:
+    piece, values, orientation = layer
+    frame = piece.frame
+    told = (
+        *(digest, level, frame.index, frame.tile, frame.rows, frame.columns),
+        *(values.dtype.str, values.scaled, frame.slope, frame.intercept),
+        *orientation[:2].ravel().tolist(),
+    )
+    return repr(told).encode()
+
+
+def _record(key: bytes, array: Image, level: int) -> bytes:
+    data, crc, size = deflated(data_view(array), level)
+    i, j = array.shape[:2]
+    across, down = array[:, j // 2, 0].tobytes(), array[i // 2, :, 0].tobytes()
+    head = _HEAD.pack(crc, size, len(data), len(across), len(down), len(key))
+    return b"".join((head, key, data, across, down))
+
+
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (FileNotFoundError, ValueError):  # not begun, or empty
+        return b""
+
+
+def _read(data: memoryview) -> Iterator[tuple[bytes, _Place]]:
+    """Yield what is in a file; its end may be half written."""
+    at = 0
+    while at + _HEAD.size <= len(data):
+        crc, size, *lengths, key = _HEAD.unpack_from(data, at)
+        start = at + _HEAD.size + key
+        if start + sum(lengths) > len(data):
+            return
+        place = _Place(start, crc, size, (lengths[0], lengths[1], lengths[2]))
+        yield bytes(data[at + _HEAD.size : start]), place
+        at = start + sum(lengths)

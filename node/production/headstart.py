@@ -1,0 +1,179 @@
+"""A head start: slices are compressed while their series still arrives, if it arrives slowly."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from node.assemble.headers import decode_header
+from node.assemble.layers import foreseen
+from node.convert import OutputOptions
+from node.deliver.publish import Publisher
+from node.index.work import Work
+from node.production.task import press
+from node.records import SeriesRecord
+
+log = logging.getLogger(__name__)
+
+LEAST = 16  # slices that have to wait before anything is done
+MOST = 256  # slices at a time, so that none of it takes long
+FASTEST = 150e6  # bytes a second; whoever sends faster leaves no processor idle
+WINDOW_SECONDS = 0.5  # of which the pace is taken: what is filed becomes known in lumps
+LIVELY_SECONDS = 1.0  # after its last instance a series is not expected to grow any more
+MOST_SERIES = 32  # at a time; of the one that rested longest, what was done is thrown away
+_NAME = "head-start-"
+
+
+class Apart(Protocol):
+    """A process that only works while nothing else would: see `node.workers`."""
+
+    def submit(self, function: Callable[..., int], *args: object) -> Future[int]:
+        """Start something."""
+        ...
+
+    def close(self) -> None:
+        """End the process."""
+        ...
+
+
+@dataclass(slots=True)
+class _Begun:
+    """What is known of a series.
+
+    Attributes:
+        path: where its compressed slices are.
+        looked_at: when the pace was taken, seconds since 1970.
+        counted: how many instances it had then.
+        known: how many it has.
+        grew_at: when that was new.
+        pace: bytes a second; None before it is known.
+        size: bytes of an instance.
+        passed: the row of the last instance whose slice was taken on.
+        taken: how many these are.
+        future: of the slices that are being compressed.
+        hopeless: its slices are no layers, or something went wrong.
+    """
+
+    path: Path
+    looked_at: float
+    counted: int = 0
+    known: int = 0
+    grew_at: float = 0.0
+    pace: float | None = None
+    size: int = 0
+    passed: int = 0
+    taken: int = 0
+    future: Future[int] | None = None
+    hopeless: bool = False
+
+    def look(self, instances: int, now: float) -> None:
+        """Take notice of how many instances there are."""
+        if instances > self.known:
+            self.known, self.grew_at = instances, now
+        seconds = now - self.looked_at
+        if seconds >= WINDOW_SECONDS or (self.pace is None and seconds > 0):
+            self.pace = (instances - self.counted) * self.size / seconds
+            self.looked_at, self.counted = now, instances
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether instances come slowly enough."""
+        return self.pace is not None and self.pace <= FASTEST
+
+
+class HeadStart:
+    """Owner of what is compressed of series that are not complete.
+
+    Args:
+        apart: None: nothing is.
+        archive: the folder that instances' paths are relative to.
+        options: which files are made.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        publisher: Publisher,
+        apart: Apart | None,
+        *,
+        archive: Path,
+        options: OutputOptions,
+    ) -> None:
+        self._work = work
+        self._publisher = publisher
+        self._apart = apart if options.image and options.compress else None
+        self._archive = archive
+        self._options = options
+        self._begun: OrderedDict[int, _Begun] = OrderedDict()
+
+    def give(self, series: SeriesRecord, now: float) -> None:
+        """Compress some of the slices that came since the last time, if there is time to."""
+        if self._apart is None:
+            return
+        begun = self._begun.get(series.pk) or self._new(series)
+        self._begun.move_to_end(series.pk)
+        begun.look(series.instances, now)
+        waiting = series.instances - begun.taken
+        if begun.hopeless or not begun.is_slow or waiting < LEAST or self._is_busy():
+            return
+        if _went_wrong(begun):
+            begun.hopeless = True
+            return
+        begun.passed, instances = self._work.arrived(series.pk, after=begun.passed, limit=MOST)
+        begun.taken += len(instances)
+        begun.future = self._apart.submit(
+            press, instances, self._archive, begun.path, self._options
+        )
+
+    def is_lively(self, now: float) -> bool:
+        """Tell whether it is worth looking soon for more slices."""
+        return any(
+            begun.is_slow and not begun.hopeless and now - begun.grew_at < LIVELY_SECONDS
+            for begun in self._begun.values()
+        )
+
+    def of(self, series_pk: int) -> Path | None:
+        """The file with what was compressed of a series, None if nothing was."""
+        begun = self._begun.get(series_pk)
+        return begun.path if begun is not None and begun.future is not None else None
+
+    def take_back(self, series_pk: int) -> None:
+        """Throw away what was compressed of a series."""
+        begun = self._begun.pop(series_pk, None)
+        if begun is None or begun.future is None:
+            return
+        path = begun.path  # whose process may still be writing it
+        begun.future.add_done_callback(lambda _: path.unlink(missing_ok=True))
+
+    def close(self) -> None:
+        """End what is being done."""
+        if self._apart is not None:
+            self._apart.close()
+
+    def _is_busy(self) -> bool:
+        return any(one.future is not None and not one.future.done() for one in self._begun.values())
+
+    def _new(self, series: SeriesRecord) -> _Begun:
+        path = self._publisher.staged(f"{_NAME}{series.pk}")
+        begun = _Begun(path, looked_at=series.first_arrival)
+        _, instances = self._work.arrived(series.pk, after=0, limit=1)
+        begun.hopeless = not foreseen([decode_header(one.header) for one in instances])
+        begun.size = sum(one.size for one in instances)
+        self._begun[series.pk] = begun
+        while len(self._begun) > MOST_SERIES:
+            self.take_back(next(iter(self._begun)))
+        return begun
+
+
+def _went_wrong(begun: _Begun) -> bool:
+    """Whether slices could not be compressed; nothing may follow what may be half written."""
+    future = begun.future
+    error = None if future is None or future.cancelled() else future.exception()
+    if error is not None:
+        log.warning("slices cannot be compressed in advance: %s", error)
+    return error is not None
