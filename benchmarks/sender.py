@@ -47,11 +47,14 @@ class Sent:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 
 
-def send(port: int, called: str, shares: Sequence[Sequence[Instance]]) -> Sent:
+def send(port: int, called: str, shares: Sequence[Sequence[Instance]], pause: float = 0.0) -> Sent:
     """Send each share through an association and a process of its own, all at once.
 
     Each associates twice: to learn how large the PDUs may be that it encodes, and to send. A server
     that serves one association at a time leaves the others waiting.
+
+    Args:
+        pause: seconds before each instance.
     """
     context = multiprocessing.get_context("fork")  # the instances need no copying
     barrier = context.Barrier(len(shares))
@@ -59,7 +62,7 @@ def send(port: int, called: str, shares: Sequence[Sequence[Instance]]) -> Sent:
     processes = []
     for share in shares:
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_send, args=(port, called, share, barrier, there))
+        process = context.Process(target=_send, args=(port, called, share, pause, barrier, there))
         process.start()
         there.close()
         ends.append(here)
@@ -80,7 +83,12 @@ def send(port: int, called: str, shares: Sequence[Sequence[Instance]]) -> Sent:
 
 
 def _send(
-    port: int, called: str, instances: Sequence[Instance], barrier: Barrier, result: Any
+    port: int,
+    called: str,
+    instances: Sequence[Instance],
+    pause: float,
+    barrier: Barrier,
+    result: Any,
 ) -> None:
     connection, context_id, largest = _associated(port, called, instances[0].sop_class)
     wires = [
@@ -93,6 +101,8 @@ def _send(
     start = time.perf_counter()
     connection, _, _ = _associated(port, called, instances[0].sop_class)
     for encoded in wires:
+        if pause:
+            time.sleep(pause)
         connection.sendall(encoded)
         sent = time.perf_counter()
         status = _status(connection)
