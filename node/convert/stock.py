@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from isal import isal_zlib
 
 from node.assemble.layers import Block, Layer, Pressed, foreseen, read_layers
 from node.assemble.nifti import data_view
@@ -22,15 +23,19 @@ from node.convert.sources import InstanceSource, PixelReader
 from node.convert.writing import OutputOptions
 from node.errors import AssemblyError
 
-_HEAD: Final = struct.Struct("<LLQLLL")
-"""CRC, size before, size of the layer, of its row and its column, of the key."""
+_CHECK: Final = struct.Struct("<L")
+"""CRC-32 of the rest of a record."""
+_HEAD: Final = struct.Struct("<LQLLLL")
+"""Of a layer before it was compressed: CRC-32 and size; then the sizes of the key, of the layer, of
+its row and of its column, which all follow."""
 
 
 class _Place(NamedTuple):
+    """Where a record is, from its head on."""
+
     start: int
-    crc: int
-    size: int
-    lengths: tuple[int, int, int]
+    end: int
+    check: int
 
 
 class Stock:
@@ -54,13 +59,17 @@ class Stock:
         place = self._places.get(_key(digest, layer, self._level)) if digest else None
         if place is None:
             return None
-        at, parts = place.start, []
-        for length in place.lengths:
-            parts.append(self._data[at : at + length])
+        record = self._data[place.start : place.end]
+        if isal_zlib.crc32(record) != place.check:
+            return None
+        crc, size, *lengths = _HEAD.unpack_from(record)
+        at, parts = _HEAD.size, []
+        for length in lengths:
+            parts.append(record[at : at + length])
             at += length
-        dtype = layer.values.dtype
-        across, down = (np.frombuffer(part, dtype) for part in parts[1:])
-        return Pressed(Block(parts[0], place.crc, place.size), across, down)
+        _, data, *lines = parts
+        across, down = (np.frombuffer(line, layer.values.dtype) for line in lines)
+        return Pressed(Block(data, crc, size), across, down)
 
 
 def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions) -> int:
@@ -104,9 +113,9 @@ def _key(digest: str, layer: Layer, level: int) -> bytes:
 def _record(key: bytes, array: Image, level: int) -> bytes:
     data, crc, size = deflated(data_view(array), level)
     i, j = array.shape[:2]
-    across, down = array[:, j // 2, 0].tobytes(), array[i // 2, :, 0].tobytes()
-    head = _HEAD.pack(crc, size, len(data), len(across), len(down), len(key))
-    return b"".join((head, key, data, across, down))
+    parts = key, bytes(data), array[:, j // 2, 0].tobytes(), array[i // 2, :, 0].tobytes()
+    record = b"".join((_HEAD.pack(crc, size, *map(len, parts)), *parts))
+    return _CHECK.pack(isal_zlib.crc32(record)) + record
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:
@@ -119,12 +128,13 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
 
 def _read(data: memoryview) -> Iterator[tuple[bytes, _Place]]:
     """Yield what is in a file; its end may be half written."""
-    at = 0
-    while at + _HEAD.size <= len(data):
-        crc, size, *lengths, key = _HEAD.unpack_from(data, at)
-        start = at + _HEAD.size + key
-        if start + sum(lengths) > len(data):
+    end = 0
+    while end + _CHECK.size + _HEAD.size <= len(data):
+        (check,) = _CHECK.unpack_from(data, end)
+        start = end + _CHECK.size
+        _, _, *lengths = _HEAD.unpack_from(data, start)
+        key = start + _HEAD.size
+        end = key + sum(lengths)
+        if end > len(data):
             return
-        place = _Place(start, crc, size, (lengths[0], lengths[1], lengths[2]))
-        yield bytes(data[at + _HEAD.size : start]), place
-        at = start + sum(lengths)
+        yield bytes(data[key : key + lengths[0]]), _Place(start, end, check)

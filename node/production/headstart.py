@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from node.assemble.headers import decode_header
 from node.assemble.layers import foreseen
 from node.convert import OutputOptions
 from node.deliver.publish import Publisher
+from node.errors import Retryable, traced
 from node.index.work import Work
 from node.production.task import press
 from node.records import SeriesRecord
@@ -110,11 +112,22 @@ class HeadStart:
         self._archive = archive
         self._options = options
         self._begun: OrderedDict[int, _Begun] = OrderedDict()
+        self._numbers = count()  # no two files have one name: one may still be being written
 
     def give(self, series: SeriesRecord, now: float) -> None:
         """Compress some of the slices that came since the last time, if there is time to."""
         if self._apart is None:
             return
+        try:
+            self._give(self._apart, series, now)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the volume needs none of this
+            log.error("slices cannot be compressed in advance: %s", traced(error))
+            if series.pk in self._begun:
+                self._begun[series.pk].hopeless = True
+
+    def _give(self, apart: Apart, series: SeriesRecord, now: float) -> None:
         begun = self._begun.get(series.pk) or self._new(series)
         self._begun.move_to_end(series.pk)
         begun.look(series.instances, now)
@@ -126,9 +139,7 @@ class HeadStart:
             return
         begun.passed, instances = self._work.arrived(series.pk, after=begun.passed, limit=MOST)
         begun.taken += len(instances)
-        begun.future = self._apart.submit(
-            press, instances, self._archive, begun.path, self._options
-        )
+        begun.future = apart.submit(press, instances, self._archive, begun.path, self._options)
 
     def is_lively(self, now: float) -> bool:
         """Tell whether it is worth looking soon for more slices."""
@@ -159,14 +170,13 @@ class HeadStart:
         return any(one.future is not None and not one.future.done() for one in self._begun.values())
 
     def _new(self, series: SeriesRecord) -> _Begun:
-        path = self._publisher.staged(f"{_NAME}{series.pk}")
-        begun = _Begun(path, looked_at=series.first_arrival)
-        _, instances = self._work.arrived(series.pk, after=0, limit=1)
-        begun.hopeless = not foreseen([decode_header(one.header) for one in instances])
-        begun.size = sum(one.size for one in instances)
-        self._begun[series.pk] = begun
+        path = self._publisher.staged(f"{_NAME}{series.pk}-{next(self._numbers)}")
+        begun = self._begun[series.pk] = _Begun(path, looked_at=series.first_arrival)
         while len(self._begun) > MOST_SERIES:
             self.take_back(next(iter(self._begun)))
+        _, instances = self._work.arrived(series.pk, after=0, limit=1)
+        begun.size = sum(one.size for one in instances)
+        begun.hopeless = not foreseen([decode_header(one.header) for one in instances])
         return begun
 
 

@@ -25,6 +25,7 @@ class Pressing:
 
     running: bool = False
     fails: bool = False
+    broken: bool = False
     batches: list[list[str]] = field(default_factory=list)
     stocks: set[Path] = field(default_factory=set)
     futures: list[Future[int]] = field(default_factory=list)
@@ -35,6 +36,9 @@ class Pressing:
         assert isinstance(instances, list)
         assert isinstance(stock, Path)
         assert all(isinstance(one, StoredInstance) for one in instances)
+        if self.broken:
+            self.broken = False
+            raise RuntimeError("can't start new thread")
         self.batches.append([one.sop_instance_uid for one in instances])
         self.stocks.add(stock)
         stock.write_text("slices")
@@ -163,6 +167,20 @@ def test_nothing_follows_what_failed(bench: Bench, pressing: Pressing) -> None:
     bench.end(association)
     bench.run(31.0)
     assert bench.state() == "ready"
+
+
+def test_a_process_that_cannot_be_started_changes_nothing_else(
+    bench: Bench, pressing: Pressing
+) -> None:
+    pressing.broken = True
+    association = bench.open()
+    arrive(bench, association, 100)
+    assert not pressing.broken
+    assert not pressing.batches
+    assert bench.state() == "receiving"
+    bench.end(association)
+    bench.run(31.0)
+    assert (bench.state(), bench.series().revision) == ("ready", 1)
 
 
 @pytest.mark.parametrize("kind", ["small", "sagittal"])

@@ -201,6 +201,18 @@ def test_the_end_may_be_half_written(tmp_path: Path, reads: list[str]) -> None:
     assert sorted(read, reverse=True) == read
 
 
+def test_what_was_damaged_is_read_instead(tmp_path: Path) -> None:
+    sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
+    lay_in(tmp_path / "whole", sources, OutputOptions())
+    whole = (tmp_path / "whole").read_bytes()
+    plain = written(sources, tmp_path / "plain")
+    for at in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x55
+        (tmp_path / "stock").write_bytes(damaged)
+        assert written(sources, tmp_path / f"out{at}", tmp_path / "stock") == plain
+
+
 def test_a_stock_that_was_not_begun_is_empty(tmp_path: Path) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
     with_none = written(sources, tmp_path / "a", tmp_path / "nothing")
