@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         note("warm", process)
         send(port, "RASNODE", [encoded(series(options.slices, SIDE))])
         note(f"{options.slices} slices received", process)
-        while not list((folder / "nifti").rglob("*/0001_CT_Benchmark*.nii.gz")):
+        while not list((folder / "nifti").glob("[!.]*/**/0001_CT_Benchmark*.nii.gz")):
             time.sleep(1)
         time.sleep(SETTLE_SECONDS)
         note(f"{options.slices} slices, settled", process)

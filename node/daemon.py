@@ -202,6 +202,7 @@ class Daemon:
             index,
             make_workers(assemble, settings.assembly.executor, None if count == "auto" else count),
             IdleWorker(),
+            minimum_free=settings.storage.minimum_free,
             archive=archive.root,
             output=(settings.storage.root / "nifti").absolute(),
             template=settings.output.name,

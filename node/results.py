@@ -32,6 +32,7 @@ class Results:
     Args:
         executor: where volumes are made.
         apart: does in advance what can be done of a series that is still arriving.
+        minimum_free: bytes of the disk that are left free by that.
         archive: the folder that the instances' paths are relative to.
         output: the folder that volumes appear in.
         template: `output.name`.
@@ -55,6 +56,7 @@ class Results:
         executor: Executor,
         apart: Apart,
         *,
+        minimum_free: int,
         archive: Path,
         output: Path,
         template: str,
@@ -94,6 +96,7 @@ class Results:
             inquirer=self._inquiry,
             stepped=self._stepped,
             apart=apart,
+            minimum_free=minimum_free,
         )
 
     def start(self) -> None:

@@ -17,6 +17,7 @@ from node.completion.facts import SeriesFacts
 from node.completion.policy import Action, Decision, Event, Situation, Timing, decide, follow
 from node.convert import OutputOptions
 from node.deliver.publish import Publisher
+from node.disk import free_bytes
 from node.errors import Retryable, traced
 from node.faults import fault_point
 from node.index.engine import Index
@@ -273,6 +274,7 @@ def make_watcher(
     inquirer: Inquirer | None = None,
     stepped: Callable[[], None] = lambda: None,
     apart: Apart | None = None,
+    minimum_free: int = 0,
 ) -> Watcher:
     """A watcher with all that it works with.
 
@@ -283,13 +285,22 @@ def make_watcher(
         options: which files are made of a volume.
         owner: this run of the node, unlike any other.
         rules: what is to be delivered of which news.
-        apart: does in advance what can be done of a series that is still arriving.
+        apart: does in advance what can be done of a series that is still arriving, as long as the
+            output folder's disk has more than `minimum_free` bytes left.
     """
     work, publications, publisher = Work(index), Publications(index), Publisher(output)
     names, herald = Names(work, publisher, template), Herald(work, rules)
     grounds = Grounds(work, References(index))
     outcomes = Outcomes(work, publications, publisher, names, herald, grounds)
     woken = threading.Event()
+    head_start = HeadStart(
+        work,
+        publisher,
+        apart,
+        archive=archive,
+        options=options,
+        room=lambda size: free_bytes(output) > minimum_free + size,
+    )
     foreman = Foreman(
         work,
         publisher,
@@ -297,7 +308,7 @@ def make_watcher(
         outcomes,
         grounds,
         executor,
-        HeadStart(work, publisher, apart, archive=archive, options=options),
+        head_start,
         archive=archive,
         options=options,
         owner=owner,

@@ -17,7 +17,7 @@ from node.assemble.model import InstanceHeader
 from node.assemble.pixels import Image
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece, Stack, stacks_of, usable
-from node.assemble.values import Values, choose, is_final
+from node.assemble.values import Values, choose, decided
 from node.errors import AssemblyError
 from node.space import Matrix, canonical_orientation, lps_to_ras
 
@@ -98,9 +98,20 @@ def cut(array: Image) -> Iterator[Image]:
         yield layers[:, :, block.start : block.stop]
 
 
-def flows(volume: VolumePlan, values: Values) -> bool:
-    """Tell whether a volume can be written slice by slice: each is a layer, and final as read."""
-    return bool(volume.orientation[2, 0] == 2) and is_final(values)
+def flows(volume: VolumePlan) -> bool:
+    """Tell whether the slices of a volume are layers, and can be written one after the other."""
+    return bool(volume.orientation[2, 0] == 2)
+
+
+def extremes(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> tuple[int, int]:
+    """Read all slices of a volume of integers; return the smallest and the largest value.
+
+    Args:
+        values: as the volume would be filled.
+    """
+    slices = (voxels(piece, values, read) for row in volume.grid for piece in row)
+    ends = [(int(one.min()), int(one.max())) for one in slices]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def flow(
@@ -115,7 +126,7 @@ def flow(
 
     Args:
         volume: one that `flows`, and is not resampled.
-        values: voxel type and scale.
+        values: voxel type and scale, `decided`.
         read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
         pressed: returns a layer that needs not be read, if there is such a one. A picture shows
             the whole middle layer, which is always read.
@@ -171,8 +182,9 @@ def _foreseen(stack: Stack) -> list[Layer]:
     heads = [indices[0] for indices in stack.at_each_position()]
     orientation = canonical_orientation(lps_to_ras(stack_affine(stack.planes.take(heads), between)))
     alone = first.rows * first.columns * values.dtype.itemsize > BLOCK_BYTES // 2
-    if orientation[2, 0] != 2 or not is_final(values) or not alone:
+    if orientation[2, 0] != 2 or not alone:
         return []
+    values = decided(values, 0, 0)  # the shift mostly fits
     return [
         Layer(piece, values, orientation)
         for piece in stack.pieces

@@ -88,28 +88,39 @@ def is_final(values: Values) -> bool:
     return dtype.kind == "i" and not intercept
 
 
-def finish(array: Image, values: Values) -> tuple[Image, float, float]:
-    """Bring a filled array to the form in which it is written.
+def decided(values: Values, low: int, high: int) -> Values:
+    """Decide how values are written of which only now is known how small and large they are.
 
     An integer shift is applied where its result fits, and unsigned 16-bit values that fit into
-    signed ones become those, which more software reads; both in place.
+    signed ones become those, which more software reads.
+
+    Args:
+        low, high: the smallest and the largest value of the volume as it is filled.
+    """
+    if is_final(values):
+        return values
+    signed = np.dtype(f"i{values.dtype.itemsize}")
+    limits = np.iinfo(signed)
+    intercept = int(values.intercept)
+    if low + intercept < limits.min or high + intercept > limits.max:
+        return values
+    return Values(signed, scaled=values.scaled or bool(intercept))
+
+
+def finish(array: Image, values: Values) -> tuple[Image, float, float]:
+    """Bring a filled array to the form in which it is written, in place; see `decided`.
 
     Returns:
         the array, and slope and intercept for the NIfTI header.
     """
-    slope, intercept = values.slope, values.intercept
     if is_final(values):
-        return array, slope, intercept
-    signed = np.dtype(f"i{array.dtype.itemsize}")
-    limits = np.iinfo(signed)
-    low, high = int(array.min()) + int(intercept), int(array.max()) + int(intercept)
-    if low < limits.min or high > limits.max:
-        return array, slope, intercept
-    shifted = array.view(signed)
-    if intercept:
+        return array, values.slope, values.intercept
+    final = decided(values, int(array.min()), int(array.max()))
+    shifted = array.view(final.dtype)
+    if final is not values and values.intercept:
         # wraps around where unsigned values exceed the signed range, and back again
-        shifted += wrapped(int(intercept), signed)
-    return shifted, 1.0, 0.0
+        shifted += wrapped(int(values.intercept), final.dtype)
+    return shifted, final.slope, final.intercept
 
 
 def wrapped(number: int, dtype: np.dtype[np.generic]) -> Image:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,11 +24,12 @@ from node.convert.copies import without_copies
 from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.stock import Stock
-from node.convert.volume import Volume, Voxels, filled, opened
+from node.convert.volume import Volume, Voxels, filled, opened, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
 from node.errors import AssemblyError
 from node.version import VERSION
 
+_UNNAMED: Final = ".image"
 Stem = str | Callable[[VolumePlan], str]
 
 
@@ -58,6 +60,14 @@ class Product:
     affine: tuple[tuple[float, ...], ...]
     manifest: str = ""
     sha256: str = ""
+
+
+class _Image(NamedTuple):
+    """An image that is written and has no name yet."""
+
+    path: Path
+    digest: str
+    glimpses: Glimpses
 
 
 @dataclass(frozen=True)
@@ -98,14 +108,15 @@ def convert_series(
     names: set[str] = set()
     ready = Stock(stock, instances, options.level) if stock and options.compress else None
     for volume in planned.volumes:
-        base = stem if isinstance(stem, str) else stem(volume)
-        name = _unused(with_suffix(base, volume.suffix), names)
         try:
             voxels = opened(volume, read, ready, square=options.resample_tilt)
-            products.append(_write(voxels, directory, name, options, proof, planned, refusals))
+            image = _write_image(voxels, directory, options)
         except AssemblyError as error:
             refusals.append(error)
-            names.discard(name)
+            continue
+        base = stem if isinstance(stem, str) else stem(volume)
+        name = _unused(with_suffix(base, volume.suffix), names)
+        products.append(_write(voxels, image, directory, name, options, proof, planned, refusals))
     for label in _labels(instances):
         try:
             grids = _grids(label, references, options)
@@ -163,8 +174,32 @@ def _planned(
     return replace(planned, left_out=(*planned.left_out, *copies)), reader
 
 
+def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Image:
+    """Write the image under a name of its own: whether it can be written is only known then.
+
+    Raises:
+        AssemblyError: a slice cannot be read, or there is too little memory; nothing is left.
+    """
+    glimpses = Glimpses(volume.shape, volume.dtype)
+    blocks = glimpses.pass_on(volume.blocks())
+    directory.mkdir(parents=True, exist_ok=True)
+    path, digest = directory / _UNNAMED, ""
+    try:
+        if options.image:
+            digest = write_image(path, volume.header(options.comment), blocks, options)
+        else:
+            deque(blocks, maxlen=0)  # for the picture, and because what cannot be read is refused
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, MemoryError):
+            raise too_large(volume.plan) from error
+        raise
+    return _Image(path, digest, glimpses)
+
+
 def _write(
     volume: Voxels,
+    written: _Image,
     directory: Path,
     name: str,
     options: OutputOptions,
@@ -172,7 +207,7 @@ def _write(
     planned: SeriesPlan,
     refusals: Sequence[AssemblyError],
 ) -> Product:
-    """Write the files of one volume, the manifest last."""
+    """Write the files of one volume beside its image, the manifest last."""
     base = directory / name
     base.parent.mkdir(parents=True, exist_ok=True)
     files: list[str] = []
@@ -181,19 +216,10 @@ def _write(
         files.append(name + extension)
         return directory / files[-1]
 
-    glimpses = Glimpses(volume.shape, volume.dtype)
-    blocks = glimpses.pass_on(volume.blocks())
-    digest = image = ""
+    image = ""
     if options.image:
         image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
-        target = path(".nii.gz" if options.compress else ".nii")
-        try:
-            digest = write_image(target, volume.header(options.comment), blocks, options)
-        except AssemblyError:
-            target.unlink()
-            raise
-    else:
-        deque(blocks, maxlen=0)  # for the picture, and because what cannot be read is refused
+        written.path.replace(path(".nii.gz" if options.compress else ".nii"))
     weighting = gradients(volume.plan) if options.image else None
     if weighting is not None:
         path(".bval").write_text(weighting.bval(), "ascii")
@@ -207,7 +233,7 @@ def _write(
         fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
         write_notes(path(".txt"), fields)
     if options.preview:
-        picture = render(glimpses.found(), volume.plan.affine, volume.shades)
+        picture = render(written.glimpses.found(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
@@ -216,7 +242,7 @@ def _write(
             proof=msgspec.to_builtins(proof),
             software=VERSION,
             image=image,
-            sha256=digest,
+            sha256=written.digest,
             left_out=planned.left_out,
             refusals=refusals,
         )
@@ -227,7 +253,7 @@ def _write(
         shape=volume.plan.shape,
         affine=tuple(tuple(row) for row in volume.plan.affine.tolist()),
         manifest=manifest,
-        sha256=digest,
+        sha256=written.digest,
     )
 
 

@@ -44,7 +44,7 @@ class InstanceSource(msgspec.Struct, frozen=True):
         pixel_offset: where the pixel data's value begins in the data set; None if deflated or
             not known, then it is looked for.
         pixel_length: their length in bytes; None if they are in fragments.
-        digest: of the whole file, where it is known.
+        digest: SHA-256 of the data set, where it is known.
     """
 
     header: InstanceHeader
@@ -75,6 +75,11 @@ class PixelReader:
         self._opened: tuple[object, bytes] | None = None
         self._split: tuple[object, list[bytes]] | None = None
         self._tables: tuple[object, tuple[int, Image] | Dataset] | None = None
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether all pixels lie in their files as they are: to read them twice costs little."""
+        return all(source.pixel_length is not None for source in self._sources.values())
 
     def __call__(self, piece: Piece) -> Image:
         """Return (rows, columns) or (rows, columns, 3) of one frame, or of one tile of it.

@@ -1,7 +1,7 @@
 """Slices compressed while their series still arrives, kept in a file until its volume is written.
 
-What is in stock is found by what it was made of: the digest of the instance's file and everything
-that was done to its pixels. A volume that turns out otherwise finds nothing, and reads its slices.
+What is in stock is found by what it was made of: the instance's data set and everything that was
+done to its pixels. A volume that turns out otherwise finds nothing, and reads its slices.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Stock:
 
     def __init__(self, path: Path | None, sources: Sequence[InstanceSource], level: int) -> None:
         self._level = level
-        self._digests = {source.header.identity: source.digest for source in sources}
+        self._contents = {source.header.identity: _content(source) for source in sources}
         self._data = memoryview(b"" if path is None else _mapped(path))
         self._places = dict(_read(self._data))
 
     def get(self, layer: Layer) -> Pressed | None:
         """Return a layer, if it is in stock."""
-        digest = self._digests.get(layer.piece.header.identity, "")
-        place = self._places.get(_key(digest, layer, self._level)) if digest else None
+        content = self._contents.get(layer.piece.header.identity)
+        place = None if content is None else self._places.get(_key(content, layer, self._level))
         if place is None:
             return None
         record = self._data[place.start : place.end]
@@ -93,17 +93,23 @@ def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions
                 array = read_layers([layer], read)
             except AssemblyError:
                 continue  # it is met again, and told, when the volume is made
-            digest = by_identity[layer.piece.header.identity].digest
-            file.write(_record(_key(digest, layer, options.level), array, options.level))
-            count += 1
+            content = _content(by_identity[layer.piece.header.identity])
+            if content is not None:
+                file.write(_record(_key(content, layer, options.level), array, options.level))
+                count += 1
     return count
 
 
-def _key(digest: str, layer: Layer, level: int) -> bytes:
+def _content(source: InstanceSource) -> tuple[str, str] | None:
+    """What the pixels are made of; None if that is not known."""
+    return (source.digest, source.transfer_syntax_uid) if source.digest else None
+
+
+def _key(content: tuple[str, str], layer: Layer, level: int) -> bytes:
     piece, values, orientation = layer
     frame = piece.frame
     told = (
-        *(digest, level, frame.index, frame.tile, frame.rows, frame.columns),
+        *(*content, level, frame.index, frame.tile, frame.rows, frame.columns),
         *(values.dtype.str, values.scaled, frame.slope, frame.intercept),
         *orientation[:2].ravel().tolist(),
     )
@@ -122,7 +128,7 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (FileNotFoundError, ValueError):  # not begun, or empty
+    except (OSError, ValueError):  # not begun, empty, or on a file system that cannot do that
         return b""
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from node.assemble.fill import fill
-from node.assemble.layers import Pressed, cut, flow, flows
+from node.assemble.layers import Pressed, cut, extremes, flow, flows
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
 from node.assemble.preview import window_of
 from node.assemble.regrid import is_resampled, regrid
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar import repetition_time
-from node.assemble.values import Values, choose, finish
+from node.assemble.values import Values, choose, decided, finish, is_final
 from node.convert.sources import PixelReader
 from node.convert.stock import Stock
 from node.errors import AssemblyError, Reason
 from node.version import VERSION
+
+SMALL_BYTES: Final = 32 << 20
+"""Below this it is faster to have a volume in memory than to read its slices twice."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +133,7 @@ def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Vo
     try:
         array = fill(volume, values, read)
     except MemoryError as error:
-        raise AssemblyError(
-            Reason.UNSUPPORTED_PIXELS, f"A volume of {volume.shape} does not fit into memory."
-        ) from error
+        raise too_large(volume) from error
     array, slope, intercept = finish(array, values)
     volume, array = regrid(volume, array, square=square)
     return Volume(volume, array.dtype, slope, intercept, array)
@@ -148,9 +149,21 @@ def opened(
         square: resample a sheared grid.
     """
     values = _values(volume)
-    if is_resampled(volume, square=square) or not flows(volume, values):
+    if is_resampled(volume, square=square) or not flows(volume):
         return filled(volume, read, square=square)
+    if not is_final(values):
+        pieces = sum(map(len, volume.grid))
+        size = pieces * volume.shape[0] * volume.shape[1] * values.dtype.itemsize
+        if size < SMALL_BYTES or not read.is_cheap:
+            return filled(volume, read)
+        values = decided(values, *extremes(volume, values, read))
     return Flowing(volume, values.dtype, values.slope, values.intercept, values, read, stock)
+
+
+def too_large(volume: VolumePlan) -> AssemblyError:
+    """Return the refusal of a volume that there is too little memory for."""
+    sentence = f"A volume of {volume.shape} does not fit into memory."
+    return AssemblyError(Reason.UNSUPPORTED_PIXELS, sentence)
 
 
 def _values(volume: VolumePlan) -> Values:

@@ -11,12 +11,16 @@ from node.deliver.publish import MANIFEST
 
 _OF_THE_OCCASION = ("revision", "verdict", "evidence", "rasnode", "refused")
 """What a manifest says of how it came about: it may differ although the volume does not."""
+_COMPRESSED = ".nii.gz"
+_TRAILER_BYTES = 8
+"""CRC-32 and size of what was compressed (RFC 1952 2.3.1)."""
 
 
 def fingerprint(folder: Path, files: Iterable[str]) -> str:
     """A digest of everything by which one revision of a volume can differ from another.
 
-    The image is in it by the SHA-256 that its manifest has.
+    The image is in it by the SHA-256 that its manifest has; a compressed one by its size and CRC-32
+    before that, as the same volume may, if very rarely, be compressed otherwise.
 
     Raises:
         OSError, ValueError: a file is not there, or the manifest cannot be read.
@@ -26,9 +30,19 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
         if name.endswith(MANIFEST):
             manifest = json.loads((folder / name).read_bytes())
             told = {key: manifest[key] for key in manifest if key not in _OF_THE_OCCASION}
+            if str(told.get("image", "")).endswith(_COMPRESSED):
+                told.pop("sha256", None)
             digest.update(json.dumps(told, sort_keys=True).encode())
         elif name.endswith((".json", ".bval", ".bvec", ".tsv")):
             digest.update((folder / name).read_bytes())
+        elif name.endswith(_COMPRESSED):
+            digest.update(_trailer(folder / name))
         elif not (folder / name).is_file():
             raise FileNotFoundError(name)
     return digest.hexdigest()
+
+
+def _trailer(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TRAILER_BYTES))
+        return file.read()

@@ -134,7 +134,7 @@ class Foreman:
 
     def expects_more(self, now: float) -> bool:
         """Tell whether more of that can be done soon."""
-        return self._head_start.is_lively(now)
+        return self._head_start.look_round(now)
 
     def forget(self, series_pk: int) -> None:
         """Throw away what was done early of a series that is not assembled."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -27,7 +26,8 @@ MOST = 256  # slices at a time, so that none of it takes long
 FASTEST = 150e6  # bytes a second; whoever sends faster leaves no processor idle
 WINDOW_SECONDS = 0.5  # of which the pace is taken: what is filed becomes known in lumps
 LIVELY_SECONDS = 1.0  # after its last instance a series is not expected to grow any more
-MOST_SERIES = 32  # at a time; of the one that rested longest, what was done is thrown away
+LONGEST_REST_SECONDS = 600.0  # then what was compressed of it is thrown away
+MOST_SERIES = 32  # at a time
 _NAME = "head-start-"
 
 
@@ -82,6 +82,14 @@ class _Begun:
             self.pace = (instances - self.counted) * self.size / seconds
             self.looked_at, self.counted = now, instances
 
+    def give_up(self) -> None:
+        """Do nothing more, and remove the file as soon as nobody writes it any more."""
+        self.hopeless = True
+        if self.future is not None:
+            path = self.path
+            self.future.add_done_callback(lambda _: path.unlink(missing_ok=True))
+            self.future = None
+
     @property
     def is_slow(self) -> bool:
         """Whether instances come slowly enough."""
@@ -95,6 +103,7 @@ class HeadStart:
         apart: None: nothing is.
         archive: the folder that instances' paths are relative to.
         options: which files are made.
+        room: whether the disk has room for so many bytes.
     """
 
     def __init__(
@@ -105,13 +114,16 @@ class HeadStart:
         *,
         archive: Path,
         options: OutputOptions,
+        room: Callable[[int], bool] = lambda _size: True,
     ) -> None:
         self._work = work
         self._publisher = publisher
         self._apart = apart if options.image and options.compress else None
         self._archive = archive
         self._options = options
-        self._begun: OrderedDict[int, _Begun] = OrderedDict()
+        self._room = room
+        self._last: Future[int] | None = None
+        self._begun: dict[int, _Begun] = {}
         self._numbers = count()  # no two files have one name: one may still be being written
 
     def give(self, series: SeriesRecord, now: float) -> None:
@@ -128,24 +140,31 @@ class HeadStart:
                 self._begun[series.pk].hopeless = True
 
     def _give(self, apart: Apart, series: SeriesRecord, now: float) -> None:
-        begun = self._begun.get(series.pk) or self._new(series)
-        self._begun.move_to_end(series.pk)
+        begun = self._begun.get(series.pk) or self._new(series, now)
+        if begun is None:
+            return
         begun.look(series.instances, now)
         waiting = series.instances - begun.taken
         if begun.hopeless or not begun.is_slow or waiting < LEAST or self._is_busy():
             return
-        if _went_wrong(begun):
-            begun.hopeless = True
+        if _went_wrong(begun) or not self._room(min(waiting, MOST) * begun.size):
+            begun.give_up()
             return
         begun.passed, instances = self._work.arrived(series.pk, after=begun.passed, limit=MOST)
         begun.taken += len(instances)
-        begun.future = apart.submit(press, instances, self._archive, begun.path, self._options)
+        begun.future = self._last = apart.submit(
+            press, instances, self._archive, begun.path, self._options
+        )
 
-    def is_lively(self, now: float) -> bool:
-        """Tell whether it is worth looking soon for more slices."""
+    def look_round(self, now: float) -> bool:
+        """Throw away what has rested for long; tell whether to look soon for more slices."""
+        rest = {pk: now - begun.grew_at for pk, begun in self._begun.items()}
+        for pk, seconds in rest.items():
+            if seconds > LONGEST_REST_SECONDS:
+                self.take_back(pk)
         return any(
-            begun.is_slow and not begun.hopeless and now - begun.grew_at < LIVELY_SECONDS
-            for begun in self._begun.values()
+            begun.is_slow and not begun.hopeless and rest[pk] < LIVELY_SECONDS
+            for pk, begun in self._begun.items()
         )
 
     def of(self, series_pk: int) -> Path | None:
@@ -156,10 +175,8 @@ class HeadStart:
     def take_back(self, series_pk: int) -> None:
         """Throw away what was compressed of a series."""
         begun = self._begun.pop(series_pk, None)
-        if begun is None or begun.future is None:
-            return
-        path = begun.path  # whose process may still be writing it
-        begun.future.add_done_callback(lambda _: path.unlink(missing_ok=True))
+        if begun is not None:
+            begun.give_up()
 
     def close(self) -> None:
         """End what is being done."""
@@ -167,15 +184,23 @@ class HeadStart:
             self._apart.close()
 
     def _is_busy(self) -> bool:
-        return any(one.future is not None and not one.future.done() for one in self._begun.values())
+        return self._last is not None and not self._last.done()
 
-    def _new(self, series: SeriesRecord) -> _Begun:
-        path = self._publisher.staged(f"{_NAME}{series.pk}-{next(self._numbers)}")
-        begun = self._begun[series.pk] = _Begun(path, looked_at=series.first_arrival)
-        while len(self._begun) > MOST_SERIES:
-            self.take_back(next(iter(self._begun)))
+    def _new(self, series: SeriesRecord, now: float) -> _Begun | None:
+        """None if there are too many that grow already."""
+        if len(self._begun) >= MOST_SERIES:
+            pk, longest = min(self._begun.items(), key=lambda item: item[1].grew_at)
+            if now - longest.grew_at < LIVELY_SECONDS:
+                return None
+            self.take_back(pk)
         _, instances = self._work.arrived(series.pk, after=0, limit=1)
-        begun.size = sum(one.size for one in instances)
+        path = self._publisher.staged(f"{_NAME}{series.pk}-{next(self._numbers)}")
+        begun = self._begun[series.pk] = _Begun(
+            path,
+            looked_at=series.first_arrival,
+            grew_at=now,
+            size=sum(one.size for one in instances),
+        )
         begun.hopeless = not foreseen([decode_header(one.header) for one in instances])
         return begun
 

@@ -114,6 +114,7 @@ class Bench:
         rules: Callable[[News], Sequence[NewDelivery]] = lambda _news: (),
         inquirer: Inquirer | None = None,
         apart: Apart | None = None,
+        minimum_free: int = 0,
     ) -> None:
         self.now = 1000.0
         self.output = folder / "nifti"
@@ -128,7 +129,7 @@ class Bench:
         self.meanwhile: Callable[[], None] = lambda: None  # happens while a series is judged
         self.executor = InPlace(task, at_once=at_once)
         self._template, self._rules, self._inquirer = template, rules, inquirer
-        self._apart = apart
+        self._apart, self._minimum_free = apart, minimum_free
         self.runs = 0
         self.watcher = self.restart()
 
@@ -150,6 +151,7 @@ class Bench:
             rules=self._rules,
             inquirer=self._inquirer,
             apart=self._apart,
+            minimum_free=self._minimum_free,
         )
         self.watcher.prepare()
         return self.watcher

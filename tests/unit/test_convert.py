@@ -389,6 +389,21 @@ def test_command_fails_when_an_image_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_refused_volume_takes_no_name_from_another_series(tmp_path: Path) -> None:
+    syntax = COMPRESSED["RLE"]
+    damaged = encoded(Phantom(series="1.2.3").instances(), tmp_path / "raw", syntax)
+    path = save(damaged, tmp_path / "in/a", syntax)[1]
+    save(Phantom(series="1.2.4").instances(), tmp_path / "in/b")
+    frame = path.read_bytes().rindex(b"\x02\x00\x00\x00\x40\x00\x00\x00")  # of two segments
+    path.write_bytes(path.read_bytes()[:frame] + bytes(8) + path.read_bytes()[frame + 8 :])
+    done = CliRunner().invoke(
+        app, ["-f", "%s_scan", "-z", "n", str(tmp_path / "in"), str(tmp_path / "out")]
+    )
+    assert "pixels-unreadable" in done.stderr
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.nii"))
+    assert names == ["7_scan.nii"]
+
+
 @pytest.mark.parametrize("words", [["-f", "%q"], ["-z", "maybe"], ["-f", "/"]])
 def test_command_refuses_nonsense(tmp_path: Path, words: list[str]) -> None:
     done = CliRunner().invoke(app, [*words, str(tmp_path), str(tmp_path / "out")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 
 import node.assemble.layers
 import node.convert.series
+import node.convert.volume
 from node.assemble.layers import blocks, cut
 from node.assemble.preview import Glimpses
 from node.convert import InstanceSource, OutputOptions, convert_series, read_folder
+from node.convert.sources import PixelReader
 from node.convert.volume import Flowing, Volume, filled, opened
 from node.errors import Reason
+from tests.files import contents
 from tests.phantom import CT, PET, Phantom, oblique, save
 from tests.running import shared
 
@@ -27,6 +31,23 @@ SCALES: list[dict[str, Any]] = [
     {"RescaleSlope": 0.5, "RescaleIntercept": 3},
     {"RescaleSlope": 1, "RescaleIntercept": -1024, "BitsStored": 16, "HighBit": 15},
     {"BitsStored": 16, "HighBit": 15},
+    {"BitsStored": 15, "HighBit": 14, "RescaleSlope": 1, "RescaleIntercept": 100},
+    {"BitsStored": 16, "HighBit": 15, "RescaleSlope": 1, "RescaleIntercept": 40000},
+    {
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": 1,
+        "RescaleSlope": 1,
+        "RescaleIntercept": -1024,
+    },
+    {
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": 1,
+        "RescaleSlope": 1,
+        "RescaleIntercept": -32000,
+    },
+    {"BitsStored": 16, "HighBit": 15, "RescaleIntercept": 0, "RescaleSlope": None},
 ]
 AXES = [np.eye(3)[:, order] for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1])]
 
@@ -37,6 +58,11 @@ def block_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(node.assemble.layers, "BLOCK_BYTES", request.param)
 
 
+@pytest.fixture
+def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.convert.volume, "SMALL_BYTES", 0)
+
+
 def instances(folder: Path) -> tuple[InstanceSource, ...]:
     (series,), strangers = read_folder([folder])
     assert not strangers
@@ -45,7 +71,8 @@ def instances(folder: Path) -> tuple[InstanceSource, ...]:
 
 def written(sources: tuple[InstanceSource, ...], folder: Path, options: OutputOptions) -> Any:
     conversion = convert_series(sources, folder, "x", options)
-    return conversion, {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    products = [replace(product, sha256="") for product in conversion.products]
+    return replace(conversion, products=tuple(products)), contents(folder)
 
 
 def in_memory(volume: Any, read: Any, _stock: Any, *, square: bool) -> Volume:
@@ -63,7 +90,7 @@ def both(
             yield written(sources, folder / name, options)
 
 
-@pytest.mark.usefixtures("block_bytes")
+@pytest.mark.usefixtures("block_bytes", "nothing_is_small")
 @given(
     axes=st.sampled_from(AXES),
     flips=st.tuples(*[st.sampled_from([-1, 1])] * 2),
@@ -71,9 +98,10 @@ def both(
     size=st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(2, 7)),
     volumes=st.integers(1, 4),
     scale=st.sampled_from(SCALES),
+    high=st.booleans(),
     compress=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_byte_differs(
     tmp_path_factory: pytest.TempPathFactory,
     axes: Any,
@@ -82,6 +110,7 @@ def test_no_byte_differs(
     size: Any,
     volumes: int,
     scale: dict[str, Any],
+    high: bool,
     compress: bool,
 ) -> None:
     rows, columns = axes[:, 0] * flips[0], axes[:, 1] * flips[1]
@@ -91,7 +120,15 @@ def test_no_byte_differs(
     phantom = Phantom(
         rotation=rotation, size=size, volumes=volumes, sop_class=sop_class, attributes=scale
     )
-    save(phantom.instances(), folder / "in")
+    data_sets = phantom.instances()
+    for number, data_set in enumerate(data_sets):
+        if data_set.RescaleSlope is None if "RescaleSlope" in data_set else False:
+            data_set.RescaleSlope = number + 1  # whole numbers, another one for each slice
+        if high and data_set.BitsStored == 16:
+            values = np.frombuffer(data_set.PixelData, "<u2").copy()
+            values[0] = 65535  # -1 where it is signed
+            data_set.PixelData = values.tobytes()
+    save(data_sets, folder / "in")
     flowing, whole = both(instances(folder / "in"), folder, OutputOptions(compress=compress))
     assert flowing == whole
     assert len(flowing[0].products) == 1
@@ -102,7 +139,8 @@ def test_axial_slices_flow_and_others_do_not(tmp_path: Path) -> None:
     for name, phantom, kind in (
         ("axial", axial, Flowing),
         ("coronal", axial.but(rotation=AXES[2]), Volume),
-        ("unsigned", axial.but(attributes=SCALES[-1]), Volume),
+        ("small", axial.but(attributes=SCALES[4]), Volume),
+        ("unsigned", axial.but(attributes=SCALES[4], size=(512, 512, 65)), Flowing),
     ):
         save(phantom.instances(), tmp_path / name)
         planned, read = node.convert.series._planned(instances(tmp_path / name), OutputOptions())
@@ -127,6 +165,27 @@ def test_a_slice_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path, image
     conversion, files = written(sources, tmp_path / "out", OutputOptions(image=image))
     assert [refusal.reason for refusal in conversion.refusals] == [Reason.PIXELS_TRUNCATED]
     assert not conversion.products
+    assert not files
+
+
+@pytest.mark.parametrize("way", ["flowing", "filled"])
+def test_too_little_memory_is_a_refusal(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coronal = {"rotation": AXES[2]} if way == "filled" else {}
+    save(Phantom(size=(64, 64, 70)).but(**coronal).instances(), tmp_path / "in")
+    sources = instances(tmp_path / "in")
+    plain = PixelReader.__call__
+
+    def read(self: PixelReader, piece: Any) -> Any:
+        if piece.uid == sources[60].uid:
+            raise MemoryError
+        return plain(self, piece)
+
+    monkeypatch.setattr(PixelReader, "__call__", read)
+    (tmp_path / "out").mkdir()
+    conversion, files = written(sources, tmp_path / "out", OutputOptions())
+    assert [refusal.reason for refusal in conversion.refusals] == [Reason.UNSUPPORTED_PIXELS]
     assert not files
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from node.completion.facts import InstanceFacts
 from node.completion.policy import Timing
-from node.production.headstart import FASTEST, LEAST, MOST
+from node.production.headstart import FASTEST, LEAST, MOST, MOST_SERIES
 from node.records import StoredInstance
 from tests.simulator.bench import Bench
 from tests.unit.completion.builders import SAGITTAL, image
@@ -46,7 +46,9 @@ class Pressing:
         self.futures.append(future)
         if self.fails:
             future.set_exception(OSError("no space left on device"))
-        elif not self.running:
+        elif self.running:
+            future.set_running_or_notify_cancel()
+        else:
             future.set_result(len(instances))
         return future
 
@@ -181,6 +183,52 @@ def test_a_process_that_cannot_be_started_changes_nothing_else(
     bench.end(association)
     bench.run(31.0)
     assert (bench.state(), bench.series().revision) == ("ready", 1)
+
+
+def test_of_many_series_some_have_a_head_start_and_nothing_is_done_twice(
+    bench: Bench, pressing: Pressing
+) -> None:
+    association = bench.open()
+    for number in range(40):
+        for series in range(MOST_SERIES + 8):
+            one = slices(1, number)[0]
+            bench.send(association, [one._replace(uid=f"{one.uid}.{series}")], f"1.5.{series}")
+        bench.run(0.1)
+    done = [uid for batch in pressing.batches for uid in batch]
+    assert len(done) == len(set(done))
+    assert len(pressing.stocks) == MOST_SERIES
+
+
+def test_what_rests_for_long_is_thrown_away(bench: Bench, pressing: Pressing) -> None:
+    bench.timing = Timing(quiet=5000.0, open_quiet=5000.0)
+    association = bench.open()
+    arrive(bench, association, 40)
+    (stock,) = pressing.stocks
+    bench.run(550.0)
+    assert stock.exists()
+    bench.run(100.0)
+    assert not stock.exists()
+    assert bench.state() == "receiving"
+
+
+def test_what_is_given_up_before_its_turn_is_never_done(bench: Bench, pressing: Pressing) -> None:
+    pressing.running = True
+    for number in range(5):
+        association = bench.open()
+        for each in range(40):
+            one = slices(1, each)[0]
+            bench.send(association, [one._replace(uid=f"{one.uid}.{number}")], f"1.5.{number}")
+            bench.run(0.05)
+        bench.end(association)
+        bench.run(31.0)
+    assert len(pressing.batches) == 1  # it is still being done; nothing waits behind it
+
+
+def test_a_full_disk_is_left_alone(tmp_path: Path, pressing: Pressing) -> None:
+    bench = Bench(tmp_path, apart=pressing, timing=Timing(quiet=30.0), minimum_free=1 << 60)
+    arrive(bench, bench.open(), 60)
+    assert not pressing.batches
+    bench.index.close()
 
 
 @pytest.mark.parametrize("kind", ["small", "sagittal"])

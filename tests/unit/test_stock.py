@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import node.assemble.layers
+import node.convert.volume
 from node.assemble.layers import foreseen
 from node.convert import InstanceSource, OutputOptions, convert_series, lay_in, read_folder
 from node.convert.sources import PixelReader
 from node.convert.stock import Stock
+from tests.files import contents
 from tests.phantom import CT, PET, Phantom, oblique, save
 
 COUNT = 7
@@ -64,11 +66,11 @@ def written(
     folder: Path,
     stock: Path | None = None,
     options: OutputOptions | None = None,
-) -> dict[str, bytes]:
+) -> dict[str, Any]:
     folder.mkdir()
     conversion = convert_series(sources, folder, "x", options, stock=stock)
     assert len(conversion.products) == 1
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return contents(folder)
 
 
 @given(
@@ -117,6 +119,21 @@ def test_what_is_in_stock_is_not_read_again(tmp_path: Path, reads: list[str]) ->
     written(sources, tmp_path / "out", tmp_path / "stock")
     middle = sources[COUNT // 2].uid
     assert sorted(reads) == sorted({middle, *(source.uid for source in sources[5:])})
+
+
+def test_where_all_bits_are_in_use_the_likely_shift_is_foreseen(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node.convert.volume, "SMALL_BYTES", 0)
+    signed = {"BitsStored": 16, "HighBit": 15, "PixelRepresentation": 1, **SCALES[1]}
+    sources = received(
+        Phantom(size=(6, 5, COUNT), sop_class=CT, attributes=signed), tmp_path / "in"
+    )
+    assert lay_in(tmp_path / "stock", sources, OutputOptions()) == COUNT
+    reads.clear()
+    with_stock = written(sources, tmp_path / "a", tmp_path / "stock")
+    assert len(reads) == COUNT + 1  # all for the smallest and largest value, one for the picture
+    assert with_stock == written(sources, tmp_path / "b")
 
 
 def test_other_pixels_under_the_same_uid_are_read(tmp_path: Path, reads: list[str]) -> None:
@@ -215,8 +232,11 @@ def test_what_was_damaged_is_read_instead(tmp_path: Path) -> None:
 
 def test_a_stock_that_was_not_begun_is_empty(tmp_path: Path) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    with_none = written(sources, tmp_path / "a", tmp_path / "nothing")
-    assert with_none == written(sources, tmp_path / "b")
+    plain = written(sources, tmp_path / "plain")
+    assert written(sources, tmp_path / "a", tmp_path / "nothing") == plain
+    (tmp_path / "empty").touch()
+    assert written(sources, tmp_path / "b", tmp_path / "empty") == plain
+    assert written(sources, tmp_path / "c", tmp_path / "in") == plain  # it cannot be read
 
 
 def test_slices_that_cannot_be_read_are_left_for_the_assembly(tmp_path: Path) -> None:
