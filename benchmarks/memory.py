@@ -61,7 +61,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             if (done // AT_ONCE) % max(1, options.associations // AT_ONCE // 4) == 0:
                 note(f"{done + AT_ONCE} associations", process)
         time.sleep(SETTLE_SECONDS)
-        note(f"{options.associations} associations, settled", process)
+        note("all of them, settled", process)
     return results
 
 
