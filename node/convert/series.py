@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,8 @@ from node.convert.writing import OutputOptions, write_image, write_json, write_n
 from node.errors import AssemblyError
 from node.version import VERSION
 
-_UNNAMED: Final = ".image"
+_UNNAMED: Final = ".image-{}"
+"""Until an image has its name; others may be writing into the folder, too."""
 Stem = str | Callable[[VolumePlan], str]
 
 
@@ -183,7 +185,7 @@ def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Im
     glimpses = Glimpses(volume.shape, volume.dtype)
     blocks = glimpses.pass_on(volume.blocks())
     directory.mkdir(parents=True, exist_ok=True)
-    path, digest = directory / _UNNAMED, ""
+    path, digest = directory / _UNNAMED.format(uuid.uuid4().hex), ""
     try:
         if options.image:
             digest = write_image(path, volume.header(options.comment), blocks, options)

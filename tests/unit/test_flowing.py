@@ -168,6 +168,29 @@ def test_a_slice_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path, image
     assert not files
 
 
+def test_two_that_write_into_one_folder_do_not_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two `rasnode convert` at once: the second begins and ends in the middle of the first."""
+    first, second = (Phantom(size=(64, 64, 70), series=uid) for uid in ("1.2.3", "1.2.4"))
+    save(first.instances(), tmp_path / "first")
+    save(second.but(origin=(0.0, 0.0, 0.0)).instances(), tmp_path / "second")
+    for name in ("first", "second"):
+        convert_series(instances(tmp_path / name), tmp_path / "alone", name)
+    inner = instances(tmp_path / "second")
+    plain, left = PixelReader.__call__, [40]
+
+    def read(self: PixelReader, piece: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            convert_series(inner, tmp_path / "together", "second")
+        return plain(self, piece)
+
+    monkeypatch.setattr(PixelReader, "__call__", read)
+    convert_series(instances(tmp_path / "first"), tmp_path / "together", "first")
+    assert contents(tmp_path / "together") == contents(tmp_path / "alone")
+
+
 @pytest.mark.parametrize("way", ["flowing", "filled"])
 def test_too_little_memory_is_a_refusal(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
