@@ -61,7 +61,7 @@ class LocalWorkers:
         """Start a process before the first series needs it."""
         with self._lock:
             if not self._idle and not self._busy and not self._stopped:
-                self._idle.append(_Slot(self._context))
+                self._idle.append(_Slot(self._context, _settle_in))
 
     def submit(self, job: Job) -> Future[Assembled]:
         """Start a job; the caller keeps to `capacity`.
@@ -72,7 +72,7 @@ class LocalWorkers:
         outer: Future[Assembled] = Future()
         outer.set_running_or_notify_cancel()
         with self._lock:
-            slot = self._idle.pop() if self._idle else _Slot(self._context)
+            slot = self._idle.pop() if self._idle else _Slot(self._context, _settle_in)
             self._busy[outer] = slot
         inner = slot.submit(self._task, job)
         inner.add_done_callback(lambda done: self._done(outer, done))
@@ -121,13 +121,13 @@ class IdleWorker:
 
     def submit(self, function: Callable[..., int], *args: object) -> Future[int]:
         """Start something; its future fails with `BrokenExecutor` if the process dies."""
-        if self._slot is None or self._slot.jobs >= JOBS_PER_PROCESS:
-            self._renew()
+        slot = self._slot
+        if slot is None or slot.jobs >= JOBS_PER_PROCESS:
+            slot = self._renewed()
         try:
-            return self._begin(function, *args)
+            return slot.submit(function, *args)
         except BrokenExecutor:  # it died earlier
-            self._renew()
-            return self._begin(function, *args)
+            return self._renewed().submit(function, *args)
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -135,23 +135,18 @@ class IdleWorker:
             self._slot.kill()
             self._slot = None
 
-    def _begin(self, function: Callable[..., int], *args: object) -> Future[int]:
-        assert self._slot is not None  # noqa: S101
-        future: Future[int] = self._slot.submit(function, *args)
-        return future
-
-    def _renew(self) -> None:
+    def _renewed(self) -> _Slot:
         if self._slot is not None:
             self._slot.retire()
         self._slot = _Slot(self._context, _rest)
+        return self._slot
 
 
 class _Slot:
     """One process behind an executor of its own."""
 
-    def __init__(self, context: Any, settle_in: Callable[[], None] | None = None) -> None:
-        start = settle_in or _settle_in
-        self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=start)
+    def __init__(self, context: Any, settle_in: Callable[[], None]) -> None:
+        self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=settle_in)
         self._process = self._executor.submit(os.getpid)
         self.jobs = 0
 

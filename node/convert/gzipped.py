@@ -1,6 +1,6 @@
 """A gzip stream (RFC 1952) of blocks that are compressed by themselves, several at a time.
 
-No block refers to the one before, so that it is the same bytes whoever compresses it and when.
+No block refers to the one before, so that any of them may be compressed elsewhere, and earlier.
 """
 
 from __future__ import annotations

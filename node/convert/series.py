@@ -92,7 +92,7 @@ def convert_series(
 ) -> Conversion:
     """Write every volume of a series that can be trusted, and name what cannot.
 
-    The same instances in any order give the same bytes.
+    The same instances in any order give the same volumes.
 
     Args:
         instances: of one series.

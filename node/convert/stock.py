@@ -47,10 +47,10 @@ class Stock:
         level: of compression.
     """
 
-    def __init__(self, path: Path | None, sources: Sequence[InstanceSource], level: int) -> None:
+    def __init__(self, path: Path, sources: Sequence[InstanceSource], level: int) -> None:
         self._level = level
-        self._contents = {source.header.identity: _content(source) for source in sources}
-        self._data = memoryview(b"" if path is None else _mapped(path))
+        self._contents = _contents(sources)
+        self._data = memoryview(_mapped(path))
         self._places = dict(_read(self._data))
 
     def get(self, layer: Layer) -> Pressed | None:
@@ -84,25 +84,28 @@ def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions
     Raises:
         OSError: the file cannot be written.
     """
-    by_identity = {source.header.identity: source for source in sources}
+    contents = _contents(sources)
     read = PixelReader(sources)
     count = 0
     with path.open("ab") as file:
-        for layer in foreseen([source.header for source in by_identity.values()]):
+        for layer in foreseen([one.header for one in sources if one.header.identity in contents]):
             try:
                 array = read_layers([layer], read)
             except AssemblyError:
                 continue  # it is met again, and told, when the volume is made
-            content = _content(by_identity[layer.piece.header.identity])
-            if content is not None:
-                file.write(_record(_key(content, layer, options.level), array, options.level))
-                count += 1
+            key = _key(contents[layer.piece.header.identity], layer, options.level)
+            file.write(_record(key, array, options.level))
+            count += 1
     return count
 
 
-def _content(source: InstanceSource) -> tuple[str, str] | None:
-    """What the pixels are made of; None if that is not known."""
-    return (source.digest, source.transfer_syntax_uid) if source.digest else None
+def _contents(sources: Sequence[InstanceSource]) -> dict[object, tuple[str, str]]:
+    """What the pixels of instances are made of, where that is known, by their identity."""
+    return {
+        source.header.identity: (source.digest, source.transfer_syntax_uid)
+        for source in sources
+        if source.digest
+    }
 
 
 def _key(content: tuple[str, str], layer: Layer, level: int) -> bytes:

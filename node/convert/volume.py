@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -129,7 +130,10 @@ def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Vo
     Raises:
         AssemblyError: a slice cannot be read, or there is too little memory.
     """
-    values = _values(volume)
+    return _filled(volume, _values(volume), read, square=square)
+
+
+def _filled(volume: VolumePlan, values: Values, read: PixelReader, *, square: bool) -> Volume:
     try:
         array = fill(volume, values, read)
     except MemoryError as error:
@@ -149,13 +153,15 @@ def opened(
         square: resample a sheared grid.
     """
     values = _values(volume)
-    if is_resampled(volume, square=square) or not flows(volume):
-        return filled(volume, read, square=square)
-    if not is_final(values):
-        pieces = sum(map(len, volume.grid))
-        size = pieces * volume.shape[0] * volume.shape[1] * values.dtype.itemsize
-        if size < SMALL_BYTES or not read.is_cheap:
-            return filled(volume, read)
+    size = prod(volume.shape) * values.dtype.itemsize
+    twice = not is_final(values)
+    if (
+        is_resampled(volume, square=square)
+        or not flows(volume)
+        or (twice and (size < SMALL_BYTES or not read.is_cheap))
+    ):
+        return _filled(volume, values, read, square=square)
+    if twice:
         values = decided(values, *extremes(volume, values, read))
     return Flowing(volume, values.dtype, values.slope, values.intercept, values, read, stock)
 

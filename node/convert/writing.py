@@ -18,7 +18,6 @@ from node.disk import start_writing
 
 THREADS: Final = 2
 """That compress; more than two wait for the disk and for the hash."""
-
 EARLY_BYTES: Final = 8 << 20
 """After so many the disk is told to begin."""
 
@@ -62,7 +61,7 @@ def write_image(
     options: OutputOptions,
     threads: int = THREADS,
 ) -> str:
-    """Write a NIfTI file, the same bytes for the same image, however many threads compress it.
+    """Write a NIfTI file, the same for the same image, however many threads compress it.
 
     Args:
         header: from `node.assemble.nifti.make_header`.
@@ -73,19 +72,22 @@ def write_image(
         the sha256 of the file.
     """
     head = memoryview(header_bytes(header))
-    parts: Iterable[bytes | memoryview] = chain([head], map(_plain, blocks))
+    parts: Iterable[bytes | memoryview]
     if options.compress:
         parts = stream(side_by_side(chain([head], map(_raw, blocks)), options.level, threads))
+    else:
+        parts = chain([head], map(_plain, blocks))
     digest = hashlib.sha256()
-    begun = 0
+    begun = size = 0
     with path.open("wb") as file:
         for part in parts:
             digest.update(part)
             file.write(part)
-            if file.tell() - begun > EARLY_BYTES:  # whoever syncs the file waits for less
+            size += len(part)
+            if size - begun > EARLY_BYTES:  # whoever syncs the file waits for less
                 file.flush()
-                start_writing(file.fileno(), begun, file.tell() - begun)
-                begun = file.tell()
+                start_writing(file.fileno(), begun, size - begun)
+                begun = size
     return digest.hexdigest()
 
 

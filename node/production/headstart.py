@@ -207,8 +207,7 @@ class HeadStart:
 
 def _went_wrong(begun: _Begun) -> bool:
     """Whether slices could not be compressed; nothing may follow what may be half written."""
-    future = begun.future
-    error = None if future is None or future.cancelled() else future.exception()
+    error = None if begun.future is None else begun.future.exception()
     if error is not None:
         log.warning("slices cannot be compressed in advance: %s", error)
     return error is not None

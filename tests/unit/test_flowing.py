@@ -1,4 +1,4 @@
-"""Volumes that are written slice by slice are, to the byte, those that are filled in memory."""
+"""Volumes that are written slice by slice are, to the voxel, those that are filled in memory."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_no_byte_differs(
     )
     data_sets = phantom.instances()
     for number, data_set in enumerate(data_sets):
-        if data_set.RescaleSlope is None if "RescaleSlope" in data_set else False:
+        if scale.get("RescaleSlope", 1) is None:
             data_set.RescaleSlope = number + 1  # whole numbers, another one for each slice
         if high and data_set.BitsStored == 16:
             values = np.frombuffer(data_set.PixelData, "<u2").copy()

@@ -50,14 +50,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def received(phantom: Phantom, folder: Path) -> list[InstanceSource]:
-    """Instances as a node has them: it knows the digests of their files."""
+    """Instances as a node has them: it knows the digests of their data sets."""
     save(phantom.instances(), folder)
     (series,), _ = read_folder([folder])
     return [digested(source) for source in series.instances]
 
 
 def digested(source: InstanceSource) -> InstanceSource:
-    digest = hashlib.sha256(source.path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(source.path.read_bytes()[source.offset :]).hexdigest()
     return msgspec.structs.replace(source, digest=digest)
 
 
