@@ -23,6 +23,9 @@ _POOL: dict[str, Any] = {
     "hide_parameters": True,  # an error's text goes into the log, and values name patients
 }
 BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
+_CHECKPOINT_PAGES = 16384
+"""Pages of the write-ahead log at which a commit of the filer's moves them into the file, should
+`Index.sync` not have come to it before: two syncs, for which senders and volumes would wait."""
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
 
 
@@ -105,12 +108,17 @@ class Index:
     def sync(self) -> None:
         """Put every commit on stable storage; only a `relaxed` index leaves that to be done.
 
+        What SQLite's write-ahead log holds goes into the file, so that no commit has to do it.
+
         Raises:
             StorageFull: the disk is failing.
+            IndexUnavailable: the database refuses it for now.
         """
         path = self._file()
         if path is None or not self._relaxed:
             return
+        with self.reading() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
         try:
             for suffix in ("", "-wal"):
                 file = Path(f"{path}{suffix}")
@@ -173,6 +181,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "cache_size=-16384",
         "temp_store=MEMORY",
         "mmap_size=0",
+        f"wal_autocheckpoint={2 * _CHECKPOINT_PAGES}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
@@ -180,6 +189,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 def _relax_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")  # whole after a power cut, perhaps not the last
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
