@@ -1,0 +1,40 @@
+"""What the index's file holds, and when."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+from node.index.engine import Index
+from node.index.store import Store
+from node.records import AssociationEnd
+
+MANY = 2000  # associations, some MiB of the write-ahead log
+
+
+def test_only_a_sync_moves_the_log_into_the_file(tmp_path: Path) -> None:
+    index = Index(f"sqlite:///{tmp_path / 'index.db'}", relaxed=True)
+    index.migrate()
+    store = Store(index)
+    index.sync()
+    before = _associations(tmp_path)
+    for number in range(MANY):
+        row = store.open_association("A", "B", "127.0.0.1", float(number), "process")
+        store.end_association(row, AssociationEnd.RELEASED, number + 1.0)
+    assert (tmp_path / "index.db-wal").stat().st_size > 4 << 20
+    assert _associations(tmp_path) == before == 0  # no commit has done it
+    index.sync()
+    assert _associations(tmp_path) == MANY
+    index.close()
+
+
+def _associations(folder: Path) -> int:
+    """How many the file alone has."""
+    alone = folder / "alone.db"
+    shutil.copy(folder / "index.db", alone)
+    connection = sqlite3.connect(alone)
+    try:
+        return int(connection.execute("SELECT count(*) FROM association").fetchone()[0])
+    finally:
+        connection.close()
