@@ -236,7 +236,6 @@ class Hall(Generic[Guest]):
             visit.error = ConnectionLost(str(error))
             return Left.BROKEN
         if sent == len(answer):
-            visit.wire.acknowledge()
             return None
         visit.unsent = answer[sent:]
         return Left.ANSWERED

@@ -56,8 +56,9 @@ class Priority:
         while not self._behind(now) and (left := self._pressed(now) + _BREAK_SECONDS - now) > 0:
             time.sleep(left)
             now = time.monotonic()
-        with suppress(OSError):  # a filter of system calls may not know it
-            os.sched_yield()
+        if not self._low:
+            with suppress(OSError):  # a filter of system calls may not know it
+                os.sched_yield()
 
     def _behind(self, now: float) -> bool:
         since = self._since

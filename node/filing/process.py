@@ -31,6 +31,7 @@ from node.logs import configure_logging
 
 ENVIRONMENT: Final = "RASNODE_FILING"
 _NICENESS: Final = 3  # a sender that waits for its answer comes first
+_CONTAINERS: Final = 50_000  # more than a batch has: it is gone before cycles are looked for in it
 
 
 def main() -> None:
@@ -54,6 +55,7 @@ def main() -> None:
         retirement=_retirement(archive, index, settings["retention"]),
     )
     gc.freeze()  # what is loaded stays: never looked through again
+    gc.set_threshold(_CONTAINERS)
     try:
         service.run()
     finally:

@@ -20,6 +20,7 @@ from node.index.schema import (
     SeriesEventRow,
     SeriesRow,
 )
+from node.index.where import one_of
 from node.records import InstanceRecord, SeriesState, Stored
 
 Item = tuple[InstanceRecord, int | None]
@@ -107,10 +108,11 @@ class Batch:
         uids = {record.sop_instance_uid for record, _ in self._items}
         found: dict[str, _Known] = {}
         by_pk: dict[int, _Known] = {}
+        sqlite = self._connection.dialect.name == "sqlite"
         columns = (InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk)
         for part in _parts(uids):
             for row in self._connection.execute(
-                select(*columns).where(InstanceRow.uid.in_(part))
+                select(*columns).where(one_of(InstanceRow.uid, part, sqlite=sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
                 found[row.uid] = by_pk[row.id] = _Known(row.id, row.sha256, series)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
@@ -17,16 +19,27 @@ from node.index.schema import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "rasnode_writes"
-_POOL: dict[str, Any] = {
-    "pool_size": 20,
-    "max_overflow": 80,
-    "hide_parameters": True,  # an error's text goes into the log, and values name patients
-}
+_encode = msgspec.json.Encoder().encode
 BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
 _CHECKPOINT_PAGES = 16384
 """Pages of the write-ahead log at which a commit of the filer's moves them into the file, should
 `Index.sync` not have come to it before: two syncs, for which senders and volumes would wait."""
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
+
+
+def _to_json(value: object) -> str:
+    try:
+        return _encode(value).decode()
+    except (TypeError, UnicodeEncodeError):  # a number of numpy's, or half a surrogate pair
+        return json.dumps(value)
+
+
+_OPTIONS: dict[str, Any] = {
+    "pool_size": 20,
+    "max_overflow": 80,
+    "hide_parameters": True,  # an error's text goes into the log, and values name patients
+    "json_serializer": _to_json,  # of every instance's attributes
+}
 
 
 class IndexUnavailable(Retryable):
@@ -155,14 +168,14 @@ def _engine(url: str, *, relaxed: bool) -> Engine:
         )
     if backend == "postgresql":
         try:
-            return create_engine(parsed, pool_pre_ping=True, **_POOL)
+            return create_engine(parsed, pool_pre_ping=True, **_OPTIONS)
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise ConfigError(
                 "database.url has to begin with postgresql+psycopg://, and its driver has to be "
                 "there: pip install 'psycopg[binary]>=3.2'"
             ) from error
     engine = create_engine(
-        parsed, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **_POOL
+        parsed, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **_OPTIONS
     )
     event.listen(engine, "connect", _configure_sqlite)
     if relaxed:

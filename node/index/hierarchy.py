@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -68,7 +68,7 @@ class Hierarchy:
         self._studies: dict[str, KnownStudy] = {}
         self._studies_by_pk: dict[int, KnownStudy] = {}
         self._patients: dict[tuple[str, str], int] = {}
-        self._counts: dict[tuple[type[Any], int], Counter[str]] = {}
+        self._counts: defaultdict[tuple[type[Any], int], Counter[str]] = defaultdict(Counter)
 
     def load(self, records: Iterable[InstanceRecord]) -> None:
         """Find the series of a batch in one go."""
@@ -119,7 +119,7 @@ class Hierarchy:
             self._connection.execute(_COUNT_PATIENT, patients)
 
     def _count(self, table: type[Any], pk: int, what: str) -> None:
-        self._counts.setdefault((table, pk), Counter())[what] += 1
+        self._counts[table, pk][what] += 1
 
     def _remember(self, row: Row[*tuple[Any, ...]]) -> None:
         study = self._studies_by_pk.get(row.study_pk)
