@@ -19,7 +19,7 @@ from node.index.store import Store
 from node.journal import Ended, Entry, Found, Source
 from node.receive import record_of
 from node.records import AssociationEnd, InstanceRecord, Stored
-from node.registration import register
+from node.registration import Registration, register
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +78,23 @@ class Filer:
         """
         filed = Filed()
         rows: list[tuple[InstanceRecord, int | None]] = []
+        # All are read and then all are placed: the processor does the same again and again.
         with self._hashing.ahead([found.data_set for found in batch]) as hashes:
-            for (item, data_set, _), sha256 in zip(batch, hashes, strict=True):
+            readings = [self._read(*pair) for pair in zip(batch, hashes, strict=True)]
+        for (item, data_set, _), reading in zip(batch, readings, strict=True):
+            if isinstance(item, Entry):
                 self._breathe()
-                if isinstance(item, Entry):
-                    row = self._place(item, data_set, sha256, filed, anew=anew)
-                    if row is not None:
-                        rows.append(row)
-                    continue
-                self._index(rows, filed)
-                rows = []
-                self._end(item, filed)
+                record = (
+                    self._kept_from_file(item, filed, anew=anew)
+                    if item.part
+                    else self._kept(item, data_set, reading, anew=anew)
+                )
+                if record is not None:
+                    rows.append((record, self._row(item.source)))
+                continue
+            self._index(rows, filed)
+            rows = []
+            self._end(item, filed)
         self._index(rows, filed)
         return filed
 
@@ -112,21 +118,22 @@ class Filer:
         self._alike.pop(ended.source, None)
         filed.ended.append(end)
 
-    def _place(
-        self,
-        entry: Entry,
-        data_set: memoryview,
-        sha256: Callable[[], str],
-        filed: Filed,
-        *,
-        anew: bool,
-    ) -> tuple[InstanceRecord, int | None] | None:
-        record = (
-            self._kept_from_file(entry, filed, anew=anew)
-            if entry.part
-            else self._kept(entry, data_set, sha256, anew=anew)
-        )
-        return None if record is None else (record, self._row(entry.source))
+    def _read(self, found: Found, sha256: Callable[[], str]) -> Registration | Exception | None:
+        """What an instance says, or why it cannot be understood; None if it is not in memory."""
+        item, data_set, _ = found
+        if not isinstance(item, Entry) or item.part:
+            return None
+        self._breathe()
+        return self._registered(item, data_set, sha256)
+
+    def _registered(
+        self, entry: Entry, data_set: memoryview, sha256: Callable[[], str] | None
+    ) -> Registration | Exception:
+        alike = self._alike_of(entry.source)
+        try:
+            return register(data_set, entry.transfer_syntax_uid, alike=alike, sha256=sha256)
+        except Exception as error:  # noqa: BLE001  it was answered: it will be kept, and named
+            return error
 
     def _kept_from_file(self, entry: Entry, filed: Filed, *, anew: bool) -> InstanceRecord | None:
         """What `_kept` returns, of an instance that lies in a file."""
@@ -147,25 +154,27 @@ class Filer:
         return record
 
     def _kept(
-        self, entry: Entry, view: memoryview, sha256: Callable[[], str] | None, *, anew: bool
+        self,
+        entry: Entry,
+        view: memoryview,
+        reading: Registration | Exception | None,
+        *,
+        anew: bool,
     ) -> InstanceRecord | None:
         """Its record, once it is in the archive; None if it had to go to quarantine."""
         try:
-            return self._placed(entry, view, sha256, anew=anew)
+            if reading is None:
+                reading = self._registered(entry, view, None)
+            if isinstance(reading, Exception):
+                raise reading
+            part = self._archive.incoming(entry.part) if entry.part else None
+            placed = self._placer.place(reading, _meta(entry), view, part, anew=anew)
+            return record_of(reading, entry.transfer_syntax_uid, placed, entry.received_at)
         except Retryable:
             raise
         except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
             self._set_aside(entry, view, error)
             return None
-
-    def _placed(
-        self, entry: Entry, view: memoryview, sha256: Callable[[], str] | None, *, anew: bool
-    ) -> InstanceRecord:
-        alike = self._alike_of(entry.source)
-        registration = register(view, entry.transfer_syntax_uid, alike=alike, sha256=sha256)
-        part = self._archive.incoming(entry.part) if entry.part else None
-        placed = self._placer.place(registration, _meta(entry), view, part, anew=anew)
-        return record_of(registration, entry.transfer_syntax_uid, placed, entry.received_at)
 
     def _is_ours(self, sop_uid: str, sha256: str) -> bool:
         known = self._store.sha256_of(sop_uid)

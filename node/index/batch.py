@@ -29,6 +29,7 @@ _AT_ONCE: Final = 500  # values in one IN list, rows in one INSERT
 _IMAGE_KEYWORDS: Final = tuple(attribute.keyword for attribute in BY_LEVEL[Level.IMAGE])
 
 _INSTANCES: Final = insert(InstanceRow).returning(InstanceRow.id, InstanceRow.uid)
+_UID: Final = InstanceRow.__table__.c.uid
 _HEADERS: Final = insert(HeaderRow)
 _CONFLICTS: Final = insert(ConflictRow)
 _EVENTS: Final = insert(SeriesEventRow)
@@ -112,7 +113,7 @@ class Batch:
         columns = (InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk)
         for part in _parts(uids):
             for row in self._connection.execute(
-                select(*columns).where(one_of(InstanceRow.uid, part, sqlite=sqlite))
+                select(*columns).where(one_of(_UID, part, sqlite=sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
                 found[row.uid] = by_pk[row.id] = _Known(row.id, row.sha256, series)

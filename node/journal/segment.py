@@ -28,7 +28,9 @@ _END: Final = struct.Struct("<QQ")  # generation, offset behind its last record
 _END_AT: Final = 64
 _RECORD_HEAD: Final = 64  # bytes, more than the header of a record has
 _FILE_MODE: Final = 0o640
-_FILL: Final = bytes(1024 * 1024)
+_FILL: Final = bytes(256 * 1024)
+"""Written at once, this becomes a folio of the page cache; whatever is written into a larger one
+later costs more, as Linux looks through all of its blocks."""
 _SHARE: Final = 32  # of the free space, all segments of a lane
 
 
