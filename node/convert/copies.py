@@ -40,7 +40,7 @@ def without_copies(
 
 
 def _order(source: InstanceSource) -> tuple[str, bytes, str]:
-    return source.transfer_syntax_uid, encode_header(source.header), str(source.path)
+    return source.transfer_syntax_uid, encode_header(source.header), source.file
 
 
 def _shows_the_same(one: InstanceSource, other: InstanceSource) -> bool:

@@ -70,7 +70,7 @@ def read_folder(
                 found.setdefault(source.header.series_instance_uid, []).append(source)
         progress()
     sorted_by_uid = [
-        tuple(sorted(found[uid], key=lambda one: (one.uid, str(one.path)))) for uid in sorted(found)
+        tuple(sorted(found[uid], key=lambda one: (one.uid, one.file))) for uid in sorted(found)
     ]
     series = [Series(one[0].header.series_instance_uid, one) for one in joined(sorted_by_uid)]
     return sorted(series, key=lambda one: one.uid), strangers
@@ -102,7 +102,7 @@ def read_file(path: Path) -> InstanceSource | None:
     plain = syntax != DEFLATED
     return InstanceSource(
         header=header,
-        path=path,
+        file=str(path),
         offset=start.offset,
         transfer_syntax_uid=syntax,
         pixel_offset=found.pixel_offset if plain else None,

@@ -38,7 +38,7 @@ class InstanceSource(msgspec.Struct, frozen=True):
 
     Attributes:
         header: what `node.assemble.headers.describe` read on arrival.
-        path: the file.
+        file: its name with its folder: text, as thousands of them are opened.
         offset: where the data set begins in the file.
         transfer_syntax_uid: how it is encoded.
         pixel_offset: where the pixel data's value begins in the data set; None if deflated or
@@ -48,12 +48,17 @@ class InstanceSource(msgspec.Struct, frozen=True):
     """
 
     header: InstanceHeader
-    path: Path
+    file: str
     offset: int
     transfer_syntax_uid: str
     pixel_offset: int | None = None
     pixel_length: int | None = None
     digest: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.file)
 
     @property
     def uid(self) -> str:
@@ -131,7 +136,7 @@ class PixelReader:
                     (source.uid,),
                 )
             offset = source.offset + source.pixel_offset
-            raw = _part_of(source.path, offset + start, min(stop, source.pixel_length) - start)
+            raw = _part_of(source.file, offset + start, min(stop, source.pixel_length) - start)
         else:
             raw = self._value(source)[start:stop]
         if pixels.bits_allocated == 1:
@@ -165,12 +170,12 @@ def _is_encapsulated(source: InstanceSource) -> bool:
     return source.transfer_syntax_uid != DEFLATED and source.pixel_length is None
 
 
-def _part_of(path: Path, offset: int, size: int) -> bytes:
+def _part_of(file: str, offset: int, size: int) -> bytes:
     """Return bytes of a file, fewer if it ends before or they are more than 2 GiB.
 
     A series has thousands of slices: this takes half as long as a file object.
     """
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(file, os.O_RDONLY)
     try:
         return os.pread(handle, size, offset)
     finally:

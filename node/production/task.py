@@ -29,10 +29,14 @@ def assemble(job: Job) -> Assembled:
         verdict=str(job.verdict["verdict"]),
         evidence={"why": job.verdict.get("why", ""), "reasons": job.verdict["reasons"]},
     )
-    sources = [_source(job.archive, instance) for instance in job.instances]
-    references = [_source(job.archive, instance) for instance in job.references]
     conversion = convert_series(
-        sources, job.staging, job.stem, job.options, proof, references, job.stock
+        _sources(job.archive, job.instances),
+        job.staging,
+        job.stem,
+        job.options,
+        proof,
+        _sources(job.archive, job.references),
+        job.stock,
     )
     fault_point("worker-done")
     return _assembled(job, conversion)
@@ -42,19 +46,22 @@ def press(
     instances: Sequence[StoredInstance], archive: Path, stock: Path, options: OutputOptions
 ) -> int:
     """Compress slices of a series that is still arriving, into a file for its assembly."""
-    return lay_in(stock, [_source(archive, instance) for instance in instances], options)
+    return lay_in(stock, _sources(archive, instances), options)
 
 
-def _source(archive: Path, instance: StoredInstance) -> InstanceSource:
-    return InstanceSource(
-        header=decode_header(instance.header),
-        path=archive / instance.path,
-        offset=instance.data_set_offset,
-        transfer_syntax_uid=instance.transfer_syntax_uid,
-        pixel_offset=instance.pixel_offset,
-        pixel_length=instance.pixel_length,
-        digest=instance.sha256,
-    )
+def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
+    return [
+        InstanceSource(
+            header=decode_header(instance.header),
+            file=f"{archive}/{instance.path}",
+            offset=instance.data_set_offset,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            pixel_offset=instance.pixel_offset,
+            pixel_length=instance.pixel_length,
+            digest=instance.sha256,
+        )
+        for instance in instances
+    ]
 
 
 def _assembled(job: Job, conversion: Conversion) -> Assembled:
