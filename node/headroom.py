@@ -18,12 +18,13 @@ _SMALL: Final = 4096  # bytes that a file has at least, to guess how many wait
 class Headroom:
     """What was seen a moment ago holds, less what has been let in since. Safe for many threads.
 
-    What was let in counts twice for that moment, here and in the backlog: nobody is let in for
-    whom there may be no room, and nobody is refused before the disk was looked at once more.
+    Nobody is let in for whom there may be no room, and nobody is refused before the disk was looked
+    at once more.
 
     Args:
         look: bytes and files that may still be written (None: files are not counted).
         minimum_free: bytes to be kept free.
+        backlog: bytes that were let in before and do not show on the disk yet.
         clock: seconds.
     """
 
@@ -31,31 +32,30 @@ class Headroom:
         self,
         look: Callable[[], tuple[int, int | None]],
         minimum_free: int,
+        backlog: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._look = look
         self._least = max(minimum_free, _LEAST_FREE)
         self._minimum_free = minimum_free
+        self._backlog = backlog
         self._clock = clock
         self._lock = threading.Lock()
         self._free = 0
         self._names: int | None = None
         self._until = 0.0
 
-    def take(self, size: int, backlog: int, files: int = 1) -> None:
+    def take(self, size: int, files: int = 1) -> None:
         """Let so many bytes in.
-
-        Args:
-            backlog: bytes that were let in before and do not show on the disk yet.
 
         Raises:
             StorageFull: there is no room for them, or the disk does not answer.
         """
         with self._lock:
             now = self._clock()
-            if now >= self._until or self._refusal(size, backlog):
+            if now >= self._until or self._refusal(size):
                 self._see(now)
-                if refusal := self._refusal(size, backlog):
+                if refusal := self._refusal(size):
                     raise StorageFull(refusal)
             self._free -= size
             if self._names is not None:
@@ -63,18 +63,23 @@ class Headroom:
 
     def _see(self, now: float) -> None:
         self._until = 0.0
+        backlog = self._backlog()  # first: what is filed meanwhile counts twice, and not never
         try:
-            self._free, self._names = self._look()
+            free, names = self._look()
         except OSError as error:
             raise StorageFull(f"the archive does not answer: {error.strerror}") from error
+        self._free = free - backlog
+        self._names = None if names is None else names - backlog // _SMALL
         self._until = now + _LOOK_SECONDS
 
-    def _refusal(self, size: int, backlog: int) -> str:
-        if self._free - size - backlog < self._least:
+    def _refusal(self, size: int) -> str:
+        if self._free - size < self._least:
             return (
-                f"{self._free >> 20} MiB are free below storage.root; "
+                f"{max(0, self._free) >> 20} MiB are free below storage.root; "
                 f"storage.minimum_free keeps {self._minimum_free >> 20} MiB"
             )
-        if self._names is not None and self._names < _LEAST_NAMES + backlog // _SMALL:
-            return f"the file system below storage.root has room for {self._names} files more"
+        if self._names is not None and self._names < _LEAST_NAMES:
+            return (
+                f"the file system below storage.root has room for {max(0, self._names)} files more"
+            )
         return ""

@@ -77,7 +77,7 @@ class Reception(ABC):
 
     def __init__(self, archive: Archive, *, minimum_free: int, clock: Callable[[], float]) -> None:
         self._archive = archive
-        self._headroom = Headroom(archive.free, minimum_free)
+        self._headroom = Headroom(archive.free, minimum_free, self._backlog)
         self._clock = clock
         self._complaints = Complaints(log)
 
@@ -141,7 +141,7 @@ class Reception(ABC):
         return self._archive.spill(meta, self._check_space)
 
     def _check_space(self, size: int, files: int = 1) -> None:
-        self._headroom.take(size, self._backlog(), files)
+        self._headroom.take(size, files)
 
     def _refuse(self, incoming: Incoming, status: int, name: str, sentence: str) -> Outcome:
         now = datetime.fromtimestamp(self._clock(), UTC)

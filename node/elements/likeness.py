@@ -56,6 +56,7 @@ class _Pattern(Likeness):
     """One data set, taken apart so that others can be compared with it.
 
     Attributes:
+        encoding: how it is written.
         pixels: tag and VR of its pixel data.
     """
 
@@ -64,14 +65,16 @@ class _Pattern(Likeness):
         elements: list[_Element],
         found: Found,
         volatile: frozenset[int],
+        syntax: str,
         encoding: Encoding,
         pixels: tuple[int, bytes | None],
     ) -> None:
         super().__init__(volatile)
+        self.encoding = encoding
         self.pixels = pixels
         self._elements = elements
         self._found = found
-        self._encoding = encoding
+        self._syntax = syntax
         self._codec = LITTLE if encoding.little else BIG
         self._length = sum(len(one.whole) for one in elements)
         self._steps: list[_Step] = []
@@ -85,17 +88,19 @@ class _Pattern(Likeness):
                 same.append(one.whole)
         self._end = b"".join(same)
 
-    def match(self, data: Buffer, encoding: Encoding) -> tuple[Found, int] | None:
+    def match(self, data: Buffer, syntax: str) -> tuple[Found, int] | None:
         """Read a data set up to its pixel data.
+
+        Its first element is the same and there as a whole, so that it shows the same encoding.
 
         Returns:
             its elements and where they end; None if it is not like the others.
         """
-        if encoding != self._encoding:
+        if syntax != self._syntax:
             return None
         head = bytes(data[: self._length + _LONGER])
         found = dict(self._found)
-        order, size, at = "little" if encoding.little else "big", len(head), 0
+        order, size, at = "little" if self.encoding.little else "big", len(head), 0
         for same, tag, vr, wide in self._steps:
             if not head.startswith(same, at):
                 return None
@@ -147,34 +152,38 @@ class Alike:
         Raises:
             MalformedDataSet: as that does.
         """
-        encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
         pattern = self._pattern
-        if pattern is not None and (match := pattern.match(data, encoding)):
+        if pattern is not None and (match := pattern.match(data, transfer_syntax_uid)):
             found, at = match
+            encoding = pattern.encoding
             rest, pixels = read_level(data, encoding, self._wanted, at)
             if not rest and pixels is not None and pixels[:2] == pattern.pixels:
                 self._misses = 0
                 return scanned(found, pixels, encoding, pattern)
             return scanned(found | rest, pixels, encoding)
+        encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
         found, pixels = read_level(data, encoding, self._wanted)
         if self._misses < _TRIES:
-            self._pattern = self._learned(data, pixels, encoding)
+            self._pattern = self._learned(data, pixels, transfer_syntax_uid, encoding)
         self._misses = (self._misses + 1) % _PAUSE
         return scanned(found, pixels, encoding)
 
-    def _learned(self, data: Buffer, pixels: Pixels | None, encoding: Encoding) -> _Pattern | None:
+    def _learned(
+        self, data: Buffer, pixels: Pixels | None, syntax: str, encoding: Encoding
+    ) -> _Pattern | None:
         elements = _taken_apart(data, encoding)
-        if elements is None or pixels is None:
+        if not elements or pixels is None:
             return None
         before = self._pattern
         volatile = None if before is None else before.differing(elements)
         if volatile is None:
             volatile = frozenset()
-        if any(map(_tells_how_to_read_others, volatile)):
+        # The first element shows how all are written, and some others how more are read.
+        if elements[0].tag in volatile or any(map(_tells_how_to_read_others, volatile)):
             return None
         # What stands behind the pixel data is not among it: others need not have that.
         head = read_level(data[: sum(len(one.whole) for one in elements)], encoding, self._wanted)
-        return _Pattern(elements, head.found, volatile, encoding, pixels[:2])
+        return _Pattern(elements, head.found, volatile, syntax, encoding, pixels[:2])
 
 
 def _tells_how_to_read_others(tag: int) -> bool:

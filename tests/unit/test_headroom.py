@@ -17,6 +17,7 @@ class Disk:
         self.free = free
         self.names = names
         self.looks = 0
+        self.backlog = 0
         self.now = 100.0
 
     def look(self) -> tuple[int, int | None]:
@@ -24,17 +25,17 @@ class Disk:
         return self.free, self.names
 
     def headroom(self, minimum_free: int = 10 * MIB) -> Headroom:
-        return Headroom(self.look, minimum_free, lambda: self.now)
+        return Headroom(self.look, minimum_free, lambda: self.backlog, lambda: self.now)
 
 
 def test_many_instances_take_one_look() -> None:
     disk = Disk(1000 * MIB)
     headroom = disk.headroom()
     for _ in range(100):
-        headroom.take(MIB, 0)
+        headroom.take(MIB)
     assert disk.looks == 1
     disk.now += 0.1
-    headroom.take(MIB, 0)
+    headroom.take(MIB)
     assert disk.looks == 2
 
 
@@ -42,44 +43,52 @@ def test_what_was_let_in_since_counts() -> None:
     disk = Disk(20 * MIB)
     headroom = disk.headroom()
     for _ in range(10):
-        headroom.take(MIB, 0)
+        headroom.take(MIB)
     disk.free = 10 * MIB
     with pytest.raises(StorageFull, match=r"10 MiB are free.*minimum_free keeps 10 MiB"):
-        headroom.take(MIB, 0)
+        headroom.take(MIB)
 
 
 def test_nobody_is_refused_for_what_was_seen_before() -> None:
     disk = Disk(10 * MIB)
     headroom = disk.headroom()
     with pytest.raises(StorageFull):
-        headroom.take(MIB, 0)
+        headroom.take(MIB)
     disk.free = 12 * MIB
-    headroom.take(MIB, 0)  # at the same moment
+    headroom.take(MIB)  # at the same moment
 
 
 def test_a_disk_that_fills_up_is_noticed_within_moments() -> None:
     disk = Disk(1000 * MIB)
     headroom = disk.headroom()
-    headroom.take(MIB, 0)
+    headroom.take(MIB)
     disk.free = 0
     disk.now += 0.03
     with pytest.raises(StorageFull):
-        headroom.take(MIB, 0)
+        headroom.take(MIB)
 
 
 def test_what_waits_to_be_filed_needs_room_too() -> None:
     disk = Disk(20 * MIB)
+    disk.backlog = 10 * MIB
     with pytest.raises(StorageFull):
-        disk.headroom().take(MIB, backlog=10 * MIB)
+        disk.headroom().take(MIB)
+
+
+def test_what_waits_to_be_filed_becomes_files() -> None:
+    disk = Disk(1000 * MIB, names=1000)
+    disk.backlog = 985 * 4096
+    with pytest.raises(StorageFull, match="room for 15 files more"):
+        disk.headroom().take(100)
 
 
 def test_files_are_counted_where_the_file_system_counts_them() -> None:
     disk = Disk(1000 * MIB, names=20)
     headroom = disk.headroom()
-    headroom.take(100, 0, files=5)
+    headroom.take(100, files=5)
     disk.names = 15
     with pytest.raises(StorageFull, match="room for 15 files more"):
-        headroom.take(100, 0)
+        headroom.take(100)
 
 
 def test_a_disk_that_does_not_answer_is_asked_again() -> None:
@@ -91,8 +100,8 @@ def test_a_disk_that_does_not_answer_is_asked_again() -> None:
             raise OSError(5, "Input/output error")
         return disk.look()
 
-    headroom = Headroom(look, 0, lambda: disk.now)
+    headroom = Headroom(look, 0, clock=lambda: disk.now)
     with pytest.raises(StorageFull, match="Input/output error"):
-        headroom.take(1, 0)
+        headroom.take(1)
     failing = False
-    headroom.take(1, 0)
+    headroom.take(1)
