@@ -74,10 +74,13 @@ def spread_below(folder: Path) -> None:
         os.close(handle)
 
 
-def start_writing(handle: int, at: int, length: int) -> None:
+def start_writing(handle: int, at: int = 0, length: int = 0) -> None:
     """Have what was written to a part of a file go to the disk by now, without waiting for it.
 
     It shortens the sync that follows, and replaces nothing of it.
+
+    Args:
+        length: in bytes; 0 is up to the file's end.
     """
     if _sync_file_range is not None:
         _sync_file_range(handle, at, length, _SYNC_FILE_RANGE_WRITE)

@@ -117,6 +117,8 @@ class FilingService:
         with self._parts_lock:
             self._parts += [(lane, now, part) for part in filed.parts]
         board.set_filed(lane, max(before, now))
+        if filed.ended:
+            self._index.start_sync()  # the series is decided on next
         if (now >> 32) - (board.safe(lane) >> 32) >= _UNSAFE_SEGMENTS:
             self._due.set()  # they can be used again once all of them is safe
         self._filed(filed)

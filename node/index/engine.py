@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
+from node.disk import start_writing
 from node.errors import ConfigError, Retryable, StorageFull
 from node.index.schema import Base
 
@@ -117,6 +118,18 @@ class Index:
             writer = connection.execution_options(**{_WRITES: True})
             with writer.begin():
                 yield writer
+
+    def start_sync(self) -> None:
+        """Have the disk begin with what was committed: whoever commits next syncs that, too."""
+        path = self._file()
+        if path is None or not self._relaxed:
+            return
+        with suppress(OSError):  # it is no more than a beginning
+            handle = os.open(f"{path}-wal", os.O_RDONLY)
+            try:
+                start_writing(handle)
+            finally:
+                os.close(handle)
 
     def sync(self) -> None:
         """Put every commit on stable storage; only a `relaxed` index leaves that to be done.

@@ -29,6 +29,18 @@ def test_only_a_sync_moves_the_log_into_the_file(tmp_path: Path) -> None:
     index.close()
 
 
+def test_the_disk_can_begin_whether_or_not_there_is_anything(tmp_path: Path) -> None:
+    index = Index(f"sqlite:///{tmp_path / 'index.db'}", relaxed=True)
+    index.start_sync()  # there is no file
+    index.migrate()
+    row = Store(index).open_association("A", "B", "127.0.0.1", 1.0, "process")
+    index.start_sync()
+    Store(index).end_association(row, AssociationEnd.RELEASED, 2.0)
+    index.sync()
+    assert _associations(tmp_path) == 1
+    index.close()
+
+
 def _associations(folder: Path) -> int:
     """How many the file alone has."""
     alone = folder / "alone.db"
