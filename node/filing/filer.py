@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.archive import Archive, file_meta
 from node.elements import Alike
@@ -25,6 +25,13 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 1000  # associations whose rows are known
 _ALIKE: Final = 32  # and of which it is known what their headers have in common
+
+
+class _Fault(NamedTuple):
+    """Why an instance cannot be filed: an exception would hold on to the data set."""
+
+    name: str
+    sentence: str
 
 
 @dataclass
@@ -118,8 +125,8 @@ class Filer:
         self._alike.pop(ended.source, None)
         filed.ended.append(end)
 
-    def _read(self, found: Found, sha256: Callable[[], str]) -> Registration | Exception | None:
-        """What an instance says, or why it cannot be understood; None if it is not in memory."""
+    def _read(self, found: Found, sha256: Callable[[], str]) -> Registration | _Fault | None:
+        """What an instance says; None if it is not in memory."""
         item, data_set, _ = found
         if not isinstance(item, Entry) or item.part:
             return None
@@ -128,12 +135,12 @@ class Filer:
 
     def _registered(
         self, entry: Entry, data_set: memoryview, sha256: Callable[[], str] | None
-    ) -> Registration | Exception:
+    ) -> Registration | _Fault:
         alike = self._alike_of(entry.source)
         try:
             return register(data_set, entry.transfer_syntax_uid, alike=alike, sha256=sha256)
         except Exception as error:  # noqa: BLE001  it was answered: it will be kept, and named
-            return error
+            return _fault(error)
 
     def _kept_from_file(self, entry: Entry, filed: Filed, *, anew: bool) -> InstanceRecord | None:
         """What `_kept` returns, of an instance that lies in a file."""
@@ -157,24 +164,24 @@ class Filer:
         self,
         entry: Entry,
         view: memoryview,
-        reading: Registration | Exception | None,
+        reading: Registration | _Fault | None,
         *,
         anew: bool,
     ) -> InstanceRecord | None:
         """Its record, once it is in the archive; None if it had to go to quarantine."""
-        try:
-            if reading is None:
-                reading = self._registered(entry, view, None)
-            if isinstance(reading, Exception):
-                raise reading
+        if reading is None:
+            reading = self._registered(entry, view, None)
+        if isinstance(reading, Registration):
             part = self._archive.incoming(entry.part) if entry.part else None
-            placed = self._placer.place(reading, _meta(entry), view, part, anew=anew)
-            return record_of(reading, entry.transfer_syntax_uid, placed, entry.received_at)
-        except Retryable:
-            raise
-        except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
-            self._set_aside(entry, view, error)
-            return None
+            try:
+                placed = self._placer.place(reading, _meta(entry), view, part, anew=anew)
+                return record_of(reading, entry.transfer_syntax_uid, placed, entry.received_at)
+            except Retryable:
+                raise
+            except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
+                reading = _fault(error)
+        self._set_aside(entry, view, reading)
+        return None
 
     def _is_ours(self, sop_uid: str, sha256: str) -> bool:
         known = self._store.sha256_of(sop_uid)
@@ -203,16 +210,15 @@ class Filer:
             alike = self._alike[source] = Alike()
         return alike
 
-    def _set_aside(self, entry: Entry, view: memoryview, error: Exception) -> None:
+    def _set_aside(self, entry: Entry, view: memoryview, fault: _Fault) -> None:
         """Quarantine what was answered and cannot be filed: a fault of ours, and never silent."""
         now = datetime.fromtimestamp(self._clock(), UTC)
-        known = isinstance(error, MalformedDataSet | InvalidUID)
         kept = self._archive.put_in_quarantine(
             _meta(entry),
             view,
             {
                 "reason": "cannot-be-filed",
-                "sentence": str(error) if known else f"{type(error).__name__} while it was filed",
+                "sentence": fault.sentence,
                 "status": "0x0000",
                 "from": entry.source.calling_ae,
                 "received": now.isoformat(),
@@ -223,9 +229,15 @@ class Filer:
         log.error(
             "SOP Instance %s was answered and cannot be filed (%s); kept in quarantine as %s",
             entry.sop_instance_uid,
-            type(error).__name__,
+            fault.name,
             kept,
         )
+
+
+def _fault(error: Exception) -> _Fault:
+    name = type(error).__name__
+    known = isinstance(error, MalformedDataSet | InvalidUID)
+    return _Fault(name, str(error) if known else f"{name} while it was filed")
 
 
 def _meta(entry: Entry) -> bytes:

@@ -1,0 +1,83 @@
+"""Whatever was answered is filed, or kept in quarantine under a name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.instances import EXPLICIT, encoded, series
+from node.archive import Archive
+from node.filing.filer import Filer
+from node.index.engine import Index
+from node.index.store import Store
+from node.journal import Entry, Found, Source
+from node.records import Stored
+
+SOURCE = Source("run", "SENDER", "RASNODE", "127.0.0.1", 1.0)
+PART = "large.part"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    made = Archive(tmp_path)
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def filer(archive: Archive, tmp_path: Path) -> Iterator[Filer]:
+    index = Index(f"sqlite:///{tmp_path / 'index.db'}", relaxed=True)
+    index.migrate()
+    yield Filer(archive, Store(index), lambda: 100.0)
+    index.close()
+
+
+def found(sop_class: str, uid: str, data_set: bytes, part: str = "") -> Found:
+    entry = Entry(sop_class, uid, EXPLICIT, 50.0, SOURCE, part)
+    return Found(entry, memoryview(b"" if part else data_set), 0)
+
+
+def test_what_cannot_be_understood_is_set_aside_and_the_rest_is_filed(
+    archive: Archive, filer: Filer
+) -> None:
+    images = encoded(series(4, 8))
+    broken = [one.data_set[:-5] for one in images]
+    archive.incoming(PART).write_bytes(broken[2])
+    batch = [
+        found(images[0].sop_class, images[0].uid, images[0].data_set),
+        found(images[1].sop_class, images[1].uid, broken[1]),
+        found(images[2].sop_class, images[2].uid, b"", PART),
+        found(images[3].sop_class, images[3].uid, images[3].data_set),
+    ]
+    filed = filer.file(batch)
+    assert [outcome for outcome, _ in filed.outcomes] == [Stored.NEW, Stored.NEW]
+    assert filed.parts == [archive.incoming(PART)]
+    assert sorted(path.stem for path in archive.files()) == sorted([images[0].uid, images[3].uid])
+    kept = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
+    assert [one["reason"] for one in kept] == ["cannot-be-filed"] * 2
+    assert all("Element (7FE0,0010) says it has" in one["sentence"] for one in kept)
+    contents = {(archive.quarantine / one["file"]).read_bytes()[-len(broken[1]) :] for one in kept}
+    assert contents == {broken[1], broken[2]}
+
+
+def test_a_fault_of_ours_is_named(
+    archive: Archive, filer: Filer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a patient's name")
+
+    monkeypatch.setattr("node.filing.filer.register", fail)
+    (image,) = encoded(series(1, 8))
+    archive.incoming(PART).write_bytes(image.data_set)
+    filed = filer.file(
+        [
+            found(image.sop_class, image.uid, image.data_set),
+            found(image.sop_class, image.uid, b"", PART),
+        ]
+    )
+    assert not filed.outcomes
+    kept = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
+    assert [one["sentence"] for one in kept] == ["ZeroDivisionError while it was filed"] * 2
