@@ -196,7 +196,7 @@ class Hall(Generic[Guest]):
             self._leave(visit, Left.OTHER)
         elif visit.arrival.full:
             self._leave(visit, Left.SELF)
-        else:
+        else:  # the sender may hold the rest back until then
             visit.wire.acknowledge()
 
     def _answer(self) -> None:

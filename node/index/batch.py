@@ -25,7 +25,7 @@ from node.records import InstanceRecord, SeriesState, Stored
 
 Item = tuple[InstanceRecord, int | None]
 
-_AT_ONCE: Final = 500  # values in one IN list, rows in one INSERT
+_AT_ONCE: Final = 500  # values that are looked for, rows in one INSERT
 _IMAGE_KEYWORDS: Final = tuple(attribute.keyword for attribute in BY_LEVEL[Level.IMAGE])
 
 _INSTANCES: Final = insert(InstanceRow).returning(InstanceRow.id, InstanceRow.uid)
@@ -85,8 +85,9 @@ class _Changes:
 class Batch:
     """Adds records to the index in one go."""
 
-    def __init__(self, connection: Connection, items: Sequence[Item]) -> None:
+    def __init__(self, connection: Connection, items: Sequence[Item], *, sqlite: bool) -> None:
         self._connection = connection
+        self._sqlite = sqlite
         self._items = items
         self._hierarchy = Hierarchy(connection)
         self._new: list[dict[str, Any]] = []
@@ -109,11 +110,10 @@ class Batch:
         uids = {record.sop_instance_uid for record, _ in self._items}
         found: dict[str, _Known] = {}
         by_pk: dict[int, _Known] = {}
-        sqlite = self._connection.dialect.name == "sqlite"
         columns = (InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk)
         for part in _parts(uids):
             for row in self._connection.execute(
-                select(*columns).where(one_of(_UID, part, sqlite=sqlite))
+                select(*columns).where(one_of(_UID, part, sqlite=self._sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
                 found[row.uid] = by_pk[row.id] = _Known(row.id, row.sha256, series)

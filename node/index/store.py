@@ -42,7 +42,7 @@ class Store:
             return []
         with self._index.writing() as connection:
             self._take_turn(connection)
-            return Batch(connection, items).write()
+            return Batch(connection, items, sqlite=self._index.is_sqlite).write()
 
     def open_association(
         self, calling_ae: str, called_ae: str, address: str, now: float, process: str
