@@ -111,6 +111,7 @@ class Daemon:
             self._filed,
             None if retention is None else retention.model_dump(mode="json"),
         )
+        undo.callback(filing.stop, 0.0)
         crew = self._crew(filing, undo)
         archive = Archive(settings.storage.root)
         try:

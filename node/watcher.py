@@ -176,7 +176,8 @@ class Watcher:
             log.debug("reading series %s ahead: %s", series.uid, traced(error))
 
     def _run(self) -> None:
-        self._foreman.warm_up()
+        # What came meanwhile is judged meanwhile.
+        threading.Thread(target=self._foreman.warm_up, name="warm-up", daemon=True).start()
         while not self._stopping.is_set():
             self._woken.clear()
             try:

@@ -1,4 +1,5 @@
-"""The filer as a process of its own: `python -m node.filing.process`, started by `Filing`.
+"""The filer as a process of its own: a copy of the node's, or, in the place of one that died,
+`python -m node.filing.process`, both started by `Filing`.
 
 It reads bytes from stdin, one or more whenever something was answered, files what there is, and
 writes to stdout what became of it. When stdin ends it files the rest and exits.
@@ -13,6 +14,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -31,18 +33,29 @@ from node.logs import configure_logging
 
 ENVIRONMENT: Final = "RASNODE_FILING"
 _NICENESS: Final = 3  # a sender that waits for its answer comes first
+_SWITCH_SECONDS: Final = 0.005  # Python's own: no thread here has anybody waiting for it
 _CONTAINERS: Final = 50_000  # more than a batch has: it is gone before cycles are looked for in it
 
 
 def main() -> None:
-    """Run until stdin ends."""
+    """File as `Filing` says in the environment."""
+    said: dict[str, Any] = json.loads(os.environ.pop(ENVIRONMENT))
+    configure_logging(said["log"])
+    file(said)
+
+
+def file(said: Mapping[str, Any]) -> None:
+    """File until stdin ends.
+
+    Args:
+        said: `root`, `url` of the database, `log` format, and `retention`.
+    """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its parent says when it is time
     os.nice(_NICENESS)
-    settings = json.loads(os.environ[ENVIRONMENT])
-    configure_logging(settings["log"])
-    root = Path(settings["root"])
-    archive, index = Archive(root), Index(settings["url"], relaxed=True)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    root = Path(said["root"])
+    archive, index = Archive(root), Index(said["url"], relaxed=True)
     journal = Journal(root)
     hashing, priority = Hashing(), Priority(journal.board.pressed)
     service = FilingService(
@@ -52,7 +65,7 @@ def main() -> None:
         index,
         wait=partial(_wait, priority),
         filed=_report,
-        retirement=_retirement(archive, index, settings["retention"]),
+        retirement=_retirement(archive, index, said["retention"]),
     )
     gc.freeze()  # what is loaded stays: never looked through again
     gc.set_threshold(_CONTAINERS)

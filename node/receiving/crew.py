@@ -16,7 +16,7 @@ from typing import Any, Final
 from node import metrics
 from node.config import Dicom, Settings
 from node.errors import ConfigError
-from node.receiving.fork import Forked
+from node.forked import Forked
 from node.receiving.process import ENVIRONMENT, GO, READY, receive
 
 log = logging.getLogger(__name__)
@@ -118,8 +118,8 @@ class Crew:
     def _fork(self, lane: int) -> Forked:
         """A receiver from the start: while this process has no other thread."""
         said = self._said(lane)
-        siblings = [one for process in self._processes for one in _pipes(process)]
-        return Forked(lambda: receive(said), siblings)
+        keep = (self._listening.fileno(), self._bell)
+        return Forked("rasnode-receive", lambda: receive(said), keep)
 
     def _spawn(self, lane: int) -> subprocess.Popen[bytes]:
         """A receiver in the place of one that died."""
@@ -175,10 +175,6 @@ def _taken(dicom: Dicom, error: OSError) -> ConfigError:
         f"cannot listen on {dicom.host}:{dicom.port}: {error.strerror}; "
         "is another program there, or is the port below 1024 (dicom.port)?"
     )
-
-
-def _pipes(process: subprocess.Popen[bytes] | Forked) -> list[int]:
-    return [end.fileno() for end in (process.stdin, process.stdout) if end is not None]
 
 
 def _say(process: subprocess.Popen[bytes] | Forked, line: bytes) -> None:

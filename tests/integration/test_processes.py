@@ -35,18 +35,16 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
 
 
 @pytest.mark.parametrize(
-    ("word", "successor"),
-    [("node serve", "node.receiving.process"), ("node.filing.process", "node.filing.process")],
+    ("name", "successor"),
+    [("rasnode-receive", "node.receiving.process"), ("rasnode-file", "node.filing.process")],
     ids=["a receiver", "the filer"],
 )
 def test_a_process_that_dies_is_started_again(
-    node: RunningNode, word: str, successor: str, tmp_path: Path
+    node: RunningNode, name: str, successor: str, tmp_path: Path
 ) -> None:
     node.send(*small_ct(tmp_path / "before", 20, announced=True))
-    # A worker has the node's command line until it has its own: the first one is the receiver.
-    pid = min(children(node, word))
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: set(children(node, successor)) - {pid}, 20, "another process does its work")
+    os.kill(child(node, name), signal.SIGKILL)
+    eventually(lambda: child(node, successor), 20, "another process does its work")
     node.send(*small_ct(tmp_path / "after", 20, announced=True))
     node.settle(30, states=["ready"])
     assert len(node.instances()) == 40
@@ -54,7 +52,7 @@ def test_a_process_that_dies_is_started_again(
 
 
 def test_nothing_stays_open_of_peers_that_hang_up(node: RunningNode) -> None:
-    receiver = min(children(node, "node serve"))
+    receiver = child(node, "rasnode-receive")
     asked = associate_rq(
         "A",
         "B",
@@ -85,14 +83,13 @@ def test_nothing_stays_open_of_peers_that_hang_up(node: RunningNode) -> None:
     assert node.terminate() == 0
 
 
-def children(node: RunningNode, word: str) -> list[int]:
-    """Processes that the node has started and whose command line has a word."""
+def child(node: RunningNode, word: str) -> int:
+    """The process of the node's that has a word as its name or in its command line; else 0."""
     assert node.process is not None
-    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, ProcessLookupError):
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            name, _, rest = (folder / "stat").read_text().partition("(")[2].rpartition(")")
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if parent == node.process.pid and word in command:
-                found.append(int(folder.name))
-    return found
+            if int(rest.split()[1]) == node.process.pid and word in (name, *command.split()):
+                return int(folder.name)
+    return 0

@@ -1,17 +1,19 @@
-"""A receiver as a copy of this process: at the start, when everything is loaded and no thread runs.
+"""A process as a copy of this one: at the start, when everything is loaded and no thread runs.
 
-Loading takes a second of processor time, and after a crash senders wait for it. A receiver that
-dies later is started afresh (`node.receiving.process`): by then there are threads.
+Loading takes a second of processor time, and after a crash senders wait for it. One that dies later
+is started afresh, from its module: by then there are threads.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Final
 
@@ -26,23 +28,28 @@ class Forked:
     """A copy of this process that does one thing; as much of `subprocess.Popen` as is needed.
 
     Args:
+        name: what `ps -o comm` and `top` show; at most 15 characters.
         task: what it does, reading from descriptor 0 and writing to descriptor 1.
-        foreign: descriptors that are not its own.
+        keep: descriptors that it needs; all others but 2 are closed in it, locks among them.
+        hear: what becomes its descriptor 0, and stays open here; None: a pipe of its own.
 
     Attributes:
-        stdin: what is written here it reads.
+        stdin: the other end of that pipe.
         stdout: what it says.
     """
 
-    def __init__(self, task: Callable[[], None], foreign: Iterable[int]) -> None:
-        heard, say = os.pipe()
+    def __init__(
+        self, name: str, task: Callable[[], None], keep: Iterable[int] = (), hear: int | None = None
+    ) -> None:
+        heard, say = (hear, None) if hear is not None else os.pipe()
         listen, said = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _be_the_copy(task, heard, said, (say, listen, *foreign))
-        os.close(heard)
+            _be_the_copy(name, task, heard, said, keep)
+        if say is not None:
+            os.close(heard)
         os.close(said)
-        self.stdin = os.fdopen(say, "wb")
+        self.stdin = None if say is None else os.fdopen(say, "wb")
         self.stdout = os.fdopen(listen, "rb")
         self._code: int | None = None
 
@@ -55,7 +62,7 @@ class Forked:
                     self._code = os.waitstatus_to_exitcode(status)
         return self._code
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float = math.inf) -> int:
         """Its exit code, once it has ended.
 
         Raises:
@@ -64,7 +71,7 @@ class Forked:
         deadline = time.monotonic() + timeout
         while (code := self.poll()) is None:
             if time.monotonic() > deadline:
-                raise TimeoutExpired("receiver", timeout)
+                raise TimeoutExpired("copy", timeout)
             time.sleep(_LOOK_SECONDS)
         return code
 
@@ -74,19 +81,24 @@ class Forked:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def _be_the_copy(task: Callable[[], None], heard: int, said: int, foreign: Iterable[int]) -> None:
+def _be_the_copy(
+    name: str, task: Callable[[], None], heard: int, said: int, keep: Iterable[int]
+) -> None:
     """Never returns: what this process was about to do is for the original."""
     code = 1
     try:
         os.dup2(heard, 0)
         os.dup2(said, 1)
-        for descriptor in {heard, said, *foreign} - {0, 1}:
-            os.close(descriptor)
+        first = 3
+        for descriptor in (*sorted(keep), os.sysconf("SC_OPEN_MAX")):
+            os.closerange(first, descriptor)
+            first = descriptor + 1
+        Path("/proc/self/comm").write_text(name)
         task()
         code = 0
     except BaseException as error:
         # Nothing above this frame says so.
-        log.error("a receiver ends: %s", error if isinstance(error, NodeError) else traced(error))
+        log.error("%s ends: %s", name, error if isinstance(error, NodeError) else traced(error))
         raise
     finally:
         os._exit(code)
