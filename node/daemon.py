@@ -111,7 +111,7 @@ class Daemon:
             self._filed,
             None if retention is None else retention.model_dump(mode="json"),
         )
-        undo.callback(filing.stop, 0.0)
+        undo.callback(filing.stop, settings.shutdown_seconds * _FILING_SHARE)
         crew = self._crew(filing, undo)
         archive = Archive(settings.storage.root)
         try:
@@ -130,7 +130,7 @@ class Daemon:
         undo.callback(lambda: results.stop(settings.shutdown_seconds * _RESULTS_SHARE))
 
         filing.start()
-        undo.callback(lambda: filing.stop(settings.shutdown_seconds * _FILING_SHARE))
+        undo.callback(filing.stop, settings.shutdown_seconds * _FILING_SHARE)
         if crew is None:
             self._desk = Desk(
                 settings, archive, index, journal, run=self._run, lane=0, ring=filing.ring

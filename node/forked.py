@@ -11,7 +11,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -39,7 +39,11 @@ class Forked:
     """
 
     def __init__(
-        self, name: str, task: Callable[[], None], keep: Iterable[int] = (), hear: int | None = None
+        self,
+        name: str,
+        task: Callable[[], None],
+        keep: Container[int] = (),
+        hear: int | None = None,
     ) -> None:
         heard, say = (hear, None) if hear is not None else os.pipe()
         listen, said = os.pipe()
@@ -82,18 +86,19 @@ class Forked:
 
 
 def _be_the_copy(
-    name: str, task: Callable[[], None], heard: int, said: int, keep: Iterable[int]
+    name: str, task: Callable[[], None], heard: int, said: int, keep: Container[int]
 ) -> None:
     """Never returns: what this process was about to do is for the original."""
     code = 1
     try:
         os.dup2(heard, 0)
         os.dup2(said, 1)
-        first = 3
-        for descriptor in (*sorted(keep), os.sysconf("SC_OPEN_MAX")):
-            os.closerange(first, descriptor)
-            first = descriptor + 1
-        Path("/proc/self/comm").write_text(name)
+        for descriptor in [int(one.name) for one in Path("/proc/self/fd").iterdir()]:
+            if descriptor > 2 and descriptor not in keep:
+                with suppress(OSError):  # the one that the list was read with
+                    os.close(descriptor)
+        with suppress(OSError):  # it is for people to see
+            Path("/proc/self/comm").write_text(name)
         task()
         code = 0
     except BaseException as error:
