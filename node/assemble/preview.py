@@ -28,6 +28,9 @@ SOFT_TISSUE: Final = (-160.0, 240.0)
 """Hounsfield units that become black and white where a CT does not say it."""
 SAMPLES: Final = 100_000
 """Values that the percentiles are taken from at most."""
+LETTER_COLOUR: Final = (255, 220, 0)
+LETTER_SHADES: Final = 15
+"""From black to that; all other numbers of 8 bits are greys."""
 
 _PLANES: Final = (
     # plane, axis across, axis down, letters left, right, top, bottom
@@ -150,14 +153,15 @@ def render(
     pixels = [max(1, round(extent * scale)) for extent in extents]
     widths = [pixels[across] for _, across, *_ in _PLANES]
     height = max(pixels[down] for _, _, down, _ in _PLANES)
+    coloured = glimpses[0].planes[0].dtype == RGB
     canvas = Pillow.new(
-        "RGB",
+        "RGB" if coloured else "L",
         (sum(widths) + MARGIN * 4, (height + MARGIN) * len(glimpses) + MARGIN),
     )
+    ink = Pillow.new("L", canvas.size)
     font = ImageFont.load_default(LETTER_PIXELS)
     for row, glimpse in enumerate(glimpses):
-        colour = glimpse.planes[0].dtype == RGB
-        shades = window if window and not colour else _spread(glimpse)
+        shades = window if window and not coloured else _spread(glimpse)
         left = MARGIN
         for (_, across, down, letters), plane in zip(_PLANES, glimpse.planes, strict=True):
             picture = Pillow.fromarray(_shaded(plane, shades)).resize(
@@ -165,9 +169,15 @@ def render(
             )
             top = MARGIN + row * (height + MARGIN) + (height - pixels[down]) // 2
             canvas.paste(picture, (left, top))
-            _letter(canvas, font, (left, top, pixels[across], pixels[down]), letters)
+            box = (left, top, pixels[across], pixels[down])
+            _letter(canvas, font, box, letters, 0)
+            _letter(ink, font, box, letters, 255)
             left += pixels[across] + MARGIN
     stream = BytesIO()
+    if coloured:
+        canvas.paste(LETTER_COLOUR, mask=ink)
+    else:
+        canvas = _inked(canvas, ink)
     canvas.save(stream, "PNG", compress_level=COMPRESSION)
     return stream.getvalue()
 
@@ -198,8 +208,27 @@ def _shaded(plane: Image, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
     return np.asarray(np.clip(grey, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def _letter(canvas: Pillow.Image, font: Any, box: tuple[int, int, int, int], letters: str) -> None:
-    """Write the directions at the four edges of a panel."""
+def _inked(greys: Pillow.Image, ink: Pillow.Image) -> Pillow.Image:
+    """Return greys with letters, in 8 bits a pixel: a third of what colours take to compress."""
+    most = 255 - LETTER_SHADES
+    letters = np.asarray(ink) // (256 // (LETTER_SHADES + 1))
+    numbers = np.where(
+        letters > 0, most + letters, (np.asarray(greys, np.uint16) * most + 127) // 255
+    )
+    picture = Pillow.fromarray(numbers.astype(np.uint8))
+    ramp = [[round(value * 255 / most)] * 3 for value in range(most + 1)]
+    ramp += [
+        [part * shade // LETTER_SHADES for part in LETTER_COLOUR]
+        for shade in range(1, LETTER_SHADES + 1)
+    ]
+    picture.putpalette([part for colour in ramp for part in colour])
+    return picture
+
+
+def _letter(
+    canvas: Pillow.Image, font: Any, box: tuple[int, int, int, int], letters: str, shade: int
+) -> None:
+    """Write the directions at the four edges of a panel, with a black rim."""
     left, top, width, height = box
     draw = ImageDraw.Draw(canvas)
     places = (
@@ -210,6 +239,5 @@ def _letter(canvas: Pillow.Image, font: Any, box: tuple[int, int, int, int], let
     )
     for letter, (x, y, anchor) in zip(letters, places, strict=True):
         draw.text(
-            (x, y), letter, fill=(255, 220, 0), font=font, anchor=anchor,
-            stroke_width=1, stroke_fill=(0, 0, 0),
-        )  # fmt: skip
+            (x, y), letter, fill=shade, font=font, anchor=anchor, stroke_width=1, stroke_fill=0
+        )

@@ -217,6 +217,22 @@ def test_preview_shows_the_left_at_the_right(tmp_path: Path) -> None:
     assert coronal.sum() >= 0
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+def test_letters_are_yellow_on_greys_and_on_colours(tmp_path: Path, samples: int) -> None:
+    datasets = Phantom(size=(40, 40, 40)).instances()
+    for dataset in datasets:
+        dataset.SamplesPerPixel, dataset.PlanarConfiguration = samples, 0
+        dataset.PhotometricInterpretation = "RGB" if samples == 3 else "MONOCHROME2"
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        dataset.PixelData = bytes([200] * 20 * 40 * samples + [90] * 20 * 40 * samples)
+    out = converted(datasets, tmp_path)
+    with Image.open(out / "x.png") as picture:
+        shown = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    yellow = (shown == (255, 220, 0)).all(axis=1).sum()
+    coloured = (np.ptp(shown.astype(int), axis=1) > 0).sum()
+    assert 20 < yellow <= coloured < shown.shape[0] / 100
+
+
 @pytest.mark.parametrize(
     ("window", "grey"), [({}, 128), ({"WindowCenter": [80, 40], "WindowWidth": [160, 80]}, 64)]
 )
