@@ -35,9 +35,12 @@ def test_a_copy_reads_from_a_pipe_of_the_originals() -> None:
     assert copy.stdin is None
     assert copy.poll() is None
     os.close(ring)  # the last end that is open, or it would not come to an end
-    assert copy.wait(10) == 8
-    os.close(hear)
-    copy.stdout.close()
+    try:
+        assert copy.wait(10) == 8
+    finally:
+        copy.kill()
+        os.close(hear)
+        copy.stdout.close()
 
 
 def test_a_copy_that_fails_says_so_by_its_code(caplog: pytest.LogCaptureFixture) -> None:
