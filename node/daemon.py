@@ -111,6 +111,7 @@ class Daemon:
             self._filed,
             None if retention is None else retention.model_dump(mode="json"),
         )
+        # Should it never come to start; from then on it has to stop before the index is closed.
         undo.callback(filing.stop, settings.shutdown_seconds * _FILING_SHARE)
         crew = self._crew(filing, undo)
         archive = Archive(settings.storage.root)

@@ -31,6 +31,16 @@ SAMPLES: Final = 100_000
 LETTER_COLOUR: Final = (255, 220, 0)
 LETTER_SHADES: Final = 15
 """From black to that; all other numbers of 8 bits are greys."""
+_MOST: Final = 255 - LETTER_SHADES
+"""The number of white."""
+_PALETTE: Final = [
+    *(round(number * 255 / _MOST) for number in range(_MOST + 1) for _ in range(3)),
+    *(
+        part * shade // LETTER_SHADES
+        for shade in range(1, LETTER_SHADES + 1)
+        for part in LETTER_COLOUR
+    ),
+]
 
 _PLANES: Final = (
     # plane, axis across, axis down, letters left, right, top, bottom
@@ -209,19 +219,12 @@ def _shaded(plane: Image, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
 
 
 def _inked(greys: Pillow.Image, ink: Pillow.Image) -> Pillow.Image:
-    """Return greys with letters, in 8 bits a pixel: a third of what colours take to compress."""
-    most = 255 - LETTER_SHADES
+    """Return greys with letters, in 8 bits a pixel: a third of what colours give to compress."""
     letters = np.asarray(ink) // (256 // (LETTER_SHADES + 1))
-    numbers = np.where(
-        letters > 0, most + letters, (np.asarray(greys, np.uint16) * most + 127) // 255
-    )
+    shades = (np.asarray(greys, np.uint16) * _MOST + 127) // 255
+    numbers = np.where(letters > 0, _MOST + letters, shades)
     picture = Pillow.fromarray(numbers.astype(np.uint8))
-    ramp = [[round(value * 255 / most)] * 3 for value in range(most + 1)]
-    ramp += [
-        [part * shade // LETTER_SHADES for part in LETTER_COLOUR]
-        for shade in range(1, LETTER_SHADES + 1)
-    ]
-    picture.putpalette([part for colour in ramp for part in colour])
+    picture.putpalette(_PALETTE)
     return picture
 
 

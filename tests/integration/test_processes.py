@@ -43,7 +43,9 @@ def test_a_process_that_dies_is_started_again(
     node: RunningNode, name: str, successor: str, tmp_path: Path
 ) -> None:
     node.send(*small_ct(tmp_path / "before", 20, announced=True))
-    os.kill(child(node, name), signal.SIGKILL)
+    pid = child(node, name)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     eventually(lambda: child(node, successor), 20, "another process does its work")
     node.send(*small_ct(tmp_path / "after", 20, announced=True))
     node.settle(30, states=["ready"])
@@ -83,8 +85,8 @@ def test_nothing_stays_open_of_peers_that_hang_up(node: RunningNode) -> None:
     assert node.terminate() == 0
 
 
-def child(node: RunningNode, word: str) -> int:
-    """The process of the node's that has a word as its name or in its command line; else 0."""
+def child(node: RunningNode, word: str) -> int | None:
+    """The process of the node's that has a word as its name or in its command line."""
     assert node.process is not None
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -92,4 +94,4 @@ def child(node: RunningNode, word: str) -> int:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             if int(rest.split()[1]) == node.process.pid and word in (name, *command.split()):
                 return int(folder.name)
-    return 0
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from node.production.foreman import MOST_WORKER_DEATHS
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
 from node.records import AssociationEnd, SeriesRecord, Stored, Verdict
 from tests.databases import postgresql
+from tests.running import eventually
 from tests.simulator.bench import Bench, stage
 from tests.unit.completion.builders import stack, uids, without
 
@@ -592,6 +594,21 @@ def test_the_end_of_its_association_is_not_waited_on(bench: Bench) -> None:
     bench.watcher.step()
     bench.watcher.step()
     assert bench.state() == "ready"
+
+
+def test_series_are_judged_while_the_first_worker_loads(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = threading.Event()
+    monkeypatch.setattr(bench.executor, "warm_up", loaded.wait)
+    bench.deliver(stack(30, announced={IIA: 30}))
+    bench.now += 1.0
+    bench.watcher.start()
+    try:
+        eventually(lambda: bench.state() == "ready", 10, "it is judged")
+    finally:
+        loaded.set()
+        bench.watcher.stop(5.0)
 
 
 def test_an_association_for_each_instance_does_not_mean_a_look_for_each(
