@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _HEADER: Final = 6
 _LOOK_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 0.25  # without a newcomer, until there is time for other things
 _BREATHER_SECONDS: Final = 0.2  # when the process has no descriptor left
 _ACCEPTED_AT_ONCE: Final = 64
 
@@ -85,8 +86,9 @@ class Front:
         listening: bound and listening already.
         tls: the server's context, None for plain TCP.
         welcome: takes over a connection that has asked for an association.
-        hesitation: where others accept on the same socket: how long to let them go first.
         hung_up: told the address and why, when a connection is ended that asked for nothing right.
+        quiet: called while nobody comes; returns whether it should be called again soon.
+        hesitation: where others accept on the same socket: how long to let them go first.
     """
 
     def __init__(
@@ -95,9 +97,11 @@ class Front:
         tls: ssl.SSLContext | None,
         welcome: Welcome,
         hung_up: Callable[[str, str], None],
+        quiet: Callable[[], bool],
         hesitation: Callable[[], float] | None = None,
     ) -> None:
         self._hung_up = hung_up
+        self._quiet = quiet
         self._hesitation = hesitation
         self._listening = listening
         self._tls = tls
@@ -122,9 +126,11 @@ class Front:
         self._thread.join(5)
 
     def _run(self) -> None:
-        looked = 0.0
+        looked, patience = 0.0, QUIET_SECONDS
         while not self._stopping.is_set():
-            for key, _ in self._selector.select(_LOOK_SECONDS):
+            events = self._selector.select(patience)
+            patience = QUIET_SECONDS if events or self._quiet() else _LOOK_SECONDS
+            for key, _ in events:
                 if key.fileobj is self._listening:
                     self._accept()
                 elif isinstance(key.data, _HalfOpen) and not key.data.gone:

@@ -25,8 +25,9 @@ from node.dimse.audit import Audit
 from node.dimse.front import Address, Front
 from node.dimse.limits import BACKLOG
 from node.dimse.proposal import plain, unacceptable
+from node.dimse.stock import Stock
 from node.dimse.tls import subject_of
-from node.dimse.transport import Acceptor, FastPathOf, associate
+from node.dimse.transport import Acceptor, FastPathOf
 from node.dimse.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,6 @@ class Port:
         now = settings()
         self._audit = audit
         self._shared = shared
-        self._fast_path_of = fast_path_of
         self._admission = Admission(
             settings, Names(resolve), shared.elsewhere if shared else lambda: 0
         )
@@ -104,11 +104,13 @@ class Port:
             evt_handlers=list(handlers),
             server_class=partial(_Listener, listening=shared.listening if shared else None),
         )
+        self._stock = Stock(partial(Acceptor, self._server, fast_path_of, self._ended))
         self._front = Front(
             self._server.socket,
             tls,
             self._welcome,
             audit.hung_up,
+            self._stock.add,
             self._hesitation if shared and now.processes > 1 else None,
         )
         self._front.start()
@@ -142,9 +144,8 @@ class Port:
             metrics.rejected()
             _say_goodbye(connection, reject(rejection))
             return
-        association = associate(
-            self._server, Wire(connection, plain(first)), address, self._fast_path_of, self._ended
-        )
+        association = self._stock.take()
+        association.meet(Wire(connection, plain(first)), address)
         self._admission.enter(association, str(address[0]))
         self._count()
         self._audit.opened(association, request, str(address[0]), subject_of(connection))

@@ -144,15 +144,19 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
 
     def __init__(self, association: Acceptor) -> None:
         super().__init__(association)
-        self.bell = _Bell()
-        self.to_provider_queue = _Announced(self.bell.ring)
+        self.bell: _Bell
+        self.to_provider_queue = _Announced(self.ring)
         self.to_user_queue = _Announced(association.news.set)
         self.daemon = True
         self._held = 0
         self._poll = select.poll()
         self._watched = -1
-        self._poll.register(self.bell, select.POLLIN)
         self._lent = select.poll()
+
+    def open(self) -> None:
+        """Before anything is asked of it: what takes descriptors."""
+        self.bell = _Bell()
+        self._poll.register(self.bell, select.POLLIN)
         self._lent.register(self.bell, select.POLLIN)
 
     def kill_dul(self) -> None:
@@ -291,7 +295,13 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
 
 
 class Acceptor(Association):  # type: ignore[misc]
-    """An association that a peer opened.
+    """An association that a peer opens, or will.
+
+    It can be made before anybody has come (see `Stock`); it is started after `meet`.
+
+    Args:
+        fast_path_of: makes the way that its C-STORE requests take.
+        ended: called when it is over.
 
     Attributes:
         news: set when there is something for the thread that serves requests.
@@ -307,23 +317,39 @@ class Acceptor(Association):  # type: ignore[misc]
     def __init__(
         self,
         server: AssociationServer,
-        wire: Wire,
         fast_path_of: FastPathOf,
         ended: Callable[[Acceptor], None],
     ) -> None:
+        ae = server.ae
         self.news = threading.Event()
-        super().__init__(server.ae, MODE_ACCEPTOR)
+        super().__init__(ae, MODE_ACCEPTOR)
         self.dul = _Provider(self)
         self.dimse.msg_queue = _Announced(self.news.set)
-        self.acse_timeout = server.ae.acse_timeout
-        self.network_timeout = server.ae.network_timeout
+        self.acse_timeout = ae.acse_timeout
+        self.network_timeout = ae.network_timeout
         self.serving = self.used = self.leaving = False
-        self.since = time.monotonic()
-        self._wire = wire
         self._fast_path_of = fast_path_of
         self._ended = ended
         self._server = server
+        self.acceptor.maximum_length = ae.maximum_pdu_size
+        self.acceptor.ae_title = server.ae_title
+        self.acceptor.address_info = AddressInformation.from_tuple(server.server_address)
+        self.acceptor.implementation_class_uid = ae.implementation_class_uid
+        self.acceptor.implementation_version_name = ae.implementation_version_name
+        self.acceptor.supported_contexts = server.contexts
+        for event, bound in server._handlers.items():
+            for one in [bound] if event.is_intervention else bound:
+                self.bind(event, *one)
+
+    def meet(self, wire: Wire, address: tuple[Any, ...]) -> None:
+        """Its peer has come. With the constructor, what pynetdicom's RequestHandler does."""
+        self.name = f"AcceptorThread@{address[0]}:{address[1]}"
+        self.since = time.monotonic()
+        self.requestor.address_info = AddressInformation.from_tuple(address)
+        self._wire = wire
+        self.dul.open()
         self.set_socket(_Connection(self, wire))
+        evt.trigger(self, evt.EVT_CONN_OPEN, {"address": address})
 
     @cached_property
     def fast_path(self) -> FastPath[Any]:
@@ -437,34 +463,6 @@ class Acceptor(Association):  # type: ignore[misc]
             self.abort()
             return False
         return bool(self.dul.is_alive())
-
-
-def associate(
-    server: AssociationServer,
-    wire: Wire,
-    address: tuple[Any, ...],
-    fast_path_of: FastPathOf,
-    ended: Callable[[Acceptor], None],
-) -> Acceptor:
-    """Prepare an association on a connection, as pynetdicom's RequestHandler does; not started."""
-    association = Acceptor(server, wire, fast_path_of, ended)
-    ae = server.ae
-    association.name = f"AcceptorThread@{address[0]}:{address[1]}"
-    association.acceptor.maximum_length = ae.maximum_pdu_size
-    association.acceptor.ae_title = server.ae_title
-    association.acceptor.address_info = AddressInformation.from_tuple(server.server_address)
-    association.acceptor.implementation_class_uid = ae.implementation_class_uid
-    association.acceptor.implementation_version_name = ae.implementation_version_name
-    association.acceptor.supported_contexts = server.contexts
-    association.requestor.address_info = AddressInformation.from_tuple(address)
-    for event, bound in server._handlers.items():
-        if event.is_intervention:
-            association.bind(event, *bound)
-        else:
-            for handler, arguments in bound:
-                association.bind(event, handler, arguments)
-    evt.trigger(association, evt.EVT_CONN_OPEN, {"address": address})
-    return association
 
 
 def said(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 BUFFER: Final = 65536  # bytes read ahead; larger fragments go straight to where they belong
 PDU_SECONDS: Final = 30.0  # a PDU that has begun is whole by then, or the peer has gone
+WINDOW: Final = 1 << 20  # bytes that a peer may send ahead from its first instance on
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
@@ -175,6 +176,7 @@ def _prepare(connection: socket.socket, seconds: float) -> None:
     with suppress(OSError):  # a peer that has gone shows at the first read
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _widen(connection)
         if isinstance(connection, ssl.SSLSocket):
             connection.settimeout(seconds)
             return
@@ -183,3 +185,14 @@ def _prepare(connection: socket.socket, seconds: float) -> None:
         connection.settimeout(None)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _widen(connection: socket.socket) -> None:
+    """Open the window at once, which Linux does step by step: the first instance of an association
+    would come in 64 KiB pieces, with a word of ours after each.
+
+    To wait for so many bytes before reading makes room for them, and leaves the kernel free to make
+    more, as SO_RCVBUF would not; that there is room stays when the wait is taken back (tcp(7)).
+    """
+    for least in (WINDOW, 1):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)

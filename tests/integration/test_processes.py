@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from node.dimse.front import QUIET_SECONDS
+from node.dimse.messages import C_ECHO_RQ
+from node.dimse.requestor import Destination, Requestor
+from node.dimse.stock import MOST
 from node.dimse.upper_layer import ABORT, Proposal, associate_rq, pdu
 from tests.running import RunningNode, configured, eventually
 from tests.small import small_ct
@@ -83,6 +88,42 @@ def test_nothing_stays_open_of_peers_that_hang_up(node: RunningNode) -> None:
     eventually(lambda: ended() == 105, 20, "all have come and gone")
     eventually(lambda: opened() <= before + 4, 10, "all connections are closed")
     assert node.terminate() == 0
+
+
+def test_what_was_prepared_for_anybody_is_somebodys_own(node: RunningNode) -> None:
+    """More at once than are prepared; each is answered as itself. What is prepared opens nothing,
+    and what was used stays open no longer."""
+    receiver = child(node, "rasnode-receive")
+    verify = {"AffectedSOPClassUID": VERIFICATION, "CommandField": C_ECHO_RQ}
+
+    def peer(title: str) -> Requestor:
+        where = Destination("127.0.0.1", node.port, "RASNODE", title)
+        return Requestor(where, [Proposal(VERIFICATION, (IMPLICIT,))])
+
+    def sockets() -> int:
+        found = Path(f"/proc/{receiver}/fd").iterdir()
+        return sum(os.readlink(one).startswith("socket:") for one in found)
+
+    def left(number: int) -> None:
+        said = node.log.read_text
+        eventually(lambda: said().count("released after") == number, 10, f"{number} have left")
+
+    with peer("FIRST"):
+        pass
+    left(1)
+    before = sockets()
+    time.sleep((MOST + 4) * QUIET_SECONDS)
+    assert sockets() <= before
+    titles = [f"PEER{number}" for number in range(2 * MOST)]
+    with ExitStack() as stack:
+        peers = [stack.enter_context(peer(title)) for title in titles]
+        for one in peers:
+            assert one.response(one.request(1, verify)).command["Status"] == 0
+    left(1 + len(titles))
+    said = node.log.read_text()
+    assert all(said.count(f"'{title}' at 127.0.0.1 associates") == 1 for title in titles)
+    assert all(said.count(f"'{title}' at 127.0.0.1 released") == 1 for title in titles)
+    eventually(lambda: sockets() <= before, 10, "all connections are closed")
 
 
 def child(node: RunningNode, word: str) -> int | None:
