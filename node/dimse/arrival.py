@@ -65,7 +65,7 @@ class Arrival:
         self._contexts = contexts
         self._buffers = buffers
         self._begin_spill = begin_spill
-        self._buffer: bytearray | None = None
+        self._buffer: memoryview | None = None  # of `buffers`
         self._view = _NOTHING
         self._start = 0  # the data set is from here
         self._used = 0  # to here
@@ -196,16 +196,18 @@ class Arrival:
 
     def _make_room(self) -> None:
         """A buffer, a larger one, or this one without what lies between data set and rest."""
-        before = self._view
+        outgrown, before = None, self._view
         if self._buffer is None:
             self._buffer = self._buffers.take()
         elif len(before) < self._buffers.most:
-            self._buffer = bytearray(min(2 * len(before), self._buffers.most))
-        self._view = memoryview(self._buffer)
+            outgrown, self._buffer = self._buffer, self._buffers.larger(before)
+        self._view = self._buffer
         size, rest = self._used - self._start, self._end - self._at
         self._view[:size] = before[self._start : self._used]
         self._view[size : size + rest] = before[self._at : self._end]
         self._start, self._used, self._at, self._end = 0, size, size, size + rest
+        if outgrown is not None:
+            self._buffers.give(outgrown)
 
     def _take(self, count: int) -> None:
         """So many bytes belong to the data set."""

@@ -102,7 +102,7 @@ def test_what_was_prepared_for_anybody_is_somebodys_own(node: RunningNode) -> No
 
     def sockets() -> int:
         found = Path(f"/proc/{receiver}/fd").iterdir()
-        return sum(os.readlink(one).startswith("socket:") for one in found)
+        return sum(str(one.readlink()).startswith("socket:") for one in found)
 
     def left(number: int) -> None:
         said = node.log.read_text

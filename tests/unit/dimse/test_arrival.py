@@ -78,7 +78,7 @@ def test_whatever_the_pieces(data_sets: list[bytes], largest: int, sizes: list[i
 def test_large_fragments_and_a_growing_buffer(sizes: list[int], largest: int) -> None:
     data = bytes(range(256)) * 1500  # more than one buffer of those below
     arrival = Arrival(CONTEXTS, Buffers(1 << 19), no_spill)
-    arrival._buffers._free.append(bytearray(1 << 14))
+    arrival._buffers._free.append(memoryview(bytearray(1 << 14)))
     stream = sent(1, data, largest) + sent(2, data[:70_000], largest)
     found = list(arrivals(arrival, stream, cycle(sizes)))
     assert found == [(1, data), (2, data[:70_000]), Stage.MORE]
