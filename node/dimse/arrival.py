@@ -25,11 +25,13 @@ _HEADERS: Final = 2 * _HEADER
 _COMMAND: Final = 0x01
 _LAST: Final = 0x02
 _LARGE_FRAGMENT: Final = 32768  # bytes; smaller ones are moved, larger ones received one by one
+_LONGEST_PDU: Final = MAXIMUM_PDU + PDU_SLACK
 _COMMAND_ON_WIRE: Final = 4 * COMMAND_SET  # bytes that a command set may take with its headers
 _NOTHING: Final = memoryview(bytearray())
 
 _read_pdu: Final = struct.Struct(">BxL").unpack_from
 _read_value: Final = struct.Struct(">LBB").unpack_from
+_read_pdu_and_value: Final = struct.Struct(">BxLLBB").unpack_from
 
 
 class ProtocolError(Exception):
@@ -122,8 +124,7 @@ class Arrival:
             if stage is not None:
                 return stage
         while True:
-            count = min(self._fragment, self._end - self._at)
-            self._take(count)
+            self._take()
             if self._fragment:
                 return Stage.MORE
             if self._last:
@@ -209,17 +210,38 @@ class Arrival:
         if outgrown is not None:
             self._buffers.give(outgrown)
 
-    def _take(self, count: int) -> None:
-        """So many bytes belong to the data set."""
-        at, used = self._at, self._used
-        if count and at != used:
-            self._view[used : used + count] = self._view[at : at + count]
-        self._used = used + count
-        self._at = at + count
-        self._fragment -= count
-        self._left -= count
-        if self._at == self._end:
-            self._at = self._end = self._used
+    def _take(self) -> None:
+        """What has come of the fragment, and of those behind it if each has a PDU, as is usual."""
+        view, at, end, used = self._view, self._at, self._end, self._used
+        size, last = self._fragment, self._last
+        others = self._left - size  # bytes of other fragments in its PDU
+        while True:
+            count = min(size, end - at)
+            if count and at != used:
+                view[used : used + count] = view[at : at + count]
+            used += count
+            at += count
+            size -= count
+            if size or last or others or end - at < _HEADERS:
+                break
+            kind, length, value, context_id, flags = _read_pdu_and_value(view, at)
+            if (
+                kind != DATA
+                or not _HEADER <= length <= _LONGEST_PDU
+                or value != length - 4
+                or flags & _COMMAND
+                or self.request is None
+                or context_id != self.request.context_id
+            ):
+                break  # `_read_headers` knows what to make of it
+            at += _HEADERS
+            size = length - _HEADER
+            last = bool(flags & _LAST)
+            self.pdus += 1
+        if at == end:
+            at = end = used
+        self._at, self._end, self._used = at, end, used
+        self._fragment, self._last, self._left = size, last, size + others
 
     def _read_headers(self) -> Stage | None:
         """Of the next fragment, and of the PDU that it is in; None once they have been read."""
@@ -295,7 +317,7 @@ class Arrival:
 
 def _pdu_header(data: memoryview, at: int) -> tuple[int, int]:
     kind, length = _read_pdu(data, at)
-    if kind == DATA and not _HEADER <= length <= MAXIMUM_PDU + PDU_SLACK:
+    if kind == DATA and not _HEADER <= length <= _LONGEST_PDU:
         raise ProtocolError
     return kind, length
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from node.dimse.arrival import Arrival, ProtocolError, Stage
 from node.dimse.intake import Buffers
-from node.dimse.messages import C_ECHO_RQ, C_STORE_RQ, encode_message
+from node.dimse.messages import C_ECHO_RQ, C_STORE_RQ, MalformedMessage, encode_message
 from node.dimse.requests import StoreRequest
 from node.spill import Spill
 
@@ -131,6 +131,50 @@ def test_two_values_in_one_pdu() -> None:
     ]
 
 
+fragments = st.lists(
+    st.tuples(st.binary(max_size=40), st.sampled_from([0, 0, 0, 2]), st.booleans()), max_size=6
+)
+"""What each holds, its flags, and whether it is in the PDU of the one before."""
+lies = st.tuples(
+    st.integers(0, 5),
+    st.sampled_from(["kind", "PDU", "value", "both", "context", "flags"]),
+    st.sampled_from([-9, -2, 1, 3, 5, 1 << 18]),
+)
+
+
+@given(fragments, st.lists(lies, max_size=1), st.integers(1, 60))
+def test_right_or_wrong_the_pieces_make_no_difference(
+    parts: list[tuple[bytes, int, bool]], wrong: list[tuple[int, str, int]], size: int
+) -> None:
+    """What has come as a whole is taken apart in fewer steps, and to the same end."""
+    stream = sent(1, b"first") + sent(2, b"")[:-12]  # its data set is still to come
+    body = b""
+    for number, (part, usual, joined) in enumerate(parts):
+        off = {what: by for where, what, by in wrong if where == number}
+        both = off.get("both", 0)
+        length = max(0, len(part) + 2 + off.get("value", 0) + both)
+        context = (1 + off.get("context", 0)) % 256
+        flags = (usual + off.get("flags", 0)) % 256
+        value = struct.pack(">LBB", length, context, flags) + part
+        body = body + value if joined else value
+        if number + 1 == len(parts) or not parts[number + 1][2]:
+            length = max(0, len(body) + off.get("PDU", 0) + both)
+            stream += struct.pack(">BxL", (4 + off.get("kind", 0)) % 256, length) + body
+    stream += struct.pack(">BxLLBB", 4, 9, 5, 1, 2) + b"end" + RELEASE + bytes(64)
+    assert ended(stream, len(stream)) == ended(stream, size)
+
+
+def ended(stream: bytes, size: int) -> list[object]:
+    """What came out of a stream, and how it ended."""
+    found: list[object] = []
+    try:
+        for one in arrivals(Arrival(CONTEXTS, Buffers(1 << 16), no_spill), stream, cycle([size])):
+            found.append(one)  # noqa: PERF402  what came before an error counts
+    except (ProtocolError, MalformedMessage) as error:
+        found.append(type(error))
+    return found
+
+
 def _with(change: Callable[[bytearray], None]) -> bytes:
     stream = bytearray(sent(1, b"12345678"))
     change(stream)
@@ -144,6 +188,8 @@ def _with(change: Callable[[bytearray], None]) -> bytes:
         _with(lambda s: s.__setitem__(11, 2)),  # a data set without a command
         _with(lambda s: s.__setitem__(slice(2, 6), b"\x7f\xff\xff\xff")),  # too long a PDU
         _with(lambda s: s.__setitem__(slice(6, 10), b"\0\0\x7f\xff")),  # a value longer than it
+        sent(1, b"12345678", 10)[:-16]  # too long a PDU that is not the first one
+        + struct.pack(">BxLLBB", 4, 1 << 18, (1 << 18) - 4, 1, 2),
         _with(lambda s: s.__setitem__(-9, 3)),  # a second command
         _with(lambda s: s.__setitem__(-10, 3)),  # a data set in another context
     ],
