@@ -58,6 +58,10 @@ class _Pattern(Likeness):
     Attributes:
         encoding: how it is written.
         pixels: tag and VR of its pixel data.
+
+    Args:
+        pixel_head: what its pixel data begin with, up to 32 bits of length; empty if their length
+            is written otherwise.
     """
 
     def __init__(
@@ -68,10 +72,12 @@ class _Pattern(Likeness):
         syntax: str,
         encoding: Encoding,
         pixels: tuple[int, bytes | None],
+        pixel_head: bytes,
     ) -> None:
         super().__init__(volatile)
         self.encoding = encoding
         self.pixels = pixels
+        self._pixel_head = pixel_head
         self._elements = elements
         self._found = found
         self._syntax = syntax
@@ -118,6 +124,20 @@ class _Pattern(Likeness):
             return None
         return found, at + len(self._end)
 
+    def pixels_alone(self, data: Buffer, at: int) -> Pixels | None:
+        """The pixel data that begin at `at`, if they are written as its own were and end the data
+        set; None if somebody has to look closer."""
+        start = at + len(self._pixel_head) + 4
+        length = len(data) - start
+        if (
+            not self._pixel_head
+            or length < 0
+            or data[at : start - 4] != self._pixel_head
+            or self._codec.long.unpack_from(data, start - 4)[0] != length
+        ):
+            return None
+        return Pixels(*self.pixels, start, length)
+
     def _walked(self, data: Buffer, start: int, vr: bytes | None) -> tuple[int, int]:
         """Where the value of a sequence and its delimiter end; beyond everything if it is none."""
         if vr in _SEQUENCES:
@@ -156,6 +176,9 @@ class Alike:
         if pattern is not None and (match := pattern.match(data, transfer_syntax_uid)):
             found, at = match
             encoding = pattern.encoding
+            if pixels := pattern.pixels_alone(data, at):
+                self._misses = 0
+                return scanned(found, pixels, encoding, pattern)
             rest, pixels = read_level(data, encoding, self._wanted, at)
             if not rest and pixels is not None and pixels[:2] == pattern.pixels:
                 self._misses = 0
@@ -182,8 +205,12 @@ class Alike:
         if elements[0].tag in volatile or any(map(_tells_how_to_read_others, volatile)):
             return None
         # What stands behind the pixel data is not among it: others need not have that.
-        head = read_level(data[: sum(len(one.whole) for one in elements)], encoding, self._wanted)
-        return _Pattern(elements, head.found, volatile, syntax, encoding, pixels[:2])
+        at = sum(len(one.whole) for one in elements)
+        found = read_level(data[:at], encoding, self._wanted).found
+        pixel_head = bytes(data[at : at + (4 if encoding.implicit else 8)])
+        if not encoding.implicit and pixel_head[4:6] not in LONG_VRS:
+            pixel_head = b""
+        return _Pattern(elements, found, volatile, syntax, encoding, pixels[:2], pixel_head)
 
 
 def _tells_how_to_read_others(tag: int) -> bool:

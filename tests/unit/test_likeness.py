@@ -172,6 +172,37 @@ def test_bytes_alone_do_not_make_it_alike() -> None:
     assert not same(alike, image(4), BIG)
 
 
+def odd(length: int, rest: bytes) -> bytes:
+    """Pixel data of an unknown VR, which are read by what their bytes look like."""
+    return struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"QQ", length, len(rest)) + rest
+
+
+ENDINGS = {
+    "as ever": lambda syntax: element(PIXELS, b"OW", bytes(8), syntax),
+    "longer": lambda syntax: element(PIXELS, b"OW", bytes(12), syntax),
+    "none": lambda syntax: element(PIXELS, b"OW", b"", syntax),
+    "cut": lambda syntax: element(PIXELS, b"OW", bytes(8), syntax)[:-1],
+    "cut in the header": lambda syntax: element(PIXELS, b"OW", bytes(8), syntax)[:7],
+    "padded": lambda syntax: element(PIXELS, b"OW", bytes(8), syntax) + bytes(6),
+    "followed": lambda syntax: (
+        element(PIXELS, b"OW", bytes(8), syntax) + element(0xFFFCFFFC, b"OB", bytes(2), syntax)
+    ),
+    "of another VR": lambda syntax: element(PIXELS, b"OB", bytes(8), syntax),
+    "odd": lambda _: odd(0, bytes(8)),
+    "odd and short": lambda _: odd(12, bytes(8)),
+}
+
+
+@pytest.mark.parametrize("first", ENDINGS)
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_pixel_data_of_others_show_nothing_about_these(first: str, syntax: str) -> None:
+    before = element(0x00080060, b"CS", b"CT", syntax)
+    for second in ENDINGS:
+        alike = Alike()
+        for name in (first, first, second, first, second):
+            same(alike, before + ENDINGS[name](syntax), syntax)
+
+
 values = st.binary(max_size=12).map(lambda value: value + b" " * (len(value) % 2))
 places = st.integers(0, 60)
 ELEMENTS = st.lists(
