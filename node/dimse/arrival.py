@@ -197,10 +197,11 @@ class Arrival:
 
     def _make_room(self) -> None:
         """A buffer, a larger one, or this one without what lies between data set and rest."""
-        outgrown, before = None, self._view
         if self._buffer is None:
-            self._buffer = self._buffers.take()
-        elif len(before) < self._buffers.most:
+            self._view = self._buffer = self._buffers.take()
+            return
+        outgrown, before = None, self._view
+        if len(before) < self._buffers.most:
             outgrown, self._buffer = self._buffer, self._buffers.larger(before)
         self._view = self._buffer
         size, rest = self._used - self._start, self._end - self._at
@@ -269,6 +270,17 @@ class Arrival:
         """The next command set, however it is cut into fragments and PDUs; None once it is a
         C-STORE request. Before that nothing of it counts as looked at."""
         view, at, end, left = self._view, self._at, self._end, self._left
+        if not left and end - at > _HEADERS:  # mostly it is one fragment in a PDU of its own
+            kind, length, value, context_id, flags = _read_pdu_and_value(view, at)
+            behind = at + _HEADER + length
+            if (
+                kind == DATA
+                and flags == _COMMAND | _LAST
+                and value == length - 4
+                and _HEADER <= length <= COMMAND_SET
+                and behind <= end
+            ):
+                return self._begin(bytes(view[at + _HEADERS : behind]), context_id, behind, 0)
         command = b""
         while True:
             if not left:

@@ -103,6 +103,12 @@ def test_what_is_no_store_request_is_left_as_it_came() -> None:
     assert arrival.request is None
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_command_counts_only_where_data_are_sent(size: int) -> None:
+    stream = bytes([9]) + sent(1, b"12345678")[1:]  # PDU type 09H is none (PS3.8 9.3.1)
+    assert ended(stream, size) == [Stage.OTHER]
+
+
 def test_an_abort_amid_a_data_set_is_left_as_it_came() -> None:
     abort = struct.pack(">BxLL", 7, 4, 0)
     arrival = Arrival(CONTEXTS, Buffers(1 << 20), no_spill)
