@@ -192,7 +192,8 @@ def _widen(connection: socket.socket) -> None:
     would come in 64 KiB pieces, with a word of ours after each.
 
     To wait for so many bytes before reading makes room for them, and leaves the kernel free to make
-    more, as SO_RCVBUF would not; that there is room stays when the wait is taken back (tcp(7)).
+    more, as SO_RCVBUF would not; that there is room stays when the wait is taken back
+    (`tcp_set_rcvlowat` in Linux).
     """
     for least in (WINDOW, 1):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)

@@ -207,10 +207,25 @@ class Alike:
         # What stands behind the pixel data is not among it: others need not have that.
         at = sum(len(one.whole) for one in elements)
         found = read_level(data[:at], encoding, self._wanted).found
-        pixel_head = bytes(data[at : at + (4 if encoding.implicit else 8)])
-        if not encoding.implicit and pixel_head[4:6] not in LONG_VRS:
-            pixel_head = b""
-        return _Pattern(elements, found, volatile, syntax, encoding, pixels[:2], pixel_head)
+        return _Pattern(
+            elements,
+            found,
+            volatile,
+            syntax,
+            encoding,
+            pixels[:2],
+            _pixel_head(data, at, encoding, pixels),
+        )
+
+
+def _pixel_head(data: Buffer, at: int, encoding: Encoding, pixels: Pixels) -> bytes:
+    """What the pixel data at `at` begin with, up to a length of 32 bits; empty if these are not the
+    ones that count, or their length is written otherwise."""
+    head = bytes(data[at : at + (4 if encoding.implicit else 8)])
+    (raw,) = (LITTLE if encoding.little else BIG).long.unpack_from(head)
+    usual = encoding.implicit or head[4:6] in LONG_VRS
+    counts = (swap(raw, encoding.little), head[4:6] or None) == pixels[:2]
+    return head if usual and counts else b""
 
 
 def _tells_how_to_read_others(tag: int) -> bool:

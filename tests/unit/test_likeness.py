@@ -188,6 +188,13 @@ ENDINGS = {
         element(PIXELS, b"OW", bytes(8), syntax) + element(0xFFFCFFFC, b"OB", bytes(2), syntax)
     ),
     "of another VR": lambda syntax: element(PIXELS, b"OB", bytes(8), syntax),
+    "floats": lambda syntax: element(0x7FE00008, b"OF", bytes(8), syntax),
+    "both": lambda syntax: (
+        element(0x7FE00008, b"OF", bytes(8), syntax) + element(PIXELS, b"OW", bytes(8), syntax)
+    ),
+    "twice": lambda syntax: (
+        element(PIXELS, b"OW", bytes(8), syntax) + element(PIXELS, b"OB", bytes(8), syntax)
+    ),
     "odd": lambda _: odd(0, bytes(8)),
     "odd and short": lambda _: odd(12, bytes(8)),
 }
