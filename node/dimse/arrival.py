@@ -225,18 +225,14 @@ class Arrival:
             size -= count
             if size or last or others or end - at < _HEADERS:
                 break
-            kind, length, value, context_id, flags = _read_pdu_and_value(view, at)
-            if (
-                kind != DATA
-                or not _HEADER <= length <= _LONGEST_PDU
-                or value != length - 4
-                or flags & _COMMAND
-                or self.request is None
-                or context_id != self.request.context_id
-            ):
+            following = _lone_value(view, at)
+            if following is None:
                 break  # `_read_headers` knows what to make of it
+            length, context_id, flags = following
+            if flags & _COMMAND or self.request is None or context_id != self.request.context_id:
+                break
             at += _HEADERS
-            size = length - _HEADER
+            size = length
             last = bool(flags & _LAST)
             self.pdus += 1
         if at == end:
@@ -270,16 +266,10 @@ class Arrival:
         """The next command set, however it is cut into fragments and PDUs; None once it is a
         C-STORE request. Before that nothing of it counts as looked at."""
         view, at, end, left = self._view, self._at, self._end, self._left
-        if not left and end - at > _HEADERS:  # mostly it is one fragment in a PDU of its own
-            kind, length, value, context_id, flags = _read_pdu_and_value(view, at)
-            behind = at + _HEADER + length
-            if (
-                kind == DATA
-                and flags == _COMMAND | _LAST
-                and value == length - 4
-                and _HEADER <= length <= COMMAND_SET
-                and behind <= end
-            ):
+        if not left and end - at > _HEADERS and (lone := _lone_value(view, at)) is not None:
+            size, context_id, flags = lone  # as is usual
+            behind = at + _HEADERS + size
+            if flags == _COMMAND | _LAST and size <= COMMAND_SET and behind <= end:
                 return self._begin(bytes(view[at + _HEADERS : behind]), context_id, behind, 0)
         command = b""
         while True:
@@ -332,6 +322,15 @@ def _pdu_header(data: memoryview, at: int) -> tuple[int, int]:
     if kind == DATA and not _HEADER <= length <= _LONGEST_PDU:
         raise ProtocolError
     return kind, length
+
+
+def _lone_value(data: memoryview, at: int) -> tuple[int, int, int] | None:
+    """What `_value_header` says of the value in the PDU at `at`, if it is alone in there; None if
+    it is not, or anything about the two is wrong."""
+    kind, length, value, context_id, flags = _read_pdu_and_value(data, at)
+    if kind != DATA or not _HEADER <= length <= _LONGEST_PDU or value != length - 4:
+        return None
+    return length - _HEADER, context_id, flags
 
 
 def _value_header(data: memoryview, at: int, left: int) -> tuple[int, int, int]:

@@ -176,10 +176,10 @@ class Alike:
         if pattern is not None and (match := pattern.match(data, transfer_syntax_uid)):
             found, at = match
             encoding = pattern.encoding
-            if pixels := pattern.pixels_alone(data, at):
-                self._misses = 0
-                return scanned(found, pixels, encoding, pattern)
-            rest, pixels = read_level(data, encoding, self._wanted, at)
+            rest: Found = {}
+            pixels = pattern.pixels_alone(data, at)
+            if pixels is None:
+                rest, pixels = read_level(data, encoding, self._wanted, at)
             if not rest and pixels is not None and pixels[:2] == pattern.pixels:
                 self._misses = 0
                 return scanned(found, pixels, encoding, pattern)
