@@ -145,7 +145,12 @@ class Port:
             _say_goodbye(connection, reject(rejection))
             return
         association = self._stock.take()
-        association.meet(Wire(connection, plain(first)), address)
+        try:
+            association.meet(Wire(connection, plain(first)), address)
+        except OSError as error:  # no descriptor is left
+            log.error("an association from %s cannot be served: %s", address[0], error.strerror)
+            connection.close()
+            return
         self._admission.enter(association, str(address[0]))
         self._count()
         self._audit.opened(association, request, str(address[0]), subject_of(connection))

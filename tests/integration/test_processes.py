@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from node.dimse.front import QUIET_SECONDS
 from node.dimse.messages import C_ECHO_RQ
-from node.dimse.requestor import Destination, Requestor
+from node.dimse.requestor import Destination, PeerSilent, Requestor
 from node.dimse.stock import MOST
 from node.dimse.upper_layer import ABORT, Proposal, associate_rq, pdu
 from tests.running import RunningNode, configured, eventually
@@ -124,6 +125,37 @@ def test_what_was_prepared_for_anybody_is_somebodys_own(node: RunningNode) -> No
     assert all(said.count(f"'{title}' at 127.0.0.1 associates") == 1 for title in titles)
     assert all(said.count(f"'{title}' at 127.0.0.1 released") == 1 for title in titles)
     eventually(lambda: sockets() <= before, 10, "all connections are closed")
+
+
+def test_a_receiver_without_a_descriptor_left_serves_again_when_it_has_one(
+    node: RunningNode,
+) -> None:
+    receiver = child(node, "rasnode-receive")
+    assert receiver is not None
+    where = Destination("127.0.0.1", node.port, "RASNODE", "PEER")
+    verify = {"AffectedSOPClassUID": VERIFICATION, "CommandField": C_ECHO_RQ}
+
+    def answered() -> int:
+        with Requestor(where, [Proposal(VERIFICATION, (IMPLICIT,))]) as peer:
+            return int(peer.response(peer.request(1, verify)).command["Status"])
+
+    assert answered() == 0  # it has what it needs
+    limits = resource.prlimit(receiver, resource.RLIMIT_NOFILE)
+
+    def turned_away() -> bool:
+        """With one descriptor left, which its connection takes, if nothing else did first."""
+        opened = {int(one.name) for one in Path(f"/proc/{receiver}/fd").iterdir()}
+        free = next(number for number in range(len(opened) + 1) if number not in opened)
+        resource.prlimit(receiver, resource.RLIMIT_NOFILE, (free + 1, limits[1]))
+        try:
+            with suppress(PeerSilent):
+                answered()
+        finally:
+            resource.prlimit(receiver, resource.RLIMIT_NOFILE, limits)
+        return "cannot be served: Too many open files" in node.log.read_text()
+
+    eventually(turned_away, 30, "a connection took the last descriptor")
+    assert answered() == 0
 
 
 def child(node: RunningNode, word: str) -> int | None:
