@@ -59,8 +59,9 @@ def test_what_cannot_be_understood_is_set_aside_and_the_rest_is_filed(
     kept = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
     assert [one["reason"] for one in kept] == ["cannot-be-filed"] * 2
     assert all("Element (7FE0,0010) says it has" in one["sentence"] for one in kept)
-    contents = {(archive.quarantine / one["file"]).read_bytes()[-len(broken[1]) :] for one in kept}
-    assert contents == {broken[1], broken[2]}
+    contents = [(archive.quarantine / one["file"]).read_bytes() for one in kept]
+    for data_set in broken[1:3]:  # UIDs, and so data sets, differ in length now and then
+        assert sum(content.endswith(data_set) for content in contents) == 1
 
 
 def test_a_fault_of_ours_is_named(
