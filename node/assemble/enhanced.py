@@ -137,7 +137,7 @@ def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: i
     return msgspec.structs.replace(
         frame,
         index=index,
-        number=offset + index + 1,
+        number=offset + index + 1 if pixels.frames > 1 else frame.number,
         stack=view.text(0x00209056),
         temporal=frame.temporal if temporal is None else temporal,
         dimensions=dimensions.beyond_space(values),
@@ -149,8 +149,15 @@ def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: i
         trigger_time=_first(view.number(0x00209153), frame.trigger_time),
         b_value=0.0 if unweighted else frame.b_value,
         b_matrix=matrix if len(matrix) == len(_B_MATRIX) else (),
-        instance=None if _CONCATENATION in view else view.integer(0x00200013),
+        instance=_image_number(view, pixels),
     )
+
+
+def _image_number(view: Elements, pixels: PixelFormat) -> int | None:
+    """Return Instance Number, if it is that of an image of several frames, which is a whole one."""
+    if pixels.frames < 2 or _CONCATENATION in view:
+        return None
+    return view.integer(0x00200013)
 
 
 def _measured(view: Elements, frame: FrameHeader) -> FrameHeader:

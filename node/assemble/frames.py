@@ -18,6 +18,7 @@ from node.assemble.model import (
     PixelFormat,
     Vector,
 )
+from node.assemble.settings import read_settings
 from node.elements import Elements, Part, read_parts
 
 _KINDS: Final = {
@@ -119,5 +120,7 @@ _PARTS: Final[tuple[Part[Any], ...]] = (
     ("gradient", lambda elements: unit_vector(elements.numbers(0x00189089))),
     ("location", lambda elements: elements.number(0x00201041)),
     ("window", _window),
+    ("settings", read_settings),
+    ("cardiac_percentage", lambda elements: elements.number(0x00209241)),
     ("facts", labeling),
 )

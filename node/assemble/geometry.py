@@ -20,8 +20,10 @@ RIGHT_ANGLE_TOLERANCE: Final = 1e-3
 SAME_DIRECTION: Final = 1e-3
 """Largest difference of any cosine within one stack: 0.06 degrees, 0.1 mm at 100 mm."""
 SAME_POSITION_MM: Final = 1e-2
-"""mm along the normal below which two slices lie at one position; thinner slices do not exist
-in patients, and decimal strings of positions are rounded to 1e-2 at worst where they repeat."""
+"""mm along the normal below which two slices lie at one position; decimal strings of positions are
+rounded to 1e-2 at worst where they repeat."""
+_SAME_POSITION_SLICES: Final = 0.2
+"""The same as a part of the stated distance of slices, for those of specimens."""
 RESIDUAL_MM: Final = 0.1
 """mm; positions rounded to one decimal are up to 0.05 off, at both ends of the line they define."""
 RESIDUAL_SPACINGS: Final = 0.15
@@ -34,6 +36,8 @@ FINEST_MM: Final = 1e-6
 """mm; closer pixels no instrument has, and their affine cannot be computed with."""
 FARTHEST_MM: Final = 1e6
 """mm; a kilometre from the origin, or from pixel to pixel, is garbage."""
+_WIDE: Final = 1.2
+"""How many times the smallest step another one is that is no rounding of it."""
 DEFAULT_SPACING_MM: Final = 1.0
 """mm; extent of a single slice along its normal where nothing states one."""
 
@@ -97,6 +101,17 @@ def check_plane(frame: FrameHeader) -> None:
         raise AssemblyError(
             Reason.BAD_ORIENTATION, f"Rows and columns are not square: {frame.orientation}."
         )
+
+
+def same_position_mm(frames: Sequence[FrameHeader]) -> float:
+    """Return mm along the normal below which two of these frames lie at one position."""
+    stated = {
+        abs(value)
+        for frame in frames
+        for value in (frame.thickness, frame.between)
+        if value is not None and abs(value) >= FINEST_MM
+    }
+    return min([SAME_POSITION_MM, *(_SAME_POSITION_SLICES * value for value in stated)])
 
 
 def planes_of(frames: Sequence[FrameHeader]) -> Planes:
@@ -188,28 +203,40 @@ def even_places(distances: Points, instances: tuple[str, ...]) -> Points:
     return np.asarray(places)
 
 
-def check_spacing(distances: Points, instances: tuple[str, ...]) -> None:
+def is_even(distances: Points) -> bool:
+    """Tell whether slices are equally far from each other.
+
+    Args:
+        distances: (n,) mm along the normal, ascending.
+    """
+    if distances.size < 3:
+        return True
+    mean = float(distances[-1] - distances[0]) / (distances.size - 1)
+    offsets = distances - (distances[0] + mean * np.arange(distances.size))
+    return bool(np.abs(offsets).max() <= residual_limit(mean))
+
+
+def check_spacing(
+    distances: Points, instances: tuple[str, ...], thickness: Points | None = None
+) -> None:
     """Refuse slices that are not equally far from each other.
 
     Args:
         distances: (n,) mm along the normal, ascending.
         instances: SOP Instance UIDs for the refusal.
+        thickness: (n,) Slice Thickness, mm, NaN where it is not stated.
 
     Raises:
         AssemblyError: slices are missing, or the steps differ.
     """
+    if is_even(distances):
+        return
     steps = np.diff(distances)
-    if steps.size < 2:
-        return
-    mean = float(steps.mean())
-    offsets = distances - (distances[0] + mean * np.arange(distances.size))
-    if np.abs(offsets).max() <= residual_limit(mean):
-        return
     typical = float(np.median(steps))
     shown = ", ".join(f"{value:.3f}" for value in distances[:MOST_NAMED])
     multiples = np.rint(steps / typical)
     whole = np.abs(steps - multiples * typical).max() <= residual_limit(typical) * 2
-    if whole and multiples.min() == 1:
+    if whole and multiples.min() == 1 and not _planned(steps, thickness):
         absent = [
             f"{distances[at] + typical * gap:.3f}"
             for at, multiple in enumerate(multiples.astype(int).tolist())
@@ -227,3 +254,18 @@ def check_spacing(distances: Points, instances: tuple[str, ...]) -> None:
         f"Slices are {steps.min():.3f} to {steps.max():.3f} mm apart, positions {shown} mm.",
         instances,
     )
+
+
+def _planned(steps: Points, thickness: Points | None) -> bool:
+    """Tell whether wider steps are those of thicker slices, so that none is missing.
+
+    Args:
+        steps: (n - 1,) mm from slice to slice.
+        thickness: (n,) mm.
+    """
+    if thickness is None or np.isnan(thickness).any():
+        return False
+    thicker = np.maximum(thickness[:-1], thickness[1:])
+    wide = steps > _WIDE * steps.min()
+    filled = thicker[wide] >= steps[wide] / _WIDE
+    return bool(wide.any() and filled.all() and thickness.max() > _WIDE * thickness.min())

@@ -101,6 +101,9 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         phase_polarity: 1 where phase is encoded towards the higher row or column index of the
             stored image, -1 where against it, 0 where nothing says.
         window: first Window Center and Width (C.11.2), modality values.
+        settings: (attribute, value) of how the image was acquired and reconstructed, which tell
+            images apart that are otherwise alike; sorted, only those that are there.
+        cardiac_percentage: Nominal Percentage of Cardiac Phase (0020,9241), % of the RR interval.
     """
 
     index: int
@@ -139,6 +142,8 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     instance: int | None = None
     phase_polarity: int = 0
     window: tuple[float, float] | None = None
+    settings: tuple[tuple[str, str | float], ...] = ()
+    cardiac_percentage: float | None = None
 
     @property
     def acquired(self) -> int | None:

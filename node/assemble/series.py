@@ -20,12 +20,14 @@ from node.assemble.geometry import (
     stack_affine,
 )
 from node.assemble.model import FIELD_MAP, IMAGINARY, PHASE, REAL, FrameHeader, InstanceHeader
-from node.assemble.stacking import ECHO_TIME_DECIMALS, Piece, Stack, stacks_of, usable
+from node.assemble.stacking import Piece, Stack, stacks_of, usable
 from node.assemble.strays import strays
 from node.assemble.timeline import Timeline, arrange
 from node.errors import AssemblyError, Reason
 from node.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
 
+_ECHO_TIME_DECIMALS: Final = 1
+"""Echo times in ms of volumes that agree in as many decimals are one echo."""
 KIND_SUFFIX: Final = {
     PHASE: "_ph",
     REAL: "_real",
@@ -188,12 +190,21 @@ def _volume(stack: Stack, *, even_out: bool) -> VolumePlan:
 def _places(stack: Stack, uids: tuple[str, ...], *, even_out: bool) -> Points:
     """Return the index of every slice on the volume's grid: 0, 1, 2 … if it is to be trusted."""
     try:
-        check_spacing(stack.distances, uids)
+        check_spacing(stack.distances, uids, _thickness(stack))
     except AssemblyError as error:
         if not even_out or error.reason is not Reason.UNEQUAL_SPACING:
             raise
         return even_places(stack.distances, uids)
     return np.arange(len(stack.distances), dtype=np.float64)
+
+
+def _thickness(stack: Stack) -> Points:
+    """Return (number of positions,) Slice Thickness, mm; NaN where it is not stated."""
+    found = np.full(len(stack.distances), np.nan)
+    for piece, k in zip(stack.pieces, stack.slices.tolist(), strict=True):
+        if piece.frame.thickness is not None:
+            found[k] = piece.frame.thickness
+    return found
 
 
 def _fit(
@@ -262,7 +273,7 @@ def _echo(frame: FrameHeader) -> tuple[float, float]:
     """
     if frame.echo is not None:
         return float(frame.echo), 0.0
-    return 0.0, round(frame.echo_time or math.inf, ECHO_TIME_DECIMALS)
+    return 0.0, round(frame.echo_time or math.inf, _ECHO_TIME_DECIMALS)
 
 
 def _letters(repeat: int) -> str:

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.geometry import (
-    SAME_DIRECTION,
-    SAME_POSITION_MM,
-    Planes,
-    Points,
-    check_plane,
-    planes_of,
-)
-from node.assemble.model import FrameHeader, InstanceHeader
+from node.assemble.belonging import ALWAYS, LOOSE, Piece, alike, parted
+from node.assemble.geometry import Planes, Points, check_plane, planes_of, same_position_mm
+from node.assemble.model import InstanceHeader
+from node.assemble.parallel import parallel
+from node.assemble.regions import divided
 from node.errors import AssemblyError, Reason
+
+__all__ = ["Piece", "Stack", "begin", "kind_of", "stacks_of", "usable"]
 
 Indices = npt.NDArray[np.intp]
 
-SAME_SPACING_MM: Final = 2e-4
-"""mm; the same pixel spacing written with different numbers of decimals."""
-ECHO_TIME_DECIMALS: Final = 2
-"""Echo times in ms that agree in as many decimals are one echo."""
-FLIP_ANGLE_DECIMALS: Final = 1
-"""Degrees; what is played out differs from slice to slice by less."""
 SAME_LOCATION_MM: Final = 0.2
 """mm; Slice Location is often rounded to one decimal."""
 MOST_ORIENTATIONS: Final = 32
 """Localizers have three orientations, radial scans a dozen; more are views, not slices."""
-
-
-class Piece(NamedTuple):
-    """One frame and the instance that it is in."""
-
-    header: InstanceHeader
-    frame: FrameHeader
-
-    @property
-    def uid(self) -> str:
-        """The SOP Instance UID."""
-        return self.header.sop_instance_uid
+_SAME_ECHO_MS: Final = 0.1
+"""ms; of a frame that stands alone and the stack that it may be meant for."""
 
 
 def begin(pieces: Iterable[Piece]) -> int | None:
@@ -105,91 +87,85 @@ def usable(
 
 
 def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
-    """Part frames by what they show and how, then by direction and spacing.
+    """Part frames by what they show and how, then by direction and place.
+
+    Args:
+        pieces: of one series.
+        merge: part them by size and place only.
 
     Raises:
         AssemblyError: so many orientations that they are views around the patient.
     """
+    if not pieces:
+        return []
+    planes = planes_of([piece.frame for piece in pieces])
     found: list[Stack] = []
-    for group in _group(pieces, _size if merge else _kind):
-        planes = planes_of([piece.frame for piece in group])
-        found += [
-            _sorted_stack([group[i] for i in members], planes.take(members))
-            for members in _parallel(planes)
-        ]
-    if len(found) > MOST_ORIENTATIONS:
+    directions = 0
+    for group in _kinds(pieces, planes, merge=merge):
+        alike_planes = planes.take(group)
+        parts = parallel(alike_planes, _nearest_mm(pieces))
+        directions = max(directions, len(parts))
+        for members in parts:
+            own = [group[index] for index in members]
+            stack = [pieces[index] for index in own]
+            found += [
+                _sorted_stack([stack[i] for i in part], planes.take([own[i] for i in part]))
+                for part in divided(stack, planes.take(own), merge=merge)
+            ]
+    if directions > MOST_ORIENTATIONS:
         raise AssemblyError(
             Reason.MIXED_ORIENTATIONS,
-            f"{len(found)} different orientations, sizes or kinds of image in one series.",
+            f"{directions} different orientations in one series: views, not slices.",
         )
     return found
 
 
+def _nearest_mm(pieces: Sequence[Piece]) -> float:
+    return same_position_mm([piece.frame for piece in pieces])
+
+
+def _kinds(pieces: Sequence[Piece], planes: Planes, *, merge: bool) -> list[list[int]]:
+    """Return the indices of the frames of each kind, whatever their direction and place."""
+    keys = [alike(piece) for piece in pieces]
+    if len(set(keys)) == 1:
+        return [list(range(len(pieces)))]
+    groups = [list(range(len(pieces)))]
+    limit = _nearest_mm(pieces)
+
+    for attribute in LOOSE if merge else ALWAYS:
+        parts: list[list[int]] = []
+        for group in groups:
+
+            def meet(one: list[int], other: list[int], group: list[int] = group) -> bool:
+                positions = planes.position[group]
+                return _meet(positions[one], positions[other], limit)
+
+            own = [pieces[index] for index in group]
+            parts += [[group[i] for i in part] for part in parted(own, attribute, meet)]
+        groups = parts
+    return groups
+
+
+def _meet(one: Points, other: Points, limit: float) -> bool:
+    """Tell whether a point of one list, (n, 3) mm, is one of the other, (m, 3) mm."""
+    nearest = (np.abs(one[:, None, :] - other[None, :, :]).max(axis=2)).min(axis=1)
+    return bool((nearest <= limit).any())
+
+
 def kind_of(stack: Stack) -> tuple[object, ...]:
     """Return what a stack shows and how, whatever its size and direction."""
-    return (*_subject(stack.pieces[0]), *_contrast(stack.pieces[0]))
-
-
-def _subject(piece: Piece) -> tuple[object, ...]:
-    header, frame = piece
+    header, frame = stack.pieces[0]
     pixels = header.pixels
+    echo = None if not frame.echo_time else round(frame.echo_time / _SAME_ECHO_MS)
     return (
         header.series_number,
-        header.frame_of_reference_uid,
         pixels and (pixels.samples, pixels.photometric, pixels.kind),
-        frame.stack,
-    )
-
-
-def _size(piece: Piece) -> tuple[object, ...]:
-    """Return what frames must have in common to be one image in the loosest sense."""
-    return (*_subject(piece), piece.frame.rows, piece.frame.columns)
-
-
-def _kind(piece: Piece) -> tuple[object, ...]:
-    """Return what two frames must have in common to be parts of one image."""
-    return (*_size(piece), *_contrast(piece))
-
-
-def _contrast(piece: Piece) -> tuple[object, ...]:
-    frame = piece.frame
-    echo_time = None if frame.echo_time is None else round(frame.echo_time, ECHO_TIME_DECIMALS)
-    return (
         frame.kind,
         frame.derived,
-        frame.image_type[1:],
+        frame.image_type[1:3],
         frame.echo,
-        echo_time,
-        _flip_angle(piece),
+        echo,
     )
-
-
-def _flip_angle(piece: Piece) -> float | None:
-    """Return Flip Angle, degrees: images of several are measured one after the other, for maps."""
-    angle = (piece.header.facts | piece.frame.facts).get("FlipAngle")
-    return round(angle, FLIP_ANGLE_DECIMALS) if isinstance(angle, int | float) else None
-
-
-def _group(
-    pieces: Sequence[Piece], key: Callable[[Piece], tuple[object, ...]]
-) -> list[list[Piece]]:
-    groups: dict[tuple[object, ...], list[Piece]] = {}
-    for piece in pieces:
-        groups.setdefault(key(piece), []).append(piece)
-    return list(groups.values())
-
-
-def _parallel(planes: Planes) -> list[list[int]]:
-    """Part frames by direction and pixel spacing; every part is like its first member."""
-    looks = np.hstack([planes.row, planes.column, planes.spacing])
-    tolerance = np.array([SAME_DIRECTION] * 6 + [SAME_SPACING_MM] * 2)
-    left = np.arange(len(looks))
-    parts: list[list[int]] = []
-    while left.size:
-        alike = (np.abs(looks[left] - looks[left[0]]) <= tolerance).all(axis=1)
-        parts.append(left[alike].tolist())
-        left = left[~alike]
-    return parts
 
 
 def _sorted_stack(pieces: Sequence[Piece], planes: Planes) -> Stack:
@@ -197,12 +173,13 @@ def _sorted_stack(pieces: Sequence[Piece], planes: Planes) -> Stack:
     along = planes.position @ planes.normal()
     order = np.argsort(along, kind="stable")
     along = along[order]
+    limit = _nearest_mm(pieces)
     slices = np.zeros(len(along), np.intp)
-    starts = [along[0]]
-    for index in range(1, len(along)):
-        if along[index] - starts[-1] > SAME_POSITION_MM:
-            starts.append(along[index])
-        slices[index] = len(starts) - 1
+    start, count = along[0], 0
+    for index, place in enumerate(along.tolist()):
+        if place - start > limit:
+            start, count = place, count + 1
+        slices[index] = count
     _check_locations(pieces, order, slices)
     distances = np.bincount(slices, weights=along) / np.bincount(slices)
     return Stack(
@@ -214,20 +191,40 @@ def _sorted_stack(pieces: Sequence[Piece], planes: Planes) -> Stack:
 
 
 def _check_locations(pieces: Sequence[Piece], order: Indices, slices: Indices) -> None:
-    """Refuse frames at one position whose Slice Locations say that they are not.
+    """Refuse frames at one position whose Slice Location or Table Position say that they are not.
 
     Some anonymizers write one position into all instances of a series.
     """
     if slices[-1] == len(slices) - 1:
         return
+    _check_one_location(
+        pieces, order, slices, "Slice Locations", [p.frame.location for p in pieces]
+    )
+    if pieces[0].header.modality == "CT":
+        tables = [_table(piece) for piece in pieces]
+        _check_one_location(pieces, order, slices, "Table Positions", tables)
+
+
+def _check_one_location(
+    pieces: Sequence[Piece],
+    order: Indices,
+    slices: Indices,
+    name: str,
+    locations: Sequence[float | None],
+) -> None:
     seen: dict[int, float] = {}
     for index, k in zip(order.tolist(), slices.tolist(), strict=True):
-        location = pieces[index].frame.location
+        location = locations[index]
         if location is None:
             return
         if abs(seen.setdefault(k, location) - location) > SAME_LOCATION_MM:
             raise AssemblyError(
                 Reason.NO_GEOMETRY,
-                "Images have one Image Position (Patient) but different Slice Locations.",
+                f"Images have one Image Position (Patient) but different {name}.",
                 tuple(dict.fromkeys(piece.uid for piece in pieces)),
             )
+
+
+def _table(piece: Piece) -> float | None:
+    value = (piece.header.facts | piece.frame.facts).get("TablePosition")
+    return float(value) if isinstance(value, int | float) else None

@@ -1,8 +1,8 @@
 """The 4th axis: which of the frames at one position belongs to which volume.
 
-The attribute that defines the order decides, the most specific first; there is no guess. An
-attribute is good when it tells all frames at each position apart, and means the same volume at
-all positions.
+All attributes that can speak are heard (`witnesses`). A plan is accepted if those that must agree
+do; where they contradict each other, the refusal lists what each says. docs/conversion.md has the
+table.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from node.assemble.facts import DAY, LONGEST_PAUSE, elapsed
+from node.assemble.belonging import Piece
+from node.assemble.facts import elapsed
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack, begin
+from node.assemble.witnesses import (
+    FEWEST_COMPLETE,
+    Places,
+    Says,
+    Value,
+    by_label,
+    by_rank,
+    by_runs,
+    over_midnight,
+)
 from node.errors import AssemblyError, Reason
-
-FEWEST_COMPLETE: Final = 2
-"""Volumes that must be complete before an incomplete last one is taken for an interrupted scan."""
 
 SAME_WEIGHTING: Final = 20.0
 """s/mm²; what the imaging gradients of b = 0 add, and by how much slices may differ."""
@@ -27,7 +35,37 @@ SAME_WEIGHTING_PART: Final = 0.05
 SAME_GRADIENT: Final = 0.1
 """Length of the difference of unit vectors; six degrees."""
 
-Value = float | tuple[float, ...]
+VENDOR: Final = "the vendor's volume index"
+TEMPORAL: Final = "Temporal Position"
+DIMENSIONS: Final = "Dimension Index Values"
+PERCENTAGE: Final = "Nominal Percentage of Cardiac Phase"
+IMAGES: Final = "Instance Number of multi-frame images"
+REFERENCE: Final = "Frame Reference Time"
+CLOCK: Final = "Acquisition Time"
+TRIGGER: Final = "Trigger Time"
+ACQUISITION: Final = "Acquisition Number"
+NUMBER: Final = "Instance Number"
+CONTENT: Final = "Content Time"
+
+_ORDER: Final = (
+    VENDOR,
+    TEMPORAL,
+    DIMENSIONS,
+    REFERENCE,
+    CLOCK,
+    PERCENTAGE,
+    TRIGGER,
+    IMAGES,
+    ACQUISITION,
+    NUMBER,
+    CONTENT,
+)
+"""Whose order of volumes counts, where several have the same partition."""
+_CLOCKS: Final = frozenset({TEMPORAL, REFERENCE, CLOCK})
+"""Attributes of time, whose orders of volumes must agree (PS3.3 C.7.6.1, C.7.6.16.2.2)."""
+_UNTIMED: Final = frozenset({"CT", "PT", "NM"})
+"""Modalities whose images at one place are as likely reconstructions as times, so that a number
+alone proves no time."""
 
 
 class Timeline(NamedTuple):
@@ -44,8 +82,85 @@ class Timeline(NamedTuple):
     left_out: tuple[int, ...] = ()
 
 
-def _number(frame: FrameHeader) -> Value | None:
-    return frame.number
+def arrange(stack: Stack) -> Timeline:
+    """Distribute the frames of a stack over volumes.
+
+    Raises:
+        AssemblyError: frames at one position that nothing tells apart, attributes that contradict
+            each other, or volumes with holes.
+    """
+    places = stack.at_each_position()
+    if max(len(place) for place in places) == 1:
+        row = tuple(place[0] for place in places)
+        _check_one_time(stack, row)
+        return Timeline((row,))
+    heard = [said for said in _heard(stack.pieces, places) if not _mixes(stack, said)]
+    chosen = _agreed(stack, heard) if heard else None
+    if chosen is None:
+        raise _refusal(stack, places)
+    return Timeline(chosen.grid, chosen.name, chosen.left_out)
+
+
+def _heard(pieces: Sequence[Piece], places: Places) -> list[Says]:
+    """Ask every attribute; those that abstain are left out."""
+    clock, wraps = over_midnight(pieces, lambda frame: frame.acquired)
+    shown, _ = over_midnight(pieces, lambda frame: frame.shown)
+    labels: list[tuple[str, Callable[[FrameHeader], Value | None]]] = [
+        (VENDOR, lambda frame: frame.order or None),
+        (TEMPORAL, lambda frame: frame.temporal),
+        (DIMENSIONS, lambda frame: frame.dimensions or None),
+        (PERCENTAGE, lambda frame: frame.cardiac_percentage),
+        (IMAGES, _multi_frame),
+    ]
+    times: list[tuple[str, Callable[[FrameHeader], float | None]]] = [
+        (REFERENCE, lambda frame: frame.reference_time),
+        (CLOCK, clock),
+        (TRIGGER, lambda frame: frame.trigger_time),
+        (CONTENT, shown),
+    ]
+    found = [by_label(name, pieces, places, read) for name, read in labels]
+    full = len({len(place) for place in places}) == 1
+    for name, read in times:
+        said = by_rank(name, pieces, places, read, from_zero=name == TRIGGER) if full else None
+        found.append(said or _interrupted(name, pieces, places, read))
+    numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
+    if numbered is not None and numbered.lacking and not full:
+        numbered = None  # it may be of slices, or of parts of a volume
+    found.append(numbered)
+    if full and len(places) > 1:
+        found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
+    elif not full:
+        found.append(by_runs(NUMBER, pieces, places, _number))
+    heard = [said for said in found if said is not None]
+    if _has_own_beats(pieces, places, clock) or _is_delay(heard):
+        heard = [said for said in heard if said.name != TRIGGER]
+    return [
+        said._replace(name=_WRAPPED) if wraps and said.name == CLOCK else said for said in heard
+    ]
+
+
+_WRAPPED: Final = "Acquisition Time over midnight"
+
+
+def _interrupted(
+    name: str, pieces: Sequence[Piece], places: Places, read: Callable[[FrameHeader], float | None]
+) -> Says | None:
+    said = by_label(name, pieces, places, read, fewest=FEWEST_COMPLETE)
+    if said is None or said.lacking:
+        return by_runs(name, pieces, places, read) or _lacking(said, places)
+    return said
+
+
+def _lacking(said: Says | None, places: Places) -> Says | None:
+    """Return proof of missing frames, if times are those of volumes and not of slices."""
+    if said is None or len(places) < 2:
+        return None
+    volumes = max(len(place) for place in places)
+    return said if said.lacking <= volumes else None
+
+
+def _number(frame: FrameHeader) -> float | None:
+    return None if frame.number is None else float(frame.number)
 
 
 def _multi_frame(frame: FrameHeader) -> Value | None:
@@ -53,95 +168,146 @@ def _multi_frame(frame: FrameHeader) -> Value | None:
     return None if frame.instance is None else (float(frame.instance), *frame.dimensions)
 
 
-_NO_TIME: Final = "Acquisition Number"
-_OF_IMAGES: Final = "Instance Number of multi-frame images"
-_CLOCK: Final = "Acquisition Time"
-_SHARED: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
-    ("the vendor's volume index", lambda frame: frame.order or None),
-    ("Dimension Index Values", lambda frame: frame.dimensions or None),
-    ("Temporal Position", lambda frame: frame.temporal),
-    ("Frame Reference Time", lambda frame: frame.reference_time),
-    ("Trigger Time", lambda frame: frame.trigger_time),
-    (_OF_IMAGES, _multi_frame),
-    (_NO_TIME, lambda frame: frame.acquisition),
-    (_CLOCK, lambda frame: frame.acquired),
-)
-"""Attributes with one value in a volume, which is the same at all positions."""
+def _has_own_beats(
+    pieces: Sequence[Piece], places: Places, clock: Callable[[FrameHeader], float | None]
+) -> bool:
+    """Tell whether every frame at a place was acquired in a heart beat of its own.
 
-_RISING: Final[tuple[tuple[str, Callable[[FrameHeader], Value | None]], ...]] = (
-    ("Instance Number", _number),
-    ("Acquisition Time", lambda frame: frame.acquired),
-    ("Content Time", lambda frame: frame.shown),
-)
-"""Attributes that differ within a volume, and rise by volume or by position."""
+    Trigger Time is the delay after the R wave (PS3.3 C.7.6.18.1): of frames that are farther
+    apart in time than in delay it says nothing of their order.
+    """
+    for place in places:
+        times = sorted(t for index in place if (t := clock(pieces[index].frame)) is not None)
+        delays = [t for index in place if (t := pieces[index].frame.trigger_time) is not None]
+        if len(times) < len(place) or len(delays) < len(place):
+            return False
+        apart = min((b - a for a, b in pairwise(times)), default=0)
+        if apart / 1000.0 < max(delays) - min(delays):
+            return False
+    return True
 
 
-def arrange(stack: Stack) -> Timeline:
-    """Distribute the frames of a stack over volumes.
+def _is_delay(heard: Sequence[Says]) -> bool:
+    """Tell whether Trigger Time is not heard, as each volume is an acquisition of its own."""
+    names = {said.name: said for said in heard}
+    trigger, acquisition = names.get(TRIGGER), names.get(ACQUISITION)
+    if trigger is None:
+        return False
+    if any(name in names for name in (VENDOR, TEMPORAL, REFERENCE)):
+        return True
+    return acquisition is not None and trigger.grid != acquisition.grid
+
+
+def _agreed(stack: Stack, heard: Sequence[Says]) -> Says | None:
+    """Return what all that must agree say.
 
     Raises:
-        AssemblyError: frames at one position that nothing tells apart, or volumes with holes.
+        AssemblyError: they contradict each other, or prove that frames are missing.
     """
-    places = stack.at_each_position()
-    most = max(len(place) for place in places)
-    if most == 1:
-        return Timeline((tuple(place[0] for place in places),))
-    contradictory = False
-    for name, value in _SHARED:
-        found = _by_shared_value(stack, places, name, value)
-        if found is None or _mixed(stack, found):
-            continue
-        if name == _OF_IMAGES and _is_against_time(stack, found):
-            continue
-        if name == _NO_TIME and _is_backwards(stack, found):
-            contradictory = True
-            continue
-        return found
-    if all(len(place) == most for place in places):
-        # numbers alone prove no time, and prove nothing if they contradict each other
-        for name, value in _RISING[len(places) == 1 or contradictory :]:
-            found = _by_rank(stack, places, name, value)
-            if found is not None and not _mixed(stack, found):
-                return found
-    else:
-        found = _by_runs(stack, places)
-        if found is not None and not _mixed(stack, found):
-            return found
-    if contradictory:
+    named = {said.name: said for said in heard}
+    strong = [said for said in heard if said.name not in {NUMBER, CONTENT, DIMENSIONS}]
+    index = named.get(DIMENSIONS)
+    if index is not None and all(said.partition == index.partition for said in strong):
+        strong.append(index)  # else its values are in another order than its pointers
+    elif index is not None and not any(said.name in {VENDOR, TEMPORAL} for said in strong):
+        strong.append(index)
+    if not strong:
+        return _by_number(stack, heard)
+    if any(said.lacking for said in strong):
+        if all(said.lacking for said in strong):
+            raise _lacks_frames(stack, strong)
+        raise _contradiction(stack, heard)
+    if len({said.partition for said in strong}) > 1:
+        raise _contradiction(stack, heard)
+    if {said.name for said in strong} == {ACQUISITION}:
+        return _by_acquisition(stack, named)
+    clocks = {said.grid for said in strong if said.name in _CLOCKS}
+    if len(clocks) > 1:
+        raise _contradiction(stack, heard)
+    return _first(strong, named)
+
+
+def _first(strong: Sequence[Says], named: dict[str, Says]) -> Says:
+    """Return the one of several with one partition whose order counts."""
+    ranked = {name: rank for rank, name in enumerate(_ORDER)}
+    best = min(strong, key=lambda said: ranked.get(said.name, ranked[CLOCK]))
+    if best.name != _WRAPPED:
+        return best
+    number = named.get(NUMBER)
+    agree = number is not None and number.partition == best.partition
+    return best._replace(name=CLOCK, grid=number.grid if number and agree else best.grid)
+
+
+def _by_acquisition(stack: Stack, named: dict[str, Says]) -> Says:
+    """Return the order of Acquisition Number, which is none if Instance Number has another one."""
+    said, number = named[ACQUISITION], named.get(NUMBER)
+    backwards = _is_backwards(stack, said)
+    other = number is not None and number.partition == said.partition and number.grid != said.grid
+    if backwards or other:
         raise AssemblyError(
             Reason.AMBIGUOUS_ORDER,
-            f"{most} frames at each of {len(places)} positions, in one order by Acquisition Number "
-            "and in the opposite one by Instance Number, and no time decides.",
-            tuple(dict.fromkeys(piece.uid for piece in stack.pieces)),
+            f"{len(said.grid)} frames at each of {len(stack.distances)} positions, in one order by "
+            f"Acquisition Number and in {'the opposite' if backwards else 'another'} one by "
+            "Instance Number, and no time decides.",
+            _uids(stack),
         )
-    raise _refusal(stack, places)
+    return said
 
 
-def _is_backwards(stack: Stack, timeline: Timeline) -> bool:
-    """Tell whether Instance Numbers of one slice fall from volume to volume.
-
-    Neither they nor Acquisition Number are a time, so that what they say of the order counts only
-    if they agree.
-    """
-    numbers = [stack.pieces[row[0]].frame.number for row in timeline.grid]
+def _is_backwards(stack: Stack, said: Says) -> bool:
+    numbers = [stack.pieces[row[0]].frame.number for row in said.grid]
     known = [number for number in numbers if number is not None]
     return len(known) == len(numbers) > 1 and all(a > b for a, b in pairwise(known))
 
 
-def _is_against_time(stack: Stack, timeline: Timeline) -> bool:
+def _by_number(stack: Stack, heard: Sequence[Says]) -> Says | None:
+    """Return the order of Instance Number, or of Content Time, where nothing else speaks."""
+    if stack.pieces[0].header.modality in _UNTIMED:
+        return None
+    for name in (NUMBER, CONTENT):
+        said = next((one for one in heard if one.name == name and not one.lacking), None)
+        if said is not None and not _is_against_time(stack, said):
+            return said
+    return None
+
+
+def _is_against_time(stack: Stack, said: Says) -> bool:
     """Tell whether a later volume was acquired before an earlier one: numbers are no time."""
-    starts = [begin(stack.pieces[index] for index in row) for row in timeline.grid]
+    starts = [begin(stack.pieces[index] for index in row) for row in said.grid]
     known = [start for start in starts if start is not None]
     return any(elapsed(one, other) < 0 for one, other in pairwise(known))
 
 
-def _mixed(stack: Stack, timeline: Timeline) -> bool:
+def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
+    """Refuse one volume of frames of several times: the others of each are lost.
+
+    Raises:
+        AssemblyError: Temporal Position or the diffusion weighting differs from place to place.
+    """
+    times = [stack.pieces[index].frame.temporal for index in row]
+    values = set(times)
+    several = 1 < len(values) < len(times) and None not in values
+    if several or _mixes(stack, Says(NUMBER, (row,))):
+        said = f"Temporal Positions {_listed(values)}" if several else "several b-values"
+        raise AssemblyError(
+            Reason.INCOMPLETE_GRID,
+            f"One frame at each of {len(row)} positions, but of {said}: volumes with missing "
+            "slices.",
+            _uids(stack),
+        )
+
+
+def _listed(values: set[int | None]) -> str:
+    return ", ".join(str(value) for value in sorted(value for value in values if value is not None))
+
+
+def _mixes(stack: Stack, said: Says) -> bool:
     """Tell whether a volume would hold slices of different diffusion weighting."""
     if all(piece.frame.b_value is None for piece in stack.pieces):
         return False
     return any(
         _otherwise(stack.pieces[row[0]].frame, stack.pieces[index].frame)
-        for row in timeline.grid
+        for row in said.grid
         for index in row[1:]
     )
 
@@ -155,104 +321,45 @@ def _otherwise(one: FrameHeader, other: FrameHeader) -> bool:
     return math.dist(one.gradient, other.gradient) > SAME_GRADIENT
 
 
-def _by_shared_value(
-    stack: Stack, places: list[list[int]], name: str, value: Callable[[FrameHeader], Value | None]
-) -> Timeline | None:
-    """Build volumes of equal values; None if the attribute does not tell volumes apart."""
-    tables: list[dict[Value, int]] = []
-    for place in places:
-        table: dict[Value, int] = {}
-        for index in place:
-            key = value(stack.pieces[index].frame)
-            if key is None or key in table:
-                return None
-            table[key] = index
-        tables.append(table)
-    keys = sorted(set().union(*tables), key=_sortable)
-    if name == _CLOCK:
-        keys = _over_midnight(keys)
-    whole = [all(key in table for table in tables) for key in keys]
-    complete = sum(whole)
-    if complete < len(keys) and (complete < FEWEST_COMPLETE or False in whole[:complete]):
-        return None
-    grid = tuple(tuple(table[key] for table in tables) for key in keys[:complete])
-    rest = [table[key] for key in keys[complete:] for table in tables if key in table]
-    return Timeline(grid, name, tuple(rest))
+def _uids(stack: Stack) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(piece.uid for piece in stack.pieces))
 
 
-def _over_midnight(keys: list[Value]) -> list[Value]:
-    """Return times of acquisition in their order; without a day, 23:59 may come before 0:01."""
-    times = [key for key in keys if isinstance(key, int)]
-    if len(times) < len(keys) or not times or times[-1] >= DAY:
-        return keys
-    for index, (one, other) in enumerate(pairwise(times), 1):
-        if other - one > LONGEST_PAUSE:
-            return keys[index:] + keys[:index]
-    return keys
+def _lacks_frames(stack: Stack, proofs: Sequence[Says]) -> AssemblyError:
+    counts = [len(place) for place in stack.at_each_position()]
+    names = ", ".join(said.name for said in proofs)
+    return AssemblyError(
+        Reason.INCOMPLETE_GRID,
+        f"Between {min(counts)} and {max(counts)} frames at the {len(counts)} positions, and "
+        f"{proofs[0].lacking} volumes lack slices by {names}.",
+        _uids(stack),
+    )
 
 
-def _sortable(value: Value) -> tuple[float, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _contradiction(stack: Stack, heard: Sequence[Says]) -> AssemblyError:
+    """Refuse a stack whose attributes say different things, and list what each says."""
+    first = heard[0]
+    said = [f"{first.name} makes {_extent(first)}"]
+    for other in heard[1:]:
+        if other.grid == first.grid and other.lacking == first.lacking:
+            said.append(f"{other.name} the same")
+        elif other.partition == first.partition:
+            said.append(f"{other.name} the same in another order")
+        else:
+            said.append(f"{other.name} {_extent(other)} of other frames")
+    return AssemblyError(
+        Reason.AMBIGUOUS_ORDER,
+        f"{len(stack.pieces)} frames at {len(stack.distances)} positions, and their attributes "
+        f"contradict each other: {'; '.join(said)}.",
+        _uids(stack),
+    )
 
 
-def _by_rank(
-    stack: Stack, places: list[list[int]], name: str, value: Callable[[FrameHeader], Value | None]
-) -> Timeline | None:
-    """Build volumes of equal rank at each position.
-
-    That is right only if volumes follow each other (all of one before all of the next), or
-    positions do; anything between would be a guess.
-    """
-    columns: list[list[tuple[float, int]]] = []
-    for place in places:
-        column = []
-        for index in place:
-            key = value(stack.pieces[index].frame)
-            if not isinstance(key, int | float):
-                return None
-            column.append((float(key), index))
-        column.sort()
-        if any(a[0] == b[0] for a, b in pairwise(column)):
-            return None
-        columns.append(column)
-    keys = [[key for key, _ in column] for column in columns]
-    by_volume = _follow([list(row) for row in zip(*keys, strict=True)])
-    if not by_volume and not _follow(sorted(keys)):
-        return None
-    grid = tuple(tuple(index for _, index in row) for row in zip(*columns, strict=True))
-    return Timeline(grid, name)
+def _extent(said: Says) -> str:
+    return f"{len(said.grid)} volumes" if said.grid else "volumes with missing slices"
 
 
-def _follow(groups: Sequence[Sequence[float]]) -> bool:
-    """Tell whether all of each group comes before all of the next."""
-    return all(max(a) < min(b) for a, b in pairwise(groups))
-
-
-def _by_runs(stack: Stack, places: list[list[int]]) -> Timeline | None:
-    """Build volumes of an interrupted scan: runs of Instance Number that visit each position."""
-    order: list[tuple[float, int, int]] = []
-    for k, place in enumerate(places):
-        for index in place:
-            number = stack.pieces[index].frame.number
-            if number is None:
-                return None
-            order.append((number, k, index))
-    order.sort()
-    if len({number for number, _, _ in order}) < len(order):
-        return None
-    runs: list[dict[int, int]] = [{}]
-    for _, k, index in order:
-        if k in runs[-1]:
-            runs.append({})
-        runs[-1][k] = index
-    *whole, last = runs
-    if len(whole) < FEWEST_COMPLETE or any(len(run) < len(places) for run in whole):
-        return None
-    grid = tuple(tuple(run[k] for k in range(len(places))) for run in whole)
-    return Timeline(grid, "Instance Number", tuple(last.values()))
-
-
-def _refusal(stack: Stack, places: list[list[int]]) -> AssemblyError:
+def _refusal(stack: Stack, places: Places) -> AssemblyError:
     counts = [len(place) for place in places]
     doubled = [k for k, count in enumerate(counts) if count > 1]
     uids = tuple(stack.pieces[index].uid for k in doubled for index in places[k])

@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 
 from node.assemble.model import IMAGINARY, MAGNITUDE, PHASE, REAL, Facts, FrameHeader
+from node.assemble.settings import IMAGE_CLASS, in_order
 from node.assemble.vendors.echo_train import (
     acquired_lines,
     is_echo_planar,
     reconstructed_lines,
 )
 from node.assemble.vendors.ge_diffusion import diffusion
-from node.assemble.vendors.ge_polarity import polarity
+from node.assemble.vendors.ge_polarity import polarity, reversed_rows, turned_rows
 from node.assemble.vendors.ge_protocol import (
     Protocol,
     read_protocol,
@@ -39,13 +40,17 @@ SMALLEST_R_FACTOR: Final = 1 / 64
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
     """Add what private elements know about one frame."""
-    found: dict[str, object] = _kind(elements, frame)
+    found: dict[str, object] = _kind(elements, frame) | _class(elements, frame)
     facts: Facts = _acceleration(elements)
     if elements.text(0x00180023) != "3D":
         found |= diffusion(elements, frame)
     if is_echo_planar(elements):
         protocol = read_protocol(elements)
-        found["phase_polarity"] = sign = polarity(elements)
+        sign = polarity(elements)
+        if reversed_rows(elements, frame, _locations(elements)):
+            found |= turned_rows(frame)
+            sign = -sign
+        found["phase_polarity"] = sign
         if sign:
             facts["PhaseEncodingPolarityGE"] = _POLARITY_NAMES[sign]
         facts |= _readout(elements) | _repetition(elements, protocol)
@@ -66,6 +71,19 @@ def _kind(elements: Elements, frame: FrameHeader) -> dict[str, object]:
     if frame.image_type[:1] == ("DERIVED",):
         return {}
     return {"kind": _KINDS[number]}
+
+
+def _class(elements: Elements, frame: FrameHeader) -> dict[str, object]:
+    """Add (0043,xx30) to what tells images apart: a B0 map and its magnitude differ in it alone."""
+    number = elements.integer(elements.private(0x0043, _PARAMETERS, 0x30), "SS")
+    if number is None:
+        return {}
+    return {"settings": in_order(dict(frame.settings) | {IMAGE_CLASS: float(number)})}
+
+
+def _locations(elements: Elements) -> int | None:
+    """Return Locations in Acquisition (0021,xx4F)."""
+    return elements.integer(elements.private(0x0021, _RELATIONS, 0x4F), "SS")
 
 
 def _acceleration(elements: Elements) -> Facts:
@@ -130,7 +148,7 @@ def _slice_time(elements: Elements, frame: FrameHeader, protocol: Protocol | Non
     Instances are numbered volume by volume, in each as the slices were prescribed.
     """
     repetition = elements.number(0x00180080)
-    count = elements.integer(elements.private(0x0021, _RELATIONS, 0x4F), "SS")
+    count = _locations(elements)
     if protocol is None:
         multi_phase = "MP_GEMS" in elements.texts(0x00180022) and _bands(elements) == 1
         trigger = frame.trigger_time

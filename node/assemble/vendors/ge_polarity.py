@@ -5,6 +5,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
+import numpy as np
+
+from node.assemble.model import FrameHeader
 from node.elements import Elements
 
 _OFFSET_AT: Final = 24
@@ -18,6 +21,10 @@ _BOTTOM_UP: Final = 2
 _SINCE: Final = 25.002
 """Revision of the raw data's header from which these offsets hold; older ones are not read."""
 _BEFORE: Final = 40.0
+_ALTERNATING: Final = "epi_pepolar"
+"""In Pulse Sequence Name (0019,xx9C): a sequence that can turn the polarity round."""
+_ALL_REVERSED, _EVEN_REVERSED, _ODD_REVERSED = 1.0, 2.0, 3.0
+"""User Data 12 (0019,xxB3): all volumes are reversed, those of even index, those of odd index."""
 _WORD, _FLOAT = Struct("<H"), Struct("<f")
 
 
@@ -50,3 +57,40 @@ def _from_raw_header(block: bytes) -> int:
     (traversal,) = _WORD.unpack_from(block, start + _TRAVERSAL)
     against = (traversal == _BOTTOM_UP) != bool(control & _REVERSED_BIT)
     return -1 if against else 1
+
+
+def reversed_rows(elements: Elements, frame: FrameHeader, slices: int | None) -> bool:
+    """Tell whether an image of `epi_pepolar` was acquired with the opposite polarity.
+
+    Such images are stored with their rows in reverse order, under the position and orientation of
+    the others.
+
+    Args:
+        elements: the instance.
+        frame: its frame, which says which volume it is of.
+        slices: how many locations the acquisition has, None if that is not known.
+    """
+    name = elements.text(elements.private(0x0019, "GEMS_ACQU_01", 0x9C)) or ""
+    if _ALTERNATING not in name:
+        return False
+    mode = elements.number(elements.private(0x0019, "GEMS_ACQU_01", 0xB3), "DS")
+    if mode == _ALL_REVERSED:
+        return True
+    volume = frame.temporal
+    if volume is None and slices and frame.number is not None:
+        volume = (frame.number - 1) // slices + 1
+    if volume is None:
+        return False
+    return (mode == _EVEN_REVERSED and volume % 2 == 1) or (
+        mode == _ODD_REVERSED and volume % 2 == 0
+    )
+
+
+def turned_rows(frame: FrameHeader) -> dict[str, object]:
+    """Return the true position and orientation of an image whose rows are stored in reverse."""
+    if frame.position is None or frame.orientation is None or frame.spacing is None:
+        return {}
+    column = np.array(frame.orientation[3:])
+    x, y, z = (np.array(frame.position) + column * frame.spacing[0] * (frame.rows - 1)).tolist()
+    turned = tuple((-column + 0.0).tolist())
+    return {"position": (x, y, z), "orientation": (*frame.orientation[:3], *turned)}

@@ -17,6 +17,7 @@ NAME: Final = "Philips"
 _IMAGING_1: Final = "Philips Imaging DD 001"
 _MR_1: Final = "Philips MR Imaging DD 001"
 _MR_5: Final = "Philips MR Imaging DD 005"
+_MR_6: Final = "Philips MR Imaging DD 006"
 WATER_FAT_PPM: Final = 3.4
 """Chemical shift between water and fat, parts per million."""
 _CLASSIC: Final = (("ScanningSequence", 0x00180020), ("SequenceVariant", 0x00180021))
@@ -95,13 +96,15 @@ def _order(elements: Elements, frame: FrameHeader) -> dict[str, object]:
     """Return the index of a frame's volume: Philips numbers everything that it repeats.
 
     Dynamic scan (0020,0100), cardiac phase (2001,xx08), b-value (2005,xx12), direction below each
-    b-value (2005,xx13), and label type of ASL (2005,xx29).
+    b-value (2005,xx13), and label type of ASL (2005,xx29). Where diffusion images are numbered as
+    they were acquired (2005,xx96), that number counts before the indices of b-value and direction.
     """
     phase = elements.integer(elements.private(0x2001, _IMAGING_1, 0x08), "IS")
     b_number = elements.integer(elements.private(0x2005, _MR_5, 0x12), "IS")
     direction = elements.integer(elements.private(0x2005, _MR_5, 0x13), "IS")
     label = _LABELS.get(_label(elements))
-    parts = (phase, b_number, direction, label)
+    acquired = elements.integer(elements.private(0x2005, _MR_6, 0x96), "IS")
+    parts = (acquired, phase, b_number, direction, label)
     if all(part is None for part in parts):
         return {}
     return {"order": tuple(float(part or 0) for part in (frame.temporal, *parts))}

@@ -1,0 +1,194 @@
+"""Parallel frames of one kind to images: parted by where they lie, and by what place decides.
+
+Apart from what parts frames everywhere (`belonging.ALWAYS`), some attributes part them only if
+their places say so, and places alone can: two knees side by side, groups of slices at several
+discs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from node.assemble.belonging import BY_PLACE, Attribute, Piece, Rule, parted
+from node.assemble.geometry import Planes, Points, is_even, residual_limit, same_position_mm
+from node.assemble.parallel import take_turns
+
+_SIDE_BY_SIDE_MM: Final = 10.0
+"""mm in the plane; nearer images are one that moved, or slices of a tilted gantry."""
+_MOST_REGIONS: Final = 8
+"""Images that one series has beside each other, or groups of slices along one line."""
+_MOST_SHARED: Final = 0.5
+"""Part of the places of one value, of which it shares that many with another of the same image."""
+_FEW_SHARED: Final = 0.25
+"""Part of the places that two acquisitions may have in common where one ends and one begins."""
+_FEWEST: Final = 3
+"""Slices by which a regular grid is known."""
+_OVERLAP: Final = 1.8
+"""Thicknesses per step from which slices that take turns are of two acquisitions."""
+_GAP: Final = 1.5
+"""Steps from which on the next slice begins a group of its own, or one is missing."""
+
+
+def divided(pieces: Sequence[Piece], planes: Planes, *, merge: bool = False) -> list[list[int]]:
+    """Part parallel frames of one kind.
+
+    Args:
+        pieces: of one kind and direction.
+        planes: their planes.
+        merge: by their place only.
+
+    Returns:
+        the indices of every part.
+    """
+    found: list[list[int]] = []
+    for region in _side_by_side(pieces, planes):
+        for part in [region] if merge else _by_attributes(pieces, planes, region):
+            found += _groups(pieces, planes, part)
+    return found
+
+
+def _side_by_side(pieces: Sequence[Piece], planes: Planes) -> list[list[int]]:
+    """Part frames that lie beside each other in their plane, each on a straight line."""
+    everything = list(range(len(pieces)))
+    normal = planes.normal()
+    inside = planes.position - np.outer(planes.position @ normal, normal)
+    if np.ptp(inside, axis=0).max() < _SIDE_BY_SIDE_MM:
+        return [everything]
+    along = planes.position @ normal
+    limit = same_position_mm([piece.frame for piece in pieces])
+    parts: list[list[int]] = []
+    for index in everything:
+        near = (
+            part
+            for part in parts
+            if np.linalg.norm(inside[part[0]] - inside[index]) < _SIDE_BY_SIDE_MM / 2
+        )
+        home = next(near, None)
+        if home is None:
+            parts.append([index])
+        else:
+            home.append(index)
+    if not 1 < len(parts) <= _MOST_REGIONS:
+        return [everything]
+    straight = all(
+        np.ptp(inside[part], axis=0).max() < 1.0 and is_even(_places(along[part], limit))
+        for part in parts
+    )
+    meet = any(_shared(along[one], along[two], limit) for one, two in combinations(parts, 2))
+    return parts if straight and meet and min(map(len, parts)) > 1 else [everything]
+
+
+def _by_attributes(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list[list[int]]:
+    own = [pieces[index] for index in members]
+    along = planes.position[members] @ planes.normal()
+    limit = same_position_mm([piece.frame for piece in own])
+
+    def meet(one: list[int], other: list[int]) -> bool:
+        return _shared(along[one], along[other], limit) > 0
+
+    for attribute in BY_PLACE:
+        parts = parted(own, attribute, meet)
+        if len(parts) > 1 and _parts(own, along, parts, attribute, limit):
+            return [
+                found
+                for part in parts
+                for found in _by_attributes(pieces, planes, [members[index] for index in part])
+            ]
+    return [members]
+
+
+def _parts(
+    pieces: Sequence[Piece],
+    along: Points,
+    parts: list[list[int]],
+    attribute: Attribute,
+    limit: float,
+) -> bool:
+    """Tell whether an attribute's values are images of their own, by where their frames lie."""
+    places = [_places(along[part], limit) for part in parts]
+    shared = [
+        (count, min(len(places[a]), len(places[b])))
+        for a, b in combinations(range(len(parts)), 2)
+        if (count := _shared(places[a], places[b], limit))
+    ]
+    each = all(is_even(own) for own in places)
+    fewest = min(map(len, places))
+    if shared:
+        if attribute.rule is Rule.ACQUISITION:
+            few = all(count <= max(1, _FEW_SHARED * size) for count, size in shared)
+            alone = all(len(own) == len(part) for own, part in zip(places, parts, strict=True))
+            return few and each and alone and fewest >= _FEWEST
+        return all(count >= _MOST_SHARED * size for count, size in shared)
+    union = _places(along, limit)
+    turns = any(take_turns(a, b, limit) for a, b in combinations(places, 2))
+    if is_even(union):
+        if not (turns and each and fewest > 1):
+            return False
+        if attribute.rule is Rule.ACQUISITION:
+            return fewest >= _FEWEST and _overlapping(pieces, union)
+        return attribute.rule is Rule.RECONSTRUCTION
+    if not each or fewest < 2 or len(parts) > _MOST_REGIONS:
+        return False
+    if attribute.rule is Rule.RECONSTRUCTION:
+        return turns
+    if attribute.rule is Rule.ACQUISITION and pieces[0].header.modality == "CT":
+        return not _is_gap(union, limit)
+    return True
+
+
+def _overlapping(pieces: Sequence[Piece], union: Points) -> bool:
+    """Tell whether slices are so much thicker than their step that they are of two acquisitions."""
+    step = float(union[-1] - union[0]) / (len(union) - 1)
+    thick = [piece.frame.thickness or 0.0 for piece in pieces]
+    return min(thick) >= _OVERLAP * step
+
+
+def _is_gap(places: Points, limit: float) -> bool:
+    """Tell whether regular slices lack some in between: all steps are multiples of the least."""
+    steps = np.diff(places)
+    least = float(np.median(steps))
+    off = np.abs(steps - np.rint(steps / least) * least)
+    return bool(off.max() <= max(limit, 2 * residual_limit(least)))
+
+
+def _groups(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list[list[int]]:
+    """Part groups of slices along one line, of one number and step, that are no gap apart.
+
+    A lost slice leaves a gap of whole steps; what lies elsewhere was planned so.
+    """
+    along = planes.position[members] @ planes.normal()
+    limit = same_position_mm([pieces[index].frame for index in members])
+    places = _places(along, limit)
+    if is_even(places) or pieces[members[0]].header.modality != "MR" or _is_gap(places, limit):
+        return [members]
+    steps = np.diff(places)
+    cuts = np.flatnonzero(steps > _GAP * np.median(steps)) + 1
+    groups = np.split(places, cuts)
+    sizes = {len(group) for group in groups}
+    if not 1 < len(groups) <= _MOST_REGIONS or len(sizes) > 1 or min(sizes) < _FEWEST:
+        return [members]
+    lengths = [float(group[-1] - group[0]) for group in groups]
+    if max(lengths) - min(lengths) > limit or not all(is_even(group) for group in groups):
+        return [members]
+    bounds = [float(group[0]) - limit for group in groups[1:]]
+    labels = np.searchsorted(bounds, along)
+    return [
+        [member for member, label in zip(members, labels.tolist(), strict=True) if label == number]
+        for number in range(len(groups))
+    ]
+
+
+def _places(along: Points, limit: float) -> Points:
+    """Return the different positions, mm, ascending."""
+    ordered = np.sort(along)
+    return np.asarray(ordered[np.concatenate([[True], np.diff(ordered) > limit])])
+
+
+def _shared(one: Points, other: Points, limit: float) -> int:
+    """Count the positions of one list that the other has too."""
+    a, b = _places(one, limit), _places(other, limit)
+    return int((np.abs(a[:, None] - b[None, :]).min(axis=1) <= limit).sum())

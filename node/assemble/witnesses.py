@@ -1,0 +1,266 @@
+"""What orders the frames at one place: every attribute that can speak, and what it says.
+
+An attribute says which frames are one volume (a partition) and in which order volumes follow each
+other, or it abstains. What it says is judged by the whole stack, never by one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from node.assemble.belonging import Piece
+from node.assemble.facts import DAY, LONGEST_PAUSE
+from node.assemble.model import FrameHeader
+
+Value = float | tuple[float, ...]
+Grid = tuple[tuple[int, ...], ...]
+Numbers = npt.NDArray[np.float64]
+
+_STEADY: Final = 0.5
+"""Part of the time to the next volume by which a slice's time may differ from its usual place in a
+volume; a frame of the next volume differs by the whole of it."""
+_SAME_VALUE: Final = 1e-9
+FEWEST_COMPLETE: Final = 2
+"""Volumes that must be complete before an incomplete last one is taken for an interrupted scan,
+where only times or numbers say so."""
+
+
+class Says(NamedTuple):
+    """What an attribute says of a stack.
+
+    Attributes:
+        name: of the attribute.
+        grid: for every volume, the index of the stack's piece at every position; empty if it
+            proves that volumes lack frames.
+        left_out: pieces of an incomplete last volume.
+        lacking: how many volumes lack frames, beyond an incomplete last one.
+    """
+
+    name: str
+    grid: Grid = ()
+    left_out: tuple[int, ...] = ()
+    lacking: int = 0
+
+    @property
+    def partition(self) -> frozenset[tuple[int, ...]]:
+        """Which frames are one volume, in any order of the volumes."""
+        return frozenset(self.grid)
+
+
+Places = Sequence[Sequence[int]]
+
+
+def by_label(
+    name: str,
+    pieces: Sequence[Piece],
+    places: Places,
+    read: Callable[[FrameHeader], Value | None],
+    *,
+    fewest: int = 1,
+) -> Says | None:
+    """Hear an attribute that has one value in a volume, the same at all places.
+
+    Args:
+        name: of the attribute.
+        pieces: of the stack.
+        places: the indices of the pieces at every place.
+        read: its value in a frame.
+        fewest: whole volumes from which on the last one may be incomplete.
+
+    Returns:
+        None if it abstains: frames without a value or with one value at one place, or values that
+        each place has for itself.
+    """
+    tables: list[dict[Value, int]] = []
+    for place in places:
+        table: dict[Value, int] = {}
+        for index in place:
+            key = read(pieces[index].frame)
+            if key is None or key in table:
+                return None
+            table[key] = index
+        tables.append(table)
+    counts: dict[Value, int] = {}
+    for table in tables:
+        for key in table:
+            counts[key] = counts.get(key, 0) + 1
+    keys = sorted(counts, key=lambda key: key if isinstance(key, tuple) else (key,))
+    if len(places) > 1 and max(counts.values()) == 1:
+        return None
+    whole = [counts[key] == len(places) for key in keys]
+    complete = keys[:-1] if not whole[-1] else keys
+    lacking = sum(not one for one in whole[: len(complete)])
+    if lacking or len(complete) < min(fewest, len(keys)):
+        return Says(name, lacking=max(lacking, 1))
+    grid = tuple(tuple(table[key] for table in tables) for key in complete)
+    rest = [table[keys[-1]] for table in tables if keys[-1] in table] if not whole[-1] else []
+    return Says(name, grid, tuple(rest))
+
+
+def by_rank(
+    name: str,
+    pieces: Sequence[Piece],
+    places: Places,
+    read: Callable[[FrameHeader], float | None],
+    *,
+    exact: bool = False,
+    from_zero: bool = False,
+) -> Says | None:
+    """Hear an attribute that rises from volume to volume at each place.
+
+    Args:
+        name: of the attribute.
+        pieces: of the stack.
+        places: the indices of the pieces at every place, as many at each.
+        read: its value in a frame.
+        exact: it counts (Instance Number), so that a hole shows; otherwise it is a time.
+        from_zero: it counts from the same event at all places (Trigger Time).
+
+    Returns:
+        None if it abstains: frames without a value, equal ones at a place, or no pattern that is
+        the same in all volumes or at all places.
+    """
+    columns = [_column(pieces, place, read) for place in places]
+    found = [column for column in columns if column is not None]
+    if len(found) < len(columns):
+        return None
+    values = np.array([[key for key, _ in column] for column in found]).T  # (t, k)
+    by_volume = _follow(values) and _is_steady(values, exact=exact)
+    by_place = _follow(values.T[np.argsort(values[0])]) and (
+        _is_steady(values.T, exact=True) if exact else _is_scaled(values)
+    )
+    begins = not from_zero or _begin_together(values)
+    if not by_volume and not (by_place and begins) and len(places) > 1:
+        return None
+    return Says(name, tuple(tuple(index for _, index in row) for row in zip(*found, strict=True)))
+
+
+def by_runs(
+    name: str,
+    pieces: Sequence[Piece],
+    places: Places,
+    read: Callable[[FrameHeader], float | None],
+) -> Says | None:
+    """Hear an attribute of an interrupted scan: runs of rising values that visit each place once.
+
+    Args:
+        name: of the attribute.
+        pieces: of the stack.
+        places: the indices of the pieces at every place.
+        read: its value in a frame.
+
+    Returns:
+        None if it abstains: frames without a value, equal values, or runs that do not visit the
+        places in one order.
+    """
+    order: list[tuple[float, int, int]] = []
+    for k, place in enumerate(places):
+        for index in place:
+            value = read(pieces[index].frame)
+            if value is None:
+                return None
+            order.append((value, k, index))
+    order.sort()
+    if len({value for value, _, _ in order}) < len(order):
+        return None
+    runs: list[dict[int, int]] = [{}]
+    for _, k, index in order:
+        if k in runs[-1]:
+            runs.append({})
+        runs[-1][k] = index
+    *whole, last = runs
+    route = list(whole[0]) if whole else []
+    if len(whole) < FEWEST_COMPLETE or len(route) < len(places):
+        return None
+    if any(list(run) != route for run in whole) or list(last) != route[: len(last)]:
+        return None  # frames were lost in between: a run would hold those of two volumes
+    grid = tuple(tuple(run[k] for k in range(len(places))) for run in whole)
+    return Says(name, grid, tuple(last.values()))
+
+
+def over_midnight(
+    pieces: Sequence[Piece], read: Callable[[FrameHeader], int | None]
+) -> tuple[Callable[[FrameHeader], float | None], bool]:
+    """Return a reader of times that count on over midnight, and whether they do.
+
+    Without a day, or with one that stands for all, 0:01 comes after 23:59: a pause of more than
+    half a day is none.
+    """
+    times = sorted({t for piece in pieces if (t := read(piece.frame)) is not None})
+    days = {t // DAY for t in times}
+    if len(times) < 2 or len(days) > 1:
+        return read, False
+    gap, at = max((later - before, later) for before, later in pairwise(times))
+    if gap <= LONGEST_PAUSE:
+        return read, False
+
+    def wrapped(frame: FrameHeader) -> float | None:
+        time = read(frame)
+        return None if time is None else time + (DAY if time < at else 0)
+
+    return wrapped, True
+
+
+def _column(
+    pieces: Sequence[Piece], place: Sequence[int], read: Callable[[FrameHeader], float | None]
+) -> list[tuple[float, int]] | None:
+    column: list[tuple[float, int]] = []
+    for index in place:
+        value = read(pieces[index].frame)
+        if value is None:
+            return None
+        column.append((float(value), index))
+    column.sort()
+    return None if any(a[0] == b[0] for a, b in pairwise(column)) else column
+
+
+def _follow(groups: Numbers) -> bool:
+    """Tell whether all of each row comes before all of the next."""
+    return bool((groups[:-1].max(axis=1) < groups[1:].min(axis=1)).all())
+
+
+def _has_no_hole(numbers: Numbers) -> bool:
+    """Tell whether numbers follow each other at one step."""
+    steps = np.diff(np.sort(numbers, axis=None))
+    return bool(steps.size == 0 or np.ptp(steps) == 0)
+
+
+def _is_steady(values: Numbers, *, exact: bool) -> bool:
+    """Tell whether each slice has its usual place in every volume: (t, k) values."""
+    offsets = values - values[:, :1]
+    if exact:
+        return _has_no_hole(values) or bool((np.ptp(offsets, axis=0) == 0).all())
+    away = np.abs(offsets - np.median(offsets, axis=0))
+    return bool((away <= _STEADY * _room(values[:, 0])[:, None] + _SAME_VALUE).all())
+
+
+def _is_scaled(values: Numbers) -> bool:
+    """Tell whether the times at each place, (t, k), are those of the others, faster or slower.
+
+    Heart beats differ in length from slice to slice.
+    """
+    since = values - values[:1]
+    usual = np.median(since, axis=1)
+    if usual[-1] <= 0:
+        return False
+    scale = since[-1] / usual[-1]
+    away = np.abs(since / scale - usual[:, None])
+    return bool((away <= _STEADY * _room(usual)[:, None] + _SAME_VALUE).all())
+
+
+def _begin_together(values: Numbers) -> bool:
+    """Tell whether the first of (t, k) times is the same at all places, but for jitter."""
+    away = np.abs(values[0] - np.median(values[0]))
+    return bool((away <= _STEADY * _room(np.median(values, axis=1))[0]).all())
+
+
+def _room(times: Numbers) -> Numbers:
+    """Return, for every volume, the time to the nearer of its neighbours."""
+    steps = np.diff(times)
+    before, after = np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]])
+    return np.asarray(np.minimum(before, after))
