@@ -164,6 +164,20 @@ _BY_PLACE: Final = (
     Attribute("Acquisition Time", Rule.ACQUISITION, _seconds, _PAUSE),
 )
 
+RECONSTRUCTED: Final = frozenset(
+    {
+        settings.KERNEL,
+        settings.KVP,
+        settings.ALGORITHM,
+        settings.METHOD,
+        settings.ATTENUATION,
+        settings.CONTRAST,
+        "Slice Thickness",
+        "Acquisition Number",
+        "Acquisition Time",
+    }
+)
+"""Attributes of images that may well lie between each other's slices."""
 LOOSE: Final = _SIZE
 """What parts frames even where echoes, phases and the like are to be one image."""
 ALWAYS: Final = _SIZE + _SHOWN
@@ -250,3 +264,15 @@ def alike(piece: Piece) -> Hashable:
         frame.stack,
         frame.acquisition,
     )
+
+
+def differences(one: Piece, other: Piece) -> tuple[Attribute, ...]:
+    """Return the attributes by which two frames are parted."""
+    found: list[Attribute] = []
+    for attribute in (*ALWAYS, *BY_PLACE):
+        label = same_values(
+            [attribute.read(one), attribute.read(other)], attribute.tolerance, attribute.part
+        )
+        if len(set(label.values())) > 1:
+            found.append(attribute)
+    return tuple(found)

@@ -115,29 +115,44 @@ def _parts(
         for a, b in combinations(range(len(parts)), 2)
         if (count := _shared(places[a], places[b], limit))
     ]
-    each = all(is_even(own) for own in places)
-    fewest = min(map(len, places))
-    if shared:
-        if attribute.rule is Rule.ACQUISITION:
-            few = all(count <= max(1, _FEW_SHARED * size) for count, size in shared)
-            alone = all(len(own) == len(part) for own, part in zip(places, parts, strict=True))
-            return few and each and alone and fewest >= _FEWEST
+    regular = all(is_even(own) for own in places)
+    if shared and attribute.rule is not Rule.ACQUISITION:
         return all(count >= _MOST_SHARED * size for count, size in shared)
-    union = _places(along, limit)
-    turns = any(take_turns(a, b, limit) for a, b in combinations(places, 2))
-    if is_even(union):
-        if not (turns and each and fewest > 1):
-            return False
-        if attribute.rule is Rule.ACQUISITION:
-            return fewest >= _FEWEST and _overlapping(pieces, union)
-        return attribute.rule is Rule.RECONSTRUCTION
-    if not each or fewest < 2 or len(parts) > _MOST_REGIONS:
+    if shared:
+        few = all(count <= max(1, _FEW_SHARED * size) for count, size in shared)
+        alone = all(len(own) == len(part) for own, part in zip(places, parts, strict=True))
+        return few and alone and regular and min(map(len, places)) >= _FEWEST
+    return regular and _apart(pieces, _places(along, limit), places, attribute, limit)
+
+
+def _apart(
+    pieces: Sequence[Piece],
+    union: Points,
+    places: Sequence[Points],
+    attribute: Attribute,
+    limit: float,
+) -> bool:
+    """Tell the same of regular grids that have no place in common.
+
+    Args:
+        pieces: all of them.
+        union: all places, mm, ascending.
+        places: those of each value.
+        attribute: which has the values.
+        limit: mm below which two places are one.
+    """
+    fewest = min(map(len, places))
+    if fewest < 2 or len(places) > _MOST_REGIONS:
         return False
+    turns = any(take_turns(a, b, limit) for a, b in combinations(places, 2))
+    acquisition = attribute.rule is Rule.ACQUISITION
+    if is_even(union):
+        overlap = acquisition and fewest >= _FEWEST and _overlapping(pieces, union)
+        return turns and (overlap or attribute.rule is Rule.RECONSTRUCTION)
     if attribute.rule is Rule.RECONSTRUCTION:
         return turns
-    if attribute.rule is Rule.ACQUISITION and pieces[0].header.modality == "CT":
-        return not _is_gap(union, limit)
-    return True
+    lost = acquisition and pieces[0].header.modality == "CT" and _is_gap(union, limit)
+    return not lost
 
 
 def _overlapping(pieces: Sequence[Piece], union: Points) -> bool:

@@ -23,6 +23,7 @@ from node.assemble.model import FIELD_MAP, IMAGINARY, PHASE, REAL, FrameHeader, 
 from node.assemble.stacking import Piece, Stack, stacks_of, usable
 from node.assemble.strays import strays
 from node.assemble.timeline import Timeline, arrange
+from node.assemble.torn import torn
 from node.errors import AssemblyError, Reason
 from node.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
 
@@ -121,9 +122,9 @@ def plan(
         stacks = []
         refusals.append(error)
     made = [_made(stack, even_out=even_out) for stack in stacks]
-    alone = strays(stacks, [_has_gap(one) for one in made])
+    apart = torn(stacks) | strays(stacks, [_has_gap(one) for one in made])
     for index, one in enumerate(made):
-        outcome = alone.get(index, one)
+        outcome = apart.get(index, one)
         if isinstance(outcome, AssemblyError):
             refusals.append(outcome)
         else:

@@ -36,7 +36,70 @@ def without_copies(
                 copies.append(LeftOut(uid, "the same instance again"))
             else:
                 unique.append(other)
-    return unique, copies
+    again = _sent_again(unique)
+    copies += [LeftOut(one.uid, "the same image under another SOP Instance UID") for one in again]
+    gone = {id(one) for one in again}
+    return [one for one in unique if id(one) not in gone], copies
+
+
+def _sent_again(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
+    """Return instances that show what another one shows, under a UID of their own.
+
+    Workstations and anonymizers that make new UIDs can send a series twice. Copies are alike in
+    all but UID, Instance Number and the time when they were made, and in every pixel. Where only
+    Instance Number tells images apart and some have other pixels, they are images of their own.
+    """
+    groups: dict[bytes, list[InstanceSource]] = {}
+    for source in instances:
+        if source.header.frames:
+            groups.setdefault(_likeness(source.header), []).append(source)
+    certain: list[InstanceSource] = []
+    numbered: list[InstanceSource] = []
+    for group in groups.values():
+        first, *others = sorted(group, key=lambda one: (_number(one), one.uid))
+        for other in others:
+            same, plain = _same_pixels(first, other)
+            if same and _number(first) == _number(other):
+                certain.append(other)
+            elif same:
+                numbered.append(other)
+            elif not plain:
+                return certain
+    return certain + numbered
+
+
+def _likeness(header: InstanceHeader) -> bytes:
+    """Return all of a header but what differs between copies."""
+    frames = tuple(
+        msgspec.structs.replace(frame, number=None, instance=None, content_time=None, facts={})
+        for frame in header.frames
+    )
+    bare = msgspec.structs.replace(header, sop_instance_uid="", frames=frames, facts={})
+    return encode_header(bare)
+
+
+def _number(source: InstanceSource) -> tuple[int, int]:
+    """Return what Instance Number says; what has none is in front."""
+    frame = source.header.frames[0]
+    return (frame.number or 0, frame.instance or 0)
+
+
+def _same_pixels(one: InstanceSource, other: InstanceSource) -> tuple[bool, bool]:
+    """Return whether all pixels are equal, and whether those of one are all the same value.
+
+    An empty slice proves nothing: it is alike at every time.
+    """
+    first, second = PixelReader([one]), PixelReader([other])
+    plain = True
+    try:
+        for mine, others in zip(one.header.frames, other.header.frames, strict=True):
+            values = first(Piece(one.header, mine))
+            if not np.array_equal(values, second(Piece(other.header, others))):
+                return False, False
+            plain = plain and values.min() == values.max()
+    except AssemblyError:
+        return False, True
+    return True, plain
 
 
 def _order(source: InstanceSource) -> tuple[str, bytes, str]:

@@ -40,22 +40,23 @@ SMALLEST_R_FACTOR: Final = 1 / 64
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
     """Add what private elements know about one frame."""
-    found: dict[str, object] = _kind(elements, frame) | _class(elements, frame)
+    found: dict[str, object] = _kind(elements, frame)
+    reverse = reversed_rows(elements, frame, _locations(elements))
+    if reverse:
+        found |= turned_rows(frame)
     facts: Facts = _acceleration(elements)
     if elements.text(0x00180023) != "3D":
         found |= diffusion(elements, frame)
     if is_echo_planar(elements):
         protocol = read_protocol(elements)
-        sign = polarity(elements)
-        if reversed_rows(elements, frame, _locations(elements)):
-            found |= turned_rows(frame)
-            sign = -sign
-        found["phase_polarity"] = sign
+        found["phase_polarity"] = sign = -polarity(elements) if reverse else polarity(elements)
         if sign:
             facts["PhaseEncodingPolarityGE"] = _POLARITY_NAMES[sign]
         facts |= _readout(elements) | _repetition(elements, protocol)
         if elements.text(0x00180023) == "2D":
             found["slice_time"] = _slice_time(elements, frame, protocol)
+    else:
+        found |= _class(elements, frame)
     return msgspec.structs.replace(frame, **found, facts=frame.facts | facts)
 
 

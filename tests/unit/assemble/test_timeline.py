@@ -63,3 +63,13 @@ def test_numbers_that_contradict_each_other_are_no_order(slices: int) -> None:
     (made,) = plan(headers(datasets)).volumes
     assert made.defined_by == "Acquisition Time"
     assert [row[0].frame.acquisition for row in made.grid] == [9, 8, 7, 6]
+
+
+def test_attributes_that_contradict_each_other_are_refused_by_what_each_says() -> None:
+    datasets = PHANTOM.instances()
+    for index, dataset in enumerate(datasets):
+        changed(dataset, AcquisitionTime=f"1000{40 - index // 4 * 10:02d}")
+    (refusal,) = plan(headers(datasets)).refusals
+    assert refusal.reason is Reason.AMBIGUOUS_ORDER
+    assert "Temporal Position makes 4 volumes" in refusal.sentence
+    assert "Acquisition Time the same in another order" in refusal.sentence

@@ -1,0 +1,109 @@
+"""Volumes that are parts of one: their slices take turns, and only together are regular."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from node.assemble.belonging import RECONSTRUCTED, differences
+from node.assemble.geometry import Points, is_even
+from node.assemble.parallel import take_turns
+from node.assemble.stacking import Stack
+from node.errors import AssemblyError, Reason
+
+_PARALLEL: Final = 0.02
+"""Difference of a cosine up to which two stacks are of one direction."""
+_CONTIGUOUS: Final = 1.5
+"""Thicknesses per step of both together up to which slices fill the space once, not twice."""
+_SAME_PLACE_MM: Final = 1e-2
+_SAME_LINE_MM: Final = 1.0
+_FEWEST: Final = 4
+"""Slices by which a regular grid is known to be none by chance."""
+
+
+def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
+    """Find stacks that would each look like an image of a multiple of the true step.
+
+    Two reconstructions may lie between each other's slices; two stacks that differ in anything
+    else, and whose slices fill the space only together, were one image, and what parted them is
+    wrong in the headers.
+
+    Returns:
+        for the index of each stack that is a part of another one, its refusal.
+    """
+    found: dict[int, AssemblyError] = {}
+    for one, other in combinations(range(len(stacks)), 2):
+        a, b = stacks[one], stacks[other]
+        if not _are_parts(a, b):
+            continue
+        named = differences(a.pieces[0], b.pieces[0])
+        if any(attribute.name in RECONSTRUCTED for attribute in named):
+            continue
+        refusal = _refusal([a, b], ", ".join(attribute.name for attribute in named))
+        found[one] = found[other] = refusal
+    return found or _singles(stacks)
+
+
+def _are_parts(a: Stack, b: Stack) -> bool:
+    sizes = len(a.distances), len(b.distances)
+    if sum(sizes) < _FEWEST or min(sizes) < 2:
+        return False
+    if np.abs(a.planes.position[0] - b.planes.position[0]).max() <= _SAME_PLACE_MM:
+        return False
+    return _one_line([a, b]) and take_turns(_along(a, a), _along(b, a), _SAME_PLACE_MM)
+
+
+def _singles(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
+    """Find a volume of which each slice stands alone, as by a Frame of Reference of its own."""
+    alone = [index for index, stack in enumerate(stacks) if len(stack.distances) == 1]
+    own = [stacks[index] for index in alone]
+    if len(alone) < _FEWEST or len(alone) < len(stacks) or not _one_line(own):
+        return {}
+    named = differences(own[0].pieces[0], own[1].pieces[0])
+    refusal = _refusal(own, ", ".join(attribute.name for attribute in named))
+    return dict.fromkeys(alone, refusal)
+
+
+def _one_line(stacks: Sequence[Stack]) -> bool:
+    """Tell whether all slices together are one regular grid without overlap."""
+    first = stacks[0]
+    size = first.planes.extent[0]
+    normal = first.planes.normal()
+    for stack in stacks:
+        turned = max(
+            np.abs(stack.planes.row[0] - first.planes.row[0]).max(),
+            np.abs(stack.planes.column[0] - first.planes.column[0]).max(),
+        )
+        if (stack.planes.extent[0] != size).any() or turned > _PARALLEL:
+            return False
+    along = np.sort(np.concatenate([_along(stack, first) for stack in stacks]))
+    steps = np.diff(along)
+    if steps.min() <= _SAME_PLACE_MM or not is_even(along):
+        return False
+    ends = np.array([stack.planes.position[0] for stack in stacks])
+    inside = ends - np.outer(ends @ normal, normal)
+    thick = [piece.frame.thickness or 0.0 for stack in stacks for piece in stack.pieces[:1]]
+    return bool(
+        np.ptp(inside, axis=0).max() <= _SAME_LINE_MM + steps.mean()
+        and max(thick) <= _CONTIGUOUS * steps.mean()
+    )
+
+
+def _along(stack: Stack, reference: Stack) -> Points:
+    """Return where the slices of a stack lie along the normal of another, mm."""
+    heads = [indices[0] for indices in stack.at_each_position()]
+    return np.asarray(stack.planes.take(heads).position @ reference.planes.normal())
+
+
+def _refusal(stacks: Sequence[Stack], named: str) -> AssemblyError:
+    uids = [piece.uid for stack in stacks for piece in stack.pieces]
+    counts = " and ".join(str(len(stack.distances)) for stack in stacks[:2])
+    return AssemblyError(
+        Reason.INCONSISTENT_FRAMES,
+        f"Slices that together are one regular grid are {len(stacks)} images (of {counts} slices "
+        f"…), as they differ in {named or 'direction'}: that attribute is wrong in some of them.",
+        tuple(dict.fromkeys(uids)),
+    )
