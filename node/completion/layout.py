@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import gcd
 from typing import NamedTuple
@@ -16,6 +16,9 @@ decimals does, below what a localizer's planes differ by."""
 
 SAME_PLACE_MM = 0.01
 """Images nearer than this along the normal lie at one place; no scanner steps that finely."""
+
+SAME_ECHO_MS = 0.05
+"""Echo times nearer than this are one echo, written with other decimals."""
 
 FARTHEST_MM = 1e6
 """Coordinates beyond a kilometre, infinite ones and NaN are no places."""
@@ -129,7 +132,23 @@ def lay_out(instances: Sequence[InstanceFacts]) -> tuple[Stack, ...]:
                 groups.append(group)
             distance = _distance(group.orientation, frame.position)
             group.images.append(Image(instance, frame, distance))
-    return tuple(Stack(_places(group.images)) for group in groups)
+    return tuple(Stack(_places(_same_echoes(group.images))) for group in groups)
+
+
+def _same_echoes(images: list[Image]) -> list[Image]:
+    """Give echo times that differ by rounding one value, so that they are one echo."""
+    known = sorted({image.frame.echo for image in images if image.frame.echo is not None})
+    if len(known) < 2:
+        return images
+    same = {known[0]: known[0]}
+    for before, echo in pairwise(known):
+        same[echo] = same[before] if echo - before <= SAME_ECHO_MS else echo
+    return [
+        image
+        if image.frame.echo is None
+        else replace(image, frame=image.frame._replace(echo=same[image.frame.echo]))
+        for image in images
+    ]
 
 
 def spacing(stack: Stack) -> Spacing | None:

@@ -76,12 +76,40 @@ def grid_evidence(stacks: Sequence[Stack], numbers: Numbering) -> Iterator[Evide
             if count[echo] < full[echo]
         ]
         if not short:
-            if sum(full.values()) > 1:
+            torn = _torn_times(stack)
+            if torn is not None:
+                yield torn
+            elif sum(full.values()) > 1:
                 yield _grid_remark(
                     f"each of {len(stack.places)} slice positions has {sum(full.values())} images"
                 )
             continue
         yield _short_grid(stack, short, numbers, sum(full.values()))
+
+
+def _torn_times(stack: Stack) -> Evidence | None:
+    """Find positions that have as many images as others, but of other temporal positions.
+
+    Each of them lost an image of another time, so that counting shows nothing.
+    """
+    times = [[(image.frame.echo, image.frame.time) for image in place] for place in stack.places]
+    found = [set(place) for place in times]
+    every = set().union(*found)
+    known = all(time is not None for _, time in every)
+    told = all(len(have) == len(place) for have, place in zip(found, times, strict=True))
+    counts = Counter(one for have in found for one in have)
+    shared = sum(count == len(found) for count in counts.values())
+    if not known or not told or shared == len(every) or len(every) > 2 * len(times[0]):
+        return None
+    if max(counts.values()) < 2:
+        return None
+    lacking = sum(len(every - have) for have in found)
+    return Evidence(
+        Source.GRID,
+        Verdict.INCOMPLETE,
+        f"{lacking} of {len(every) * len(found)} images are missing: slice positions have images "
+        "of different temporal positions",
+    )
 
 
 def _short_grid(

@@ -248,6 +248,25 @@ def test_a_missing_echo_is_found() -> None:
     assert finding.verdict is Verdict.INCOMPLETE
 
 
+def test_each_position_that_lost_an_image_of_another_time_is_found() -> None:
+    """Counting shows nothing: all positions have as many images."""
+    whole = [image(t * 3 + k + 1, k * 4.0, time=t + 1) for t in range(3) for k in range(3)]
+    lost = [one for one in whole if (one.frames[0].time or 0) - 1 != round(one.number or 0) % 3]
+    assert len(lost) == 6
+    finding = judged(lost)
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert "different temporal positions" in " ".join(reasons(finding, Source.GRID))
+    assert judged(whole).verdict is Verdict.UNKNOWN
+
+
+def test_an_echo_time_that_is_rounded_otherwise_is_no_other_echo() -> None:
+    slices = [image(k + 1, k * 2.0, echo=3.634 if k % 2 else 3.636) for k in range(8)]
+    del slices[3]
+    named = " ".join(reasons(judged(slices), Source.POSITIONS))
+    assert "1 slice position missing" in named
+    assert not reasons(judged(slices), Source.GRID)
+
+
 def test_an_announced_count_that_is_reached_is_proof() -> None:
     assert judged(stack(30, announced={IIA: 30})).verdict is Verdict.COMPLETE
 
