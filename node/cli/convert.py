@@ -63,7 +63,7 @@ def convert(
     ignore: Annotated[
         str,
         typer.Option(
-            "-i", "--ignore", help="y: no derived, localizer or 2D images; o: localizers."
+            "-i", "--ignore", help="y: no derived, localizer or 2D images; o: localizers stay."
         ),
     ] = "n",
     merge: Annotated[
@@ -99,14 +99,22 @@ def convert(
     ignore_trigger_times: Annotated[
         bool,
         typer.Option(
-            "--ignore-trigger-times", "--ignore_trigger_times", help="As if there were none."
+            "--ignore-trigger-times/--no-ignore-trigger-times",
+            "--ignore_trigger_times",
+            help="As if there were none.",
         ),
     ] = False,
     resample_tilt: Annotated[
-        bool, typer.Option("--resample-tilt", help="Tilted CT on a grid at right angles.")
+        bool,
+        typer.Option(
+            "--resample-tilt/--no-resample-tilt", help="Tilted CT on a grid at right angles."
+        ),
     ] = False,
     resample_unequal: Annotated[
-        bool, typer.Option("--resample-unequal", help="Interpolate slices at unequal steps.")
+        bool,
+        typer.Option(
+            "--resample-unequal/--no-resample-unequal", help="Interpolate slices at unequal steps."
+        ),
     ] = False,
     defaults: Annotated[
         Path | None,

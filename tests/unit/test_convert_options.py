@@ -17,7 +17,7 @@ from node.cli.main import build
 from node.config_file import load_settings
 from node.convert import Conversion
 from node.errors import ConfigError, NodeError
-from tests.phantom import Phantom, save
+from tests.phantom import CT, Phantom, save
 
 DATED = {
     "PatientName": "Doe^John",
@@ -195,6 +195,19 @@ def test_the_command_line_wins_with_a_default_too(source: Path, tmp_path: Path) 
     Path("config.yaml").write_text("convert: {compress: n}\n")
     assert convert("-z", "y", "-f", "x", source, tmp_path / "out").exit_code == 0
     assert (tmp_path / "out/x.nii.gz").exists()
+
+
+def test_the_command_line_turns_off_what_the_configuration_turns_on(
+    source: Path, tmp_path: Path
+) -> None:
+    Path("config.yaml").write_text("convert: {resample_tilt: true, resample_unequal: true}\n")
+    tilted = Phantom(sop_class=CT, series="1.2.9", shear=1.0).instances()
+    save(tilted, tmp_path / "tilted")
+    words = ("-f", "x", tmp_path / "tilted")
+    for more, sheared in ((), False), (("--no-resample-tilt",), True):
+        assert convert(*more, *words, tmp_path / str(sheared)).exit_code == 0
+        manifest = json.loads((tmp_path / str(sheared) / "x.manifest.json").read_text())
+        assert manifest["sheared"] is sheared
 
 
 @pytest.mark.parametrize(
