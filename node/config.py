@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from node.convert_settings import ConvertSettings
 from node.deliver_settings import TargetSettings, check_targets
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
@@ -204,6 +205,7 @@ class Settings(BaseSettings):
     completion: Completion = Completion()
     assembly: AssemblySettings = AssemblySettings()
     output: Output = Output()
+    convert: ConvertSettings = ConvertSettings()
     deliver: tuple[TargetSettings, ...] = ()
     http: Http = Http()
     log: Log = Log()

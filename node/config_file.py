@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from node.config import Settings
+from node.convert_settings import ConvertSettings
+from node.dcm2nii_ini import is_ini, translated
 from node.errors import ConfigError
 
 DEFAULT_FILE = Path("config.yaml")
@@ -37,7 +39,49 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
-    text = _read(path) if path else ""
+    values, tree, where = _parsed(path)
+    return _validated(values, tree, where)
+
+
+def load_convert_settings(path: Path | None = None) -> ConvertSettings:
+    """The `convert:` section alone, so that mistakes elsewhere do not stop `rasnode convert`.
+
+    Args:
+        path: the YAML file; None takes `./config.yaml` if it is there, else the defaults.
+
+    Raises:
+        ConfigError: as `load_settings`.
+    """
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    values, tree, where = _parsed(path)
+    section = {name: value for name, value in values.items() if name == "convert"}
+    return _validated(section, tree, where).convert
+
+
+def load_defaults(path: Path) -> ConvertSettings:
+    """Read a file of defaults: the keys of `convert:`, or dcm2niix's `.dcm2nii.ini`.
+
+    Raises:
+        ConfigError: as `load_settings`.
+    """
+    text = _read(path)
+    values, tree, where = _parsed(path, translated(text, str(path)) if is_ini(text) else text)
+    if tree is not None:
+        name = yaml.ScalarNode("tag:yaml.org,2002:str", "convert", tree.start_mark)
+        tree = yaml.MappingNode("tag:yaml.org,2002:map", [(name, tree)], tree.start_mark)
+    try:
+        return _validated({"convert": values}, tree, where).convert
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("convert.", "")) from error
+
+
+def _parsed(
+    path: Path | None, text: str | None = None
+) -> tuple[dict[str, Any], yaml.Node | None, str]:
+    """Return what a file says, its YAML, and how messages call it."""
+    if text is None:
+        text = _read(path) if path else ""
     where = str(path) if path else "built-in defaults"
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -51,9 +95,13 @@ def load_settings(path: Path | None = None) -> Settings:
     doubled = list(_doubled(tree, where))
     if doubled:
         raise ConfigError("\n".join(doubled))
+    return {str(key): value for key, value in values.items()}, tree, where
+
+
+def _validated(values: dict[str, Any], tree: yaml.Node | None, where: str) -> Settings:
     _check_environment()
     try:
-        return Settings(**{str(key): value for key, value in values.items()})
+        return Settings(**values)
     except ValidationError as error:
         found = (_sentence(detail, tree, where) for detail in error.errors())
         raise ConfigError("\n".join(dict.fromkeys(found))) from error

@@ -11,6 +11,13 @@ def traced(error: BaseException) -> str:
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}".rstrip()
 
 
+def unforeseen(error: BaseException) -> str:
+    """Say of an error in the program what it is; not its text, which may quote a data set."""
+    kind = type(error).__name__
+    said = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return f"An unforeseen {kind}{said}; `rasnode --debug convert …` shows where it happened."
+
+
 class NodeError(Exception):
     """Base of every error that rasnode raises on purpose; its text is for a person to act on."""
 
@@ -61,6 +68,7 @@ class Reason(StrEnum):
     RESIDUAL_TOO_LARGE = "residual-too-large"
     MISSING_REFERENCE = "missing-reference"
     FRAME_OF_REFERENCE = "frame-of-reference"
+    INTERNAL_ERROR = "internal-error"
 
 
 class AssemblyError(Permanent):

@@ -49,8 +49,11 @@ class LoadedVolume:
         """
         return np.asanyarray(self.nifti().dataobj)
 
-    def nifti(self) -> nib.Nifti1Image:
-        """Return the image; saved as .nii it is the very file that the node would write."""
+    def nifti(self) -> nib.Nifti1Image | nib.Nifti2Image:
+        """Return the image; saved as .nii it is the very file that the node would write.
+
+        It is NIfTI-2 where an axis is longer than NIfTI-1 can count, 32,767.
+        """
         return scaled_image(self._volume.stored, self._volume.header())
 
 

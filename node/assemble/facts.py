@@ -174,6 +174,7 @@ _IDENTIFYING: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("ReferringPhysicianName", 0x00080090, _text),
     ("StudyID", 0x00200010, _text),
     ("StudyDate", 0x00080020, _text),
+    ("StudyTime", 0x00080030, _text),
 )
 
 IDENTIFYING: Final = frozenset(
@@ -181,6 +182,9 @@ IDENTIFYING: Final = frozenset(
     | {"AcquisitionDateTime", "InstitutionAddress", "DeviceSerialNumber", "StationName"}
 )
 """Facts that point to a person, a day or a machine, and stay out of sidecars by default."""
+
+DATES: Final = frozenset({"AcquisitionDateTime", "StudyDate", "StudyTime", "StudyID"})
+"""Those of them that say when it was, or which study, and nothing of the person."""
 
 
 _ENHANCED: Final[tuple[tuple[str, int, Reader], ...]] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from node.assemble.facts import DAY, IDENTIFYING, SECOND
+from node.assemble.facts import DATES, DAY, IDENTIFYING, SECOND
 from node.assemble.labeling import CONTEXT, labeling_fields
 from node.assemble.model import (
     FIELD_MAP,
@@ -38,13 +38,16 @@ _OF_SEVERAL_KINDS: Final = "MIXED"
 """Value 4 of Image Type where frames differ in it (C.8.13.1.1.1)."""
 
 
-def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sidecar:
+def make_sidecar(
+    volume: VolumePlan, *, identifiers: bool, software: str, dates: bool = False
+) -> Sidecar:
     """Collect the fields of a sidecar.
 
     Args:
         volume: the plan.
         identifiers: also write what points to a person, a day or a machine.
         software: version of rasnode.
+        dates: also write when it was, though no other identifiers.
     """
     piece = leading(volume)
     header, frame = piece
@@ -79,7 +82,8 @@ def make_sidecar(volume: VolumePlan, *, identifiers: bool, software: str) -> Sid
         "ConversionSoftware": "rasnode",
         "ConversionSoftwareVersion": software,
     }
-    hidden = frozenset() if identifiers else IDENTIFYING
+    hidden = IDENTIFYING - DATES if dates else IDENTIFYING
+    hidden = frozenset() if identifiers else hidden
     return {
         name: value
         for name, value in fields.items()

@@ -23,7 +23,7 @@ class Written(NamedTuple):
         sidecar, manifest: what the JSON files beside it say; empty where there are none.
     """
 
-    image: nib.Nifti1Image
+    image: nib.Nifti1Image | nib.Nifti2Image
     sidecar: dict[str, Any]
     manifest: dict[str, Any]
 

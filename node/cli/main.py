@@ -38,6 +38,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("node.cli.replay", "replay"),
 }
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
 
 def build(wanted: str | None) -> typer.Typer:
     """The command line with one command, or with all where none of them is named."""
@@ -52,7 +54,7 @@ def build(wanted: str | None) -> typer.Typer:
     app.callback()(_global)
     for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
         module, function = _COMMANDS[name]
-        app.command(name)(getattr(import_module(module), function))
+        app.command(name, context_settings=_HELP)(getattr(import_module(module), function))
     return app
 
 

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import typer
 
-from node.assemble.nifti import make_header
+from node.assemble.nifti import image_of, make_header
 from node.cli.images import Written, open_image, stem_of
 from node.errors import AssemblyError, ConfigError, Reason
 from node.space import Array, Matrix, respaced_grid
@@ -119,6 +119,6 @@ def _write(sampled: Array, affine: Matrix, written: Written, out: Path) -> None:
     )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(nib.Nifti1Image(sampled, None, header), out)
+        nib.save(image_of(sampled, header), out)
     except OSError as error:
         raise ConfigError(f"Cannot write {out}: {error.strerror or error}.") from error

@@ -11,7 +11,7 @@ from node.assemble.headers import describe
 from node.convert.runs import joined
 from node.convert.sources import InstanceSource
 from node.elements import DEFLATED, Buffer, find_data_set, inflate, scan
-from node.errors import MalformedDataSet
+from node.errors import MalformedDataSet, Reason, unforeseen
 
 MOST_INFLATED: Final = 1 << 30
 """Bytes; a deflated file that becomes larger is refused."""
@@ -19,10 +19,11 @@ _DIRECTORY_RECORDS: Final = 0x00041220
 
 
 class Unreadable(NamedTuple):
-    """A file that is no DICOM image, and why."""
+    """A file that is no DICOM image, and why; or one over which the reader itself failed."""
 
     path: Path
     reason: str
+    error: Exception | None = None
 
 
 class Series(NamedTuple):
@@ -43,7 +44,10 @@ def files_below(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def read_folder(
-    paths: Iterable[Path], progress: Callable[[], None] = lambda: None
+    paths: Iterable[Path],
+    progress: Callable[[], None] = lambda: None,
+    *,
+    forgiving: bool = False,
 ) -> tuple[list[Series], list[Unreadable]]:
     """Read the headers of DICOM files and group them by Series Instance UID.
 
@@ -52,6 +56,7 @@ def read_folder(
     Args:
         paths: files and folders; with or without preamble and meta information.
         progress: called after each file.
+        forgiving: list a file over which the reader fails among the others that cannot be read.
 
     Returns:
         the series in the order of their UIDs, and the files that are no DICOM instances.
@@ -65,6 +70,11 @@ def read_folder(
             strangers.append(Unreadable(path, str(error)))
         except OSError as error:
             strangers.append(Unreadable(path, error.strerror or "cannot be read"))
+        except Exception as error:
+            if not forgiving:
+                raise
+            reason = f"{Reason.INTERNAL_ERROR}: {unforeseen(error)}"
+            strangers.append(Unreadable(path, reason, error))
         else:
             if source is not None:
                 found.setdefault(source.header.series_instance_uid, []).append(source)

@@ -153,6 +153,7 @@ def write_labels(
             labels.array.dtype,
             plan.affine,
             description=options.comment or f"rasnode {VERSION}",
+            comment=options.comment,
         )
         digest = write_image(path(ending), head, cut(labels.array[..., np.newaxis]), options)
     listed = [_described(segment) for segment in labels.segments]

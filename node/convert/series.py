@@ -6,7 +6,6 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,13 +14,14 @@ import msgspec
 from node.assemble.diffusion import gradients
 from node.assemble.labeling import volume_types
 from node.assemble.manifest import make_manifest
-from node.assemble.model import LABEL_CLASSES
+from node.assemble.model import LABEL_CLASSES, InstanceHeader
 from node.assemble.preview import Glimpses, render
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar
 from node.assemble.values import as_displayed
-from node.convert.bids import asl_context, completed, repeated, with_suffix
+from node.convert.bids import asl_context, completed, with_suffix
 from node.convert.copies import without_copies
+from node.convert.file_names import FileNames
 from node.convert.labels import LabelMap, read_labels, write_labels
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.stock import Stock
@@ -89,6 +89,7 @@ def convert_series(
     proof: Proof | None = None,
     references: Sequence[InstanceSource] = (),
     stock: Path | None = None,
+    names: FileNames | None = None,
 ) -> Conversion:
     """Write every volume of a series that can be trusted, and name what cannot.
 
@@ -102,12 +103,13 @@ def convert_series(
         proof: what is known of the series' completeness.
         references: instances of the series that labels among the instances refer to.
         stock: a file with slices that `lay_in` has compressed already.
+        names: that are given already, where other series go into the same folder.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
     refusals = list(planned.refusals)
     products: list[Product] = []
-    names: set[str] = set()
+    names = names or FileNames()
     ready = Stock(stock, instances, options.level) if stock and options.compress else None
     for volume in planned.volumes:
         try:
@@ -117,7 +119,7 @@ def convert_series(
             refusals.append(error)
             continue
         base = stem if isinstance(stem, str) else stem(volume)
-        name = _unused(with_suffix(base, volume.suffix), names)
+        name = names.take(with_suffix(base, volume.suffix))
         products.append(_write(voxels, image, directory, name, options, proof, planned, refusals))
     for label in _labels(instances):
         try:
@@ -128,7 +130,7 @@ def convert_series(
             continue
         for each in maps:
             base = stem if isinstance(stem, str) else stem(each.plan)
-            name = _unused(with_suffix(base, each.plan.suffix), names)
+            name = names.take(with_suffix(base, each.plan.suffix))
             products.append(_write_map(each, directory, name, options, proof))
     return Conversion(tuple(products), tuple(refusals), planned.left_out)
 
@@ -171,9 +173,17 @@ def _planned(
     headers = [source.header for source in unique]
     if not options.precise:
         headers = [as_displayed(header) for header in headers]
+    if not options.trigger_times:
+        headers = [_untriggered(header) for header in headers]
     planned = plan(headers, even_out=options.resample_unequal, merge=options.merge)
-    reader = PixelReader(unique)
-    return replace(planned, left_out=(*planned.left_out, *copies)), reader
+    volumes = tuple(one for one in planned.volumes if options.flat or len(one.grid[0]) > 1)
+    left_out = (*planned.left_out, *copies)
+    return replace(planned, volumes=volumes, left_out=left_out), PixelReader(unique)
+
+
+def _untriggered(header: InstanceHeader) -> InstanceHeader:
+    frames = tuple(msgspec.structs.replace(one, trigger_time=None) for one in header.frames)
+    return msgspec.structs.replace(header, frames=frames)
 
 
 def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Image:
@@ -227,7 +237,12 @@ def _write(
         path(".bval").write_text(weighting.bval(), "ascii")
         path(".bvec").write_text(weighting.bvec(), "ascii")
     if options.sidecar:
-        fields = make_sidecar(volume.plan, identifiers=options.identifiers, software=VERSION)
+        fields = make_sidecar(
+            volume.plan,
+            identifiers=options.identifiers,
+            software=VERSION,
+            dates=options.dates,
+        )
         write_json(path(".json"), completed(name, fields))
         if context := asl_context(name, volume_types(volume.plan)):
             path("context.tsv").write_text(context, "ascii")
@@ -279,10 +294,3 @@ def _write_map(
         manifest=name + ".manifest.json" if options.manifest else "",
         sha256=digest,
     )
-
-
-def _unused(name: str, names: set[str]) -> str:
-    """Return the name, or with the first letter or run that makes it new."""
-    free = next(one for times in count() if (one := repeated(name, times)) not in names)
-    names.add(free)
-    return free

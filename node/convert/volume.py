@@ -69,6 +69,7 @@ class Voxels(ABC):
             intercept=self.intercept,
             repetition_time=repetition_time(self.plan),
             description=comment or f"rasnode {VERSION}",
+            comment=comment,
         )
 
     @abstractmethod

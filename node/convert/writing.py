@@ -31,12 +31,15 @@ class OutputOptions(msgspec.Struct, frozen=True):
         sidecar, preview, manifest: whether these are written.
         image: whether the NIfTI itself is.
         identifiers: names, dates and machines in the sidecar.
+        dates: dates in the sidecar, though no other identifiers.
         precise: Philips' precise scale rather than the one for display.
         resample_tilt: bring the sheared grid of a tilted gantry to right angles.
         resample_unequal: interpolate slices at unequal steps instead of refusing them.
         merge: put what differs in kind (echoes, phases) into one image all the same.
         notes: a text file with everything the sidecar could hold, identifiers too.
         comment: text for the NIfTI header.
+        flat: whether volumes of a single slice are written.
+        trigger_times: whether Trigger Time and Cardiac Trigger Delay Time say anything.
     """
 
     compress: bool = True
@@ -52,6 +55,9 @@ class OutputOptions(msgspec.Struct, frozen=True):
     notes: bool = False
     resample_tilt: bool = False
     resample_unequal: bool = False
+    dates: bool = False
+    flat: bool = True
+    trigger_times: bool = True
 
 
 def write_image(
