@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
@@ -12,7 +13,7 @@ from node.assemble.nifti import make_header
 from node.assemble.sidecar import repetition_time
 from tests.phantom import CT, PET, Phantom
 from tests.unit.assemble.build import changed, header
-from tests.unit.assemble.siemens_scans import mosaics
+from tests.unit.assemble.siemens_scans import Mosaic, sheet
 from tests.unit.assemble.test_enhanced import enhanced, item
 from tests.unit.assemble.test_timing import sidecar_of, volume_of
 
@@ -88,7 +89,10 @@ def test_delays_that_jitter_are_no_time_between_volumes() -> None:
         ({"MRAcquisitionType": "3D", "ScanningSequence": "EP"}, None),
         ({"ScanningSequence": "SE"}, None),
         ({"ScanningSequence": "GR", "EchoTrainLength": 31, "Rows": 5}, 2.0),
-        ({"ScanningSequence": "GR", "EchoTrainLength": 8, "AcquisitionMatrix": [64, 0, 0, 64]}, None),
+        (
+            {"ScanningSequence": "GR", "EchoTrainLength": 8, "AcquisitionMatrix": [64, 0, 0, 64]},
+            None,
+        ),
         ({"ScanningSequence": "EP", "NumberOfAverages": 2}, None),
         ({"RepetitionTime": 3.2}, None),
         ({"TemporalResolution": 3000}, 3.0),
@@ -153,13 +157,10 @@ def test_what_prepares_a_run_is_no_interval() -> None:
         ("2D", (0.0, 4.5, 9.0), 4.5),  # a pause after each
     ],
 )
-def test_mosaics_are_timed_as_others(
-    kind: str, starts: tuple[float, ...], expected: float
-) -> None:
+def test_mosaics_are_timed_as_others(kind: str, starts: tuple[float, ...], expected: float) -> None:
     datasets = [
         changed(
-            mosaics()[0],
-            SOPInstanceUID=f"1.2.{t}",
+            sheet(Phantom(size=(6, 6, 4), volumes=len(starts)), Mosaic(), t),
             AcquisitionTime=clock(start),
             AcquisitionNumber=t + 1,
             InstanceNumber=t + 1,
@@ -204,8 +205,6 @@ def test_pet_without_times_of_acquisition(step: float, expected: float | None) -
 
 
 def test_what_is_not_known_is_zero_in_the_header() -> None:
-    import numpy as np
-
     unknown = make_header((2, 2, 2, 3), np.dtype(np.int16), np.eye(4))
     assert unknown["pixdim"][4] == 0
 
