@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
 from typing import Final
 
+from node.assemble.clock import (
+    DAY,
+    LONGEST_PAUSE,
+    SECOND,
+    acquired,
+    date_time,
+    elapsed,
+    moment,
+    time_of_day,
+)
 from node.assemble.model import Fact, Facts
 from node.elements import Elements, once, read_table
 
-SECOND: Final = 1_000_000
-"""µs, in which moments are counted: seconds since the year 1 have no room for them in a float."""
-DAY: Final = 86_400 * SECOND
-LONGEST_PAUSE: Final = DAY // 2
-"""µs; times of day that are further apart than this belong to two days."""
-_FRACTION_DIGITS: Final = 6
-"""Of a second in TM and DT (PS3.5 6.2)."""
+__all__ = ["DAY", "IDENTIFYING", "LONGEST_PAUSE", "SECOND", "acquired", "date_time", "elapsed"]
+__all__ += ["frame_times", "moment", "read_facts", "time_of_day"]
+
 Reader = Callable[[Elements, int], Fact | None]
 
 
@@ -56,6 +61,16 @@ def _clock(elements: Elements, tag: int) -> Fact | None:
     return None if time is None else time / SECOND
 
 
+def _moment(elements: Elements, tag: int) -> Fact | None:
+    """Return DT in µs, as `date_time` counts them."""
+    return date_time(elements.text(tag))
+
+
+def _series_start(elements: Elements, tag: int) -> Fact | None:
+    """Return Series Time on Series Date (0008,0021), µs."""
+    return moment(elements.text(0x00080021), elements.text(tag))
+
+
 def _numbers(elements: Elements, tag: int) -> Fact | None:
     values = elements.numbers(tag)
     return list(values) if values else None
@@ -85,6 +100,17 @@ def _phase_lines(elements: Elements, tag: int) -> Fact | None:
     values = elements.numbers(tag)
     return int(max(values[2:])) or None if len(values) == 4 else None
 
+
+INJECTED: Final = "RadiopharmaceuticalStartSeconds"
+"""Fact of the injection's time of day, s."""
+INJECTED_MOMENT: Final = "RadiopharmaceuticalStartMoment"
+"""Fact of the injection's date and time, µs."""
+SERIES_START: Final = "SeriesStartMoment"
+"""Fact of Series Date and Time, µs, to which PET is corrected for decay (PS3.3 C.8.9.1)."""
+BETWEEN_POSITIONS: Final = "TemporalResolution"
+"""Fact of Temporal Resolution (0020,0110), s."""
+NO_FIELDS: Final = frozenset({INJECTED, INJECTED_MOMENT, SERIES_START, BETWEEN_POSITIONS})
+"""Facts that others follow from, and that are no fields of a sidecar."""
 
 _SPOILING: Final = {"RF": "RF", "GRADIENT": "GRADIENT", "RF_AND_GRADIENT": "COMBINED"}
 _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
@@ -160,6 +186,8 @@ _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("RevolutionTime", 0x00189305, _number),
     ("ImageComments", 0x00204000, _text),
     ("TablePosition", 0x00189327, _number),
+    (BETWEEN_POSITIONS, 0x00200110, _positive_milliseconds),
+    (SERIES_START, 0x00080031, _series_start),
 )
 
 _IDENTIFYING: Final[tuple[tuple[str, int, Reader], ...]] = (
@@ -193,6 +221,14 @@ _ENHANCED: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("InversionTime", 0x00189079, _positive_milliseconds),
     ("SequenceName", 0x00189005, _text),
 )
+_OF_FRAMES: Final[tuple[tuple[str, int, Reader], ...]] = (
+    ("RepetitionTime", 0x00180080, _milliseconds),
+    ("InversionTime", 0x00189079, _positive_milliseconds),
+    ("FrameDuration", 0x00189220, _milliseconds),
+)
+"""Times that the frames of an enhanced image have each of their own (C.8.13.5.2, C.7.6.16.2.2)."""
+_FRAME_GROUPS: Final = 0x52009230
+_PET: Final = "PT"
 _DOSES: Final = 0x00540016
 _CODE_MEANING: Final = 0x00080104
 _ISOTOPE: Final[tuple[tuple[str, int, Reader], ...]] = (
@@ -201,7 +237,8 @@ _ISOTOPE: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("RadionuclideTotalDose", 0x00181074, _number),
     ("RadionuclideHalfLife", 0x00181075, _number),
     ("RadiopharmaceuticalSpecificActivity", 0x00181077, _number),
-    ("RadiopharmaceuticalStartSeconds", 0x00181072, _clock),
+    (INJECTED, 0x00181072, _clock),
+    (INJECTED_MOMENT, 0x00181078, _moment),
 )
 BECQUEREL_A_MEGABECQUEREL: Final = 1e6
 
@@ -248,69 +285,15 @@ def read_facts(elements: Elements) -> Facts:
     return facts
 
 
-def time_of_day(text: str | None) -> int | None:
-    """Turn TM, HHMMSS.FFFFFF or the old HH:MM:SS, into µs since midnight (PS3.5 6.2)."""
-    if text is None:
-        return None
-    digits, _, fraction = text.replace(":", "").partition(".")
-    if (
-        not digits.isdecimal()
-        or len(digits) not in {2, 4, 6}
-        or (fraction and not fraction.isdecimal())
-    ):
-        return None
-    parts = [int(digits[at : at + 2]) for at in range(0, len(digits), 2)] + [0, 0]
-    seconds = parts[0] * 3600 + parts[1] * 60 + parts[2]
-    return seconds * SECOND + int(fraction[:_FRACTION_DIGITS].ljust(_FRACTION_DIGITS, "0"))
+def frame_times(elements: Elements) -> Facts:
+    """Read the times that are of one frame of an enhanced image; empty for a classic one.
 
-
-def moment(day: str | None, time: str | None) -> int | None:
-    """Turn DA and TM into µs, counted over midnights where the day is known."""
-    clock = time_of_day(time)
-    if clock is None or day is None:
-        return clock
-    compact = day.replace(".", "")
-    if len(compact) != 8 or not compact.isdigit():
-        return clock
-    try:
-        ordinal = date(int(compact[:4]), int(compact[4:6]), int(compact[6:])).toordinal()
-    except ValueError:
-        return clock
-    return ordinal * DAY + clock
-
-
-def elapsed(since: int, until: int) -> int:
-    """Return the µs from one moment to another; over midnight where no day is known."""
-    passed = until - since
-    undated = max(since, until) < DAY
-    return passed + DAY if undated and passed < -LONGEST_PAUSE else passed
-
-
-def acquired(elements: Elements) -> int | None:
-    """Return when an image was acquired (PS3.3 C.7.6.1), on the day that it was.
-
-    Acquisition Date is often absent; then the day is that of Series Date, or the next one if the
-    series began so much later by the clock that midnight lies between. Without Series Time the
-    day is not known.
+    Args:
+        elements: the instance, with the frame's functional groups laid over it.
     """
-    whole = date_time(elements.text(0x0008002A))
-    if whole is not None:
-        return whole
-    clock = elements.text(0x00080032)
-    day = elements.text(0x00080022)
-    if day is not None:
-        return moment(day, clock)
-    began, time = time_of_day(elements.text(0x00080031)), time_of_day(clock)
-    if began is None or time is None:
-        return time
-    later = moment(elements.text(0x00080021), clock)
-    over = began - time > LONGEST_PAUSE
-    return later + DAY if over and later is not None else later
-
-
-def date_time(text: str | None) -> int | None:
-    """Turn DT, YYYYMMDDHHMMSS.FFFFFF&ZZXX without its zone, into µs as `moment` does."""
-    if text is None or len(text) < 10:
-        return None
-    plain = text.split("+", 1)[0].split("-", 1)[0]
-    return moment(plain[:8], plain[8:])
+    if _FRAME_GROUPS not in elements:
+        return {}
+    facts: Facts = read_table(elements, "times of a frame", _OF_FRAMES)
+    if elements.text(0x00080060) != _PET:
+        facts.pop("FrameDuration", None)
+    return facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.assemble.facts import frame_times
 from node.assemble.model import Facts
 from node.assemble.series import VolumePlan
 from node.elements import Elements
@@ -31,17 +32,18 @@ def kind_of_labeling(stated: str) -> Facts:
 
 
 def labeling(elements: Elements) -> Facts:
-    """Return what BIDS wants of a frame with spin labeling, in s and mm; empty for others.
+    """Return the times of an enhanced frame, and what BIDS wants of spin labeling, in s and mm.
 
     The standard has no word for the delay after the label, nor for background suppression.
 
     Args:
         elements: the instance, with the frame's functional groups laid over it.
     """
+    times = frame_times(elements)
     macro = elements.item(_MACRO)
     if macro is None:
-        return {}
-    facts = kind_of_labeling(elements.text(_CONTRAST) or macro.text(_CONTRAST) or "")
+        return times
+    facts = times | kind_of_labeling(elements.text(_CONTRAST) or macro.text(_CONTRAST) or "")
     context = _CONTEXTS.get(macro.text(_CONTEXT) or "")
     if context:
         facts[CONTEXT] = context

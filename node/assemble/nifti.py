@@ -40,7 +40,7 @@ def make_header(
         dtype: of the voxels.
         affine: (4, 4) voxel -> RAS mm.
         slope, intercept: value = slope·stored + intercept.
-        repetition_time: s, into pixdim[4].
+        repetition_time: s, into pixdim[4]; 0 there says that it is not known.
         description: at most 79 ASCII characters.
         comment: for aux_file, where dcm2niix has it: at most 23 ASCII characters.
     """
@@ -53,8 +53,7 @@ def make_header(
     header.set_sform(affine, SCANNER)
     header.set_xyzt_units("mm", "sec")
     header.set_slope_inter(slope, intercept)
-    if repetition_time is not None:
-        header["pixdim"][4] = repetition_time
+    header["pixdim"][4] = repetition_time or 0.0
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header["aux_file"] = comment.encode("ascii", "replace")[:23]
     return header

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from node.assemble.facts import DAY, LONGEST_PAUSE, SECOND, elapsed
+from node.assemble.clock import DAY, SECOND, elapsed
+from node.assemble.decay import began, corrected_to, injected
+from node.assemble.intervals import fact, one_value
 from node.assemble.model import Facts
 from node.assemble.series import VolumePlan
-from node.assemble.stacking import Piece
 
-INJECTED: Final = "RadiopharmaceuticalStartSeconds"
-"""Fact of the injection's time of day, s, which is no field of its own."""
 DIGITS: Final = 6
 _UNITS: Final = {"BQML": "Bq/mL"}
 """Units (0054,1001) in BIDS' spelling, where it has its own."""
@@ -27,20 +26,20 @@ def pet_fields(volume: VolumePlan, facts: Facts) -> dict[str, object]:
     """Return the fields of PET, where the header has what they need.
 
     The scan's first frame is the zero of all times. Acquisition Time is when data acquisition of
-    an image began (PS3.3 C.8.9.4).
+    an image began (PS3.3 C.8.9.4). What the slices of a frame do not agree in, as those of
+    several beds, is left out.
 
     Args:
         volume: the plan.
         facts: of the piece that speaks for it.
     """
-    firsts = [row[0] for row in volume.grid]
     found: dict[str, object] = {}
     for name in _FRAME_ARRAYS:
-        values = [(piece.header.facts | piece.frame.facts).get(name) for piece in firsts]
-        found[name] = None if None in values else values
+        agreed = all(one_value([row], name) is not None for row in volume.grid)
+        found[name] = [fact(row[0], name) for row in volume.grid] if agreed else None
     if found["DecayFactor"]:
         found["DecayCorrectionFactor"] = found["DecayFactor"]
-    found |= _times(firsts, facts)
+    found |= _times(volume)
     found["Units"] = _UNITS.get(str(facts.get("Units")), facts.get("Units"))
     found["AttenuationCorrection"] = facts.get("AttenuationCorrectionMethod")
     if not facts.get("TracerName"):
@@ -48,33 +47,26 @@ def pet_fields(volume: VolumePlan, facts: Facts) -> dict[str, object]:
     return found | _reconstruction(facts)
 
 
-def _times(firsts: list[Piece], facts: Facts) -> dict[str, object]:
-    starts = [piece.frame.acquired for piece in firsts]
-    known = [start for start in starts if start is not None]
+def _times(volume: VolumePlan) -> dict[str, object]:
     references = [
-        time / 1000.0 for piece in firsts if (time := piece.frame.reference_time) is not None
+        time / 1000.0 for row in volume.grid if (time := row[0].frame.reference_time) is not None
     ]
     found: dict[str, object] = {}
-    if len(references) == len(firsts) > 1:
+    if len(references) == len(volume.grid) > 1:
         found["FrameReferenceTime"] = [round(time, DIGITS) for time in references]
-    if len(known) < len(starts):
+    starts = began(volume.grid)
+    if starts is None:
         return found
-    zero = known[0]
-    found["FrameTimesStart"] = [elapsed(zero, start) / SECOND for start in known]
+    zero = starts[0]
+    found["FrameTimesStart"] = [elapsed(zero, start) / SECOND for start in starts]
     seconds = zero % DAY // SECOND
     found["TimeZero"] = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     found["ScanStart"] = 0
-    injected = facts.get(INJECTED)
-    if isinstance(injected, int | float):
-        later = round(injected * SECOND) - zero + LONGEST_PAUSE  # the nearest such time of day
-        found["InjectionStart"] = (later % DAY - LONGEST_PAUSE) / SECOND
-    corrected = facts.get("DecayCorrection")
-    if corrected is not None:
-        found["ImageDecayCorrected"] = corrected != "NONE"
-        found["ImageDecayCorrectionTime"] = {
-            "START": 0,
-            "ADMIN": found.get("InjectionStart"),
-        }.get(str(corrected))
+    found["InjectionStart"] = injected(volume, zero)
+    stated = fact(volume.first, "DecayCorrection")
+    if stated is not None:
+        found["ImageDecayCorrected"] = stated != "NONE"
+        found["ImageDecayCorrectionTime"] = corrected_to(volume, zero)
     return found
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from node.assemble.facts import DATES, DAY, IDENTIFYING, SECOND
+from node.assemble.clock import DAY, SECOND, earliest
+from node.assemble.facts import DATES, IDENTIFYING, NO_FIELDS
+from node.assemble.intervals import interval, one_value
 from node.assemble.labeling import CONTEXT, labeling_fields
 from node.assemble.model import (
     FIELD_MAP,
@@ -16,10 +18,10 @@ from node.assemble.model import (
     FrameHeader,
     InstanceHeader,
 )
-from node.assemble.pet import INJECTED, pet_fields
+from node.assemble.pet import pet_fields
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
-from node.assemble.timing import interval, repetition_fields, timing_fields
+from node.assemble.timing import repetition_fields, timing_fields
 from node.assemble.vendors import MAKERS
 
 Sidecar = dict[str, object]
@@ -33,6 +35,10 @@ _KIND_WORDS: Final = {
     IMAGINARY: "IMAGINARY",
     FIELD_MAP: "FIELDMAPHZ",
 }
+_TIMES: Final = ("RepetitionTime", "InversionTime", "ExposureTime", "AcquisitionDuration")
+"""Fields of one frame that other frames of a volume may have otherwise."""
+SAME_ECHO_MS: Final = 0.1
+"""ms; echo times of one echo differ by less from slice to slice."""
 HERTZ: Final = "Hz"
 _OF_SEVERAL_KINDS: Final = "MIXED"
 """Value 4 of Image Type where frames differ in it (C.8.13.1.1.1)."""
@@ -61,34 +67,48 @@ def make_sidecar(
     fields |= header.facts | frame.facts
     if header.modality == "MR" and "ReconMatrixPE" not in fields:
         fields["ReconMatrixPE"] = _phase_lines(fields, frame)
-    fields |= timing_fields(volume) | repetition_fields(volume, piece) | labeling_fields(volume)
+    fields |= dict.fromkeys(_differing(volume, fields))
+    fields |= timing_fields(volume) | repetition_fields(volume) | labeling_fields(volume)
     fields.pop(CONTEXT, None)
     if frame.kind == FIELD_MAP:
         fields["Units"] = HERTZ
     if header.modality == "PT":
         fields |= pet_fields(volume, header.facts | frame.facts)
-        fields.pop(INJECTED, None)
+    began = earliest(piece.frame.acquired for piece in volume.grid[0])
     fields |= {
         "FrameOfReferenceUID": header.frame_of_reference_uid,
         "ImageType": image_type(header, frame) or None,
         "AcquisitionNumber": frame.acquisition,
-        "AcquisitionTime": _clock(frame.acquired),
-        "AcquisitionDateTime": _date_time(frame.acquired),
+        "AcquisitionTime": _clock(began),
+        "AcquisitionDateTime": _date_time(began),
         "SliceThickness": frame.thickness,
         "SpacingBetweenSlices": frame.between,
-        "EchoTime": frame.echo_time / 1000.0 if frame.echo_time else None,
+        "EchoTime": _echo_time(volume, frame),
         "EchoNumber": volume.echo or _later_echo(frame),
         "ImageOrientationPatientDICOM": list(frame.orientation or ()) or None,
         "ConversionSoftware": "rasnode",
         "ConversionSoftwareVersion": software,
     }
-    hidden = IDENTIFYING - DATES if dates else IDENTIFYING
-    hidden = frozenset() if identifiers else hidden
+    hidden = frozenset() if identifiers else IDENTIFYING - (DATES if dates else frozenset())
+    hidden |= NO_FIELDS
     return {
         name: value
         for name, value in fields.items()
         if value is not None and value != "" and name not in hidden
     }
+
+
+def _differing(volume: VolumePlan, fields: Sidecar) -> list[str]:
+    """Return the times that are not the same in all frames of a volume: they are of none."""
+    return [name for name in _TIMES if name in fields and one_value(volume.grid, name) is None]
+
+
+def _echo_time(volume: VolumePlan, frame: FrameHeader) -> float | None:
+    """Return Echo Time, s, unless echoes of several were merged."""
+    times = [piece.frame.echo_time or 0.0 for row in volume.grid for piece in row]
+    if not frame.echo_time or max(times) - min(times) > SAME_ECHO_MS:
+        return None
+    return frame.echo_time / 1000.0
 
 
 def _later_echo(frame: FrameHeader) -> int | None:
@@ -132,7 +152,7 @@ def leading(volume: VolumePlan) -> Piece:
 
 def repetition_time(volume: VolumePlan) -> float | None:
     """Return the time in s between volumes, for pixdim[4]; None where it is not known."""
-    return interval(volume, leading(volume))
+    return interval(volume)
 
 
 def _date_time(moment: int | None) -> str | None:

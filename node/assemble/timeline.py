@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from node.assemble.belonging import Piece
-from node.assemble.facts import elapsed
+from node.assemble.clock import elapsed
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack, begin
 from node.assemble.witnesses import (

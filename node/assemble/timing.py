@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
-from node.assemble.facts import SECOND, elapsed
+from node.assemble.clock import SECOND
+from node.assemble.intervals import clock, interval, repetition
 from node.assemble.series import VolumePlan
-from node.assemble.stacking import Piece, begin
-from node.assemble.vendors import ge
+from node.assemble.slice_times import (
+    SAME_SLICE_TIME,
+    SLICE_TIME_DIGITS,
+    acquired_slices,
+    is_acquisition,
+)
+from node.assemble.stacking import Piece
 
-SLICE_TIME_DIGITS: Final = 6
-SAME_SLICE_TIME: Final = 0.006
-"""s; times are rounded to 2.5 ms by some vendors, and to 5 by clocks."""
-SAME_INTERVAL: Final = 0.05
-"""s; what clocks, and rounding of times of acquisition, make of a repetition time."""
-UNEVEN: Final = 0.01
-"""Part of the mean interval by which an interval must differ to be called uneven."""
-CLOCK_ERROR: Final = 0.02
-"""s; at worst what rounded times of acquisition make of even intervals."""
-_MILLISECOND: Final = 1000
-"""µs."""
-_TIMES: Final = frozenset({"Trigger Time", "Frame Reference Time", "Acquisition Time"})
 _AXIS_OF_PHASE: Final = {"ROW": 0, "COL": 1}
 """In-plane Phase Encoding Direction (0018,1312) -> DICOM axis (column index, row index, slice)."""
 
@@ -42,56 +35,18 @@ def timing_fields(volume: VolumePlan) -> dict[str, object]:
     return fields
 
 
-def interval(volume: VolumePlan, piece: Piece) -> float | None:
-    """Return the time in s between volumes; None where it is not known.
+def repetition_fields(volume: VolumePlan) -> dict[str, object]:
+    """Return the sidecar's times of repetition where the header's is not that of volumes.
 
-    That is Repetition Time only if each volume takes one; pauses, segments and three-dimensional
-    scans have it measured by Acquisition Time (PS3.3 C.7.6.1), when the image began.
-
-    Args:
-        volume: the plan.
-        piece: the one that speaks for the volume; what its frame says counts before the instance.
+    Where no interval is known there is no RepetitionTime; what the header has is of excitations.
     """
-    stated, measured = _stated(piece), _measured(volume)
-    if measured is None or (stated is not None and abs(measured - stated) < SAME_INTERVAL):
-        return stated
-    return measured
-
-
-def repetition_fields(volume: VolumePlan, piece: Piece) -> dict[str, object]:
-    """Return the sidecar's times of repetition where the header's is not that of volumes."""
-    stated, between = _stated(piece), interval(volume, piece)
-    if between is None or between == stated or piece.header.modality == "PT":
+    piece = volume.first
+    if len(volume.grid) < 2 or piece.header.modality == "PT":
         return {}
-    excitation = {} if stated is None else {"RepetitionTimeExcitation": stated}
-    return {"RepetitionTime": between, **excitation}
-
-
-def _stated(piece: Piece) -> float | None:
-    value = (piece.header.facts | piece.frame.facts).get("RepetitionTime")
-    return float(value) if isinstance(value, int | float) and value else None
-
-
-def _measured(volume: VolumePlan) -> float | None:
-    """Return the mean time in s from the beginning of one volume to that of the next.
-
-    Acquisition Time of GE's MR is no measure of it; its own elements are (`vendors.ge`). An image
-    that is a whole volume states how long that takes.
-    """
-    header, frame = volume.first
-    untimed = (header.vendor, header.modality) == (ge.NAME, "MR")
-    if len(volume.grid) < 2 or untimed or frame.tile is not None:
-        return None
-    starts = [begin(row) for row in volume.grid]
-    known = [start for start in starts if start is not None]
-    steps = [elapsed(one, other) / SECOND for one, other in pairwise(known)]
-    if len(known) < len(starts) or min(steps) <= 0:
-        return None
-    mean = sum(steps) / len(steps)
-    limit = max(UNEVEN * mean, CLOCK_ERROR)
-    if header.modality == "PT" and any(abs(step - mean) > limit for step in steps):
-        return None  # frames of a dynamic scan grow longer; the sidecar has them all
-    return round(mean, SLICE_TIME_DIGITS)
+    stated, between = repetition(volume), interval(volume)
+    if between == stated:
+        return {}
+    return {"RepetitionTime": between, "RepetitionTimeExcitation": stated}
 
 
 def _phase_encoding(volume: VolumePlan, piece: Piece) -> dict[str, object]:
@@ -117,10 +72,12 @@ def _slice_timing(volume: VolumePlan) -> dict[str, object]:
     chosen = times[0]
     if len(times) > 1 and times[1] is not None and (chosen is None or _differ(chosen, times[1])):
         chosen = times[1]
+    longest = _longest(volume)
+    if chosen is None or is_acquisition(volume, chosen):
+        chosen = acquired_slices(volume, longest)
     if chosen is None or len(chosen) < 2 or max(chosen) == 0:
         return {}
-    repetition = interval(volume, volume.first)
-    if repetition is not None and max(chosen) >= repetition:
+    if longest is not None and max(chosen) >= longest:
         return {}
     axis = "ijk"[int(volume.orientation[2, 0])]
     fields: dict[str, object] = {
@@ -129,6 +86,15 @@ def _slice_timing(volume: VolumePlan) -> dict[str, object]:
     if axis != "k":
         fields["SliceEncodingDirection"] = axis
     return fields
+
+
+def _longest(volume: VolumePlan) -> float | None:
+    """Return the s that the slices of a volume can take at most: until the next one begins."""
+    between = interval(volume)
+    if between is not None:
+        return between
+    measured = clock(volume)
+    return repetition(volume) if measured is None else min(measured.steps)
 
 
 def _times(row: Sequence[Piece]) -> list[float] | None:
@@ -145,31 +111,13 @@ def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _uneven(volume: VolumePlan) -> dict[str, object]:
-    """Return when each volume began, s from the first, if the intervals are not all the same."""
-    starts = [_start(row, volume.defined_by) for row in volume.grid]
-    known = [start for start in starts if start is not None]
-    if len(known) < len(starts) or len(known) < 3:
-        return {}
-    steps = [(b - a) / SECOND for a, b in pairwise(known)]
-    mean = sum(steps) / len(steps)
-    limit = max(UNEVEN * mean, CLOCK_ERROR)
-    if min(steps) <= 0 or all(abs(step - mean) <= limit for step in steps):
-        return {}
-    return {"VolumeTiming": [(start - known[0]) / SECOND for start in known]}
+    """Return when each volume began, s from the first, if the intervals are not all the same.
 
-
-def _start(row: Sequence[Piece], defined_by: str) -> int | None:
-    """Return when a volume began, µs, by the attribute that defined the order of volumes."""
-    if defined_by not in _TIMES:
-        return None
-    times: list[int] = []
-    for _, frame in row:
-        value, unit = {
-            "Trigger Time": (frame.trigger_time, _MILLISECOND),
-            "Frame Reference Time": (frame.reference_time, _MILLISECOND),
-            "Acquisition Time": (frame.acquired, 1),
-        }[defined_by]
-        if value is None:
-            return None
-        times.append(round(value * unit))
-    return min(times)
+    PET has FrameTimesStart for that.
+    """
+    found = clock(volume)
+    if found is None or len(found.starts) < 3 or volume.first.header.modality == "PT":
+        return {}
+    if found.is_even or interval(volume) is not None:
+        return {}
+    return {"VolumeTiming": [start / SECOND for start in found.starts]}

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node.assemble.belonging import Piece
-from node.assemble.facts import DAY, LONGEST_PAUSE
+from node.assemble.clock import DAY, LONGEST_PAUSE
 from node.assemble.model import FrameHeader
 
 Value = float | tuple[float, ...]

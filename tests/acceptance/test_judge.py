@@ -45,7 +45,9 @@ class Expected(NamedTuple):
 
 FOLDERS = {
     "ge-siemens-epi": Expected(8),
-    "ge-multiphase-dwi": Expected(4, otherwise_timed=1),  # its pause, 0.35 s, is in the interval
+    "ge-multiphase-dwi": Expected(
+        4, otherwise_timed=2
+    ),  # pauses, 0.35 and 1 s, are in the interval
     "philips-classic": Expected(1, differing=1),  # the trace alone, not with all volumes again
     "compressed": Expected(5),
     "transfer-syntaxes": Expected(9),
@@ -53,7 +55,7 @@ FOLDERS = {
     "siemens-mosaic-orientation": Expected(21),
     "siemens-xa": Expected(8, refused=frozenset({Reason.NOT_AN_IMAGE})),
     "enhanced-multiframe": Expected(2, differing=1),  # Real World Value Slope, exactly
-    "uih-dti": Expected(1),
+    "uih-dti": Expected(1, otherwise_timed=1),  # two averages: measured, two repetitions
     "ct-gantry-tilt-ge": Expected(0, differing=2),  # two steps of slices, both exact with shear
     "not-a-volume": Expected(
         3, differing=1, refused=frozenset({Reason.MISSING_SLICE, Reason.AMBIGUOUS_ORDER})

@@ -71,6 +71,7 @@ def spins() -> Dataset:
         setattr(made, keyword, value)
     made.Manufacturer = "Some Other Maker"
     made.MRAcquisitionType = "3D"
+    made.TemporalResolution = 2000  # of segments nobody else knows how many a volume takes
     made.SOPInstanceUID = made.SeriesInstanceUID = f"{ROOT}.35"
     return made
 
