@@ -45,10 +45,15 @@ def stated(
     for name, read in readers.items():
         if all(_states([[read(f) for f in column] for column in one]) for one in volumes):
             found.append(name)
-    if scan.axis == "cardiac" and all(
-        _rises([frame.said.get("TriggerTime") for frame in column])
-        for one in volumes
-        for column in one
+    one_acquisition = habits.acquisitions not in {"rising", "shuffled"}
+    if (
+        scan.axis == "cardiac"
+        and one_acquisition
+        and all(
+            _rises([frame.said.get("TriggerTime") for frame in column])
+            for one in volumes
+            for column in one
+        )
     ):
         found.append("Trigger Time")
     return found

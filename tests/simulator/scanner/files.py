@@ -11,7 +11,9 @@ import numpy as np
 
 from node.assemble.nifti import scaled_image
 from node.assemble.series import SeriesPlan
-from node.convert import Volume, read_folder, volumes_of
+from node.convert import OutputOptions, Volume, read_folder
+from node.convert.series import _planned
+from node.convert.volume import filled
 from node.errors import AssemblyError
 from node.space import LPS_TO_RAS
 from tests.simulator.scanner.encoding import part10
@@ -33,18 +35,14 @@ def convert(world: World) -> tuple[SeriesPlan, list[str]]:
         series, strangers = read_folder([Path(folder)])
         assert not strangers
         (only,) = series
-        volumes: list[Volume] = []
-        refusals: list[AssemblyError] = []
-        wrong: list[str] = []
-        for found in volumes_of(only.instances):
-            if isinstance(found, AssemblyError):
-                refusals.append(found)
-            else:
-                volumes.append(found)
-                wrong += _voxels(world, found)
-    left = tuple(left for one in volumes for left in one.plan.left_out)
-    plan = SeriesPlan(tuple(one.plan for one in volumes), tuple(refusals), left)
-    return plan, judge(world, plan) + wrong
+        planned, read = _planned(only.instances, OutputOptions())
+        wrong = judge(world, planned)
+        for volume in planned.volumes:
+            try:
+                wrong += _voxels(world, filled(volume, read))
+            except AssemblyError as error:
+                wrong.append(f"unreadable: {error}")
+    return planned, wrong
 
 
 def _voxels(world: World, volume: Volume) -> list[str]:
@@ -52,7 +50,7 @@ def _voxels(world: World, volume: Volume) -> list[str]:
     image: nib.Nifti1Image = scaled_image(volume.stored, volume.header())
     data = np.asanyarray(image.dataobj)
     data = data[..., None] if data.ndim == 3 else data
-    inverse = np.linalg.inv(np.asarray(volume.plan.affine) @ np.eye(4))
+    inverse = np.linalg.inv(volume.plan.affine)
     frames = {(f.uid, f.index): f for one in world.sent for f in one.frames}
     for t, row in enumerate(volume.plan.grid):
         for piece in row:

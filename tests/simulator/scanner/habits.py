@@ -132,6 +132,7 @@ def number_all(rng: Random, habits: Habits, scan: Scan, frames: list[Frame]) -> 
     """Give frames their Instance Numbers, Acquisition Numbers and Temporal Positions."""
     numbers = _numbers(rng, habits, scan, frames)
     shuffled = rng.sample(range(1, scan.times + 1), scan.times)
+    apart = scan.kind.startswith("groups")  # slices of groups are never one acquisition
     for frame, number in zip(frames, numbers, strict=True):
         if number is not None:
             frame.said["InstanceNumber"] = number
@@ -140,7 +141,7 @@ def number_all(rng: Random, habits: Habits, scan: Scan, frames: list[Frame]) -> 
                 "rising": frame.time + 1,
                 "shuffled": shuffled[frame.time],
                 "constant": 1,
-                "by slice": frame.slice + 1,
+                "by slice": frame.slice + 1 + (frame.volume * scan.slices[0] if apart else 0),
             }[habits.acquisitions]
         if scan.acquired_as:
             frame.said["AcquisitionNumber"] = scan.acquired_as[frame.volume]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from node.assemble.geometry import residual_limit
 from node.assemble.series import SeriesPlan, VolumePlan
@@ -94,7 +94,15 @@ class _Trial:
         if len(set(times)) < len(times):
             self.wrong.append(f"repeated time: volume {number} has the times {times}")
             return False
-        if truth.ordered and any(a > b for a, b in pairwise(times)):
+        orders = [times]
+        if truth.by_part:
+            parts = [truth.parts[time] for time in times]
+            together = [part for part, _ in groupby(parts)]
+            if len(set(together)) == len(together):
+                orders = [
+                    [time for time in times if truth.parts[time] == part] for part in together
+                ]
+        if truth.ordered and any(a > b for order in orders for a, b in pairwise(order)):
             self.wrong.append(f"order: volume {number} has the times {times}")
             return False
         return True
@@ -150,13 +158,28 @@ class _Trial:
                 self.wrong.append(f"left out: {one.uid} is of a complete time")
 
     def _nowhere(self) -> None:
-        """Complain of frames that are in no volume and not spoken of."""
+        """Complain of frames that are in no volume and not spoken of.
+
+        A refusal may name only some frames of what it refuses: it speaks for the others of the
+        same part, and of the whole volume if nothing of that was made.
+        """
         if any(not error.instances for error in self.plan.refusals):
             return
-        said = self.refused | self.left
-        lost = {uid for uid, _ in self.frames.keys() - self.used.keys()} - said
+        named = [frame for (uid, _), frame in self.frames.items() if uid in self.refused]
+        parts = {(frame.volume, self._part(frame)) for frame in named}
+        made = {self.frames[key].volume for key in self.used}
+        volumes = {frame.volume for frame in named} - made
+        lost = []
+        for key in self.frames.keys() - self.used.keys():
+            frame = self.frames[key]
+            spoken = (frame.volume, self._part(frame)) in parts or frame.volume in volumes
+            if not spoken and key[0] not in self.left:
+                lost.append(frame.cell)
         if lost:
             self.wrong.append(f"nowhere: {sorted(lost)} are in no volume, and nothing says why")
+
+    def _part(self, frame: Frame) -> object:
+        return self.world.volumes[frame.volume].parts[frame.time]
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""What a scanner measures: the volumes of a series, their fourth axis, and when each is measured."""
+"""What a scanner measures: the volumes of a series, their fourth axis, and when each begins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
-from tests.simulator.scanner.places import along, cross, normal_of, random_grid, turned_grid, unit
+from tests.simulator.scanner.places import along, normal_of, random_grid, turned_grid, unit
 from tests.simulator.scanner.truth import Grid, Said
 
 MOST_FRAMES: Final = 60
@@ -60,6 +60,11 @@ class Scan:
         """Whether the fourth axis has an order."""
         return self.axis != "set"
 
+    @property
+    def by_part(self) -> bool:
+        """Whether all times of one part may come before those of the next."""
+        return self.kind == "label and control"
+
 
 def random_scan(rng: Random, modality: str, vendor: str) -> Scan:
     """Return a series of a modality."""
@@ -86,7 +91,7 @@ def _make(
     """Return a scan with as many volumes and times as there are attributes of them."""
     times = len(said[0])
     every = rng.choice((0.3, 0.8, 1.5, 2.0, 3.0, 10.0, rng.uniform(0.5, 6.0)))
-    slices = rng.choice((1, 2, 3, 4, 5, 6, 7, 8, rng.randint(2, 8)))
+    slices = rng.choice((1, 2, 3, 4, 5, 6, 7, 8, rng.randint(3, 8), rng.randint(3, 8)))
     grid = random_grid(rng, tilted=tilted)
     return Scan(
         kind=kind,
@@ -266,6 +271,7 @@ def _recons(rng: Random, _vendor: str) -> Scan:
     scan = _make(rng, f"reconstructions, {name}", "none", [[{name: one}] for one in values[:count]])
     scan.concurrent = name in {"ConvolutionKernel", "SliceThickness"}
     if rng.random() < 0.4:
+        scan.slices = [rng.randint(3, 8)] * count  # fewer would be one stack to anybody
         grid = scan.grids[0]
         scan.grids = [_moved(grid, along((v / count, grid.step))) for v in range(count)]
         scan.kind += ", in between"
@@ -275,7 +281,7 @@ def _recons(rng: Random, _vendor: str) -> Scan:
 def _overlap(rng: Random, _vendor: str) -> Scan:
     """Return two acquisitions of which the second begins where the first ends."""
     scan = _make(rng, "overlapping acquisitions", "none", [[{}], [{}]])
-    slices = rng.randint(2, 5)
+    slices = rng.randint(3, 5)
     scan.slices, scan.concurrent, scan.stated = [slices] * 2, False, False
     scan.grids = [
         scan.grids[0],

@@ -74,7 +74,7 @@ def lose(
         marks: what states the fourth axis.
     """
     how = rng.choice(("none",) * 6 + ("one", "each", "tail", "volume"))
-    if len(made) < 3:
+    if len(made) < 3 or scan.acquired_as:  # two acquisitions without their overlap may be one
         how = "none"
     lost: list[Instance] = []
     if how == "one":
@@ -106,10 +106,10 @@ def _one_at_each(
     if scan.times < 2 or min(scan.slices) < 2 or any(len(one.frames) > 1 for one in made):
         return []
     strong = not {
-        "what the times show", "dimensions", "Temporal Position", "Frame Reference Time",
-        "Nominal Percentage",
+        "what the times show", "dimensions", "Temporal Position", "Nominal Percentage",
     }.isdisjoint(marks)  # fmt: skip
     shared = habits.clock == "by volume" and not scan.slicewise and "Acquisition Time" in marks
+    shared = shared or "Frame Reference Time" in marks
     shared = shared or habits.acquisitions in {"rising", "shuffled"}
     if not strong and (scan.times < 3 or not (shared or habits.numbers.startswith("by"))):
         return []

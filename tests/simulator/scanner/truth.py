@@ -48,6 +48,7 @@ class Volume:
         slices: how many.
         parts: for each time, what it may be parted by; times of equal parts stay together.
         ordered: whether the times have an order, or are a set.
+        by_part: whether all times of one part may come before those of the next.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Volume:
     slices: int
     parts: tuple[Hashable, ...]
     ordered: bool
+    by_part: bool = False
 
 
 @dataclass

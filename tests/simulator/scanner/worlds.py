@@ -62,7 +62,7 @@ def make_world(seed: int) -> World:
     scan = random_scan(rng, modality, vendor)
     frames = _frames(rng, scan)
     habits = random_habits(rng, vendor, scan, form)
-    jitter, blanks = _random_jitter(rng), _random_blanks(rng, vendor, scan)
+    jitter, blanks = _random_jitter(rng, scan), _random_blanks(rng, vendor, scan)
     dressing = rng.randrange(1 << 30)
     _dress(Random(dressing), vendor, modality, scan, habits, frames, jitter, blanks)
     made = instances_of(Random(dressing), form, habits, frames, seed)
@@ -78,6 +78,7 @@ def make_world(seed: int) -> World:
     sent = send(rng, left, again=again)
     away = max(frame.away for frame in frames)
     grid = scan.grids[0]
+    plain = _is_plain(scan, wrong, marks)
     between = abs(sum(a * b for a, b in zip(normal_of(grid), grid.step, strict=True)))
     located = scan.stated or (form.startswith("enhanced") and scan.kind.startswith("groups"))
     small = away < 0.5 * residual_limit(between)
@@ -89,12 +90,12 @@ def make_world(seed: int) -> World:
         kind=scan.kind,
         pointers=habits.pointers,
         volumes=[
-            Volume(v, scan.grids[v], scan.slices[v], tuple(scan.parts[v]), scan.ordered)
-            for v in range(len(scan.slices))
+            Volume(v, grid, scan.slices[v], tuple(scan.parts[v]), scan.ordered, scan.by_part)
+            for v, grid in enumerate(scan.grids)
         ],
         made=made,
         sent=sent,
-        defined=bool(marks) and lost == "none" and located and small and not again,
+        defined=plain and lost == "none" and located and small and not again,
         away=away,
         notes=[
             f"lost {lost}",
@@ -106,6 +107,17 @@ def make_world(seed: int) -> World:
             str(habits),
         ],
     )
+
+
+def _is_plain(scan: Scan, wrong: list[str], marks: list[str]) -> bool:
+    """Tell whether a careful reader has to find the fourth axis.
+
+    Instance Number alone is not enough where other numbers contradict it, as neither is a time,
+    nor for a single slice, whose images may be anything.
+    """
+    if marks == ["Instance Number"]:
+        return not wrong and min(scan.slices) > 1
+    return bool(marks)
 
 
 def _frames(rng: Random, scan: Scan) -> list[Frame]:
@@ -123,7 +135,7 @@ def _frames(rng: Random, scan: Scan) -> list[Frame]:
     return frames
 
 
-def _random_jitter(rng: Random) -> set[str]:
+def _random_jitter(rng: Random, scan: Scan) -> set[str]:
     names = (
         "echo time",
         "flip angle",
@@ -132,7 +144,8 @@ def _random_jitter(rng: Random) -> set[str]:
         "frame of reference",
         "stack",
     )
-    return {name for name in names if rng.random() < 0.1}
+    found = {name for name in names if rng.random() < 0.1}
+    return found - {"image type"} if scan.acquired_as else found  # both would part the slices
 
 
 def _random_blanks(rng: Random, vendor: str, scan: Scan) -> set[str]:
@@ -156,9 +169,7 @@ def _dress(
 ) -> None:
     """Give frames the attributes that their headers will have."""
     for frame in frames:
-        frame.said = (
-            dict(_common(modality, jitter, rng, frame)) | scan.said[frame.volume][frame.time]
-        )
+        frame.said = _common(modality, jitter, frame) | scan.said[frame.volume][frame.time]
         if "echo time" in jitter and modality == "MR":
             time = frame.said.get("EchoTime", 12.345)
             frame.said["EchoTime"] = round(time + rng.uniform(-0.002, 0.002), 4)
@@ -189,10 +200,8 @@ def _or_empty(rng: Random, sometimes: bool, value: object) -> object:
     return "" if sometimes and rng.random() < 0.3 else value
 
 
-def _common(modality: str, jitter: set[str], rng: Random, frame: Frame) -> dict[str, object]:
-    fourth = "NORM"
-    if "image type" in jitter and (frame.slice % 2 if rng.random() < 0.9 else 1):
-        fourth = "DIS2D"
+def _common(modality: str, jitter: set[str], frame: Frame) -> dict[str, object]:
+    fourth = "DIS2D" if "image type" in jitter and frame.slice % 2 else "NORM"
     said: dict[str, object] = {"Fourth": fourth, "SeriesDescription": "series"}
     if modality == "MR":
         said |= {"EchoTime": 12.3, "FlipAngle": 12.0, "RepetitionTime": 900.0}
