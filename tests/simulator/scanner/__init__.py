@@ -1,0 +1,1 @@
+"""Random scanners: one series with a known truth, written as its vendor would, and judged."""
