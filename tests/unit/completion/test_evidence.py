@@ -255,14 +255,14 @@ def test_each_position_that_lost_an_image_of_another_time_is_found() -> None:
     assert len(lost) == 6
     finding = judged(lost)
     assert finding.verdict is Verdict.INCOMPLETE
-    assert "different temporal positions" in " ".join(reasons(finding, Source.GRID))
+    assert "different temporal positions" in reasons(finding, Source.GRID)
     assert judged(whole).verdict is Verdict.UNKNOWN
 
 
 def test_an_echo_time_that_is_rounded_otherwise_is_no_other_echo() -> None:
     slices = [image(k + 1, k * 2.0, echo=3.634 if k % 2 else 3.636) for k in range(8)]
     del slices[3]
-    named = " ".join(reasons(judged(slices), Source.POSITIONS))
+    named = reasons(judged(slices), Source.POSITIONS)
     assert "1 slice position missing" in named
     assert not reasons(judged(slices), Source.GRID)
 
