@@ -10,7 +10,7 @@ from node.assemble.geometry import RESIDUAL_MM, SAME_DIRECTION, Planes, Points
 
 _SAME_SPACING_MM: Final = 2e-4
 """mm; the same pixel spacing written with different numbers of decimals."""
-_NEAR_DIRECTION: Final = 0.02
+NEAR_DIRECTION: Final = 0.02
 """Difference of a cosine, about one degree: what no two planned directions differ by."""
 _NEAR_SPACING: Final = 0.02
 """Part of the pixel spacing that no two planned ones differ by."""
@@ -58,7 +58,7 @@ def _belong(planes: Planes, one: list[int], other: list[int], same_place_mm: flo
     a, b = planes.take(one[:1]), planes.take(other[:1])
     turned = max(np.abs(a.row - b.row).max(), np.abs(a.column - b.column).max())
     scaled = np.abs(a.spacing / b.spacing - 1.0).max()
-    if turned > _NEAR_DIRECTION or scaled > _NEAR_SPACING:
+    if turned > NEAR_DIRECTION or scaled > _NEAR_SPACING:
         return False
     if _far_corner(a, b) <= RESIDUAL_MM / 2:
         return True
@@ -75,6 +75,18 @@ def _far_corner(a: Planes, b: Planes) -> float:
         for plane in (a, b)
     ]
     return float(np.linalg.norm(far[0] - far[1]))
+
+
+def _some_of(one: Points, other: Points, same_place_mm: float) -> bool:
+    """Tell whether one set of positions is a part of the other, so that it is no stack by itself.
+
+    Args:
+        one, other: (n,) and (m,) mm along one normal, in any order.
+        same_place_mm: below it two positions are one place.
+    """
+    near = np.abs(one[:, None] - other[None, :]) <= same_place_mm
+    shared, also = near.any(axis=1), near.any(axis=0)
+    return bool(shared.all() != also.all())
 
 
 def take_turns(one: Points, other: Points, same_place_mm: float) -> bool:

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.geometry import SAME_DIRECTION
 from node.assemble.model import FrameHeader
+from node.assemble.parallel import NEAR_DIRECTION
 from node.assemble.stacking import Stack, kind_of
 from node.errors import AssemblyError, Reason
 
@@ -60,7 +60,7 @@ def _parallel(one: Stack, other: Stack) -> bool:
         one.planes.row[0] - other.planes.row[0],
         one.planes.column[0] - other.planes.column[0],
     ]
-    return bool((np.abs(turned) <= SAME_DIRECTION).all())
+    return bool((np.abs(turned) <= NEAR_DIRECTION).all())
 
 
 def _refusal(stray: Stack, whole: Stack) -> AssemblyError:

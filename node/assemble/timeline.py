@@ -124,8 +124,6 @@ def _heard(pieces: Sequence[Piece], places: Places) -> list[Says]:
         said = by_rank(name, pieces, places, read, from_zero=name == TRIGGER) if full else None
         found.append(said or _interrupted(name, pieces, places, read))
     numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
-    if numbered is not None and numbered.lacking and not full:
-        numbered = None  # it may be of slices, or of parts of a volume
     found.append(numbered)
     if full and len(places) > 1:
         found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
@@ -146,9 +144,7 @@ def _interrupted(
     name: str, pieces: Sequence[Piece], places: Places, read: Callable[[FrameHeader], float | None]
 ) -> Says | None:
     said = by_label(name, pieces, places, read, fewest=FEWEST_COMPLETE)
-    if said is None or said.lacking:
-        return by_runs(name, pieces, places, read) or _lacking(said, places)
-    return said
+    return _lacking(said, places) if said is not None and said.lacking else said
 
 
 def _lacking(said: Says | None, places: Places) -> Says | None:
@@ -282,23 +278,27 @@ def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
     """Refuse one volume of frames of several times: the others of each are lost.
 
     Raises:
-        AssemblyError: Temporal Position or the diffusion weighting differs from place to place.
+        AssemblyError: an attribute that is one in a volume differs from place to place.
     """
-    times = [stack.pieces[index].frame.temporal for index in row]
-    values = set(times)
-    several = 1 < len(values) < len(times) and None not in values
-    if several or _mixes(stack, Says(NUMBER, (row,))):
-        said = f"Temporal Positions {_listed(values)}" if several else "several b-values"
+    frames = [stack.pieces[index].frame for index in row]
+    told: list[tuple[str, list[Value | None]]] = [
+        (TEMPORAL, [frame.temporal for frame in frames]),
+        (DIMENSIONS, [frame.dimensions or None for frame in frames]),
+        (PERCENTAGE, [frame.cardiac_percentage for frame in frames]),
+    ]
+    if stack.pieces[0].header.modality in _UNTIMED:
+        told.append((TRIGGER, [frame.trigger_time for frame in frames]))
+    several = [name for name, values in told if 1 < len(set(values)) < len(values)]
+    several = [name for name in several if None not in dict(told)[name]]
+    if _mixes(stack, Says(NUMBER, (row,))):
+        several.append("diffusion weighting")
+    if several:
         raise AssemblyError(
             Reason.INCOMPLETE_GRID,
-            f"One frame at each of {len(row)} positions, but of {said}: volumes with missing "
-            "slices.",
+            f"One frame at each of {len(row)} positions, but of several volumes by "
+            f"{', '.join(several)}: volumes with missing slices.",
             _uids(stack),
         )
-
-
-def _listed(values: set[int | None]) -> str:
-    return ", ".join(str(value) for value in sorted(value for value in values if value is not None))
 
 
 def _mixes(stack: Stack, said: Says) -> bool:

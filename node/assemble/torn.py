@@ -10,12 +10,10 @@ import numpy as np
 
 from node.assemble.belonging import RECONSTRUCTED, differences
 from node.assemble.geometry import Points, is_even
-from node.assemble.parallel import take_turns
+from node.assemble.parallel import NEAR_DIRECTION, take_turns
 from node.assemble.stacking import Stack
 from node.errors import AssemblyError, Reason
 
-_PARALLEL: Final = 0.02
-"""Difference of a cosine up to which two stacks are of one direction."""
 _CONTIGUOUS: Final = 1.5
 """Thicknesses per step of both together up to which slices fill the space once, not twice."""
 _SAME_PLACE_MM: Final = 1e-2
@@ -77,7 +75,7 @@ def _one_line(stacks: Sequence[Stack]) -> bool:
             np.abs(stack.planes.row[0] - first.planes.row[0]).max(),
             np.abs(stack.planes.column[0] - first.planes.column[0]).max(),
         )
-        if (stack.planes.extent[0] != size).any() or turned > _PARALLEL:
+        if (stack.planes.extent[0] != size).any() or turned > NEAR_DIRECTION:
             return False
     along = np.sort(np.concatenate([_along(stack, first) for stack in stacks]))
     steps = np.diff(along)

@@ -146,7 +146,7 @@ def by_runs(
     places: Places,
     read: Callable[[FrameHeader], float | None],
 ) -> Says | None:
-    """Hear an attribute of an interrupted scan: runs of rising values that visit each place once.
+    """Hear the numbers of an interrupted scan: runs from 0 or 1 on that visit each place once.
 
     Args:
         name: of the attribute.
@@ -166,8 +166,8 @@ def by_runs(
                 return None
             order.append((value, k, index))
     order.sort()
-    if len({value for value, _, _ in order}) < len(order):
-        return None
+    if len({value for value, _, _ in order}) < len(order) or order[0][0] not in {0.0, 1.0}:
+        return None  # what came first may be lost
     runs: list[dict[int, int]] = [{}]
     for _, k, index in order:
         if k in runs[-1]:
