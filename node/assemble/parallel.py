@@ -60,10 +60,11 @@ def _belong(planes: Planes, one: list[int], other: list[int], same_place_mm: flo
     scaled = np.abs(a.spacing / b.spacing - 1.0).max()
     if turned > NEAR_DIRECTION or scaled > _NEAR_SPACING:
         return False
-    if _far_corner(a, b) <= RESIDUAL_MM / 2:
+    if _far_corner(a, b) <= RESIDUAL_MM:
         return True
     normal = planes.normal()
-    return take_turns(planes.position[one] @ normal, planes.position[other] @ normal, same_place_mm)
+    along = planes.position[one] @ normal, planes.position[other] @ normal
+    return take_turns(*along, same_place_mm) or _some_of(*along, same_place_mm)
 
 
 def _far_corner(a: Planes, b: Planes) -> float:

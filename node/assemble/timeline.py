@@ -68,6 +68,10 @@ _UNTIMED: Final = frozenset({"CT", "PT", "NM"})
 alone proves no time."""
 
 
+_FEWEST_SLICES: Final = 4
+"""Slices by which a count of them is known to be no count of volumes."""
+
+
 class Timeline(NamedTuple):
     """Where each frame of a stack goes.
 
@@ -129,7 +133,11 @@ def _heard(pieces: Sequence[Piece], places: Places) -> list[Says]:
         found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
     elif not full:
         found.append(by_runs(NUMBER, pieces, places, _number))
-    heard = [said for said in found if said is not None]
+    heard = [
+        said
+        for said in found
+        if said is not None and not (said.name == TRIGGER and _is_against_time(pieces, said))
+    ]
     if _has_own_beats(pieces, places, clock) or _is_delay(heard):
         heard = [said for said in heard if said.name != TRIGGER]
     return [
@@ -235,25 +243,34 @@ def _first(strong: Sequence[Says], named: dict[str, Says]) -> Says:
 
 
 def _by_acquisition(stack: Stack, named: dict[str, Says]) -> Says:
-    """Return the order of Acquisition Number, which is none if Instance Number has another one."""
-    said, number = named[ACQUISITION], named.get(NUMBER)
-    backwards = _is_backwards(stack, said)
-    other = number is not None and number.partition == said.partition and number.grid != said.grid
-    if backwards or other:
-        raise AssemblyError(
-            Reason.AMBIGUOUS_ORDER,
-            f"{len(said.grid)} frames at each of {len(stack.distances)} positions, in one order by "
-            f"Acquisition Number and in {'the opposite' if backwards else 'another'} one by "
-            "Instance Number, and no time decides.",
-            _uids(stack),
-        )
-    return said
+    """Return the volumes of Acquisition Number, in its order if another number confirms that.
+
+    It tells acquisitions apart, and need not rise from one to the next (PS3.3 C.7.6.1).
+
+    Raises:
+        AssemblyError: neither Instance Number nor Content Time rises with it.
+    """
+    said = named[ACQUISITION]
+    rows = [[stack.pieces[index].frame for index in row] for row in said.grid]
+    numbers = [[frame.number for frame in row if frame.number is not None] for row in rows]
+    shown = [[frame.shown for frame in row if frame.shown is not None] for row in rows]
+    if _rise(numbers) or _rise(shown):
+        return said
+    opposite = _rise(numbers[::-1])
+    raise AssemblyError(
+        Reason.AMBIGUOUS_ORDER,
+        f"{len(said.grid)} frames at each of {len(stack.distances)} positions, in one order by "
+        f"Acquisition Number and in {'the opposite' if opposite else 'another or no'} one by "
+        "Instance Number, and no time decides.",
+        _uids(stack),
+    )
 
 
-def _is_backwards(stack: Stack, said: Says) -> bool:
-    numbers = [stack.pieces[row[0]].frame.number for row in said.grid]
-    known = [number for number in numbers if number is not None]
-    return len(known) == len(numbers) > 1 and all(a > b for a, b in pairwise(known))
+def _rise(values: Sequence[Sequence[int]]) -> bool:
+    """Tell whether the least of every volume is larger than that of the one before."""
+    least = [min(row, default=None) for row in values]
+    known = [value for value in least if value is not None]
+    return len(known) == len(least) and all(a < b for a, b in pairwise(known))
 
 
 def _by_number(stack: Stack, heard: Sequence[Says]) -> Says | None:
@@ -262,14 +279,14 @@ def _by_number(stack: Stack, heard: Sequence[Says]) -> Says | None:
         return None
     for name in (NUMBER, CONTENT):
         said = next((one for one in heard if one.name == name and not one.lacking), None)
-        if said is not None and not _is_against_time(stack, said):
+        if said is not None and not _is_against_time(stack.pieces, said):
             return said
     return None
 
 
-def _is_against_time(stack: Stack, said: Says) -> bool:
+def _is_against_time(pieces: Sequence[Piece], said: Says) -> bool:
     """Tell whether a later volume was acquired before an earlier one: numbers are no time."""
-    starts = [begin(stack.pieces[index] for index in row) for row in said.grid]
+    starts = [begin(pieces[index] for index in row) for row in said.grid]
     known = [start for start in starts if start is not None]
     return any(elapsed(one, other) < 0 for one, other in pairwise(known))
 
@@ -283,13 +300,16 @@ def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
     frames = [stack.pieces[index].frame for index in row]
     told: list[tuple[str, list[Value | None]]] = [
         (TEMPORAL, [frame.temporal for frame in frames]),
-        (DIMENSIONS, [frame.dimensions or None for frame in frames]),
+        (DIMENSIONS, _unless_of_slices([frame.dimensions or None for frame in frames])),
         (PERCENTAGE, [frame.cardiac_percentage for frame in frames]),
     ]
     if stack.pieces[0].header.modality in _UNTIMED:
         told.append((TRIGGER, [frame.trigger_time for frame in frames]))
-    several = [name for name, values in told if 1 < len(set(values)) < len(values)]
-    several = [name for name in several if None not in dict(told)[name]]
+    several = [
+        name
+        for name, values in told
+        if len(set(values)) > 1 and None not in values and not _numbers_slices(values)
+    ]
     if _mixes(stack, Says(NUMBER, (row,))):
         several.append("diffusion weighting")
     if several:
@@ -299,6 +319,23 @@ def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
             f"{', '.join(several)}: volumes with missing slices.",
             _uids(stack),
         )
+
+
+def _numbers_slices(values: Sequence[Value | None]) -> bool:
+    """Tell whether each of several slices has a number of its own, in their order along the stack.
+
+    Some software counts slices where volumes should be counted.
+    """
+    known = [value for value in values if isinstance(value, int | float)]
+    if len(known) < len(values) or len(known) < _FEWEST_SLICES:
+        return False
+    steps = {b - a for a, b in pairwise(known)}
+    return steps in ({1}, {-1})
+
+
+def _unless_of_slices(values: list[Value | None]) -> list[Value | None]:
+    """Return dimension indices, or nothing where each slice has its own: they index positions."""
+    return [None] if len(set(values)) == len(values) else values
 
 
 def _mixes(stack: Stack, said: Says) -> bool:

@@ -24,6 +24,8 @@ Numbers = npt.NDArray[np.float64]
 _STEADY: Final = 0.5
 """Part of the time to the next volume by which a slice's time may differ from its usual place in a
 volume; a frame of the next volume differs by the whole of it."""
+_LONGER: Final = 0.3
+"""Part by which heart beats, and so the times of phases, are longer at one slice than usual."""
 _SAME_VALUE: Final = 1e-9
 FEWEST_COMPLETE: Final = 2
 """Volumes that must be complete before an incomplete last one is taken for an interrupted scan,
@@ -235,8 +237,8 @@ def _is_steady(values: Numbers, *, exact: bool) -> bool:
     offsets = values - values[:, :1]
     if exact:
         return _has_no_hole(values) or bool((np.ptp(offsets, axis=0) == 0).all())
-    away = np.abs(offsets - np.median(offsets, axis=0))
-    return bool((away <= _STEADY * _room(values[:, 0])[:, None] + _SAME_VALUE).all())
+    least = float(np.diff(values, axis=0).min(initial=np.inf))
+    return bool((np.ptp(offsets, axis=0) <= _STEADY * least + _SAME_VALUE).all())
 
 
 def _is_scaled(values: Numbers) -> bool:
@@ -249,8 +251,10 @@ def _is_scaled(values: Numbers) -> bool:
     if usual[-1] <= 0:
         return False
     scale = since[-1] / usual[-1]
-    away = np.abs(since / scale - usual[:, None])
-    return bool((away <= _STEADY * _room(usual)[:, None] + _SAME_VALUE).all())
+    if np.abs(scale - 1.0).max() > _LONGER:
+        return False
+    spread = np.ptp(since / scale, axis=1)
+    return bool((spread <= _STEADY * _room(usual) + _SAME_VALUE).all())
 
 
 def _begin_together(values: Numbers) -> bool:
