@@ -145,7 +145,9 @@ def _random_jitter(rng: Random, scan: Scan) -> set[str]:
         "stack",
     )
     found = {name for name in names if rng.random() < 0.1}
-    return found - {"image type"} if scan.acquired_as else found  # both would part the slices
+    if scan.acquired_as or scan.kind == "groups, apart":
+        found.discard("image type")  # which would part the slices into others, as regular
+    return found
 
 
 def _random_blanks(rng: Random, vendor: str, scan: Scan) -> set[str]:
