@@ -152,10 +152,10 @@ class _Trial:
         for one in self.world.sent:
             if one.uid not in self.left:
                 continue
-            if self.arrivals[one.uid] > 1 and all(
-                (one.uid, f.index) in self.used for f in one.frames
-            ):
-                continue  # it came twice, and once is enough
+            if self.arrivals[one.uid] > 1:  # it came twice, and once is enough
+                made = all((one.uid, frame.index) in self.used for frame in one.frames)
+                if made or one.uid in self.refused:
+                    continue
             if one.copy_of or one.uid in copied:
                 if not all(frame.cell in used for frame in one.frames) and not self.refused:
                     self.wrong.append(f"left out: neither {one.uid} nor its copy is in a volume")
