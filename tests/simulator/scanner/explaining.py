@@ -70,6 +70,5 @@ def _plan(world: World, made: SeriesPlan) -> list[str]:
         for row in volume.grid:
             cells = [_cell(frames[piece.uid, piece.frame.index]) for piece in row]
             lines.append("    " + " | ".join(cells))
-    for error in made.refusals:
-        lines.append(f"refused: {error} ({len(error.instances)} instances)")
-    return lines
+    refused = [f"refused: {one} ({len(one.instances)} instances)" for one in made.refusals]
+    return lines + refused

@@ -34,6 +34,7 @@ class Habits:
         percentage: Nominal Percentage of Cardiac Phase is written.
         pointers: Dimension Index Sequence: "right", "swapped", "absent".
         reference: Frame Reference Time is written.
+        frames: of a multi-frame image: "volumes", "slices", "random".
     """
 
     numbers: str
@@ -51,6 +52,7 @@ class Habits:
     percentage: bool
     pointers: str
     reference: bool
+    frames: str
 
 
 def random_habits(rng: Random, vendor: str, scan: Scan, form: str) -> Habits:
@@ -93,6 +95,7 @@ def random_habits(rng: Random, vendor: str, scan: Scan, form: str) -> Habits:
         percentage=cardiac and rng.random() < 0.5,
         pointers=rng.choice(("right", "right", "swapped", "absent")),
         reference=rng.random() < 0.7,
+        frames=rng.choice(("volumes", "slices", "random")),
     )
 
 
@@ -109,6 +112,8 @@ def lies(habits: Habits, scan: Scan, form: str) -> list[str]:
         found.append("trigger")
     if habits.pointers == "swapped" and form.startswith("enhanced"):
         found.append("pointers")
+    if habits.frames == "random" and form == "enhanced one":
+        found.append("frames")
     if habits.dates == "dummy" and habits.midnight:
         found.append("dates")
     return found
@@ -121,6 +126,7 @@ def honest(habits: Habits, which: list[str]) -> None:
         "acquisitions": ("acquisitions", "constant"),
         "trigger": ("trigger", "absent"),
         "pointers": ("pointers", "absent"),
+        "frames": ("frames", "volumes"),
         "dates": ("dates", "absent"),
     }
     for lie in which:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 
@@ -29,6 +29,7 @@ class _Trial:
         self.frames: dict[Key, Frame] = {
             (frame.uid, frame.index): frame for one in world.sent for frame in one.frames
         }
+        self.arrivals = Counter(one.uid for one in world.sent)
         self.used: dict[Key, int] = {}
         self.holders: dict[tuple[int, object], set[int]] = defaultdict(set)
         self.wrong: list[str] = []
@@ -151,6 +152,10 @@ class _Trial:
         for one in self.world.sent:
             if one.uid not in self.left:
                 continue
+            if self.arrivals[one.uid] > 1:  # it came twice, and once is enough
+                made = all((one.uid, frame.index) in self.used for frame in one.frames)
+                if made or one.uid in self.refused:
+                    continue
             if one.copy_of or one.uid in copied:
                 if not all(frame.cell in used for frame in one.frames) and not self.refused:
                     self.wrong.append(f"left out: neither {one.uid} nor its copy is in a volume")

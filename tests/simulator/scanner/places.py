@@ -78,7 +78,7 @@ class Writing:
         decimals: of Image Position (Patient).
         cosines: decimals of Image Orientation (Patient).
         spacing: mm; jitter of Pixel Spacing.
-        direction: jitter of the directions' components.
+        direction: by how much components of directions differ from frame to frame.
         whom: which frames the jitter of directions is for: every one, or every second slice.
     """
 
@@ -107,7 +107,7 @@ def written(
     x, y, z = (round(value, how.decimals) + 0.0 for value in grid.at(0, 0, k))
     row, column = grid.row, grid.column
     if how.direction and (how.whom == "every" or k % 2):
-        noise = [rng.uniform(-how.direction, how.direction) for _ in range(3)]
+        noise = [rng.uniform(-0.5, 0.5) * how.direction for _ in range(3)]
         for axis, angle in zip((row, column, cross(row, column)), noise, strict=True):
             row, column = turned(row, axis, angle), turned(column, axis, angle)
     orientation = tuple(round(value, how.cosines) + 0.0 for value in (*row, *column))

@@ -31,7 +31,7 @@ def instances_of(
     names = rng.sample(range(1, 10 * len(groups) + 10), len(groups))
     numbers = _of_images(rng, habits, len(groups)) if form == "enhanced by volume" else None
     made = []
-    order = rng.choice(("volumes", "slices", "random"))
+    order = habits.frames
     for place, (name, group) in enumerate(zip(names, groups.values(), strict=True)):
         uid = f"{ROOT}.{seed}.{name}"
         if order == "random":

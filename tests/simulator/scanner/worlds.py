@@ -65,15 +65,18 @@ def make_world(seed: int) -> World:
     jitter, blanks = _random_jitter(rng, scan), _random_blanks(rng, vendor, scan)
     dressing = rng.randrange(1 << 30)
     _dress(Random(dressing), vendor, modality, scan, habits, frames, jitter, blanks)
-    made = instances_of(Random(dressing), form, habits, frames, seed)
     wrong = lies(habits, scan, form)
+    made = instances_of(Random(dressing), form, habits, frames, seed)
     marks = stated(scan, habits, frames, form, modality, wrong)
     if wrong and not marks:
         honest(habits, wrong)
         _dress(Random(dressing), vendor, modality, scan, habits, frames, jitter, blanks)
         made = instances_of(Random(dressing), form, habits, frames, seed)
         wrong, marks = [], stated(scan, habits, frames, form, modality, [])
-    left, lost = lose(rng, scan, habits, made, marks)
+    # what is left of an alternating image type may look like two regular stacks
+    left, lost = (
+        lose(rng, scan, habits, made, marks) if "image type" not in jitter else (made, "none")
+    )
     again = seed % FILES_EVERY == 0 and rng.random() < 0.5
     sent = send(rng, left, again=again)
     away = max(frame.away for frame in frames)
@@ -145,7 +148,9 @@ def _random_jitter(rng: Random, scan: Scan) -> set[str]:
         "stack",
     )
     found = {name for name in names if rng.random() < 0.1}
-    return found - {"image type"} if scan.acquired_as else found  # both would part the slices
+    if scan.acquired_as or scan.kind == "groups, apart":
+        found.discard("image type")  # which would part the slices into others, as regular
+    return found
 
 
 def _random_blanks(rng: Random, vendor: str, scan: Scan) -> set[str]:
@@ -171,11 +176,9 @@ def _dress(
     for frame in frames:
         frame.said = _common(modality, jitter, frame) | scan.said[frame.volume][frame.time]
         if "echo time" in jitter and modality == "MR":
-            time = frame.said.get("EchoTime", 12.345)
-            frame.said["EchoTime"] = round(time + rng.uniform(-0.002, 0.002), 4)
+            frame.said["EchoTime"] = round(frame.said["EchoTime"] + rng.uniform(-0.002, 0.002), 4)
         if "flip angle" in jitter and modality == "MR":
-            angle = frame.said.get("FlipAngle", 9.95)
-            frame.said["FlipAngle"] = round(angle + rng.uniform(-0.02, 0.02), 3)
+            frame.said["FlipAngle"] = round(frame.said["FlipAngle"] + rng.uniform(-0.02, 0.02), 3)
         frame.said["SeriesNumber"] = _or_empty(rng, "series number" in jitter, 7)
         frame.said["FrameOfReference"] = _or_empty(rng, "frame of reference" in jitter, "1.2.3.4.5")
         frame.said["Stack"] = str(frame.said.pop("Group", 1))
@@ -204,7 +207,7 @@ def _common(modality: str, jitter: set[str], frame: Frame) -> dict[str, object]:
     fourth = "DIS2D" if "image type" in jitter and frame.slice % 2 else "NORM"
     said: dict[str, object] = {"Fourth": fourth, "SeriesDescription": "series"}
     if modality == "MR":
-        said |= {"EchoTime": 12.3, "FlipAngle": 12.0, "RepetitionTime": 900.0}
+        said |= {"EchoTime": 12.345, "FlipAngle": 9.95, "RepetitionTime": 900.0}
     if modality == "CT":
         said |= {"KVP": 120.0, "ConvolutionKernel": "B40f"}
     return said | {"SliceThickness": 2.5}
