@@ -142,6 +142,8 @@ def _apart(
         limit: mm below which two places are one.
     """
     fewest = min(map(len, places))
+    if len(union) == 2:
+        return attribute.rule is Rule.AT_ONE_PLACE and not _is_next(pieces, union)
     if fewest < 2 or len(places) > _MOST_REGIONS:
         return False
     turns = any(take_turns(a, b, limit) for a, b in combinations(places, 2))
@@ -151,8 +153,7 @@ def _apart(
         return turns and (overlap or attribute.rule is Rule.RECONSTRUCTION)
     if attribute.rule is Rule.RECONSTRUCTION:
         return turns
-    lost = acquisition and pieces[0].header.modality == "CT" and _is_gap(union, limit)
-    return not lost
+    return not turns and not (acquisition and _is_gap(union))
 
 
 def _overlapping(pieces: Sequence[Piece], union: Points) -> bool:
@@ -162,12 +163,18 @@ def _overlapping(pieces: Sequence[Piece], union: Points) -> bool:
     return min(thick) >= _OVERLAP * step
 
 
-def _is_gap(places: Points, limit: float) -> bool:
+def _is_next(pieces: Sequence[Piece], union: Points) -> bool:
+    """Tell whether two slices lie as near as neighbours do."""
+    thick = max((piece.frame.thickness or 0.0 for piece in pieces), default=0.0)
+    return float(union[1] - union[0]) <= _OVERLAP * thick
+
+
+def _is_gap(places: Points) -> bool:
     """Tell whether regular slices lack some in between: all steps are multiples of the least."""
     steps = np.diff(places)
     least = float(np.median(steps))
     off = np.abs(steps - np.rint(steps / least) * least)
-    return bool(off.max() <= max(limit, 2 * residual_limit(least)))
+    return bool(off.max() <= residual_limit(least))
 
 
 def _groups(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list[list[int]]:
@@ -178,7 +185,7 @@ def _groups(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list
     along = planes.position[members] @ planes.normal()
     limit = same_position_mm([pieces[index].frame for index in members])
     places = _places(along, limit)
-    if is_even(places) or pieces[members[0]].header.modality != "MR" or _is_gap(places, limit):
+    if is_even(places) or pieces[members[0]].header.modality != "MR" or _is_gap(places):
         return [members]
     steps = np.diff(places)
     cuts = np.flatnonzero(steps > _GAP * np.median(steps)) + 1

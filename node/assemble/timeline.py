@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from node.assemble.belonging import Piece
+from node.assemble import settings
+from node.assemble.belonging import Piece, same_values
 from node.assemble.clock import elapsed
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack, begin
@@ -68,6 +69,8 @@ _UNTIMED: Final = frozenset({"CT", "PT", "NM"})
 alone proves no time."""
 
 
+_EVEN_PHASES: Final = 1.5
+"""How many times the shortest step of cardiac phases the longest is, but for rounding."""
 _FEWEST_SLICES: Final = 4
 """Slices by which a count of them is known to be no count of volumes."""
 
@@ -125,7 +128,7 @@ def _heard(pieces: Sequence[Piece], places: Places) -> list[Says]:
     found = [by_label(name, pieces, places, read) for name, read in labels]
     full = len({len(place) for place in places}) == 1
     for name, read in times:
-        said = by_rank(name, pieces, places, read, from_zero=name == TRIGGER) if full else None
+        said = by_rank(name, pieces, places, read, beats=name == TRIGGER) if full else None
         found.append(said or _interrupted(name, pieces, places, read))
     numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
     found.append(numbered)
@@ -223,8 +226,11 @@ def _agreed(stack: Stack, heard: Sequence[Says]) -> Says | None:
         raise _contradiction(stack, heard)
     if len({said.partition for said in strong}) > 1:
         raise _contradiction(stack, heard)
-    if {said.name for said in strong} == {ACQUISITION}:
+    names = {said.name for said in strong}
+    if names == {ACQUISITION}:
         return _by_acquisition(stack, named)
+    if names == {TRIGGER} and not _are_phases(stack, named[TRIGGER]):
+        raise _contradiction(stack, heard)
     clocks = {said.grid for said in strong if said.name in _CLOCKS}
     if len(clocks) > 1:
         raise _contradiction(stack, heard)
@@ -266,6 +272,22 @@ def _by_acquisition(stack: Stack, named: dict[str, Says]) -> Says:
     )
 
 
+def _are_phases(stack: Stack, said: Says) -> bool:
+    """Tell whether Trigger Times, where nothing else orders, are those of cardiac phases.
+
+    They are if they are evenly spaced or several slices have them, or if Instance Number rises
+    with them. Otherwise they may be one delay that varies from beat to beat.
+    """
+    rows = [[stack.pieces[index].frame for index in row] for row in said.grid]
+    if len(stack.distances) > 1 or _rise(
+        [[f.number for f in row if f.number is not None] for row in rows]
+    ):
+        return True
+    times = [row[0].trigger_time or 0.0 for row in rows]
+    steps = [b - a for a, b in pairwise(times)]
+    return max(steps) <= _EVEN_PHASES * min(steps)
+
+
 def _rise(values: Sequence[Sequence[int]]) -> bool:
     """Tell whether the least of every volume is larger than that of the one before."""
     least = [min(row, default=None) for row in values]
@@ -302,6 +324,7 @@ def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
         (TEMPORAL, [frame.temporal for frame in frames]),
         (DIMENSIONS, _unless_of_slices([frame.dimensions or None for frame in frames])),
         (PERCENTAGE, [frame.cardiac_percentage for frame in frames]),
+        (settings.INVERSION, _unless_of_slices(_inversion_times(frames))),
     ]
     if stack.pieces[0].header.modality in _UNTIMED:
         told.append((TRIGGER, [frame.trigger_time for frame in frames]))
@@ -333,8 +356,15 @@ def _numbers_slices(values: Sequence[Value | None]) -> bool:
     return steps in ({1}, {-1})
 
 
+def _inversion_times(frames: Sequence[FrameHeader]) -> list[Value | None]:
+    """Return a number for every Inversion Time; those that differ by rounding have one."""
+    times = [dict(frame.settings).get(settings.INVERSION) for frame in frames]
+    label = same_values(times, 0.5, 0.002)
+    return [None if time is None else label[time] for time in times]
+
+
 def _unless_of_slices(values: list[Value | None]) -> list[Value | None]:
-    """Return dimension indices, or nothing where each slice has its own: they index positions."""
+    """Return values, or nothing where each slice has one of its own: they are of slices."""
     return [None] if len(set(values)) == len(values) else values
 
 

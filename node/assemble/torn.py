@@ -18,6 +18,8 @@ _CONTIGUOUS: Final = 1.5
 """Thicknesses per step of both together up to which slices fill the space once, not twice."""
 _SAME_PLACE_MM: Final = 1e-2
 _SAME_LINE_MM: Final = 1.0
+_FEW: Final = 3
+"""Slices that are a regular grid by chance, where every second one of more was lost."""
 _FEWEST: Final = 4
 """Slices by which a regular grid is known to be none by chance."""
 
@@ -42,7 +44,44 @@ def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
             continue
         refusal = _refusal([a, b], ", ".join(attribute.name for attribute in named))
         found[one] = found[other] = refusal
-    return found or _singles(stacks)
+    return found or _singles(stacks) or _with_gaps(stacks)
+
+
+def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
+    """Find stacks of few slices that lack some which others of their slices' places have.
+
+    Two slices are always a regular grid. Where other images of the series have slices between
+    them, of the same thickness and one at each place that these have, some were lost.
+    """
+    found: dict[int, AssemblyError] = {}
+    for index, short in enumerate(stacks):
+        if not 1 < len(short.distances) <= _FEW:
+            continue
+        own = _along(short, short)
+        for whole in stacks:
+            if whole is short or not _on_one_grid(short, whole):
+                continue
+            places = _along(whole, short)
+            near = np.abs(places[:, None] - own[None, :]) <= _SAME_PLACE_MM
+            between = (places > own.min()) & (places < own.max()) & ~near.any(axis=1)
+            if near.any() and between.any():
+                found[index] = AssemblyError(
+                    Reason.MISSING_SLICE,
+                    f"{len(own)} slices have none at {int(between.sum())} places between them "
+                    "where other images of the series have one.",
+                    tuple(dict.fromkeys(piece.uid for piece in short.pieces)),
+                )
+    return found
+
+
+def _on_one_grid(short: Stack, whole: Stack) -> bool:
+    a, b = short.pieces[0].frame, whole.pieces[0].frame
+    turned = max(
+        np.abs(short.planes.row[0] - whole.planes.row[0]).max(),
+        np.abs(short.planes.column[0] - whole.planes.column[0]).max(),
+    )
+    same = (a.rows, a.columns, a.thickness) == (b.rows, b.columns, b.thickness)
+    return bool(same and turned <= NEAR_DIRECTION)
 
 
 def _are_parts(a: Stack, b: Stack) -> bool:

@@ -24,8 +24,8 @@ Numbers = npt.NDArray[np.float64]
 _STEADY: Final = 0.5
 """Part of the time to the next volume by which a slice's time may differ from its usual place in a
 volume; a frame of the next volume differs by the whole of it."""
-_LONGER: Final = 0.3
-"""Part by which heart beats, and so the times of phases, are longer at one slice than usual."""
+_LONGEST: Final = 2.0
+"""How many times the shortest heart beat the longest one is, from slice to slice."""
 _SAME_VALUE: Final = 1e-9
 FEWEST_COMPLETE: Final = 2
 """Volumes that must be complete before an incomplete last one is taken for an interrupted scan,
@@ -111,7 +111,7 @@ def by_rank(
     read: Callable[[FrameHeader], float | None],
     *,
     exact: bool = False,
-    from_zero: bool = False,
+    beats: bool = False,
 ) -> Says | None:
     """Hear an attribute that rises from volume to volume at each place.
 
@@ -121,7 +121,7 @@ def by_rank(
         places: the indices of the pieces at every place, as many at each.
         read: its value in a frame.
         exact: it counts (Instance Number), so that a hole shows; otherwise it is a time.
-        from_zero: it counts from the same event at all places (Trigger Time).
+        beats: it is a time since the R wave (Trigger Time), of heart beats that differ in length.
 
     Returns:
         None if it abstains: frames without a value, equal ones at a place, or no pattern that is
@@ -133,11 +133,13 @@ def by_rank(
         return None
     values = np.array([[key for key, _ in column] for column in found]).T  # (t, k)
     by_volume = _follow(values) and _is_steady(values, exact=exact)
-    by_place = _follow(values.T[np.argsort(values[0])]) and (
-        _is_steady(values.T, exact=True) if exact else _is_scaled(values)
-    )
-    begins = not from_zero or _begin_together(values)
-    if not by_volume and not (by_place and begins) and len(places) > 1:
+    if exact:
+        by_place = _follow_by_place(values) and _is_steady(values.T, exact=True)
+    elif beats:
+        by_place = _begin_together(values) and _is_scaled(values)
+    else:
+        by_place = _follow_by_place(values) and _is_alike(values)
+    if not by_volume and not by_place and len(places) > 1:
         return None
     return Says(name, tuple(tuple(index for _, index in row) for row in zip(*found, strict=True)))
 
@@ -241,19 +243,26 @@ def _is_steady(values: Numbers, *, exact: bool) -> bool:
     return bool((np.ptp(offsets, axis=0) <= _STEADY * least + _SAME_VALUE).all())
 
 
-def _is_scaled(values: Numbers) -> bool:
-    """Tell whether the times at each place, (t, k), are those of the others, faster or slower.
+def _follow_by_place(values: Numbers) -> bool:
+    """Tell whether all (t, k) values at one place come before all at the next."""
+    return _follow(values.T[np.argsort(values[0])])
 
-    Heart beats differ in length from slice to slice.
-    """
+
+def _is_alike(values: Numbers) -> bool:
+    """Tell whether the (t, k) times at each place are those of the others, from its first on."""
+    since = values - values[:1]
+    spread = np.ptp(since, axis=1)
+    return bool((spread <= _STEADY * _room(np.median(since, axis=1)) + _SAME_VALUE).all())
+
+
+def _is_scaled(values: Numbers) -> bool:
+    """Tell whether the (t, k) times at each place are those of the others, faster or slower."""
     since = values - values[:1]
     usual = np.median(since, axis=1)
-    if usual[-1] <= 0:
+    if usual[-1] <= 0 or since[-1].max() > _LONGEST * since[-1].min():
         return False
-    scale = since[-1] / usual[-1]
-    if np.abs(scale - 1.0).max() > _LONGER:
-        return False
-    spread = np.ptp(since / scale, axis=1)
+    scaled = since * (usual[-1] / since[-1])
+    spread = np.ptp(scaled, axis=1)
     return bool((spread <= _STEADY * _room(usual) + _SAME_VALUE).all())
 
 

@@ -152,6 +152,10 @@ class _Trial:
         for one in self.world.sent:
             if one.uid not in self.left:
                 continue
+            if sum(other.uid == one.uid for other in self.world.sent) > 1 and all(
+                frame.cell in used for frame in one.frames
+            ):
+                continue  # the same instance, sent twice
             if self.arrivals[one.uid] > 1:  # it came twice, and once is enough
                 made = all((one.uid, frame.index) in self.used for frame in one.frames)
                 if made or one.uid in self.refused:
