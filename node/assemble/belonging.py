@@ -121,6 +121,7 @@ def _seconds(piece: Piece) -> Value | None:
     return None if acquired is None else acquired / MICROSECONDS
 
 
+STACK: Final = "Stack ID"
 _PAUSE: Final = 20.0
 """s between the slices of two acquisitions; within one they follow each other faster."""
 _SIZE: Final = (
@@ -159,7 +160,7 @@ _BY_PLACE: Final = (
     Attribute(settings.TRANSFER, Rule.AT_ONE_PLACE, _setting(settings.TRANSFER)),
     Attribute(settings.IMAGE_CLASS, Rule.AT_ONE_PLACE, _setting(settings.IMAGE_CLASS)),
     Attribute("other values of Image Type", Rule.AT_ONE_PLACE, _other_words),
-    Attribute("Stack ID", Rule.AT_ONE_PLACE, lambda p: p.frame.stack),
+    Attribute(STACK, Rule.AT_ONE_PLACE, lambda p: p.frame.stack),
     Attribute("Acquisition Number", Rule.ACQUISITION, lambda p: p.frame.acquisition),
     Attribute("Acquisition Time", Rule.ACQUISITION, _seconds, _PAUSE),
 )

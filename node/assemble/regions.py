@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.belonging import BY_PLACE, Attribute, Piece, Rule, parted
+from node.assemble.belonging import BY_PLACE, STACK, Attribute, Piece, Rule, parted
 from node.assemble.geometry import Planes, Points, is_even, residual_limit, same_position_mm
 from node.assemble.parallel import take_turns
 
@@ -143,7 +143,7 @@ def _apart(
     """
     fewest = min(map(len, places))
     if len(union) == 2:
-        return attribute.rule is Rule.AT_ONE_PLACE and not _is_next(pieces, union)
+        return attribute.name == STACK and not _is_next(pieces, union)
     if fewest < 2 or len(places) > _MOST_REGIONS:
         return False
     turns = any(take_turns(a, b, limit) for a, b in combinations(places, 2))

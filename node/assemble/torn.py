@@ -86,8 +86,8 @@ def _on_one_grid(short: Stack, whole: Stack) -> bool:
 
 def _are_parts(a: Stack, b: Stack) -> bool:
     sizes = len(a.distances), len(b.distances)
-    if sum(sizes) < _FEWEST or min(sizes) < 2:
-        return False
+    if sum(sizes) <= 2 or (min(sizes) == 1 and sum(sizes) > _FEW):
+        return False  # one slice that is alone is looked at as a stray
     if np.abs(a.planes.position[0] - b.planes.position[0]).max() <= _SAME_PLACE_MM:
         return False
     return _one_line([a, b]) and take_turns(_along(a, a), _along(b, a), _SAME_PLACE_MM)

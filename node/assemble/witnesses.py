@@ -183,8 +183,22 @@ def by_runs(
         return None
     if any(list(run) != route for run in whole) or list(last) != route[: len(last)]:
         return None  # frames were lost in between: a run would hold those of two volumes
+    if not _begins(route):
+        return None
     grid = tuple(tuple(run[k] for k in range(len(places))) for run in whole)
     return Says(name, grid, tuple(last.values()))
+
+
+def _begins(route: Sequence[int]) -> bool:
+    """Tell whether slices are visited from an end on, so that the first of them is not lost.
+
+    Interleaved ones may begin with the second and go on with the fourth.
+    """
+    last = len(route) - 1
+    first, after = route[0], route[1] if last else route[0]
+    if first in {0, last}:
+        return True
+    return (first, after) in {(1, 3), (last - 1, last - 3)}
 
 
 def over_midnight(
@@ -268,8 +282,7 @@ def _is_scaled(values: Numbers) -> bool:
 
 def _begin_together(values: Numbers) -> bool:
     """Tell whether the first of (t, k) times is the same at all places, but for jitter."""
-    away = np.abs(values[0] - np.median(values[0]))
-    return bool((away <= _STEADY * _room(np.median(values, axis=1))[0]).all())
+    return bool(np.ptp(values[0]) <= _STEADY * _room(np.median(values, axis=1))[0])
 
 
 def _room(times: Numbers) -> Numbers:

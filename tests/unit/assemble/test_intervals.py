@@ -10,9 +10,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.assemble.nifti import make_header
+from node.assemble.series import plan
 from node.assemble.sidecar import repetition_time
 from tests.phantom import CT, PET, Phantom
-from tests.unit.assemble.build import changed, header
+from tests.unit.assemble.build import changed, header, headers
 from tests.unit.assemble.siemens_scans import Mosaic, sheet
 from tests.unit.assemble.test_enhanced import enhanced, item
 from tests.unit.assemble.test_timing import sidecar_of, volume_of
@@ -110,12 +111,16 @@ def test_a_repetition_is_a_volume_only_where_it_can_be(
     assert "TemporalResolution" not in fields
 
 
-def test_volumes_at_several_inversion_times() -> None:
+def test_inversion_times_are_images_of_their_own() -> None:
     datasets = series([None] * 3, ScanningSequence="EP")
     for index, dataset in enumerate(datasets):
         dataset.InversionTime = 100 + index // SLICES * 400
-    assert between(datasets) is None
-    assert "InversionTime" not in sidecar_of(datasets)
+    found = plan(headers(datasets)).volumes
+    assert [volume.first.frame.settings[-1] for volume in found] == [
+        ("Inversion Time", 100.0),
+        ("Inversion Time", 500.0),
+        ("Inversion Time", 900.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +220,6 @@ def test_times_of_an_enhanced_frame_are_those_of_its_volume() -> None:
     for index, group in enumerate(made.PerFrameFunctionalGroupsSequence):
         group.MRTimingAndRelatedParametersSequence = item(RepetitionTime=2000.0)
         group.MRModifierSequence = item(InversionTimes=[100.0, 900.0][index // SLICES])
-    volume = volume_of([made])
-    assert {piece.frame.facts["InversionTime"] for piece in volume.grid[1]} == {0.9}
+    _, later = plan([header(made)]).volumes
+    assert {piece.frame.facts["InversionTime"] for piece in later.grid[0]} == {0.9}
     assert "RepetitionTime" not in header(made).frames[0].facts  # kept once
-    assert "InversionTime" not in sidecar_of([made])
