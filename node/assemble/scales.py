@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,20 @@ from node.errors import AssemblyError, Reason
 
 SLOPE, INTERCEPT = 0x00281053, 0x00281052
 _PET: Final = "PT"
-_SINGLE, _DOUBLE = np.finfo(np.float32), np.finfo(np.float64)
+
+
+class _Limits(NamedTuple):
+    """Smallest normal and largest number of a type, and the relative error of its rounding."""
+
+    smallest: float
+    largest: float
+    rounding: float
+
+
+_SINGLE, _DOUBLE = (
+    _Limits(float(info.tiny), float(info.max), float(info.epsneg))
+    for info in (np.finfo(np.float32), np.finfo(np.float64))
+)
 _MODERATE: Final = 2.0**40
 """Factors up to this, and down to its inverse, keep float32 pixels within float32."""
 
@@ -134,9 +147,9 @@ def fits_header(slope: float, intercept: float, low: int, high: int) -> bool:
         slope, intercept: value = slope·stored + intercept.
         low, high: limits of stored values.
     """
-    if not _SINGLE.tiny <= abs(slope) <= _SINGLE.max or abs(intercept) > _SINGLE.max:
+    if not _SINGLE.smallest <= abs(slope) <= _SINGLE.largest or abs(intercept) > _SINGLE.largest:
         return False
-    if max(_ends(slope, intercept, low, high)) > _SINGLE.max:
+    if max(_ends(slope, intercept, low, high)) > _SINGLE.largest:
         return False
     of_slope = float(np.float32(slope)) - slope
     of_intercept = float(np.float32(intercept)) - intercept
@@ -155,12 +168,12 @@ def fits(
     """
     limits = _SINGLE if kind is np.float32 else _DOUBLE
     largest = max(_ends(slope, intercept, low, high))
-    if not largest <= limits.max:
+    if not largest <= limits.largest:
         return False
     if slope == 0.0:
         return True
-    tiny = abs(slope) < limits.tiny
-    return not tiny and largest * float(limits.epsneg) <= abs(slope) / 2
+    tiny = abs(slope) < limits.smallest
+    return not tiny and largest * limits.rounding <= abs(slope) / 2
 
 
 def is_moderate(slope: float, intercept: float) -> bool:
