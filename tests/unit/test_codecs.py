@@ -155,7 +155,7 @@ SLOPING = b64decode(
     "BwEAAAAAAAAAAAAAAAAACQ0pNEdS4//aAAgBAQAAPwCb4l2p3VBY1zXfIPAXandUFjXNd8hcIC7U7qgsa5rvkHgL"
     "tTuqCxrmu+Q////Z"
 )
-"""15·column + 240·row, 16 by 16, by DCMTK's `dcmcjpeg +ee +q 95`: precision 12 (T.81, process 4)."""
+"""15·column + 240·row, 16 by 16, by DCMTK's `dcmcjpeg +ee +q 95`: 12 bits (T.81, process 4)."""
 
 
 @pytest.mark.parametrize(
