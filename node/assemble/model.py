@@ -28,6 +28,7 @@ FIELD_MAP: Final = "fieldmap"
 MICROSECONDS: Final = 1e6
 
 ABSENT: Final = "absent"
+NO_INTERCEPT: Final = "no intercept"
 UNREADABLE: Final = "unreadable"
 UNREADABLE_PRECISE: Final = "unreadable precise"
 
@@ -109,8 +110,9 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
             images apart that are otherwise alike; sorted, only those that are there.
         cardiac_percentage: Nominal Percentage of Cardiac Phase (0020,9241), % of the RR interval.
         scale: what is wrong with the slope and intercept that the header gives: `ABSENT`, where 1
-            and 0 stand for them, `UNREADABLE`, or `UNREADABLE_PRECISE`, where the Modality LUT can
-            be read and the precise scale cannot; empty if nothing is.
+            stands for the slope, `NO_INTERCEPT`, where 0 stands for the intercept, `UNREADABLE`,
+            or `UNREADABLE_PRECISE`, where the Modality LUT can be read and the precise scale
+            cannot; empty if nothing is.
     """
 
     index: int

@@ -9,7 +9,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from node.assemble.belonging import Piece
-from node.assemble.model import ABSENT, UNREADABLE, UNREADABLE_PRECISE, InstanceHeader
+from node.assemble.model import (
+    ABSENT,
+    NO_INTERCEPT,
+    UNREADABLE,
+    UNREADABLE_PRECISE,
+    InstanceHeader,
+)
 from node.assemble.pixels import Image
 from node.elements import Elements
 from node.elements.reading import BLANK
@@ -48,7 +54,9 @@ def scale_of(elements: Elements) -> str:
     """Return what is wrong with Rescale Slope and Intercept (PS3.3 C.11.1); empty if nothing is."""
     if is_unreadable(elements, SLOPE) or is_unreadable(elements, INTERCEPT):
         return UNREADABLE
-    return ABSENT if elements.number(SLOPE) is None else ""
+    if elements.number(SLOPE) is None:
+        return ABSENT
+    return NO_INTERCEPT if elements.number(INTERCEPT) is None else ""
 
 
 def check_scales(pieces: Sequence[Piece]) -> None:
@@ -103,7 +111,7 @@ _TOO_LARGE: Final = (
 
 
 def _check_absent(pieces: Sequence[Piece]) -> None:
-    """Refuse where a slope lacks that has to be there: in PET (C.8.9.4), or as others have one."""
+    """Refuse where a scale lacks that has to be there: in PET (C.8.9.4), or as others have one."""
     absent = [one for one in pieces if one.frame.scale == ABSENT]
     if any(one.header.modality == _PET for one in absent):
         raise _refusal(
@@ -116,6 +124,13 @@ def _check_absent(pieces: Sequence[Piece]) -> None:
         raise _refusal(
             absent,
             f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}, and the others have "
+            "one: their values do not compare. Send the images again from where they came first.",
+        )
+    bare = [one for one in pieces if one.frame.scale == NO_INTERCEPT]
+    if bare and any(one.frame.intercept for one in pieces):
+        raise _refusal(
+            bare,
+            f"Rescale Intercept (0028,1052) is absent in {_of(bare, pieces)}, and the others have "
             "one: their values do not compare. Send the images again from where they came first.",
         )
 

@@ -97,6 +97,17 @@ def test_a_slope_that_others_say_is_one_may_lack(tmp_path: Path) -> None:
     assert np.array_equal(voxels(tmp_path), stored())
 
 
+@pytest.mark.parametrize("intercept", ["-1024", "0"])
+def test_one_image_without_the_intercept_of_the_others(intercept: str, tmp_path: Path) -> None:
+    made = series(CT, "1", intercept)
+    del made[2][INTERCEPT]
+    if intercept != "0":
+        assert refusal(made, tmp_path).instances == (made[2].SOPInstanceUID,)
+        return
+    assert not converted(made, tmp_path).refusals
+    assert np.array_equal(voxels(tmp_path), stored())
+
+
 @pytest.mark.parametrize("slope", [None, ""])
 def test_pet_has_no_values_without_a_slope(slope: str | None, tmp_path: Path) -> None:
     assert "all 4 images" in refusal(series(PET, slope, None), tmp_path).sentence
