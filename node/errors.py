@@ -65,6 +65,7 @@ class Reason(StrEnum):
     PIXELS_UNREADABLE = "pixels-unreadable"
     PIXELS_TRUNCATED = "pixels-truncated"
     UNSUPPORTED_PIXELS = "unsupported-pixels"
+    UNREADABLE_SCALE = "unreadable-scale"
     RESIDUAL_TOO_LARGE = "residual-too-large"
     MISSING_REFERENCE = "missing-reference"
     FRAME_OF_REFERENCE = "frame-of-reference"

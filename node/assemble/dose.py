@@ -8,10 +8,12 @@ import numpy as np
 from node.assemble.frames import classic_frame
 from node.assemble.geometry import check_plane
 from node.assemble.model import Facts, FrameHeader, PixelFormat
+from node.assemble.scales import is_unreadable
 from node.elements import Elements
 from node.errors import AssemblyError, Reason
 
 DOSE_CLASS = "1.2.840.10008.5.1.4.1.1.481.2"
+_SCALING = 0x3004000E
 _UNITS = {"GY": "Gy", "RELATIVE": "arbitrary"}
 
 
@@ -27,7 +29,13 @@ def dose_frames(elements: Elements, pixels: PixelFormat) -> tuple[FrameHeader, .
     frame = classic_frame(elements, pixels)
     check_plane(frame)
     assert frame.position and frame.orientation  # noqa: S101, PT018 - checked
-    scaling = elements.number(0x3004000E)
+    scaling = elements.number(_SCALING)
+    if is_unreadable(elements, _SCALING):
+        raise AssemblyError(
+            Reason.UNREADABLE_SCALE,
+            "Dose Grid Scaling (3004,000E) is no number, so that the doses are not known. Correct "
+            "it, or send the dose again from where it came first.",
+        )
     if scaling is None:
         raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "A dose without Dose Grid Scaling.")
     offsets = elements.numbers(0x3004000C) or (0.0,)
@@ -48,6 +56,7 @@ def dose_frames(elements: Elements, pixels: PixelFormat) -> tuple[FrameHeader, .
                 number=index + 1,
                 slope=scaling,
                 intercept=0.0,
+                scale="",
             )
         )
     return tuple(made)

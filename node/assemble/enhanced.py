@@ -11,6 +11,7 @@ from node.assemble.dimensions import Dimensions, read_dimensions
 from node.assemble.facts import date_time
 from node.assemble.frames import classic_frame, kind_of
 from node.assemble.model import FIELD_MAP, FrameHeader, PixelFormat
+from node.assemble.scales import is_unreadable
 from node.assemble.vendors import Vendor
 from node.elements import Elements
 from node.errors import AssemblyError, Reason
@@ -167,8 +168,15 @@ def _measured(view: Elements, frame: FrameHeader) -> FrameHeader:
     first item counts (PS3.3 A.75, C.7.6.16.2.11). Other images have a Modality LUT, which stays.
 
     Raises:
-        AssemblyError: the mapping is a table, or there is none.
+        AssemblyError: the mapping is a table, there is none, or it cannot be read.
     """
+    if is_unreadable(view, _WORLD_SLOPE) or is_unreadable(view, _WORLD_INTERCEPT):
+        raise AssemblyError(
+            Reason.UNREADABLE_SCALE,
+            "Real World Value Slope (0040,9225) or Intercept (0040,9224) of a parametric map is no "
+            "number, so that what it measures is not known. Correct them, or send the map again "
+            "from where it came first.",
+        )
     slope, intercept = view.number(_WORLD_SLOPE), view.number(_WORLD_INTERCEPT)
     if slope is None or intercept is None:
         said = "is a table" if _WORLD_TABLE in view else "is absent"
@@ -180,7 +188,7 @@ def _measured(view: Elements, frame: FrameHeader) -> FrameHeader:
     coded = view.item(_UNITS)
     unit = coded.text(_CODE_VALUE) if coded else None
     facts = frame.facts | ({"Units": unit} if unit else {})
-    return msgspec.structs.replace(frame, slope=slope, intercept=intercept, facts=facts)
+    return msgspec.structs.replace(frame, slope=slope, intercept=intercept, scale="", facts=facts)
 
 
 def _first(value: float | None, other: float | None) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from node.assemble.pixels import RGB, Image
+from node.assemble.scales import check_zero, too_large
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 from node.assemble.values import Values, wrapped
@@ -61,6 +62,7 @@ def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
     slope, intercept = piece.frame.slope, piece.frame.intercept
     if slope == 1.0 and intercept == 0.0:
         return image
+    check_zero(piece, image)
     if dtype.kind in "iu":
         # what is too large on the way wraps around, and back again: the result fits
         whole = image.astype(dtype)
@@ -69,4 +71,8 @@ def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
         if intercept:
             whole += wrapped(int(intercept), dtype)
         return whole
-    return (image.astype(np.float64) * slope + intercept).astype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # pixels that are floating point
+        scaled = (image.astype(np.float64) * slope + intercept).astype(dtype)
+    if image.dtype.kind == "f" and (np.isfinite(image) & ~np.isfinite(scaled)).any():
+        raise too_large([piece])
+    return scaled

@@ -18,6 +18,7 @@ from node.assemble.model import (
     PixelFormat,
     Vector,
 )
+from node.assemble.scales import INTERCEPT, SLOPE, scale_of
 from node.assemble.settings import read_settings
 from node.elements import Elements, Part, read_parts
 
@@ -93,7 +94,7 @@ def _content_time(elements: Elements) -> int | None:
 
 
 def _slope(elements: Elements) -> float:
-    slope = elements.number(0x00281053)
+    slope = elements.number(SLOPE)
     return 1.0 if slope is None else slope
 
 
@@ -115,7 +116,8 @@ _PARTS: Final[tuple[Part[Any], ...]] = (
     ("trigger_time", lambda elements: elements.number(0x00181060)),
     ("reference_time", lambda elements: elements.number(0x00541300)),
     ("slope", _slope),
-    ("intercept", lambda elements: elements.number(0x00281052) or 0.0),
+    ("intercept", lambda elements: elements.number(INTERCEPT) or 0.0),
+    ("scale", scale_of),
     ("b_value", lambda elements: elements.number(0x00189087)),
     ("gradient", lambda elements: unit_vector(elements.numbers(0x00189089))),
     ("location", lambda elements: elements.number(0x00201041)),

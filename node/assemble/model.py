@@ -27,6 +27,11 @@ FIELD_MAP: Final = "fieldmap"
 
 MICROSECONDS: Final = 1e6
 
+ABSENT: Final = "absent"
+NO_INTERCEPT: Final = "no intercept"
+UNREADABLE: Final = "unreadable"
+UNREADABLE_PRECISE: Final = "unreadable precise"
+
 STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 LABEL_CLASSES: Final = frozenset(
     {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", STRUCTURE_SET}
@@ -104,6 +109,10 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         settings: (attribute, value) of how the image was acquired and reconstructed, which tell
             images apart that are otherwise alike; sorted, only those that are there.
         cardiac_percentage: Nominal Percentage of Cardiac Phase (0020,9241), % of the RR interval.
+        scale: what is wrong with the slope and intercept that the header gives: `ABSENT`, where 1
+            stands for the slope, `NO_INTERCEPT`, where 0 stands for the intercept, `UNREADABLE`,
+            or `UNREADABLE_PRECISE`, where the Modality LUT can be read and the precise scale
+            cannot; empty if nothing is.
     """
 
     index: int
@@ -144,6 +153,7 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     window: tuple[float, float] | None = None
     settings: tuple[tuple[str, str | float], ...] = ()
     cardiac_percentage: float | None = None
+    scale: str = ""
 
     @property
     def acquired(self) -> int | None:

@@ -7,6 +7,8 @@ from io import BytesIO
 from struct import error as StructError  # noqa: N812 - an exception, and it reads as one
 from typing import Any, Final
 
+import gdcm
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from pydicom.encaps import (
@@ -20,6 +22,7 @@ from pydicom.uid import (
     JPEG2000,
     UID,
     JPEG2000Lossless,
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -30,7 +33,7 @@ from pydicom.uid import (
 )
 
 from node.assemble.model import PixelFormat
-from node.assemble.streams import check_stream
+from node.assemble.streams import Stream, check_stream, check_values
 from node.errors import AssemblyError, Reason
 
 Image = npt.NDArray[Any]
@@ -73,6 +76,9 @@ ABORTING: Final = frozenset(syntax for syntax, codec in _PLUGINS.items() if code
 """Transfer syntaxes whose codec may abort the process that it runs in."""
 _MOST_PADDING: Final = 16
 """Bytes that may follow the end of a JPEG stream in its fragment."""
+_SPEAKING: Final = frozenset([*JPEG2000TransferSyntaxes, JPEGExtended12Bit])
+"""Transfer syntaxes of streams whose bits, and sign if they have one, count."""
+_BYTE: Final = 8
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _KEYWORDS: Final = {"float": "FloatPixelData", "double": "DoubleFloatPixelData"}
 _FLOATS: Final = {"float": "<f4", "double": "<f8"}
@@ -238,16 +244,69 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
         frame.startswith(_JPEG_START) and _JPEG_END in frame[-_MOST_PADDING:]
     ):
         raise AssemblyError(Reason.PIXELS_TRUNCATED, "A JPEG stream does not come to its end.")
-    check_stream(frame, pixels, transfer_syntax_uid)
+    stream = check_stream(frame, pixels, transfer_syntax_uid)
     if transfer_syntax_uid != RLELossless and pixels.high_bit + 1 != pixels.bits_stored:
         raise AssemblyError(
             Reason.UNSUPPORTED_PIXELS,
             f"A compressed value has no unused bits, but its {pixels.bits_stored} bits are said to "
             f"end at bit {pixels.high_bit}: High Bit (0028,0102) is wrong.",
         )
+    if stream and pixels.samples == 1 and transfer_syntax_uid in _SPEAKING:
+        return _by_stream(frame, pixels, stream, transfer_syntax_uid)
     alone = encapsulate([frame], has_bot=False)
     decoded = _decoded(alone, pixels, transfer_syntax_uid, "OB")
     return decoded if pixels.samples == 3 else _only_stored_bits(decoded, pixels)
+
+
+def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -> Image:
+    """Decode grey values by the stream's own sign and bits (PS3.5 8.2.1, 8.2.4)."""
+    if syntax == JPEGExtended12Bit and stream.bits > _BYTE:
+        decoded = _twelve_bits(frame, stream)
+    else:
+        own = msgspec.structs.replace(
+            pixels,
+            bits_allocated=pixels.bits_allocated if stream.bits > _BYTE else _BYTE,
+            bits_stored=stream.bits,
+            high_bit=stream.bits - 1,
+            signed=stream.signed,
+        )
+        decoded = _decoded(encapsulate([frame], has_bot=False), own, syntax, "OB")
+    check_values(int(decoded.min()), int(decoded.max()), pixels, stream)
+    return decoded.astype(f"{'i' if pixels.signed else 'u'}{pixels.bits_allocated // 8}")
+
+
+def _twelve_bits(frame: bytes, stream: Stream) -> Image:
+    """Decode lossy JPEG of more than 8 bits (ITU-T T.81, process 4), which pydicom does not.
+
+    May abort the process, see `ABORTING`.
+    """
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(frame)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((stream.columns, stream.rows, 1))
+    grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
+    syntax = gdcm.TransferSyntax.GetTSType(str(JPEGExtended12Bit))
+    image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, stream.bits, stream.bits - 1, 0))
+    image.SetDataElement(element)
+    try:
+        raw = image.GetBuffer().encode("utf-8", "surrogateescape")
+    except _CODEC_ERRORS as error:
+        raise AssemblyError(
+            Reason.PIXELS_UNREADABLE, f"The pixel data cannot be decompressed: {error}"
+        ) from error
+    if len(raw) != 2 * stream.rows * stream.columns:
+        raise AssemblyError(
+            Reason.PIXELS_UNREADABLE,
+            "The pixel data cannot be decompressed: the codec finds a damaged stream.",
+        )
+    return np.frombuffer(raw, "<u2").reshape(stream.rows, stream.columns)
 
 
 def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> Image:

@@ -26,15 +26,20 @@ _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 class Stream(NamedTuple):
-    """Size of an image in a stream; 0 lines, or 0 samples a line, are said elsewhere in it."""
+    """Size of an image in a stream; 0 lines, or 0 samples a line, are said elsewhere in it.
+
+    Attributes:
+        signed: of JPEG 2000; other streams have no sign.
+    """
 
     rows: int
     columns: int
     samples: int
     bits: int
+    signed: bool = False
 
 
-def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> None:
+def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> Stream | None:
     """Refuse a frame whose size is not that of the image: its pixels would be in other places.
 
     Args:
@@ -42,16 +47,15 @@ def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) ->
         pixels: what the header says.
         transfer_syntax_uid: says how it is compressed; others than JPEG's know no size.
 
+    Returns:
+        what it says of itself, None if it says nothing.
+
     Raises:
         AssemblyError: they contradict each other.
     """
-    found = None
-    if transfer_syntax_uid in _JPEG_2000:
-        found = _of_codestream(frame)
-    elif transfer_syntax_uid in _JPEG:
-        found = _of_jpeg(frame)
+    found = stream_of(frame, transfer_syntax_uid)
     if found is None:
-        return
+        return None
     expected = (found.rows and pixels.rows, found.columns and pixels.columns, pixels.samples)
     if expected != found[:3] or found.bits > pixels.bits_allocated:
         raise AssemblyError(
@@ -61,6 +65,44 @@ def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) ->
             f"{pixels.samples} of {pixels.bits_allocated}. Rows, Columns or pixels were changed on "
             "the way: send the instance again, from where it came first.",
         )
+    return found
+
+
+def check_values(lowest: int, highest: int, pixels: PixelFormat, stream: Stream) -> None:
+    """Refuse values of a stream, by its own sign and bits, that the header's have no room for.
+
+    What the stream says of itself counts (PS3.5 8.2.4), but voxels are made as the header says.
+    Where both signs give the same values, it does not matter which is right.
+
+    Args:
+        lowest, highest: of the values.
+
+    Raises:
+        AssemblyError: they contradict each other.
+    """
+    half = 1 << pixels.bits_stored - 1
+    low, high = (-half, half - 1) if pixels.signed else (0, 2 * half - 1)
+    if low <= lowest and highest <= high:
+        return
+    raise AssemblyError(
+        Reason.PIXELS_UNREADABLE,
+        f"A stream of {_named(stream.bits, signed=stream.signed)} has values from {lowest} to "
+        f"{highest}, and the header says {_named(pixels.bits_stored, signed=pixels.signed)}. One "
+        "of the two is wrong: Pixel Representation (0028,0103) or Bits Stored (0028,0101) was "
+        "changed, or the pixels were compressed wrongly. Send the instance again, from where it "
+        "came first.",
+    )
+
+
+def stream_of(frame: bytes, transfer_syntax_uid: str) -> Stream | None:
+    """Read what a compressed frame says of itself; None if it says nothing."""
+    if transfer_syntax_uid in _JPEG_2000:
+        return _of_codestream(frame)
+    return _of_jpeg(frame) if transfer_syntax_uid in _JPEG else None
+
+
+def _named(bits: int, *, signed: bool) -> str:
+    return f"{bits} bits {'with' if signed else 'without'} sign"
 
 
 def _of_codestream(frame: bytes) -> Stream | None:
@@ -69,7 +111,8 @@ def _of_codestream(frame: bytes) -> Stream | None:
     if at < 0 or len(frame) < at + _SIZE.size:
         return None
     right, bottom, left, top, samples, depth = _SIZE.unpack_from(frame, at)
-    return Stream(bottom - top, right - left, samples, (depth & 0x7F) + 1)
+    bits, signed = (depth & 0x7F) + 1, bool(depth & 0x80)
+    return Stream(bottom - top, right - left, samples, bits, signed)
 
 
 def _of_jpeg(frame: bytes) -> Stream | None:

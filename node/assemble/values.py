@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from node.assemble.model import InstanceHeader
+from node.assemble.model import UNREADABLE_PRECISE, FrameHeader, InstanceHeader
 from node.assemble.pixels import RGB, Image, check_supported, is_colour
+from node.assemble.scales import check_scales, fits, fits_header, is_moderate, too_large
 from node.assemble.stacking import Piece
 
 _INTEGERS: Final = tuple(np.dtype(code) for code in ("u1", "i2", "u2", "i4", "u4", "i8", "u8"))
@@ -39,7 +40,7 @@ def choose(pieces: Sequence[Piece]) -> Values:
     """Choose the voxel type for all frames of a volume: integer wherever that is exact.
 
     Raises:
-        AssemblyError: pixels that are not understood.
+        AssemblyError: pixels that are not understood, or a scale that says too little.
     """
     formats = {piece.header.pixels for piece in pieces}
     scales = {(piece.frame.slope, piece.frame.intercept) for piece in pieces}
@@ -58,11 +59,12 @@ def choose(pieces: Sequence[Piece]) -> Values:
         low, high = _stored_range(pixels.bits_stored, signed=pixels.signed)
         lows.append(low)
         highs.append(high)
+    check_scales(pieces)
     if floats != {"integer"}:
-        wide = "double" in floats
-        return Values(np.dtype("f8" if wide else "f4"), scaled=True)
+        plain = all(scale == (1.0, 0.0) or is_moderate(*scale) for scale in scales)
+        return Values(np.dtype("f4" if plain and "double" not in floats else "f8"), scaled=True)
     low, high = min(lows), max(highs)
-    if len(scales) == 1:
+    if len(scales) == 1 and fits_header(*next(iter(scales)), low, high):
         slope, intercept = next(iter(scales))
         if slope == 1.0 and intercept.is_integer():
             shifted = _holding(low + int(intercept), high + int(intercept))
@@ -74,8 +76,12 @@ def choose(pieces: Sequence[Piece]) -> Values:
         whole = _holding(min(ends), max(ends))
         if whole is not None and whole.itemsize <= 4:
             return Values(whole, scaled=True)
-    exact = high - low < 1 << _MANTISSA_BITS
-    return Values(np.dtype("f4" if exact else "f8"), scaled=True)
+    if not all(fits(*scale, low, high, np.float64) for scale in scales):
+        raise too_large(pieces)
+    exact = high - low < 1 << _MANTISSA_BITS and all(
+        fits(*scale, low, high, np.float32) for scale in scales
+    )
+    return Values(np.dtype("f4" if exact and len(scales) > 1 else "f8"), scaled=True)
 
 
 def is_final(values: Values) -> bool:
@@ -132,14 +138,17 @@ def wrapped(number: int, dtype: np.dtype[np.generic]) -> Image:
 def as_displayed(header: InstanceHeader) -> InstanceHeader:
     """Return a header whose frames have the plain Modality LUT instead of a precise scale."""
     frames = tuple(
-        frame
-        if frame.display_scale is None
-        else msgspec.structs.replace(
-            frame, slope=frame.display_scale[0], intercept=frame.display_scale[1]
-        )
+        frame if frame.display_scale is None else _displayed(frame, *frame.display_scale)
         for frame in header.frames
     )
     return msgspec.structs.replace(header, frames=frames)
+
+
+def _displayed(frame: FrameHeader, slope: float, intercept: float) -> FrameHeader:
+    scale = "" if frame.scale == UNREADABLE_PRECISE else frame.scale
+    return msgspec.structs.replace(
+        frame, slope=slope, intercept=intercept, scale=scale, display_scale=None
+    )
 
 
 def _stored_range(bits: int, *, signed: bool) -> tuple[int, int]:

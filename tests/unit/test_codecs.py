@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,7 @@ import jpeg_ls
 import nibabel as nib
 import numpy as np
 import pytest
+from openjpeg.utils import encode_array
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -19,6 +21,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -27,6 +30,7 @@ from pydicom.uid import (
 from node.assemble.model import PixelFormat
 from node.assemble.pixels import compressed_frame
 from node.convert import convert_series, read_folder
+from node.convert.isolated import decode_apart
 from node.errors import AssemblyError, Reason
 from tests.phantom import Phantom, save
 
@@ -143,6 +147,87 @@ def test_a_loss_is_as_small_as_it_was_asked_for(tmp_path: Path) -> None:
         encapsulated(one, bytes(jpeg_ls.encode_array(values.astype("<u2"), lossy_error=2)))
     apart = np.abs(voxels(made, JPEGLSNearLossless, tmp_path) - STORED)
     assert 0 < apart.max() <= 2
+
+
+SLOPING = b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJ"
+    "BwYGCAsICQoKCgoKBggLDAsKDAkKCgr/wQALDAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAACQ3/xAAbEAAA"
+    "BwEAAAAAAAAAAAAAAAAACQ0pNEdS4//aAAgBAQAAPwCb4l2p3VBY1zXfIPAXandUFjXNd8hcIC7U7qgsa5rvkHgL"
+    "tTuqCxrmu+Q////Z"
+)
+"""15·column + 240·row, 16 by 16, by DCMTK's `dcmcjpeg +ee +q 95`: 12 bits (T.81, process 4)."""
+
+
+@pytest.mark.parametrize(
+    ("stored", "signed"), [(12, False), (12, True), (16, False), (16, True), (11, False)]
+)
+def test_lossy_jpeg_of_twelve_bits(stored: int, signed: bool) -> None:
+    pixels = PixelFormat(16, 16, 1, "MONOCHROME2", 0, 16, stored, stored - 1, signed=signed)
+    row, column = np.mgrid[:16, :16]
+    if stored == 11 or (stored == 12 and signed):
+        with pytest.raises(AssemblyError) as caught:
+            decode_apart(SLOPING, pixels, JPEGExtended12Bit)
+        assert caught.value.reason is Reason.PIXELS_UNREADABLE
+        return
+    found = decode_apart(SLOPING, pixels, JPEGExtended12Bit)
+    assert found.dtype == np.dtype("i2" if signed else "u2")
+    assert np.abs(found.astype(int) - 15 * column - 240 * row).max() <= 1
+
+
+def test_a_series_of_lossy_jpeg_of_twelve_bits(tmp_path: Path) -> None:
+    made = Phantom(size=(16, 16, 2)).instances()
+    for one in made:
+        encapsulated(one, SLOPING)
+    row, column = np.mgrid[:16, :16]
+    found = voxels(made, JPEGExtended12Bit, tmp_path)
+    assert np.abs(found - 15 * column - 240 * row).max() <= 1
+
+
+def test_lossy_jpeg_of_eight_bits_in_the_same_transfer_syntax() -> None:
+    values = STORED[0] % 8 * 4 + 100
+    pixels = PixelFormat(40, 48, 1, "MONOCHROME2", 0, 8, 8, 7, signed=False)
+    frame = pillow(values, "JPEG")
+    found = decode_apart(frame, pixels, JPEGExtended12Bit).astype(int)
+    assert np.abs(found - compressed_frame(frame, pixels, JPEGBaseline8Bit)).max() <= 2
+
+
+def codestream(values: np.ndarray, bits: int) -> bytes:
+    """Lossless JPEG 2000, with the sign that the array's type has."""
+    return bytes(encode_array(values, bits_stored=bits, photometric_interpretation=2))
+
+
+def grey(bits: int, *, signed: bool) -> PixelFormat:
+    return PixelFormat(40, 48, 1, "MONOCHROME2", 0, 16, bits, bits - 1, signed=signed)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_sign_that_the_header_contradicts(signed: bool, bits: int) -> None:
+    """Values that are the same with either sign are read, others refused (PS3.5 8.2.4)."""
+    kind = "<i2" if signed else "<u2"
+    half = STORED[0] // 2
+    pixels = grey(bits, signed=not signed)
+    same = compressed_frame(codestream(half.astype(kind), bits), pixels, JPEG2000Lossless)
+    assert np.array_equal(same.astype(int), half)
+    other = half - 2000 if signed else half + (1 << bits - 1)
+    with pytest.raises(AssemblyError) as caught:
+        compressed_frame(codestream(other.astype(kind), bits), pixels, JPEG2000Lossless)
+    assert caught.value.reason is Reason.PIXELS_UNREADABLE
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_stream_of_other_bits_than_the_header(signed: bool) -> None:
+    kind, pixels = "<i2" if signed else "<u2", grey(12, signed=signed)
+    values = STORED[0] - 2048 * signed
+    for bits in (12, 13, 16):
+        found = compressed_frame(codestream(values.astype(kind), bits), pixels, JPEG2000Lossless)
+        assert np.array_equal(found.astype(int), values)
+    few = np.clip(values, -120, 127)
+    found = compressed_frame(codestream(few.astype(kind[1] + "1"), 8), pixels, JPEG2000Lossless)
+    assert np.array_equal(found.astype(int), few)
+    with pytest.raises(AssemblyError) as caught:
+        compressed_frame(codestream((values + 3000).astype(kind), 16), pixels, JPEG2000Lossless)
+    assert caught.value.reason is Reason.PIXELS_UNREADABLE
 
 
 def _halved(ybr: np.ndarray) -> bytes:

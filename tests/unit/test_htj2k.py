@@ -81,6 +81,15 @@ def test_lossless(signed: int, syntax: str, tmp_path: Path) -> None:
     assert np.array_equal(voxels(tmp_path), expected)
 
 
+@pytest.mark.parametrize("signed", [0, 1])
+def test_a_sign_that_the_header_contradicts_is_refused(signed: int, tmp_path: Path) -> None:
+    frames = [bytearray(frame) for frame in LOSSLESS]
+    for frame in frames:
+        frame[COMPONENT] |= signed << 7
+    result = converted([bytes(one) for one in frames], HTJ2KLossless, tmp_path, signed=1 - signed)
+    assert [error.reason for error in result.refusals] == [Reason.PIXELS_UNREADABLE]
+
+
 def test_lossy(tmp_path: Path) -> None:
     assert not converted([LOSSY, LOSSY], HTJ2K, tmp_path).refusals
     assert np.abs(voxels(tmp_path) - stored(0)).max() <= STEP

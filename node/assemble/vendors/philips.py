@@ -8,7 +8,8 @@ import msgspec
 
 from node.assemble.frames import unit_vector
 from node.assemble.labeling import CONTEXT
-from node.assemble.model import Facts, FrameHeader
+from node.assemble.model import UNREADABLE, UNREADABLE_PRECISE, Facts, FrameHeader
+from node.assemble.scales import is_unreadable
 from node.assemble.vendors.echo_train import reconstructed_lines
 from node.elements import Elements
 
@@ -50,12 +51,17 @@ def _scaling(elements: Elements, frame: FrameHeader) -> dict[str, object]:
     RS and RI are the Modality LUT, SS is Scale Slope (2005,xx0E): Chenevert et al. 2014,
     doi:10.1593/tlo.13811. Precise values compare between series, displayed ones do not.
     """
-    scale = elements.number(elements.private(0x2005, _MR_1, 0x0E), "FL")
-    if not scale or not frame.slope:
+    tag = elements.private(0x2005, _MR_1, 0x0E)
+    scale = elements.number(tag, "FL")
+    if scale == 0.0 or (scale is None and is_unreadable(elements, tag, "FL")):
+        if frame.scale == UNREADABLE:
+            return {}
+        return {"display_scale": (frame.slope, frame.intercept), "scale": UNREADABLE_PRECISE}
+    if scale is None or not frame.slope:
         return {}
     return {
         "slope": 1.0 / scale,
-        "intercept": frame.intercept / (frame.slope * scale),
+        "intercept": frame.intercept / frame.slope / scale,
         "display_scale": (frame.slope, frame.intercept),
         "facts": frame.facts
         | {
