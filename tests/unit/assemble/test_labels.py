@@ -24,8 +24,9 @@ from node import space
 from node.assemble.labels_contours import inside_polygon
 from node.convert import OutputOptions, convert_series, read_folder
 from node.convert.series import Conversion
-from node.errors import Reason
+from node.errors import AssemblyError, Reason
 from tests.phantom import CT, ROOT, Phantom, decimal, oblique, save
+from tests.unit.assemble.build import header
 
 SIZE = (12, 10, 6)
 PHANTOM = Phantom(rotation=oblique((0.3, -0.2, 2.0)), sop_class=CT, size=SIZE)
@@ -270,9 +271,8 @@ def dose(offsets: list[float]) -> Dataset:
     return made
 
 
-@pytest.mark.parametrize("start", [0.0, 12.0])
-def test_dose_is_in_gray_at_its_place(tmp_path: Path, start: float) -> None:
-    save([dose([start + 3.0 * k for k in range(6)])], tmp_path / "in")
+def test_dose_is_in_gray_at_its_place(tmp_path: Path) -> None:
+    save([dose([3.0 * k for k in range(6)])], tmp_path / "in")
     (series,) = read_folder([tmp_path / "in"])[0]
     result = convert_series(series.instances, tmp_path, "dose", OutputOptions(compress=False))
     assert not result.refusals
@@ -289,3 +289,61 @@ def test_uneven_dose_planes_are_refused(tmp_path: Path) -> None:
     (series,) = read_folder([tmp_path / "in"])[0]
     result = convert_series(series.instances, tmp_path, "dose")
     assert [error.reason for error in result.refusals] == [Reason.UNEQUAL_SPACING]
+
+
+def heights(orientation: list[float], z: float, offsets: list[float]) -> list[float]:
+    """z of the planes of a dose, mm, in the order of its frames; they move along z alone."""
+    made = dose(offsets)
+    made.ImagePositionPatient = [8, -6, z]
+    made.ImageOrientationPatient = orientation
+    described = header(made)
+    if described.problem:
+        raise AssemblyError(described.problem.reason, described.problem.sentence)
+    places = [frame.position for frame in described.frames]
+    assert all(place and place[:2] == (8, -6) for place in places)
+    return [place[2] for place in places if place]
+
+
+HEAD, FEET, PRONE = [1, 0, 0, 0, 1, 0], [-1, 0, 0, 0, 1, 0], [-1, 0, 0, 0, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "z", "offsets", "expected"),
+    [
+        (HEAD, 20, [0, 3, 6], [20, 23, 26]),
+        (HEAD, 20, [0, -3, -6], [20, 17, 14]),
+        (FEET, 20, [0, 3, 6], [20, 17, 14]),
+        (FEET, -40, [-40, -37, -34], [-40, -37, -34]),
+        (PRONE, 20, [20, 17, 14], [20, 17, 14]),
+        (HEAD, 0, [0, 3, 6], [0, 3, 6]),
+        (FEET, 0, [0], [0]),
+    ],
+)
+def test_offsets_of_dose_planes_are_distances_or_coordinates(
+    orientation: list[float], z: float, offsets: list[float], expected: list[float]
+) -> None:
+    assert heights(orientation, z, offsets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "z", "offsets", "reason"),
+    [
+        (FEET, 0, [0, 3, 6], Reason.AMBIGUOUS_ORDER),
+        (HEAD, 20, [12, 15, 18], Reason.INCONSISTENT_FRAMES),
+        ([1, 0, 0, 0, 0, -1], 20, [20, 23, 26], Reason.INCONSISTENT_FRAMES),
+    ],
+)
+def test_dose_planes_that_may_lie_elsewhere_are_refused(
+    orientation: list[float], z: float, offsets: list[float], reason: Reason
+) -> None:
+    with pytest.raises(AssemblyError) as error:
+        heights(orientation, z, offsets)
+    assert error.value.reason is reason
+
+
+def test_several_dose_planes_without_offsets_are_refused() -> None:
+    made = dose([0, 3, 6])
+    del made.GridFrameOffsetVector
+    problem = header(made).problem
+    assert problem
+    assert problem.reason is Reason.INCONSISTENT_FRAMES
