@@ -235,7 +235,8 @@ def _write(
     weighting = gradients(volume.plan) if options.image else None
     if weighting is not None:
         path(".bval").write_text(weighting.bval(), "ascii")
-        path(".bvec").write_text(weighting.bvec(), "ascii")
+        if weighting.directions:
+            path(".bvec").write_text(weighting.bvec(), "ascii")
     if options.sidecar:
         fields = make_sidecar(
             volume.plan,
