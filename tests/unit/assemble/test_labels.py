@@ -25,6 +25,7 @@ from node.assemble.labels_contours import inside_polygon
 from node.convert import OutputOptions, convert_series, read_folder
 from node.convert.series import Conversion
 from node.errors import AssemblyError, Reason
+from node.load import load_all
 from tests.phantom import CT, ROOT, Phantom, decimal, oblique, save
 from tests.unit.assemble.build import header
 
@@ -167,11 +168,62 @@ def test_half_of_a_fraction_is_inside(tmp_path: Path) -> None:
     check(tmp_path / "out/label.nii", 1, A)
 
 
-def test_labels_without_their_series_are_refused(tmp_path: Path) -> None:
-    result = convert(tmp_path, segmentation([A]), reference=False)
-    assert [error.reason for error in result.refusals] == [Reason.MISSING_REFERENCE]
-    assert PHANTOM.series in result.refusals[0].sentence
-    assert not result.products
+def test_labels_without_their_series_wait_or_are_refused(tmp_path: Path) -> None:
+    """The node waits for the series; contours have no grid of their own."""
+    alone = convert(tmp_path / "1", structure_set([(2, square(1.5, 8.5))]), reference=False)
+    save([segmentation([A])], tmp_path / "in")
+    (made,) = read_folder([tmp_path / "in"])[0]
+    waiting = convert_series(made.instances, tmp_path, "label", own_grids=False)
+    for result in (alone, waiting):
+        assert [error.reason for error in result.refusals] == [Reason.MISSING_REFERENCE]
+        assert PHANTOM.series in result.refusals[0].sentence
+        assert not result.products
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_segments_without_their_series_lie_on_their_own_grid(tmp_path: Path, stated: bool) -> None:
+    """Slices between frames are empty, and frames in any order are at their places."""
+    mask = box((0, 1), (2, 7), (3, 11)) + box((3, 5), (0, 4), (0, 2))
+    made = segmentation([mask, B], omit_empty_frames=True)
+    measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    if stated:
+        measures.SpacingBetweenSlices = PHANTOM.spacing[2]
+    elif "SpacingBetweenSlices" in measures:
+        del measures.SpacingBetweenSlices
+    result = convert(tmp_path, made, reference=False)
+    assert not result.refusals
+    (product, other) = result.products
+    assert sorted(product.shape) == sorted((12, 10, 5))
+    check(tmp_path / "out/label.nii", 1, mask)
+    check(tmp_path / f"out/{other.stem}.nii", 2, B)
+    sidecar = json.loads((tmp_path / "out/label.json").read_text())
+    assert sidecar["LabelsOnOwnGrid"] is True
+    assert sidecar["ReferencedSeriesInstanceUID"] == PHANTOM.series
+    manifest = json.loads((tmp_path / "out/label.manifest.json").read_text())
+    assert manifest["own_grid"] is True
+    volume = load_all(tmp_path / "labels")[0]
+    image = nib.load(tmp_path / "out/label.nii")
+    assert (volume.array == np.asanyarray(image.dataobj)).all()
+    assert (volume.affine == image.affine).all()
+
+
+def test_segments_on_a_single_slice_are_as_thick_as_stated(tmp_path: Path) -> None:
+    result = convert(tmp_path, segmentation([box((2, 3), (2, 7), (3, 11))]), reference=False)
+    assert not result.refusals
+    image = nib.load(tmp_path / "out/label.nii")
+    assert sorted(space.voxel_sizes(np.asarray(image.affine))) == pytest.approx([1.5, 2, 3])
+
+
+def test_segments_at_uneven_places_are_refused_without_their_series(tmp_path: Path) -> None:
+    made = segmentation([box((0, 5), (2, 7), (3, 11))])
+    groups = made.PerFrameFunctionalGroupsSequence
+    normal = PHANTOM.rotation[:, 2]
+    for group, shift in zip(groups, (0, 0, 1.2, 0, 0), strict=False):
+        place = group.PlanePositionSequence[0]
+        moved = np.array(place.ImagePositionPatient, float) + normal * shift
+        place.ImagePositionPatient = decimal(moved)
+    (error,) = convert(tmp_path, made, reference=False).refusals
+    assert error.reason is Reason.UNEQUAL_SPACING
 
 
 def test_segments_beside_the_grid_are_refused(tmp_path: Path) -> None:
