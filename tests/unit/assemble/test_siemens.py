@@ -129,6 +129,15 @@ def test_echo_spacing_is_that_of_the_tile() -> None:
     assert fields["DwellTime"] == pytest.approx(3e-6)
 
 
+def test_echo_spacing_is_shorter_by_phase_oversampling() -> None:
+    settings = {"sPat.lAccelFactPE": 2, "sKSpace.dPhaseOversamplingForDialog": 0.25}
+    image = {"BandwidthPerPixelPhaseEncode": ("FD", [27.778])}
+    fields = sidecar(sheet(Phantom(size=(72, 36, 5)), Mosaic(image=image, settings=settings)))
+    assert fields["PhaseOversampling"] == 0.25
+    assert fields["EffectiveEchoSpacing"] == pytest.approx(1 / (27.778 * 36))
+    assert fields["DerivedVendorReportedEchoSpacing"] == pytest.approx(2 / 1.25 / (27.778 * 36))
+
+
 @pytest.mark.parametrize(
     ("image", "settings", "comment", "expected"),
     [
