@@ -99,8 +99,10 @@ def _load(source: Source) -> tuple[list[LoadedVolume], list[AssemblyError]]:
             raise FileNotFoundError(errno.ENOENT, "There is no such file or folder", str(path))
     volumes: list[LoadedVolume] = []
     refusals: list[AssemblyError] = []
-    for series in read_folder(paths)[0]:
-        for found in volumes_of(series.instances):
+    found_series = read_folder(paths)[0]
+    present = {series.uid for series in found_series}
+    for series in found_series:
+        for found in volumes_of(series.instances, present):
             if isinstance(found, AssemblyError):
                 refusals.append(found)
             else:

@@ -10,6 +10,8 @@ from node.assemble.model import FrameHeader, Vector
 from node.assemble.series import VolumePlan
 from node.space import LPS_TO_RAS, Matrix, voxel_sizes
 
+TRACE: Final = "trace"
+"""What is derived of several directions and has a b-value (C.8.13.5.9: ISOTROPIC), unlike ADC."""
 _SILENT_AT_ZERO: Final = frozenset({"Canon", "Toshiba"})
 """Vendors whose images without diffusion weighting have no b-value beside others that have."""
 
@@ -19,7 +21,8 @@ class Gradients(NamedTuple):
 
     Attributes:
         b_values: (t,) s/mm².
-        directions: (t,) unit vectors in FSL's frame; zero where there is no direction.
+        directions: (t,) unit vectors in FSL's frame; zero where there is no direction. Empty for
+            traces, which have none.
     """
 
     b_values: tuple[float, ...]
@@ -36,13 +39,21 @@ class Gradients(NamedTuple):
 
 
 def gradients(volume: VolumePlan) -> Gradients | None:
-    """Return the gradients of a diffusion series; None if it is none, or not all is known."""
+    """Return the gradients of a diffusion series; None if it is none, or not all is known.
+
+    Of what is derived from several images only traces have any: their b-values.
+    """
     frames = [row[0].frame for row in volume.grid]
     b_values = [frame.b_value for frame in frames]
     if volume.first.header.vendor in _SILENT_AT_ZERO:
         b_values = [value or 0.0 for value in b_values]
     known = [value for value in b_values if value is not None]
-    if len(known) < len(frames) or not any(known) or any(frame.derived for frame in frames):
+    if len(known) < len(frames) or not any(known):
+        return None
+    made = {frame.derived for frame in frames}
+    if made == {TRACE}:
+        return Gradients(tuple(known), ())
+    if made != {""}:
         return None
     return Gradients(tuple(known), tuple(_direction(frame, volume.affine) for frame in frames))
 

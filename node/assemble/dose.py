@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from node.assemble.frames import classic_frame
 from node.assemble.geometry import check_plane
-from node.assemble.model import Facts, FrameHeader, PixelFormat
+from node.assemble.model import Facts, FrameHeader, Orientation, PixelFormat
 from node.assemble.scales import is_unreadable
 from node.elements import Elements
 from node.errors import AssemblyError, Reason
 
 DOSE_CLASS = "1.2.840.10008.5.1.4.1.1.481.2"
-_SCALING = 0x3004000E
-_UNITS = {"GY": "Gy", "RELATIVE": "arbitrary"}
+_SCALING: Final = 0x3004000E
+_AXIAL: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""Image Orientation of planes whose offsets may be coordinates, but for the signs."""
+_SAME_COSINE: Final = 1e-3
+_SAME_MM: Final = 0.01
+"""mm; decimal strings of one value differ by less."""
+_UNITS: Final = {"GY": "Gy", "RELATIVE": "arbitrary"}
 
 
 def dose_frames(elements: Elements, pixels: PixelFormat) -> tuple[FrameHeader, ...]:
     """Read the planes of a dose grid: Image Position, moved by the Grid Frame Offset Vector.
 
-    Offsets count from the first plane; where the first is not zero they are coordinates along the
-    normal instead (C.8.8.3.2), so that their differences say the same.
-
     Raises:
-        AssemblyError: no scaling, no place, or not as many offsets as frames.
+        AssemblyError: no scaling, no place, or not as many offsets as frames, or offsets whose
+            meaning the standard does not settle.
     """
     frame = classic_frame(elements, pixels)
     check_plane(frame)
@@ -42,12 +49,13 @@ def dose_frames(elements: Elements, pixels: PixelFormat) -> tuple[FrameHeader, .
     if len(offsets) != pixels.frames:
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            f"{pixels.frames} dose planes, but Grid Frame Offsets of {len(offsets)}.",
+            f"{pixels.frames} dose planes, but a Grid Frame Offset Vector of {len(offsets)}. "
+            "Export the dose again from the planning system.",
         )
-    normal = np.cross(frame.orientation[:3], frame.orientation[3:])
+    way = _direction(frame.position[2], frame.orientation, offsets)
     made = []
     for index, offset in enumerate(offsets):
-        x, y, z = (np.array(frame.position) + normal * (offset - offsets[0])).tolist()
+        x, y, z = (np.array(frame.position) + way * (offset - offsets[0])).tolist()
         made.append(
             msgspec.structs.replace(
                 frame,
@@ -60,6 +68,48 @@ def dose_frames(elements: Elements, pixels: PixelFormat) -> tuple[FrameHeader, .
             )
         )
     return tuple(made)
+
+
+def _direction(
+    z: float, orientation: Orientation, offsets: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Return (3,) the unit vector, LPS, along which the offsets of planes count (C.8.8.3.2).
+
+    Offsets that begin with 0 are distances along the normal (row x column). Those that begin with
+    z of Image Position (Patient), on planes whose rows and columns are the patient's axes, are the
+    patient's z coordinates, which rise to the head even where the normal points to the feet.
+
+    Args:
+        z: of Image Position (Patient), mm.
+        orientation: Image Orientation (Patient).
+        offsets: Grid Frame Offset Vector (3004,000C), mm.
+
+    Raises:
+        AssemblyError: the offsets are neither, or both and the planes would differ.
+    """
+    normal = np.cross(orientation[:3], orientation[3:])
+    normal /= np.linalg.norm(normal)
+    if len(offsets) == 1:
+        return normal
+    head = np.array([0.0, 0.0, 1.0])
+    axial = np.abs(np.abs(orientation) - _AXIAL).max() < _SAME_COSINE
+    relative = abs(offsets[0]) < _SAME_MM
+    absolute = bool(axial) and abs(offsets[0] - z) < _SAME_MM
+    if relative and absolute and normal @ head < 0:
+        raise AssemblyError(
+            Reason.AMBIGUOUS_ORDER,
+            "The Grid Frame Offset Vector of the dose begins with 0, which is also z of its Image "
+            "Position, and its normal points to the feet: the planes may go either way. Export "
+            "the dose with an Image Orientation whose normal points to the head.",
+        )
+    if not relative and not absolute:
+        raise AssemblyError(
+            Reason.INCONSISTENT_FRAMES,
+            f"The Grid Frame Offset Vector of the dose begins with {offsets[0]:g}, which is "
+            f"neither 0 nor z of the Image Position ({z:g} mm) of axial planes, so that nothing "
+            "says where the planes lie. Export the dose again with offsets that begin with 0.",
+        )
+    return normal if relative else head
 
 
 def dose_facts(elements: Elements) -> Facts:

@@ -220,6 +220,7 @@ _ENHANCED: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("PhaseEncodingSteps", 0x00189231, _integer),
     ("InversionTime", 0x00189079, _positive_milliseconds),
     ("SequenceName", 0x00189005, _text),
+    ("ImagingFrequency", 0x00189098, _number),
 )
 _OF_FRAMES: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("RepetitionTime", 0x00180080, _milliseconds),

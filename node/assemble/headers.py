@@ -19,6 +19,7 @@ from node.assemble.model import (
     decode_header,
     encode_header,
 )
+from node.assemble.nuclear import is_reconstructed, reconstructed_frames
 from node.assemble.vendors import Vendor, tiler_of, vendor_of
 from node.elements import Elements, once
 from node.errors import AssemblyError, Reason
@@ -47,6 +48,8 @@ def describe(elements: Elements) -> InstanceHeader:
         try:
             if source.sop_class_uid == DOSE_CLASS:
                 frames, more = dose_frames(elements, pixels), dose_facts(elements)
+            elif is_reconstructed(elements):
+                frames = reconstructed_frames(elements, pixels)
             elif is_enhanced(elements):
                 frames, spoken = enhanced_frames(elements, pixels, source.vendor)
                 more = {"ImageType": whole} if whole else {}
@@ -147,7 +150,8 @@ def _unfit(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
         return Problem(Reason.NOT_AN_IMAGE, "It holds no image: no rows and columns of pixels.")
     if elements.pixels is None:
         return Problem(Reason.NO_PIXEL_DATA, "It describes an image but holds no pixel data.")
-    if pixels.frames > 1 and not is_enhanced(elements) and sop_class != DOSE_CLASS:
+    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or is_reconstructed(elements)
+    if pixels.frames > 1 and not placed:
         return Problem(Reason.NO_GEOMETRY, "A multi-frame image without the positions of frames.")
     return None
 

@@ -11,13 +11,22 @@ import numpy.typing as npt
 from node.assemble.enhanced import frame_elements
 from node.assemble.fill import dicom_view
 from node.assemble.frames import classic_frame
-from node.assemble.geometry import check_plane
-from node.assemble.model import FrameHeader, PixelFormat
+from node.assemble.geometry import (
+    DEFAULT_SPACING_MM,
+    check_plane,
+    planes_of,
+    residual_limit,
+    residuals,
+    same_position_mm,
+    stack_affine,
+)
+from node.assemble.model import FrameHeader, InstanceHeader, PixelFormat
 from node.assemble.pixels import Image
 from node.assemble.series import VolumePlan
+from node.assemble.stacking import Piece
 from node.elements import Elements
 from node.errors import AssemblyError, Reason
-from node.space import to_voxel
+from node.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras, to_voxel
 
 Voxels = npt.NDArray[np.intp]
 Points = npt.NDArray[np.float64]
@@ -28,6 +37,8 @@ ALIGNED_VOXELS: Final = 0.1
 Positions rounded to one decimal are 0.05 mm off, at voxels of half a millimetre."""
 HALF: Final = 0.5
 """The fraction (probability or occupancy) from which a voxel belongs to a segment."""
+MOST_SLICES: Final = 4096
+"""Of a grid of a segmentation's own; more are places that have nothing to do with each other."""
 MOST_SMALL: Final = 255
 """The largest number of a segment that a byte holds."""
 
@@ -97,6 +108,69 @@ def segmentation_masks(
         )
         for number in sorted(found)
     ]
+
+
+def own_grid(elements: Elements, header: InstanceHeader, pixels: PixelFormat) -> VolumePlan:
+    """Return the regular grid that the frames of a Segmentation lie on, whatever they label.
+
+    It reaches from the first frame to the last. Slices between them without a frame are empty,
+    where the steps are whole multiples of Spacing Between Slices, or else of the smallest step.
+
+    Args:
+        elements: the Segmentation's data set.
+        header: its header.
+        pixels: its pixel format.
+
+    Raises:
+        AssemblyError: frames without a place, or at places that are on no regular grid.
+    """
+    frames: list[FrameHeader] = []
+    for view in frame_elements(elements, pixels.frames):
+        frame = classic_frame(view, pixels)
+        check_plane(frame)
+        frames.append(frame)
+    planes = planes_of(frames)
+    along = planes.position @ planes.normal()
+    order: list[int] = np.argsort(along, kind="stable").tolist()
+    steps = np.diff(along[order])
+    stated = {abs(frame.between) for frame in frames if frame.between}
+    candidates = sorted(stated) if len(stated) == 1 else []
+    apart = steps[steps > same_position_mm(frames)]
+    if apart.size:
+        candidates.append(float(apart.min()))
+    single = next(iter(stated), frames[0].thickness or DEFAULT_SPACING_MM)
+    for step in candidates or [single]:
+        if float(steps.sum()) > MOST_SLICES * step:
+            continue
+        k = np.concatenate([[0.0], np.cumsum(np.rint(steps / step))])
+        lps = stack_affine(planes.take(order[:: len(order) - 1] if k[-1] else order[:1]), single)
+        lps[:3, 2] /= max(k[-1], 1.0)
+        worst = float(residuals(planes.take(order), k, lps).max())
+        if worst <= residual_limit(float(np.linalg.norm(lps[:3, 2]))):
+            return _grid_of(Piece(header, frames[order[0]]), lps, int(k[-1]) + 1, worst)
+    raise AssemblyError(
+        Reason.UNEQUAL_SPACING,
+        f"The series that it labels is not here, and its own {len(frames)} frames lie on no "
+        "regular grid. Send that series, and the labels can be made.",
+    )
+
+
+def _grid_of(piece: Piece, lps: Matrix, slices: int, residual: float) -> VolumePlan:
+    ras = lps_to_ras(lps)
+    spatial = (piece.frame.columns, piece.frame.rows, slices)
+    orientation = canonical_orientation(ras)
+    shape = [0, 0, 0]
+    for axis in range(3):
+        shape[int(orientation[axis, 0])] = spatial[axis]
+    return VolumePlan(
+        grid=((piece,),),
+        lps=lps,
+        affine=canonical_affine(ras, spatial, orientation),
+        orientation=orientation,
+        shape=tuple(shape),
+        residual_mm=residual,
+        defined_by="",
+    )
 
 
 def layers(masks: Iterable[Mask], grid: VolumePlan) -> list[tuple[Image, tuple[Segment, ...]]]:

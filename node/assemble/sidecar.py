@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from typing import Final
 
@@ -40,6 +41,11 @@ _TIMES: Final = ("RepetitionTime", "InversionTime", "ExposureTime", "Acquisition
 SAME_ECHO_MS: Final = 0.1
 """ms; echo times of one echo differ by less from slice to slice."""
 HERTZ: Final = "Hz"
+RADIANS, ARBITRARY = "rad", "arbitrary"
+_COARSEST: Final = 0.1
+"""rad; the largest step of a phase in radians."""
+_NEARLY: Final = 0.01
+"""rad; by how much a turn of rounded scales may differ from two pi."""
 _OF_SEVERAL_KINDS: Final = "MIXED"
 """Value 4 of Image Type where frames differ in it (C.8.13.1.1.1)."""
 
@@ -72,6 +78,8 @@ def make_sidecar(
     fields.pop(CONTEXT, None)
     if frame.kind == FIELD_MAP:
         fields["Units"] = HERTZ
+    elif header.modality == "MR" and frame.kind == PHASE and "Units" not in fields:
+        fields["Units"] = _phase_units(volume)
     if header.modality == "PT":
         fields |= pet_fields(volume, header.facts | frame.facts)
     began = earliest(piece.frame.acquired for piece in volume.grid[0])
@@ -96,6 +104,26 @@ def make_sidecar(
         for name, value in fields.items()
         if value is not None and value != "" and name not in hidden
     }
+
+
+def _phase_units(volume: VolumePlan) -> str:
+    """Return the unit of phase images in BIDS' words: rad, if their scale makes radians of them.
+
+    A scale does that which begins at -pi, or takes the stored values to one whole turn. Others
+    have units of their own: Siemens' 4096 for pi, Philips' milliradians.
+    """
+    return RADIANS if all(_is_radians(piece) for row in volume.grid for piece in row) else ARBITRARY
+
+
+def _is_radians(piece: Piece) -> bool:
+    pixels, slope, intercept = piece.header.pixels, piece.frame.slope, piece.frame.intercept
+    if pixels is None or pixels.kind != "integer" or not 0.0 < slope < _COARSEST:
+        return False
+    count = 2.0**pixels.bits_stored
+    low = intercept - (slope * count / 2.0 if pixels.signed else 0.0)
+    turn = abs(slope * count - 2.0 * math.pi) < _NEARLY + slope
+    begins = min(abs(low), abs(low + math.pi)) < _NEARLY + slope
+    return (turn and begins) or (not pixels.signed and abs(low + math.pi) < _NEARLY)
 
 
 def _differing(volume: VolumePlan, fields: Sidecar) -> list[str]:

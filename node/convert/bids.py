@@ -40,6 +40,8 @@ _DATASET: Final = "dataset_description.json"
 _IGNORED: Final = ".bidsignore"
 _INCOMPLETE: Final = "perf/\n"
 """Images with spin labeling want fields that no header has, such as BackgroundSuppression."""
+_WEIGHTED_TRACE: Final = "*_trace.bval\n"
+"""The b-values of traces, for which the specification has no file."""
 _README: Final = "README"
 
 
@@ -131,7 +133,7 @@ def begin_dataset(root: Path, template: str) -> None:
         "GeneratedBy": [{"Name": "rasnode", "Version": VERSION}],
     }
     readme = "Each volume's manifest says which DICOM instance filled which slice.\n"
-    ignored = f"*.manifest*.json\n*.png\n.staging/\n{_INCOMPLETE}"
+    ignored = f"*.manifest*.json\n*.png\n.staging/\n{_WEIGHTED_TRACE}{_INCOMPLETE}"
     for name, text in (
         (_DATASET, json.dumps(described, indent=2) + "\n"),
         (_IGNORED, ignored),

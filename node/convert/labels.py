@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from node.assemble.labels import Mask, Segment, layers, segmentation_masks
+from node.assemble.labels import Mask, Segment, layers, own_grid, segmentation_masks
 from node.assemble.labels_contours import contour_masks
 from node.assemble.layers import cut
 from node.assemble.model import STRUCTURE_SET, FrameHeader
@@ -35,13 +35,15 @@ class LabelMap(NamedTuple):
     Attributes:
         plan: its grid; the one piece in it is the instance with the labels.
         array: (i, j, k) in RAS order; 0 is no segment.
-        reference: Series Instance UID of the series whose grid it is.
+        reference: Series Instance UID of the series whose grid it is, or that is labelled.
+        own: the grid is the segmentation's own, as that series is not here.
     """
 
     plan: VolumePlan
     array: Image
     segments: tuple[Segment, ...]
     reference: str
+    own: bool = False
 
 
 def read_labels(
@@ -58,13 +60,7 @@ def read_labels(
         AssemblyError: there is no grid, or the labels lie on none.
     """
     if not grids:
-        raise AssemblyError(
-            Reason.MISSING_REFERENCE,
-            "The series that it labels is not here, or makes no volume: "
-            f"{', '.join(source.header.references) or 'it does not say which'}. Send that series, "
-            "and the labels can be made.",
-            (source.uid,),
-        )
+        raise _not_here(source)
     elements = _elements(source)
     refusal: AssemblyError | None = None
     for grid in grids:
@@ -74,6 +70,42 @@ def read_labels(
             refusal = refusal or AssemblyError(error.reason, error.sentence, (source.uid,))
     assert refusal is not None  # noqa: S101 - there was at least one grid
     raise refusal
+
+
+def read_own(source: InstanceSource, *, square: bool = False) -> list[LabelMap]:
+    """Put the labels of one instance on a grid of its own, as their series is not here.
+
+    Args:
+        source: a Segmentation, or an RT Structure Set, which has no grid.
+        square: a sheared grid is brought to right angles.
+
+    Raises:
+        AssemblyError: it says of no pixel where it lies, or its frames lie on no regular grid.
+    """
+    pixels = source.header.pixels
+    if source.header.sop_class_uid == STRUCTURE_SET or pixels is None:
+        raise _not_here(source)
+    elements = _elements(source)
+    try:
+        grid = own_grid(elements, source.header, pixels)
+        maps = _on(source, elements, grid, square=square)
+    except AssemblyError as error:
+        if error.reason is Reason.NO_GEOMETRY:
+            raise _not_here(source) from error
+        raise AssemblyError(error.reason, error.sentence, (source.uid,)) from error
+    labelled = source.header.references
+    reference = labelled[0] if len(labelled) == 1 else ""
+    return [one._replace(reference=reference, own=True) for one in maps]
+
+
+def _not_here(source: InstanceSource) -> AssemblyError:
+    return AssemblyError(
+        Reason.MISSING_REFERENCE,
+        "The series that it labels is not here, or makes no volume: "
+        f"{', '.join(source.header.references) or 'it does not say which'}. Send that series, "
+        "and the labels can be made.",
+        (source.uid,),
+    )
 
 
 def _on(
@@ -166,6 +198,7 @@ def write_labels(
             "SeriesDescription": header.facts.get("SeriesDescription"),
             "FrameOfReferenceUID": header.frame_of_reference_uid,
             "ReferencedSeriesInstanceUID": labels.reference,
+            "LabelsOnOwnGrid": labels.own,
             "Labels": listed,
             "ConversionSoftware": "rasnode",
             "ConversionSoftwareVersion": VERSION,
@@ -191,6 +224,7 @@ def write_labels(
             "resampled": list(plan.resampled),
             "slice_axis": "ijk"[int(plan.orientation[2, 0])],
             "reference_series_instance_uid": labels.reference,
+            "own_grid": labels.own,
             "labels": listed,
             "sources": [{"sop_instance_uid": header.sop_instance_uid}],
             "left_out": [],

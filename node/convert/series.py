@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from node.assemble.diffusion import gradients
 from node.assemble.labeling import volume_types
@@ -22,7 +23,7 @@ from node.assemble.values import as_displayed
 from node.convert.bids import asl_context, completed, with_suffix
 from node.convert.copies import without_copies
 from node.convert.file_names import FileNames
-from node.convert.labels import LabelMap, read_labels, write_labels
+from node.convert.labels import LabelMap, read_labels, read_own, write_labels
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.stock import Stock
 from node.convert.volume import Volume, Voxels, filled, opened, too_large
@@ -90,6 +91,8 @@ def convert_series(
     references: Sequence[InstanceSource] = (),
     stock: Path | None = None,
     names: FileNames | None = None,
+    *,
+    own_grids: bool = True,
 ) -> Conversion:
     """Write every volume of a series that can be trusted, and name what cannot.
 
@@ -104,6 +107,8 @@ def convert_series(
         references: instances of the series that labels among the instances refer to.
         stock: a file with slices that `lay_in` has compressed already.
         names: that are given already, where other series go into the same folder.
+        own_grids: segmentations of a series that is not among the references make label maps on
+            their own grid; otherwise they are refused until it comes.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
@@ -123,8 +128,12 @@ def convert_series(
         products.append(_write(voxels, image, directory, name, options, proof, planned, refusals))
     for label in _labels(instances):
         try:
-            grids = _grids(label, references, options)
-            maps = read_labels(label, grids, square=options.resample_tilt)
+            wanted = _referred(label, references)
+            if wanted or not own_grids:
+                grids = _planned(wanted, options)[0].volumes
+                maps = read_labels(label, grids, square=options.resample_tilt)
+            else:
+                maps = read_own(label, square=options.resample_tilt)
         except AssemblyError as error:
             refusals.append(error)
             continue
@@ -143,20 +152,21 @@ def _labels(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
     return [one for one in unique if counts[one.header.identity] == 1]
 
 
-def _grids(
-    label: InstanceSource, references: Sequence[InstanceSource], options: OutputOptions
-) -> list[VolumePlan]:
-    """Return the volumes of the series that labels refer to, planned as they are written."""
-    wanted = [
-        one for one in references if one.header.series_instance_uid in label.header.references
-    ]
-    return list(_planned(wanted, options)[0].volumes)
+def _referred(label: InstanceSource, references: Sequence[InstanceSource]) -> list[InstanceSource]:
+    """Return the instances of the series that labels refer to."""
+    return [one for one in references if one.header.series_instance_uid in label.header.references]
 
 
 def volumes_of(
-    instances: Sequence[InstanceSource],
+    instances: Sequence[InstanceSource], present: Container[str] = ()
 ) -> Iterator[Volume | AssemblyError]:
-    """Yield every volume of a series in memory, and every refusal."""
+    """Yield every volume of a series in memory, and every refusal.
+
+    Args:
+        instances: of one series.
+        present: Series Instance UIDs of all series that are there. Segmentations of others make
+            label maps on their own grid.
+    """
     planned, read = _planned(instances, OutputOptions())
     yield from planned.refusals
     for volume in planned.volumes:
@@ -164,6 +174,17 @@ def volumes_of(
             yield filled(volume, read)
         except AssemblyError as error:
             yield error
+    for label in _labels(instances):
+        if any(uid in present for uid in label.header.references):
+            continue
+        try:
+            maps = read_own(label)
+        except AssemblyError as error:
+            yield error
+        else:
+            for one in maps:
+                array = one.array[..., np.newaxis]
+                yield Volume(one.plan, array.dtype, 1.0, 0.0, array)
 
 
 def _planned(
@@ -235,7 +256,8 @@ def _write(
     weighting = gradients(volume.plan) if options.image else None
     if weighting is not None:
         path(".bval").write_text(weighting.bval(), "ascii")
-        path(".bvec").write_text(weighting.bvec(), "ascii")
+        if weighting.directions:
+            path(".bvec").write_text(weighting.bvec(), "ascii")
     if options.sidecar:
         fields = make_sidecar(
             volume.plan,

@@ -37,6 +37,7 @@ def assemble(job: Job) -> Assembled:
         proof,
         _sources(job.archive, job.references),
         job.stock,
+        own_grids=False,
     )
     fault_point("worker-done")
     return _assembled(job, conversion)

@@ -38,10 +38,12 @@ _SEQUENCE: Final = (
     ("ScanOptions", 0x00180022),
 )
 """What enhanced images say in other words, and XA still has in those of classic ones."""
+_OVERSAMPLING: Final = "sKSpace.dPhaseOversamplingForDialog"
+"""The part of the field of view that is measured beyond it along the phase."""
 _SETTINGS: Final = (
     ("BaseResolution", "sKSpace.lBaseResolution", 1.0),
     ("PhaseResolution", "sKSpace.dPhaseResolution", 1.0),
-    ("PhaseOversampling", "sKSpace.dPhaseOversamplingForDialog", 1.0),
+    ("PhaseOversampling", _OVERSAMPLING, 1.0),
     ("TxRefAmp", "sTXSPEC.asNucleusInfo[0].flReferenceAmplitude", 1.0),
     ("DelayTime", "lDelayTimeInTR", _MICROSECONDS),
     ("VendorReportedEchoSpacing", "sFastImaging.lEchoSpacing", _MICROSECONDS),
@@ -92,7 +94,9 @@ def readout(private: Private, frame: FrameHeader, times: tuple[float | None, ...
     """Return echo spacing and readout time, s, and how many slices share one time.
 
     The bandwidth of a pixel along the phase is 1 / (effective echo spacing · lines of the image),
-    and BIDS' readout time is from the centre of the first line to that of the last.
+    and BIDS' readout time is from the centre of the first line to that of the last. Of phase
+    oversampling more lines are measured in that time than the image has, which makes the spacing
+    of the echoes themselves shorter.
 
     Args:
         frame: of the size of one slice.
@@ -114,7 +118,8 @@ def readout(private: Private, frame: FrameHeader, times: tuple[float | None, ...
         facts["TotalReadoutTime"] = spacing * (lines - 1)
         factor = _acceleration(private).get("ParallelReductionFactorInPlane")
         if isinstance(factor, int):
-            facts["DerivedVendorReportedEchoSpacing"] = spacing * factor
+            more = 1.0 + max(number(private.protocol, _OVERSAMPLING) or 0.0, 0.0)
+            facts["DerivedVendorReportedEchoSpacing"] = spacing * factor / more
     return facts
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from node.assemble.diffusion import Gradients, gradients
 from node.assemble.model import PHASE, decode_header, encode_header
 from node.assemble.series import plan
 from node.errors import Reason
@@ -189,6 +190,7 @@ def test_diffusion_macro_and_traces_apart() -> None:
     assert [row[0].frame.b_value for row in directed.grid] == [0.0, 1000.0]
     assert directed.grid[1][0].frame.gradient == pytest.approx((0.0, 0.6, 0.8))
     assert trace.suffix == "_trace"
+    assert gradients(trace) == Gradients((1000.0,), ())
 
 
 def test_groups_of_too_few_frames_are_refused() -> None:

@@ -24,8 +24,10 @@ from node import space
 from node.assemble.labels_contours import inside_polygon
 from node.convert import OutputOptions, convert_series, read_folder
 from node.convert.series import Conversion
-from node.errors import Reason
+from node.errors import AssemblyError, Reason
+from node.load import load_all
 from tests.phantom import CT, ROOT, Phantom, decimal, oblique, save
+from tests.unit.assemble.build import header
 
 SIZE = (12, 10, 6)
 PHANTOM = Phantom(rotation=oblique((0.3, -0.2, 2.0)), sop_class=CT, size=SIZE)
@@ -166,11 +168,62 @@ def test_half_of_a_fraction_is_inside(tmp_path: Path) -> None:
     check(tmp_path / "out/label.nii", 1, A)
 
 
-def test_labels_without_their_series_are_refused(tmp_path: Path) -> None:
-    result = convert(tmp_path, segmentation([A]), reference=False)
-    assert [error.reason for error in result.refusals] == [Reason.MISSING_REFERENCE]
-    assert PHANTOM.series in result.refusals[0].sentence
-    assert not result.products
+def test_labels_without_their_series_wait_or_are_refused(tmp_path: Path) -> None:
+    """The node waits for the series; contours have no grid of their own."""
+    alone = convert(tmp_path / "1", structure_set([(2, square(1.5, 8.5))]), reference=False)
+    save([segmentation([A])], tmp_path / "in")
+    (made,) = read_folder([tmp_path / "in"])[0]
+    waiting = convert_series(made.instances, tmp_path, "label", own_grids=False)
+    for result in (alone, waiting):
+        assert [error.reason for error in result.refusals] == [Reason.MISSING_REFERENCE]
+        assert PHANTOM.series in result.refusals[0].sentence
+        assert not result.products
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_segments_without_their_series_lie_on_their_own_grid(tmp_path: Path, stated: bool) -> None:
+    """Slices between frames are empty, and frames in any order are at their places."""
+    mask = box((0, 1), (2, 7), (3, 11)) + box((3, 5), (0, 4), (0, 2))
+    made = segmentation([mask, B], omit_empty_frames=True)
+    measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    if stated:
+        measures.SpacingBetweenSlices = PHANTOM.spacing[2]
+    elif "SpacingBetweenSlices" in measures:
+        del measures.SpacingBetweenSlices
+    result = convert(tmp_path, made, reference=False)
+    assert not result.refusals
+    (product, other) = result.products
+    assert sorted(product.shape) == sorted((12, 10, 5))
+    check(tmp_path / "out/label.nii", 1, mask)
+    check(tmp_path / f"out/{other.stem}.nii", 2, B)
+    sidecar = json.loads((tmp_path / "out/label.json").read_text())
+    assert sidecar["LabelsOnOwnGrid"] is True
+    assert sidecar["ReferencedSeriesInstanceUID"] == PHANTOM.series
+    manifest = json.loads((tmp_path / "out/label.manifest.json").read_text())
+    assert manifest["own_grid"] is True
+    volume = load_all(tmp_path / "labels")[0]
+    image = nib.load(tmp_path / "out/label.nii")
+    assert (volume.array == np.asanyarray(image.dataobj)).all()
+    assert (volume.affine == image.affine).all()
+
+
+def test_segments_on_a_single_slice_are_as_thick_as_stated(tmp_path: Path) -> None:
+    result = convert(tmp_path, segmentation([box((2, 3), (2, 7), (3, 11))]), reference=False)
+    assert not result.refusals
+    image = nib.load(tmp_path / "out/label.nii")
+    assert sorted(space.voxel_sizes(np.asarray(image.affine))) == pytest.approx([1.5, 2, 3])
+
+
+def test_segments_at_uneven_places_are_refused_without_their_series(tmp_path: Path) -> None:
+    made = segmentation([box((0, 5), (2, 7), (3, 11))])
+    groups = made.PerFrameFunctionalGroupsSequence
+    normal = PHANTOM.rotation[:, 2]
+    for group, shift in zip(groups, (0, 0, 1.2, 0, 0), strict=False):
+        place = group.PlanePositionSequence[0]
+        moved = np.array(place.ImagePositionPatient, float) + normal * shift
+        place.ImagePositionPatient = decimal(moved)
+    (error,) = convert(tmp_path, made, reference=False).refusals
+    assert error.reason is Reason.UNEQUAL_SPACING
 
 
 def test_segments_beside_the_grid_are_refused(tmp_path: Path) -> None:
@@ -270,9 +323,8 @@ def dose(offsets: list[float]) -> Dataset:
     return made
 
 
-@pytest.mark.parametrize("start", [0.0, 12.0])
-def test_dose_is_in_gray_at_its_place(tmp_path: Path, start: float) -> None:
-    save([dose([start + 3.0 * k for k in range(6)])], tmp_path / "in")
+def test_dose_is_in_gray_at_its_place(tmp_path: Path) -> None:
+    save([dose([3.0 * k for k in range(6)])], tmp_path / "in")
     (series,) = read_folder([tmp_path / "in"])[0]
     result = convert_series(series.instances, tmp_path, "dose", OutputOptions(compress=False))
     assert not result.refusals
@@ -289,3 +341,61 @@ def test_uneven_dose_planes_are_refused(tmp_path: Path) -> None:
     (series,) = read_folder([tmp_path / "in"])[0]
     result = convert_series(series.instances, tmp_path, "dose")
     assert [error.reason for error in result.refusals] == [Reason.UNEQUAL_SPACING]
+
+
+def heights(orientation: list[float], z: float, offsets: list[float]) -> list[float]:
+    """z of the planes of a dose, mm, in the order of its frames; they move along z alone."""
+    made = dose(offsets)
+    made.ImagePositionPatient = [8, -6, z]
+    made.ImageOrientationPatient = orientation
+    described = header(made)
+    if described.problem:
+        raise AssemblyError(described.problem.reason, described.problem.sentence)
+    places = [frame.position for frame in described.frames]
+    assert all(place and place[:2] == (8, -6) for place in places)
+    return [place[2] for place in places if place]
+
+
+HEAD, FEET, PRONE = [1, 0, 0, 0, 1, 0], [-1, 0, 0, 0, 1, 0], [-1, 0, 0, 0, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "z", "offsets", "expected"),
+    [
+        (HEAD, 20, [0, 3, 6], [20, 23, 26]),
+        (HEAD, 20, [0, -3, -6], [20, 17, 14]),
+        (FEET, 20, [0, 3, 6], [20, 17, 14]),
+        (FEET, -40, [-40, -37, -34], [-40, -37, -34]),
+        (PRONE, 20, [20, 17, 14], [20, 17, 14]),
+        (HEAD, 0, [0, 3, 6], [0, 3, 6]),
+        (FEET, 0, [0], [0]),
+    ],
+)
+def test_offsets_of_dose_planes_are_distances_or_coordinates(
+    orientation: list[float], z: float, offsets: list[float], expected: list[float]
+) -> None:
+    assert heights(orientation, z, offsets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "z", "offsets", "reason"),
+    [
+        (FEET, 0, [0, 3, 6], Reason.AMBIGUOUS_ORDER),
+        (HEAD, 20, [12, 15, 18], Reason.INCONSISTENT_FRAMES),
+        ([1, 0, 0, 0, 0, -1], 20, [20, 23, 26], Reason.INCONSISTENT_FRAMES),
+    ],
+)
+def test_dose_planes_that_may_lie_elsewhere_are_refused(
+    orientation: list[float], z: float, offsets: list[float], reason: Reason
+) -> None:
+    with pytest.raises(AssemblyError) as error:
+        heights(orientation, z, offsets)
+    assert error.value.reason is reason
+
+
+def test_several_dose_planes_without_offsets_are_refused() -> None:
+    made = dose([0, 3, 6])
+    del made.GridFrameOffsetVector
+    problem = header(made).problem
+    assert problem
+    assert problem.reason is Reason.INCONSISTENT_FRAMES

@@ -177,3 +177,34 @@ def test_echoes_without_numbers_are_numbered_by_their_time() -> None:
     fields = [make_sidecar(volume, identifiers=False, software="1") for volume in volumes]
     assert [one["EchoNumber"] for one in fields] == [1, 2]
     assert [one["EchoTime"] for one in fields] == pytest.approx([0.0049, 0.0125])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"RescaleSlope": 2, "RescaleIntercept": -4096}, "arbitrary"),
+        ({}, "arbitrary"),
+        ({"RescaleSlope": "1.534066", "RescaleIntercept": "-3141.59"}, "arbitrary"),
+        ({"RescaleSlope": "0.00153435", "RescaleIntercept": "-3.14159265"}, "rad"),
+        ({"RescaleSlope": "0.00153398"}, "rad"),
+        ({"RescaleSlope": "0.00153398", "PixelRepresentation": 1}, "rad"),
+        ({"RescaleSlope": "0.00153398", "BitsStored": 16, "HighBit": 15}, "arbitrary"),
+        ({"RescaleSlope": "0.00153398", "RescaleIntercept": "-3.14159", "BitsStored": 16}, "rad"),
+    ],
+)
+def test_phase_is_in_radians_where_its_scale_makes_them(
+    attributes: dict[str, Any], expected: str
+) -> None:
+    assert sidecar(Phantom(), ImageType=["ORIGINAL", "PRIMARY", "P"], **attributes)["Units"] == (
+        expected
+    )
+    assert "Units" not in sidecar(Phantom(), **attributes)
+
+
+def test_the_frequency_of_enhanced_images_is_the_transmitters() -> None:
+    made = enhanced(Phantom())
+    modifier = item(TransmitterFrequency=123.262377)
+    made.SharedFunctionalGroupsSequence[0].MRImagingModifierSequence = modifier
+    (volume,) = plan([header(made)]).volumes
+    fields = make_sidecar(volume, identifiers=False, software="1")
+    assert fields["ImagingFrequency"] == 123.262377

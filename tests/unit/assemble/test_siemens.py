@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from pydicom.sequence import Sequence as Items
 from node.assemble.diffusion import gradients
 from node.assemble.series import plan
 from node.assemble.sidecar import make_sidecar
-from tests.phantom import Phantom, oblique
+from node.convert import convert_series, read_folder
+from tests.phantom import Phantom, oblique, save
 from tests.unit.assemble.build import header, headers
 from tests.unit.assemble.siemens_scans import (
     CSA,
@@ -127,6 +129,15 @@ def test_echo_spacing_is_that_of_the_tile() -> None:
     assert fields["DwellTime"] == pytest.approx(3e-6)
 
 
+def test_echo_spacing_is_shorter_by_phase_oversampling() -> None:
+    settings = {"sPat.lAccelFactPE": 2, "sKSpace.dPhaseOversamplingForDialog": 0.25}
+    image = {"BandwidthPerPixelPhaseEncode": ("FD", [27.778])}
+    fields = sidecar(sheet(Phantom(size=(72, 36, 5)), Mosaic(image=image, settings=settings)))
+    assert fields["PhaseOversampling"] == 0.25
+    assert fields["EffectiveEchoSpacing"] == pytest.approx(1 / (27.778 * 36))
+    assert fields["DerivedVendorReportedEchoSpacing"] == pytest.approx(2 / 1.25 / (27.778 * 36))
+
+
 @pytest.mark.parametrize(
     ("image", "settings", "comment", "expected"),
     [
@@ -226,6 +237,24 @@ def test_what_was_computed_is_no_measurement(kind: str, made: str) -> None:
     dataset.ImageType = ["DERIVED", "PRIMARY", "DIFFUSION", kind, "ND"]
     in_csa(dataset, 1000, None)
     assert header(dataset).frames[0].derived == made
+
+
+@pytest.mark.parametrize("kind", ["TRACEW", "ADC", "FA"])
+def test_traces_have_b_values_and_maps_have_none(tmp_path: Path, kind: str) -> None:
+    made = []
+    for t, b_value in enumerate((0, 1000)):
+        for k in range(4):
+            dataset = Phantom(volumes=2).instance(k, t)
+            dataset.Manufacturer = "SIEMENS"
+            dataset.ImageType = ["DERIVED", "PRIMARY", "DIFFUSION", kind, "ND"]
+            dataset.AcquisitionNumber = t + 1
+            in_csa(dataset, b_value, None)
+            made.append(dataset)
+    save(made, tmp_path / "in")
+    (series,) = read_folder([tmp_path / "in"])[0]
+    assert not convert_series(series.instances, tmp_path, "dwi").refusals
+    found = {path.suffix: path.read_text() for path in tmp_path.glob("dwi*.bv*")}
+    assert found == ({".bval": "0 1000\n"} if kind == "TRACEW" else {})
 
 
 def test_diffusion_says_nothing_of_its_kind() -> None:
