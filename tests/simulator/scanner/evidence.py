@@ -88,7 +88,7 @@ def _states(columns: list[Column]) -> bool:
     if not all(_rises(column) for column in columns):
         return False
     rows = list(zip(*columns, strict=True))
-    if all(max(a) <= min(b) for a, b in pairwise(rows)):
+    if all(max(a) < min(b) for a, b in pairwise(rows)):
         return True
     in_turn = sorted(columns, key=lambda column: column[0])
     return all(a[-1] < b[0] for a, b in pairwise(in_turn))

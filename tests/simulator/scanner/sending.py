@@ -74,11 +74,14 @@ def lose(
         marks: what states the fourth axis.
     """
     how = rng.choice(("none",) * 6 + ("one", "each", "tail", "volume"))
-    if len(made) < 3 or scan.acquired_as:  # two acquisitions without their overlap may be one
+    if len(made) < 3 or not scan.stated:  # parts of what nothing states may look whole
         how = "none"
     lost: list[Instance] = []
     if how == "one":
         lost = [rng.choice(made)]
+        told = marks != ["Instance Number"] or habits.acquisitions in {"rising", "shuffled"}
+        if scan.times > 1 and not told and not _leaves_holes(made, lost):
+            lost = []
     elif how == "tail":
         by_number = "InstanceNumber" in made[0].said and habits.numbers.startswith("by")
         ordered = sorted(
@@ -119,10 +122,15 @@ def _one_at_each(
     lost = [rng.choice(ones) for ones in at.values()]
     if strong or shared:
         return lost
-    numbers = {one.uid: one.said.get("InstanceNumber", 0) for one in made}
-    left = [number for uid, number in numbers.items() if uid not in {one.uid for one in lost}]
-    holes = [n for one in lost if min(left) < (n := numbers[one.uid]) < max(left)]
-    return lost if len(holes) == len(lost) else []
+    return lost if _leaves_holes(made, lost) else []
+
+
+def _leaves_holes(made: list[Instance], lost: list[Instance]) -> bool:
+    """Tell whether every lost Instance Number lies between others that are left."""
+    gone = {one.uid for one in lost}
+    left = [one.said.get("InstanceNumber", 0) for one in made if one.uid not in gone]
+    numbers = [one.said.get("InstanceNumber", 0) for one in lost]
+    return bool(left) and min(left) < min(numbers) and max(numbers) < max(left)
 
 
 def send(rng: Random, instances: list[Instance], *, again: bool) -> list[Instance]:

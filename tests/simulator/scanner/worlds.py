@@ -61,8 +61,12 @@ def make_world(seed: int) -> World:
     form = "classic" if modality == "PT" else rng.choice(_FORMS[vendor])
     scan = random_scan(rng, modality, vendor)
     frames = _frames(rng, scan)
+    away = max(frame.away for frame in frames)
+    grid = scan.grids[0]
+    between = abs(sum(a * b for a, b in zip(normal_of(grid), grid.step, strict=True)))
+    small = away < 0.5 * residual_limit(between)
     habits = random_habits(rng, vendor, scan, form)
-    jitter, blanks = _random_jitter(rng, scan), _random_blanks(rng, vendor, scan)
+    jitter, blanks = _random_jitter(rng, scan, small=small), _random_blanks(rng, vendor, scan)
     dressing = rng.randrange(1 << 30)
     _dress(Random(dressing), vendor, modality, scan, habits, frames, jitter, blanks)
     wrong = lies(habits, scan, form)
@@ -73,18 +77,13 @@ def make_world(seed: int) -> World:
         _dress(Random(dressing), vendor, modality, scan, habits, frames, jitter, blanks)
         made = instances_of(Random(dressing), form, habits, frames, seed)
         wrong, marks = [], stated(scan, habits, frames, form, modality, [])
-    # what is left of an alternating image type may look like two regular stacks
-    left, lost = (
-        lose(rng, scan, habits, made, marks) if "image type" not in jitter else (made, "none")
-    )
+    left, lost = made, "none"
+    if "image type" not in jitter:  # what is left of it may look like two regular stacks
+        left, lost = lose(rng, scan, habits, made, marks)
     again = seed % FILES_EVERY == 0 and rng.random() < 0.5
     sent = send(rng, left, again=again)
-    away = max(frame.away for frame in frames)
-    grid = scan.grids[0]
     plain = _is_plain(scan, wrong, marks)
-    between = abs(sum(a * b for a, b in zip(normal_of(grid), grid.step, strict=True)))
     located = scan.stated or (form.startswith("enhanced") and scan.kind.startswith("groups"))
-    small = away < 0.5 * residual_limit(between)
     return World(
         seed=seed,
         vendor=vendor,
@@ -138,7 +137,7 @@ def _frames(rng: Random, scan: Scan) -> list[Frame]:
     return frames
 
 
-def _random_jitter(rng: Random, scan: Scan) -> set[str]:
+def _random_jitter(rng: Random, scan: Scan, *, small: bool) -> set[str]:
     names = (
         "echo time",
         "flip angle",
@@ -148,7 +147,7 @@ def _random_jitter(rng: Random, scan: Scan) -> set[str]:
         "stack",
     )
     found = {name for name in names if rng.random() < 0.1}
-    if scan.acquired_as or scan.kind == "groups, apart":
+    if scan.acquired_as or scan.kind.startswith("groups") or not small:
         found.discard("image type")  # which would part the slices into others, as regular
     return found
 
@@ -174,7 +173,7 @@ def _dress(
 ) -> None:
     """Give frames the attributes that their headers will have."""
     for frame in frames:
-        frame.said = _common(modality, jitter, frame) | scan.said[frame.volume][frame.time]
+        frame.said = _common(modality, scan, jitter, frame) | scan.said[frame.volume][frame.time]
         if "echo time" in jitter and modality == "MR":
             frame.said["EchoTime"] = round(frame.said["EchoTime"] + rng.uniform(-0.002, 0.002), 4)
         if "flip angle" in jitter and modality == "MR":
@@ -203,11 +202,25 @@ def _or_empty(rng: Random, sometimes: bool, value: object) -> object:
     return "" if sometimes and rng.random() < 0.3 else value
 
 
-def _common(modality: str, jitter: set[str], frame: Frame) -> dict[str, object]:
+def _common(modality: str, scan: Scan, jitter: set[str], frame: Frame) -> dict[str, object]:
     fourth = "DIS2D" if "image type" in jitter and frame.slice % 2 else "NORM"
     said: dict[str, object] = {"Fourth": fourth, "SeriesDescription": "series"}
     if modality == "MR":
         said |= {"EchoTime": 12.345, "FlipAngle": 9.95, "RepetitionTime": 900.0}
     if modality == "CT":
         said |= {"KVP": 120.0, "ConvolutionKernel": "B40f"}
+    if modality == "PT":
+        said |= _series_type(scan)
     return said | {"SliceThickness": 2.5}
+
+
+def _series_type(scan: Scan) -> dict[str, object]:
+    """Return what PET says of its series as a whole (PS3.3 C.8.9.1)."""
+    kinds = {"beds": "WHOLE BODY", "growing frames": "DYNAMIC", "gates": "GATED"}
+    said: dict[str, object] = {
+        "SeriesType": (kinds.get(scan.kind, "STATIC"), "IMAGE"),
+        "NumberOfSlices": scan.slices[0],
+    }
+    if scan.axis == "time":
+        said["NumberOfTimeSlices"] = scan.times
+    return said
