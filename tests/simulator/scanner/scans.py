@@ -311,17 +311,3 @@ def _growing(rng: Random, _vendor: str) -> Scan:
         middle = 1000 * (scan.starts[t] + durations[t] * 0.48)
         one["FrameReferenceTime"] = round(middle, 1)
     return scan
-
-
-def slice_order(rng: Random, count: int) -> list[int]:
-    """Return the rank of each slice in the order of acquisition."""
-    order = list(range(count))
-    how = rng.choice(("up", "up", "down", "odd first", "even first"))
-    if how == "down":
-        order.reverse()
-    elif how != "up":
-        order = order[how == "odd first" :: 2] + order[how != "odd first" :: 2]
-    ranks = [0] * count
-    for rank, k in enumerate(order):
-        ranks[k] = rank
-    return ranks
