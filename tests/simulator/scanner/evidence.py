@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.simulator.scanner.habits import Habits
-from tests.simulator.scanner.scans import Scan
+from tests.simulator.scanner.scan import Scan
 from tests.simulator.scanner.truth import Frame
 
 Column = list[Any]

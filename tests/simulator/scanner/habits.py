@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from tests.simulator.scanner.scans import Scan
+from tests.simulator.scanner.scan import Scan
 from tests.simulator.scanner.truth import Frame
 
 SECOND: Final = 1_000_000

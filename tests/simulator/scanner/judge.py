@@ -161,7 +161,8 @@ class _Trial:
                 if made or one.uid in self.refused:
                     continue
             if one.copy_of or one.uid in copied:
-                if not all(frame.cell in used for frame in one.frames) and not self.refused:
+                whole = [f for f in one.frames if self._complete(f.volume, f.time)]
+                if not all(frame.cell in used for frame in whole) and not self.refused:
                     self.wrong.append(f"left out: neither {one.uid} nor its copy is in a volume")
             elif all(self._complete(frame.volume, frame.time) for frame in one.frames):
                 self.wrong.append(f"left out: {one.uid} is of a complete time")

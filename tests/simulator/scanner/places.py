@@ -126,3 +126,17 @@ def written(
             ]
             worst = max(worst, math.dist(true, own))
     return (x, y, z), orientation, (down, right), worst
+
+
+def slice_order(rng: Random, count: int) -> list[int]:
+    """Return the rank of each slice in the order of acquisition."""
+    order = list(range(count))
+    how = rng.choice(("up", "up", "down", "odd first", "even first"))
+    if how == "down":
+        order.reverse()
+    elif how != "up":
+        order = order[how == "odd first" :: 2] + order[how != "odd first" :: 2]
+    ranks = [0] * count
+    for rank, k in enumerate(order):
+        ranks[k] = rank
+    return ranks

@@ -3,67 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Final
 
 from tests.simulator.scanner.places import along, normal_of, random_grid, turned_grid, unit
+from tests.simulator.scanner.scan import Scan
 from tests.simulator.scanner.truth import Grid, Said
 
 MOST_FRAMES: Final = 60
-
-
-@dataclass
-class Scan:
-    """A series before anything of it is written.
-
-    Attributes:
-        kind: a name for people.
-        axis: what the fourth axis is: "none", "time", "cardiac" or "set".
-        parts: [volume][time] what a time may be parted by.
-        said: [volume][time] attributes that all slices of a time have.
-        starts: s; when each time begins.
-        slices: of each volume.
-        grids: of each volume.
-        concurrent: volumes are measured at the same time, not one after the other.
-        slicewise: all times of a slice are measured before the next slice.
-        partitioned: attributes of `said` alone tell the times of a volume apart.
-        stated: whether headers can say what belongs together; some series no reader can be sure of.
-        cycle: s; the heart's or the breath's, of each slice.
-        beds: of each slice.
-        acquired_as: the number of the acquisition that each volume is, where that is known.
-    """
-
-    kind: str
-    axis: str
-    parts: list[list[Hashable]]
-    said: list[list[Said]]
-    starts: list[float]
-    slices: list[int]
-    grids: list[Grid]
-    concurrent: bool = True
-    slicewise: bool = False
-    partitioned: bool = False
-    stated: bool = True
-    cycle: list[float] = field(default_factory=list)
-    beds: list[int] = field(default_factory=list)
-    acquired_as: list[int] = field(default_factory=list)
-
-    @property
-    def times(self) -> int:
-        """The length of the fourth axis."""
-        return len(self.starts)
-
-    @property
-    def ordered(self) -> bool:
-        """Whether the fourth axis has an order."""
-        return self.axis != "set"
-
-    @property
-    def by_part(self) -> bool:
-        """Whether all times of one part may come before those of the next."""
-        return self.kind == "label and control"
 
 
 def random_scan(rng: Random, modality: str, vendor: str) -> Scan:
@@ -311,17 +260,3 @@ def _growing(rng: Random, _vendor: str) -> Scan:
         middle = 1000 * (scan.starts[t] + durations[t] * 0.48)
         one["FrameReferenceTime"] = round(middle, 1)
     return scan
-
-
-def slice_order(rng: Random, count: int) -> list[int]:
-    """Return the rank of each slice in the order of acquisition."""
-    order = list(range(count))
-    how = rng.choice(("up", "up", "down", "odd first", "even first"))
-    if how == "down":
-        order.reverse()
-    elif how != "up":
-        order = order[how == "odd first" :: 2] + order[how != "odd first" :: 2]
-    ranks = [0] * count
-    for rank, k in enumerate(order):
-        ranks[k] = rank
-    return ranks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from tests.simulator.scanner.habits import Habits
-from tests.simulator.scanner.scans import Scan
+from tests.simulator.scanner.scan import Scan
 from tests.simulator.scanner.truth import Frame, Instance
 
 ROOT = "1.2.826.0.1.3680043.8.498"
@@ -74,7 +74,8 @@ def lose(
         marks: what states the fourth axis.
     """
     how = rng.choice(("none",) * 6 + ("one", "each", "tail", "volume"))
-    if len(made) < 3 or not scan.stated:  # parts of what nothing states may look whole
+    # parts of what nothing states, or of two stacks in one another, may look whole
+    if len(made) < 3 or not scan.stated or scan.kind.endswith("in between"):
         how = "none"
     lost: list[Instance] = []
     if how == "one":

@@ -16,8 +16,9 @@ from tests.simulator.scanner.habits import (
     random_habits,
     time_all,
 )
-from tests.simulator.scanner.places import normal_of, random_writing, written
-from tests.simulator.scanner.scans import Scan, random_scan, slice_order
+from tests.simulator.scanner.places import normal_of, random_writing, slice_order, written
+from tests.simulator.scanner.scan import Scan
+from tests.simulator.scanner.scans import random_scan
 from tests.simulator.scanner.sending import instances_of, lose, send
 from tests.simulator.scanner.truth import Frame, Volume, World
 
