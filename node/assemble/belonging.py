@@ -174,11 +174,11 @@ RECONSTRUCTED: Final = frozenset(
         settings.ATTENUATION,
         settings.CONTRAST,
         "Slice Thickness",
-        "Acquisition Number",
-        "Acquisition Time",
     }
 )
 """Attributes of images that may well lie between each other's slices."""
+ACQUIRED: Final = frozenset({"Acquisition Number", "Acquisition Time"})
+"""Attributes of acquisitions that may, if nothing else parts them."""
 LOOSE: Final = _SIZE
 """What parts frames even where echoes, phases and the like are to be one image."""
 ALWAYS: Final = _SIZE + _SHOWN

@@ -18,11 +18,11 @@ from node.assemble.clock import elapsed
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack, begin
 from node.assemble.witnesses import (
-    FEWEST_COMPLETE,
     Places,
     Says,
     Value,
     by_label,
+    by_moment,
     by_rank,
     by_runs,
     over_midnight,
@@ -128,8 +128,10 @@ def _heard(pieces: Sequence[Piece], places: Places) -> list[Says]:
     found = [by_label(name, pieces, places, read) for name, read in labels]
     full = len({len(place) for place in places}) == 1
     for name, read in times:
-        said = by_rank(name, pieces, places, read, beats=name == TRIGGER) if full else None
-        found.append(said or _interrupted(name, pieces, places, read))
+        said = by_moment(name, pieces, places, read, _BEATS if name == TRIGGER else _SLICES)
+        if said is None and full:
+            said = by_rank(name, pieces, places, read, beats=name == TRIGGER)
+        found.append(said)
     numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
     found.append(numbered)
     if full and len(places) > 1:
@@ -148,22 +150,11 @@ def _heard(pieces: Sequence[Piece], places: Places) -> list[Says]:
     ]
 
 
+_SLICES: Final = 0.5
+"""Part of the least time between volumes within which the slices of one are acquired."""
+_BEATS: Final = 0.1
+"""The same of cardiac phases: above it they are those of heart beats of another length."""
 _WRAPPED: Final = "Acquisition Time over midnight"
-
-
-def _interrupted(
-    name: str, pieces: Sequence[Piece], places: Places, read: Callable[[FrameHeader], float | None]
-) -> Says | None:
-    said = by_label(name, pieces, places, read, fewest=FEWEST_COMPLETE)
-    return _lacking(said, places) if said is not None and said.lacking else said
-
-
-def _lacking(said: Says | None, places: Places) -> Says | None:
-    """Return proof of missing frames, if times are those of volumes and not of slices."""
-    if said is None or len(places) < 2:
-        return None
-    volumes = max(len(place) for place in places)
-    return said if said.lacking <= volumes else None
 
 
 def _number(frame: FrameHeader) -> float | None:
@@ -228,13 +219,27 @@ def _agreed(stack: Stack, heard: Sequence[Says]) -> Says | None:
         raise _contradiction(stack, heard)
     names = {said.name for said in strong}
     if names == {ACQUISITION}:
-        return _by_acquisition(stack, named)
+        return _with_rest_last(stack, _by_acquisition(stack, named))
     if names == {TRIGGER} and not _are_phases(stack, named[TRIGGER]):
         raise _contradiction(stack, heard)
     clocks = {said.grid for said in strong if said.name in _CLOCKS}
     if len(clocks) > 1:
         raise _contradiction(stack, heard)
-    return _first(strong, named)
+    return _with_rest_last(stack, _first(strong, named))
+
+
+def _with_rest_last(stack: Stack, said: Says) -> Says:
+    """Return what was said, if the frames that it leaves out were acquired last.
+
+    Raises:
+        AssemblyError: they were not, so that they are no interrupted end.
+    """
+    rest = begin(stack.pieces[index] for index in said.left_out)
+    starts = [begin(stack.pieces[index] for index in row) for row in said.grid]
+    known = [start for start in starts if start is not None]
+    if rest is not None and any(elapsed(start, rest) < 0 for start in known):
+        raise _lacks_frames(stack, [said._replace(lacking=1)])
+    return said
 
 
 def _first(strong: Sequence[Says], named: dict[str, Says]) -> Says:
@@ -249,7 +254,8 @@ def _first(strong: Sequence[Says], named: dict[str, Says]) -> Says:
 
 
 def _by_acquisition(stack: Stack, named: dict[str, Says]) -> Says:
-    """Return the volumes of Acquisition Number, in its order if another number confirms that.
+    """Return the volumes of Acquisition Number, in the order of time, or in its own if another
+    number confirms that.
 
     It tells acquisitions apart, and need not rise from one to the next (PS3.3 C.7.6.1).
 
@@ -260,6 +266,11 @@ def _by_acquisition(stack: Stack, named: dict[str, Says]) -> Says:
     rows = [[stack.pieces[index].frame for index in row] for row in said.grid]
     numbers = [[frame.number for frame in row if frame.number is not None] for row in rows]
     shown = [[frame.shown for frame in row if frame.shown is not None] for row in rows]
+    starts = [begin(stack.pieces[index] for index in row) for row in said.grid]
+    known = [start for start in starts if start is not None]
+    if len(set(known)) == len(starts):
+        order = sorted(range(len(known)), key=lambda t: elapsed(min(known), known[t]))
+        return said._replace(grid=tuple(said.grid[t] for t in order))
     if _rise(numbers) or _rise(shown):
         return said
     opposite = _rise(numbers[::-1])

@@ -8,14 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.belonging import RECONSTRUCTED, differences
+from node.assemble.belonging import ACQUIRED, RECONSTRUCTED, differences
 from node.assemble.geometry import Points, is_even
 from node.assemble.parallel import NEAR_DIRECTION, take_turns
 from node.assemble.stacking import Stack
 from node.errors import AssemblyError, Reason
 
-_CONTIGUOUS: Final = 1.5
-"""Thicknesses per step of both together up to which slices fill the space once, not twice."""
 _SAME_PLACE_MM: Final = 1e-2
 _SAME_LINE_MM: Final = 1.0
 _FEW: Final = 3
@@ -27,9 +25,8 @@ _FEWEST: Final = 4
 def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
     """Find stacks that would each look like an image of a multiple of the true step.
 
-    Two reconstructions may lie between each other's slices; two stacks that differ in anything
-    else, and whose slices fill the space only together, were one image, and what parted them is
-    wrong in the headers.
+    Two reconstructions or acquisitions may lie between each other's slices; two stacks that differ
+    in anything else were one image, or each lost the slices of the other.
 
     Returns:
         for the index of each stack that is a part of another one, its refusal.
@@ -40,7 +37,8 @@ def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
         if not _are_parts(a, b):
             continue
         named = differences(a.pieces[0], b.pieces[0])
-        if any(attribute.name in RECONSTRUCTED for attribute in named):
+        names = {attribute.name for attribute in named}
+        if names & RECONSTRUCTED or names <= ACQUIRED:
             continue
         refusal = _refusal([a, b], ", ".join(attribute.name for attribute in named))
         found[one] = found[other] = refusal
@@ -122,11 +120,7 @@ def _one_line(stacks: Sequence[Stack]) -> bool:
         return False
     ends = np.array([stack.planes.position[0] for stack in stacks])
     inside = ends - np.outer(ends @ normal, normal)
-    thick = [piece.frame.thickness or 0.0 for stack in stacks for piece in stack.pieces[:1]]
-    return bool(
-        np.ptp(inside, axis=0).max() <= _SAME_LINE_MM + steps.mean()
-        and max(thick) <= _CONTIGUOUS * steps.mean()
-    )
+    return bool(np.ptp(inside, axis=0).max() <= _SAME_LINE_MM + steps.mean())
 
 
 def _along(stack: Stack, reference: Stack) -> Points:
@@ -141,6 +135,7 @@ def _refusal(stacks: Sequence[Stack], named: str) -> AssemblyError:
     return AssemblyError(
         Reason.INCONSISTENT_FRAMES,
         f"Slices that together are one regular grid are {len(stacks)} images (of {counts} slices "
-        f"…), as they differ in {named or 'direction'}: that attribute is wrong in some of them.",
+        f"…), as they differ in {named or 'direction'}: that attribute is wrong in some, or slices "
+        "of each are missing.",
         tuple(dict.fromkeys(uids)),
     )

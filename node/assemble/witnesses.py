@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.belonging import Piece
+from node.assemble.belonging import Piece, same_values
 from node.assemble.clock import DAY, LONGEST_PAUSE
 from node.assemble.model import FrameHeader
 
@@ -24,6 +24,8 @@ Numbers = npt.NDArray[np.float64]
 _STEADY: Final = 0.5
 """Part of the time to the next volume by which a slice's time may differ from its usual place in a
 volume; a frame of the next volume differs by the whole of it."""
+_MOSTLY: Final = 0.5
+"""Part of the values that several places have, from which on they are those of volumes."""
 _LONGEST: Final = 2.0
 """How many times the shortest heart beat the longest one is, from slice to slice."""
 _SAME_VALUE: Final = 1e-9
@@ -102,6 +104,46 @@ def by_label(
     grid = tuple(tuple(table[key] for table in tables) for key in complete)
     rest = [table[keys[-1]] for table in tables if keys[-1] in table] if not whole[-1] else []
     return Says(name, grid, tuple(rest))
+
+
+def by_moment(
+    name: str,
+    pieces: Sequence[Piece],
+    places: Places,
+    read: Callable[[FrameHeader], float | None],
+    within: float,
+) -> Says | None:
+    """Hear a time that all slices of a volume share, but for less than the time between volumes.
+
+    Args:
+        name: of the attribute.
+        pieces: of the stack.
+        places: the indices of the pieces at every place.
+        read: its value in a frame.
+        within: part of the least step at one place, up to which times are of one volume.
+
+    Returns:
+        None if it abstains, as `by_label` does.
+    """
+    columns = [_column(pieces, place, read) for place in places]
+    steps = [b[0] - a[0] for column in columns if column for a, b in pairwise(column)]
+    if None in columns or not steps:
+        return None
+    label = same_values([read(piece.frame) for piece in pieces], within * min(steps))
+
+    def number(frame: FrameHeader) -> float | None:
+        value = read(frame)
+        return None if value is None else float(label[value])
+
+    said = by_label(name, pieces, places, number, fewest=FEWEST_COMPLETE)
+    if said is None or not said.lacking:
+        return said
+    counts: dict[float, int] = {}
+    for place in places:
+        for key in {label[value] for i in place if (value := read(pieces[i].frame)) is not None}:
+            counts[key] = counts.get(key, 0) + 1
+    shared = sum(count > 1 for count in counts.values())
+    return said if shared >= _MOSTLY * len(counts) else None
 
 
 def by_rank(

@@ -40,8 +40,8 @@ def convert(world: World) -> tuple[SeriesPlan, list[str]]:
         for volume in planned.volumes:
             try:
                 wrong += _voxels(world, filled(volume, read))
-            except AssemblyError as error:
-                wrong.append(f"unreadable: {error}")
+            except AssemblyError:
+                continue  # refused by name while its pixels were read
     return planned, wrong
 
 
