@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -36,13 +37,15 @@ def convert(world: World) -> tuple[SeriesPlan, list[str]]:
         assert not strangers
         (only,) = series
         planned, read = _planned(only.instances, OutputOptions())
-        wrong = judge(world, planned)
+        voxels: list[str] = []
+        refusals = list(planned.refusals)
         for volume in planned.volumes:
             try:
-                wrong += _voxels(world, filled(volume, read))
-            except AssemblyError:
-                continue  # refused by name while its pixels were read
-    return planned, wrong
+                voxels += _voxels(world, filled(volume, read))
+            except AssemblyError as error:
+                refusals.append(error)
+    planned = replace(planned, refusals=tuple(refusals))
+    return planned, judge(world, planned) + voxels
 
 
 def _voxels(world: World, volume: Volume) -> list[str]:

@@ -170,7 +170,7 @@ def _classic(world: World, frame: Frame) -> list[tuple[int, bytes]]:
         _put(0x00200037, "DS", frame.orientation),
         _put(0x00280030, "DS", frame.spacing),
     ]
-    if frame.slope != 1.0:
+    if world.modality != "MR":
         found += [_put(0x00281052, "DS", 0), _put(0x00281053, "DS", frame.slope)]
     if world.vendor == "GE" and world.modality == "MR":
         found.append(_put(0x00209056, "SH", frame.said["Stack"]))
