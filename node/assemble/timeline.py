@@ -71,6 +71,8 @@ alone proves no time."""
 
 _EVEN_PHASES: Final = 1.5
 """How many times the shortest step of cardiac phases the longest is, but for rounding."""
+_FEWEST_PHASES: Final = 4
+"""Phases by which a pattern of Trigger Times is none by chance."""
 _FEWEST_SLICES: Final = 4
 """Slices by which a count of them is known to be no count of volumes."""
 
@@ -102,7 +104,7 @@ def arrange(stack: Stack) -> Timeline:
         _check_one_time(stack, row)
         return Timeline((row,))
     heard = [said for said in _heard(stack.pieces, places) if not _mixes(stack, said)]
-    chosen = _agreed(stack, heard) if heard else None
+    chosen = _agreed(stack, heard)
     if chosen is None:
         raise _refusal(stack, places)
     return Timeline(chosen.grid, chosen.name, chosen.left_out)
@@ -210,7 +212,7 @@ def _agreed(stack: Stack, heard: Sequence[Says]) -> Says | None:
     elif index is not None and not any(said.name in {VENDOR, TEMPORAL} for said in strong):
         strong.append(index)
     if not strong:
-        return _by_number(stack, heard)
+        return _by_number(stack, heard) or _by_weighting(stack)
     if any(said.lacking for said in strong):
         if all(said.lacking for said in strong):
             raise _lacks_frames(stack, strong)
@@ -290,13 +292,14 @@ def _are_phases(stack: Stack, said: Says) -> bool:
     with them. Otherwise they may be one delay that varies from beat to beat.
     """
     rows = [[stack.pieces[index].frame for index in row] for row in said.grid]
-    if len(stack.distances) > 1 or _rise(
-        [[f.number for f in row if f.number is not None] for row in rows]
-    ):
+    if _rise([[frame.number for frame in row if frame.number is not None] for row in rows]):
         return True
-    times = [row[0].trigger_time or 0.0 for row in rows]
-    steps = [b - a for a, b in pairwise(times)]
-    return max(steps) <= _EVEN_PHASES * min(steps)
+    times = [[frame.trigger_time or 0.0 for frame in row] for row in rows]
+    steps = [b[0] - a[0] for a, b in pairwise(times)]
+    if len(stack.distances) == 1:
+        return max(steps) <= _EVEN_PHASES * min(steps)
+    same = all(max(row) - min(row) <= _BEATS * min(steps) for row in times)
+    return same or len(rows) >= _FEWEST_PHASES
 
 
 def _rise(values: Sequence[Sequence[int]]) -> bool:
@@ -315,6 +318,31 @@ def _by_number(stack: Stack, heard: Sequence[Says]) -> Says | None:
         if said is not None and not _is_against_time(stack.pieces, said):
             return said
     return None
+
+
+def _by_weighting(stack: Stack) -> Says | None:
+    """Return volumes of one b-value and direction each, in the order of these.
+
+    That is no order in time, and need be none: both are written beside the volumes.
+    """
+    shown: list[FrameHeader] = []
+    for piece in sorted(stack.pieces, key=lambda one: (one.frame.b_value or 0.0, one.uid)):
+        if piece.frame.b_value is None:
+            return None
+        if all(_otherwise(one, piece.frame) for one in shown):
+            shown.append(piece.frame)
+
+    def label(frame: FrameHeader) -> float | None:
+        alike = [at for at, one in enumerate(shown) if not _otherwise(one, frame)]
+        return float(alike[0]) if len(alike) == 1 else None
+
+    said = by_label(
+        "b-value and direction",
+        stack.pieces,
+        stack.at_each_position(),
+        label,
+    )
+    return None if said is None or said.lacking or said.left_out else said
 
 
 def _is_against_time(pieces: Sequence[Piece], said: Says) -> bool:
@@ -375,8 +403,9 @@ def _inversion_times(frames: Sequence[FrameHeader]) -> list[Value | None]:
 
 
 def _unless_of_slices(values: list[Value | None]) -> list[Value | None]:
-    """Return values, or nothing where each slice has one of its own: they are of slices."""
-    return [None] if len(set(values)) == len(values) else values
+    """Return values, or nothing where each of several slices has one of its own."""
+    own = len(set(values)) == len(values) > 2
+    return [None] if own else values
 
 
 def _mixes(stack: Stack, said: Says) -> bool:

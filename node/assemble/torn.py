@@ -53,7 +53,7 @@ def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
     """
     found: dict[int, AssemblyError] = {}
     for index, short in enumerate(stacks):
-        if not 1 < len(short.distances) <= _FEW:
+        if len(short.distances) < 2:
             continue
         own = _along(short, short)
         for whole in stacks:
@@ -62,7 +62,10 @@ def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
             places = _along(whole, short)
             near = np.abs(places[:, None] - own[None, :]) <= _SAME_PLACE_MM
             between = (places > own.min()) & (places < own.max()) & ~near.any(axis=1)
-            if near.any() and between.any():
+            few = len(own) <= _FEW and near.any()
+            if between.any() and (
+                few or (near.any(axis=0).all() and _differ_in_kind(short, whole))
+            ):
                 found[index] = AssemblyError(
                     Reason.MISSING_SLICE,
                     f"{len(own)} slices have none at {int(between.sum())} places between them "
@@ -70,6 +73,12 @@ def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
                     tuple(dict.fromkeys(piece.uid for piece in short.pieces)),
                 )
     return found
+
+
+def _differ_in_kind(one: Stack, other: Stack) -> bool:
+    """Tell whether two stacks are of one acquisition, so that their slices are the same ones."""
+    named = {attribute.name for attribute in differences(one.pieces[0], other.pieces[0])}
+    return not named & RECONSTRUCTED and not named <= ACQUIRED
 
 
 def _on_one_grid(short: Stack, whole: Stack) -> bool:
