@@ -154,7 +154,7 @@ def _heard(pieces: Sequence[Piece], places: Places) -> list[Says]:
 
 _SLICES: Final = 0.5
 """Part of the least time between volumes within which the slices of one are acquired."""
-_BEATS: Final = 0.1
+_BEATS: Final = 0.02
 """The same of cardiac phases: above it they are those of heart beats of another length."""
 _WRAPPED: Final = "Acquisition Time over midnight"
 
@@ -220,6 +220,9 @@ def _agreed(stack: Stack, heard: Sequence[Says]) -> Says | None:
     if len({said.partition for said in strong}) > 1:
         raise _contradiction(stack, heard)
     names = {said.name for said in strong}
+    weighted = _by_weighting(stack) if names == {ACQUISITION} else None
+    if weighted is not None and weighted.partition == named[ACQUISITION].partition:
+        return weighted
     if names == {ACQUISITION}:
         return _with_rest_last(stack, _by_acquisition(stack, named))
     if names == {TRIGGER} and not _are_phases(stack, named[TRIGGER]):
@@ -292,14 +295,17 @@ def _are_phases(stack: Stack, said: Says) -> bool:
     with them. Otherwise they may be one delay that varies from beat to beat.
     """
     rows = [[stack.pieces[index].frame for index in row] for row in said.grid]
-    if _rise([[frame.number for frame in row if frame.number is not None] for row in rows]):
+    known = [[frame.number for frame in row if frame.number is not None] for row in rows]
+    numbers = sorted(number for row in known for number in row)
+    whole = len({b - a for a, b in pairwise(numbers)} - {0}) <= 1
+    if _rise(known) and whole:
         return True
     times = [[frame.trigger_time or 0.0 for frame in row] for row in rows]
     steps = [b[0] - a[0] for a, b in pairwise(times)]
     if len(stack.distances) == 1:
         return max(steps) <= _EVEN_PHASES * min(steps)
     same = all(max(row) - min(row) <= _BEATS * min(steps) for row in times)
-    return same or len(rows) >= _FEWEST_PHASES
+    return same or (whole and len(rows) >= _FEWEST_PHASES)
 
 
 def _rise(values: Sequence[Sequence[int]]) -> bool:
