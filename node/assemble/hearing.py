@@ -1,0 +1,126 @@
+"""What each attribute says of the frames at one position: all that can speak are heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final
+
+from node.assemble.belonging import Piece
+from node.assemble.clock import elapsed
+from node.assemble.model import FrameHeader
+from node.assemble.stacking import begin
+from node.assemble.witnesses import (
+    Places,
+    Says,
+    Value,
+    by_label,
+    by_moment,
+    by_rank,
+    by_runs,
+    over_midnight,
+)
+
+VENDOR: Final = "the vendor's volume index"
+TEMPORAL: Final = "Temporal Position"
+DIMENSIONS: Final = "Dimension Index Values"
+PERCENTAGE: Final = "Nominal Percentage of Cardiac Phase"
+IMAGES: Final = "Instance Number of multi-frame images"
+REFERENCE: Final = "Frame Reference Time"
+CLOCK: Final = "Acquisition Time"
+TRIGGER: Final = "Trigger Time"
+ACQUISITION: Final = "Acquisition Number"
+NUMBER: Final = "Instance Number"
+CONTENT: Final = "Content Time"
+
+_SLICES: Final = 0.5
+"""Part of the least time between volumes within which the slices of one are acquired."""
+BEATS: Final = 0.02
+"""The same of cardiac phases: above it they are those of heart beats of another length."""
+WRAPPED: Final = "Acquisition Time over midnight"
+
+
+def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
+    """Ask every attribute; those that abstain are left out."""
+    clock, wraps = over_midnight(pieces, lambda frame: frame.acquired)
+    shown, _ = over_midnight(pieces, lambda frame: frame.shown)
+    labels: list[tuple[str, Callable[[FrameHeader], Value | None]]] = [
+        (VENDOR, lambda frame: frame.order or None),
+        (TEMPORAL, lambda frame: frame.temporal),
+        (DIMENSIONS, lambda frame: frame.dimensions or None),
+        (PERCENTAGE, lambda frame: frame.cardiac_percentage),
+        (IMAGES, _multi_frame),
+    ]
+    times: list[tuple[str, Callable[[FrameHeader], float | None]]] = [
+        (REFERENCE, lambda frame: frame.reference_time),
+        (CLOCK, clock),
+        (TRIGGER, lambda frame: frame.trigger_time),
+        (CONTENT, shown),
+    ]
+    found = [by_label(name, pieces, places, read) for name, read in labels]
+    full = len({len(place) for place in places}) == 1
+    for name, read in times:
+        said = by_moment(name, pieces, places, read, BEATS if name == TRIGGER else _SLICES)
+        if said is None and full:
+            said = by_rank(name, pieces, places, read, beats=name == TRIGGER)
+        found.append(said)
+    numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
+    found.append(numbered)
+    if full and len(places) > 1:
+        found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
+    elif not full:
+        found.append(by_runs(NUMBER, pieces, places, _number))
+    heard = [
+        said
+        for said in found
+        if said is not None and not (said.name == TRIGGER and is_against_time(pieces, said))
+    ]
+    if _has_own_beats(pieces, places, clock) or _is_delay(heard):
+        heard = [said for said in heard if said.name != TRIGGER]
+    return [said._replace(name=WRAPPED) if wraps and said.name == CLOCK else said for said in heard]
+
+
+def _number(frame: FrameHeader) -> float | None:
+    return None if frame.number is None else float(frame.number)
+
+
+def _multi_frame(frame: FrameHeader) -> Value | None:
+    """Return the number of the image that a frame is in, then its place in that image."""
+    return None if frame.instance is None else (float(frame.instance), *frame.dimensions)
+
+
+def _has_own_beats(
+    pieces: Sequence[Piece], places: Places, clock: Callable[[FrameHeader], float | None]
+) -> bool:
+    """Tell whether every frame at a place was acquired in a heart beat of its own.
+
+    Trigger Time is the delay after the R wave (PS3.3 C.7.6.18.1): of frames that are farther
+    apart in time than in delay it says nothing of their order.
+    """
+    for place in places:
+        times = sorted(t for index in place if (t := clock(pieces[index].frame)) is not None)
+        delays = [t for index in place if (t := pieces[index].frame.trigger_time) is not None]
+        if len(times) < len(place) or len(delays) < len(place):
+            return False
+        apart = min((b - a for a, b in pairwise(times)), default=0)
+        if apart / 1000.0 < max(delays) - min(delays):
+            return False
+    return True
+
+
+def _is_delay(heard: Sequence[Says]) -> bool:
+    """Tell whether Trigger Time is not heard, as each volume is an acquisition of its own."""
+    names = {said.name: said for said in heard}
+    trigger, acquisition = names.get(TRIGGER), names.get(ACQUISITION)
+    if trigger is None:
+        return False
+    if any(name in names for name in (VENDOR, TEMPORAL, REFERENCE)):
+        return True
+    return acquisition is not None and trigger.grid != acquisition.grid
+
+
+def is_against_time(pieces: Sequence[Piece], said: Says) -> bool:
+    """Tell whether a later volume was acquired before an earlier one: numbers are no time."""
+    starts = [begin(pieces[index] for index in row) for row in said.grid]
+    known = [start for start in starts if start is not None]
+    return any(elapsed(one, other) < 0 for one, other in pairwise(known))
