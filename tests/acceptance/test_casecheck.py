@@ -25,26 +25,15 @@ def names() -> list[str]:
     )
 
 
-def checked(part: int, *options: str) -> str:
-    """What the checks say of one part of the cases that failed."""
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_case_is_right_or_refused_by_command_and_node(part: int) -> None:
     only = ",".join(names()[part::PARTS])
     script = str(shared("checks/casecheck.py"))
     done = subprocess.run(
-        [sys.executable, script, "--rasnode", COMMAND, "--only", only, "--quiet", *options],
+        [*(sys.executable, script, "--rasnode", COMMAND, "--node", "--only", only, "--quiet")],
         capture_output=True,
         text=True,
         check=False,
         timeout=LONGEST,
     )
     assert " 0 failed, 0 skipped" in done.stdout, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-def test_every_case_is_right_or_refused(part: int) -> None:
-    checked(part)
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-def test_a_node_makes_the_same_of_every_case(part: int) -> None:
-    checked(part, "--node")
