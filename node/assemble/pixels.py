@@ -272,7 +272,8 @@ def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -
         )
         decoded = _decoded(encapsulate([frame], has_bot=False), own, syntax, "OB")
     check_values(int(decoded.min()), int(decoded.max()), pixels, stream)
-    return decoded.astype(f"{'i' if pixels.signed else 'u'}{pixels.bits_allocated // 8}")
+    whole_bytes = max(1, pixels.bits_allocated // _BYTE)  # single bits come in bytes
+    return decoded.astype(f"{'i' if pixels.signed else 'u'}{whole_bytes}")
 
 
 def _twelve_bits(frame: bytes, stream: Stream) -> Image:

@@ -260,3 +260,11 @@ def test_luminance_and_chrominance_become_rgb(name: str, syntax: str, tmp_path: 
         one.PixelData = packed(convert_color_space(rgb, "RGB", "YBR_FULL"))
         one["PixelData"].VR = "OB"
     assert np.abs(voxels(made, syntax, tmp_path) - rgb).max() <= 2
+
+
+def test_single_bits_in_jpeg_2000_come_in_bytes() -> None:
+    values = (np.arange(64 * 64).reshape(64, 64) % 3 == 0).astype("u1")
+    pixels = PixelFormat(64, 64, 1, "MONOCHROME2", 0, 1, 1, 0, signed=False)
+    found = compressed_frame(codestream(values, 1), pixels, JPEG2000Lossless)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, values)
