@@ -67,7 +67,7 @@ def agreed(stack: Stack, heard: Sequence[Says]) -> Says | None:
     elif index is not None and not any(said.name in {VENDOR, TEMPORAL} for said in strong):
         strong.append(index)
     if not strong:
-        return _by_number(stack, heard) or by_weighting(stack)
+        return _by_number(stack, heard)
     if any(said.lacking for said in strong):
         if all(said.lacking for said in strong):
             raise _lacks_frames(stack, strong)

@@ -60,10 +60,10 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
     found = [by_label(name, pieces, places, read) for name, read in labels]
     full = len({len(place) for place in places}) == 1
     for name, read in times:
-        said = by_moment(name, pieces, places, read, BEATS if name == TRIGGER else _SLICES)
-        if said is None and full:
-            said = by_rank(name, pieces, places, read, beats=name == TRIGGER)
-        found.append(said)
+        beats = name == TRIGGER
+        shared = by_moment(name, pieces, places, read, BEATS if beats else _SLICES)
+        ranked = by_rank(name, pieces, places, read, beats=beats) if full else None
+        found.append((shared or ranked) if beats else (ranked or shared))
     numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
     found.append(numbered)
     if full and len(places) > 1:

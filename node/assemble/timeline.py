@@ -17,7 +17,7 @@ from node.assemble.belonging import same_values
 from node.assemble.hearing import DIMENSIONS, NUMBER, PERCENTAGE, TEMPORAL, TRIGGER, hear
 from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack
-from node.assemble.weighting import mixes
+from node.assemble.weighting import by_weighting, mixes
 from node.assemble.witnesses import Places, Says, Value
 from node.errors import AssemblyError, Reason
 
@@ -51,8 +51,11 @@ def arrange(stack: Stack) -> Timeline:
         row = tuple(place[0] for place in places)
         _check_one_time(stack, row)
         return Timeline((row,))
-    heard = [said for said in hear(stack.pieces, places) if not mixes(stack, said)]
+    everything = hear(stack.pieces, places)
+    heard = [said for said in everything if not mixes(stack, said)]
     chosen = agreed(stack, heard)
+    if chosen is None and len(heard) == len(everything):
+        chosen = by_weighting(stack)
     if chosen is None:
         raise _refusal(stack, places)
     return Timeline(chosen.grid, chosen.name, chosen.left_out)

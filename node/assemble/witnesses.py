@@ -24,7 +24,7 @@ Numbers = npt.NDArray[np.float64]
 _STEADY: Final = 0.5
 """Part of the time to the next volume by which a slice's time may differ from its usual place in a
 volume; a frame of the next volume differs by the whole of it."""
-_MOSTLY: Final = 0.5
+_MOSTLY: Final = 0.75
 """Part of the values that several places have, from which on they are those of volumes."""
 _LONGEST: Final = 2.0
 """How many times the shortest heart beat the longest one is, from slice to slice."""
