@@ -92,12 +92,15 @@ def _with_rest_last(stack: Stack, said: Says) -> Says:
     """Return what was said, if the frames that it leaves out were acquired last.
 
     Raises:
-        AssemblyError: they were not, so that they are no interrupted end.
+        AssemblyError: they were not, or are the first part of a concatenation, so that they are
+            no interrupted end.
     """
     rest = begin(stack.pieces[index] for index in said.left_out)
     starts = [begin(stack.pieces[index] for index in row) for row in said.grid]
     known = [start for start in starts if start is not None]
-    if rest is not None and any(elapsed(start, rest) < 0 for start in known):
+    part = len(said.grid) < 2 and any(piece.header.concatenation for piece in stack.pieces)
+    earlier = rest is not None and any(elapsed(start, rest) < 0 for start in known)
+    if said.left_out and (earlier or part):
         raise _lacks_frames(stack, [said._replace(lacking=1)])
     return said
 

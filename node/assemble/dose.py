@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -51,6 +52,12 @@ def dose_frames(elements: Elements, pixels: PixelFormat) -> tuple[FrameHeader, .
             Reason.INCONSISTENT_FRAMES,
             f"{pixels.frames} dose planes, but a Grid Frame Offset Vector of {len(offsets)}. "
             "Export the dose again from the planning system.",
+        )
+    if len({later < one for one, later in pairwise(offsets)}) > 1:
+        raise AssemblyError(
+            Reason.INCONSISTENT_FRAMES,
+            "The Grid Frame Offset Vector of the dose rises and falls, which it must not "
+            "(PS3.3 C.8.8.3.2). Export the dose again from the planning system.",
         )
     way = _direction(frame.position[2], frame.orientation, offsets)
     made = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -136,6 +137,8 @@ def _placed(elements: Elements, whole: FrameHeader, detector: int) -> FrameHeade
             Reason.INCONSISTENT_FRAMES,
             f"A frame of detector {detector}, but Detector Information of {len(items)}.",
         )
+    if not elements.raw(_DETECTOR):
+        _check_one_place(items)
     frame = whole
     if items:
         own = classic_frame(items[detector - 1 if len(items) > 1 else 0], _NO_PIXELS)
@@ -146,6 +149,18 @@ def _placed(elements: Elements, whole: FrameHeader, detector: int) -> FrameHeade
         )
     check_plane(frame)
     return frame
+
+
+def _check_one_place(items: Sequence[Elements]) -> None:
+    """Refuse detectors at several places where no Detector Vector says which one is meant."""
+    places = {(item.numbers(0x00200032), item.numbers(0x00200037)) for item in items}
+    if len(places - {((), ())}) > 1:
+        raise AssemblyError(
+            Reason.INCONSISTENT_FRAMES,
+            f"Detector Information of {len(items)} detectors has several positions, and no "
+            "Detector Vector (0054,0020) says which is that of the slices. Send the series again "
+            "from where it was reconstructed.",
+        )
 
 
 _NO_PIXELS: Final = PixelFormat(0, 0, 1, "MONOCHROME2", 0, 16, 16, 15, signed=False)

@@ -7,7 +7,6 @@ from io import BytesIO
 from struct import error as StructError  # noqa: N812 - an exception, and it reads as one
 from typing import Any, Final
 
-import gdcm
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +31,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from node.assemble.jpeg12 import twelve_bits
 from node.assemble.model import PixelFormat
-from node.assemble.streams import Stream, check_stream, check_values
+from node.assemble.streams import Stream, check_bits, check_stream, check_values
 from node.errors import AssemblyError, Reason
 
 Image = npt.NDArray[Any]
@@ -76,8 +76,9 @@ ABORTING: Final = frozenset(syntax for syntax, codec in _PLUGINS.items() if code
 """Transfer syntaxes whose codec may abort the process that it runs in."""
 _MOST_PADDING: Final = 16
 """Bytes that may follow the end of a JPEG stream in its fragment."""
-_SPEAKING: Final = frozenset([*JPEG2000TransferSyntaxes, JPEGExtended12Bit])
-"""Transfer syntaxes of streams whose bits, and sign if they have one, count."""
+_SPEAKING: Final = frozenset([*JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit])
+"""Transfer syntaxes of streams whose bits, and sign if they have one, count. Sums of cosines have
+none (PS3.5 8.2.1): two's complement would be torn where it wraps around."""
 _BYTE: Final = 8
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _KEYWORDS: Final = {"float": "FloatPixelData", "double": "DoubleFloatPixelData"}
@@ -255,13 +256,17 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
         return _by_stream(frame, pixels, stream, transfer_syntax_uid)
     alone = encapsulate([frame], has_bot=False)
     decoded = _decoded(alone, pixels, transfer_syntax_uid, "OB")
-    return decoded if pixels.samples == 3 else _only_stored_bits(decoded, pixels)
+    if pixels.samples == 3:
+        return decoded
+    if stream is not None:
+        check_bits(decoded, pixels, stream)
+    return _only_stored_bits(decoded, pixels)
 
 
 def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -> Image:
     """Decode grey values by the stream's own sign and bits (PS3.5 8.2.1, 8.2.4)."""
     if syntax == JPEGExtended12Bit and stream.bits > _BYTE:
-        decoded = _twelve_bits(frame, stream)
+        decoded = twelve_bits(frame, pixels, stream)
     else:
         own = msgspec.structs.replace(
             pixels,
@@ -274,40 +279,6 @@ def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -
     check_values(int(decoded.min()), int(decoded.max()), pixels, stream)
     whole_bytes = max(1, pixels.bits_allocated // _BYTE)  # single bits come in bytes
     return decoded.astype(f"{'i' if pixels.signed else 'u'}{whole_bytes}")
-
-
-def _twelve_bits(frame: bytes, stream: Stream) -> Image:
-    """Decode lossy JPEG of more than 8 bits (ITU-T T.81, process 4), which pydicom does not.
-
-    May abort the process, see `ABORTING`.
-    """
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(frame)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((stream.columns, stream.rows, 1))
-    grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
-    syntax = gdcm.TransferSyntax.GetTSType(str(JPEGExtended12Bit))
-    image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, stream.bits, stream.bits - 1, 0))
-    image.SetDataElement(element)
-    try:
-        raw = image.GetBuffer().encode("utf-8", "surrogateescape")
-    except _CODEC_ERRORS as error:
-        raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"The pixel data cannot be decompressed: {error}"
-        ) from error
-    if len(raw) != 2 * stream.rows * stream.columns:
-        raise AssemblyError(
-            Reason.PIXELS_UNREADABLE,
-            "The pixel data cannot be decompressed: the codec finds a damaged stream.",
-        )
-    return np.frombuffer(raw, "<u2").reshape(stream.rows, stream.columns)
 
 
 def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> Image:

@@ -23,6 +23,8 @@ from node.errors import AssemblyError, Reason
 
 SLOPE, INTERCEPT = 0x00281053, 0x00281052
 _PET: Final = "PT"
+_UNCHANGED: Final = (1.0, 0.0)
+"""Slope and intercept that make no difference."""
 
 
 class _Limits(NamedTuple):
@@ -84,6 +86,14 @@ def check_scales(pieces: Sequence[Piece]) -> None:
             "the precise values are not known. Send the images again from where they came first, "
             "or convert with the scale for display (`convert.precise: n`, `--precise n`).",
         )
+    bad = [one for one in pieces if _is_tabled(one.header) and _scale(one) != _UNCHANGED]
+    if bad:
+        raise _refusal(
+            bad,
+            f"{_of(bad, pieces).capitalize()} have a Modality LUT Sequence (0028,3000) and Rescale "
+            "Slope and Intercept (0028,1053), of which only one may be there (PS3.3 C.11.1): which "
+            "one counts is not known. Send the images again from where they came first.",
+        )
     _check_absent([one for one in pieces if not _is_tabled(one.header)])
     precise = [one for one in pieces if one.frame.display_scale is not None]
     if 0 < len(precise) < len(pieces):
@@ -119,12 +129,20 @@ def _check_absent(pieces: Sequence[Piece]) -> None:
             f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}. PET has no values "
             "without it. Send the images again from where they came first.",
         )
-    scales = {(one.frame.slope, one.frame.intercept) for one in pieces if one.frame.scale != ABSENT}
-    if absent and scales - {(1.0, 0.0)}:
+    scales = {_scale(one) for one in pieces if one.frame.scale != ABSENT}
+    if absent and scales - {_UNCHANGED}:
         raise _refusal(
             absent,
             f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}, and the others have "
             "one: their values do not compare. Send the images again from where they came first.",
+        )
+    if len({one.frame.intercept for one in absent}) > 1:
+        bad = [one for one in absent if not one.frame.intercept] or absent
+        raise _refusal(
+            bad,
+            f"Rescale Slope (0028,1053) is absent, and Rescale Intercept (0028,1052) of "
+            f"{_of(bad, pieces)} is not that of the others: their values do not compare. Send the "
+            "images again from where they came first.",
         )
     bare = [one for one in pieces if one.frame.scale == NO_INTERCEPT]
     if bare and any(one.frame.intercept for one in pieces):
@@ -204,6 +222,10 @@ def too_large(pieces: Sequence[Piece]) -> AssemblyError:
 def _ends(slope: float, intercept: float, low: int, high: int) -> list[float]:
     """Sizes of the values on the way and at their end."""
     return [abs(part) for end in (low, high) for part in (slope * end, slope * end + intercept)]
+
+
+def _scale(piece: Piece) -> tuple[float, float]:
+    return piece.frame.slope, piece.frame.intercept
 
 
 def _is_tabled(header: InstanceHeader) -> bool:

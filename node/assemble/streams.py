@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from node.assemble.model import PixelFormat
 from node.errors import AssemblyError, Reason
+
+Image = npt.NDArray[Any]
 
 _JPEG_2000: Final = frozenset(JPEG2000TransferSyntaxes)
 _JPEG: Final = frozenset([*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes])
@@ -92,6 +96,37 @@ def check_values(lowest: int, highest: int, pixels: PixelFormat, stream: Stream)
         "changed, or the pixels were compressed wrongly. Send the instance again, from where it "
         "came first.",
     )
+
+
+def check_bits(samples: Image, pixels: PixelFormat, stream: Stream) -> None:
+    """Refuse samples of a stream that knows no signs where other bits make other values of them.
+
+    A negative value is two's complement in as many bits as the header says, above which there are
+    zeros or copies of the sign. In a stream of fewer bits it could as well be a large one.
+
+    Args:
+        samples: as they come from the codec.
+
+    Raises:
+        AssemblyError: the header has no room for some, or they have two meanings.
+    """
+    stored, signed = pixels.bits_stored, pixels.signed
+    if stream.bits == stored or not samples.size:
+        return
+    plain = samples.astype(np.int64) & ((1 << stream.bits) - 1)
+    if not signed or stream.bits < stored:
+        fit = int(plain.max()) < 1 << min(stream.bits, stored) - int(signed)
+    else:
+        above, copies = plain >> stored - 1, (1 << stream.bits - stored + 1) - 1
+        fit = bool(((above <= 1) | (above == copies)).all())
+    if not fit:
+        raise AssemblyError(
+            Reason.PIXELS_UNREADABLE,
+            f"A stream of {stream.bits} bits has values that are others in the "
+            f"{_named(stored, signed=signed)} of the header. Bits Stored (0028,0101) or Pixel "
+            "Representation (0028,0103) is wrong: send the instance again, from where it came "
+            "first.",
+        )
 
 
 def stream_of(frame: bytes, transfer_syntax_uid: str) -> Stream | None:

@@ -393,6 +393,12 @@ def test_dose_planes_that_may_lie_elsewhere_are_refused(
     assert error.value.reason is reason
 
 
+def test_dose_planes_that_go_to_and_fro_are_refused() -> None:
+    problem = header(dose([0, 6, 3, 9, 12, 15])).problem
+    assert problem is not None
+    assert problem.reason is Reason.INCONSISTENT_FRAMES
+
+
 def test_several_dose_planes_without_offsets_are_refused() -> None:
     made = dose([0, 3, 6])
     del made.GridFrameOffsetVector

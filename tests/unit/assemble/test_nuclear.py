@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,18 @@ def test_detectors_lie_each_at_its_place() -> None:
         first = volume.grid[0][0].frame
         place = [20, 0, 0, 1] if first.index < 4 else [0, 0, 0, 1]
         assert volume.lps[:3, 3] == pytest.approx(PHANTOM.affine[:3] @ place)
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_detectors_at_several_places_need_a_vector(elsewhere: bool) -> None:
+    made = tomography((1, 2, 3, 4))
+    other = copy.deepcopy(made.DetectorInformationSequence[0])
+    if elsewhere:
+        other.ImagePositionPatient = [0, 0, 0]
+    made.DetectorInformationSequence.append(other)
+    result = plan([header(made)])
+    assert bool(result.volumes) is not elsewhere
+    assert [one.reason for one in result.refusals] == [Reason.INCONSISTENT_FRAMES] * elsewhere
 
 
 @pytest.mark.parametrize(

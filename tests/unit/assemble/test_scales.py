@@ -108,6 +108,29 @@ def test_one_image_without_the_intercept_of_the_others(intercept: str, tmp_path:
     assert np.array_equal(voxels(tmp_path), stored())
 
 
+def test_one_image_without_the_intercept_of_others_that_have_no_slope_either(
+    tmp_path: Path,
+) -> None:
+    made = series(CT, None, "-1024")
+    del made[2][INTERCEPT]
+    assert refusal(made, tmp_path).instances == (made[2].SOPInstanceUID,)
+
+
+@pytest.mark.parametrize(("slope", "fits"), [("1", True), ("2", False)])
+def test_a_table_and_a_slope_exclude_each_other(slope: str, fits: bool, tmp_path: Path) -> None:
+    made = series(CT, slope)
+    for one in made:
+        item = Dataset()
+        item.add_new(0x00283002, "US", [4096, 0, 16])
+        item.add_new(0x00283006, "OW", np.arange(4096, dtype="<u2").tobytes())
+        one.ModalityLUTSequence = [item]
+    if fits:
+        assert not converted(made, tmp_path).refusals
+        np.testing.assert_array_equal(voxels(tmp_path), stored())
+    else:
+        assert "(0028,3000)" in refusal(made, tmp_path).sentence
+
+
 @pytest.mark.parametrize("slope", [None, ""])
 def test_pet_has_no_values_without_a_slope(slope: str | None, tmp_path: Path) -> None:
     assert "all 4 images" in refusal(series(PET, slope, None), tmp_path).sentence
