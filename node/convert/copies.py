@@ -49,10 +49,13 @@ def _sent_again(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
     all but UID, Instance Number and the time when they were made, and in every pixel. Where only
     Instance Number tells images apart and some have other pixels, they are images of their own.
     """
-    groups: dict[bytes, list[InstanceSource]] = {}
+    near: dict[object, list[InstanceSource]] = {}
     for source in instances:
         if source.header.frames:
-            groups.setdefault(_likeness(source.header), []).append(source)
+            near.setdefault(_place_and_time(source.header), []).append(source)
+    groups: dict[bytes, list[InstanceSource]] = {}
+    for source in (one for group in near.values() if len(group) > 1 for one in group):
+        groups.setdefault(_likeness(source.header), []).append(source)
     certain: list[InstanceSource] = []
     numbered: list[InstanceSource] = []
     for group in groups.values():
@@ -66,6 +69,12 @@ def _sent_again(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
             elif not plain:
                 return certain
     return certain + numbered
+
+
+def _place_and_time(header: InstanceHeader) -> object:
+    """Return a little of what copies have in common, by which most images are told apart soon."""
+    frame = header.frames[0]
+    return (frame.position, frame.acquisition_time, frame.temporal, frame.trigger_time, frame.order)
 
 
 def _likeness(header: InstanceHeader) -> bytes:
