@@ -67,7 +67,7 @@ def _frame_facts(frame: FrameHeader) -> FrameFacts:
         columns=frame.columns,
         orientation=frame.orientation,
         position=frame.position,
-        kind="/".join((frame.kind, frame.derived, frame.stack or "")),
+        kind="/".join((frame.kind, frame.derived)),
         echo=frame.echo_time if frame.echo_time is not None else frame.echo,
         time=frame.temporal,
     )
