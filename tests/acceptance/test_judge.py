@@ -66,7 +66,7 @@ FOLDERS = {
             {
                 Reason.AMBIGUOUS_ORDER,
                 Reason.DUPLICATE_POSITION,
-                Reason.MISSING_REFERENCE,  # segmentations without their series
+                # segmentations without their series
                 Reason.NO_GEOMETRY,
             }
         ),
