@@ -61,8 +61,8 @@ FOLDERS = {
         3, differing=1, refused=frozenset({Reason.MISSING_SLICE, Reason.AMBIGUOUS_ORDER})
     ),
     "pydicom-data": Expected(
-        6,
-        differing=8,  # label maps of segmentations without their series
+        10,
+        differing=4,  # label maps of segmentations without their series
         refused=frozenset(
             {
                 Reason.AMBIGUOUS_ORDER,
