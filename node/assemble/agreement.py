@@ -95,12 +95,14 @@ def _with_rest_last(stack: Stack, said: Says) -> Says:
         AssemblyError: they were not, or are the first part of a concatenation, so that they are
             no interrupted end.
     """
+    if not said.left_out:
+        return said
     rest = begin(stack.pieces[index] for index in said.left_out)
     starts = [begin(stack.pieces[index] for index in row) for row in said.grid]
     known = [start for start in starts if start is not None]
     part = len(said.grid) < 2 and any(piece.header.concatenation for piece in stack.pieces)
     earlier = rest is not None and any(elapsed(start, rest) < 0 for start in known)
-    if said.left_out and (earlier or part):
+    if earlier or part:
         raise _lacks_frames(stack, [said._replace(lacking=1)])
     return said
 
@@ -142,7 +144,7 @@ def _by_acquisition(stack: Stack, named: dict[str, Says]) -> Says:
         f"{len(said.grid)} frames at each of {len(stack.distances)} positions, in one order by "
         f"Acquisition Number and in {'the opposite' if opposite else 'another or no'} one by "
         "Instance Number, and no time decides.",
-        uids_of(stack),
+        stack.uids,
     )
 
 
@@ -187,10 +189,6 @@ def _by_number(stack: Stack, heard: Sequence[Says]) -> Says | None:
     return None
 
 
-def uids_of(stack: Stack) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(piece.uid for piece in stack.pieces))
-
-
 def _lacks_frames(stack: Stack, proofs: Sequence[Says]) -> AssemblyError:
     counts = [len(place) for place in stack.at_each_position()]
     names = ", ".join(said.name for said in proofs)
@@ -198,7 +196,7 @@ def _lacks_frames(stack: Stack, proofs: Sequence[Says]) -> AssemblyError:
         Reason.INCOMPLETE_GRID,
         f"Between {min(counts)} and {max(counts)} frames at the {len(counts)} positions, and "
         f"{proofs[0].lacking} volumes lack slices by {names}.",
-        uids_of(stack),
+        stack.uids,
     )
 
 
@@ -217,7 +215,7 @@ def _contradiction(stack: Stack, heard: Sequence[Says]) -> AssemblyError:
         Reason.AMBIGUOUS_ORDER,
         f"{len(stack.pieces)} frames at {len(stack.distances)} positions, and their attributes "
         f"contradict each other: {'; '.join(said)}.",
-        uids_of(stack),
+        stack.uids,
     )
 
 

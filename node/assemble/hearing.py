@@ -61,9 +61,11 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
     full = len({len(place) for place in places}) == 1
     for name, read in times:
         beats = name == TRIGGER
-        shared = by_moment(name, pieces, places, read, BEATS if beats else _SLICES)
         ranked = by_rank(name, pieces, places, read, beats=beats) if full else None
-        found.append((shared or ranked) if beats else (ranked or shared))
+        if beats or ranked is None:  # the phases that slices share count before their ranks
+            shared = by_moment(name, pieces, places, read, BEATS if beats else _SLICES)
+            ranked = shared or ranked
+        found.append(ranked)
     numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
     found.append(numbered)
     if full and len(places) > 1:

@@ -10,7 +10,7 @@ from node.assemble.geometry import RESIDUAL_MM, SAME_DIRECTION, Planes, Points
 
 _SAME_SPACING_MM: Final = 2e-4
 """mm; the same pixel spacing written with different numbers of decimals."""
-NEAR_DIRECTION: Final = 0.02
+_NEAR_DIRECTION: Final = 0.02
 """Difference of a cosine, about one degree: what no two planned directions differ by."""
 _NEAR_SPACING: Final = 0.02
 """Part of the pixel spacing that no two planned ones differ by."""
@@ -41,6 +41,12 @@ def parallel(planes: Planes, same_place_mm: float) -> list[list[int]]:
     return [sorted(part) for part in merged]
 
 
+def same_direction(one: Planes, other: Planes) -> bool:
+    """Tell whether the first frames of two sets are of one planned direction."""
+    turned = [one.row[0] - other.row[0], one.column[0] - other.column[0]]
+    return bool((np.abs(turned) <= _NEAR_DIRECTION).all())
+
+
 def _alike(planes: Planes) -> list[list[int]]:
     """Part frames so that every part is like its first member."""
     looks = np.hstack([planes.row, planes.column, planes.spacing])
@@ -56,9 +62,8 @@ def _alike(planes: Planes) -> list[list[int]]:
 
 def _belong(planes: Planes, one: list[int], other: list[int], same_place_mm: float) -> bool:
     a, b = planes.take(one[:1]), planes.take(other[:1])
-    turned = max(np.abs(a.row - b.row).max(), np.abs(a.column - b.column).max())
     scaled = np.abs(a.spacing / b.spacing - 1.0).max()
-    if turned > NEAR_DIRECTION or scaled > _NEAR_SPACING:
+    if not same_direction(a, b) or scaled > _NEAR_SPACING:
         return False
     if _far_corner(a, b) <= RESIDUAL_MM:
         return True

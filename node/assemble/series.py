@@ -160,7 +160,7 @@ def _has_gap(made: VolumePlan | AssemblyError) -> bool:
 def _volume(stack: Stack, *, even_out: bool) -> VolumePlan:
     """Make a volume of a stack, or refuse it by name."""
     timeline = arrange(stack)
-    uids = tuple(dict.fromkeys(piece.uid for piece in stack.pieces))
+    uids = stack.uids
     places = _places(stack, uids, even_out=even_out)
     lps, residual = _fit(stack, timeline, places, uids)
     frame = stack.pieces[0].frame

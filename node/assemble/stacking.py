@@ -47,6 +47,11 @@ class Stack(NamedTuple):
     slices: Indices
     distances: Points
 
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """The SOP Instance UIDs of the pieces, each once."""
+        return tuple(dict.fromkeys(piece.uid for piece in self.pieces))
+
     def at_each_position(self) -> list[list[int]]:
         """Return for every position the indices of the pieces there."""
         found: list[list[int]] = [[] for _ in self.distances]

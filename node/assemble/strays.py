@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from node.assemble.model import FrameHeader
-from node.assemble.parallel import NEAR_DIRECTION
+from node.assemble.parallel import same_direction
 from node.assemble.stacking import Stack, kind_of
 from node.errors import AssemblyError, Reason
 
@@ -46,7 +46,7 @@ def strays(stacks: Sequence[Stack], gaps: Sequence[bool]) -> dict[int, AssemblyE
 
 def _next_in_line(stray: Stack, whole: Stack) -> bool:
     """Whether a parallel frame lies one step beyond an end of a stack."""
-    if not _parallel(stray, whole):
+    if not same_direction(stray.planes, whole.planes):
         return False
     places = whole.planes.position[[np.argmin(whole.slices), np.argmax(whole.slices)]]
     step = (places[1] - places[0]) / (len(whole.distances) - 1)
@@ -55,17 +55,9 @@ def _next_in_line(stray: Stack, whole: Stack) -> bool:
     return bool(away.min() <= _NEAR * np.linalg.norm(step))
 
 
-def _parallel(one: Stack, other: Stack) -> bool:
-    turned = [
-        one.planes.row[0] - other.planes.row[0],
-        one.planes.column[0] - other.planes.column[0],
-    ]
-    return bool((np.abs(turned) <= NEAR_DIRECTION).all())
-
-
 def _refusal(stray: Stack, whole: Stack) -> AssemblyError:
     (piece,) = stray.pieces
-    if not _parallel(stray, whole):
+    if not same_direction(stray.planes, whole.planes):
         return AssemblyError(
             Reason.MIXED_ORIENTATIONS,
             f"One image is not parallel to the {len(whole.pieces)} others of its kind, which lack "

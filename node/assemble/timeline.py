@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from node.assemble import settings
-from node.assemble.agreement import UNTIMED, agreed, uids_of
+from node.assemble.agreement import UNTIMED, agreed
 from node.assemble.belonging import same_values
 from node.assemble.hearing import DIMENSIONS, NUMBER, PERCENTAGE, TEMPORAL, TRIGGER, hear
 from node.assemble.model import FrameHeader
@@ -88,7 +88,7 @@ def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
             Reason.INCOMPLETE_GRID,
             f"One frame at each of {len(row)} positions, but of several volumes by "
             f"{', '.join(several)}: volumes with missing slices.",
-            uids_of(stack),
+            stack.uids,
         )
 
 

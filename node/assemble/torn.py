@@ -10,7 +10,7 @@ import numpy as np
 
 from node.assemble.belonging import ACQUIRED, RECONSTRUCTED, differences
 from node.assemble.geometry import Points, is_even
-from node.assemble.parallel import NEAR_DIRECTION, take_turns
+from node.assemble.parallel import same_direction, take_turns
 from node.assemble.stacking import Stack
 from node.errors import AssemblyError, Reason
 
@@ -70,7 +70,7 @@ def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
                     Reason.MISSING_SLICE,
                     f"{len(own)} slices have none at {int(between.sum())} places between them "
                     "where other images of the series have one.",
-                    tuple(dict.fromkeys(piece.uid for piece in short.pieces)),
+                    short.uids,
                 )
     return found
 
@@ -83,12 +83,8 @@ def _differ_in_kind(one: Stack, other: Stack) -> bool:
 
 def _on_one_grid(short: Stack, whole: Stack) -> bool:
     a, b = short.pieces[0].frame, whole.pieces[0].frame
-    turned = max(
-        np.abs(short.planes.row[0] - whole.planes.row[0]).max(),
-        np.abs(short.planes.column[0] - whole.planes.column[0]).max(),
-    )
     same = (a.rows, a.columns, a.thickness) == (b.rows, b.columns, b.thickness)
-    return bool(same and turned <= NEAR_DIRECTION)
+    return same and same_direction(short.planes, whole.planes)
 
 
 def _are_parts(a: Stack, b: Stack) -> bool:
@@ -117,11 +113,8 @@ def _one_line(stacks: Sequence[Stack]) -> bool:
     size = first.planes.extent[0]
     normal = first.planes.normal()
     for stack in stacks:
-        turned = max(
-            np.abs(stack.planes.row[0] - first.planes.row[0]).max(),
-            np.abs(stack.planes.column[0] - first.planes.column[0]).max(),
-        )
-        if (stack.planes.extent[0] != size).any() or turned > NEAR_DIRECTION:
+        same = same_direction(stack.planes, first.planes)
+        if (stack.planes.extent[0] != size).any() or not same:
             return False
     along = np.sort(np.concatenate([_along(stack, first) for stack in stacks]))
     steps = np.diff(along)
