@@ -64,8 +64,6 @@ def by_label(
     pieces: Sequence[Piece],
     places: Places,
     read: Callable[[FrameHeader], Value | None],
-    *,
-    fewest: int = 1,
 ) -> Says | None:
     """Hear an attribute that has one value in a volume, the same at all places.
 
@@ -74,7 +72,6 @@ def by_label(
         pieces: of the stack.
         places: the indices of the pieces at every place.
         read: its value in a frame.
-        fewest: whole volumes from which on the last one may be incomplete.
 
     Returns:
         None if it abstains: frames without a value or with one value at one place, or values that
@@ -99,7 +96,7 @@ def by_label(
     whole = [counts[key] == len(places) for key in keys]
     complete = keys[:-1] if not whole[-1] else keys
     lacking = sum(not one for one in whole[: len(complete)])
-    if lacking or len(complete) < min(fewest, len(keys)):
+    if lacking or not complete:
         return Says(name, lacking=max(lacking, 1))
     grid = tuple(tuple(table[key] for table in tables) for key in complete)
     rest = [table[keys[-1]] for table in tables if keys[-1] in table] if not whole[-1] else []
@@ -123,7 +120,8 @@ def by_moment(
         within: part of the least step at one place, up to which times are of one volume.
 
     Returns:
-        None if it abstains, as `by_label` does.
+        None if it abstains: as `by_label` does, or because one whole volume and a part of another
+        are all that there is.
     """
     columns = [_column(pieces, place, read) for place in places]
     steps = [b[0] - a[0] for column in columns if column for a, b in pairwise(column)]
@@ -135,8 +133,10 @@ def by_moment(
         value = read(frame)
         return None if value is None else float(label[value])
 
-    said = by_label(name, pieces, places, number, fewest=FEWEST_COMPLETE)
-    if said is None or not said.lacking:
+    said = by_label(name, pieces, places, number)
+    if said is None or (said.left_out and len(said.grid) < FEWEST_COMPLETE):
+        return None  # one volume and a part of another: times alone do not prove that
+    if not said.lacking:
         return said
     counts: dict[float, int] = {}
     for place in places:

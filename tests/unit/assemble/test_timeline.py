@@ -73,3 +73,14 @@ def test_attributes_that_contradict_each_other_are_refused_by_what_each_says() -
     assert refusal.reason is Reason.AMBIGUOUS_ORDER
     assert "Temporal Position makes 4 volumes" in refusal.sentence
     assert "Acquisition Time the same in another order" in refusal.sentence
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_one_whole_volume_of_an_interrupted_scan_is_kept(timed: bool) -> None:
+    """Temporal Position says so; times, which alone would be too little, do not contradict it."""
+    datasets = PHANTOM.but(volumes=2).instances()[:-2]
+    for index, dataset in enumerate(datasets if timed else []):
+        changed(dataset, AcquisitionTime=f"1000{index // 4 * 2:02d}")
+    (volume,) = plan(headers(datasets)).volumes
+    assert len(volume.grid) == 1
+    assert len(volume.left_out) == 2
