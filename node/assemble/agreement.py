@@ -151,8 +151,8 @@ def _by_acquisition(stack: Stack, named: dict[str, Says]) -> Says:
 def _are_phases(stack: Stack, named: dict[str, Says]) -> bool:
     """Tell whether Trigger Times, where nothing else orders, are those of cardiac phases.
 
-    They are if they are evenly spaced or several slices have them, or if Instance Number rises
-    with them. Otherwise they may be one delay that varies from beat to beat.
+    They are if they are evenly spaced from the R wave on or several slices have them, or if
+    Instance Number rises with them. Otherwise they may be one delay that varies from beat to beat.
     """
     said, number = named[TRIGGER], named.get(NUMBER)
     if number is not None and number.partition != said.partition:
@@ -166,7 +166,7 @@ def _are_phases(stack: Stack, named: dict[str, Says]) -> bool:
     times = [[frame.trigger_time or 0.0 for frame in row] for row in rows]
     steps = [b[0] - a[0] for a, b in pairwise(times)]
     if len(stack.distances) == 1:
-        return max(steps) <= _EVEN_PHASES * min(steps)
+        return max(steps) <= _EVEN_PHASES * min(steps) and times[0][0] <= max(steps)
     same = all(max(row) - min(row) <= BEATS * min(steps) for row in times)
     return same or (whole and len(rows) >= _FEWEST_PHASES)
 

@@ -6,9 +6,9 @@ other, or it abstains. What it says is judged by the whole stack, never by one p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +127,10 @@ def by_moment(
     steps = [b[0] - a[0] for column in columns if column for a, b in pairwise(column)]
     if None in columns or not steps:
         return None
-    label = same_values([read(piece.frame) for piece in pieces], within * min(steps))
+    limit = within * min(steps)
+    label = same_values([read(piece.frame) for piece in pieces], limit)
+    if _widest(label) > limit + _SAME_VALUE:
+        return None  # slices fill the time between volumes, so that no pause tells them apart
 
     def number(frame: FrameHeader) -> float | None:
         value = read(frame)
@@ -144,6 +147,15 @@ def by_moment(
             counts[key] = counts.get(key, 0) + 1
     shared = sum(count > 1 for count in counts.values())
     return said if shared >= _MOSTLY * len(counts) else None
+
+
+def _widest(label: Mapping[Any, int]) -> float:
+    """Return the largest extent of the numbers that have one label."""
+    ends: dict[int, list[float]] = {}
+    for value, number in label.items():
+        if isinstance(value, int | float):
+            ends.setdefault(number, []).append(value)
+    return max((max(values) - min(values) for values in ends.values()), default=0.0)
 
 
 def by_rank(
