@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
+
+import numpy as np
 
 from node.assemble.clock import elapsed
 from node.assemble.hearing import (
@@ -23,9 +25,10 @@ from node.assemble.hearing import (
     WRAPPED,
     is_against_time,
 )
+from node.assemble.model import FrameHeader
 from node.assemble.stacking import Stack, begin
 from node.assemble.weighting import by_weighting
-from node.assemble.witnesses import Says
+from node.assemble.witnesses import Says, shows_loss
 from node.errors import AssemblyError, Reason
 
 _ORDER: Final = (
@@ -47,6 +50,12 @@ _CLOCKS: Final = frozenset({TEMPORAL, REFERENCE, CLOCK})
 UNTIMED: Final = frozenset({"CT", "PT", "NM"})
 """Modalities whose images at one place are as likely reconstructions as times, so that a number
 alone proves no time."""
+_READ: Final[dict[str, Callable[[FrameHeader], float | None]]] = {
+    CLOCK: lambda frame: frame.acquired,
+    CONTENT: lambda frame: frame.shown,
+    TRIGGER: lambda frame: frame.trigger_time,
+}
+"""Times that may order frames by their ranks."""
 _EVEN_PHASES: Final = 1.5
 """How many times the shortest step of cardiac phases the longest is, but for rounding."""
 _FEWEST_PHASES: Final = 4
@@ -85,7 +94,31 @@ def agreed(stack: Stack, heard: Sequence[Says]) -> Says | None:
     clocks = {said.grid for said in strong if said.name in _CLOCKS}
     if len(clocks) > 1:
         raise _contradiction(stack, heard)
-    return _with_rest_last(stack, _first(strong, named))
+    return _check_numbers(stack, _with_rest_last(stack, _first(strong, named)))
+
+
+def _check_numbers(stack: Stack, said: Says) -> Says:
+    """Return what ranks of times say, unless Instance Numbers show that frames did not come.
+
+    Raises:
+        AssemblyError: they do: then the first of one place may be the second of another.
+    """
+    read = _READ.get(said.name)
+    rows = [[stack.pieces[index].frame for index in row] for row in said.grid]
+    if read is None or all(len({read(frame) for frame in row}) == 1 for row in rows):
+        return said
+    numbers = [[frame.number for frame in row] for row in rows]
+    if any(number is None for row in numbers for number in row):
+        return said
+    if shows_loss(np.array(numbers, dtype=np.float64)):
+        raise AssemblyError(
+            Reason.INCOMPLETE_GRID,
+            f"{len(rows)} frames at each of {len(stack.distances)} positions by {said.name}, but "
+            "Instance Numbers are missing at other volumes from position to position: slices of "
+            "some volumes did not come.",
+            stack.uids,
+        )
+    return said
 
 
 def _with_rest_last(stack: Stack, said: Says) -> Says:
@@ -163,6 +196,8 @@ def _are_phases(stack: Stack, named: dict[str, Says]) -> bool:
     whole = len({b - a for a, b in pairwise(numbers)} - {0}) <= 1
     if _rise(known) and whole:
         return True
+    if len(stack.distances) == 1 and len(set(numbers)) == len(rows):
+        return False  # a number for each, in another order
     times = [[frame.trigger_time or 0.0 for frame in row] for row in rows]
     steps = [b[0] - a[0] for a, b in pairwise(times)]
     if len(stack.distances) == 1:
@@ -184,9 +219,21 @@ def _by_number(stack: Stack, heard: Sequence[Says]) -> Says | None:
         return None
     for name in (NUMBER, CONTENT):
         said = next((one for one in heard if one.name == name and not one.lacking), None)
-        if said is not None and not is_against_time(stack.pieces, said):
-            return said
+        if said is None or is_against_time(stack.pieces, said):
+            continue
+        if not _is_against_beats(stack, said):
+            return _check_numbers(stack, said)
     return None
+
+
+def _is_against_beats(stack: Stack, said: Says) -> bool:
+    """Tell whether from volume to volume every Trigger Time falls: numbers are no time."""
+    rows = [[stack.pieces[index].frame.trigger_time for index in row] for row in said.grid]
+    return len(rows) > 1 and all(
+        a is not None and b is not None and b < a
+        for one, other in pairwise(rows)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _lacks_frames(stack: Stack, proofs: Sequence[Says]) -> AssemblyError:

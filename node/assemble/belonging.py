@@ -179,6 +179,8 @@ RECONSTRUCTED: Final = frozenset(
 """Attributes of images that may well lie between each other's slices."""
 ACQUIRED: Final = frozenset({"Acquisition Number", "Acquisition Time"})
 """Attributes of acquisitions that may, if nothing else parts them."""
+CLOCKED: Final = frozenset({"Acquisition Time"})
+"""The one that slices of one acquisition may differ in as well."""
 LOOSE: Final = _SIZE
 """What parts frames even where echoes, phases and the like are to be one image."""
 ALWAYS: Final = _SIZE + _SHOWN

@@ -68,7 +68,9 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
         found.append(ranked)
     numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
     found.append(numbered)
-    if full and len(places) > 1:
+    if _numbers_frames(pieces):
+        pass  # of each image by itself
+    elif full and len(places) > 1:
         found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
     elif not full:
         found.append(by_runs(NUMBER, pieces, places, _number))
@@ -84,6 +86,14 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
 
 def _number(frame: FrameHeader) -> float | None:
     return None if frame.number is None else float(frame.number)
+
+
+def _numbers_frames(pieces: Sequence[Piece]) -> bool:
+    """Tell whether frames are numbered in several multi-frame images, from the first of each on."""
+    numbers: dict[str, set[int | None]] = {}
+    for piece in pieces:
+        numbers.setdefault(piece.uid, set()).add(piece.frame.number)
+    return len(numbers) > 1 and any(len(own) > 1 for own in numbers.values())
 
 
 def _multi_frame(frame: FrameHeader) -> Value | None:

@@ -79,7 +79,7 @@ def _side_by_side(pieces: Sequence[Piece], planes: Planes) -> list[list[int]]:
         for part in parts
     )
     meet = any(_shared(along[one], along[two], limit) for one, two in combinations(parts, 2))
-    return parts if straight and meet and min(map(len, parts)) > 1 else [everything]
+    return parts if straight and meet and max(map(len, parts)) > 1 else [everything]
 
 
 def _by_attributes(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list[list[int]]:

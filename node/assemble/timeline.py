@@ -133,7 +133,7 @@ def _refusal(stack: Stack, places: Places) -> AssemblyError:
         return AssemblyError(
             Reason.DUPLICATE_POSITION,
             f"Several different frames at one position ({shown} mm), one at the others.",
-            uids,
+            stack.uids,
         )
     return AssemblyError(
         Reason.INCOMPLETE_GRID,

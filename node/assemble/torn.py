@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.belonging import ACQUIRED, RECONSTRUCTED, differences
+from node.assemble.belonging import ACQUIRED, CLOCKED, RECONSTRUCTED, differences
 from node.assemble.geometry import Points, is_even
 from node.assemble.parallel import same_direction, take_turns
 from node.assemble.stacking import Stack
@@ -16,6 +16,7 @@ from node.errors import AssemblyError, Reason
 
 _SAME_PLACE_MM: Final = 1e-2
 _SAME_LINE_MM: Final = 1.0
+_SAME_THICKNESS: Final = 0.05
 _FEW: Final = 3
 """Slices that are a regular grid by chance, where every second one of more was lost."""
 _FEWEST: Final = 4
@@ -26,7 +27,8 @@ def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
     """Find stacks that would each look like an image of a multiple of the true step.
 
     Two reconstructions or acquisitions may lie between each other's slices; two stacks that differ
-    in anything else were one image, or each lost the slices of the other.
+    in anything else were one image, or each lost the slices of the other. Every second slice of an
+    interleaved acquisition is later by the clock, too.
 
     Returns:
         for the index of each stack that is a part of another one, its refusal.
@@ -38,11 +40,11 @@ def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
             continue
         named = differences(a.pieces[0], b.pieces[0])
         names = {attribute.name for attribute in named}
-        if names & RECONSTRUCTED or names <= ACQUIRED:
+        if names & RECONSTRUCTED or CLOCKED != names <= ACQUIRED:
             continue
         refusal = _refusal([a, b], ", ".join(attribute.name for attribute in named))
         found[one] = found[other] = refusal
-    return found or _singles(stacks) or _with_gaps(stacks)
+    return found or _singles(stacks) or _mixed(stacks) or _with_gaps(stacks)
 
 
 def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
@@ -105,6 +107,27 @@ def _singles(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
     named = differences(own[0].pieces[0], own[1].pieces[0])
     refusal = _refusal(own, ", ".join(attribute.name for attribute in named))
     return dict.fromkeys(alone, refusal)
+
+
+def _mixed(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
+    """Find stacks that each have slices of the same several thicknesses: of as many images."""
+    thick = [frozenset(piece.frame.thickness for piece in stack.pieces) for stack in stacks]
+    found: dict[int, AssemblyError] = {}
+    for index, own in enumerate(thick):
+        if len(own) > 1 and thick.count(own) > 1 and _differ_by_more(own):
+            found[index] = AssemblyError(
+                Reason.INCONSISTENT_FRAMES,
+                "Slices of several thicknesses are one image, and others of the same thicknesses "
+                "another: they are images of one thickness each, and nothing says which.",
+                stacks[index].uids,
+            )
+    return found
+
+
+def _differ_by_more(thicknesses: frozenset[float | None]) -> bool:
+    """Tell whether they are not one value but for rounding."""
+    known = [thickness for thickness in thicknesses if thickness is not None]
+    return len(known) > 1 and max(known) - min(known) > _SAME_THICKNESS * max(known)
 
 
 def _one_line(stacks: Sequence[Stack]) -> bool:

@@ -24,8 +24,10 @@ Numbers = npt.NDArray[np.float64]
 _STEADY: Final = 0.5
 """Part of the time to the next volume by which a slice's time may differ from its usual place in a
 volume; a frame of the next volume differs by the whole of it."""
-_MOSTLY: Final = 0.75
+_MOSTLY: Final = 0.6
 """Part of the values that several places have, from which on they are those of volumes."""
+_FEWEST_PLACES: Final = 3
+"""Places by which a step from place to place is known."""
 _LONGEST: Final = 2.0
 """How many times the shortest heart beat the longest one is, from slice to slice."""
 _SAME_VALUE: Final = 1e-9
@@ -128,7 +130,10 @@ def by_moment(
     if None in columns or not steps:
         return None
     limit = within * min(steps)
-    label = same_values([read(piece.frame) for piece in pieces], limit)
+    values = sorted({value for piece in pieces if (value := read(piece.frame)) is not None})
+    if any(limit > 0 and abs(b - a - limit) <= _SAME_VALUE for a, b in pairwise(values)):
+        return None  # times in whole seconds, of which one may be either volume's
+    label = same_values(values, limit)
     if _widest(label) > limit + _SAME_VALUE:
         return None  # slices fill the time between volumes, so that no pause tells them apart
 
@@ -188,7 +193,9 @@ def by_rank(
     values = np.array([[key for key, _ in column] for column in found]).T  # (t, k)
     by_volume = _follow(values) and _is_steady(values, exact=exact)
     if exact:
-        by_place = _follow_by_place(values) and _is_steady(values.T, exact=True)
+        by_place = (
+            _follow_by_place(values) and _is_steady(values.T, exact=True) and _is_paced(values)
+        )
     elif beats:
         by_place = _begin_together(values) and _is_scaled(values)
     else:
@@ -291,6 +298,21 @@ def _column(
     return None if any(a[0] == b[0] for a, b in pairwise(column)) else column
 
 
+def shows_loss(numbers: Numbers) -> bool:
+    """Tell whether (t, k) Instance Numbers count along volumes or places, and lack some unevenly.
+
+    Numbers that are missing at the same places of all volumes, or at one step, are those of other
+    images; others are those of frames that did not come.
+    """
+    if len(np.unique(numbers)) < numbers.size or numbers.shape[0] < 2 or numbers.shape[1] < 2:
+        return False
+    if _follow(numbers):
+        return not _is_steady(numbers, exact=True)
+    if _follow_by_place(numbers):
+        return not (_is_steady(numbers.T, exact=True) and _is_paced(numbers))
+    return False
+
+
 def _follow(groups: Numbers) -> bool:
     """Tell whether all of each row comes before all of the next."""
     return bool((groups[:-1].max(axis=1) < groups[1:].min(axis=1)).all())
@@ -302,13 +324,24 @@ def _has_no_hole(numbers: Numbers) -> bool:
     return bool(steps.size == 0 or np.ptp(steps) == 0)
 
 
+def _is_paced(values: Numbers) -> bool:
+    """Tell whether (t, k) numbers go on by one step from each place to the next.
+
+    Two places show no step but that of numbers without a hole.
+    """
+    firsts = np.sort(values[0])
+    if len(firsts) < _FEWEST_PLACES:
+        return _has_no_hole(values)
+    return bool(np.ptp(np.diff(firsts)) == 0)
+
+
 def _is_steady(values: Numbers, *, exact: bool) -> bool:
     """Tell whether each slice has its usual place in every volume: (t, k) values."""
     offsets = values - values[:, :1]
     if exact:
         return _has_no_hole(values) or bool((np.ptp(offsets, axis=0) == 0).all())
     least = float(np.diff(values, axis=0).min(initial=np.inf))
-    return bool((np.ptp(offsets, axis=0) <= _STEADY * least + _SAME_VALUE).all())
+    return bool((np.ptp(offsets, axis=0) < _STEADY * least - _SAME_VALUE).all())
 
 
 def _follow_by_place(values: Numbers) -> bool:
