@@ -68,12 +68,11 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
         found.append(ranked)
     numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
     found.append(numbered)
-    if _numbers_frames(pieces):
-        pass  # of each image by itself
-    elif full and len(places) > 1:
-        found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
-    elif not full:
-        found.append(by_runs(NUMBER, pieces, places, _number))
+    if not _numbers_frames(pieces):
+        if not full:
+            found.append(by_runs(NUMBER, pieces, places, _number))
+        elif len(places) > 1:
+            found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
     heard = [
         said
         for said in found
@@ -89,7 +88,7 @@ def _number(frame: FrameHeader) -> float | None:
 
 
 def _numbers_frames(pieces: Sequence[Piece]) -> bool:
-    """Tell whether frames are numbered in several multi-frame images, from the first of each on."""
+    """Tell whether frames have numbers that count within each of several multi-frame images."""
     numbers: dict[str, set[int | None]] = {}
     for piece in pieces:
         numbers.setdefault(piece.uid, set()).add(piece.frame.number)

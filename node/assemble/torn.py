@@ -40,7 +40,7 @@ def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
             continue
         named = differences(a.pieces[0], b.pieces[0])
         names = {attribute.name for attribute in named}
-        if names & RECONSTRUCTED or CLOCKED != names <= ACQUIRED:
+        if names & RECONSTRUCTED or (names <= ACQUIRED and names != CLOCKED):
             continue
         refusal = _refusal([a, b], ", ".join(attribute.name for attribute in named))
         found[one] = found[other] = refusal

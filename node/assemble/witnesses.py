@@ -131,7 +131,7 @@ def by_moment(
         return None
     limit = within * min(steps)
     values = sorted({value for piece in pieces if (value := read(piece.frame)) is not None})
-    if any(limit > 0 and abs(b - a - limit) <= _SAME_VALUE for a, b in pairwise(values)):
+    if limit > 0 and any(abs(b - a - limit) <= _SAME_VALUE for a, b in pairwise(values)):
         return None  # times in whole seconds, of which one may be either volume's
     label = same_values(values, limit)
     if _widest(label) > limit + _SAME_VALUE:
@@ -193,9 +193,7 @@ def by_rank(
     values = np.array([[key for key, _ in column] for column in found]).T  # (t, k)
     by_volume = _follow(values) and _is_steady(values, exact=exact)
     if exact:
-        by_place = (
-            _follow_by_place(values) and _is_steady(values.T, exact=True) and _is_paced(values)
-        )
+        by_place = _follow_by_place(values) and _is_even_by_place(values)
     elif beats:
         by_place = _begin_together(values) and _is_scaled(values)
     else:
@@ -309,7 +307,7 @@ def shows_loss(numbers: Numbers) -> bool:
     if _follow(numbers):
         return not _is_steady(numbers, exact=True)
     if _follow_by_place(numbers):
-        return not (_is_steady(numbers.T, exact=True) and _is_paced(numbers))
+        return not _is_even_by_place(numbers)
     return False
 
 
@@ -324,15 +322,15 @@ def _has_no_hole(numbers: Numbers) -> bool:
     return bool(steps.size == 0 or np.ptp(steps) == 0)
 
 
-def _is_paced(values: Numbers) -> bool:
-    """Tell whether (t, k) numbers go on by one step from each place to the next.
+def _is_even_by_place(values: Numbers) -> bool:
+    """Tell whether (t, k) numbers are alike at all places, and go on by one step between them.
 
     Two places show no step but that of numbers without a hole.
     """
     firsts = np.sort(values[0])
     if len(firsts) < _FEWEST_PLACES:
         return _has_no_hole(values)
-    return bool(np.ptp(np.diff(firsts)) == 0)
+    return _is_steady(values.T, exact=True) and bool(np.ptp(np.diff(firsts)) == 0)
 
 
 def _is_steady(values: Numbers, *, exact: bool) -> bool:
