@@ -120,14 +120,13 @@ def _unless_of_slices(values: list[Value | None]) -> list[Value | None]:
 def _refusal(stack: Stack, places: Places) -> AssemblyError:
     counts = [len(place) for place in places]
     doubled = [k for k, count in enumerate(counts) if count > 1]
-    uids = tuple(stack.pieces[index].uid for k in doubled for index in places[k])
     shown = ", ".join(f"{stack.distances[k]:.3f}" for k in doubled[:10])
     if len(set(counts)) == 1:
         return AssemblyError(
             Reason.AMBIGUOUS_ORDER,
             f"{counts[0]} frames at each of {len(counts)} positions, and no attribute says which "
             "of them belong together.",
-            uids,
+            stack.uids,
         )
     if len(doubled) <= len(counts) // 2:
         return AssemblyError(
@@ -139,5 +138,5 @@ def _refusal(stack: Stack, places: Places) -> AssemblyError:
         Reason.INCOMPLETE_GRID,
         f"Between {min(counts)} and {max(counts)} frames at the {len(counts)} positions: "
         "volumes with missing slices.",
-        uids,
+        stack.uids,
     )

@@ -84,3 +84,17 @@ def test_one_whole_volume_of_an_interrupted_scan_is_kept(timed: bool) -> None:
     (volume,) = plan(headers(datasets)).volumes
     assert len(volume.grid) == 1
     assert len(volume.left_out) == 2
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"), [(1, Reason.INCOMPLETE_GRID), (3, Reason.DUPLICATE_POSITION)]
+)
+def test_a_refusal_names_every_image_that_is_in_no_volume(lost: int, reason: Reason) -> None:
+    datasets = PHANTOM.but(volumes=2).instances()[:-lost]
+    for dataset in datasets:
+        changed(dataset, TemporalPositionIdentifier=None, InstanceNumber=None, AcquisitionNumber=1)
+    result = plan(headers(datasets))
+    assert not result.volumes
+    (refusal,) = result.refusals
+    assert refusal.reason is reason
+    assert set(refusal.instances) == {dataset.SOPInstanceUID for dataset in datasets}
