@@ -189,23 +189,54 @@ BY_PLACE: Final = _BY_PLACE
 """What parts frames by where they lie."""
 
 
+class Readings:
+    """What the table reads of frames, once of all that differ in place and time only.
+
+    Args:
+        pieces: the frames.
+    """
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        kinds: dict[Hashable, int] = {}
+        self.pieces = pieces
+        self._kinds = [kinds.setdefault(_alike(piece), len(kinds)) for piece in pieces]
+        self._first: dict[int, Piece] = {}
+        for kind, piece in zip(self._kinds, pieces, strict=True):
+            self._first.setdefault(kind, piece)
+
+    def take(self, which: Sequence[int]) -> Readings:
+        """Return those of some frames, in that order."""
+        taken = object.__new__(Readings)
+        taken.pieces = [self.pieces[index] for index in which]
+        taken._kinds = [self._kinds[index] for index in which]
+        taken._first = self._first
+        return taken
+
+    def of(self, attribute: Attribute) -> list[Value | None]:
+        """Return the value of every frame."""
+        if attribute.name in CLOCKED:
+            return [attribute.read(piece) for piece in self.pieces]
+        values = {kind: attribute.read(piece) for kind, piece in self._first.items()}
+        return [values[kind] for kind in self._kinds]
+
+
 def parted(
-    pieces: Sequence[Piece], attribute: Attribute, meet: Callable[[list[int], list[int]], bool]
+    values: Sequence[Value | None],
+    attribute: Attribute,
+    meet: Callable[[list[int], list[int]], bool],
 ) -> list[list[int]]:
     """Part frames by one attribute.
 
     Args:
-        pieces: of one group.
-        attribute: whose values part them.
+        values: that it has in each frame of one group.
+        attribute: whose values they are.
         meet: tells whether frames of two lists of indices lie at one place.
 
     Returns:
         the indices of every part, in the order of its first frame.
     """
-    values = [attribute.read(piece) for piece in pieces]
-    first = values[0]
-    if all(value == first for value in values):
-        return [list(range(len(pieces)))]
+    if values.count(values[0]) == len(values):
+        return [list(range(len(values)))]
     label = same_values(values, attribute.tolerance, attribute.part)
     parts: dict[int | None, list[int]] = {}
     for index, value in enumerate(values):
@@ -248,8 +279,8 @@ def same_values(
     return label
 
 
-def alike(piece: Piece) -> Hashable:
-    """Return all that the table reads of a frame: frames with one such key are never parted."""
+def _alike(piece: Piece) -> Hashable:
+    """Return all that the table reads of a frame, but for the time when it was acquired."""
     header, frame = piece
     return (
         header.pixels,

@@ -105,13 +105,10 @@ def check_plane(frame: FrameHeader) -> None:
 
 def same_position_mm(frames: Sequence[FrameHeader]) -> float:
     """Return mm along the normal below which two of these frames lie at one position."""
-    stated = {
-        abs(value)
-        for frame in frames
-        for value in (frame.thickness, frame.between)
-        if value is not None and abs(value) >= FINEST_MM
-    }
-    return min([SAME_POSITION_MM, *(_SAME_POSITION_SLICES * value for value in stated)])
+    pairs = {(frame.thickness, frame.between) for frame in frames}
+    stated = [abs(value) for pair in pairs for value in pair if value is not None]
+    slices = [_SAME_POSITION_SLICES * value for value in stated if value >= FINEST_MM]
+    return min([SAME_POSITION_MM, *slices])
 
 
 def planes_of(frames: Sequence[FrameHeader]) -> Planes:

@@ -90,9 +90,11 @@ def _number(frame: FrameHeader) -> float | None:
 def _numbers_frames(pieces: Sequence[Piece]) -> bool:
     """Tell whether frames have numbers that count within each of several multi-frame images."""
     numbers: dict[str, set[int | None]] = {}
+    if len({piece.uid for piece in pieces}) in {1, len(pieces)}:
+        return False
     for piece in pieces:
         numbers.setdefault(piece.uid, set()).add(piece.frame.number)
-    return len(numbers) > 1 and any(len(own) > 1 for own in numbers.values())
+    return any(len(own) > 1 for own in numbers.values())
 
 
 def _multi_frame(frame: FrameHeader) -> Value | None:

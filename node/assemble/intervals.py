@@ -68,8 +68,22 @@ class Clock(NamedTuple):
         return all(abs(step - self.mean) <= limit for step in self.steps)
 
 
-def interval(volume: VolumePlan) -> float | None:
-    """Return the time in s from the beginning of a volume to that of the next, if it is known.
+class Times(NamedTuple):
+    """What is known of the time from one volume to the next.
+
+    Attributes:
+        stated: Repetition Time, s; None if it is not the same for all frames.
+        measured: when the volumes began; None if no attribute measured it.
+        interval: s from the beginning of a volume to that of the next; None where it is not known.
+    """
+
+    stated: float | None
+    measured: Clock | None
+    interval: float | None
+
+
+def times_of(volume: VolumePlan) -> Times:
+    """Return what is known of the time from one volume to the next.
 
     Repetition Time (0018,0080) is that only where each volume takes one repetition, and where
     nothing else contradicts it. What was measured counts more: Trigger Time of cardiac phases,
@@ -79,24 +93,27 @@ def interval(volume: VolumePlan) -> float | None:
     Args:
         volume: the plan.
     """
+    stated, measured = one_value(volume.grid, "RepetitionTime") or None, _clock(volume)
+    return Times(stated, measured, _interval(volume, stated, measured))
+
+
+def _interval(volume: VolumePlan, stated: float | None, measured: Clock | None) -> float | None:
     if len(volume.grid) < 2:
         return None
-    stated = repetition(volume)
-    found = clock(volume)
-    if found is None:
+    if measured is None:
         single = stated if stated is not None and takes_one_repetition(volume, stated) else None
         between = one_value(volume.grid, BETWEEN_POSITIONS)
         if between is not None and between >= (single or 0.0) - SAME_INTERVAL:
             return between
         return single
-    if stated is not None and (_agrees(found, stated) or _is_prepared(volume, found, stated)):
+    if stated is not None and (_agrees(measured, stated) or _is_prepared(volume, measured, stated)):
         return stated
-    if not found.is_even or not _is_precise(found):
+    if not measured.is_even or not _is_precise(measured):
         return None
-    return round(found.mean, DIGITS)
+    return round(measured.mean, DIGITS)
 
 
-def clock(volume: VolumePlan) -> Clock | None:
+def _clock(volume: VolumePlan) -> Clock | None:
     """Return when volumes began, by the attribute that measured it; None if none did.
 
     Where Trigger Time and Acquisition Time disagree, the one that made the order of volumes is
@@ -111,11 +128,6 @@ def clock(volume: VolumePlan) -> Clock | None:
     if _TRIGGER in volume.defined_by or apart <= acquired.error:
         return triggered
     return acquired
-
-
-def repetition(volume: VolumePlan) -> float | None:
-    """Return Repetition Time, s, if it is the same for all frames."""
-    return one_value(volume.grid, "RepetitionTime") or None
 
 
 def fact(piece: Piece, name: str) -> Fact | None:

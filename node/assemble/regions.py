@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.belonging import BY_PLACE, STACK, Attribute, Piece, Rule, parted
+from node.assemble.belonging import BY_PLACE, STACK, Attribute, Piece, Readings, Rule, parted
 from node.assemble.geometry import Planes, Points, is_even, residual_limit, same_position_mm
 from node.assemble.parallel import take_turns
 
@@ -33,11 +33,11 @@ _GAP: Final = 1.5
 """Steps from which on the next slice begins a group of its own, or one is missing."""
 
 
-def divided(pieces: Sequence[Piece], planes: Planes, *, merge: bool = False) -> list[list[int]]:
+def divided(readings: Readings, planes: Planes, *, merge: bool = False) -> list[list[int]]:
     """Part parallel frames of one kind.
 
     Args:
-        pieces: of one kind and direction.
+        readings: of frames of one kind and direction.
         planes: their planes.
         merge: by their place only.
 
@@ -45,9 +45,9 @@ def divided(pieces: Sequence[Piece], planes: Planes, *, merge: bool = False) -> 
         the indices of every part.
     """
     found: list[list[int]] = []
-    for region in _side_by_side(pieces, planes):
-        for part in [region] if merge else _by_attributes(pieces, planes, region):
-            found += _groups(pieces, planes, part)
+    for region in _side_by_side(readings.pieces, planes):
+        for part in [region] if merge else _by_attributes(readings, planes, region):
+            found += _groups(readings.pieces, planes, part)
     return found
 
 
@@ -82,21 +82,21 @@ def _side_by_side(pieces: Sequence[Piece], planes: Planes) -> list[list[int]]:
     return parts if straight and meet and max(map(len, parts)) > 1 else [everything]
 
 
-def _by_attributes(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list[list[int]]:
-    own = [pieces[index] for index in members]
+def _by_attributes(readings: Readings, planes: Planes, members: list[int]) -> list[list[int]]:
+    own = readings.take(members)
     along = planes.position[members] @ planes.normal()
-    limit = same_position_mm([piece.frame for piece in own])
+    limit = same_position_mm([piece.frame for piece in own.pieces])
 
     def meet(one: list[int], other: list[int]) -> bool:
         return _shared(along[one], along[other], limit) > 0
 
     for attribute in BY_PLACE:
-        parts = parted(own, attribute, meet)
-        if len(parts) > 1 and _parts(own, along, parts, attribute, limit):
+        parts = parted(own.of(attribute), attribute, meet)
+        if len(parts) > 1 and _parts(own.pieces, along, parts, attribute, limit):
             return [
                 found
                 for part in parts
-                for found in _by_attributes(pieces, planes, [members[index] for index in part])
+                for found in _by_attributes(readings, planes, [members[index] for index in part])
             ]
     return [members]
 
@@ -110,19 +110,22 @@ def _parts(
 ) -> bool:
     """Tell whether an attribute's values are images of their own, by where their frames lie."""
     places = [_places(along[part], limit) for part in parts]
-    shared = [
-        (count, min(len(places[a]), len(places[b])))
-        for a, b in combinations(range(len(parts)), 2)
-        if (count := _shared(places[a], places[b], limit))
-    ]
-    regular = all(is_even(own) for own in places)
-    if shared and attribute.rule is not Rule.ACQUISITION:
-        return all(count >= _MOST_SHARED * size for count, size in shared)
-    if shared:
-        few = all(count <= max(1, _FEW_SHARED * size) for count, size in shared)
+    acquisition = attribute.rule is Rule.ACQUISITION
+    meeting = False
+    for one, other in combinations(places, 2):
+        count, size = _shared(one, other, limit), min(len(one), len(other))
+        meeting = meeting or count > 0
+        few, many = count <= max(1, _FEW_SHARED * size), count >= _MOST_SHARED * size
+        if count and not (few if acquisition else many):
+            return False
+    if meeting and not acquisition:
+        return True
+    if not all(is_even(own) for own in places):
+        return False
+    if meeting:
         alone = all(len(own) == len(part) for own, part in zip(places, parts, strict=True))
-        return few and alone and regular and min(map(len, places)) >= _FEWEST
-    return regular and _apart(pieces, _places(along, limit), places, attribute, limit)
+        return alone and min(map(len, places)) >= _FEWEST
+    return _apart(pieces, _places(along, limit), places, attribute, limit)
 
 
 def _apart(

@@ -8,7 +8,7 @@ from typing import Final
 
 from node.assemble.clock import DAY, SECOND, earliest
 from node.assemble.facts import DATES, IDENTIFYING, NO_FIELDS
-from node.assemble.intervals import interval, one_value
+from node.assemble.intervals import one_value, times_of
 from node.assemble.labeling import CONTEXT, labeling_fields
 from node.assemble.model import (
     FIELD_MAP,
@@ -74,7 +74,9 @@ def make_sidecar(
     if header.modality == "MR" and "ReconMatrixPE" not in fields:
         fields["ReconMatrixPE"] = _phase_lines(fields, frame)
     fields |= dict.fromkeys(_differing(volume, fields))
-    fields |= timing_fields(volume) | repetition_fields(volume) | labeling_fields(volume)
+    times = times_of(volume)
+    fields |= timing_fields(volume, times) | repetition_fields(volume, times)
+    fields |= labeling_fields(volume)
     fields.pop(CONTEXT, None)
     if frame.kind == FIELD_MAP:
         fields["Units"] = HERTZ
@@ -180,7 +182,7 @@ def leading(volume: VolumePlan) -> Piece:
 
 def repetition_time(volume: VolumePlan) -> float | None:
     """Return the time in s between volumes, for pixdim[4]; None where it is not known."""
-    return interval(volume)
+    return times_of(volume).interval
 
 
 def _date_time(moment: int | None) -> str | None:

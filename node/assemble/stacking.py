@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.belonging import ALWAYS, LOOSE, Piece, alike, parted
+from node.assemble.belonging import ALWAYS, LOOSE, Piece, Readings, parted
 from node.assemble.geometry import Planes, Points, check_plane, planes_of, same_position_mm
 from node.assemble.model import InstanceHeader
 from node.assemble.parallel import parallel
@@ -104,18 +104,18 @@ def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
     if not pieces:
         return []
     planes = planes_of([piece.frame for piece in pieces])
+    readings, nearest = Readings(pieces), _nearest_mm(pieces)
     found: list[Stack] = []
     directions = 0
-    for group in _kinds(pieces, planes, merge=merge):
-        alike_planes = planes.take(group)
-        parts = parallel(alike_planes, _nearest_mm(pieces))
+    for group in _kinds(readings, planes, nearest, merge=merge):
+        parts = parallel(planes.take(group), nearest)
         directions = max(directions, len(parts))
         for members in parts:
             own = [group[index] for index in members]
             stack = [pieces[index] for index in own]
             found += [
                 _sorted_stack([stack[i] for i in part], planes.take([own[i] for i in part]))
-                for part in divided(stack, planes.take(own), merge=merge)
+                for part in divided(readings.take(own), planes.take(own), merge=merge)
             ]
     if directions > MOST_ORIENTATIONS:
         raise AssemblyError(
@@ -129,23 +129,19 @@ def _nearest_mm(pieces: Sequence[Piece]) -> float:
     return same_position_mm([piece.frame for piece in pieces])
 
 
-def _kinds(pieces: Sequence[Piece], planes: Planes, *, merge: bool) -> list[list[int]]:
+def _kinds(readings: Readings, planes: Planes, nearest: float, *, merge: bool) -> list[list[int]]:
     """Return the indices of the frames of each kind, whatever their direction and place."""
-    keys = [alike(piece) for piece in pieces]
-    if len(set(keys)) == 1:
-        return [list(range(len(pieces)))]
-    groups = [list(range(len(pieces)))]
-    limit = _nearest_mm(pieces)
-
+    groups = [list(range(len(readings.pieces)))]
     for attribute in LOOSE if merge else ALWAYS:
+        values = readings.of(attribute)
         parts: list[list[int]] = []
         for group in groups:
 
             def meet(one: list[int], other: list[int], group: list[int] = group) -> bool:
                 positions = planes.position[group]
-                return _meet(positions[one], positions[other], limit)
+                return _meet(positions[one], positions[other], nearest)
 
-            own = [pieces[index] for index in group]
+            own = [values[index] for index in group]
             parts += [[group[i] for i in part] for part in parted(own, attribute, meet)]
         groups = parts
     return groups

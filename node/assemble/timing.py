@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from node.assemble.clock import SECOND
-from node.assemble.intervals import clock, interval, repetition
+from node.assemble.intervals import Times
 from node.assemble.series import VolumePlan
 from node.assemble.slice_times import (
     SAME_SLICE_TIME,
@@ -20,22 +20,23 @@ _AXIS_OF_PHASE: Final = {"ROW": 0, "COL": 1}
 """In-plane Phase Encoding Direction (0018,1312) -> DICOM axis (column index, row index, slice)."""
 
 
-def timing_fields(volume: VolumePlan) -> dict[str, object]:
-    """Return the sidecar fields that depend on which axis is which.
+def timing_fields(volume: VolumePlan, times: Times) -> dict[str, object]:
+    """Return the sidecar fields that depend on which axis is which, and on when volumes began.
 
     Args:
         volume: the plan; its orientation says where DICOM's axes went.
+        times: from one volume to the next.
     """
     fields: dict[str, object] = {}
     piece = volume.first
     if piece.header.modality == "MR":
         fields |= _phase_encoding(volume, piece)
-        fields |= _slice_timing(volume)
-    fields |= _uneven(volume)
+        fields |= _slice_timing(volume, times)
+    fields |= _uneven(volume, times)
     return fields
 
 
-def repetition_fields(volume: VolumePlan) -> dict[str, object]:
+def repetition_fields(volume: VolumePlan, times: Times) -> dict[str, object]:
     """Return the sidecar's times of repetition where the header's is not that of volumes.
 
     Where no interval is known there is no RepetitionTime; what the header has is of excitations.
@@ -43,10 +44,9 @@ def repetition_fields(volume: VolumePlan) -> dict[str, object]:
     piece = volume.first
     if len(volume.grid) < 2 or piece.header.modality == "PT":
         return {}
-    stated, between = repetition(volume), interval(volume)
-    if between == stated:
+    if times.interval == times.stated:
         return {}
-    return {"RepetitionTime": between, "RepetitionTimeExcitation": stated}
+    return {"RepetitionTime": times.interval, "RepetitionTimeExcitation": times.stated}
 
 
 def _phase_encoding(volume: VolumePlan, piece: Piece) -> dict[str, object]:
@@ -62,7 +62,7 @@ def _phase_encoding(volume: VolumePlan, piece: Piece) -> dict[str, object]:
     return {"PhaseEncodingAxis": name}
 
 
-def _slice_timing(volume: VolumePlan) -> dict[str, object]:
+def _slice_timing(volume: VolumePlan, known: Times) -> dict[str, object]:
     """Return when each slice was excited, s from the first, by index along the slice axis.
 
     The first volume of some scanners has times that were never measured; where the second one
@@ -72,7 +72,7 @@ def _slice_timing(volume: VolumePlan) -> dict[str, object]:
     chosen = times[0]
     if len(times) > 1 and times[1] is not None and (chosen is None or _differ(chosen, times[1])):
         chosen = times[1]
-    longest = _longest(volume)
+    longest = _longest(known)
     if chosen is None or is_acquisition(volume, chosen):
         chosen = acquired_slices(volume, longest)
     if chosen is None or len(chosen) < 2 or max(chosen) == 0:
@@ -88,13 +88,11 @@ def _slice_timing(volume: VolumePlan) -> dict[str, object]:
     return fields
 
 
-def _longest(volume: VolumePlan) -> float | None:
+def _longest(times: Times) -> float | None:
     """Return the s that the slices of a volume can take at most: until the next one begins."""
-    between = interval(volume)
-    if between is not None:
-        return between
-    measured = clock(volume)
-    return repetition(volume) if measured is None else min(measured.steps)
+    if times.interval is not None:
+        return times.interval
+    return times.stated if times.measured is None else min(times.measured.steps)
 
 
 def _times(row: Sequence[Piece]) -> list[float] | None:
@@ -110,14 +108,14 @@ def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
     return any(abs(a - b) > SAME_SLICE_TIME for a, b in zip(one, other, strict=True))
 
 
-def _uneven(volume: VolumePlan) -> dict[str, object]:
+def _uneven(volume: VolumePlan, times: Times) -> dict[str, object]:
     """Return when each volume began, s from the first, if the intervals are not all the same.
 
     PET has FrameTimesStart for that.
     """
-    found = clock(volume)
+    found = times.measured
     if found is None or len(found.starts) < 3 or volume.first.header.modality == "PT":
         return {}
-    if found.is_even or interval(volume) is not None:
+    if found.is_even or times.interval is not None:
         return {}
     return {"VolumeTiming": [start / SECOND for start in found.starts]}

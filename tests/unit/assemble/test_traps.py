@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
+from node.assemble.intervals import times_of
 from node.assemble.series import plan
 from node.assemble.sidecar import make_sidecar
 from node.assemble.timing import timing_fields
@@ -50,7 +51,7 @@ def test_an_acquisition_over_midnight_goes_on(dated: bool, known: dict[str, str]
     assert volume.defined_by == "Acquisition Time"
     order = [row[0].uid.rpartition(".")[2] for row in volume.grid]
     assert order == ["1", "5", "9"]
-    assert "VolumeTiming" not in timing_fields(volume)
+    assert "VolumeTiming" not in timing_fields(volume, times_of(volume))
     fields = make_sidecar(volume, identifiers=True, software="1")
     assert fields["FrameTimesStart"] == [0.0, 40.0, 80.0]
     assert ("AcquisitionDateTime" in fields) is (dated or "SeriesTime" in known)
