@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.model import FrameHeader
+from node.assemble.model import FrameHeader, Orientation
 from node.errors import AssemblyError, Reason
 from node.space import Matrix
 
@@ -92,14 +93,20 @@ def check_plane(frame: FrameHeader) -> None:
         raise AssemblyError(
             Reason.BAD_PIXEL_SPACING, f"Pixel Spacing is absent or unusable: {frame.spacing}."
         )
-    row, column = frame.orientation[:3], frame.orientation[3:]
+    _check_directions(frame.orientation)
+
+
+@lru_cache(maxsize=64)
+def _check_directions(orientation: Orientation) -> None:
+    """Refuse directions that cannot be those of rows and columns; most frames share theirs."""
+    row, column = orientation[:3], orientation[3:]
     if max(abs(math.hypot(*row) - 1.0), abs(math.hypot(*column) - 1.0)) > UNIT_TOLERANCE:
         raise AssemblyError(
-            Reason.BAD_ORIENTATION, f"Directions are no unit vectors: {frame.orientation}."
+            Reason.BAD_ORIENTATION, f"Directions are no unit vectors: {orientation}."
         )
     if abs(sum(a * b for a, b in zip(row, column, strict=True))) > RIGHT_ANGLE_TOLERANCE:
         raise AssemblyError(
-            Reason.BAD_ORIENTATION, f"Rows and columns are not square: {frame.orientation}."
+            Reason.BAD_ORIENTATION, f"Rows and columns are not square: {orientation}."
         )
 
 

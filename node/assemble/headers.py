@@ -48,7 +48,7 @@ def describe(elements: Elements) -> InstanceHeader:
         try:
             if source.sop_class_uid == DOSE_CLASS:
                 frames, more = dose_frames(elements, pixels), dose_facts(elements)
-            elif is_reconstructed(elements):
+            elif once(elements, is_reconstructed):
                 frames = reconstructed_frames(elements, pixels)
             elif is_enhanced(elements):
                 frames, spoken = enhanced_frames(elements, pixels, source.vendor)
@@ -150,7 +150,7 @@ def _unfit(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
         return Problem(Reason.NOT_AN_IMAGE, "It holds no image: no rows and columns of pixels.")
     if elements.pixels is None:
         return Problem(Reason.NO_PIXEL_DATA, "It describes an image but holds no pixel data.")
-    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or is_reconstructed(elements)
+    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or once(elements, is_reconstructed)
     if pixels.frames > 1 and not placed:
         return Problem(Reason.NO_GEOMETRY, "A multi-frame image without the positions of frames.")
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -42,37 +42,39 @@ WRAPPED: Final = "Acquisition Time over midnight"
 
 def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
     """Ask every attribute; those that abstain are left out."""
-    clock, wraps = over_midnight(pieces, lambda frame: frame.acquired)
-    shown, _ = over_midnight(pieces, lambda frame: frame.shown)
-    labels: list[tuple[str, Callable[[FrameHeader], Value | None]]] = [
-        (VENDOR, lambda frame: frame.order or None),
-        (TEMPORAL, lambda frame: frame.temporal),
-        (DIMENSIONS, lambda frame: frame.dimensions or None),
-        (PERCENTAGE, lambda frame: frame.cardiac_percentage),
-        (IMAGES, _multi_frame),
+    frames = [piece.frame for piece in pieces]
+    clock, wraps = over_midnight([frame.acquired for frame in frames])
+    shown, _ = over_midnight([frame.shown for frame in frames])
+    labels: list[tuple[str, Sequence[Value | None]]] = [
+        (VENDOR, [frame.order or None for frame in frames]),
+        (TEMPORAL, [frame.temporal for frame in frames]),
+        (DIMENSIONS, [frame.dimensions or None for frame in frames]),
+        (PERCENTAGE, [frame.cardiac_percentage for frame in frames]),
+        (IMAGES, [_multi_frame(frame) for frame in frames]),
+        (ACQUISITION, [frame.acquisition for frame in frames]),
     ]
-    times: list[tuple[str, Callable[[FrameHeader], float | None]]] = [
-        (REFERENCE, lambda frame: frame.reference_time),
+    times: list[tuple[str, Sequence[float | None]]] = [
+        (REFERENCE, [frame.reference_time for frame in frames]),
         (CLOCK, clock),
-        (TRIGGER, lambda frame: frame.trigger_time),
+        (TRIGGER, [frame.trigger_time for frame in frames]),
         (CONTENT, shown),
     ]
-    found = [by_label(name, pieces, places, read) for name, read in labels]
+    *found, numbered = [by_label(name, values, places) for name, values in labels]
     full = len({len(place) for place in places}) == 1
-    for name, read in times:
+    for name, moments in times:
         beats = name == TRIGGER
-        ranked = by_rank(name, pieces, places, read, beats=beats) if full else None
+        ranked = by_rank(name, moments, places, beats=beats) if full else None
         if beats or ranked is None:  # the phases that slices share count before their ranks
-            shared = by_moment(name, pieces, places, read, BEATS if beats else _SLICES)
+            shared = by_moment(name, moments, places, BEATS if beats else _SLICES)
             ranked = shared or ranked
         found.append(ranked)
-    numbered = by_label(ACQUISITION, pieces, places, lambda frame: frame.acquisition)
     found.append(numbered)
     if not _numbers_frames(pieces):
+        numbers = [frame.number for frame in frames]
         if not full:
-            found.append(by_runs(NUMBER, pieces, places, _number))
+            found.append(by_runs(NUMBER, numbers, places))
         elif len(places) > 1:
-            found.append(by_rank(NUMBER, pieces, places, _number, exact=True))
+            found.append(by_rank(NUMBER, numbers, places, exact=True))
     heard = [
         said
         for said in found
@@ -81,10 +83,6 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
     if _has_own_beats(pieces, places, clock) or _is_delay(heard):
         heard = [said for said in heard if said.name != TRIGGER]
     return [said._replace(name=WRAPPED) if wraps and said.name == CLOCK else said for said in heard]
-
-
-def _number(frame: FrameHeader) -> float | None:
-    return None if frame.number is None else float(frame.number)
 
 
 def _numbers_frames(pieces: Sequence[Piece]) -> bool:
@@ -102,16 +100,14 @@ def _multi_frame(frame: FrameHeader) -> Value | None:
     return None if frame.instance is None else (float(frame.instance), *frame.dimensions)
 
 
-def _has_own_beats(
-    pieces: Sequence[Piece], places: Places, clock: Callable[[FrameHeader], float | None]
-) -> bool:
+def _has_own_beats(pieces: Sequence[Piece], places: Places, clock: Sequence[float | None]) -> bool:
     """Tell whether every frame at a place was acquired in a heart beat of its own.
 
     Trigger Time is the delay after the R wave (PS3.3 C.7.6.18.1): of frames that are farther
     apart in time than in delay it says nothing of their order.
     """
     for place in places:
-        times = sorted(t for index in place if (t := clock(pieces[index].frame)) is not None)
+        times = sorted(t for index in place if (t := clock[index]) is not None)
         delays = [t for index in place if (t := pieces[index].frame.trigger_time) is not None]
         if len(times) < len(place) or len(delays) < len(place):
             return False

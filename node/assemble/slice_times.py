@@ -53,9 +53,9 @@ def is_acquisition(volume: VolumePlan, times: Sequence[float]) -> bool:
 
 
 def _from_first(row: Sequence[Piece]) -> list[float] | None:
-    first = earliest(piece.frame.acquired for piece in row)
     times = [piece.frame.acquired for piece in row]
     known = [time for time in times if time is not None]
+    first = earliest(known)
     if first is None or len(known) < len(times):
         return None
     return [round(elapsed(first, time) / SECOND, SLICE_TIME_DIGITS) for time in known]

@@ -44,12 +44,8 @@ def by_weighting(stack: Stack) -> Says | None:
         alike = [at for at, one in enumerate(shown) if not weighted_otherwise(one, frame)]
         return float(alike[0]) if len(alike) == 1 else None
 
-    said = by_label(
-        "b-value and direction",
-        stack.pieces,
-        stack.at_each_position(),
-        label,
-    )
+    labels = [label(piece.frame) for piece in stack.pieces]
+    said = by_label("b-value and direction", labels, stack.at_each_position())
     return None if said is None or said.lacking or said.left_out else said
 
 

@@ -6,16 +6,15 @@ other, or it abstains. What it says is judged by the whole stack, never by one p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.belonging import Piece, same_values
+from node.assemble.belonging import same_values
 from node.assemble.clock import DAY, LONGEST_PAUSE
-from node.assemble.model import FrameHeader
 
 Value = float | tuple[float, ...]
 Grid = tuple[tuple[int, ...], ...]
@@ -63,17 +62,15 @@ Places = Sequence[Sequence[int]]
 
 def by_label(
     name: str,
-    pieces: Sequence[Piece],
+    values: Sequence[Value | None],
     places: Places,
-    read: Callable[[FrameHeader], Value | None],
 ) -> Says | None:
     """Hear an attribute that has one value in a volume, the same at all places.
 
     Args:
         name: of the attribute.
-        pieces: of the stack.
-        places: the indices of the pieces at every place.
-        read: its value in a frame.
+        values: that it has in every frame of the stack.
+        places: the indices of the frames at every place.
 
     Returns:
         None if it abstains: frames without a value or with one value at one place, or values that
@@ -83,7 +80,7 @@ def by_label(
     for place in places:
         table: dict[Value, int] = {}
         for index in place:
-            key = read(pieces[index].frame)
+            key = values[index]
             if key is None or key in table:
                 return None
             table[key] = index
@@ -107,48 +104,42 @@ def by_label(
 
 def by_moment(
     name: str,
-    pieces: Sequence[Piece],
+    values: Sequence[float | None],
     places: Places,
-    read: Callable[[FrameHeader], float | None],
     within: float,
 ) -> Says | None:
     """Hear a time that all slices of a volume share, but for less than the time between volumes.
 
     Args:
         name: of the attribute.
-        pieces: of the stack.
-        places: the indices of the pieces at every place.
-        read: its value in a frame.
+        values: that it has in every frame of the stack.
+        places: the indices of the frames at every place.
         within: part of the least step at one place, up to which times are of one volume.
 
     Returns:
         None if it abstains: as `by_label` does, or because one whole volume and a part of another
         are all that there is.
     """
-    columns = [_column(pieces, place, read) for place in places]
+    columns = [_column(values, place) for place in places]
     steps = [b[0] - a[0] for column in columns if column for a, b in pairwise(column)]
     if None in columns or not steps:
         return None
     limit = within * min(steps)
-    values = sorted({value for piece in pieces if (value := read(piece.frame)) is not None})
-    if limit > 0 and any(abs(b - a - limit) <= _SAME_VALUE for a, b in pairwise(values)):
+    distinct = sorted({value for value in values if value is not None})
+    if limit > 0 and any(abs(b - a - limit) <= _SAME_VALUE for a, b in pairwise(distinct)):
         return None  # times in whole seconds, of which one may be either volume's
-    label = same_values(values, limit)
+    label = same_values(distinct, limit)
     if _widest(label) > limit + _SAME_VALUE:
         return None  # slices fill the time between volumes, so that no pause tells them apart
-
-    def number(frame: FrameHeader) -> float | None:
-        value = read(frame)
-        return None if value is None else float(label[value])
-
-    said = by_label(name, pieces, places, number)
+    numbers = [None if value is None else float(label[value]) for value in values]
+    said = by_label(name, numbers, places)
     if said is None or (said.left_out and len(said.grid) < FEWEST_COMPLETE):
         return None  # one volume and a part of another: times alone do not prove that
     if not said.lacking:
         return said
-    counts: dict[float, int] = {}
+    counts: dict[float | None, int] = {}
     for place in places:
-        for key in {label[value] for i in place if (value := read(pieces[i].frame)) is not None}:
+        for key in {numbers[index] for index in place}:
             counts[key] = counts.get(key, 0) + 1
     shared = sum(count > 1 for count in counts.values())
     return said if shared >= _MOSTLY * len(counts) else None
@@ -165,9 +156,8 @@ def _widest(label: Mapping[Any, int]) -> float:
 
 def by_rank(
     name: str,
-    pieces: Sequence[Piece],
+    values: Sequence[float | None],
     places: Places,
-    read: Callable[[FrameHeader], float | None],
     *,
     exact: bool = False,
     beats: bool = False,
@@ -176,9 +166,8 @@ def by_rank(
 
     Args:
         name: of the attribute.
-        pieces: of the stack.
-        places: the indices of the pieces at every place, as many at each.
-        read: its value in a frame.
+        values: that it has in every frame of the stack.
+        places: the indices of the frames at every place, as many at each.
         exact: it counts (Instance Number), so that a hole shows; otherwise it is a time.
         beats: it is a time since the R wave (Trigger Time), of heart beats that differ in length.
 
@@ -186,18 +175,18 @@ def by_rank(
         None if it abstains: frames without a value, equal ones at a place, or no pattern that is
         the same in all volumes or at all places.
     """
-    columns = [_column(pieces, place, read) for place in places]
+    columns = [_column(values, place) for place in places]
     found = [column for column in columns if column is not None]
     if len(found) < len(columns):
         return None
-    values = np.array([[key for key, _ in column] for column in found]).T  # (t, k)
-    by_volume = _follow(values) and _is_steady(values, exact=exact)
+    ranked = np.array([[key for key, _ in column] for column in found], np.float64).T  # (t, k)
+    by_volume = _follow(ranked) and _is_steady(ranked, exact=exact)
     if exact:
-        by_place = _follow_by_place(values) and _is_even_by_place(values)
+        by_place = _follow_by_place(ranked) and _is_even_by_place(ranked)
     elif beats:
-        by_place = _begin_together(values) and _is_scaled(values)
+        by_place = _begin_together(ranked) and _is_scaled(ranked)
     else:
-        by_place = _follow_by_place(values) and _is_alike(values)
+        by_place = _follow_by_place(ranked) and _is_alike(ranked)
     if not by_volume and not by_place and len(places) > 1:
         return None
     return Says(name, tuple(tuple(index for _, index in row) for row in zip(*found, strict=True)))
@@ -205,17 +194,15 @@ def by_rank(
 
 def by_runs(
     name: str,
-    pieces: Sequence[Piece],
+    values: Sequence[float | None],
     places: Places,
-    read: Callable[[FrameHeader], float | None],
 ) -> Says | None:
     """Hear the numbers of an interrupted scan: runs from 0 or 1 on that visit each place once.
 
     Args:
         name: of the attribute.
-        pieces: of the stack.
-        places: the indices of the pieces at every place.
-        read: its value in a frame.
+        values: that it has in every frame of the stack.
+        places: the indices of the frames at every place.
 
     Returns:
         None if it abstains: frames without a value, equal values, or runs that do not visit the
@@ -224,7 +211,7 @@ def by_runs(
     order: list[tuple[float, int, int]] = []
     for k, place in enumerate(places):
         for index in place:
-            value = read(pieces[index].frame)
+            value = values[index]
             if value is None:
                 return None
             order.append((value, k, index))
@@ -260,40 +247,26 @@ def _begins(route: Sequence[int]) -> bool:
     return (first, after) in {(1, 3), (last - 1, last - 3)}
 
 
-def over_midnight(
-    pieces: Sequence[Piece], read: Callable[[FrameHeader], int | None]
-) -> tuple[Callable[[FrameHeader], float | None], bool]:
-    """Return a reader of times that count on over midnight, and whether they do.
+def over_midnight(times: Sequence[int | None]) -> tuple[list[int | None], bool]:
+    """Return times that count on over midnight, µs, and whether they had to be changed for it.
 
     Without a day, or with one that stands for all, 0:01 comes after 23:59: a pause of more than
     half a day is none.
     """
-    times = sorted({t for piece in pieces if (t := read(piece.frame)) is not None})
-    days = {t // DAY for t in times}
-    if len(times) < 2 or len(days) > 1:
-        return read, False
-    gap, at = max((later - before, later) for before, later in pairwise(times))
+    known = sorted({time for time in times if time is not None})
+    if len(known) < 2 or known[0] // DAY != known[-1] // DAY:
+        return list(times), False
+    gap, at = max((later - before, later) for before, later in pairwise(known))
     if gap <= LONGEST_PAUSE:
-        return read, False
-
-    def wrapped(frame: FrameHeader) -> float | None:
-        time = read(frame)
-        return None if time is None else time + (DAY if time < at else 0)
-
-    return wrapped, True
+        return list(times), False
+    return [time + DAY if time is not None and time < at else time for time in times], True
 
 
-def _column(
-    pieces: Sequence[Piece], place: Sequence[int], read: Callable[[FrameHeader], float | None]
-) -> list[tuple[float, int]] | None:
-    column: list[tuple[float, int]] = []
-    for index in place:
-        value = read(pieces[index].frame)
-        if value is None:
-            return None
-        column.append((float(value), index))
+def _column(values: Sequence[float | None], place: Sequence[int]) -> list[tuple[float, int]] | None:
+    column = [(value, index) for index in place if (value := values[index]) is not None]
     column.sort()
-    return None if any(a[0] == b[0] for a, b in pairwise(column)) else column
+    whole = len({value for value, _ in column}) == len(place)
+    return column if whole else None
 
 
 def shows_loss(numbers: Numbers) -> bool:
