@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from node.assemble import settings
-from node.assemble.model import MICROSECONDS, FrameHeader, InstanceHeader
+from node.assemble.model import MICROSECONDS, Fact, FrameHeader, InstanceHeader
 
 Value = str | float | tuple[object, ...]
 
@@ -28,6 +28,11 @@ class Piece(NamedTuple):
     def uid(self) -> str:
         """The SOP Instance UID."""
         return self.header.sop_instance_uid
+
+    def fact(self, name: str) -> Fact | None:
+        """Return what the frame says of a sidecar's field, or else its instance."""
+        value = self.frame.facts.get(name)
+        return self.header.facts.get(name) if value is None else value
 
 
 class Rule(Enum):

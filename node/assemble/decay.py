@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 
 from node.assemble.clock import DAY, LONGEST_PAUSE, SECOND, earliest, elapsed
 from node.assemble.facts import INJECTED, INJECTED_MOMENT, SERIES_START
-from node.assemble.intervals import fact
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 
@@ -52,8 +51,8 @@ def injected(volume: VolumePlan, zero: int) -> float | None:
         zero: the beginning of the scan, µs.
     """
     piece = volume.first
-    whole, clock = fact(piece, INJECTED_MOMENT), fact(piece, INJECTED)
-    lives = _number(fact(piece, "RadionuclideHalfLife"))
+    whole, clock = piece.fact(INJECTED_MOMENT), piece.fact(INJECTED)
+    lives = _number(piece.fact("RadionuclideHalfLife"))
     long = lives is not None and lives > LONG_LIVED
     if isinstance(whole, int):
         after = whole - zero
@@ -90,13 +89,13 @@ def corrected_to(volume: VolumePlan, zero: int) -> float | None:
     Returns:
         None where nothing, or nothing consistent, says when that was.
     """
-    stated = fact(volume.first, "DecayCorrection")
+    stated = volume.first.fact("DecayCorrection")
     injection = injected(volume, zero)
     if stated == "ADMIN":
         return injection
     if stated != "START":
         return None
-    lives = _number(fact(volume.first, "RadionuclideHalfLife"))
+    lives = _number(volume.first.fact("RadionuclideHalfLife"))
     decay = math.log(2) / lives if lives and lives > 0 else None
     frames = {_frame(piece, zero) for row in volume.grid for piece in row}
     series = _series(volume, zero)
@@ -115,7 +114,7 @@ def corrected_to(volume: VolumePlan, zero: int) -> float | None:
 
 def _series(volume: VolumePlan, zero: int) -> float | None:
     """Return Series Time, s from the beginning of the scan."""
-    moment = fact(volume.first, SERIES_START)
+    moment = volume.first.fact(SERIES_START)
     if not isinstance(moment, int):
         return None
     one_day = moment // DAY == zero // DAY
@@ -131,9 +130,9 @@ def _frame(piece: Piece, zero: int) -> _Frame | None:
         return None
     reference = piece.frame.reference_time
     return _Frame(
-        _number(fact(piece, "DecayFactor")),
+        _number(piece.fact("DecayFactor")),
         elapsed(zero, acquired) / SECOND,
-        _number(fact(piece, "FrameDuration")) or 0.0,
+        _number(piece.fact("FrameDuration")) or 0.0,
         None if reference is None else reference / 1000.0,
     )
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from node.assemble.clock import SECOND, earliest, elapsed
 from node.assemble.facts import BETWEEN_POSITIONS
-from node.assemble.model import Fact, FrameHeader
+from node.assemble.model import FrameHeader
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 from node.assemble.vendors import ge
@@ -130,19 +130,14 @@ def _clock(volume: VolumePlan) -> Clock | None:
     return acquired
 
 
-def fact(piece: Piece, name: str) -> Fact | None:
-    """Return what a frame says, or else its instance."""
-    value = piece.frame.facts.get(name)
-    return piece.header.facts.get(name) if value is None else value
-
-
 def one_value(rows: Sequence[Sequence[Piece]], name: str) -> float | None:
     """Return a number that all frames agree in but for rounding; None if they do not."""
-    values = {fact(piece, name) for row in rows for piece in row}
+    pieces = [piece for row in rows for piece in row]
+    values = {piece.fact(name) for piece in pieces}
     known = [value for value in values if isinstance(value, int | float)]
     if not known or len(known) < len(values) or max(known) - min(known) > PRECISE * max(known):
         return None
-    first = fact(rows[0][0], name)
+    first = rows[0][0].fact(name)
     return float(first) if isinstance(first, int | float) else None
 
 
@@ -161,12 +156,12 @@ def takes_one_repetition(volume: VolumePlan, stated: float) -> bool:
         return False
     if stated < SHORTEST_SLICE * max(len(volume.grid[0]) / _slices_at_once(piece), 1):
         return False
-    sequence = str(fact(piece, "ScanningSequence") or "").split("\\")
+    sequence = str(piece.fact("ScanningSequence") or "").split("\\")
     weighted = any(one.frame.b_value is not None for row in volume.grid for one in row)
     if "EP" in sequence or weighted or piece.frame.tile is not None:
         return True
-    train = fact(piece, "EchoTrainLength")
-    lines = fact(piece, "PhaseEncodingSteps") or fact(piece, "AcquisitionMatrixPE")
+    train = piece.fact("EchoTrainLength")
+    lines = piece.fact("PhaseEncodingSteps") or piece.fact("AcquisitionMatrixPE")
     if isinstance(train, int) and train > 1:
         many = lines if isinstance(lines, int) else max(piece.frame.rows, piece.frame.columns)
         return many <= MOST_SHOTS * train
@@ -176,10 +171,10 @@ def takes_one_repetition(volume: VolumePlan, stated: float) -> bool:
 def _is_of_several(volume: VolumePlan) -> bool:
     """Tell whether a volume takes several repetitions, or volumes differ in what is repeated."""
     piece = volume.first
-    averages = fact(piece, "NumberOfAverages")
-    inversions = {fact(row[0], "InversionTime") for row in volume.grid}
+    averages = piece.fact("NumberOfAverages")
+    inversions = {row[0].fact("InversionTime") for row in volume.grid}
     return (
-        fact(piece, "MRAcquisitionType") == "3D"
+        piece.fact("MRAcquisitionType") == "3D"
         or _TRIGGER in volume.defined_by
         or len(inversions) > 1
         or (isinstance(averages, int | float) and averages > 1)
@@ -187,7 +182,7 @@ def _is_of_several(volume: VolumePlan) -> bool:
 
 
 def _slices_at_once(piece: Piece) -> float:
-    factor = fact(piece, "MultibandAccelerationFactor")
+    factor = piece.fact("MultibandAccelerationFactor")
     return float(factor) if isinstance(factor, int | float) and factor > 1 else 1.0
 
 
@@ -232,7 +227,7 @@ def _acquired(volume: VolumePlan) -> Clock | None:
     header = volume.first.header
     if (header.vendor, header.modality) == (ge.NAME, "MR"):
         return None
-    firsts = [earliest(piece.frame.acquired for piece in row) for row in volume.grid]
+    firsts = [earliest([piece.frame.acquired for piece in row]) for row in volume.grid]
     known = [first for first in firsts if first is not None]
     steps = [elapsed(one, other) for one, other in pairwise(known)]
     if len(known) < len(firsts) or min(steps) <= 0:

@@ -52,11 +52,13 @@ def labeling(elements: Elements) -> Facts:
 
 def volume_types(volume: VolumePlan) -> list[str]:
     """Return control, label or m0scan for every volume; empty if one of them does not say."""
-    found = []
+    found: list[str] = []
     for row in volume.grid:
-        stated = {str((piece.header.facts | piece.frame.facts).get(CONTEXT, "")) for piece in row}
-        found.append(stated.pop() if len(stated) == 1 else "")
-    return found if all(found) else []
+        stated = {str(piece.fact(CONTEXT) or "") for piece in row}
+        if len(stated) > 1 or "" in stated:
+            return []
+        found += stated
+    return found
 
 
 def labeling_fields(volume: VolumePlan) -> Facts:

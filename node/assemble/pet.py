@@ -7,7 +7,7 @@ from typing import Final
 
 from node.assemble.clock import DAY, SECOND, elapsed
 from node.assemble.decay import began, corrected_to, injected
-from node.assemble.intervals import fact, one_value
+from node.assemble.intervals import one_value
 from node.assemble.model import Facts
 from node.assemble.series import VolumePlan
 
@@ -36,7 +36,7 @@ def pet_fields(volume: VolumePlan, facts: Facts) -> dict[str, object]:
     found: dict[str, object] = {}
     for name in _FRAME_ARRAYS:
         agreed = all(one_value([row], name) is not None for row in volume.grid)
-        found[name] = [fact(row[0], name) for row in volume.grid] if agreed else None
+        found[name] = [row[0].fact(name) for row in volume.grid] if agreed else None
     if found["DecayFactor"]:
         found["DecayCorrectionFactor"] = found["DecayFactor"]
     found |= _times(volume)
@@ -63,7 +63,7 @@ def _times(volume: VolumePlan) -> dict[str, object]:
     found["TimeZero"] = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     found["ScanStart"] = 0
     found["InjectionStart"] = injected(volume, zero)
-    stated = fact(volume.first, "DecayCorrection")
+    stated = volume.first.fact("DecayCorrection")
     if stated is not None:
         found["ImageDecayCorrected"] = stated != "NONE"
         found["ImageDecayCorrectionTime"] = corrected_to(volume, zero)

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Final
 
 from node.assemble.clock import SECOND, earliest, elapsed
-from node.assemble.intervals import fact
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 from node.assemble.vendors import ge
@@ -34,7 +33,7 @@ def acquired_slices(volume: VolumePlan, longest: float | None) -> list[float] | 
         the times by slice along the stack's normal, None where there are no such times.
     """
     header, frame = volume.first
-    planar = fact(volume.first, "MRAcquisitionType") != "3D"
+    planar = volume.first.fact("MRAcquisitionType") != "3D"
     if header.vendor == ge.NAME or not planar or frame.tile is not None or longest is None:
         return None
     rows = [_from_first(row) for row in volume.grid]

@@ -19,12 +19,11 @@ SAME_GRADIENT: Final = 0.1
 
 def mixes(stack: Stack, said: Says) -> bool:
     """Tell whether a volume would hold slices of different diffusion weighting."""
-    if all(piece.frame.b_value is None for piece in stack.pieces):
+    frames = [piece.frame for piece in stack.pieces]
+    if [frame.b_value for frame in frames].count(None) == len(frames):
         return False
     return any(
-        weighted_otherwise(stack.pieces[row[0]].frame, stack.pieces[index].frame)
-        for row in said.grid
-        for index in row[1:]
+        weighted_otherwise(frames[row[0]], frames[index]) for row in said.grid for index in row[1:]
     )
 
 

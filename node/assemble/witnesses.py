@@ -189,7 +189,8 @@ def by_rank(
         by_place = _follow_by_place(ranked) and _is_alike(ranked)
     if not by_volume and not by_place and len(places) > 1:
         return None
-    return Says(name, tuple(tuple(index for _, index in row) for row in zip(*found, strict=True)))
+    indices = [[index for _, index in column] for column in found]
+    return Says(name, tuple(zip(*indices, strict=True)))
 
 
 def by_runs(
