@@ -195,19 +195,24 @@ BY_PLACE: Final = _BY_PLACE
 
 
 class Readings:
-    """What the table reads of frames, once of all that differ in place and time only.
+    """What the table reads of frames, once of all that differ in place and acquisition only.
 
     Args:
         pieces: the frames.
     """
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
-        kinds: dict[Hashable, int] = {}
         self.pieces = pieces
-        self._kinds = [kinds.setdefault(_alike(piece), len(kinds)) for piece in pieces]
+        self._kinds: list[int] = []
         self._first: dict[int, Piece] = {}
-        for kind, piece in zip(self._kinds, pieces, strict=True):
-            self._first.setdefault(kind, piece)
+        known: dict[Hashable, int] = {}
+        last, kind = None, 0
+        for piece in pieces:
+            alike = _alike(piece)
+            if alike != last:  # most are, and comparing them takes less than hashing
+                last, kind = alike, known.setdefault(alike, len(known))
+                self._first.setdefault(kind, piece)
+            self._kinds.append(kind)
 
     def take(self, which: Sequence[int]) -> Readings:
         """Return those of some frames, in that order."""
@@ -219,7 +224,7 @@ class Readings:
 
     def of(self, attribute: Attribute) -> list[Value | None]:
         """Return the value of every frame."""
-        if attribute.name in CLOCKED:
+        if attribute.name in ACQUIRED:
             return [attribute.read(piece) for piece in self.pieces]
         values = {kind: attribute.read(piece) for kind, piece in self._first.items()}
         return [values[kind] for kind in self._kinds]
@@ -285,7 +290,7 @@ def same_values(
 
 
 def _alike(piece: Piece) -> Hashable:
-    """Return all that the table reads of a frame, but for the time when it was acquired."""
+    """Return all that the table reads of a frame, but for number and time of its acquisition."""
     header, frame = piece
     return (
         header.pixels,
@@ -301,7 +306,6 @@ def _alike(piece: Piece) -> Hashable:
         frame.settings,
         frame.thickness,
         frame.stack,
-        frame.acquisition,
     )
 
 
