@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from io import BytesIO
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +170,6 @@ def render(
         (sum(widths) + MARGIN * 4, (height + MARGIN) * len(glimpses) + MARGIN),
     )
     ink = Pillow.new("L", canvas.size)
-    font = ImageFont.load_default(LETTER_PIXELS)
     for row, glimpse in enumerate(glimpses):
         shades = window if window and not coloured else _spread(glimpse)
         left = MARGIN
@@ -180,8 +180,7 @@ def render(
             top = MARGIN + row * (height + MARGIN) + (height - pixels[down]) // 2
             canvas.paste(picture, (left, top))
             box = (left, top, pixels[across], pixels[down])
-            _letter(canvas, font, box, letters, 0)
-            _letter(ink, font, box, letters, 255)
+            _letter(canvas, ink, box, letters)
             left += pixels[across] + MARGIN
     stream = BytesIO()
     if coloured:
@@ -229,11 +228,10 @@ def _inked(greys: Pillow.Image, ink: Pillow.Image) -> Pillow.Image:
 
 
 def _letter(
-    canvas: Pillow.Image, font: Any, box: tuple[int, int, int, int], letters: str, shade: int
+    canvas: Pillow.Image, ink: Pillow.Image, box: tuple[int, int, int, int], letters: str
 ) -> None:
-    """Write the directions at the four edges of a panel, with a black rim."""
+    """Write the directions at the four edges of a panel, with a black rim below them."""
     left, top, width, height = box
-    draw = ImageDraw.Draw(canvas)
     places = (
         (left + 2, top + height / 2, "lm"),
         (left + width - 2, top + height / 2, "rm"),
@@ -241,6 +239,30 @@ def _letter(
         (left + width / 2, top + height - 2, "mb"),
     )
     for letter, (x, y, anchor) in zip(letters, places, strict=True):
-        draw.text(
-            (x, y), letter, fill=shade, font=font, anchor=anchor, stroke_width=1, stroke_fill=0
-        )
+        rim, body = _drawn(letter, anchor, (x % 1, y % 1))
+        across, down = int(x) - LETTER_PIXELS, int(y) - LETTER_PIXELS
+        tile = (across, down, across + rim.width, down + rim.height)
+        for image in (canvas, ink):
+            image.paste(0, tile, rim)
+        ink.paste(255, tile, body)
+
+
+@lru_cache(maxsize=256)
+def _drawn(
+    letter: str, anchor: str, fraction: tuple[float, float]
+) -> tuple[Pillow.Image, Pillow.Image]:
+    """Return how much a letter and its rim cover, and how much the letter does.
+
+    Args:
+        letter: one.
+        anchor: which point of it lies at `LETTER_PIXELS` from left and top, as Pillow names it.
+        fraction: of a pixel, by which that point lies further.
+    """
+    font = ImageFont.load_default(LETTER_PIXELS)
+    place = (LETTER_PIXELS + fraction[0], LETTER_PIXELS + fraction[1])
+    size = (2 * LETTER_PIXELS, 2 * LETTER_PIXELS)
+    rim, body = Pillow.new("L", size), Pillow.new("L", size)
+    for image, shade in ((rim, 255), (body, 0)):
+        draw = ImageDraw.Draw(image)
+        draw.text(place, letter, 255, font, anchor, stroke_width=1, stroke_fill=shade)
+    return rim, body
