@@ -26,9 +26,10 @@ from node.assemble.hearing import (
     is_against_time,
 )
 from node.assemble.model import FrameHeader
+from node.assemble.patterns import shows_loss
 from node.assemble.stacking import Stack, begin
 from node.assemble.weighting import by_weighting
-from node.assemble.witnesses import Says, shows_loss
+from node.assemble.witnesses import Says
 from node.errors import AssemblyError, Reason
 
 _ORDER: Final = (

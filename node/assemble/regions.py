@@ -13,9 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.belonging import BY_PLACE, STACK, Attribute, Piece, Readings, Rule, parted
+from node.assemble.belonging import BY_PLACE, STACK, Attribute, Piece, Rule, parted
 from node.assemble.geometry import Planes, Points, is_even, residual_limit, same_position_mm
 from node.assemble.parallel import take_turns
+from node.assemble.readings import Readings
 
 _SIDE_BY_SIDE_MM: Final = 10.0
 """mm in the plane; nearer images are one that moved, or slices of a tilted gantry."""

@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.belonging import ALWAYS, LOOSE, Piece, Readings, parted
+from node.assemble.belonging import ALWAYS, LOOSE, Piece, parted
 from node.assemble.geometry import Planes, Points, check_plane, planes_of, same_position_mm
 from node.assemble.model import InstanceHeader
 from node.assemble.parallel import parallel
+from node.assemble.readings import Readings
 from node.assemble.regions import divided
 from node.errors import AssemblyError, Reason
 

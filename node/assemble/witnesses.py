@@ -11,25 +11,25 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node.assemble.belonging import same_values
 from node.assemble.clock import DAY, LONGEST_PAUSE
+from node.assemble.patterns import (
+    SAME_VALUE,
+    begin_together,
+    follow,
+    follow_by_place,
+    is_alike,
+    is_even_by_place,
+    is_scaled,
+    is_steady,
+)
 
 Value = float | tuple[float, ...]
 Grid = tuple[tuple[int, ...], ...]
-Numbers = npt.NDArray[np.float64]
 
-_STEADY: Final = 0.5
-"""Part of the time to the next volume by which a slice's time may differ from its usual place in a
-volume; a frame of the next volume differs by the whole of it."""
 _MOSTLY: Final = 0.6
 """Part of the values that several places have, from which on they are those of volumes."""
-_FEWEST_PLACES: Final = 3
-"""Places by which a step from place to place is known."""
-_LONGEST: Final = 2.0
-"""How many times the shortest heart beat the longest one is, from slice to slice."""
-_SAME_VALUE: Final = 1e-9
 FEWEST_COMPLETE: Final = 2
 """Volumes that must be complete before an incomplete last one is taken for an interrupted scan,
 where only times or numbers say so."""
@@ -126,10 +126,10 @@ def by_moment(
         return None
     limit = within * min(steps)
     distinct = sorted({value for value in values if value is not None})
-    if limit > 0 and any(abs(b - a - limit) <= _SAME_VALUE for a, b in pairwise(distinct)):
+    if limit > 0 and any(abs(b - a - limit) <= SAME_VALUE for a, b in pairwise(distinct)):
         return None  # times in whole seconds, of which one may be either volume's
     label = same_values(distinct, limit)
-    if _widest(label) > limit + _SAME_VALUE:
+    if _widest(label) > limit + SAME_VALUE:
         return None  # slices fill the time between volumes, so that no pause tells them apart
     numbers = [None if value is None else float(label[value]) for value in values]
     said = by_label(name, numbers, places)
@@ -180,13 +180,13 @@ def by_rank(
     if len(found) < len(columns):
         return None
     ranked = np.array([[key for key, _ in column] for column in found], np.float64).T  # (t, k)
-    by_volume = _follow(ranked) and _is_steady(ranked, exact=exact)
+    by_volume = follow(ranked) and is_steady(ranked, exact=exact)
     if exact:
-        by_place = _follow_by_place(ranked) and _is_even_by_place(ranked)
+        by_place = follow_by_place(ranked) and is_even_by_place(ranked)
     elif beats:
-        by_place = _begin_together(ranked) and _is_scaled(ranked)
+        by_place = begin_together(ranked) and is_scaled(ranked)
     else:
-        by_place = _follow_by_place(ranked) and _is_alike(ranked)
+        by_place = follow_by_place(ranked) and is_alike(ranked)
     if not by_volume and not by_place and len(places) > 1:
         return None
     indices = [[index for _, index in column] for column in found]
@@ -268,84 +268,3 @@ def _column(values: Sequence[float | None], place: Sequence[int]) -> list[tuple[
     column.sort()
     whole = len({value for value, _ in column}) == len(place)
     return column if whole else None
-
-
-def shows_loss(numbers: Numbers) -> bool:
-    """Tell whether (t, k) Instance Numbers count along volumes or places, and lack some unevenly.
-
-    Numbers that are missing at the same places of all volumes, or at one step, are those of other
-    images; others are those of frames that did not come.
-    """
-    if len(np.unique(numbers)) < numbers.size or numbers.shape[0] < 2 or numbers.shape[1] < 2:
-        return False
-    if _follow(numbers):
-        return not _is_steady(numbers, exact=True)
-    if _follow_by_place(numbers):
-        return not _is_even_by_place(numbers)
-    return False
-
-
-def _follow(groups: Numbers) -> bool:
-    """Tell whether all of each row comes before all of the next."""
-    return bool((groups[:-1].max(axis=1) < groups[1:].min(axis=1)).all())
-
-
-def _has_no_hole(numbers: Numbers) -> bool:
-    """Tell whether numbers follow each other at one step."""
-    steps = np.diff(np.sort(numbers, axis=None))
-    return bool(steps.size == 0 or np.ptp(steps) == 0)
-
-
-def _is_even_by_place(values: Numbers) -> bool:
-    """Tell whether (t, k) numbers are alike at all places, and go on by one step between them.
-
-    Two places show no step but that of numbers without a hole.
-    """
-    firsts = np.sort(values[0])
-    if len(firsts) < _FEWEST_PLACES:
-        return _has_no_hole(values)
-    return _is_steady(values.T, exact=True) and bool(np.ptp(np.diff(firsts)) == 0)
-
-
-def _is_steady(values: Numbers, *, exact: bool) -> bool:
-    """Tell whether each slice has its usual place in every volume: (t, k) values."""
-    offsets = values - values[:, :1]
-    if exact:
-        return _has_no_hole(values) or bool((np.ptp(offsets, axis=0) == 0).all())
-    least = float(np.diff(values, axis=0).min(initial=np.inf))
-    return bool((np.ptp(offsets, axis=0) < _STEADY * least - _SAME_VALUE).all())
-
-
-def _follow_by_place(values: Numbers) -> bool:
-    """Tell whether all (t, k) values at one place come before all at the next."""
-    return _follow(values.T[np.argsort(values[0])])
-
-
-def _is_alike(values: Numbers) -> bool:
-    """Tell whether the (t, k) times at each place are those of the others, from its first on."""
-    since = values - values[:1]
-    spread = np.ptp(since, axis=1)
-    return bool((spread <= _STEADY * _room(np.median(since, axis=1)) + _SAME_VALUE).all())
-
-
-def _is_scaled(values: Numbers) -> bool:
-    """Tell whether the (t, k) times at each place are those of the others, faster or slower."""
-    since = values - values[:1]
-    usual = np.median(since, axis=1)
-    if usual[-1] <= 0 or since[-1].max() > _LONGEST * since[-1].min():
-        return False
-    scaled = since * (usual[-1] / since[-1])
-    spread = np.ptp(scaled, axis=1)
-    return bool((spread <= _STEADY * _room(usual) + _SAME_VALUE).all())
-
-
-def _begin_together(values: Numbers) -> bool:
-    """Tell whether the first of (t, k) times is the same at all places, but for jitter."""
-    return bool(np.ptp(values[0]) <= _STEADY * _room(np.median(values, axis=1))[0])
-
-
-def _room(times: Numbers) -> Numbers:
-    """Return, for every volume, the time to the nearer of its neighbours."""
-    steps = np.diff(times)
-    before, after = np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]])
-    return np.asarray(np.minimum(before, after))
