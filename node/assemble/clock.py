@@ -66,7 +66,7 @@ def earliest(moments: Iterable[int | None]) -> int | None:
     Args:
         moments: µs; None for those that are not known.
     """
-    known = sorted([moment for moment in moments if moment is not None])
+    known = sorted(moment for moment in moments if moment is not None)
     for before, after in pairwise(known):
         if after - before > LONGEST_PAUSE and before // DAY == after // DAY:
             return after

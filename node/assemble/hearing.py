@@ -87,9 +87,9 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
 
 def _numbers_frames(pieces: Sequence[Piece]) -> bool:
     """Tell whether frames have numbers that count within each of several multi-frame images."""
-    numbers: dict[str, set[int | None]] = {}
     if len({piece.uid for piece in pieces}) in {1, len(pieces)}:
         return False
+    numbers: dict[str, set[int | None]] = {}
     for piece in pieces:
         numbers.setdefault(piece.uid, set()).add(piece.frame.number)
     return any(len(own) > 1 for own in numbers.values())

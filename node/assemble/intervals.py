@@ -227,7 +227,7 @@ def _acquired(volume: VolumePlan) -> Clock | None:
     header = volume.first.header
     if (header.vendor, header.modality) == (ge.NAME, "MR"):
         return None
-    firsts = [earliest([piece.frame.acquired for piece in row]) for row in volume.grid]
+    firsts = [earliest(piece.frame.acquired for piece in row) for row in volume.grid]
     known = [first for first in firsts if first is not None]
     steps = [elapsed(one, other) for one, other in pairwise(known)]
     if len(known) < len(firsts) or min(steps) <= 0:

@@ -17,6 +17,7 @@ _FEWEST_PLACES: Final = 3
 _LONGEST: Final = 2.0
 """How many times the shortest heart beat the longest one is, from slice to slice."""
 SAME_VALUE: Final = 1e-9
+"""By how much values differ at most that are the same but for binary rounding."""
 
 
 def shows_loss(numbers: Numbers) -> bool:

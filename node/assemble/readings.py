@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 from node.assemble.belonging import ACQUIRED, Attribute, Piece, Value
 
 
-class Readings:
+class Readings(NamedTuple):
     """What the table reads of frames, once of all that differ in place and acquisition only.
 
-    Args:
+    Attributes:
         pieces: the frames.
+        kinds: the number of each frame's kind; frames of one kind are read alike.
+        first: the first frame of every kind.
     """
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        self.pieces = pieces
-        self._kinds: list[int] = []
-        self._first: dict[int, Piece] = {}
-        known: dict[Hashable, int] = {}
-        last, kind = None, 0
-        for piece in pieces:
-            alike = _alike(piece)
-            if alike != last:  # most are, and comparing them takes less than hashing
-                last, kind = alike, known.setdefault(alike, len(known))
-                self._first.setdefault(kind, piece)
-            self._kinds.append(kind)
+    pieces: Sequence[Piece]
+    kinds: Sequence[int]
+    first: Sequence[Piece]
 
     def take(self, which: Sequence[int]) -> Readings:
         """Return those of some frames, in that order."""
-        taken = object.__new__(Readings)
-        taken.pieces = [self.pieces[index] for index in which]
-        taken._kinds = [self._kinds[index] for index in which]
-        taken._first = self._first
-        return taken
+        return Readings(
+            [self.pieces[index] for index in which],
+            [self.kinds[index] for index in which],
+            self.first,
+        )
 
     def of(self, attribute: Attribute) -> list[Value | None]:
         """Return the value of every frame."""
         if attribute.name in ACQUIRED:
             return [attribute.read(piece) for piece in self.pieces]
-        values = {kind: attribute.read(piece) for kind, piece in self._first.items()}
-        return [values[kind] for kind in self._kinds]
+        values = [attribute.read(piece) for piece in self.first]
+        return [values[kind] for kind in self.kinds]
+
+
+def readings_of(pieces: Sequence[Piece]) -> Readings:
+    """Return what the table reads of frames."""
+    kinds: list[int] = []
+    known: dict[Hashable, int] = {}
+    first: list[Piece] = []
+    last, kind = None, 0
+    for piece in pieces:
+        alike = _alike(piece)
+        if alike != last:  # most are, and comparing them takes less than hashing
+            last, kind = alike, known.setdefault(alike, len(known))
+            if kind == len(first):
+                first.append(piece)
+        kinds.append(kind)
+    return Readings(pieces, kinds, first)
 
 
 def _alike(piece: Piece) -> Hashable:

@@ -75,11 +75,12 @@ def _side_by_side(pieces: Sequence[Piece], planes: Planes) -> list[list[int]]:
             home.append(index)
     if not 1 < len(parts) <= _MOST_REGIONS:
         return [everything]
+    places = [_places(along[part], limit) for part in parts]
     straight = all(
-        np.ptp(inside[part], axis=0).max() < 1.0 and is_even(_places(along[part], limit))
-        for part in parts
+        np.ptp(inside[part], axis=0).max() < 1.0 and is_even(own)
+        for part, own in zip(parts, places, strict=True)
     )
-    meet = any(_shared(along[one], along[two], limit) for one, two in combinations(parts, 2))
+    meet = any(_shared(one, other, limit) for one, other in combinations(places, 2))
     return parts if straight and meet and max(map(len, parts)) > 1 else [everything]
 
 
@@ -89,7 +90,7 @@ def _by_attributes(readings: Readings, planes: Planes, members: list[int]) -> li
     limit = same_position_mm([piece.frame for piece in own.pieces])
 
     def meet(one: list[int], other: list[int]) -> bool:
-        return _shared(along[one], along[other], limit) > 0
+        return _shared(_places(along[one], limit), _places(along[other], limit), limit) > 0
 
     for attribute in BY_PLACE:
         parts = parted(own.of(attribute), attribute, meet)
@@ -115,9 +116,11 @@ def _parts(
     meeting = False
     for one, other in combinations(places, 2):
         count, size = _shared(one, other, limit), min(len(one), len(other))
-        meeting = meeting or count > 0
+        if not count:
+            continue
+        meeting = True
         few, many = count <= max(1, _FEW_SHARED * size), count >= _MOST_SHARED * size
-        if count and not (few if acquisition else many):
+        if not (few if acquisition else many):
             return False
     if meeting and not acquisition:
         return True
@@ -215,6 +218,5 @@ def _places(along: Points, limit: float) -> Points:
 
 
 def _shared(one: Points, other: Points, limit: float) -> int:
-    """Count the positions of one list that the other has too."""
-    a, b = _places(one, limit), _places(other, limit)
-    return int((np.abs(a[:, None] - b[None, :]).min(axis=1) <= limit).sum())
+    """Count the places of one list that the other has too."""
+    return int((np.abs(one[:, None] - other[None, :]).min(axis=1) <= limit).sum())

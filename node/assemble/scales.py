@@ -86,9 +86,7 @@ def check_scales(pieces: Sequence[Piece]) -> None:
             "the precise values are not known. Send the images again from where they came first, "
             "or convert with the scale for display (`convert.precise: n`, `--precise n`).",
         )
-    plain = [one for one in pieces if not _is_tabled(one.header)]
-    tabled = [one for one in pieces if _is_tabled(one.header)] if len(plain) < len(pieces) else []
-    bad = [one for one in tabled if _scale(one) != _UNCHANGED]
+    bad = [one for one in pieces if _is_tabled(one.header) and _scale(one) != _UNCHANGED]
     if bad:
         raise _refusal(
             bad,
@@ -96,7 +94,7 @@ def check_scales(pieces: Sequence[Piece]) -> None:
             "Slope and Intercept (0028,1053), of which only one may be there (PS3.3 C.11.1): which "
             "one counts is not known. Send the images again from where they came first.",
         )
-    _check_absent(plain)
+    _check_absent([one for one in pieces if not _is_tabled(one.header)])
     precise = [one for one in pieces if one.frame.display_scale is not None]
     if 0 < len(precise) < len(pieces):
         bad = [one for one in pieces if one.frame.display_scale is None]

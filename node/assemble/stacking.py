@@ -12,7 +12,7 @@ from node.assemble.belonging import ALWAYS, LOOSE, Piece, parted
 from node.assemble.geometry import Planes, Points, check_plane, planes_of, same_position_mm
 from node.assemble.model import InstanceHeader
 from node.assemble.parallel import parallel
-from node.assemble.readings import Readings
+from node.assemble.readings import Readings, readings_of
 from node.assemble.regions import divided
 from node.errors import AssemblyError, Reason
 
@@ -105,7 +105,7 @@ def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
     if not pieces:
         return []
     planes = planes_of([piece.frame for piece in pieces])
-    readings, nearest = Readings(pieces), _nearest_mm(pieces)
+    readings, nearest = readings_of(pieces), _nearest_mm(pieces)
     found: list[Stack] = []
     directions = 0
     for group in _kinds(readings, planes, nearest, merge=merge):
@@ -113,10 +113,10 @@ def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
         directions = max(directions, len(parts))
         for members in parts:
             own = [group[index] for index in members]
-            stack = [pieces[index] for index in own]
+            stack = readings.take(own)
             found += [
-                _sorted_stack([stack[i] for i in part], planes.take([own[i] for i in part]))
-                for part in divided(readings.take(own), planes.take(own), merge=merge)
+                _sorted_stack([stack.pieces[i] for i in part], planes.take([own[i] for i in part]))
+                for part in divided(stack, planes.take(own), merge=merge)
             ]
     if directions > MOST_ORIENTATIONS:
         raise AssemblyError(

@@ -20,9 +20,7 @@ SAME_GRADIENT: Final = 0.1
 def mixes(stack: Stack, said: Says) -> bool:
     """Tell whether a volume would hold slices of different diffusion weighting."""
     frames = [piece.frame for piece in stack.pieces]
-    if [frame.b_value for frame in frames].count(None) == len(frames):
-        return False
-    return any(
+    return any(frame.b_value is not None for frame in frames) and any(
         weighted_otherwise(frames[row[0]], frames[index]) for row in said.grid for index in row[1:]
     )
 

@@ -60,11 +60,7 @@ class Says(NamedTuple):
 Places = Sequence[Sequence[int]]
 
 
-def by_label(
-    name: str,
-    values: Sequence[Value | None],
-    places: Places,
-) -> Says | None:
+def by_label(name: str, values: Sequence[Value | None], places: Places) -> Says | None:
     """Hear an attribute that has one value in a volume, the same at all places.
 
     Args:
@@ -193,11 +189,7 @@ def by_rank(
     return Says(name, tuple(zip(*indices, strict=True)))
 
 
-def by_runs(
-    name: str,
-    values: Sequence[float | None],
-    places: Places,
-) -> Says | None:
+def by_runs(name: str, values: Sequence[float | None], places: Places) -> Says | None:
     """Hear the numbers of an interrupted scan: runs from 0 or 1 on that visit each place once.
 
     Args:

@@ -37,8 +37,6 @@ def without_copies(
             else:
                 unique.append(other)
     again = _sent_again(unique)
-    if not again:
-        return unique, copies
     copies += [LeftOut(one.uid, "the same image under another SOP Instance UID") for one in again]
     gone = {id(one) for one in again}
     return [one for one in unique if id(one) not in gone], copies
