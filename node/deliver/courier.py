@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from node.deliver.target import NeverTaken, Target, TargetDown
 from node.deliveries import Delivery
-from node.errors import NodeError, Retryable
+from node.errors import NodeError
 from node.faults import fault_point
+from node.supervision import Loop
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 1.0  # before the second attempt; doubled each time,
 LONGEST_PAUSE_SECONDS = 300.0  # up to this
+LONGEST_ATTEMPT_SECONDS = 3600.0  # a command may take long; then its target is said to hang
+_PACE_SECONDS = 0.05
 IDLE_SECONDS = 5.0  # how late a delivery that another process wrote may be noticed
 
 
@@ -80,8 +85,7 @@ class Courier:
         self._outbox = outbox
         self._clock = clock
         self._routes: dict[str, Route] = {}
-        self._threads: dict[str, threading.Thread] = {}
-        self._wakes: dict[str, threading.Event] = {}
+        self._loops: dict[str, Loop] = {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
 
@@ -93,30 +97,34 @@ class Courier:
         with self._lock:
             self._routes = dict(routes)
             for name in routes:
-                if name not in self._threads:
+                if name not in self._loops:
                     self._outbox.hasten(name, self._clock())
-                    self._wakes[name] = threading.Event()
-                    thread = threading.Thread(
-                        target=self._serve, args=(name,), name=f"courier {name}", daemon=True
+                    # A target that hangs is no reason to restart a node that receives.
+                    loop = Loop(
+                        f"deliveries to {name}",
+                        partial(self._step, name),
+                        vital=False,
+                        pace=_PACE_SECONDS,
                     )
-                    self._threads[name] = thread
-                    thread.start()
+                    self._loops[name] = loop
+                    loop.start()
         lost = sorted(set(self._outbox.targets()) - set(routes))
         if lost:
             log.warning("deliveries wait for targets that are not in deliver: %s", ", ".join(lost))
 
     def wake(self) -> None:
         """Something is in the outbox."""
-        for event in list(self._wakes.values()):
-            event.set()
+        for loop in list(self._loops.values()):
+            loop.wake()
 
     def stop(self, timeout: float) -> None:
         """Let attempts end, but start no other."""
         self._stopping.set()
-        self.wake()
-        deadline = self._clock() + timeout
-        for thread in self._threads.values():
-            thread.join(max(0.0, deadline - self._clock()))
+        deadline = time.monotonic() + timeout
+        for loop in self._loops.values():
+            loop.ask_to_stop()
+        for loop in self._loops.values():
+            loop.stop(max(0.0, deadline - time.monotonic()))
 
     def step(self, name: str) -> float:
         """Deliver everything that is due to a target.
@@ -137,16 +145,9 @@ class Courier:
             return IDLE_SECONDS
         return min(IDLE_SECONDS, max(0.0, max(due, route.down_until) - self._clock()))
 
-    def _serve(self, name: str) -> None:
-        wake = self._wakes[name]
-        while not self._stopping.is_set():
-            wake.clear()
-            try:
-                pause = self.step(name)
-            except Retryable as error:
-                log.error("the outbox cannot be used now: %s", error)
-                pause = IDLE_SECONDS
-            wake.wait(max(pause, 0.05))
+    def _step(self, name: str) -> float:
+        with self._loops[name].heartbeat.patience(LONGEST_ATTEMPT_SECONDS):
+            return self.step(name)
 
     def _attempt(self, route: Route, delivery: Delivery) -> None:
         try:

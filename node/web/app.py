@@ -58,7 +58,7 @@ def create_app(site: Site, host: str) -> FastAPI:
         """200 only if the DICOM port answers, the index is writable and there is disk."""
         faults = site.health.faults()
         response.status_code = 503 if faults else 200
-        return Health(healthy=not faults, faults=faults)
+        return Health(healthy=not faults, faults=faults, heartbeats=site.health.ages())
 
     return app
 

@@ -1,14 +1,15 @@
-"""Can the node take an instance now: port, index, disk, and what files the instances."""
+"""Can the node do its work now: port, index, disk, and every thread and process of it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from node.archive import Archive
 from node.errors import NodeError
 from node.index.engine import Index
 from node.index.inspection import check_writable
+from node.supervision import Sign
 
 FRESH_SECONDS = 2.0
 """A finding is used again for so long: asking often must not become a load of its own."""
@@ -23,6 +24,7 @@ class HealthCheck:
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         minimum_free: bytes; with less the node refuses instances.
         stuck: whether what was received cannot be filed for the time being.
+        signs: how the loops of all threads and processes of the node are.
         clock: seconds, monotonic.
     """
 
@@ -33,6 +35,7 @@ class HealthCheck:
         minimum_free: int,
         echo: Callable[[], None],
         stuck: Callable[[], bool],
+        signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._checks: dict[str, Callable[[], None]] = {
@@ -41,6 +44,7 @@ class HealthCheck:
             "disk": lambda: _check_disk(archive, minimum_free),
             "filing": lambda: _check_filing(stuck),
         }
+        self._signs = signs
         self._clock = clock
         self._lock = threading.Lock()
         self._found: tuple[float, dict[str, str]] | None = None
@@ -59,7 +63,11 @@ class HealthCheck:
                 check()
             except (NodeError, OSError) as error:
                 faults[name] = str(error)
-        return faults
+        return faults | {sign.name: sign.fault for sign in self._signs() if sign.fault}
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each loop of the node last finished a step."""
+        return {sign.name: round(sign.age, 1) for sign in self._signs()}
 
 
 class _Unfit(NodeError):
