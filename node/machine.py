@@ -85,8 +85,10 @@ def _stat(pid: int) -> Activity | None:
 
 
 def _children(pid: int) -> list[int]:
-    try:
-        said = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
-        return [int(child) for child in said.split()]
-    except (OSError, ValueError):
-        return []
+    """Each thread of a process has those that it started."""
+    said = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                said += (thread / "children").read_text("ascii").split()
+    return [int(child) for child in said]

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from weakref import WeakSet
 
-LATE_SECONDS: Final = 7.0
+LATE_SECONDS: Final = 6.0
 """After so long without a finished step a loop is late: `/health` has to say so within ten."""
-TROUBLED_SECONDS: Final = 5.0
+TROUBLED_SECONDS: Final = 4.0
 """For so long a loop may be unable to work before it is said: most troubles are over by then."""
 
 

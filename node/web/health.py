@@ -54,7 +54,8 @@ class HealthCheck:
         with self._lock:
             if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
                 self._found = (self._clock(), self._look())
-            return self._found[1]
+            found = self._found[1]
+        return found | {sign.name: sign.fault for sign in self._signs() if sign.fault}
 
     def _look(self) -> dict[str, str]:
         faults = {}
@@ -63,7 +64,7 @@ class HealthCheck:
                 check()
             except (NodeError, OSError) as error:
                 faults[name] = str(error)
-        return faults | {sign.name: sign.fault for sign in self._signs() if sign.fault}
+        return faults
 
     def ages(self) -> dict[str, float]:
         """Seconds since each loop of the node last finished a step."""
