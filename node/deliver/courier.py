@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from node.deliver.target import NeverTaken, Target, TargetDown
+from node.deliver.target import NeverTaken, NotTaken, Target, TargetDown, kept, surprise
 from node.deliveries import Delivery
-from node.errors import NodeError, Retryable
+from node.errors import NodeError, Retryable, traced
 from node.faults import fault_point
 
 log = logging.getLogger(__name__)
@@ -155,6 +155,9 @@ class Courier:
             self._give_up(delivery, str(error))
         except NodeError as error:
             self._later(route, delivery, error)
+        except Exception as error:  # noqa: BLE001  it costs this delivery, never the courier
+            log.error("%s: an unforeseen %s", delivery.target, traced(error))
+            self._later(route, delivery, surprise(error))
         else:
             fault_point("delivery-made")
             self._outbox.delivered(delivery, self._clock())
@@ -164,24 +167,30 @@ class Courier:
     def _later(self, route: Route, delivery: Delivery, error: NodeError) -> None:
         now = self._clock()
         if now - delivery.created_at >= route.give_up_after:
-            self._give_up(delivery, f"given up after {delivery.attempts + 1} attempts: {error}")
+            attempts = delivery.attempts + 1
+            self._give_up(delivery, f"given up after {attempts} attempts: {error}", _said(error))
             return
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempts, 20), LONGEST_PAUSE_SECONDS)
         if isinstance(error, TargetDown):
             # Later news must not overtake what waits: nobody tries until then.
             pause = max(pause, error.after or 0.0)
             route.down_until = now + pause
-            self._outbox.postpone(delivery, now + pause, str(error))
+            self._outbox.postpone(delivery, now + pause, kept(str(error)))
         else:
-            self._outbox.failed(delivery, now + pause, str(error))
-        log.warning("%s: %s; trying again in %g s", delivery.target, error, pause)
+            self._outbox.failed(delivery, now + pause, kept(f"{error}{_said(error)}"))
+        log.warning("%s: %s; trying again in %g s", delivery.target, kept(str(error)), pause)
 
-    def _give_up(self, delivery: Delivery, error: str) -> None:
-        self._outbox.bury(delivery, self._clock(), error)
+    def _give_up(self, delivery: Delivery, error: str, said: str = "") -> None:
+        self._outbox.bury(delivery, self._clock(), kept(f"{error}{said}"))
         log.error(
             "%s will not get %s of series %s: %s",
             delivery.target,
             delivery.event,
             delivery.series_uid,
-            error,
+            kept(error),
         )
+
+
+def _said(error: NodeError) -> str:
+    """What a target said itself: for the outbox, as nobody knows what it is."""
+    return f": {error.complaint}" if isinstance(error, NotTaken) and error.complaint else ""
