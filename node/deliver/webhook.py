@@ -69,6 +69,8 @@ class Webhook:
         if self._secret:
             headers[SIGNATURE] = signature(self._secret, timestamp, body)
         try:
+            # What cannot be a name is told apart from one that nobody has.
+            httpx.URL(self._url).raw_host.decode("ascii").encode("idna")
             response = asyncio.run(self._post(body, headers))
         except TimeoutError as error:
             raise TargetDown(
