@@ -73,6 +73,7 @@ class Outgoing:
         refused = []
         with Carrier(there, kinds) as carrier:
             for one in instances:
+                there.patience()  # turning one into another transfer syntax takes time, too
                 try:
                     status = carrier.store(self._archive, _sendable(one), _request(one))
                 except CannotSend as error:

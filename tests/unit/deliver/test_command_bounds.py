@@ -67,6 +67,16 @@ def test_of_200_mb_of_complaints_the_end_is_kept() -> None:
     assert peak < 2 << 20
 
 
+def test_what_it_said_last_is_heard_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(pid: int) -> bool:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT) is not None
+
+    monkeypatch.setattr(process, "_has_ended", wait)
+    with pytest.raises(NotTaken) as caught:
+        shell("echo 'last words' >&2; exit 3").deliver(delivery())
+    assert caught.value.complaint == "last words"
+
+
 def test_what_it_prints_goes_nowhere() -> None:
     shell("head -c 50000000 /dev/zero").deliver(delivery())
 
