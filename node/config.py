@@ -145,6 +145,7 @@ class AssemblySettings(Strict):
     """How volumes are built."""
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    worker_memory: Size | Literal["auto"] | None = "auto"
     executor: Annotated[str, Field(pattern=r"^(local|dask://[^/\s]+)$")] = "local"
     resample_tilt: bool = False
     resample_unequal: bool = False

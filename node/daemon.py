@@ -23,7 +23,7 @@ from node.convert import OutputOptions
 from node.dimse.forwarding import Outgoing
 from node.dimse.scu import echo, own_port
 from node.dimse.transport import usable
-from node.errors import ConfigError
+from node.errors import ConfigError, error_reference, traced
 from node.filing.filer import Filer
 from node.filing.recovery import recover
 from node.filing.report import Report
@@ -31,6 +31,7 @@ from node.filing.supervisor import Filing
 from node.index.engine import Index
 from node.index.store import Store
 from node.journal import Journal
+from node.machine import memory_bytes
 from node.naming import check_template
 from node.production.task import assemble
 from node.receive import Receiver
@@ -38,6 +39,7 @@ from node.receiving.crew import Crew
 from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
+from node.supervision import HEARTBEATS, install_hooks
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
@@ -53,6 +55,7 @@ _FIXED = (
     "keep_awake",
 )  # of `dicom`, as long as the node runs
 _HEARTBEAT_SECONDS = 2.0
+_WORKER_SHARE = 0.75  # of the memory, for one worker: what needs more fails by name
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries under way: they are taken up at the next
@@ -72,6 +75,7 @@ class Daemon:
         self._stopping = threading.Event()
         self._hangup = threading.Event()
         self._systemd = sdnotify.SystemdNotifier()
+        self._late: set[str] = set()
         self._cleanup = ExitStack()
         self._desk: Desk | Crew | None = None
         self._made: Results | None = None
@@ -87,6 +91,7 @@ class Daemon:
         Raises:
             ConfigError: something that the settings name cannot be had; nothing is left running.
         """
+        install_hooks()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._heed_signals()
         with ExitStack() as undo:
@@ -198,12 +203,14 @@ class Daemon:
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
         check_template(settings.output.name)
-        count = settings.assembly.workers
+        count, memory = settings.assembly.workers, _worker_memory(settings.assembly)
         outgoing = Outgoing(lambda: self._settings.dicom, archive)
         return Results(
             index,
-            make_workers(assemble, settings.assembly.executor, None if count == "auto" else count),
-            IdleWorker(),
+            make_workers(
+                assemble, settings.assembly.executor, None if count == "auto" else count, memory
+            ),
+            IdleWorker(memory),
             minimum_free=settings.storage.minimum_free,
             archive=archive.root,
             output=(settings.storage.root / "nifti").absolute(),
@@ -246,11 +253,28 @@ class Daemon:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop."""
         while not self._stopping.wait(_HEARTBEAT_SECONDS):
-            self._systemd.notify("WATCHDOG=1")
-            if self._hangup.is_set():
-                self._hangup.clear()
-                self._reread()
+            try:
+                self._feed_watchdog()
+                if self._hangup.is_set():
+                    self._hangup.clear()
+                    self._reread()
+            except Exception as error:  # noqa: BLE001  the main thread goes on whatever it is
+                place = error_reference(error)
+                log.error("the main loop goes on (reference %s): %s", place, traced(error))
         self.stop()
+
+    def _feed_watchdog(self) -> None:
+        """Tell systemd that the node is well, if every loop that it cannot do without is."""
+        late = [sign for sign in HEARTBEATS.all() if sign.vital and sign.late]
+        if not late:
+            self._systemd.notify("WATCHDOG=1")
+        names = {sign.name for sign in late}
+        for sign in late:
+            if sign.name not in self._late:
+                log.error("%s %s", sign.name, sign.fault)
+        for name in sorted(self._late - names):
+            log.info("%s goes on", name)
+        self._late = names
 
     def stop(self) -> None:
         """Stop accepting, let open C-STOREs answer, finish or requeue assemblies."""
@@ -302,6 +326,13 @@ def _timing(settings: Completion) -> Timing:
     learned = settings.quiet_seconds == "learned"
     quiet = Timing().quiet if learned else float(settings.quiet_seconds)
     return Timing(quiet, settings.open_quiet_seconds, settings.incomplete)
+
+
+def _worker_memory(settings: AssemblySettings) -> int | None:
+    """Bytes that each worker process may have as data."""
+    if settings.worker_memory == "auto":
+        return int(_WORKER_SHARE * memory_bytes())
+    return settings.worker_memory
 
 
 def _options(settings: Output, assembly: AssemblySettings) -> OutputOptions:

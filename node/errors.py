@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 from enum import StrEnum
 
@@ -9,6 +10,13 @@ from enum import StrEnum
 def traced(error: BaseException) -> str:
     """An error for the log: its kind and its places; not its text, which may quote a data set."""
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}".rstrip()
+
+
+def error_reference(error: BaseException) -> str:
+    """A short name for where an error came from: the same for the same place."""
+    places = [f"{one.filename}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)]
+    said = "\n".join([type(error).__name__, *places[-3:]])
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def unforeseen(error: BaseException) -> str:

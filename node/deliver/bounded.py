@@ -7,10 +7,9 @@ off from within: such an attempt is left behind.
 
 from __future__ import annotations
 
-import threading
-
 from node.deliver.target import Target, TargetDown, Trouble
 from node.deliveries import Delivery
+from node.supervision import Background, background
 
 
 class Bounded:
@@ -26,7 +25,7 @@ class Bounded:
     def __init__(self, target: Target, seconds: float) -> None:
         self.target = target
         self._seconds = seconds
-        self._hanging: threading.Thread | None = None
+        self._hanging: Background | None = None
 
     def deliver(self, delivery: Delivery) -> None:
         """As the target does.
@@ -51,10 +50,7 @@ class Bounded:
             else:
                 ends.append(None)
 
-        thread = threading.Thread(
-            target=attempt, name=f"{threading.current_thread().name} attempt", daemon=True
-        )
-        thread.start()
+        thread = background(f"delivery {delivery.id}", attempt)
         thread.join(self._seconds)
         if not ends:
             self._hanging = thread

@@ -50,11 +50,9 @@ def make_routes(
         assert settings.forward is not None  # noqa: S101  the settings have exactly one
         return Forward(settings.forward, instances, sender)
 
-    return {
-        target.name: Route(
-            target.name,
-            Bounded(made(target), target.timeout_seconds + _MARGIN_SECONDS),
-            target.give_up_after_hours * 3600,
-        )
-        for target in targets
-    }
+    def route(settings: TargetSettings) -> Route:
+        longest = settings.timeout_seconds + _MARGIN_SECONDS
+        target = Bounded(made(settings), longest)
+        return Route(settings.name, target, settings.give_up_after_hours * 3600, longest)
+
+    return {settings.name: route(settings) for settings in targets}

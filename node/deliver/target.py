@@ -69,17 +69,18 @@ def kept(text: str) -> str:
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]} …"
 
 
-def surprise(error: Exception) -> NotTaken:
+def surprise(error: Exception, reference: str) -> NotTaken:
     """What an exception that nobody foresaw means for a delivery; without its text.
 
     It may quote what it was about, and that may be a patient's name.
+
+    Args:
+        reference: where the log says more.
     """
     kind = type(error).__name__
     if isinstance(error, ValueError):
         return NotTaken(
             f"{Trouble.UNUSABLE_TEXT}: something in this delivery, or in the settings of its "
-            f"target, cannot be passed on as it stands ({kind}); the log says where"
+            f"target, cannot be passed on as it stands ({kind}, reference {reference} in the log)"
         )
-    return NotTaken(
-        f"{Trouble.INTERNAL_ERROR}: the attempt ended with an unforeseen {kind}; the log says where"
-    )
+    return NotTaken(f"{Trouble.INTERNAL_ERROR}: {kind}, reference {reference} in the log")

@@ -10,11 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, Protocol
 
 from node.config import Dicom, Identity, PeerSettings
 from node.dimse.associate import AssociateRequest, Rejection, UserIdentity
 from node.dimse.limits import EVICT_SECONDS, of_one_address
+from node.supervision import background
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ class Names:
         looked, found = self._known[name]
         if time.monotonic() - looked > _RESOLVED_SECONDS:
             self._known[name] = (time.monotonic(), found)
-            threading.Thread(target=self._look_up, args=(name,), daemon=True).start()
+            background("host name look-up", partial(self._look_up, name))
         return found
 
     def _look_up(self, name: str) -> None:

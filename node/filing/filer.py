@@ -48,6 +48,12 @@ class Filed:
     ended: list[AssociationEnd] = field(default_factory=list)
     parts: list[Path] = field(default_factory=list)
 
+    def add(self, other: Filed) -> None:
+        """Count another batch in."""
+        self.outcomes += other.outcomes
+        self.ended += other.ended
+        self.parts += other.parts
+
 
 class Filer:
     """Files records of the journal. For one thread.
@@ -104,6 +110,21 @@ class Filer:
             self._end(item, filed)
         self._index(rows, filed)
         return filed
+
+    def set_aside(self, found: Found, error: Exception) -> None:
+        """Quarantine an instance that cannot be filed for a reason that nobody foresaw.
+
+        Raises:
+            Retryable: the disk does not let it.
+        """
+        item, data_set, _ = found
+        if not isinstance(item, Entry):
+            log.error("the end of an association is not in the index: %s", type(error).__name__)
+        elif item.part:
+            data = self._archive.incoming(item.part).read_bytes()
+            self._set_aside(item, memoryview(data)[item.offset :], _fault(error))
+        else:
+            self._set_aside(item, data_set, _fault(error))
 
     def forget_folders(self) -> None:
         """Folders of the archive may have gone."""

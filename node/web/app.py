@@ -66,7 +66,7 @@ def create_app(site: Site, host: str) -> FastAPI:
         # In threads of its own: those that answer other requests may all hang.
         faults = await to_thread.run_sync(site.health.faults, limiter=askers)
         response.status_code = 503 if faults else 200
-        return Health(healthy=not faults, faults=faults)
+        return Health(healthy=not faults, faults=faults, heartbeats=site.health.ages())
 
     return app
 

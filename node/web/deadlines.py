@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.errors import NodeError
+from node.supervision import background
 
 REQUEST_SECONDS: Final = 15.0
 """From a request to the first byte of its answer. Slices of large volumes take some seconds."""
@@ -132,7 +133,7 @@ class _Look:
         self._since = time.monotonic()
         self._fault = ""
         self._over = threading.Event()
-        threading.Thread(target=self._run, name=f"check {name}", daemon=True).start()
+        background(f"check {name}", self._run)
 
     @property
     def over(self) -> bool:

@@ -1,14 +1,15 @@
-"""Can the node take an instance now: port, index, disk, and what files the instances."""
+"""Can the node do its work now: port, index, disk, and every thread and process of it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from node.archive import Archive
 from node.errors import NodeError
 from node.index.engine import Index
 from node.index.inspection import check_writable
+from node.supervision import Sign
 from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0
@@ -24,6 +25,7 @@ class HealthCheck:
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         minimum_free: bytes; with less the node refuses instances.
         stuck: whether what was received cannot be filed for the time being.
+        signs: how the loops of all threads and processes of the node are.
         clock: seconds, monotonic.
     """
 
@@ -34,6 +36,7 @@ class HealthCheck:
         minimum_free: int,
         echo: Callable[[], None],
         stuck: Callable[[], bool],
+        signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._checks = Checks(
@@ -44,6 +47,7 @@ class HealthCheck:
                 "filing": lambda: _check_filing(stuck),
             }
         )
+        self._signs = signs
         self._clock = clock
         self._lock = threading.Lock()
         self._found: tuple[float, dict[str, str]] | None = None
@@ -54,7 +58,12 @@ class HealthCheck:
             if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
                 faults = self._checks.faults()
                 self._found = (self._clock(), faults)
-            return self._found[1]
+            found = self._found[1]
+        return found | {sign.name: sign.fault for sign in self._signs() if sign.fault}
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each loop of the node last finished a step."""
+        return {sign.name: round(sign.age, 1) for sign in self._signs()}
 
 
 class _Unfit(NodeError):

@@ -15,6 +15,7 @@ from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
 from node.index.work import Work
+from node.supervision import HEARTBEATS
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.outputs import OutputFolder, names_identify
 from node.web.scrape import Scrape
@@ -60,8 +61,10 @@ class Site:
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.cache = VolumeCache()
-        self.health = HealthCheck(index, archive, minimum_free, echo, stuck, time.monotonic)
-        self.scrape = Scrape(self.totals, self.latest, archive, clock)
+        self.health = HealthCheck(
+            index, archive, minimum_free, echo, stuck, HEARTBEATS.all, time.monotonic
+        )
+        self.scrape = Scrape(self.totals, self.latest, archive, HEARTBEATS.all, clock)
 
     def totals(self) -> dict[str, int]:
         """How much of everything there is, counted at most once in `FRESH_SECONDS`."""

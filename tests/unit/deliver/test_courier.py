@@ -11,6 +11,7 @@ from node.deliver.courier import LONGEST_PAUSE_SECONDS, Courier, Route
 from node.deliver.target import LONGEST_ERROR, NeverTaken, NotTaken, TargetDown
 from node.deliveries import Delivery, DeliveryState, NewDelivery
 from node.index.outbox import Outbox
+from node.supervision import Heartbeat
 from tests.simulator.bench import Bench
 from tests.unit.completion.builders import stack
 
@@ -205,7 +206,7 @@ def test_what_nobody_foresaw_costs_one_delivery_and_no_words_of_it_are_kept(
     office.courier.step("hook")
     errors = {item.key: item.error for item in office.outbox.in_state(DeliveryState.PENDING)}
     assert errors["a1"].startswith("unusable-text: ")
-    assert "(UnicodeEncodeError)" in errors["a1"]
+    assert "(UnicodeEncodeError, reference " in errors["a1"]
     assert errors["b1"].startswith("internal-error: ")
     assert "RuntimeError" in caplog.text
     assert "in deliver" in caplog.text  # where it happened
@@ -232,3 +233,17 @@ def test_a_targets_own_words_go_into_the_outbox_bounded_and_never_into_the_log(
     assert "exit code 1: said    x" in dead.error
     assert len(dead.error) < LONGEST_ERROR + 10
     assert "said" not in caplog.text
+
+
+def test_a_target_may_take_its_time_and_is_said_to_hang_after_that(office: Office) -> None:
+    heartbeat = Heartbeat("deliveries to hook", vital=False)
+    limits = []
+
+    class Asking(Receiver):
+        def deliver(self, delivery: Delivery) -> None:
+            limits.append(heartbeat.sign().limit)
+
+    office.courier._routes = {"hook": Route("hook", Asking(), HOUR, longest=600)}
+    office.post("a")
+    office.courier.step("hook", heartbeat)
+    assert limits == [heartbeat.sign().limit + 600]
