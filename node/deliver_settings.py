@@ -55,6 +55,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+"""For the whole of one attempt."""
+
+
 class WebhookSettings(Strict):
     """JSON by HTTP POST, signed if there is a secret (HMAC-SHA256)."""
 
@@ -75,7 +79,7 @@ class CommandSettings(Strict):
 
     run: Annotated[tuple[Argument, ...], Field(min_length=1)]
     environment: dict[str, str] = {}
-    timeout_seconds: Annotated[float, Field(gt=0)] = 600
+    timeout_seconds: Seconds = 600
 
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> CommandSettings:
@@ -91,12 +95,14 @@ class ForwardSettings(Strict):
     """The series' instances to a DICOM peer, by C-STORE."""
 
     peer: str
+    timeout_seconds: Seconds = 3600
 
 
 class FolderSettings(Strict):
     """The volumes' files into another folder, under the same names."""
 
     path: Path
+    timeout_seconds: Seconds = 600
 
 
 class TargetSettings(Strict):
@@ -120,6 +126,12 @@ class TargetSettings(Strict):
         if self.command:
             return "command"
         return "forward" if self.forward else "folder"
+
+    @property
+    def timeout_seconds(self) -> float:
+        """For the whole of one attempt."""
+        way = self.webhook or self.command or self.forward or self.folder
+        return way.timeout_seconds if way else 0.0
 
     @property
     def conditions(self) -> Conditions:

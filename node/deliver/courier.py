@@ -6,20 +6,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Protocol
 
-from node.deliver.target import NeverTaken, Target, TargetDown
+from node.deliver.target import NeverTaken, NotTaken, Target, TargetDown, kept, surprise
 from node.deliveries import Delivery
-from node.errors import NodeError
+from node.errors import NodeError, error_reference, traced
 from node.faults import fault_point
-from node.supervision import Loop
+from node.supervision import Heartbeat, Loop
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 1.0  # before the second attempt; doubled each time,
 LONGEST_PAUSE_SECONDS = 300.0  # up to this
-LONGEST_ATTEMPT_SECONDS = 3600.0  # a command may take long; then its target is said to hang
 _PACE_SECONDS = 0.05
 IDLE_SECONDS = 5.0  # how late a delivery that another process wrote may be noticed
 
@@ -65,12 +65,16 @@ class Route:
 
     Args:
         give_up_after: seconds from a delivery's making until it is given up.
+        longest: seconds that one attempt may take.
     """
 
-    def __init__(self, name: str, target: Target, give_up_after: float) -> None:
+    def __init__(
+        self, name: str, target: Target, give_up_after: float, longest: float = 60.0
+    ) -> None:
         self.name = name
         self.target = target
         self.give_up_after = give_up_after
+        self.longest = longest
         self.down_until = 0.0
 
 
@@ -126,8 +130,11 @@ class Courier:
         for loop in self._loops.values():
             loop.stop(max(0.0, deadline - time.monotonic()))
 
-    def step(self, name: str) -> float:
+    def step(self, name: str, heartbeat: Heartbeat | None = None) -> float:
         """Deliver everything that is due to a target.
+
+        Args:
+            heartbeat: told how long each attempt may take.
 
         Returns:
             how many seconds nothing will have to be done, unless something comes.
@@ -139,15 +146,15 @@ class Courier:
             found = self._outbox.due(self._clock(), name, limit=1)
             if not found:
                 break
-            self._attempt(route, found[0])
+            with heartbeat.patience(route.longest) if heartbeat else nullcontext():
+                self._attempt(route, found[0])
         due = self._outbox.next_due(name)
         if due is None:
             return IDLE_SECONDS
         return min(IDLE_SECONDS, max(0.0, max(due, route.down_until) - self._clock()))
 
     def _step(self, name: str) -> float:
-        with self._loops[name].heartbeat.patience(LONGEST_ATTEMPT_SECONDS):
-            return self.step(name)
+        return self.step(name, self._loops[name].heartbeat)
 
     def _attempt(self, route: Route, delivery: Delivery) -> None:
         try:
@@ -156,6 +163,15 @@ class Courier:
             self._give_up(delivery, str(error))
         except NodeError as error:
             self._later(route, delivery, error)
+        except Exception as error:  # noqa: BLE001  it costs this delivery, never the courier
+            place = error_reference(error)
+            log.error(
+                "a delivery to %s met an error that nobody foresaw (reference %s): %s",
+                delivery.target,
+                place,
+                traced(error),
+            )
+            self._later(route, delivery, surprise(error, place))
         else:
             fault_point("delivery-made")
             self._outbox.delivered(delivery, self._clock())
@@ -165,24 +181,30 @@ class Courier:
     def _later(self, route: Route, delivery: Delivery, error: NodeError) -> None:
         now = self._clock()
         if now - delivery.created_at >= route.give_up_after:
-            self._give_up(delivery, f"given up after {delivery.attempts + 1} attempts: {error}")
+            attempts = delivery.attempts + 1
+            self._give_up(delivery, f"given up after {attempts} attempts: {error}", _said(error))
             return
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempts, 20), LONGEST_PAUSE_SECONDS)
         if isinstance(error, TargetDown):
             # Later news must not overtake what waits: nobody tries until then.
             pause = max(pause, error.after or 0.0)
             route.down_until = now + pause
-            self._outbox.postpone(delivery, now + pause, str(error))
+            self._outbox.postpone(delivery, now + pause, kept(str(error)))
         else:
-            self._outbox.failed(delivery, now + pause, str(error))
-        log.warning("%s: %s; trying again in %g s", delivery.target, error, pause)
+            self._outbox.failed(delivery, now + pause, kept(f"{error}{_said(error)}"))
+        log.warning("%s: %s; trying again in %g s", delivery.target, kept(str(error)), pause)
 
-    def _give_up(self, delivery: Delivery, error: str) -> None:
-        self._outbox.bury(delivery, self._clock(), error)
+    def _give_up(self, delivery: Delivery, error: str, said: str = "") -> None:
+        self._outbox.bury(delivery, self._clock(), kept(f"{error}{said}"))
         log.error(
             "%s will not get %s of series %s: %s",
             delivery.target,
             delivery.event,
             delivery.series_uid,
-            error,
+            kept(error),
         )
+
+
+def _said(error: NodeError) -> str:
+    """What a target said itself: for the outbox, as nobody knows what it is."""
+    return f": {error.complaint}" if isinstance(error, NotTaken) and error.complaint else ""

@@ -10,6 +10,7 @@ from node.errors import NodeError
 from node.index.engine import Index
 from node.index.inspection import check_writable
 from node.supervision import Sign
+from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0
 """A finding is used again for so long: asking often must not become a load of its own."""
@@ -38,12 +39,14 @@ class HealthCheck:
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
-        self._checks: dict[str, Callable[[], None]] = {
-            "dicom": echo,
-            "index": lambda: check_writable(index),
-            "disk": lambda: _check_disk(archive, minimum_free),
-            "filing": lambda: _check_filing(stuck),
-        }
+        self._checks = Checks(
+            {
+                "dicom": echo,
+                "index": lambda: check_writable(index),
+                "disk": lambda: _check_disk(archive, minimum_free),
+                "filing": lambda: _check_filing(stuck),
+            }
+        )
         self._signs = signs
         self._clock = clock
         self._lock = threading.Lock()
@@ -53,18 +56,10 @@ class HealthCheck:
         """What is wrong, by the check's name; empty if all is well."""
         with self._lock:
             if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
-                self._found = (self._clock(), self._look())
+                faults = self._checks.faults()
+                self._found = (self._clock(), faults)
             found = self._found[1]
         return found | {sign.name: sign.fault for sign in self._signs() if sign.fault}
-
-    def _look(self) -> dict[str, str]:
-        faults = {}
-        for name, check in self._checks.items():
-            try:
-                check()
-            except (NodeError, OSError) as error:
-                faults[name] = str(error)
-        return faults
 
     def ages(self) -> dict[str, float]:
         """Seconds since each loop of the node last finished a step."""
