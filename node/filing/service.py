@@ -54,11 +54,13 @@ class FilingService:
         self._wait = wait
         self._filed = filed
         self._followers: dict[int, Follower] = {}
+        self._reached: dict[int, int] = {}  # what each lane's next sync makes safe
         self._parts: list[tuple[int, int, Path]] = []
         self._parts_lock = threading.Lock()
         self._due = threading.Event()
         self._stopping = threading.Event()
         self._untrusted = threading.Event()
+        self._failed = False  # the last sync
         self._keeper = threading.Thread(target=self._keep_safe, name="journal-safe", daemon=True)
 
     def run(self) -> None:
@@ -74,6 +76,8 @@ class FilingService:
         self._stopping.set()
         self._due.set()
         self._keeper.join()
+        if self._untrusted.is_set():
+            self._begin_again()  # so does whoever files next
 
     def _retire(self) -> bool:
         """While nothing waits to be filed; whether anything went."""
@@ -85,15 +89,22 @@ class FilingService:
     def _round(self) -> bool:
         """One batch of each lane; whether there was one."""
         if self._untrusted.is_set():
-            self._untrusted.clear()
-            for follower in self._followers.values():
-                follower.again()
+            self._begin_again()
         busy = False
         for lane in self._journal.lanes():
             if lane not in self._followers:
                 self._followers[lane] = Follower(self._journal, lane)
+                self._reached[lane] = self._followers[lane].position
             busy |= self._advance(self._followers[lane])
         return busy
+
+    def _begin_again(self) -> None:
+        """A sync has failed: whatever is not safe is filed once more."""
+        for lane, follower in self._followers.items():
+            follower.again()
+            self._reached[lane] = follower.position
+            self._journal.board.set_filed(lane, follower.position)
+        self._untrusted.clear()
 
     def _advance(self, follower: Follower) -> bool:
         batch = follower.batch()
@@ -117,6 +128,7 @@ class FilingService:
         with self._parts_lock:
             self._parts += [(lane, now, part) for part in filed.parts]
         board.set_filed(lane, max(before, now))
+        self._reached[lane] = now
         if filed.ended:
             self._index.start_sync()  # the series is decided on next
         if (now >> 32) - (board.safe(lane) >> 32) >= _UNSAFE_SEGMENTS:
@@ -125,11 +137,11 @@ class FilingService:
         return True
 
     def _keep_safe(self) -> None:
-        before, busy = self._reached(), 0
+        before, busy = dict(self._reached), 0
         while not self._stopping.is_set():
             due = self._due.wait(_SAFE_SECONDS)
             self._due.clear()
-            reached = self._reached()
+            reached = dict(self._reached)
             busy = 0 if reached == before else busy + 1
             before = reached
             if due or busy in {0, _BUSY_TURNS}:
@@ -137,21 +149,21 @@ class FilingService:
                 self._make_safe()
         self._make_safe()
 
-    def _reached(self) -> dict[int, int]:
-        """Up to where each lane has been filed."""
-        return {lane: self._journal.board.filed(lane) for lane in self._journal.lanes()}
-
     def _make_safe(self) -> None:
-        board, reached = self._journal.board, self._reached()
+        if self._untrusted.is_set():
+            return  # a sync that succeeds now says nothing of what the failed one has lost
+        board, reached = self._journal.board, dict(self._reached)
         if all(board.safe(lane) >= position for lane, position in reached.items()):
             return
         try:
             self._archive.sync_all()
-            self._index.sync()
+            self._index.sync(anew=self._failed)
         except Retryable as error:
             log.error("%s; what was filed since the last time is filed again", error)
+            self._failed = True
             self._untrusted.set()
             return
+        self._failed = False
         for lane, position in reached.items():
             board.set_safe(lane, max(board.safe(lane), position))
         with self._parts_lock:

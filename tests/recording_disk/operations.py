@@ -60,7 +60,8 @@ class SyncAll:
 
 @dataclass(frozen=True)
 class FailedSync:
-    """A sync that failed; the kernel takes what was written for clean, and never tries again."""
+    """A sync that failed, of everything if of no node. The kernel takes the contents for clean and
+    never writes them again; a file system that cannot write names stops altogether."""
 
     node: int | None
 

@@ -43,7 +43,7 @@ class Recorder:
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.operations: list[Operation] = []
-        self._root = root
+        self.root = root
         self._patch = patch
         self._lock = threading.RLock()
         self._numbers = {root.stat().st_ino: ROOT}
@@ -103,23 +103,30 @@ class Recorder:
         """Note what has changed since the last look."""
         with self._lock:
             there: dict[tuple[int, str], tuple[int, Path]] = {}
-            self._list(self._root, ROOT, there)
+            self._list(self.root, ROOT, there)
             before = dict(self._names)
             self._names = {key: number for key, (number, _) in there.items()}
             self._note_names(before, there)
-            log = [path for _, path in there.values() if path.name.endswith("-wal")]
-            moved = [p for _, p in there.values() if p.name.endswith(".db") and self._differs(p)]
-            for _, path in there.values():
-                if path not in moved and path.is_file():
+            files = [path for _, path in there.values() if path.is_file()]
+            moved = [path for path in files if path.suffix == ".db" and self._differs(path)]
+            for path in files:
+                if path not in moved and not (moved and self._has_shrunk(path)):
                     self._note_content(path)
-            for path in moved:  # a checkpoint: SQLite syncs the log before it, and the file after
-                for one in log:
-                    self._log(Sync(self._number(one)))
-                self._note_content(path)
-                if log:
-                    self._log(Sync(self._number(path)))
+            for path in moved:
+                self._note_checkpoint(path)
             kept = set(self._names.values()) | {ROOT}
             self._numbers = {ino: n for ino, n in self._numbers.items() if n in kept}
+
+    def _note_checkpoint(self, path: Path) -> None:
+        """SQLite syncs the log before it moves it into the file, and the file before the log may
+        be shortened or written from its beginning."""
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists():
+            self._log(Sync(self._number(log)))
+        self._note_content(path)
+        if log.exists():
+            self._log(Sync(self._number(path)))
+            self._note_content(log)
 
     def _list(
         self, folder: Path, number: int, there: dict[tuple[int, str], tuple[int, Path]]
@@ -153,6 +160,9 @@ class Recorder:
 
     def _number(self, path: Path) -> int:
         return self._numbers[path.stat().st_ino]
+
+    def _has_shrunk(self, path: Path) -> bool:
+        return path.stat().st_size < len(self._contents.get(self._number(path), b""))
 
     def _differs(self, path: Path) -> bool:
         return path.read_bytes() != self._contents.get(self._number(path), b"")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import inspect, select
@@ -15,6 +16,8 @@ from node.index.schema import ConflictRow, InstanceRow
 from node.index.store import Store
 from node.journal import Journal
 from node.receive import Receiver
+from tests.recording_disk.cuts import PowerCut, power_cuts
+from tests.recording_disk.operations import Operation
 
 
 def index_of(root: Path, *, relaxed: bool = False) -> Index:
@@ -22,26 +25,72 @@ def index_of(root: Path, *, relaxed: bool = False) -> Index:
     return Index(f"sqlite:///{root / 'index.db'}", relaxed=relaxed)
 
 
-def missing(root: Path, answered: Mapping[str, bytes]) -> list[str]:
-    """Which of the instances that were answered are not in archive and index after a start.
+class Restarts:
+    """Starts on one power cut after the other, with one engine, as statements take long to make.
 
     Args:
-        answered: data sets by what the node said when it had taken them.
+        folder: where the disks are written, one in the place of the other.
+        root: the storage root, relative to it.
     """
-    archive = Archive(root)
-    archive.prepare()
-    index, journal = index_of(root), Journal(root)
-    try:
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self._folder = folder
+        self._root = folder / root
+        self._index = index_of(self._root)
+
+    def missing(self, cut: PowerCut, answered: Mapping[str, bytes]) -> list[str]:
+        """Which of the instances that were answered are not in archive and index after a start.
+
+        Args:
+            answered: data sets by what the node said when it had taken them.
+        """
+        self._index.close()
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        cut.write(self._folder)
+        archive, index = Archive(self._root), self._index
+        archive.prepare()
         if not inspect(index.engine).has_table("alembic_version"):
             index.migrate()
-        store = Store(index)
-        recover(journal, Filer(archive, store, lambda: 9.0), archive, index)
-        Receiver(archive, store, minimum_free=0, clock=lambda: 9.0).reconcile()
+        journal, store = Journal(self._root), Store(index)
+        try:
+            recover(journal, Filer(archive, store, lambda: 9.0), archive, index)
+            Receiver(archive, store, minimum_free=0, clock=lambda: 9.0).reconcile()
+        finally:
+            journal.close()
         kept = _indexed(archive, index) | _set_aside(archive)
+        return [what for what, data in answered.items() if data not in kept]
+
+    def close(self) -> None:
+        """Give the engine back."""
+        self._index.close()
+
+
+def nothing_is_lost(
+    operations: Sequence[Operation], root: Path, sent: Mapping[str, bytes], folder: Path
+) -> int:
+    """Play every power cut, and see what is there after the next start.
+
+    Args:
+        root: the storage root, relative to the disk.
+        sent: data sets by what was said when they were answered.
+        folder: where the disks are written.
+
+    Returns:
+        How many power cuts there were.
+    """
+    count = 0
+    restarts = Restarts(folder, root)
+    try:
+        for cut in power_cuts(operations):
+            answered = {what: sent[what] for what in cut.said}
+            if answered:
+                count += 1
+                lost = restarts.missing(cut, answered)
+                assert not lost, f"{lost} lost after {cut.after}, with {cut.survived}"
     finally:
-        journal.close()
-        index.close()
-    return [what for what, data in answered.items() if not any(map(data.__eq__, kept))]
+        restarts.close()
+    return count
 
 
 def _indexed(archive: Archive, index: Index) -> set[bytes]:

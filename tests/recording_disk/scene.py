@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from node.journal import Entry, Journal, Lane, Source, segment, supply
 from node.journaling import JournalReceiver
 from node.receive import SUCCESS, Incoming
 from tests.recording_disk.recorder import Recorder
-from tests.recording_disk.restart import index_of
+from tests.recording_disk.restart import index_of, nothing_is_lost
 
 SOURCE = Source("run", "SENDER", "RASNODE", "127.0.0.1", 1.0)
 
@@ -36,14 +35,20 @@ class Scene:
         self.root = root
         self.sent: dict[str, bytes] = {}
         self._archive = Archive(root)
-        self._journal = journal
         self._lane = Lane(journal.folder, 0, journal.board, segment.SMALLEST)
         self._receiver = JournalReceiver(
             self._archive, journal, self._lane, minimum_free=0, clock=lambda: 2.0
         )
         self._index = index_of(root, relaxed=True)
         disk.follow(self._index)
-        self._filer = Filer(self._archive, Store(self._index), lambda: 3.0)
+        self._filing = FilingService(
+            journal,
+            Filer(self._archive, Store(self._index), lambda: 3.0),
+            self._archive,
+            self._index,
+            wait=lambda _seconds: False,
+            filed=lambda _filed: None,
+        )
 
     def store(self, *instances: Instance, together: bool = False) -> None:
         """Each is answered 0x0000."""
@@ -68,16 +73,25 @@ class Scene:
 
     def file(self) -> None:
         """File all there is, and let the journal forget it."""
-        FilingService(
-            self._journal,
-            self._filer,
-            self._archive,
-            self._index,
-            wait=lambda _seconds: False,
-            filed=lambda _filed: None,
-        ).run()
+        while self._filing._round():
+            pass
+        self._filing._make_safe()
+
+    def end(self) -> None:
+        """Stop: what is left is filed."""
+        self._filing.run()
+
+    def nothing_is_lost(self, folder: Path) -> int:
+        """After any power cut; returns how many there were.
+
+        Args:
+            folder: where the disks are written.
+        """
+        root = self.root.relative_to(self.disk.root)
+        return nothing_is_lost(self.disk.operations, root, self.sent, folder)
 
     def close(self) -> None:
+        """Close its files."""
         self._lane.close()
         self._index.close()
 

@@ -7,37 +7,32 @@ from pathlib import Path
 import pytest
 
 from benchmarks.instances import Instance, encoded, series
-from tests.recording_disk import power_cuts
-from tests.recording_disk.restart import missing
-from tests.recording_disk.scene import Scene, scene
+from tests.recording_disk.scene import scene
 
 LARGE = 288  # voxels a side: more than goes into a record of the smallest journal
 
 
-def check(played: Scene, tmp_path: Path) -> int:
-    """Nothing is missing after any power cut; returns how many there were."""
-    count = 0
-    for cut in power_cuts(played.disk.operations):
-        answered = {what: played.sent[what] for what in cut.said}
-        if not answered:
-            continue
-        count += 1
-        folder = cut.write(tmp_path / f"cut-{count}")
-        root = folder / played.root.relative_to(tmp_path / "disk")
-        lost = missing(root, answered)
-        assert not lost, f"{lost} lost after {cut.after}, with {cut.survived}"
-    return count
-
-
-def test_what_was_answered_survives_every_power_cut(tmp_path: Path) -> None:
+def test_what_was_answered_survives_every_power_cut(memory: Path) -> None:
     one, two, three, late = encoded(series(4, 8))
     (large,) = encoded(series(1, LARGE, seed=2))
-    with scene(tmp_path / "disk") as played:
+    with scene(memory / "disk") as played:
         played.store(one, two, together=True)
         played.store(three)
         played.store(large)
         played.store_unchecked(late, late.data_set[:-5])
         played.file()
         played.store(Instance(one.uid, one.data_set[:-2] + b"\1\2"), late)
+        played.end()
+    assert played.nothing_is_lost(memory / "cut") > 100
+
+
+@pytest.mark.parametrize("fails", ["", "index.db-wal"])
+def test_a_sync_that_failed_lets_the_journal_forget_nothing(memory: Path, fails: str) -> None:
+    one, two = encoded(series(2, 8))
+    with scene(memory / "disk") as played:
+        played.store(one)
+        played.disk.fail_once(fails)
         played.file()
-    assert check(played, tmp_path) > 100
+        played.store(two)
+        played.end()
+    assert played.nothing_is_lost(memory / "cut") > 10
