@@ -83,7 +83,7 @@ def nothing_is_lost(
     restarts = Restarts(folder, root)
     try:
         for cut in power_cuts(operations):
-            answered = {what: sent[what] for what in cut.said}
+            answered = {what: sent[what] for what in cut.said if what in sent}
             if answered:
                 count += 1
                 lost = restarts.missing(cut, answered)

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from benchmarks.instances import EXPLICIT, Instance
 from node.archive import Archive
 from node.filing.filer import Filer
 from node.filing.recovery import recover
 from node.filing.service import FilingService
+from node.index.schema import InstanceRow
 from node.index.store import Store
 from node.journal import Entry, Journal, Lane, Source, segment, supply
 from node.journaling import JournalReceiver
-from node.receive import SUCCESS, Incoming
+from node.receive import SUCCESS, Incoming, Receiver
 from tests.recording_disk.recorder import Recorder
 from tests.recording_disk.restart import index_of, nothing_is_lost
 
@@ -35,6 +37,7 @@ class Scene:
         self.root = root
         self.sent: dict[str, bytes] = {}
         self._archive = Archive(root)
+        self._journal = journal
         self._lane = Lane(journal.folder, 0, journal.board, segment.SMALLEST)
         self._receiver = JournalReceiver(
             self._archive, journal, self._lane, minimum_free=0, clock=lambda: 2.0
@@ -73,9 +76,32 @@ class Scene:
 
     def file(self) -> None:
         """File all there is, and let the journal forget it."""
+        self.file_without_sync()
+        self._filing._make_safe()
+
+    @contextmanager
+    def somebody_reads(self) -> Iterator[None]:
+        """Another process has what is in the index now before its eyes."""
+        index = index_of(self.root)
+        with index.reading() as connection:
+            connection.execute(select(InstanceRow.id)).all()
+            yield
+        index.close()
+
+    def file_without_sync(self) -> None:
+        """File all there is, as one who is killed before he comes to the rest."""
         while self._filing._round():
             pass
-        self._filing._make_safe()
+
+    def recover(self, *, relaxed: bool) -> None:
+        """Do what the next start does; nothing may be stored any more."""
+        index = index_of(self.root, relaxed=relaxed)
+        self.disk.follow(index)
+        store = Store(index)
+        recover(self._journal, Filer(self._archive, store, lambda: 4.0), self._archive, index)
+        Receiver(self._archive, store, minimum_free=0, clock=lambda: 4.0).reconcile()
+        self.disk.said("recovered")
+        index.close()
 
     def end(self) -> None:
         """Stop: what is left is filed."""
@@ -107,7 +133,8 @@ def scene(folder: Path) -> Iterator[Scene]:
     folder.mkdir()
     root = folder / "var" / "node"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supply, "_READY", supply._FIRST)  # the others are made behind one's back
+        for name in ("_FIRST", "_READY"):  # the others would be made behind one's back
+            patch.setattr(supply, name, 1)
         disk = Recorder(folder, patch)
         Archive(root).prepare()
         index = index_of(root)
