@@ -109,12 +109,20 @@ class _Ledger:
             case Sync(node):
                 self.durable.update(self.pending.pop(node, ()))
             case SyncAll():
-                self.durable.update(*self.pending.values())
-                self.pending.clear()
+                for one in self._of_archive(operations):
+                    self.durable.update(self.pending.pop(one))
             case FailedSync(node):
-                self._lose([node] if node is not None else list(self.pending), operations)
+                nodes = [node] if node is not None else self._of_archive(operations)
+                self._lose(nodes, operations)
             case Said(what):
                 self.said.append(what)
+
+    def _of_archive(self, operations: Sequence[Operation]) -> list[int]:
+        return [
+            node
+            for node, unsynced in self.pending.items()
+            if not any(_is_of(operations[index], "index.db") for index in unsynced)
+        ]
 
     def _lose(self, nodes: Sequence[int], operations: Sequence[Operation]) -> None:
         for node in nodes:

@@ -55,13 +55,16 @@ class Sync:
 
 @dataclass(frozen=True)
 class SyncAll:
-    """syncfs or sync."""
+    """syncfs of the archive's file system; the index may lie on another (`database.url`)."""
 
 
 @dataclass(frozen=True)
 class FailedSync:
-    """A sync that failed, of everything if of no node. The kernel takes the contents for clean and
-    never writes them again; a file system that cannot write names stops altogether."""
+    """A sync that failed, of the archive's file system if of no node.
+
+    The kernel takes the contents for clean and never writes them again; a file system that cannot
+    write names stops altogether.
+    """
 
     node: int | None
 

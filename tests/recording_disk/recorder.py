@@ -52,7 +52,8 @@ class Recorder:
         self._contents: dict[int, bytes] = {}
         self._failing: set[str] = set()
         self.look()
-        self._log(SyncAll())
+        for number in sorted({ROOT, *self._names.values()}):
+            self._log(Sync(number))
         for name in _NAMING:
             patch.setattr(os, name, self._looking_after(getattr(os, name)))
         for name in ("fsync", "fdatasync"):

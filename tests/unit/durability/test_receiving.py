@@ -43,6 +43,30 @@ def test_a_sync_that_failed_lets_the_journal_forget_nothing(memory: Path, fails:
     assert played.nothing_is_lost(memory / "cut") > 10
 
 
+def test_a_sync_that_fails_at_the_end_is_not_forgotten_over_one_that_succeeds(
+    memory: Path,
+) -> None:
+    (one,) = encoded(series(1, 8))
+    with scene(memory / "disk") as played:
+        played.store(one)
+        played.disk.fail_once("")
+        played.end()
+    assert played.nothing_is_lost(memory / "cut") > 10
+
+
+def test_a_log_that_could_not_be_synced_is_not_relied_on(memory: Path) -> None:
+    one, two = encoded(series(2, 8))
+    with scene(memory / "disk") as played:
+        played.store(one)
+        with played.somebody_reads():  # so that what comes stays in the log
+            played.store(two)
+            played.disk.fail_once("index.db-wal")
+            played.file()
+        played.file()
+        played.disk.said("filed")
+    assert played.nothing_is_lost(memory / "cut") > 10
+
+
 @pytest.mark.parametrize(("relaxed", "filed"), [(False, True), (True, False)])
 def test_what_a_start_brings_back_is_safe_before_the_journal_forgets_it(
     memory: Path, relaxed: bool, filed: bool
