@@ -34,16 +34,20 @@ def sync_folders(folders: Iterable[Path]) -> None:
             os.close(handle)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, below: Path | None = None) -> None:
     """Make a folder and what is missing above it, all of which outlast a power cut.
 
     What is there already may have been made by a process that died before it synced the name, so
     every folder above is synced, and one that is not ours to open has to be trusted.
 
+    Args:
+        below: a folder above it whose own name is known to be synced; None: none is.
+
     Raises:
         OSError: it cannot be made, or what was made cannot be synced.
     """
     folder = folder.absolute()
+    below = below.absolute() if below is not None else None
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     for one in reversed(missing):
         one.mkdir(mode=FOLDER_MODE, exist_ok=True)
@@ -54,6 +58,8 @@ def make_folder(folder: Path) -> None:
         except OSError:
             if parent in changed:
                 raise
+        if parent == below:
+            break
 
 
 def sync_file_system(path: Path) -> None:

@@ -43,7 +43,7 @@ class Folder:
         copies: dict[str, Path] = {}
         try:
             for folder in {(self._root / name).parent for name in files}:
-                make_folder(folder)
+                make_folder(folder, below=self._root)
             for name in files:
                 copies[name] = self._staged(source / name, self._root / name)
             manifests = [copies[name] for name in files if name.endswith(MANIFEST)]

@@ -52,7 +52,7 @@ class Publisher:
         """Make the output folder, and forget what a dead process was staging."""
         make_folder(self._root)
         shutil.rmtree(self._root / STAGING, ignore_errors=True)
-        make_folder(self._root / STAGING)
+        make_folder(self._root / STAGING, below=self._root)
 
     def staging(self, name: str) -> Path:
         """A new folder for the files of one job, which must not exist yet."""
@@ -167,7 +167,7 @@ class Publisher:
     def _make_durable_folder(self, folder: Path) -> None:
         """What is there may be of an attempt that ended before it synced its names."""
         if folder not in self._durable or not folder.exists():
-            make_folder(folder)
+            make_folder(folder, below=self._root)
             _sync_folder(folder)
             if len(self._durable) >= _KNOWN_FOLDERS:
                 self._durable.clear()
