@@ -32,6 +32,7 @@ from node.disk import (
     Buffer,
     free_bytes,
     link,
+    make_folder,
     spread_below,
     sync_file_system,
     sync_folders,
@@ -91,13 +92,14 @@ class Archive:
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, so that they outlast a power cut.
 
         Raises:
             OSError: the storage root cannot be made or written.
         """
+        make_folder(self.root.parent)
         for folder in (self.root, self.quarantine, self._incoming):
-            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         spread_below(self.root)
         sync_folders([self.root.parent, self.root])
 

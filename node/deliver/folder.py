@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from node.deliver.publish import FILE_MODE, FOLDER_MODE, MANIFEST
+from node.deliver.publish import FILE_MODE, MANIFEST
 from node.deliver.target import TargetDown, Trouble
 from node.deliver_settings import FolderSettings
 from node.deliveries import Delivery, Happening
+from node.disk import make_folder, sync_folders
 from node.records import SeriesState
 
 _CHUNK = 1 << 20
@@ -45,6 +46,8 @@ class Folder:
         revision = payload["revision"]
         copies: dict[str, Path] = {}
         try:
+            for folder in {(self._root / name).parent for name in files}:
+                make_folder(folder, below=self._root)
             for name in files:
                 copies[name] = self._staged(source / name, self._root / name, deadline)
             manifests = [copies[name] for name in files if name.endswith(MANIFEST)]
@@ -52,8 +55,11 @@ class Folder:
                 return  # replaced meanwhile: the next delivery brings what is there now
             self._check(deadline)
             self._remove([name for name in payload["replaced"] if name.endswith(MANIFEST)])
-            for name in files:
-                os.replace(copies.pop(name), self._root / name)  # noqa: PTH105
+            for last in (False, True):  # whole after a power cut, too
+                for name in files:
+                    if name.endswith(MANIFEST) == last:
+                        os.replace(copies.pop(name), self._root / name)  # noqa: PTH105
+                self._sync(files)
             self._remove([name for name in payload["replaced"] if name not in files])
         except FileNotFoundError:
             if (source / files[0]).exists():
@@ -64,7 +70,6 @@ class Folder:
 
     def _staged(self, source: Path, target: Path, deadline: float) -> Path:
         """A copy under another name in the same folder."""
-        target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         copy = target.with_name(f".{uuid.uuid4().hex}.part")
         try:
             with source.open("rb") as original, copy.open("xb") as file:
@@ -93,8 +98,15 @@ class Folder:
             )
 
     def _remove(self, names: Sequence[str]) -> None:
-        for name in sorted(names, key=lambda name: not name.endswith(MANIFEST)):
-            (self._root / name).unlink(missing_ok=True)
+        for first in (True, False):
+            some = [name for name in names if name.endswith(MANIFEST) == first]
+            for name in some:
+                (self._root / name).unlink(missing_ok=True)
+            self._sync(some)
+
+    def _sync(self, names: Sequence[str]) -> None:
+        folders = {(self._root / name).parent for name in names}
+        sync_folders(sorted(folder for folder in folders if folder.is_dir()))
 
 
 def _revision(manifest: Path) -> int | None:

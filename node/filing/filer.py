@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from node.archive import Archive, file_meta
 from node.elements import Alike
-from node.errors import InvalidUID, MalformedDataSet, Retryable
+from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
 from node.filing.hashing import Hashing
 from node.filing.placing import Placer
 from node.index.store import Store
@@ -232,7 +232,11 @@ class Filer:
         return alike
 
     def _set_aside(self, entry: Entry, view: memoryview, fault: _Fault) -> None:
-        """Quarantine what was answered and cannot be filed: a fault of ours, and never silent."""
+        """Quarantine what was answered and cannot be filed: a fault of ours, and never silent.
+
+        Raises:
+            StorageFull: not even the quarantine takes it; the journal has to keep it.
+        """
         now = datetime.fromtimestamp(self._clock(), UTC)
         kept = self._archive.put_in_quarantine(
             _meta(entry),
@@ -247,6 +251,8 @@ class Filer:
             },
             now.strftime("%Y%m%dT%H%M%S"),
         )
+        if kept is None:
+            raise StorageFull("the quarantine cannot be written")
         log.error(
             "SOP Instance %s was answered and cannot be filed (%s); kept in quarantine as %s",
             entry.sop_instance_uid,

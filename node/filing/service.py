@@ -57,6 +57,7 @@ class FilingService:
         self._wait = wait
         self._filed = filed
         self._followers: dict[int, Follower] = {}
+        self._reached: dict[int, int] = {}  # what each lane's next sync makes safe
         self._parts: list[tuple[int, int, Path]] = []
         self._parts_lock = threading.Lock()
         self._due = threading.Event()  # wakes the keeper
@@ -67,6 +68,7 @@ class FilingService:
         self._before: dict[int, int] = {}
         self._busy = 0  # times in a row that something had been filed
         self._keeper = Loop("journal keeper", self._keep_safe, woken=self._due)
+        self._failed = False  # the last sync
 
     def run(self) -> None:
         """File until told to stop, and then whatever has been answered."""
@@ -96,6 +98,8 @@ class FilingService:
         self._stopping.set()
         self._keeper.stop(_STOP_SECONDS)
         self._make_safe()
+        if self._untrusted.is_set():
+            self._begin_again()  # so does whoever files next
         HEARTBEATS.remove(self._heartbeat)
 
     def _retire(self) -> bool:
@@ -108,15 +112,22 @@ class FilingService:
     def _round(self) -> bool:
         """One batch of each lane; whether there was one."""
         if self._untrusted.is_set():
-            self._untrusted.clear()
-            for follower in self._followers.values():
-                follower.again()
+            self._begin_again()
         busy = False
         for lane in self._journal.lanes():
             if lane not in self._followers:
                 self._followers[lane] = Follower(self._journal, lane)
+                self._reached[lane] = self._followers[lane].position
             busy |= self._advance(self._followers[lane])
         return busy
+
+    def _begin_again(self) -> None:
+        """A sync has failed: whatever is not safe is filed once more."""
+        for lane, follower in self._followers.items():
+            follower.again()
+            self._reached[lane] = follower.position
+            self._journal.board.set_filed(lane, follower.position)
+        self._untrusted.clear()
 
     def _advance(self, follower: Follower) -> bool:
         batch = follower.batch()
@@ -140,6 +151,7 @@ class FilingService:
         with self._parts_lock:
             self._parts += [(lane, now, part) for part in filed.parts]
         board.set_filed(lane, max(before, now))
+        self._reached[lane] = now
         if filed.ended:
             self._index.start_sync()  # the series is decided on next
         if (now >> 32) - (board.safe(lane) >> 32) >= _UNSAFE_SEGMENTS:
@@ -175,7 +187,7 @@ class FilingService:
         """Make safe what was filed, if it is time to; seconds until that has to be seen again."""
         due = self._due_now.is_set()
         self._due_now.clear()
-        reached = self._reached()
+        reached = dict(self._reached)
         self._busy = 0 if reached == self._before else self._busy + 1
         self._before = reached
         if due or self._busy in {0, _BUSY_TURNS}:
@@ -183,21 +195,21 @@ class FilingService:
             self._make_safe()
         return _SAFE_SECONDS
 
-    def _reached(self) -> dict[int, int]:
-        """Up to where each lane has been filed."""
-        return {lane: self._journal.board.filed(lane) for lane in self._journal.lanes()}
-
     def _make_safe(self) -> None:
-        board, reached = self._journal.board, self._reached()
+        if self._untrusted.is_set():
+            return  # a sync that succeeds now says nothing of what the failed one has lost
+        board, reached = self._journal.board, dict(self._reached)
         if all(board.safe(lane) >= position for lane, position in reached.items()):
             return
         try:
             self._archive.sync_all()
-            self._index.sync()
+            self._index.sync(anew=self._failed)
         except Retryable as error:
             log.error("%s; what was filed since the last time is filed again", error)
+            self._failed = True
             self._untrusted.set()
             return
+        self._failed = False
         for lane, position in reached.items():
             board.set_safe(lane, max(board.safe(lane), position))
         with self._parts_lock:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
-from node.disk import start_writing
+from node.disk import start_writing, sync_folders
 from node.errors import ConfigError, Retryable, StorageFull
 from node.index.schema import Base
 
@@ -60,6 +60,9 @@ class Index:
         self.url = url
         self._relaxed = relaxed
         self.engine: Engine = _engine(url, relaxed=relaxed)
+        # Of the SQLite file, for `sync`. Closing it while there are connections would give up the
+        # locks that SQLite has on the file (fcntl(2)), and others could take its log away.
+        self._handle: int | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -88,7 +91,7 @@ class Index:
                 Base.metadata.drop_all(connection)
                 connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
         else:
-            self.engine.dispose()
+            self.close()
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         self.migrate()
@@ -131,10 +134,14 @@ class Index:
             finally:
                 os.close(handle)
 
-    def sync(self) -> None:
+    def sync(self, *, anew: bool = False) -> None:
         """Put every commit on stable storage; only a `relaxed` index leaves that to be done.
 
         What SQLite's write-ahead log holds goes into the file, so that no commit has to do it.
+
+        Args:
+            anew: an earlier sync has failed, and the log may have holes on the disk that nobody
+                sees until a power cut: all of it goes into the file, and the log is emptied.
 
         Raises:
             StorageFull: the disk is failing.
@@ -144,26 +151,34 @@ class Index:
         if path is None or not self._relaxed:
             return
         with self.reading() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+            mode = "TRUNCATE" if anew else "PASSIVE"
+            busy = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").scalar()
+        if anew and busy:
+            raise IndexUnavailable("the index's log cannot be emptied while others read it")
         try:
-            for suffix in ("", "-wal"):
-                file = Path(f"{path}{suffix}")
-                if file.exists():
-                    _sync_file(file)
+            self._sync_files(path)
         except OSError as error:
             raise StorageFull(f"the index cannot be synced: {error.strerror}") from error
+
+    def _sync_files(self, path: Path) -> None:
+        if self._handle is None:
+            self._handle = os.open(path, os.O_RDONLY)
+        os.fsync(self._handle)
+        log = Path(f"{path}-wal")
+        if log.exists():
+            handle = os.open(log, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_folders([path.absolute().parent])  # SQLite makes a new log whenever the last one went
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
-
-
-def _sync_file(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
 
 def _engine(url: str, *, relaxed: bool) -> Engine:

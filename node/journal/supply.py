@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from node.disk import free_bytes
+from node.disk import free_bytes, sync_folders
 from node.errors import StorageFull
 from node.journal import segment
 from node.journal.board import Board
@@ -50,6 +50,8 @@ class Supply:
         self._maker: Background | None = None
         try:
             self.segments = [Segment(path, size) for path in paths(folder, lane)]
+            # Whoever made them, or the folder, may have died before their names were synced.
+            sync_folders([folder, folder.parent])
         except OSError as error:
             raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
         self.largest = min((one.size for one in self.segments), default=size) // 4
