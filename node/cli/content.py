@@ -42,7 +42,7 @@ class ListLevel(StrEnum):
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Series with state, verdict, instances, revision, outputs; queue and disk figures."""
     settings = load_settings(config)
-    with existing_index(settings) as index:
+    with existing_index(settings, config) as index:
         by = Listing(index).last_words()
         records = Work(index).in_state()
         totals = Listing(index).totals()
@@ -130,7 +130,7 @@ def ls(
 ) -> None:
     """What the node holds; with --json one object a line."""
     settings = load_settings(config)
-    with existing_index(settings) as index:
+    with existing_index(settings, config) as index:
         if history is not None:
             rows = history_of(Work(index), history)
         else:

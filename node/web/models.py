@@ -142,4 +142,6 @@ class Health(BaseModel):
     """Whether the node can do its work."""
 
     healthy: bool
-    faults: dict[str, str] = Field(description="what is wrong, by name: dicom, index, disk, filing")
+    faults: dict[str, str] = Field(
+        description="what is wrong, by name: dicom, index, disk, filing, output"
+    )

@@ -60,7 +60,9 @@ class Site:
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.cache = VolumeCache()
-        self.health = HealthCheck(index, archive, minimum_free, echo, stuck, time.monotonic)
+        self.health = HealthCheck(
+            index, archive, outputs, minimum_free, echo, stuck, time.monotonic
+        )
         self.scrape = Scrape(self.totals, self.latest, archive, clock)
 
     def totals(self) -> dict[str, int]:
