@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dimse.lookup import connected
 from node.dimse.messages import (
     DATA_SET,
     RESPONSE,
@@ -284,9 +285,7 @@ class Requestor:
 
 def _connected(destination: Destination) -> socket.socket:
     try:
-        plain = socket.create_connection(
-            (destination.host, destination.port), timeout=destination.seconds
-        )
+        plain = connected(destination.host, destination.port, destination.seconds)
     except OSError as error:
         raise PeerSilent(f"{destination} cannot be reached: {_words(error)}") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
