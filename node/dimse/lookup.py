@@ -93,16 +93,16 @@ class Names:
             return plain in self._addresses(host)
 
     def _addresses(self, name: str) -> frozenset[str]:
-        looked, found = self._known.get(name, (0.0, frozenset[str]()))
-        if name not in self._known or time.monotonic() - looked > _RESOLVED_SECONDS:
-            answered = self._ask(name)
-            if name not in self._known:
-                answered.wait(_PATIENCE_SECONDS)
-                with self._lock:
-                    # Who comes next does not wait for the same name again.
-                    known = self._known.setdefault(name, (time.monotonic(), found))
-                return known[1]
-        return found
+        known = self._known.get(name)
+        if known is not None and time.monotonic() - known[0] <= _RESOLVED_SECONDS:
+            return known[1]
+        answered = self._ask(name)
+        if known is not None:
+            return known[1]
+        answered.wait(_PATIENCE_SECONDS)
+        with self._lock:
+            # Who comes next does not wait for the same name again.
+            return self._known.setdefault(name, (time.monotonic(), frozenset[str]()))[1]
 
     def _ask(self, name: str) -> threading.Event:
         """Have a name looked up, unless that is under way already."""
