@@ -40,7 +40,7 @@ from node.receiving.crew import Crew
 from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
-from node.run_file import RunningNode, announce, withdraw
+from node.run_file import RunState, announce, withdraw
 from node.web.app import create_app
 from node.web.server import WebServer, bound_for_page
 from node.web.site import Site
@@ -295,7 +295,7 @@ class Daemon:
         try:
             announce(
                 self._settings.storage.root,
-                RunningNode(os.getpid(), self.port, self._page_port, names, wrong),
+                RunState(os.getpid(), self.port, self._page_port, names, wrong),
             )
         except OSError as error:
             log.warning("status and doctor cannot ask this node: %s", error.strerror)

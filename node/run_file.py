@@ -22,7 +22,7 @@ _NAME: Final = ".rasnode.json"
 
 
 @dataclass(frozen=True, slots=True)
-class RunningNode:
+class RunState:
     """A node at work.
 
     Attributes:
@@ -39,7 +39,7 @@ class RunningNode:
     faults: Mapping[str, str] | None = None
 
 
-def announce(root: Path, node: RunningNode) -> None:
+def announce(root: Path, node: RunState) -> None:
     """Write it down for others.
 
     Raises:
@@ -58,29 +58,29 @@ def withdraw(root: Path) -> None:
         (root / _NAME).unlink(missing_ok=True)
 
 
-def running_node(root: Path) -> RunningNode | None:
-    """The node that has a folder open now; None: there is none, or this user may not see it."""
-    if not is_owned(root):
-        return None
+UNSEEN: Final = RunState(0, -1, -1)
+"""A node may have the folder open; this user may not see, or it has not said anything yet."""
+
+
+def running_node(root: Path) -> RunState | None:
+    """The node that has a folder open now; None: there is none."""
     try:
+        if not _is_locked(root / LOCK):
+            return None
         said = json.loads((root / _NAME).read_bytes())
-        return RunningNode(**{**said, "targets": tuple(said["targets"])})
+        return RunState(**{**said, "targets": tuple(said["targets"])})
+    except (FileNotFoundError, NotADirectoryError):
+        return UNSEEN if (root / LOCK).exists() else None
     except (OSError, ValueError, TypeError, KeyError):
-        return None
+        return UNSEEN
 
 
-def is_owned(root: Path) -> bool:
-    """Whether somebody holds the lock of a folder."""
-    try:
-        handle = os.open(root / LOCK, os.O_RDONLY)
-    except OSError:
-        return False
+def _is_locked(path: Path) -> bool:
+    handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
-        return False
     finally:
         os.close(handle)
     return False
