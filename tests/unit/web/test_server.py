@@ -48,3 +48,14 @@ def test_a_taken_port_is_a_plain_sentence_that_names_who_has_it() -> None:
         caught.value
     )
     assert f"(process {os.getpid()}) listens there: stop it, or set http.port" in str(caught.value)
+
+
+def test_of_two_that_took_a_port_at_once_one_is_told(world: World) -> None:
+    """The system lets both bind it, as neither listens yet."""
+    first = served(world)
+    second = served(world, first.port)
+    first.start()
+    with pytest.raises(ConfigError, match=r"\(the page\): Address already in use"):
+        second.start()
+    first.stop()
+    second.stop()
