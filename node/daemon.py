@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from node.archive import Archive
 from node.completion.policy import Timing
 from node.config import AssemblySettings, Completion, Output, Settings
 from node.convert import OutputOptions
+from node.deliver.needs import faults
 from node.dimse.forwarding import Outgoing
 from node.dimse.scu import echo, own_port
 from node.dimse.transport import usable
@@ -39,9 +41,10 @@ from node.receiving.crew import Crew
 from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
+from node.run_file import RunState, announce, withdraw
 from node.supervision import HEARTBEATS, install_hooks
 from node.web.app import create_app
-from node.web.server import WebServer
+from node.web.server import WebServer, bound_for_page
 from node.web.site import Site
 from node.workers import IdleWorker, make_workers
 
@@ -79,6 +82,7 @@ class Daemon:
         self._cleanup = ExitStack()
         self._desk: Desk | Crew | None = None
         self._made: Results | None = None
+        self._page_port: int | None = None
 
     @property
     def port(self) -> int:
@@ -97,6 +101,7 @@ class Daemon:
         with ExitStack() as undo:
             self._build(undo)
             self._cleanup = undo.pop_all()
+        self._tell_others()
         self._systemd.notify("READY=1")
         log.info("listening on %s:%d as %s", *self._where())
 
@@ -108,6 +113,9 @@ class Daemon:
 
     def _build(self, undo: ExitStack) -> None:
         settings = self._settings
+        page = bound_for_page(settings.http)
+        if page is not None:
+            undo.callback(page.close)
         retention = settings.storage.retention
         filing = Filing(
             settings.storage.root,
@@ -147,10 +155,9 @@ class Daemon:
             undo.callback(crew.stop)
         self._desk.start()
         results.start()
-        if settings.http.port is not None:
-            web = WebServer(
-                self._app(index, archive, journal), settings.http.host, settings.http.port
-            )
+        if page is not None:
+            web = WebServer(self._app(index, archive, journal), page)
+            self._page_port = web.port
             undo.callback(web.stop)
             web.start()
         gc.freeze()  # what is loaded stays: not looked through again while a series waits
@@ -280,6 +287,7 @@ class Daemon:
         """Stop accepting, let open C-STOREs answer, finish or requeue assemblies."""
         self._systemd.notify("STOPPING=1")
         log.info("stopping")
+        withdraw(self._settings.storage.root)
         self._cleanup.close()
 
     def _reread(self) -> None:
@@ -297,8 +305,24 @@ class Daemon:
         if self._desk is not None:
             self._desk.allow(settings.dicom)
         log.info("peers and rules were read again")
+        self._tell_others()
         if later:
             log.warning("changed, and not taken over before a restart: %s", ", ".join(later))
+
+    def _tell_others(self) -> None:
+        """What `status` and `doctor` cannot find out from outside this process."""
+        targets = self._settings.deliver
+        wrong = faults(targets)
+        for name, fault in wrong.items():
+            log.warning("delivery %s cannot work: %s", name, fault)
+        names = tuple(target.name for target in targets)
+        try:
+            announce(
+                self._settings.storage.root,
+                RunState(os.getpid(), self.port, self._page_port, names, wrong),
+            )
+        except OSError as error:
+            log.warning("status and doctor cannot ask this node: %s", error.strerror)
 
     def _where(self) -> tuple[str, int, str]:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title

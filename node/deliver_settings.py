@@ -7,6 +7,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     BaseModel,
     BeforeValidator,
@@ -18,6 +19,7 @@ from pydantic import (
 
 from node.deliver_conditions import Conditions
 from node.deliveries import Happening
+from node.host_names import check_host
 
 PLACEHOLDERS = (
     "event",
@@ -59,10 +61,15 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 """For the whole of one attempt."""
 
 
+def _reachable(url: AnyHttpUrl) -> AnyHttpUrl:
+    check_host((url.unicode_host() or "").strip("[]"))
+    return url
+
+
 class WebhookSettings(Strict):
     """JSON by HTTP POST, signed if there is a secret (HMAC-SHA256)."""
 
-    url: AnyHttpUrl
+    url: Annotated[AnyHttpUrl, AfterValidator(_reachable)]
     secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     secret_file: Path | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
@@ -147,21 +154,3 @@ class TargetSettings(Strict):
             )
         self.conditions.check()
         return self
-
-
-def check_targets(targets: tuple[TargetSettings, ...], peers: tuple[str, ...]) -> None:
-    """See that names differ and that peers are known.
-
-    Raises:
-        ValueError: which entry is wrong, and how.
-    """
-    names = [target.name for target in targets]
-    for target in targets:
-        if names.count(target.name) > 1:
-            raise ValueError(f"deliver has {target.name!r} twice; names must differ")
-        if target.forward and target.forward.peer not in peers:
-            known = ", ".join(peers) or "none is there"
-            raise ValueError(
-                f"deliver {target.name!r} forwards to the peer {target.forward.peer!r}, which is "
-                f"not in dicom.peers ({known})"
-            )

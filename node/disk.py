@@ -162,3 +162,23 @@ def _write_all(handle: int, parts: Sequence[Buffer]) -> None:
         view = memoryview(part)
         while view:
             view = view[os.write(handle, view) :]
+
+
+def output_writable(path: Path) -> str | None:
+    """Why no file can be made in a folder by this process; None if one can.
+
+    A file without a name is made, which no reader of the folder ever sees.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_TMPFILE, FILE_MODE)
+    except FileNotFoundError:
+        return f"{path} is not there"
+    except NotADirectoryError:
+        return f"{path} is no folder"
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+            return f"{path} cannot be written: {error.strerror}"
+        # A file system without such files, NFS for example.
+        return None if os.access(path, os.W_OK | os.X_OK) else f"{path} cannot be written"
+    os.close(handle)
+    return None

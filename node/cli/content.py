@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from node.cli.opening import ConfigOption, JsonOption, existing_index
-from node.cli.telling import deliveries, why
+from node.cli.telling import deliveries, delivery_warnings, why
 from node.cli.telling import history as history_of
 from node.config import Settings
 from node.config_file import load_settings
@@ -42,16 +42,18 @@ class ListLevel(StrEnum):
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Series with state, verdict, instances, revision, outputs; queue and disk figures."""
     settings = load_settings(config)
-    with existing_index(settings) as index:
+    with existing_index(settings, config) as index:
         by = Listing(index).last_words()
         records = Work(index).in_state()
         totals = Listing(index).totals()
         told = deliveries(Outbox(index))
     series = [_series(record, settings, by.get(record.pk, "")) for record in records]
     free = shutil.disk_usage(settings.storage.root).free
+    warnings = delivery_warnings(settings.storage.root)
     disk = {"free": free, "minimum_free": settings.storage.minimum_free}
     if as_json:
         whole = {"series": series, "totals": totals, "disk": disk, "deliveries": told}
+        whole["warnings"] = warnings
         typer.echo(json.dumps(whole, indent=1))
         return
     console = _console()
@@ -71,6 +73,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             console.print(Text(f"{row['series_instance_uid']}: {row['why']}"), soft_wrap=True)
     if told["counts"]["pending"]:
         console.print(f"deliveries that wait: {told['counts']['pending']}", highlight=False)
+    for warning in warnings:
+        console.print(Text(warning), soft_wrap=True)
     for dead in told["dead"]:
         console.print(
             Text(
@@ -130,7 +134,7 @@ def ls(
 ) -> None:
     """What the node holds; with --json one object a line."""
     settings = load_settings(config)
-    with existing_index(settings) as index:
+    with existing_index(settings, config) as index:
         if history is not None:
             rows = history_of(Work(index), history)
         else:

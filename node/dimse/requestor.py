@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dimse.lookup import connected
 from node.dimse.messages import (
     DATA_SET,
     RESPONSE,
@@ -303,14 +304,7 @@ class Requestor:
 
 def _connected(destination: Destination) -> socket.socket:
     try:
-        plain = socket.create_connection(
-            (destination.host, destination.port), timeout=destination.patience()
-        )
-    except UnicodeError as error:
-        raise PeerSilent(
-            f"bad-host-name: {destination.host!r} is no host name that can be looked up; correct "
-            "the peer's host"
-        ) from error
+        plain = connected(destination.host, destination.port, destination.patience())
     except OSError as error:
         raise PeerSilent(f"{destination} cannot be reached: {_words(error)}") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

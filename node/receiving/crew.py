@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from node import metrics
+from node import listening, metrics
 from node.config import Dicom, Settings
 from node.errors import ConfigError
 from node.forked import Forked
@@ -144,22 +144,14 @@ class Crew:
 
 
 def _bound(dicom: Dicom) -> socket.socket:
-    family = socket.AF_INET6 if ":" in dicom.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((dicom.host, dicom.port))
+        return listening.bound(dicom.host, dicom.port)
     except OSError as error:
-        listening.close()
         raise _taken(dicom, error) from error
-    return listening
 
 
 def _taken(dicom: Dicom, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"cannot listen on {dicom.host}:{dicom.port}: {error.strerror}; "
-        "is another program there, or is the port below 1024 (dicom.port)?"
-    )
+    return ConfigError(listening.refusal("DICOM", dicom.host, dicom.port, "dicom.port", error))
 
 
 def _say(process: Process, line: bytes) -> None:

@@ -10,6 +10,7 @@ from node.supervision.hooks import install_hooks
 from node.supervision.loop import Loop
 from node.supervision.process import Process, SupervisedProcess
 from node.supervision.report import Reporter
+from node.supervision.within import within
 
 __all__ = [
     "HEARTBEATS",
@@ -24,4 +25,5 @@ __all__ = [
     "background",
     "deadline",
     "install_hooks",
+    "within",
 ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from node.archive import Archive
+from node.disk import output_writable
 from node.errors import NodeError
 from node.index.engine import Index
 from node.index.inspection import check_writable
@@ -23,6 +25,7 @@ class HealthCheck:
 
     Args:
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
+        outputs: the folder that volumes are published in.
         minimum_free: bytes; with less the node refuses instances.
         stuck: whether what was received cannot be filed for the time being.
         signs: how the loops of all threads and processes of the node are.
@@ -33,6 +36,7 @@ class HealthCheck:
         self,
         index: Index,
         archive: Archive,
+        outputs: Path,
         minimum_free: int,
         echo: Callable[[], None],
         stuck: Callable[[], bool],
@@ -45,6 +49,7 @@ class HealthCheck:
                 "index": lambda: check_writable(index),
                 "disk": lambda: _check_disk(archive, minimum_free),
                 "filing": lambda: _check_filing(stuck),
+                "output": lambda: _check_output(outputs),
             }
         )
         self._signs = signs
@@ -83,6 +88,11 @@ def _check_disk(archive: Archive, minimum_free: int) -> None:
             f"the disk of storage.root takes {seconds:.1f} s to write a few bytes: senders wait "
             "as long for each answer"
         )
+
+
+def _check_output(outputs: Path) -> None:
+    if fault := output_writable(outputs):
+        raise _Unfit(f"no volume can be published: {fault}; what is received is kept, and waits")
 
 
 def _check_filing(stuck: Callable[[], bool]) -> None:

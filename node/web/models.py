@@ -143,7 +143,7 @@ class Health(BaseModel):
 
     healthy: bool
     faults: dict[str, str] = Field(
-        description="what is wrong, by name: dicom, index, disk, filing, or one of heartbeats"
+        description="what is wrong, by name: dicom, index, disk, filing, output, or a heartbeat's"
     )
     heartbeats: dict[str, float] = Field(
         description="seconds since each thread and process of the node last finished a step"

@@ -9,24 +9,26 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
+from node.config import Http
 from node.errors import ConfigError
 from node.faults import fault_point
+from node.listening import bound, refusal
 from node.supervision import Heartbeat, Loop
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 3
+_BACKLOG = 128
 
 
 class WebServer:
     """Serves an app on one address.
 
     Args:
-        port: 0 takes any free one.
+        listening: bound, and not listening yet.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self._address = (host, port)
-        self._socket: socket.socket | None = None
+    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
+        self._socket = listening
         self._config = uvicorn.Config(
             app,
             access_log=False,
@@ -42,8 +44,6 @@ class WebServer:
     @property
     def port(self) -> int:
         """The port that it listens on, once started."""
-        if self._socket is None:
-            return self._address[1]
         return int(self._socket.getsockname()[1])
 
     def start(self) -> None:
@@ -52,15 +52,11 @@ class WebServer:
         Raises:
             ConfigError: the address is taken or may not be used; nothing was started.
         """
-        host, port = self._address
+        host, port = self._socket.getsockname()[:2]
         try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            self._socket = socket.create_server(self._address, family=family, backlog=128)
+            self._socket.listen(_BACKLOG)
         except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port} for the page: {error.strerror or error}; "
-                "is another program there (http.port)? null switches the page off"
-            ) from error
+            raise ConfigError(_taken(host, port, error)) from error
         self._loop.start()
         deadline = time.monotonic() + _START_SECONDS
         while not self._server.started:
@@ -74,14 +70,13 @@ class WebServer:
         self._loop.ask_to_stop()
         self._server.should_exit = True
         self._loop.stop(_STOP_SECONDS + 2)
-        if self._socket is not None:
-            self._socket.close()
+        self._socket.close()
 
     def _run(self) -> float:
         """Serve until told to stop; a server that ended before that is made anew."""
         if self._server.started:
             self._server = _Server(self._config, self._loop.heartbeat)
-        if self._socket is not None and not self._loop.stopping:
+        if not self._loop.stopping:
             with contextlib.closing(self._socket.dup()) as listener:
                 self._server.run(sockets=[listener])
         return 0.0
@@ -99,3 +94,21 @@ class _Server(uvicorn.Server):
         self._heartbeat.beat()
         fault_point("page tick")
         return await super().on_tick(counter)
+
+
+def bound_for_page(http: Http) -> socket.socket | None:
+    """The page's address, taken before anything is served; None where there is no page.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    if http.port is None:
+        return None
+    try:
+        return bound(http.host, http.port)
+    except OSError as error:
+        raise ConfigError(_taken(http.host, http.port, error)) from error
+
+
+def _taken(host: str, port: int, error: OSError) -> str:
+    return refusal("the page", host, port, "http.port", error)

@@ -62,7 +62,7 @@ class Site:
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.cache = VolumeCache()
         self.health = HealthCheck(
-            index, archive, minimum_free, echo, stuck, HEARTBEATS.all, time.monotonic
+            index, archive, outputs, minimum_free, echo, stuck, HEARTBEATS.all, time.monotonic
         )
         self.scrape = Scrape(self.totals, self.latest, archive, HEARTBEATS.all, clock)
 

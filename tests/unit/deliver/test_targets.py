@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from node.config import Settings
 from node.deliver.command import Command
 from node.deliver.folder import Folder
 from node.deliver.forward import Forward
@@ -28,7 +29,6 @@ from node.deliver_settings import (
     ForwardSettings,
     TargetSettings,
     WebhookSettings,
-    check_targets,
 )
 from node.errors import Permanent, Retryable
 from node.records import StoredInstance
@@ -292,10 +292,11 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], complaint: str) ->
 
 
 def test_names_differ_and_peers_are_known() -> None:
-    share = TargetSettings(name="x", folder=FolderSettings(path=Path("/a")))
-    forward = TargetSettings(name="y", forward=ForwardSettings(peer="PACS"))
-    check_targets((share, forward), ("PACS",))
-    with pytest.raises(ValueError, match="twice"):
-        check_targets((share, share), ())
-    with pytest.raises(ValueError, match=r"not in dicom\.peers"):
-        check_targets((forward,), ("OTHER",))
+    share = {"name": "x", "folder": {"path": "/a"}}
+    forward = {"name": "y", "forward": {"peer": "PACS"}}
+    peer = {"name": "PACS", "ae_title": "PACS", "host": "pacs.example"}
+    Settings.model_validate({"deliver": [share, forward], "dicom": {"peers": [peer]}})
+    with pytest.raises(ValidationError, match="twice"):
+        Settings.model_validate({"deliver": [share, share]})
+    with pytest.raises(ValidationError, match=r"not in dicom\.peers"):
+        Settings.model_validate({"deliver": [forward]})

@@ -21,6 +21,7 @@ from node.errors import NodeError
 from node.index.engine import Index
 from node.index.store import Store
 from node.index.work import Work
+from node.listening import bound
 from node.phantom import ct_study
 from node.receive import SUCCESS, Receiver, incoming_from_file
 from node.records import SeriesState
@@ -113,7 +114,7 @@ class World:
 
     def client(self, host: str = "127.0.0.1") -> httpx.Client:
         """A client of a real server, as if that served on `host`."""
-        server = WebServer(create_app(self.site(), host), "127.0.0.1", 0)
+        server = WebServer(create_app(self.site(), host), bound("127.0.0.1", 0))
         server.start()
         self.cleanup.callback(server.stop)
         return self.cleanup.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}"))
@@ -125,6 +126,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     archive.prepare()
     index = Index(f"sqlite:///{tmp_path / 'index.db'}")
     index.migrate()
+    (tmp_path / "nifti").mkdir(exist_ok=True)
     made = World(index, archive, tmp_path / "nifti", Work(index))
     with made.cleanup:
         yield made

@@ -240,6 +240,15 @@ def test_unhealthy_by_name(world: World, tmp_path: Path) -> None:
     assert "storage.minimum_free" in faults["disk"]
 
 
+def test_an_output_folder_that_takes_no_files_is_unhealthy(world: World) -> None:
+    world.outputs.rmdir()
+    world.outputs.write_text("a file")
+    answer = world.client().get("/health")
+    assert answer.status_code == 503
+    assert set(answer.json()["faults"]) == {"output"}
+    assert str(world.outputs) in answer.json()["faults"]["output"]
+
+
 def test_filing_that_cannot_go_on_is_unhealthy(world: World) -> None:
     world.stuck = True
     faults = world.client().get("/health").json()["faults"]
