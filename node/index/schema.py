@@ -41,9 +41,9 @@ class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
 
 
-def _partial(name: str, column: str, where: str) -> Index:
+def _partial(name: str, *columns: str, where: str) -> Index:
     """An index of the few rows that a condition holds for, however many others there are."""
-    return Index(name, column, sqlite_where=text(where), postgresql_where=text(where))
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 def _name_group(index: int) -> Any:
@@ -157,8 +157,8 @@ class SeriesRow(Base):
     held_by: Mapped[str] = mapped_column(default="", server_default="")  # a person, or nobody
 
     __table_args__ = (
-        _partial("ix_series_due", "due", "due IS NOT NULL"),
-        _partial("ix_series_settled_since", "state_since", "state = 'settled'"),
+        _partial("ix_series_due", "due", where="due IS NOT NULL"),
+        _partial("ix_series_settled_since", "state", "state_since", where="state = 'settled'"),
         Index(None, "state", "id"),
         Index(None, "state", "last_arrival"),
         Index(None, "last_arrival"),

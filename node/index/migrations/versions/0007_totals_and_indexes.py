@@ -21,8 +21,8 @@ _INDEXES = (
     ("ix_procedure_step_created_at", "procedure_step", ["created_at"]),
 )
 _PARTIAL = (
-    ("ix_series_due", "due", "due IS NOT NULL"),
-    ("ix_series_settled_since", "state_since", "state = 'settled'"),
+    ("ix_series_due", ["due"], "due IS NOT NULL"),
+    ("ix_series_settled_since", ["state", "state_since"], "state = 'settled'"),
 )
 _COUNTED = (
     "SELECT 'patients', count(*) FROM patient",
@@ -46,9 +46,9 @@ def upgrade() -> None:
     op.drop_index("ix_series_state_due", table_name="series")
     for name, table, columns in _INDEXES:
         op.create_index(name, table, columns)
-    for name, column, where in _PARTIAL:
+    for name, columns, where in _PARTIAL:
         op.create_index(
-            name, "series", [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where)
+            name, "series", columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
         )
     for counted in _COUNTED:
         op.execute(f"INSERT INTO total (name, value) {counted}")
