@@ -123,7 +123,7 @@ class Node(NamedTuple):
 
     folder: Path
     index: Index
-    costs: dict[str, Callable[[], None]]
+    costs: dict[str, Callable[[], object]]
 
 
 def fill(folder: Path, series: int) -> str:
@@ -223,7 +223,7 @@ def opened(folder: Path, series: int) -> Node:
         return run
 
     costs = {
-        "watcher step": lambda: None if watcher.step() else None,
+        "watcher step": watcher.step,
         "retention step, nothing old enough": _retention(archive, index, days=20 * 365),
         "retention step, 20 series go": _retention(archive, index, days=365),
         "retention step by size": _retention(archive, index, max_size=1),
@@ -282,7 +282,7 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def seconds(cost: Callable[[], None]) -> float:
+def seconds(cost: Callable[[], object]) -> float:
     """How long something takes; of a start, how long until the port is open."""
     began = time.perf_counter()
     cost()
