@@ -223,7 +223,7 @@ def _count_again(connection: Connection, study_pk: int, instances: int) -> None:
         update(PatientRow)
         .where(PatientRow.id == patient_pk)
         .values(
-            studies=PatientRow.studies - (not left),
+            studies=PatientRow.studies - int(not left),
             series=PatientRow.series - 1,
             instances=PatientRow.instances - instances,
         )

@@ -6,6 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select
 from sqlalchemy.exc import StatementError
 
@@ -33,10 +34,10 @@ from node.index.schema import (
 from node.index.statements import Statements
 from node.index.store import Store
 from node.index.work import Work
-from node.records import AssociationEnd, SeriesState
+from node.records import AssociationEnd, InstanceRecord, SeriesState
 from tests.unit.index.test_work import record
 
-OPERATIONS = 70
+OPERATIONS = 60
 SERIES = 6
 
 
@@ -75,7 +76,7 @@ class World:
         self.store, self.work, self.outbox = Store(index), Work(index), Outbox(index)
         self.expiry = Expiry(index)
         self.now = 10.0
-        self.keys = 0
+        self.keys = self.gone = 0
         self.seed = seed
 
     def step(self) -> None:
@@ -83,21 +84,26 @@ class World:
         self.random.choice((self.arrive, self.arrive, self.move, self.tell, self.answer, self.go))()
 
     def arrive(self) -> None:
-        batch = [
+        batch = [self._record() for _ in range(self.random.randrange(1, 5))]
+        self.store.add([(one, None) for one in batch])
+
+    def _record(self) -> InstanceRecord:
+        """Two series a study."""
+        series = self.random.randrange(SERIES)
+        return replace(
             record(
                 self.random.randrange(5),
-                series=self.random.randrange(SERIES),
-                sha256=self.random.choice("aaab"),
+                series=series,
+                sha256=self.random.choice("aaaaaaab"),
                 at=self.now,
-            )
-            for _ in range(self.random.randrange(1, 5))
-        ]
-        self.store.add([(one, None) for one in batch])
+            ),
+            study_instance_uid=f"1.9.{series // 2}",
+        )
 
     def move(self) -> None:
         series = self.work.series(f"1.8.{self.random.randrange(SERIES)}")
         if series is not None:
-            state = self.random.choice((SeriesState.READY, *SeriesState))
+            state = self.random.choice((*[SeriesState.READY] * 9, *SeriesState))
             self.work.move(series, state, now=self.now, actor="a", deliveries=self._deliveries())
 
     def tell(self) -> None:
@@ -120,9 +126,17 @@ class World:
             self.outbox.revive(self.now)
 
     def go(self) -> None:
-        found, _ = self.expiry.expendable(self.now, 2)
-        for one in found:
-            self.expiry.remove(one)
+        self._bring_to_rest(self.random.randrange(SERIES) // 2)
+        found, _ = self.expiry.expendable(self.now + 1.0, 1)
+        self.gone += sum(bool(self.expiry.remove(one)) for one in found)
+
+    def _bring_to_rest(self, study: int) -> None:
+        for number in (2 * study, 2 * study + 1):
+            series = self.work.series(f"1.8.{number}")
+            if series is not None:
+                self.work.move(series, SeriesState.READY, now=self.now, actor="a")
+                for delivery in self.outbox.of_series(series.pk):
+                    self.outbox.delivered(delivery, self.now)
 
     def _deliveries(self) -> list[NewDelivery]:
         self.keys += self.random.randrange(2)  # sometimes one that is known
@@ -138,7 +152,8 @@ def test_totals_are_what_counting_gives(index: Index, seed: int) -> None:
         if number % 10 == 9:
             assert kept(index) == counted(index), number
             seen |= kept(index).keys()
-    assert {"conflicts", "bytes", "series_ready", "deliveries_delivered", "deliveries_dead"} <= seen
+    assert {"conflicts", "bytes", "series_ready", "deliveries_delivered"} <= seen
+    assert world.gone
     assert Listing(index).totals()["instances"] == counted(index).get("instances", 0)
 
 
@@ -146,7 +161,7 @@ def test_and_with_several_writers_at_once(index: Index) -> None:
     def write(seed: int) -> None:
         world = World(index, 100 + seed)
         for _ in range(15):
-            world.random.choice((world.arrive, world.move, world.tell, world.go))()
+            world.random.choice((world.arrive, world.move, world.go))()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
@@ -158,7 +173,7 @@ def test_a_transaction_that_fails_counts_nothing(index: Index) -> None:
     before = kept(index)
     series = Work(index).series("1.8.1")
     assert series is not None
-    with pytest.raises(StatementError):
+    with pytest.raises((TypeError, StatementError)):
         Work(index).move(
             series,
             SeriesState.READY,
