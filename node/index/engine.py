@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 
 from node.disk import start_writing, sync_folders
 from node.errors import ConfigError, Retryable, StorageFull
+from node.index import totals
 from node.index.schema import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -118,9 +120,11 @@ class Index:
             IndexUnavailable: anything else that the database refuses for now.
         """
         with _translated(), self.engine.connect() as connection:
-            writer = connection.execution_options(**{_WRITES: True})
+            counts: Counter[str] = Counter()
+            writer = connection.execution_options(**{_WRITES: True, totals.COUNTS: counts})
             with writer.begin():
                 yield writer
+                totals.write(writer, counts)
 
     def start_sync(self) -> None:
         """Have the disk begin with what was committed: whoever commits next syncs that, too."""
