@@ -28,6 +28,7 @@ from node.filing.filer import Filer
 from node.filing.recovery import recover
 from node.filing.report import Report
 from node.filing.supervisor import Filing
+from node.identity import claim, refuse_foreign
 from node.index.engine import Index
 from node.index.store import Store
 from node.journal import Journal
@@ -123,7 +124,9 @@ class Daemon:
             ) from error
         index = Index(settings.database_url())
         undo.callback(index.close)
+        refuse_foreign(index, settings.storage.root)
         index.migrate()
+        claim(index, settings.storage.root)
         store = Store(index)
         self._made = results = self._results(archive, index)
         journal = self._recovered(archive, index, store)

@@ -37,6 +37,7 @@ from node.config import Dicom, PeerSettings, Settings
 from node.config_file import load_settings
 from node.dimse.scu import PeerSilent, echo, own_port, peer
 from node.errors import NodeError
+from node.identity import refuse_foreign
 from node.index.engine import Index
 from node.index.inspection import check_writable, migration_level
 from node.index.latest import Latest
@@ -141,6 +142,7 @@ def check_database(settings: Settings) -> Finding:
     try:
         index = Index(settings.database_url())
         try:
+            refuse_foreign(index, settings.storage.root)
             level = migration_level(index)
             check_writable(index)
         finally:

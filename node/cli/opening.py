@@ -13,6 +13,7 @@ import typer
 
 from node.config import Settings
 from node.errors import ConfigError
+from node.identity import refuse_foreign
 from node.index.engine import Index
 from node.journal import Journal
 
@@ -24,6 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For a script to read."
 
 _LOCK = ".rasnode.lock"
 _SETTLE_SECONDS = 5.0
+_COMMAND_SECONDS = 600.0  # a list of everything takes a while, and nobody waits but who asked
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def existing_index(settings: Settings) -> Iterator[Index]:
     """The index of a node that has run before.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or it is another root's.
     """
     if settings.database.url is None and not (settings.storage.root / "index.db").exists():
         raise ConfigError(
@@ -39,8 +41,9 @@ def existing_index(settings: Settings) -> Iterator[Index]:
             "no node has run with this configuration yet"
         )
     let_settle(settings.storage.root)
-    index = Index(settings.database_url())
+    index = Index(settings.database_url(), statement_seconds=_COMMAND_SECONDS)
     try:
+        refuse_foreign(index, settings.storage.root)
         yield index
     finally:
         index.close()

@@ -88,11 +88,11 @@ class Index:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
-        _private(self._file())
+        _private(self.file)
 
     def recreate(self) -> None:
         """Forget everything and begin with empty tables; the archive has what matters."""
-        path = self._file()
+        path = self.file
         if path is None:
             with self._maintenance() as connection:
                 Base.metadata.drop_all(connection)
@@ -115,7 +115,8 @@ class Index:
             with postgresql.answers_within(seconds):
                 yield connection
 
-    def _file(self) -> Path | None:
+    @property
+    def file(self) -> Path | None:
         """The SQLite file; None for a database server."""
         database = make_url(self.url).database
         return Path(database) if self.is_sqlite and database else None
@@ -143,7 +144,7 @@ class Index:
 
     def start_sync(self) -> None:
         """Have the disk begin with what was committed: whoever commits next syncs that, too."""
-        path = self._file()
+        path = self.file
         if path is None or not self._relaxed:
             return
         with suppress(OSError):  # it is no more than a beginning
@@ -162,7 +163,7 @@ class Index:
             StorageFull: the disk is failing.
             IndexUnavailable: the database refuses it for now.
         """
-        path = self._file()
+        path = self.file
         if path is None or not self._relaxed:
             return
         with self.reading() as connection:

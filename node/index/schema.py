@@ -385,3 +385,13 @@ class ProcedureStepRow(Base):
     created_at: Mapped[float]
     updated_at: Mapped[float]
     series: Mapped[dict[str, Any]]  # Series Instance UID -> SOP Instance UIDs
+
+
+class RootIdentityRow(Base):
+    """Which storage root's index this is; one row."""
+
+    __tablename__ = "root_identity"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1
+    identity: Mapped[str]
+    claimed_at: Mapped[float]
