@@ -128,6 +128,8 @@ class Daemon:
         index.migrate()
         claim(index, settings.storage.root)
         store = Store(index)
+        self._workers = make_workers(assemble, settings.assembly)
+        undo.callback(self._workers.close)
         self._made = results = self._results(archive, index)
         journal = self._recovered(archive, index, store)
         undo.callback(journal.close)
@@ -195,17 +197,17 @@ class Daemon:
             dicom_port=lambda: self.port,
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             stuck=lambda: journal.board.stuck,
+            executor=self._workers.fault,
         )
         return create_app(site, settings.http.host)
 
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
         check_template(settings.output.name)
-        count = settings.assembly.workers
         outgoing = Outgoing(lambda: self._settings.dicom, archive)
         return Results(
             index,
-            make_workers(assemble, settings.assembly.executor, None if count == "auto" else count),
+            self._workers,
             IdleWorker(),
             minimum_free=settings.storage.minimum_free,
             archive=archive.root,

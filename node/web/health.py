@@ -24,6 +24,7 @@ class HealthCheck:
         minimum_free: bytes; with less the node refuses instances.
         stuck: whether what was received cannot be filed for the time being.
         clock: seconds, monotonic.
+        executor: why no volume can be made for the time being; None: they can.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class HealthCheck:
         echo: Callable[[], None],
         stuck: Callable[[], bool],
         clock: Callable[[], float],
+        executor: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._checks: dict[str, Callable[[], None]] = {
             "dicom": echo,
             "index": lambda: check_writable(index),
             "disk": lambda: _check_disk(archive, minimum_free),
             "filing": lambda: _check_filing(stuck),
+            "assembly": lambda: _check_assembly(executor),
         }
         self._clock = clock
         self._lock = threading.Lock()
@@ -87,3 +90,9 @@ def _check_filing(stuck: Callable[[], bool]) -> None:
             "what was received cannot be filed, so that C-STORE is answered 0xA700; the log says "
             "whether the disk or the database is to blame"
         )
+
+
+def _check_assembly(executor: Callable[[], str | None]) -> None:
+    fault = executor()
+    if fault is not None:
+        raise _Unfit(fault)
