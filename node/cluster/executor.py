@@ -12,7 +12,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from node.cluster.link import ANSWER_SECONDS, Certificates, Link, Seen
+from node.cluster.link import Certificates, Link, Seen
 from node.cluster.sight import Answer, Raised, Unseen, usable, work
 from node.errors import Retryable, traced
 from node.production.jobs import Assembled, ExecutorAway, Job, WorkerDied
@@ -20,6 +20,7 @@ from node.production.jobs import Assembled, ExecutorAway, Job, WorkerDied
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 2.0
+_FETCH_SECONDS: Final = 30.0  # for a result, a few KiB, to come from the worker that has it
 _BLIND_SECONDS: Final = 60.0  # so long a worker that does not see the archive gets no job
 
 
@@ -209,7 +210,7 @@ class DaskWorkers:
 
     def _ended(self, outer: Future[Assembled], handed: _Handed, inner: Any) -> None:
         if inner.status == "error":
-            error = inner.exception(timeout=ANSWER_SECONDS)
+            error = inner.exception(timeout=_FETCH_SECONDS)
             if isinstance(error, self._link.worker_died):
                 self._fail(outer, WorkerDied("the workers that assembled the series died"))
             else:
@@ -218,7 +219,7 @@ class DaskWorkers:
         elif inner.status != "finished":
             self._fail(outer, ExecutorAway("the dask scheduler was lost during the assembly"))
         else:
-            worker, answer = inner.result(timeout=ANSWER_SECONDS)
+            worker, answer = inner.result(timeout=_FETCH_SECONDS)
             self._answered(outer, handed, worker, answer)
 
     def _answered(
@@ -271,9 +272,10 @@ class DaskWorkers:
 
     def _look(self) -> None:
         try:
-            seen = self._link.look()
+            looked = self._link.look()
             with self._lock:
-                before, self._seen = self._seen, seen
+                before, seen = self._seen, looked or self._seen
+                self._seen = seen
                 handed = list(self._handed.items())
             _tell(before, seen, self._link.address)
             self._rescue(handed, seen)

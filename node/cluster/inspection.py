@@ -41,8 +41,10 @@ def look_round(
     link = Link(address, tls)
     try:
         seen = link.look()
-        if seen.fault is not None or link.client is None:
-            return Look(fault=seen.fault or f"the dask scheduler at {address} does not answer")
+        if seen is not None and seen.fault is not None:
+            return Look(fault=seen.fault)
+        if seen is None or link.client is None:
+            return Look(fault=f"the dask scheduler at {address} does not answer")
         answers = link.client.run(
             sees, str(root), file, on_error="return", callback_timeout=ANSWER_SECONDS
         )

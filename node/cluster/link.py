@@ -81,16 +81,21 @@ class Link:
         died: type[BaseException] = self._distributed.KilledWorker
         return died
 
-    def look(self) -> Seen:
-        """Ask the scheduler who works for it; connect first, where that has to be done."""
+    def look(self) -> Seen | None:
+        """Ask the scheduler who works for it; connect first, where that has to be done.
+
+        Returns:
+            None if it did not answer this once, though the connection stands: it is busy.
+        """
         try:
             if self._client is None or self._client.status == "closed":
                 self._client = self._connected()
             workers = dict(self._client.nthreads(callback_timeout=ANSWER_SECONDS))
         except Exception as error:  # noqa: BLE001  Dask has many ways to say that nobody is there
             self._silences += 1
-            if self._silences >= _SILENCES:
-                self.close()
+            if self.client is not None and self._silences < _SILENCES:
+                return None
+            self.close()
             return Seen(fault=self._fault(error))
         self._silences = 0
         if not workers:
