@@ -145,12 +145,21 @@ class Completion(Strict):
     incomplete: Literal["hold", "convert", "fail"] = "hold"
 
 
+class ClusterTLS(Strict):
+    """TLS between the node and a dask cluster, both ways: who has no certificate is refused."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
 class AssemblySettings(Strict):
     """How volumes are built."""
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     worker_memory: Size | Literal["auto"] | None = "auto"
     executor: Annotated[str, Field(pattern=r"^(local|dask://[^/\s]+)$")] = "local"
+    tls: ClusterTLS | None = None
     resample_tilt: bool = False
     resample_unequal: bool = False
 

@@ -30,6 +30,7 @@ from node.filing.filer import Filer
 from node.filing.recovery import recover
 from node.filing.report import Report
 from node.filing.supervisor import Filing
+from node.identity import claim, refuse_foreign
 from node.index.engine import Index
 from node.index.store import Store
 from node.journal import Journal
@@ -136,8 +137,13 @@ class Daemon:
             ) from error
         index = Index(settings.database_url())
         undo.callback(index.close)
+        refuse_foreign(index, settings.storage.root)
         index.migrate()
+        claim(index, settings.storage.root)
         store = Store(index)
+        memory = _worker_memory(settings.assembly)
+        self._workers = make_workers(assemble, settings.assembly, memory)
+        undo.callback(self._workers.close)
         self._made = results = self._results(archive, index)
         journal = self._recovered(archive, index, store)
         undo.callback(journal.close)
@@ -204,20 +210,18 @@ class Daemon:
             dicom_port=lambda: self.port,
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             stuck=lambda: journal.board.stuck,
+            executor=self._workers.fault,
         )
         return create_app(site, settings.http.host)
 
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
         check_template(settings.output.name)
-        count, memory = settings.assembly.workers, _worker_memory(settings.assembly)
         outgoing = Outgoing(lambda: self._settings.dicom, archive)
         return Results(
             index,
-            make_workers(
-                assemble, settings.assembly.executor, None if count == "auto" else count, memory
-            ),
-            IdleWorker(memory),
+            self._workers,
+            IdleWorker(_worker_memory(settings.assembly)),
             minimum_free=settings.storage.minimum_free,
             archive=archive.root,
             output=(settings.storage.root / "nifti").absolute(),

@@ -1,4 +1,4 @@
-"""Executors of assemblies: local processes, or a dask.distributed cluster.
+"""Executors of assemblies: local processes, or the cluster that `node.cluster` speaks to.
 
 Each local slot is a pool of one process, so that a process that dies is one series' fault, and is
 renewed after some jobs so that no leak in an image library grows for ever. Processes come from a
@@ -16,12 +16,13 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
-from node.errors import ConfigError
+from node.cluster import DaskWorkers, address_of
+from node.config import AssemblySettings
 from node.machine import activity, available_processors
 from node.production.jobs import Assembled, Job, WorkerDied
 from node.supervision import background, install_hooks
@@ -68,6 +69,10 @@ class LocalWorkers:
     def capacity(self) -> int:
         """How many jobs may run at once."""
         return self._count
+
+    def fault(self) -> str | None:
+        """Processes are started when they are needed: nothing can be missing."""
+        return None
 
     def warm_up(self) -> None:
         """Start a process before the first series needs it."""
@@ -268,95 +273,23 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-class DaskWorkers:
-    """Jobs on a dask.distributed cluster that shares the file system with the node.
-
-    Args:
-        task: what a worker does with a job; importable by name there too.
-        address: of the scheduler, `tcp://host:port`.
-        count: how many jobs run at once; None: as many as the cluster has threads.
-
-    Raises:
-        ConfigError: distributed is not installed, or the scheduler does not answer.
-    """
-
-    def __init__(self, task: Task, address: str, count: int | None = None) -> None:
-        try:
-            from distributed import Client, KilledWorker  # noqa: PLC0415  an optional dependency
-        except ImportError as error:
-            raise ConfigError(
-                "assembly.executor names a dask scheduler, but distributed is not installed; "
-                "install rasnode[dask]"
-            ) from error
-        try:
-            self._client = Client(address, timeout="10s", set_as_default=False)
-        except OSError as error:
-            raise ConfigError(f"the dask scheduler at {address} does not answer") from error
-        self._task = task
-        self._count = count or max(1, sum(self._client.nthreads().values()))
-        self._executor: Executor = self._client.get_executor(pure=False, retries=0)
-        self._died: type[BaseException] = KilledWorker
-        self._inner: dict[Future[Assembled], Future[Assembled]] = {}
-
-    @property
-    def capacity(self) -> int:
-        """How many jobs may run at once."""
-        return self._count
-
-    def warm_up(self) -> None:
-        """The cluster's workers are up already."""
-
-    def submit(self, job: Job) -> Future[Assembled]:
-        """Start a job; the caller keeps to `capacity`.
-
-        Returns:
-            its future, which fails with `WorkerDied` if its workers do.
-        """
-        outer: Future[Assembled] = Future()
-        outer.set_running_or_notify_cancel()
-        inner = self._executor.submit(self._task, job)
-        self._inner[outer] = inner
-        inner.add_done_callback(lambda done: self._done(outer, done))
-        return outer
-
-    def kill(self, future: Future[Assembled]) -> None:
-        """Give a job up; what the cluster already does of it cannot be stopped."""
-        inner = self._inner.get(future)
-        if inner is not None:
-            inner.cancel()
-
-    def _done(self, outer: Future[Assembled], inner: Future[Assembled]) -> None:
-        self._inner.pop(outer, None)
-        error = WorkerDied("given up") if inner.cancelled() else inner.exception()
-        if isinstance(error, self._died):
-            outer.set_exception(WorkerDied("the workers that assembled the series died"))
-        elif error is not None:
-            outer.set_exception(error)
-        else:
-            outer.set_result(inner.result())
-
-    def close(self) -> None:
-        """Leave the cluster."""
-        self._executor.shutdown(wait=False)
-        self._client.close()
-
-
 Workers = LocalWorkers | DaskWorkers
 
 
-def make_workers(
-    task: Task, executor: str, count: int | None, memory: int | None = None
-) -> Workers:
-    """The executor that the settings name.
+def make_workers(task: Task, settings: AssemblySettings, memory: int | None = None) -> Workers:
+    """The executor that `assembly` names.
 
     Args:
-        executor: `local` or `dask://host:port`.
-        count: how many jobs run at once; None: as the machine or the cluster suggests.
         memory: bytes that a local process may have as data; None: no limit.
+
+    Raises:
+        ConfigError: a cluster is named, and what is needed for one is not installed or readable.
     """
-    if executor == "local":
+    count = None if settings.workers == "auto" else settings.workers
+    if settings.executor == "local":
         return LocalWorkers(task, count, memory=memory)
-    return DaskWorkers(task, executor.replace("dask://", "tcp://", 1), count)
+    address = address_of(settings.executor, settings.tls)
+    return DaskWorkers(task, address, count, settings.tls)
 
 
 def _choose_temporary_folder() -> None:

@@ -36,10 +36,12 @@ from node.cli.findings import (
     port_finding,
 )
 from node.cli.opening import ConfigOption, JsonOption
-from node.config import Dicom, PeerSettings, Settings
+from node.cluster import address_of, look_round
+from node.config import AssemblySettings, Dicom, PeerSettings, Settings
 from node.config_file import load_settings
 from node.dimse.scu import PeerSilent, echo, own_port, peer
 from node.errors import NodeError
+from node.identity import FILE, identity_of, refuse_foreign
 from node.index.engine import Index
 from node.index.inspection import check_writable, migration_level
 from node.index.latest import Latest
@@ -59,6 +61,7 @@ class Subject(StrEnum):
     CLOCK = "clock"
     PEERS = "peers"
     DELIVERIES = "deliveries"
+    EXECUTOR = "executor"
     PROGRAM = "program"
 
 
@@ -103,6 +106,7 @@ def diagnose(
         Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
         Subject.PEERS: lambda: check_peers(settings.dicom),
         Subject.DELIVERIES: lambda: check_deliveries(settings.deliver, own),
+        Subject.EXECUTOR: lambda: check_executor(settings.assembly, root),
         Subject.PROGRAM: lambda: [
             check_codecs(),
             check_open_files(settings.dicom.max_associations),
@@ -162,6 +166,7 @@ def check_database(settings: Settings) -> Finding:
     try:
         index = Index(settings.database_url())
         try:
+            refuse_foreign(index, settings.storage.root)
             level = migration_level(index)
             check_writable(index)
         finally:
@@ -215,6 +220,32 @@ def _check_peer(dicom: Dicom, settings: PeerSettings) -> Finding:
             f"is it running, reachable, and does it know {dicom.ae_title} as a calling AE title?",
         )
     return Finding(name, Grade.GOOD, f"{settings.ae_title} answers C-ECHO")
+
+
+def check_executor(assembly: AssemblySettings, root: Path) -> list[Finding]:
+    """The dask cluster: does it answer, has it workers, do they see the archive."""
+    if assembly.executor == "local":
+        return []
+    try:
+        address = address_of(assembly.executor, assembly.tls)
+        look = look_round(address, assembly.tls, root.absolute(), FILE, identity_of(root))
+    except NodeError as error:
+        return [Finding("executor", Grade.WRONG, str(error), "see docs/postgresql-and-dask.md")]
+    if look.fault is not None:
+        advice = "start scheduler and workers, or set assembly.executor: local"
+        return [Finding("executor", Grade.WRONG, look.fault, advice)]
+    count, threads = len(look.workers), sum(look.workers.values())
+    works = Finding("executor", Grade.GOOD, f"{count} dask workers with {threads} threads")
+    return [works, *(_blind(worker, root) for worker in look.blind)]
+
+
+def _blind(worker: str, root: Path) -> Finding:
+    return Finding(
+        "executor",
+        Grade.WRONG,
+        f"archive-not-seen: worker {worker} does not see storage.root at {root.absolute()}",
+        "mount it there, under the same path, readable and writable for the worker's user",
+    )
 
 
 def _last_arrival(settings: Settings) -> float | None:

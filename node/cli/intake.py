@@ -16,6 +16,7 @@ from node.cli.opening import ConfigOption, sole_owner
 from node.config import Settings
 from node.config_file import load_settings
 from node.errors import ConfigError, MalformedDataSet, NodeError
+from node.identity import claim, refuse_foreign
 from node.index.engine import Index
 from node.index.store import Store
 from node.index.work import Work
@@ -74,7 +75,9 @@ def reindex(config: ConfigOption = None) -> None:
     with sole_owner(settings.storage.root):
         archive.prepare()
         index = Index(settings.database_url())
+        refuse_foreign(index, settings.storage.root)
         index.recreate()
+        claim(index, settings.storage.root)
         total = sum(1 for _ in archive.files())
         with _progress() as progress:
             task = progress.add_task("reindexing", total=total)
@@ -97,7 +100,9 @@ def _receiver(settings: Settings) -> tuple[Receiver, Index]:
             f"cannot write to storage.root {settings.storage.root}: {error.strerror}"
         ) from error
     index = Index(settings.database_url())
+    refuse_foreign(index, settings.storage.root)
     index.migrate()
+    claim(index, settings.storage.root)
     receiver = Receiver(
         archive, Store(index), minimum_free=settings.storage.minimum_free, clock=time.time
     )

@@ -15,6 +15,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from node.config import Settings
 from node.config_file import find_file
 from node.errors import ConfigError
+from node.identity import refuse_foreign
 from node.index.engine import Index
 from node.journal import Journal
 from node.run_file import LOCK, withdraw
@@ -31,6 +32,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For a script to read."
 
 _LOCK_SECONDS = 2.0
 _SETTLE_SECONDS = 5.0
+_COMMAND_SECONDS = 600.0  # a list of everything takes a while, and nobody waits but who asked
 
 
 @contextmanager
@@ -41,13 +43,14 @@ def existing_index(settings: Settings, config: Path | None = None) -> Iterator[I
         config: what the command was told by `-c`, for the sentence that names the configuration.
 
     Raises:
-        ConfigError: there is none, or this user may not see it.
+        ConfigError: there is none, this user may not see it, or it is another root's.
     """
     if settings.database.url is None:
         _check_there(settings.storage.root, find_file(config))
     let_settle(settings.storage.root)
-    index = Index(settings.database_url())
+    index = Index(settings.database_url(), statement_seconds=_COMMAND_SECONDS)
     try:
+        refuse_foreign(index, settings.storage.root)
         yield index
     finally:
         index.close()

@@ -411,3 +411,13 @@ class TotalRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[int] = mapped_column(BigInteger)
+
+
+class RootIdentityRow(Base):
+    """Which storage root's index this is; one row."""
+
+    __tablename__ = "root_identity"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1
+    identity: Mapped[str]
+    claimed_at: Mapped[float]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from node import metrics
 from node.completion.policy import Event, follow
@@ -21,7 +21,7 @@ from node.faults import fault_point
 from node.index.work import Work
 from node.production.grounds import LOOK_AGAIN_SECONDS, Grounds, waits_for
 from node.production.headstart import HeadStart
-from node.production.jobs import Assembled, Job, WorkerDied
+from node.production.jobs import Assembled, ExecutorAway, Job, WorkerDied
 from node.production.names import Names
 from node.production.outcome import ACTOR, Outcomes
 from node.records import SeriesRecord, SeriesState, StoredInstance, Verdict
@@ -287,6 +287,9 @@ class Foreman:
             else:
                 sentence = f"its process died {deaths} times in a row: out of memory, or a crash"
                 self._outcomes.fail(series, "worker-died", sentence, now)
+        elif isinstance(error, ExecutorAway):
+            log.warning("series %s: %s", series.uid, error)
+            self._requeue(series, now, None, "executor away", str(error))
         elif isinstance(error, Retryable) or (isinstance(error, OSError) and error.errno in _LATER):
             self._delay(series, now, str(error))
         elif isinstance(error, NodeError):
@@ -337,7 +340,12 @@ class Foreman:
     ) -> None:
         detail = {"cause": cause, "why": why} if why else {"cause": cause}
         state = follow(series.state, Event.REQUEUE)
-        self._work.move(series, state, now=now, actor=ACTOR, detail=detail, due=due, owner="")
+        values: dict[str, Any] = {}
+        if why:  # people see it as long as the series waits
+            values["verdict"] = {**(series.verdict or {}), "waits": why}
+        self._work.move(
+            series, state, now=now, actor=ACTOR, detail=detail, due=due, owner="", **values
+        )
 
     def _count(self, series_pk: int, cause: str) -> int:
         """How many times in a row the series went back to the queue for a cause."""

@@ -30,6 +30,7 @@ class HealthCheck:
         stuck: whether what was received cannot be filed for the time being.
         signs: how the loops of all threads and processes of the node are.
         clock: seconds, monotonic.
+        executor: why no volume can be made for the time being; None: they can.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class HealthCheck:
         stuck: Callable[[], bool],
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
+        executor: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._checks = Checks(
             {
@@ -49,6 +51,7 @@ class HealthCheck:
                 "index": lambda: check_writable(index),
                 "disk": lambda: _check_disk(archive, minimum_free),
                 "filing": lambda: _check_filing(stuck),
+                "assembly": lambda: _check_assembly(executor),
                 "output": lambda: _check_output(outputs),
             }
         )
@@ -101,3 +104,9 @@ def _check_filing(stuck: Callable[[], bool]) -> None:
             "what was received cannot be filed, so that C-STORE is answered 0xA700; the log says "
             "whether the disk or the database is to blame"
         )
+
+
+def _check_assembly(executor: Callable[[], str | None]) -> None:
+    fault = executor()
+    if fault is not None:
+        raise _Unfit(fault)

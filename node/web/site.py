@@ -33,6 +33,7 @@ class Site:
         dicom_port: asked when it is needed, as it may be any free one.
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         stuck: whether what was received cannot be filed for the time being.
+        executor: why no volume can be made for the time being; None: they can.
         clock: seconds since 1970, UTC.
     """
 
@@ -48,6 +49,7 @@ class Site:
         dicom_port: Callable[[], int],
         echo: Callable[[], None],
         stuck: Callable[[], bool],
+        executor: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.archive = archive
@@ -62,7 +64,15 @@ class Site:
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.cache = VolumeCache()
         self.health = HealthCheck(
-            index, archive, outputs, minimum_free, echo, stuck, HEARTBEATS.all, time.monotonic
+            index,
+            archive,
+            outputs,
+            minimum_free,
+            echo,
+            stuck,
+            HEARTBEATS.all,
+            time.monotonic,
+            executor,
         )
         self.scrape = Scrape(self.totals, self.latest, archive, HEARTBEATS.all, clock)
 
