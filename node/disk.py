@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import os
 import sys
@@ -106,19 +105,6 @@ def write_new(path: str | Path, parts: Sequence[Buffer], *, durable: bool) -> No
         raise
     finally:
         os.close(handle)
-
-
-def link(source: Path, target: Path) -> bool:
-    """Give a file a second name; False if something has that name already."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno == errno.EMLINK:  # as good as full
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        raise
-    return True
 
 
 def link_over(source: Path, target: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +20,6 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For a script to read.")]
 
-_LOCK = ".rasnode.lock"
 _SETTLE_SECONDS = 5.0
 
 
@@ -53,28 +50,3 @@ def let_settle(root: Path) -> None:
             journal = Journal(root)
             journal.settle(_SETTLE_SECONDS)
             journal.close()
-
-
-@contextmanager
-def sole_owner(root: Path) -> Iterator[None]:
-    """Hold the storage root for this process alone.
-
-    Raises:
-        ConfigError: the folder cannot be made or written, or another node has it.
-    """
-    try:
-        root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o640)
-    except OSError as error:
-        raise ConfigError(f"cannot write to storage.root {root}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another rasnode has storage.root {root} open; stop it first, "
-                "or give this one a folder of its own"
-            ) from error
-        yield
-    finally:
-        os.close(handle)

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 import yaml
 
-from node.cli.opening import ConfigOption, JsonOption, sole_owner
+from node.cli.opening import ConfigOption, JsonOption
 from node.config import Settings
 from node.config_file import load_settings
 from node.daemon import Daemon
 from node.dimse.tls import server_context
 from node.logs import configure_logging
 from node.naming import check_template
+from node.ownership import sole_owner
 
 
 def serve(
@@ -24,9 +25,10 @@ def serve(
     """Run the node in the foreground until SIGTERM; SIGHUP re-reads peers and rules."""
     settings = _usable(config)
     configure_logging(settings.log.format)
-    with sole_owner(settings.storage.root):
+    with sole_owner(settings.storage.root) as say_serving:
         daemon = Daemon(settings, reload=lambda: load_settings(config))
         daemon.start()
+        say_serving()
         if not quiet:
             for line in daemon.greeting():
                 typer.echo(line)
