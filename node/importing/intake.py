@@ -65,6 +65,9 @@ class Intake:
         say: told of each file that is not imported, or in conflict.
         stopping: once it is set nothing more is begun.
         patience: seconds in which the filer has to get on.
+
+    Attributes:
+        tally: what became of the files so far.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Intake:
         self._lane = lane
         self._imported = imported
         self._say = say
-        self._stopping = stopping
+        self.stopping = stopping
         self._patience = patience
         self._reader = FileReader(clock, self._refuse)
         self._pending: deque[_Pending] = deque()
@@ -100,7 +103,7 @@ class Intake:
             NodeError: it cannot go on; what was taken in before is safe.
         """
         for batch in self._reader.batches(files_below(paths, self._refuse)):
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 break
             self._write(batch)
             done(len(batch))
@@ -133,7 +136,7 @@ class Intake:
         try:
             outcome: Outcome = Retrying(
                 retry=retry_if_exception_type(JournalFull),
-                stop=stop_after_delay(self._patience) | stop_when_event_set(self._stopping),
+                stop=stop_after_delay(self._patience) | stop_when_event_set(self.stopping),
                 wait=wait_fixed(_LOOK_SECONDS),
                 reraise=True,
             )(self._receiver.store_or_raise, one.incoming)

@@ -33,8 +33,10 @@ class Imported:
         row = InstanceRow
         query = select(row.uid, row.series_pk, row.sha256, row.received_at).where(row.uid.in_(uids))
         with self._index.reading() as connection:
-            found = connection.execute(query).tuples()
-            return {uid: Known(pk, sha256, at) for uid, pk, sha256, at in found}
+            return {
+                found.uid: Known(found.series_pk, found.sha256, found.received_at)
+                for found in connection.execute(query)
+            }
 
     def under_way(self, series: Sequence[int]) -> int:
         """How many of some series are on their way to a volume; a few hundred at once."""
