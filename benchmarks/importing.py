@@ -19,8 +19,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from pydicom.uid import generate_uid
-
 from benchmarks.instances import series, write
 from benchmarks.servers import rasnode
 
@@ -44,9 +42,7 @@ def fill(folder: Path, side: int, count: int) -> None:
             for uid in (image.SOPInstanceUID, image.SeriesInstanceUID, image.StudyInstanceUID):
                 other = f"{uid[:-6]}{number:06d}"
                 content = content.replace(uid.encode(), other.encode())
-            unique = f"{image.SOPInstanceUID[:-6]}{number:06d}".encode()
-            fresh = f"{generate_uid()}{place}"[: len(unique)].encode()
-            (here / f"{place}.dcm").write_bytes(content.replace(unique, fresh))
+            (here / f"{place}.dcm").write_bytes(content)
 
 
 def timed(command: Sequence[str]) -> float:

@@ -17,8 +17,7 @@ from node.journal import Lane
 from node.journal.segment import FEWEST, size_for
 from node.journaling import JournalReceiver
 
-_SEGMENT: Final = 8 << 20  # bytes; a lane of an import takes at most this times `_SEGMENTS`
-_SEGMENTS: Final = 2 * FEWEST
+_SEGMENTS: Final = 2 * FEWEST  # at most: half of what a receiver may have
 
 
 @contextmanager
@@ -40,8 +39,8 @@ def intake_into(
     archive = Archive(settings.storage.root, number)
     if board.safe(number) >= board.answered(number):
         archive.drop_import(number)
-    size = min(_SEGMENT, size_for(archive.free_bytes()))
-    lane = Lane(journal.folder, number, board, size, access.ring, most=_SEGMENTS)
+    size = size_for(archive.free_bytes())
+    lane = Lane(journal.folder, number, board, size, access.ring, most=_SEGMENTS, urgent=False)
     with closing(lane):
         receiver = JournalReceiver(
             archive,

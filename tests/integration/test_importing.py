@@ -32,7 +32,7 @@ from node.records import Stored
 from tests.running import RunningNode, eventually
 
 _DIRECTORY = b"1.2.840.10008.1.3.10"
-SMALL, LARGE = 64, 1200  # rows and columns; the large ones do not fit into a record
+SMALL, LARGE = 64, 2100  # rows and columns; the large ones do not fit into a record
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
     folders, lanes = [], set(journal.lanes())
     for number in range(6):
         folders.append(folder_of(tmp_path / str(number), 60))
-        folder_of(tmp_path / f"{number}" / "large", 3, LARGE)
+        folder_of(tmp_path / f"{number}" / "large", 1, LARGE)
         before = journal.board.answered(64)
         killed = start_import(node, folders[-1])
         if number % 2:
@@ -145,7 +145,7 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
         intake.take(folders, nothing)
         intake.finish()
         assert not said
-        assert intake.tally.stored[Stored.NEW] + intake.tally.stored[Stored.SAME] == 6 * 63
+        assert intake.tally.stored[Stored.NEW] + intake.tally.stored[Stored.SAME] == 6 * 61
     incoming = node.root / "archive" / ".incoming"
     eventually(lambda: not list(incoming.glob("import-*")), 20, "large files are filed")
     assert intact(node) >= uids(*folders)
@@ -154,7 +154,7 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
 def test_an_import_goes_on_while_the_node_is_killed_and_started_again(
     node: RunningNode, tmp_path: Path
 ) -> None:
-    small, large = folder_of(tmp_path / "a", 40), folder_of(tmp_path / "b", 3, LARGE)
+    small, large = folder_of(tmp_path / "a", 40), folder_of(tmp_path / "b", 1, LARGE)
     later = folder_of(tmp_path / "c", 40)
     with opened(node) as (intake, said):
         node.kill()
@@ -166,7 +166,7 @@ def test_an_import_goes_on_while_the_node_is_killed_and_started_again(
         intake.take([later], nothing)
         intake.finish()
         assert not said
-        assert intake.tally.stored[Stored.NEW] == 83
+        assert intake.tally.stored[Stored.NEW] == 81
     assert intact(node) >= uids(small, large, later)
 
 
