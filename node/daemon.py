@@ -37,7 +37,6 @@ from node.journal import Journal
 from node.machine import memory_bytes
 from node.naming import check_template
 from node.production.task import assemble
-from node.receive import Receiver
 from node.receiving.crew import Crew
 from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
@@ -185,10 +184,7 @@ class Daemon:
     def _recovered(self, archive: Archive, index: Index, store: Store) -> Journal:
         """The journal, after whatever an earlier run left in it has been filed."""
         journal = Journal(self._settings.storage.root)
-        back = recover(journal, Filer(archive, store, time.time), archive, index)
-        back += Receiver(
-            archive, store, minimum_free=self._settings.storage.minimum_free, clock=time.time
-        ).reconcile()
+        back = recover(journal, Filer(archive, store, time.time), archive, index, time.time)
         lost = store.end_lost_associations(self._run, time.time())
         if back or lost:
             log.warning(

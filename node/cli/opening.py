@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from node.config import Settings
 from node.config_file import find_file
@@ -18,7 +15,6 @@ from node.errors import ConfigError
 from node.identity import refuse_foreign
 from node.index.engine import Index
 from node.journal import Journal
-from node.run_file import LOCK, withdraw
 
 ConfigOption = Annotated[
     Path | None,
@@ -30,7 +26,6 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For a script to read.")]
 
-_LOCK_SECONDS = 2.0
 _SETTLE_SECONDS = 5.0
 _COMMAND_SECONDS = 600.0  # a list of everything takes a while, and nobody waits but who asked
 
@@ -79,40 +74,3 @@ def let_settle(root: Path) -> None:
             journal = Journal(root)
             journal.settle(_SETTLE_SECONDS)
             journal.close()
-
-
-@contextmanager
-def sole_owner(root: Path) -> Iterator[None]:
-    """Hold the storage root for this process alone.
-
-    Raises:
-        ConfigError: the folder cannot be made or written, or another node has it.
-    """
-    try:
-        root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o640)
-    except OSError as error:
-        raise ConfigError(f"cannot write to storage.root {root}: {error.strerror}") from error
-    try:
-        try:
-            _lock(handle)
-        except OSError as error:
-            raise ConfigError(
-                f"another rasnode has storage.root {root} open; stop it first, "
-                "or give this one a folder of its own"
-            ) from error
-        withdraw(root)  # what a node said that was killed
-        yield
-    finally:
-        os.close(handle)
-
-
-@retry(
-    retry=retry_if_exception_type(BlockingIOError),
-    stop=stop_after_delay(_LOCK_SECONDS),
-    wait=wait_fixed(0.05),
-    reraise=True,
-)
-def _lock(handle: int) -> None:
-    """A killed node may take a moment to end, and `doctor` looks at the lock for an instant."""
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from node.cli.effective import annotated, sources
-from node.cli.opening import ConfigOption, JsonOption, sole_owner
+from node.cli.opening import ConfigOption, JsonOption
 from node.config import Settings
 from node.config_file import Configuration, load_configuration
 from node.contradictions import Location
@@ -20,6 +20,7 @@ from node.dimse.tls import server_context
 from node.errors import ConfigError
 from node.logs import configure_logging
 from node.naming import check_template
+from node.ownership import sole_owner
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,10 @@ def serve(
     settings = found.settings
     configure_logging(settings.log.format)
     log.info("%s", _origin(found))
-    with sole_owner(settings.storage.root):
+    with sole_owner(settings.storage.root) as say_serving:
         daemon = Daemon(settings, reload=lambda: load_configuration(config, _CHECKS).settings)
         daemon.start()
+        say_serving()
         if not quiet:
             for line in daemon.greeting():
                 typer.echo(line)

@@ -78,7 +78,7 @@ class Filer:
         self._hashing = hashing or Hashing()
         self._placer = Placer(archive, self._is_ours)
         self._rows: dict[Source, int] = {}
-        self._alike: dict[Source, Alike] = {}
+        self._alike: dict[Source | None, Alike] = {}
 
     def file(self, batch: Sequence[Found], *, anew: bool = False) -> Filed:
         """File a batch; doing it again changes nothing.
@@ -103,7 +103,7 @@ class Filer:
                     else self._kept(item, data_set, reading, anew=anew)
                 )
                 if record is not None:
-                    rows.append((record, self._row(item.source)))
+                    rows.append((record, self._row(item.source) if item.source else None))
                 continue
             self._index(rows, filed)
             rows = []
@@ -223,7 +223,7 @@ class Filer:
             self._rows[source] = row
         return row
 
-    def _alike_of(self, source: Source) -> Alike:
+    def _alike_of(self, source: Source | None) -> Alike:
         alike = self._alike.get(source)
         if alike is None:
             if len(self._alike) >= _ALIKE:
@@ -245,7 +245,7 @@ class Filer:
                 "reason": "cannot-be-filed",
                 "sentence": fault.sentence,
                 "status": "0x0000",
-                "from": entry.source.calling_ae,
+                "from": entry.calling_ae,
                 "received": now.isoformat(),
                 "transfer_syntax": entry.transfer_syntax_uid,
             },
@@ -272,5 +272,5 @@ def _meta(entry: Entry) -> bytes:
         entry.sop_class_uid,
         entry.sop_instance_uid,
         entry.transfer_syntax_uid,
-        entry.source.calling_ae,
+        entry.calling_ae,
     )

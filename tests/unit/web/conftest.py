@@ -23,11 +23,12 @@ from node.index.store import Store
 from node.index.work import Work
 from node.listening import bound
 from node.phantom import ct_study
-from node.receive import SUCCESS, Receiver, incoming_from_file
+from node.receive import SUCCESS, incoming_from_file
 from node.records import SeriesState
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
+from tests.storing import DirectReception
 
 HOSTILE = '"><script>alert(1)</script>'
 PATIENT = ("HOSTILE^NAME", "SECRET-ID-77", "19700131", "ACC-4711")
@@ -55,9 +56,7 @@ class World:
 
     def receive(self, description: str = HOSTILE) -> str:
         """Take a CT of four slices in; returns its SeriesInstanceUID."""
-        receiver = Receiver(
-            self.archive, Store(self.index), minimum_free=0, clock=lambda: 1_700_000_000.0
-        )
+        receiver = DirectReception(self.archive, Store(self.index), lambda: 1_700_000_000.0)
         study = ct_study(NOW, (8, 8, 4))
         for image in study.data_sets:
             image.SeriesDescription = description
