@@ -11,9 +11,9 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import sdnotify
-from fastapi import FastAPI
 
 from node import metrics
 from node.archive import Archive
@@ -38,10 +38,10 @@ from node.receiving.crew import Crew
 from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
-from node.web.app import create_app
-from node.web.server import WebServer
-from node.web.site import Site
 from node.workers import IdleWorker, make_workers
+
+if TYPE_CHECKING:
+    from node.web.server import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -143,9 +143,7 @@ class Daemon:
         self._desk.start()
         results.start()
         if settings.http.port is not None:
-            web = WebServer(
-                self._app(index, archive, journal), settings.http.host, settings.http.port
-            )
+            web = self._page(settings.http.port, index, archive, journal)
             undo.callback(web.stop)
             web.start()
         gc.freeze()  # what is loaded stays: not looked through again while a series waits
@@ -180,7 +178,12 @@ class Daemon:
             )
         return journal
 
-    def _app(self, index: Index, archive: Archive, journal: Journal) -> FastAPI:
+    def _page(self, port: int, index: Index, archive: Archive, journal: Journal) -> WebServer:
+        # Loading these takes as long as a quarter of all the rest: no sender waits for it.
+        from node.web.app import create_app  # noqa: PLC0415
+        from node.web.server import WebServer  # noqa: PLC0415
+        from node.web.site import Site  # noqa: PLC0415
+
         settings = self._settings
         site = Site(
             index,
@@ -193,7 +196,7 @@ class Daemon:
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             stuck=lambda: journal.board.stuck,
         )
-        return create_app(site, settings.http.host)
+        return WebServer(create_app(site, settings.http.host), settings.http.host, port)
 
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
