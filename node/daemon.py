@@ -6,15 +6,16 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import sdnotify
-from fastapi import FastAPI
 
 from node import metrics
 from node.archive import Archive
@@ -34,6 +35,7 @@ from node.identity import claim, refuse_foreign
 from node.index.engine import Index
 from node.index.store import Store
 from node.journal import Journal
+from node.listening import bound_for_page
 from node.machine import memory_bytes
 from node.naming import check_template
 from node.production.task import assemble
@@ -43,10 +45,10 @@ from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
 from node.run_file import RunState, announce, withdraw
 from node.supervision import HEARTBEATS, install_hooks
-from node.web.app import create_app
-from node.web.server import WebServer, bound_for_page
-from node.web.site import Site
 from node.workers import IdleWorker, make_workers
+
+if TYPE_CHECKING:
+    from node.web.server import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +163,7 @@ class Daemon:
         self._desk.start()
         results.start()
         if page is not None:
-            web = WebServer(self._app(index, archive, journal), page)
+            web = self._page(page, index, archive, journal)
             self._page_port = web.port
             undo.callback(web.stop)
             web.start()
@@ -194,7 +196,14 @@ class Daemon:
             )
         return journal
 
-    def _app(self, index: Index, archive: Archive, journal: Journal) -> FastAPI:
+    def _page(
+        self, listening: socket.socket, index: Index, archive: Archive, journal: Journal
+    ) -> WebServer:
+        # Loading these takes as long as a quarter of all the rest: no sender waits for it.
+        from node.web.app import create_app  # noqa: PLC0415
+        from node.web.server import WebServer  # noqa: PLC0415
+        from node.web.site import Site  # noqa: PLC0415
+
         settings = self._settings
         site = Site(
             index,
@@ -208,7 +217,7 @@ class Daemon:
             stuck=lambda: journal.board.stuck,
             executor=self._workers.fault,
         )
-        return create_app(site, settings.http.host)
+        return WebServer(create_app(site, settings.http.host), listening)
 
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings

@@ -7,6 +7,8 @@ import socket
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_fixed
 
+from node.config import Http
+from node.errors import ConfigError
 from node.port_holders import holders
 
 WAIT_SECONDS = 10.0
@@ -73,3 +75,17 @@ def _is_over(state: RetryCallState, port: int) -> bool:
         return True
     there = holders(port)
     return bool(there) and not all(holder.receiver for holder in there)
+
+
+def bound_for_page(http: Http) -> socket.socket | None:
+    """The page's address, taken before anything is served; None where there is no page.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    if http.port is None:
+        return None
+    try:
+        return bound(http.host, http.port)
+    except OSError as error:
+        raise ConfigError(refusal("the page", http.host, http.port, "http.port", error)) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.databases import postgresql
 from tests.running import RunningNode
 
 settings.register_profile("shared machine", deadline=None)  # time is for benchmarks
@@ -22,3 +23,10 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
         yield made.start()
     finally:
         made.kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The SQLAlchemy URL of a PostgreSQL server that tests have databases of their own on."""
+    with postgresql(tmp_path_factory.mktemp("server")) as url:
+        yield url

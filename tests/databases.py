@@ -7,13 +7,77 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
+from node.index.engine import Index
 from tests.running import free_port
+
+_NUMBERS = count(1)
+
+
+def migrated_sqlite(path: Path) -> str:
+    """An empty index in a file that is not there yet; returns its SQLAlchemy URL.
+
+    It is a copy: the migrations, which take a tenth of a second, have run once.
+    """
+    path.write_bytes(_migrated_file())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "index.db")
+        index = Index(f"sqlite:///{path}")
+        index.migrate()
+        index.close()  # the last connection moves the log into the file
+        assert not Path(f"{path}-wal").exists()
+        return path.read_bytes()
+
+
+@contextmanager
+def migrated_postgresql(server: str) -> Iterator[str]:
+    """An empty index in a database of its own on `server`; yields its SQLAlchemy URL.
+
+    It is a copy: the migrations, which take half a second, have run once.
+    """
+    template, name = _migrated_database(server), f"index_{next(_NUMBERS)}"
+    with _administered(server) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield _on(server, name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@cache
+def _migrated_database(server: str) -> str:
+    with _administered(server) as connection:
+        connection.execute("CREATE DATABASE migrated")
+    index = Index(_on(server, "migrated"))
+    index.migrate()
+    index.close()
+    return "migrated"
+
+
+@contextmanager
+def _administered(server: str) -> Iterator[psycopg.Connection]:
+    url = make_url(server).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def _on(server: str, database: str) -> str:
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
 
 
 def _tool(name: str) -> str:

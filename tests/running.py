@@ -22,6 +22,7 @@ import yaml
 
 from node.cli.main import build
 from node.cli.opening import let_settle
+from tests.commands import rasnode
 
 SHARED = Path(__file__).parents[2] / "shared"
 TITLE = "RASNODE"
@@ -147,13 +148,7 @@ class RunningNode:
 
     def rasnode(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run another `rasnode` command on the same configuration."""
-        return subprocess.run(
-            [sys.executable, "-m", "node", *arguments, "-c", str(self.config)],
-            capture_output=True,
-            text=True,
-            check=check,
-            timeout=120,
-        )
+        return rasnode(*arguments, "-c", str(self.config), check=check)
 
     def _said(self, *arguments: str) -> str:
         """What a command says that is run here: another interpreter takes a second to start."""

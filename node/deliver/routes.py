@@ -11,7 +11,6 @@ from node.deliver.courier import Route
 from node.deliver.folder import Folder
 from node.deliver.forward import Forward, Sender
 from node.deliver.target import Target
-from node.deliver.webhook import Webhook
 from node.deliver_settings import TargetSettings
 from node.records import StoredInstance
 
@@ -42,6 +41,8 @@ def make_routes(
 
     def made(settings: TargetSettings) -> Target:
         if settings.webhook:
+            from node.deliver.webhook import Webhook  # noqa: PLC0415  loads an HTTP client
+
             return Webhook(settings.webhook, clock)
         if settings.command:
             return Command(settings.command, attributes)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from node.errors import StorageFull
@@ -48,6 +45,10 @@ def check_writable(index: Index) -> None:
 
 def migration_level(index: Index) -> Level:
     """How far the database has been migrated."""
+    from alembic.config import Config  # noqa: PLC0415  slow to import, and only needed here
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     scripts = ScriptDirectory.from_config(config)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, text, true
-from sqlalchemy.dialects.postgresql import JSONB
 
 from node.attributes import fold
 from node.matching.conditions import Empty, Name, NamePattern, Number, OneOf, Range, Text
@@ -54,6 +53,8 @@ def one_of(column: Column, values: Sequence[Any], *, sqlite: bool) -> Filter:
     array = json.dumps(list(values))
     if sqlite:
         return column.in_(select(text("value")).select_from(func.json_each(array)))
+    from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415  loads a whole dialect
+
     each = func.jsonb_array_elements_text(literal(array).cast(JSONB))
     return column.in_(select(each.cast(column.type)))
 

@@ -9,10 +9,9 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
-from node.config import Http
 from node.errors import ConfigError
 from node.faults import fault_point
-from node.listening import bound, refusal
+from node.listening import refusal
 from node.supervision import Heartbeat, Loop
 
 _START_SECONDS = 10.0
@@ -56,7 +55,7 @@ class WebServer:
         try:
             self._socket.listen(_BACKLOG)
         except OSError as error:
-            raise ConfigError(_taken(host, port, error)) from error
+            raise ConfigError(refusal("the page", host, port, "http.port", error)) from error
         self._loop.start()
         deadline = time.monotonic() + _START_SECONDS
         while not self._server.started:
@@ -94,21 +93,3 @@ class _Server(uvicorn.Server):
         self._heartbeat.beat()
         fault_point("page tick")
         return await super().on_tick(counter)
-
-
-def bound_for_page(http: Http) -> socket.socket | None:
-    """The page's address, taken before anything is served; None where there is no page.
-
-    Raises:
-        ConfigError: it cannot be had.
-    """
-    if http.port is None:
-        return None
-    try:
-        return bound(http.host, http.port)
-    except OSError as error:
-        raise ConfigError(_taken(http.host, http.port, error)) from error
-
-
-def _taken(host: str, port: int, error: OSError) -> str:
-    return refusal("the page", host, port, "http.port", error)

@@ -12,11 +12,11 @@ from tests.running import shared
 
 pytestmark = pytest.mark.acceptance
 
-PARTS = 6
+PARTS = 4
 """The cases are run in parts, side by side."""
 BY_NODE = 3
-"""The node makes volumes as the command does: it gets each third case, as it takes 8 s for each."""
-LONGEST = 300
+"""The node makes volumes as the command does: it gets each third case, as it waits for most."""
+LONGEST = 290
 COMMAND = f"{shlex.quote(sys.executable)} -m node"
 
 
@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def check(only: list[str], *further: str) -> subprocess.CompletedProcess[str]:
-    """Those cases, by the command or with `--node` also by a node of their own."""
+    """Those cases, by the command and with `--node` also by a node of their own."""
     script = str(shared("checks/casecheck.py"))
     return subprocess.run(
         [
@@ -42,14 +42,16 @@ def check(only: list[str], *further: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_case_is_right_or_refused_by_the_command(part: int) -> None:
-    done = check(names()[part::PARTS])
+def test_a_third_of_the_cases_are_right_or_refused_by_the_command_and_a_node(part: int) -> None:
+    only = names()[::BY_NODE][part::PARTS]
+    done = check(only, "--node")
     assert " 0 failed, 0 skipped" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_third_of_the_cases_are_right_or_refused_by_a_node(part: int) -> None:
-    only = names()[::BY_NODE][part::PARTS]
-    done = check(only, "--node")
+def test_every_other_case_is_right_or_refused_by_the_command(part: int) -> None:
+    others = [name for number, name in enumerate(names()) if number % BY_NODE]
+    done = check(others[part::PARTS])
     assert " 0 failed, 0 skipped" in done.stdout, done.stdout + done.stderr

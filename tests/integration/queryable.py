@@ -32,6 +32,7 @@ from node.dimse.upper_layer import Proposal
 from node.index.engine import Index
 from node.index.store import Store
 from node.receive import Incoming
+from tests.databases import migrated_sqlite
 from tests.storing import DirectReception
 from tests.unit.matching.identifiers import encoded, identifier
 
@@ -86,8 +87,7 @@ class Queryable:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.archive = Archive(folder)
         self.archive.prepare()
-        self.index = Index(f"sqlite:///{folder / 'index.db'}")
-        self.index.migrate()
+        self.index = Index(migrated_sqlite(folder / "index.db"))
         self.dicom = Dicom(host="127.0.0.1", port=0)
         self.clock = clock
         self._store = Store(self.index)

@@ -26,6 +26,7 @@ from node.production.headstart import Apart
 from node.production.jobs import Assembled, Job, Product, Refusal
 from node.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
 from node.watcher import Inquirer, Watcher, make_watcher
+from tests.databases import migrated_sqlite
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
@@ -100,7 +101,11 @@ def stage(job: Job, refusals: Sequence[Refusal] = (), volumes: int = 1) -> Assem
 
 
 class Bench:
-    """A node without a network: an index, an output folder, a watcher, and a clock."""
+    """A node without a network: an index, an output folder, a watcher, and a clock.
+
+    Args:
+        url: a migrated database; none: an SQLite file, made anew.
+    """
 
     def __init__(
         self,
@@ -118,10 +123,9 @@ class Bench:
     ) -> None:
         self.now = 1000.0
         self.output = folder / "nifti"
-        self.index = Index(url or f"sqlite:///{folder / 'index.db'}")
+        self.index = Index(url or migrated_sqlite(folder / "index.db"))
         if self.index.is_sqlite:
             event.listen(self.index.engine, "connect", hasten)
-        self.index.migrate()
         self.store, self.work = Store(self.index), Work(self.index)
         self.publications, self.outbox = Publications(self.index), Outbox(self.index)
         self.statements = Statements(self.index)

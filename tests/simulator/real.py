@@ -17,6 +17,7 @@ from node.index.store import Store
 from node.index.work import Work
 from node.production.jobs import Assembled, Job, Product
 from node.records import AssociationEnd, InstanceRecord, SeriesState, Stored
+from tests.databases import migrated_sqlite
 from tests.simulator.bench import hasten
 from tests.simulator.life import Life
 from tests.simulator.worlds import World
@@ -64,9 +65,8 @@ class RealLife(Life):
 
     def __init__(self, world: World, folder: Path) -> None:
         self.folder = folder
-        self.index = Index(f"sqlite:///{folder / 'index.db'}")
+        self.index = Index(migrated_sqlite(folder / "index.db"))
         event.listen(self.index.engine, "connect", hasten)
-        self.index.migrate()
         super().__init__(world)
         self.mirror = self.store  # what the oracle looks at
         self.store = _Store(Store(self.index), self)  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,11 @@ from node.completion.facts import Count, Source, Statement
 from node.completion.policy import Timing
 from node.deliveries import NewDelivery, News
 from node.errors import Permanent, Reason, StorageFull
-from node.index.engine import Index
 from node.production.fingerprint import fingerprint
 from node.production.foreman import MOST_WORKER_DEATHS
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
 from node.records import AssociationEnd, SeriesRecord, Stored, Verdict
-from tests.databases import postgresql
+from tests.databases import migrated_postgresql
 from tests.running import eventually
 from tests.simulator.bench import Bench, stage
 from tests.unit.completion.builders import stack, uids, without
@@ -29,24 +29,17 @@ FILES = [f"{STEM}.json", f"{STEM}.manifest.json", f"{STEM}.nii.gz"]
 IIA = Count.IMAGES_IN_ACQUISITION
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """On either database."""
-    url = None
-    if request.param == "postgresql":
-        url = request.getfixturevalue("server")
-        emptied = Index(url)
-        emptied.recreate()
-        emptied.close()
-    made = Bench(tmp_path, url=url)
-    yield made
-    made.index.close()
+    with ExitStack() as database:
+        url = ""
+        if request.param == "postgresql":
+            server = request.getfixturevalue("server")
+            url = database.enter_context(migrated_postgresql(server))
+        made = Bench(tmp_path, url=url)
+        database.callback(made.index.close)
+        yield made
 
 
 def verdict(bench: Bench) -> str:

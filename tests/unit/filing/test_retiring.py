@@ -24,6 +24,7 @@ from node.index.schema import (
 )
 from node.index.store import Store
 from node.records import SeriesState
+from tests.databases import migrated_sqlite
 from tests.unit.index.test_work import record
 
 DAY = 86400.0
@@ -36,8 +37,7 @@ class House:
     def __init__(self, root: Path) -> None:
         self.archive = Archive(root)
         self.archive.prepare()
-        self.index = Index(f"sqlite:///{root / 'index.db'}")
-        self.index.recreate()
+        self.index = Index(migrated_sqlite(root / "index.db"))
         self.now = 100 * DAY
         for series, at in ((1, 10 * DAY), (2, 90 * DAY)):
             for number in (1, 2):

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from node.index.engine import Index
-from tests.databases import postgresql
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql(tmp_path_factory.mktemp("server")) as url:
-        yield url
+from tests.databases import migrated_postgresql, migrated_sqlite
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
     """An empty index."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'index.db'}"
-    else:
-        url = request.getfixturevalue("server")
-    made = Index(url)
-    made.recreate()
-    yield made
-    made.close()
+    with ExitStack() as database:
+        if request.param == "sqlite":
+            url = migrated_sqlite(tmp_path / "index.db")
+        else:
+            server = request.getfixturevalue("server")
+            url = database.enter_context(migrated_postgresql(server))
+        made = Index(url)
+        database.callback(made.close)
+        yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import product
 from typing import Any
 
@@ -19,6 +20,7 @@ from node.index.store import Store
 from node.matching import Model, Negotiated, Query, Retrieve, matches
 from node.matching.keys import MAX_VALUES
 from node.records import InstanceRecord
+from tests.databases import migrated_postgresql, migrated_sqlite
 from tests.unit.matching.identifiers import query
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -133,15 +135,16 @@ def search(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Search]:
     """Filled once: nothing here writes."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'index.db'}"
-    else:
-        url = request.getfixturevalue("server")
-    index = Index(url)
-    index.recreate()
-    Store(index).add([(_record(one), None) for one in INSTANCES])
-    yield Search(index)
-    index.close()
+    with ExitStack() as database:
+        if request.param == "sqlite":
+            url = migrated_sqlite(tmp_path_factory.mktemp("index") / "index.db")
+        else:
+            server = request.getfixturevalue("server")
+            url = database.enter_context(migrated_postgresql(server))
+        index = Index(url)
+        database.callback(index.close)
+        Store(index).add([(_record(one), None) for one in INSTANCES])
+        yield Search(index)
 
 
 def _bent(texts: tuple[str, ...]) -> st.SearchStrategy[str]:

@@ -28,6 +28,7 @@ from node.records import SeriesState
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
+from tests.databases import migrated_sqlite
 from tests.storing import DirectReception
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -123,8 +124,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     archive = Archive(tmp_path)
     archive.prepare()
-    index = Index(f"sqlite:///{tmp_path / 'index.db'}")
-    index.migrate()
+    index = Index(migrated_sqlite(tmp_path / "index.db"))
     (tmp_path / "nifti").mkdir(exist_ok=True)
     made = World(index, archive, tmp_path / "nifti", Work(index))
     with made.cleanup:

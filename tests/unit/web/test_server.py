@@ -11,9 +11,9 @@ import pytest
 
 from node.config import Http
 from node.errors import ConfigError
-from node.listening import bound
+from node.listening import bound, bound_for_page
 from node.web.app import create_app
-from node.web.server import WebServer, bound_for_page
+from node.web.server import WebServer
 from tests.unit.web.conftest import World
 
 
