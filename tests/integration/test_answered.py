@@ -110,8 +110,10 @@ def associated(desk: Desk, got: list[Dataset]) -> Iterator[Association]:
         evt_handlers=[(evt.EVT_C_STORE, keep)],
     )
     assert made.is_established
-    yield made
-    made.release()
+    try:
+        yield made
+    finally:
+        made.release()
 
 
 def find(association: Association, keys: Dataset) -> int:

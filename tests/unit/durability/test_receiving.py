@@ -58,6 +58,7 @@ def test_a_log_that_could_not_be_synced_is_not_relied_on(memory: Path) -> None:
     one, two = encoded(series(2, 8))
     with scene(memory / "disk") as played:
         played.store(one)
+        played.file()
         with played.somebody_reads():  # so that what comes stays in the log
             played.store(two)
             played.disk.fail_once("index.db-wal")
