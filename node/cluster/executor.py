@@ -294,9 +294,9 @@ class DaskWorkers:
             if client is None or one.client is not client:
                 self._fail(outer, ExecutorAway("the dask scheduler was lost during the assembly"))
             elif one.only and seen.fault is None and not one.only & set(seen.workers):
+                self._fail(outer, ExecutorAway("the worker that assembled the series has left"))
                 with suppress(Exception):
                     one.inner.cancel()
-                self._fail(outer, ExecutorAway("the worker that assembled the series has left"))
 
     def _apart(self, what: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # closed

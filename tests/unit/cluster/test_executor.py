@@ -104,6 +104,7 @@ def test_a_worker_that_does_not_see_the_archive_is_named_and_others_do_its_work(
     assert workers.fault() is None
 
     cluster.kill_workers()
+    threads(workers, 0)
     (blind,) = cluster.start_workers(hidden=tmp_path / "archive")
     threads(workers, 1)
     with pytest.raises(ArchiveNotSeen, match=f"archive-not-seen: worker {blind} .*archive"):
