@@ -10,6 +10,7 @@ from sqlalchemy import inspect, text
 
 from node.index import engine
 from node.index.engine import Index
+from node.index.listing import Listing
 from node.index.outbox import Outbox
 from node.index.publications import Publications
 from node.index.schema import Base
@@ -54,8 +55,15 @@ def test_from_the_first_version_on(tmp_path: Path) -> None:
     assert work.background(series.pk).held_by == ""
     assert Publications(index).all(series.pk) == []
     assert Outbox(index).counts() == {}
+    totals = Listing(index).totals()
+    assert (totals["patients"], totals["studies"], totals["series_ready"]) == (1, 1, 1)
+    assert (totals["series"], totals["instances"], totals["bytes"]) == (1, 0, 0)
     tables = inspect(index.engine)
     for table in Base.metadata.sorted_tables:
         found = {column["name"] for column in tables.get_columns(table.name)}
         assert found == {column.name for column in table.columns}, table.name
+        indexes = {made["name"]: made["column_names"] for made in tables.get_indexes(table.name)}
+        assert indexes == {
+            made.name: [column.name for column in made.columns] for made in table.indexes
+        }, table.name
     index.close()
