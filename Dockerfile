@@ -19,10 +19,11 @@ RUN groupadd --gid 10001 rasnode \
     && install -d -o rasnode -g rasnode -m 0750 /data
 COPY --from=build /opt/rasnode /opt/rasnode
 COPY config.yaml /etc/rasnode/config.yaml
+# In the file and not in the environment, which would overrule a file that is put in its place.
+RUN sed -i -e 's|^  root: \./data |  root: /data  |' -e 's|^  host: 127\.0\.0\.1 |  host: 0.0.0.0   |' \
+    /etc/rasnode/config.yaml
 ENV PATH=/opt/rasnode/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    RASNODE_STORAGE__ROOT=/data \
-    RASNODE_HTTP__HOST=0.0.0.0
+    PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

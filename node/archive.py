@@ -4,11 +4,9 @@
     archive/.incoming/            what is being written; after a crash: what was in flight
     quarantine/<time>-<id>.dcm    what could not be understood, with a .json that says why
 
-Two ways lead here. What the journal holds is filed under its final name at once, and synced with
-everything else before the journal forgets it. What comes without the journal, an import, goes the
-long way: bytes into `.incoming`, fdatasync, a second name in the final folder, fsync of every
-folder that got a name, the index row, and only then the first name goes. So a file that no row
-speaks of is always found without walking the archive: in the journal, or in `.incoming`.
+Whatever comes here was in the journal first. It is filed under its final name at once, and synced
+with everything else before the journal forgets it, so that a file that no row speaks of is always
+found without walking the archive: in the journal, or in `.incoming`.
 """
 
 from __future__ import annotations
@@ -16,11 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +27,7 @@ from node.disk import (
     FOLDER_MODE,
     Buffer,
     free_bytes,
-    link,
+    make_folder,
     spread_below,
     sync_file_system,
     sync_folders,
@@ -57,7 +53,7 @@ __all__ = [
     "sync_folders",
 ]
 
-_KNOWN_FOLDERS: Final = 100_000  # folders remembered; forgetting one costs some system calls
+_IMPORTING: Final = "import-"
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -68,36 +64,37 @@ class Placed(msgspec.Struct, frozen=True):
         size: bytes of the file.
         data_set_offset: where the data set begins.
         fresh: False if the same bytes had that name already.
-        incoming: the first name, to be released once the index has the row.
-        folders: what has to be synced before the name is durable.
     """
 
     path: str
     size: int
     data_set_offset: int
     fresh: bool
-    incoming: Path
-    folders: tuple[Path, ...]
 
 
 class Archive:
-    """SOP Instance files below one folder. Safe for many threads and processes."""
+    """SOP Instance files below one folder. Safe for many threads and processes.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: `storage.root`.
+        lane: of the journal, for an import: its files in `.incoming` name it.
+    """
+
+    def __init__(self, root: Path, lane: int | None = None) -> None:
         self.root = root / "archive"
         self.quarantine = root / "quarantine"
         self._incoming = self.root / ".incoming"
-        self._durable: set[Path] = set()
-        self._lock = threading.Lock()
+        self._mark = "" if lane is None else _mark(lane)
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, so that they outlast a power cut.
 
         Raises:
             OSError: the storage root cannot be made or written.
         """
+        make_folder(self.root.parent)
         for folder in (self.root, self.quarantine, self._incoming):
-            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         spread_below(self.root)
         sync_folders([self.root.parent, self.root])
 
@@ -147,43 +144,6 @@ class Archive:
         """
         return Spill(self.new_part(), meta, room)
 
-    def place(
-        self,
-        study_uid: str,
-        series_uid: str,
-        sop_uid: str,
-        meta: bytes,
-        data_set: Buffer,
-        sha256: str,
-    ) -> Placed:
-        """Write an instance and give it its final name. UIDs must have been checked.
-
-        Other bytes under the same SOP Instance UID get a name of their own beside the first.
-
-        Raises:
-            StorageFull: the disk is full, read-only or failing; nothing is left behind.
-        """
-        incoming = self.new_part()
-        folder = self.root / shard_of(study_uid) / study_uid / series_uid
-        size = len(meta) + len(data_set)
-        try:
-            write_new(incoming, (meta, data_set), durable=True)
-            folders = self._make_folder(folder)
-            final = folder / f"{sop_uid}.dcm"
-            fresh = link(incoming, final)
-            if not fresh and data_set_sha256(final) != sha256:
-                final = folder / conflict_name(sop_uid, sha256)
-                fresh = link(incoming, final)
-            if not fresh:
-                size = final.stat().st_size
-        except OSError as error:
-            with suppress(OSError):
-                incoming.unlink(missing_ok=True)
-            raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
-        offset = len(meta) if fresh else size - len(data_set)
-        path = final.relative_to(self.root).as_posix()
-        return Placed(path, size, offset, fresh, incoming, (*folders, folder))
-
     def incoming(self, name: str) -> Path:
         """A file in `.incoming` by its name."""
         return self._incoming / name
@@ -201,33 +161,24 @@ class Archive:
 
     def new_part(self) -> Path:
         """A name in `.incoming` that nobody has."""
-        return self._incoming / f"{uuid.uuid4().hex}.part"
+        return self._incoming / f"{self._mark}{uuid.uuid4().hex}.part"
 
-    def sync(self, placed: Iterable[Placed]) -> None:
-        """Make the final names durable, one fsync a folder however many files share it.
+    def in_flight(self, but: Container[int] = ()) -> list[Path]:
+        """What was being stored when the node died, whole or half.
 
-        Raises:
-            StorageFull: a folder could not be synced; nothing may be acknowledged.
+        Args:
+            but: lanes of imports that are under way: theirs is left out.
         """
-        wanted = dict.fromkeys(folder for item in placed for folder in item.folders)
-        try:
-            sync_folders(wanted)
-        except OSError as error:
-            raise StorageFull(f"the archive cannot be synced: {error.strerror}") from error
-        with self._lock:
-            if len(self._durable) > _KNOWN_FOLDERS:
-                self._durable.clear()
-            self._durable.update(wanted)
+        return [
+            path
+            for path in sorted(self._incoming.glob("*.part"))
+            if not (path.name.startswith(_IMPORTING) and int(path.name.split("-")[1]) in but)
+        ]
 
-    def release(self, placed: Iterable[Placed]) -> None:
-        """Give up the first names: the index speaks of the files now."""
-        for item in placed:
-            with suppress(OSError):  # it costs a look at the next start, no more
-                item.incoming.unlink(missing_ok=True)
-
-    def in_flight(self) -> Iterator[Path]:
-        """What was being stored when the node died, whole or half."""
-        yield from sorted(self._incoming.glob("*.part"))
+    def drop_import(self, lane: int) -> None:
+        """Remove what an import into a lane left behind that nobody needs any more."""
+        for path in self._incoming.glob(f"{_mark(lane)}*.part"):
+            path.unlink(missing_ok=True)
 
     def files(self) -> Iterator[Path]:
         """Every instance file, for rebuilding the index."""
@@ -249,16 +200,9 @@ class Archive:
             return None
         return f"{name}.dcm"
 
-    def _make_folder(self, folder: Path) -> list[Path]:
-        """Make `folder`; return the parents whose new entries are not known to be durable."""
-        with self._lock:
-            if folder in self._durable:
-                return []
-        parents = [folder.parent, folder.parent.parent, self.root]
-        for step in (*reversed(parents[:-1]), folder):
-            with suppress(FileExistsError):
-                step.mkdir(mode=FOLDER_MODE)
-        return parents
+
+def _mark(lane: int) -> str:
+    return f"{_IMPORTING}{lane:02d}-"
 
 
 @lru_cache(maxsize=1024)

@@ -14,8 +14,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from node.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.convert_settings import ConvertSettings
-from node.deliver_settings import TargetSettings, check_targets
+from node.deliver_settings import TargetSettings
+from node.host_names import check_host, check_host_or_network
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
 _FACTORS = {
@@ -47,6 +49,8 @@ def _ae_title(value: str) -> str:
 
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+Host = Annotated[str, AfterValidator(check_host)]
+HostOrNetwork = Annotated[str, AfterValidator(check_host_or_network)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port
 Seconds = Annotated[float, Field(ge=0)]
 Permission = Literal["store", "find", "move", "get", "commit"]
@@ -72,7 +76,7 @@ class PeerSettings(Strict):
 
     name: str
     ae_title: AETitle
-    host: str
+    host: HostOrNetwork
     port: Port = 104
     may: tuple[Permission, ...] = ("store", "find", "move", "get", "commit")
     query_back: bool = False
@@ -94,8 +98,8 @@ class Dicom(Strict):
     """The DICOM port."""
 
     ae_title: AETitle = "RASNODE"
-    host: str = "0.0.0.0"  # noqa: S104  a destination listens for its senders
-    port: Port = 11112
+    host: Host = "0.0.0.0"  # noqa: S104  a destination listens for its senders
+    port: Port = DICOM_PORT
     accept: Literal["any", "known"] = "any"
     check_called_ae: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -141,11 +145,21 @@ class Completion(Strict):
     incomplete: Literal["hold", "convert", "fail"] = "hold"
 
 
+class ClusterTLS(Strict):
+    """TLS between the node and a dask cluster, both ways: who has no certificate is refused."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
 class AssemblySettings(Strict):
     """How volumes are built."""
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    worker_memory: Size | Literal["auto"] | None = "auto"
     executor: Annotated[str, Field(pattern=r"^(local|dask://[^/\s]+)$")] = "local"
+    tls: ClusterTLS | None = None
     resample_tilt: bool = False
     resample_unequal: bool = False
 
@@ -163,8 +177,8 @@ class Output(Strict):
 class Http(Strict):
     """The status page. Port null: no page."""
 
-    host: str = "127.0.0.1"
-    port: Port | None = 8080
+    host: Host = "127.0.0.1"
+    port: Port | None = PAGE_PORT
 
 
 class Log(Strict):
@@ -173,7 +187,7 @@ class Log(Strict):
     format: Literal["text", "json"] = "text"
 
 
-class _NullableEnv(EnvSettingsSource):
+class NullableEnv(EnvSettingsSource):
     """Environment values that may say `null`, as the YAML can."""
 
     def prepare_field_value(
@@ -212,16 +226,10 @@ class Settings(BaseSettings):
     shutdown_seconds: Seconds = 30.0
 
     @model_validator(mode="after")
-    def _peers_are_distinct(self) -> Settings:
-        names = [peer.name for peer in self.dicom.peers]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"dicom.peers has {name!r} twice; names must differ")
-        return self
-
-    @model_validator(mode="after")
-    def _deliveries_can_be_made(self) -> Settings:
-        check_targets(self.deliver, tuple(peer.name for peer in self.dicom.peers))
+    def _fits_together(self) -> Settings:
+        found = [sentence for _, sentence in contradictions(self.model_dump())]
+        if found:
+            raise ValueError("; ".join(found))
         return self
 
     @classmethod
@@ -234,7 +242,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file; nothing else is read."""
-        return _NullableEnv(settings_cls), init_settings
+        return NullableEnv(settings_cls), init_settings
 
     def database_url(self) -> str:
         """The SQLAlchemy URL of the index."""

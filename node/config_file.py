@@ -1,69 +1,133 @@
-"""Reading the YAML file, and saying of each mistake where it is and what was probably meant."""
+"""Finding the configuration file, reading it, and refusing it with all that is wrong in it."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 
-from node.config import Settings
+from node.config import NullableEnv, Settings
+from node.config_mistakes import Check, Mistake, mistakes_in
+from node.config_origins import PREFIX, Origins, variables_for
+from node.contradictions import Location
 from node.convert_settings import ConvertSettings
 from node.dcm2nii_ini import is_ini, translated
 from node.errors import ConfigError
 
-DEFAULT_FILE = Path("config.yaml")
-_PREFIX = "RASNODE_"
-_SECRETS = frozenset({"users", "secret", "environment"})
-"""What is below these keys is not repeated in messages."""
-_NO_HASH = (
-    "not the SHA-256 of a passcode, which has 64 hexadecimal digits; "
-    "`printf %s PASSCODE | sha256sum` prints it"
+LOCAL_FILE = Path("config.yaml")
+SYSTEM_FILE = Path("/etc/rasnode/config.yaml")
+_RELATIVE_ROOT = (
+    "storage.root {} is relative, and so another folder for each folder that a command is started "
+    "in; give the whole path, such as /var/lib/rasnode"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings in effect.
+
+    Attributes:
+        file: where they were read from; None: only defaults and the environment.
+        origins: where each value comes from.
+    """
+
+    settings: Settings
+    file: Path | None
+    origins: Origins
+
+
+def find_file(path: Path | None = None) -> Path | None:
+    """The configuration file: what `-c` says, `./config.yaml`, `/etc/rasnode/config.yaml`.
+
+    Args:
+        path: what `-c` says.
+
+    Returns:
+        the first that there is; None: there is none, and the built-in defaults count.
+
+    Raises:
+        ConfigError: one may be there, and this user may not look.
+    """
+    if path is not None:
+        return path
+    for candidate in (LOCAL_FILE, SYSTEM_FILE):
+        try:
+            if candidate.exists():
+                return candidate
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the config file {candidate}: {error.strerror}; run the command as "
+                "the node's user (sudo -u rasnode), or name another file with -c"
+            ) from error
+    return None
 
 
 def load_settings(path: Path | None = None) -> Settings:
     """The effective settings.
 
     Args:
-        path: the YAML file; None takes `./config.yaml` if it is there, else the defaults.
+        path: the YAML file; None: as `find_file`.
 
     Raises:
-        ConfigError: the file cannot be read, or a key or value in it or in the environment is
-            wrong; the text names every mistake with its line.
+        ConfigError: as `load_configuration`.
     """
-    if path is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    values, tree, where = _parsed(path)
-    return _validated(values, tree, where)
+    return load_configuration(path).settings
+
+
+def load_configuration(path: Path | None = None, checks: Iterable[Check] = ()) -> Configuration:
+    """The effective settings, and where each of them comes from.
+
+    Args:
+        path: the YAML file; None: as `find_file`.
+        checks: what else has to be right; tried even if other things are wrong.
+
+    Raises:
+        ConfigError: the file cannot be read, or something in it or in the environment is wrong;
+            the text names every mistake with its line.
+    """
+    file = find_file(path)
+    values, tree, where = _parsed(file)
+    origins = Origins(where, tree, variables_for(Settings.model_fields))
+
+    def root_is_one_folder(settings: Settings) -> Iterator[tuple[Location, str]]:
+        root = settings.storage.root
+        if file == SYSTEM_FILE and not root.is_absolute():
+            yield ("storage", "root"), _RELATIVE_ROOT.format(root)
+
+    _refuse(values, origins, [*checks, root_is_one_folder])
+    return Configuration(Settings(**values), file, origins)
 
 
 def load_convert_settings(path: Path | None = None) -> ConvertSettings:
     """The `convert:` section alone, so that mistakes elsewhere do not stop `rasnode convert`.
 
     Args:
-        path: the YAML file; None takes `./config.yaml` if it is there, else the defaults.
+        path: the YAML file; None: as `find_file`, but one that this user may not read is left out.
 
     Raises:
-        ConfigError: as `load_settings`.
+        ConfigError: as `load_configuration`.
     """
-    if path is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    values, tree, where = _parsed(path)
-    section = {name: value for name, value in values.items() if name == "convert"}
-    return _validated(section, tree, where).convert
+    file = path
+    if file is None:
+        with suppress(ConfigError):  # the service's file, which is for the service's user
+            file = find_file()
+    if path is None and file == SYSTEM_FILE and not os.access(SYSTEM_FILE, os.R_OK):
+        file = None
+    return _convert_section(*_parsed(file))
 
 
 def load_defaults(path: Path) -> ConvertSettings:
     """Read a file of defaults: the keys of `convert:`, or dcm2niix's `.dcm2nii.ini`.
 
     Raises:
-        ConfigError: as `load_settings`.
+        ConfigError: as `load_configuration`.
     """
     text = _read(path)
     values, tree, where = _parsed(path, translated(text, str(path)) if is_ini(text) else text)
@@ -71,9 +135,43 @@ def load_defaults(path: Path) -> ConvertSettings:
         name = yaml.ScalarNode("tag:yaml.org,2002:str", "convert", tree.start_mark)
         tree = yaml.MappingNode("tag:yaml.org,2002:map", [(name, tree)], tree.start_mark)
     try:
-        return _validated({"convert": values}, tree, where).convert
+        return _convert_section({"convert": values}, tree, where)
     except ConfigError as error:
         raise ConfigError(str(error).replace("convert.", "")) from error
+
+
+def _convert_section(
+    values: Mapping[str, Any], tree: yaml.Node | None, where: str
+) -> ConvertSettings:
+    section = {name: value for name, value in values.items() if name == "convert"}
+    _refuse(section, Origins(where, tree, variables_for(Settings.model_fields)))
+    return Settings(**section).convert
+
+
+def _refuse(values: Mapping[str, Any], origins: Origins, checks: Iterable[Check] = ()) -> None:
+    """Say everything that is wrong, in the order of the lines; what is not in the file last.
+
+    Raises:
+        ConfigError: something is.
+    """
+    mistakes = [*_doubled(origins.tree, origins.file), *_unknown_variables()]
+    said, unreadable = _environment(origins.variables)
+    mistakes += unreadable.values()
+    readable = {k: name for k, name in origins.variables.items() if name not in unreadable}
+    origins = replace(origins, variables=readable)
+    mistakes += mistakes_in(_merged(values, said), origins, checks)
+    if mistakes:
+        mistakes.sort(key=lambda mistake: mistake.line or float("inf"))
+        raise ConfigError("\n".join(dict.fromkeys(mistake.sentence for mistake in mistakes)))
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        both = isinstance(under, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(under, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def _parsed(
@@ -92,28 +190,17 @@ def _parsed(
         values = {}
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: the file must hold keys such as dicom: and storage:")
-    doubled = list(_doubled(tree, where))
-    if doubled:
-        raise ConfigError("\n".join(doubled))
     return {str(key): value for key, value in values.items()}, tree, where
 
 
-def _validated(values: dict[str, Any], tree: yaml.Node | None, where: str) -> Settings:
-    _check_environment()
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        found = (_sentence(detail, tree, where) for detail in error.errors())
-        raise ConfigError("\n".join(dict.fromkeys(found))) from error
-
-
-def _doubled(node: yaml.Node | None, where: str) -> Iterator[str]:
+def _doubled(node: yaml.Node | None, where: str) -> Iterator[Mistake]:
     """Name keys that stand twice in one place: YAML would take the last one, silently."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
             if key.value in seen:
-                yield f"{where}, line {key.start_mark.line + 1}: {key.value} is there twice"
+                line = key.start_mark.line + 1
+                yield Mistake(line, f"{where}, line {line}: {key.value} is there twice")
             seen.add(key.value)
             yield from _doubled(value, where)
     elif isinstance(node, yaml.SequenceNode):
@@ -136,112 +223,31 @@ def _read(path: Path) -> str:
         raise ConfigError(f"the config file {path} is not UTF-8 text") from error
 
 
-def _sentence(detail: ErrorDetails, tree: yaml.Node | None, where: str) -> str:
-    location = tuple(part for part in detail["loc"] if not _is_union_label(part))
-    key = ".".join(str(part) for part in location)
-    missing = detail["type"] == "missing"
-    line = _line(tree, location[:-1] if missing else location)
-    place = f"{where}, line {line}" if line else _variable(location)
-    if detail["type"] == "extra_forbidden":
-        near = _nearest(location)
-        hint = f"; did you mean {near!r}?" if near else ""
-        return f"{place}: there is no key {key!r}{hint}"
-    if missing:
-        return f"{place}: {key} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    if not message[:2].isupper():
-        message = f"{message[0].lower()}{message[1:]}"
-    if not location:  # it is about how several keys go together
-        return f"{where}: {message}"
-    if "users" in location:
-        message = _NO_HASH
-    if isinstance(detail["input"], dict | list) or not _SECRETS.isdisjoint(location):
-        return f"{place}: {key}: {message}"  # the line says where it is
-    return f"{place}: {key}: {message} (it is {repr(detail['input'])[:60]})"
-
-
-def _is_union_label(part: int | str) -> bool:
-    """Pydantic names the branch of a union in its locations; nobody wrote that."""
-    return isinstance(part, str) and (
-        "[" in part or part.startswith(("constrained-", "int", "float"))
-    )
-
-
-def _line(tree: yaml.Node | None, location: tuple[int | str, ...]) -> int | None:
-    node, line = tree, None
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
-            if pair is None:
-                return None
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                return None
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            return line
-    return line
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    name = _PREFIX + "__".join(str(part) for part in location).upper()
-    return f"environment variable {name}"
-
-
-def _nearest(location: tuple[int | str, ...]) -> str | None:
-    """The known key that looks most like the unknown one, at its own level or at any other."""
-    model: Any = Settings
-    for part in location[:-1]:
-        model = _child(model, part)
-        if model is None:
-            return None
-    elsewhere = {path.rsplit(".", 1)[-1]: path for path in _paths(Settings)}
-    if location[-1] in elsewhere:
-        return elsewhere[str(location[-1])]
-    own = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
-    if own:
-        return ".".join([*(str(part) for part in location[:-1]), own[0]])
-    other = difflib.get_close_matches(str(location[-1]), list(elsewhere), n=1, cutoff=0.8)
-    return elsewhere[other[0]] if other else None
-
-
-def _child(model: type[BaseModel], part: int | str) -> Any:
-    if isinstance(part, int):
-        return model
-    field = model.model_fields.get(part)
-    return _model_in(field.annotation) if field else None
-
-
-def _model_in(annotation: Any) -> Any:
-    """The settings class inside an annotation such as `TLS | None` or `tuple[Peer, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) is None and not isinstance(annotation, type(Union[int, str])):  # noqa: UP007
-        return None
-    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
-
-
-def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
-    found = []
-    for name, field in model.model_fields.items():
-        found.append(prefix + name)
-        inner = _model_in(field.annotation)
-        if inner is not None:
-            found += _paths(inner, f"{prefix}{name}.")
-    return found
-
-
-def _check_environment() -> None:
+def _unknown_variables() -> Iterator[Mistake]:
     """`RASNODE_DICM__PORT` would be passed over in silence; say so instead."""
     known = list(Settings.model_fields)
     for name in sorted(os.environ):
-        if name.startswith(_PREFIX) and "__" in name:
-            section = name.removeprefix(_PREFIX).split("__")[0].lower()
+        if name.startswith(PREFIX) and "__" in name:
+            section = name.removeprefix(PREFIX).split("__")[0].lower()
             if section not in known:
                 near = difflib.get_close_matches(section, known, n=1)
-                hint = f"; did you mean {_PREFIX}{near[0].upper()}__…?" if near else ""
-                raise ConfigError(
-                    f"environment variable {name}: there is no section {section!r}{hint}"
+                hint = f"; did you mean {PREFIX}{near[0].upper()}__…?" if near else ""
+                yield Mistake(
+                    0, f"environment variable {name}: there is no section {section!r}{hint}"
                 )
+
+
+def _environment(
+    variables: Mapping[Location, str],
+) -> tuple[Mapping[str, Any], dict[str, Mistake]]:
+    """What the environment says, and which variables cannot be read."""
+    said: dict[str, Any] = {}
+    unreadable = {}
+    for name in variables.values():
+        source = NullableEnv(Settings)
+        source.env_vars = {name.lower(): os.environ[name]}
+        try:
+            said = _merged(said, source())
+        except SettingsError:
+            unreadable[name] = Mistake(0, f"environment variable {name}: it is no JSON")
+    return said, unreadable

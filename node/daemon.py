@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -20,24 +22,29 @@ from node.archive import Archive
 from node.completion.policy import Timing
 from node.config import AssemblySettings, Completion, Output, Settings
 from node.convert import OutputOptions
+from node.deliver.needs import faults
 from node.dimse.forwarding import Outgoing
 from node.dimse.scu import echo, own_port
 from node.dimse.transport import usable
-from node.errors import ConfigError
+from node.errors import ConfigError, error_reference, traced
 from node.filing.filer import Filer
 from node.filing.recovery import recover
 from node.filing.report import Report
 from node.filing.supervisor import Filing
+from node.identity import claim, refuse_foreign
 from node.index.engine import Index
 from node.index.store import Store
 from node.journal import Journal
+from node.listening import bound_for_page
+from node.machine import memory_bytes
 from node.naming import check_template
 from node.production.task import assemble
-from node.receive import Receiver
 from node.receiving.crew import Crew
 from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
+from node.run_file import RunState, announce, withdraw
+from node.supervision import HEARTBEATS, install_hooks
 from node.workers import IdleWorker, make_workers
 
 if TYPE_CHECKING:
@@ -53,6 +60,7 @@ _FIXED = (
     "keep_awake",
 )  # of `dicom`, as long as the node runs
 _HEARTBEAT_SECONDS = 2.0
+_WORKER_SHARE = 0.75  # of the memory, for one worker: what needs more fails by name
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries under way: they are taken up at the next
@@ -72,9 +80,11 @@ class Daemon:
         self._stopping = threading.Event()
         self._hangup = threading.Event()
         self._systemd = sdnotify.SystemdNotifier()
+        self._late: set[str] = set()
         self._cleanup = ExitStack()
         self._desk: Desk | Crew | None = None
         self._made: Results | None = None
+        self._page_port: int | None = None
 
     @property
     def port(self) -> int:
@@ -87,11 +97,13 @@ class Daemon:
         Raises:
             ConfigError: something that the settings name cannot be had; nothing is left running.
         """
+        install_hooks()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._heed_signals()
         with ExitStack() as undo:
             self._build(undo)
             self._cleanup = undo.pop_all()
+        self._tell_others()
         self._systemd.notify("READY=1")
         log.info("listening on %s:%d as %s", *self._where())
 
@@ -103,6 +115,9 @@ class Daemon:
 
     def _build(self, undo: ExitStack) -> None:
         settings = self._settings
+        page = bound_for_page(settings.http)
+        if page is not None:
+            undo.callback(page.close)
         retention = settings.storage.retention
         filing = Filing(
             settings.storage.root,
@@ -123,8 +138,13 @@ class Daemon:
             ) from error
         index = Index(settings.database_url())
         undo.callback(index.close)
+        refuse_foreign(index, settings.storage.root)
         index.migrate()
+        claim(index, settings.storage.root)
         store = Store(index)
+        memory = _worker_memory(settings.assembly)
+        self._workers = make_workers(assemble, settings.assembly, memory)
+        undo.callback(self._workers.close)
         self._made = results = self._results(archive, index)
         journal = self._recovered(archive, index, store)
         undo.callback(journal.close)
@@ -142,8 +162,9 @@ class Daemon:
             undo.callback(crew.stop)
         self._desk.start()
         results.start()
-        if settings.http.port is not None:
-            web = self._page(settings.http.port, index, archive, journal)
+        if page is not None:
+            web = self._page(page, index, archive, journal)
+            self._page_port = web.port
             undo.callback(web.stop)
             web.start()
         gc.freeze()  # what is loaded stays: not looked through again while a series waits
@@ -165,10 +186,7 @@ class Daemon:
     def _recovered(self, archive: Archive, index: Index, store: Store) -> Journal:
         """The journal, after whatever an earlier run left in it has been filed."""
         journal = Journal(self._settings.storage.root)
-        back = recover(journal, Filer(archive, store, time.time), archive, index)
-        back += Receiver(
-            archive, store, minimum_free=self._settings.storage.minimum_free, clock=time.time
-        ).reconcile()
+        back = recover(journal, Filer(archive, store, time.time), archive, index, time.time)
         lost = store.end_lost_associations(self._run, time.time())
         if back or lost:
             log.warning(
@@ -178,7 +196,9 @@ class Daemon:
             )
         return journal
 
-    def _page(self, port: int, index: Index, archive: Archive, journal: Journal) -> WebServer:
+    def _page(
+        self, listening: socket.socket, index: Index, archive: Archive, journal: Journal
+    ) -> WebServer:
         # Loading these takes as long as a quarter of all the rest: no sender waits for it.
         from node.web.app import create_app  # noqa: PLC0415
         from node.web.server import WebServer  # noqa: PLC0415
@@ -195,18 +215,18 @@ class Daemon:
             dicom_port=lambda: self.port,
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             stuck=lambda: journal.board.stuck,
+            executor=self._workers.fault,
         )
-        return WebServer(create_app(site, settings.http.host), settings.http.host, port)
+        return WebServer(create_app(site, settings.http.host), listening)
 
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
         check_template(settings.output.name)
-        count = settings.assembly.workers
         outgoing = Outgoing(lambda: self._settings.dicom, archive)
         return Results(
             index,
-            make_workers(assemble, settings.assembly.executor, None if count == "auto" else count),
-            IdleWorker(),
+            self._workers,
+            IdleWorker(_worker_memory(settings.assembly)),
             minimum_free=settings.storage.minimum_free,
             archive=archive.root,
             output=(settings.storage.root / "nifti").absolute(),
@@ -249,16 +269,34 @@ class Daemon:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop."""
         while not self._stopping.wait(_HEARTBEAT_SECONDS):
-            self._systemd.notify("WATCHDOG=1")
-            if self._hangup.is_set():
-                self._hangup.clear()
-                self._reread()
+            try:
+                self._feed_watchdog()
+                if self._hangup.is_set():
+                    self._hangup.clear()
+                    self._reread()
+            except Exception as error:  # noqa: BLE001  the main thread goes on whatever it is
+                place = error_reference(error)
+                log.error("the main loop goes on (reference %s): %s", place, traced(error))
         self.stop()
+
+    def _feed_watchdog(self) -> None:
+        """Tell systemd that the node is well, if every loop that it cannot do without is."""
+        late = [sign for sign in HEARTBEATS.all() if sign.vital and sign.late]
+        if not late:
+            self._systemd.notify("WATCHDOG=1")
+        names = {sign.name for sign in late}
+        for sign in late:
+            if sign.name not in self._late:
+                log.error("%s %s", sign.name, sign.fault)
+        for name in sorted(self._late - names):
+            log.info("%s goes on", name)
+        self._late = names
 
     def stop(self) -> None:
         """Stop accepting, let open C-STOREs answer, finish or requeue assemblies."""
         self._systemd.notify("STOPPING=1")
         log.info("stopping")
+        withdraw(self._settings.storage.root)
         self._cleanup.close()
 
     def _reread(self) -> None:
@@ -276,8 +314,24 @@ class Daemon:
         if self._desk is not None:
             self._desk.allow(settings.dicom)
         log.info("peers and rules were read again")
+        self._tell_others()
         if later:
             log.warning("changed, and not taken over before a restart: %s", ", ".join(later))
+
+    def _tell_others(self) -> None:
+        """What `status` and `doctor` cannot find out from outside this process."""
+        targets = self._settings.deliver
+        wrong = faults(targets)
+        for name, fault in wrong.items():
+            log.warning("delivery %s cannot work: %s", name, fault)
+        names = tuple(target.name for target in targets)
+        try:
+            announce(
+                self._settings.storage.root,
+                RunState(os.getpid(), self.port, self._page_port, names, wrong),
+            )
+        except OSError as error:
+            log.warning("status and doctor cannot ask this node: %s", error.strerror)
 
     def _where(self) -> tuple[str, int, str]:
         return self._settings.dicom.host, self.port, self._settings.dicom.ae_title
@@ -305,6 +359,13 @@ def _timing(settings: Completion) -> Timing:
     learned = settings.quiet_seconds == "learned"
     quiet = Timing().quiet if learned else float(settings.quiet_seconds)
     return Timing(quiet, settings.open_quiet_seconds, settings.incomplete)
+
+
+def _worker_memory(settings: AssemblySettings) -> int | None:
+    """Bytes that each worker process may have as data."""
+    if settings.worker_memory == "auto":
+        return int(_WORKER_SHARE * memory_bytes())
+    return settings.worker_memory
 
 
 def _options(settings: Output, assembly: AssemblySettings) -> OutputOptions:

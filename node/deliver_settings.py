@@ -7,6 +7,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     BaseModel,
     BeforeValidator,
@@ -18,6 +19,7 @@ from pydantic import (
 
 from node.deliver_conditions import Conditions
 from node.deliveries import Happening
+from node.host_names import check_host
 
 PLACEHOLDERS = (
     "event",
@@ -55,10 +57,19 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+"""For the whole of one attempt."""
+
+
+def _reachable(url: AnyHttpUrl) -> AnyHttpUrl:
+    check_host((url.unicode_host() or "").strip("[]"))
+    return url
+
+
 class WebhookSettings(Strict):
     """JSON by HTTP POST, signed if there is a secret (HMAC-SHA256)."""
 
-    url: AnyHttpUrl
+    url: Annotated[AnyHttpUrl, AfterValidator(_reachable)]
     secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     secret_file: Path | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
@@ -75,7 +86,7 @@ class CommandSettings(Strict):
 
     run: Annotated[tuple[Argument, ...], Field(min_length=1)]
     environment: dict[str, str] = {}
-    timeout_seconds: Annotated[float, Field(gt=0)] = 600
+    timeout_seconds: Seconds = 600
 
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> CommandSettings:
@@ -91,12 +102,14 @@ class ForwardSettings(Strict):
     """The series' instances to a DICOM peer, by C-STORE."""
 
     peer: str
+    timeout_seconds: Seconds = 3600
 
 
 class FolderSettings(Strict):
     """The volumes' files into another folder, under the same names."""
 
     path: Path
+    timeout_seconds: Seconds = 600
 
 
 class TargetSettings(Strict):
@@ -122,6 +135,12 @@ class TargetSettings(Strict):
         return "forward" if self.forward else "folder"
 
     @property
+    def timeout_seconds(self) -> float:
+        """For the whole of one attempt."""
+        way = self.webhook or self.command or self.forward or self.folder
+        return way.timeout_seconds if way else 0.0
+
+    @property
     def conditions(self) -> Conditions:
         """The rules, as they are tried on news."""
         return Conditions(self.events, self.when, self.unless)
@@ -135,21 +154,3 @@ class TargetSettings(Strict):
             )
         self.conditions.check()
         return self
-
-
-def check_targets(targets: tuple[TargetSettings, ...], peers: tuple[str, ...]) -> None:
-    """See that names differ and that peers are known.
-
-    Raises:
-        ValueError: which entry is wrong, and how.
-    """
-    names = [target.name for target in targets]
-    for target in targets:
-        if names.count(target.name) > 1:
-            raise ValueError(f"deliver has {target.name!r} twice; names must differ")
-        if target.forward and target.forward.peer not in peers:
-            known = ", ".join(peers) or "none is there"
-            raise ValueError(
-                f"deliver {target.name!r} forwards to the peer {target.forward.peer!r}, which is "
-                f"not in dicom.peers ({known})"
-            )

@@ -34,6 +34,34 @@ def sync_folders(folders: Iterable[Path]) -> None:
             os.close(handle)
 
 
+def make_folder(folder: Path, below: Path | None = None) -> None:
+    """Make a folder and what is missing above it, all of which outlast a power cut.
+
+    What is there already may have been made by a process that died before it synced the name, so
+    every folder above is synced, and one that is not ours to open has to be trusted.
+
+    Args:
+        below: a folder above it whose own name is known to be synced; None: none is.
+
+    Raises:
+        OSError: it cannot be made, or what was made cannot be synced.
+    """
+    folder = folder.absolute()
+    below = below.absolute() if below is not None else None
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    changed = {one.parent for one in missing}
+    for parent in folder.parents:
+        try:
+            sync_folders([parent])
+        except OSError:
+            if parent in changed:
+                raise
+        if parent == below:
+            break
+
+
 def sync_file_system(path: Path) -> None:
     """Put everything on the file system of `path` on stable storage."""
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -134,3 +162,23 @@ def _write_all(handle: int, parts: Sequence[Buffer]) -> None:
         view = memoryview(part)
         while view:
             view = view[os.write(handle, view) :]
+
+
+def output_writable(path: Path) -> str | None:
+    """Why no file can be made in a folder by this process; None if one can.
+
+    A file without a name is made, which no reader of the folder ever sees.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_TMPFILE, FILE_MODE)
+    except FileNotFoundError:
+        return f"{path} is not there"
+    except NotADirectoryError:
+        return f"{path} is no folder"
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+            return f"{path} cannot be written: {error.strerror}"
+        # A file system without such files, NFS for example.
+        return None if os.access(path, os.W_OK | os.X_OK) else f"{path} cannot be written"
+    os.close(handle)
+    return None

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 from enum import StrEnum
 
 
-def traced(error: BaseException) -> str:
+class Lines(str):
+    """Text of the node's own that the log may show in several lines; never what others sent."""
+
+    __slots__ = ()
+
+
+def traced(error: BaseException) -> Lines:
     """An error for the log: its kind and its places; not its text, which may quote a data set."""
-    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}".rstrip()
+    places = "".join(traceback.format_tb(error.__traceback__))
+    return Lines(f"{type(error).__name__}\n{places}".rstrip())
+
+
+def error_reference(error: BaseException) -> str:
+    """A short name for where an error came from: the same for the same place."""
+    places = [f"{one.filename}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)]
+    said = "\n".join([type(error).__name__, *places[-3:]])
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def unforeseen(error: BaseException) -> str:

@@ -48,9 +48,12 @@ class GroupCommit(Generic[Item, Result]):
             if not entry.done:
                 with self._queue_lock:
                     batch, self._queue = self._queue, []
-                self._write(batch)
+                if batch:
+                    self._write(batch)
         if entry.error is not None:
             raise entry.error
+        if not entry.done:  # whoever wrote it did not come to an end
+            raise Retryable("the write was cut off")
         return entry.result  # type: ignore[return-value]  # set with done
 
     def _write(self, batch: list[_Entry[Item, Result]]) -> None:

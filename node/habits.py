@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from node.completion.policy import Timing
 from node.completion.timing import Gap, learned_quiet, percentiles, silences
-from node.errors import Retryable
 from node.index.recorded import Recordings
-
-log = logging.getLogger(__name__)
+from node.supervision import Loop
 
 EVERY_SECONDS = 3600.0  # how often habits are looked at again
 LATEST_SERIES = 200  # of each sender that its habits are drawn from
@@ -40,8 +36,7 @@ class Habits:
         self._learned = learned
         self._clock = clock
         self._quiet: dict[str, float] = {}
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop("senders' habits", self._learn, vital=False)
 
     def timing(self, senders: Sequence[str]) -> Timing:
         """How long to wait for a series of these senders: for the slowest of them."""
@@ -53,14 +48,11 @@ class Habits:
     def start(self) -> None:
         """Take up what was learned before, and go on learning."""
         self._take_up()
-        self._thread = threading.Thread(target=self._run, name="habits", daemon=True)
-        self._thread.start()
+        self._loop.start()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop learning."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout)
+        self._loop.stop(timeout)
 
     def study(self) -> None:
         """Look at every sender's latest series, and keep what they show."""
@@ -74,6 +66,7 @@ class Habits:
                     if arrival.ended_at is not None
                 }
                 found.append(silences(trace.moments, ends))
+                self._loop.heartbeat.beat()
             now = self._clock()
             released = percentiles([item.released for item in found])
             self._recordings.learn(sender, Gap.RELEASED, released, now)
@@ -88,10 +81,6 @@ class Habits:
             if kind is Gap.RELEASED
         }
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.study()
-            except Retryable as error:
-                log.warning("senders' habits could not be learned now: %s", error)
-            self._stopping.wait(EVERY_SECONDS)
+    def _learn(self) -> float:
+        self.study()
+        return EVERY_SECONDS

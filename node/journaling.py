@@ -135,15 +135,15 @@ class JournalReceiver(Reception):
         return spill
 
     def _entry(self, incoming: Incoming, spill: Spill | None = None) -> Entry:
-        assert incoming.source is not None  # noqa: S101  imports do not come this way
         return Entry(
             incoming.sop_class_uid or "",
             incoming.sop_instance_uid or "",
             incoming.transfer_syntax_uid,
-            self._clock(),
+            self._clock() if incoming.received_at is None else incoming.received_at,
             incoming.source,
             spill.path.name if spill else "",
             spill.offset if spill else 0,
+            "" if incoming.source else incoming.source_ae,
         )
 
     def _backlog(self) -> int:

@@ -1,20 +1,32 @@
-"""How the log reads: one line an event, text or JSON, on stderr. Never a word about a patient."""
+"""How the log reads: text or JSON, on stderr. Never a word about a patient.
+
+An event begins a line with its time. What the node itself says in several lines, such as the
+mistakes of a configuration or a traceback, goes on in indented lines; text from elsewhere never
+begins a line.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+import uuid
 from datetime import UTC, datetime
 from typing import Literal
+
+from node.errors import ConfigError, Lines
+
+_BREAK = uuid.uuid4().hex  # nobody who sends text to the node can know it
+_INDENT = "\n    "
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-        line = f"{at}Z {record.levelname:<7} {record.name}: {_one_line(record.getMessage())}"
+        line = f"{at}Z {record.levelname:<7} {record.name}: {_message(record)}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            for part in self.formatException(record.exc_info).splitlines():
+                line += _INDENT + _one_line(part)
         return line
 
 
@@ -39,6 +51,22 @@ def configure_logging(form: Literal["text", "json"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("node").setLevel(logging.INFO)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message; of what was said in several lines, each in a line of its own."""
+    message = str(record.msg)
+    if isinstance(record.args, tuple) and record.args:
+        message %= tuple(map(_marked, record.args))
+    elif record.args:
+        message %= record.args
+    return _INDENT.join(map(_one_line, message.split(_BREAK)))
+
+
+def _marked(argument: object) -> object:
+    if isinstance(argument, Lines | ConfigError):
+        return _BREAK.join(str(argument).splitlines())
+    return argument
 
 
 def _one_line(message: str) -> str:

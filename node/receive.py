@@ -1,4 +1,4 @@
-"""Storing: archive, then index, then the answer. Nothing here waits for what comes after."""
+"""What may be stored and what is refused, by name; how it becomes durable is for others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from node.archive import Archive, Buffer, Placed, file_meta
 from node.complaints import Complaints
 from node.elements import Alike, find_data_set
 from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
-from node.group_commit import GroupCommit
 from node.headroom import Headroom
-from node.index.store import Store
 from node.journal import Source
 from node.records import InstanceRecord, Stored, checked_uid
-from node.registration import Mismatch, Registration, register
+from node.registration import Mismatch, Registration
 from node.spill import Spill
 
 log = logging.getLogger(__name__)
@@ -40,6 +38,7 @@ class Incoming(msgspec.Struct, frozen=True):
         source: the association that carries it; None for an import.
         spill: the file that holds the data set, if it is too large for memory.
         alike: what the association's data sets before were like, from `alike_to_check`.
+        received_at: seconds since 1970; None: when it is stored.
     """
 
     sop_class_uid: str | None
@@ -50,6 +49,7 @@ class Incoming(msgspec.Struct, frozen=True):
     source: Source | None = None
     spill: Spill | None = None
     alike: Alike | None = None
+    received_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,19 @@ class Reception(ABC):
     def store(self, incoming: Incoming) -> Outcome:
         """Make one instance durable, and only then say 0x0000."""
         try:
+            return self.store_or_raise(incoming)
+        except Retryable as error:
+            self._complaints.say(type(error).__name__, f"cannot store: {error}")
+            metrics.refused(OUT_OF_RESOURCES)
+            return Outcome(OUT_OF_RESOURCES, "out of resources, try again later")
+
+    def store_or_raise(self, incoming: Incoming) -> Outcome:
+        """As `store`, but for what may succeed later.
+
+        Raises:
+            Retryable: there is no room, or the filer does not keep up.
+        """
+        try:
             stored = self._take(incoming)
         except Mismatch as error:
             return self._refuse(incoming, DATA_SET_MISMATCH, "mismatch", str(error))
@@ -103,10 +116,6 @@ class Reception(ABC):
             return self._refuse(incoming, CANNOT_UNDERSTAND, "malformed-data-set", str(error))
         except InvalidUID as error:
             return self._refuse(incoming, CANNOT_UNDERSTAND, "invalid-uid", str(error))
-        except Retryable as error:
-            self._complaints.say(type(error).__name__, f"cannot store: {error}")
-            metrics.refused(OUT_OF_RESOURCES)
-            return Outcome(OUT_OF_RESOURCES, "out of resources, try again later")
         return Outcome(SUCCESS, stored=stored)
 
     def store_together(
@@ -178,97 +187,6 @@ class Reception(ABC):
         return True
 
 
-class Receiver(Reception):
-    """Places, indexes, and then answers: for imports, where nobody waits.
-
-    Args:
-        arrived: called after an instance became durable, outside any lock.
-    """
-
-    def __init__(
-        self,
-        archive: Archive,
-        store: Store,
-        *,
-        minimum_free: int,
-        clock: Callable[[], float],
-        arrived: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(archive, minimum_free=minimum_free, clock=clock)
-        self._store = store
-        self._arrived = arrived
-        self._group = GroupCommit[_Pending, Stored](self._commit)
-
-    def reconcile(self) -> int:
-        """After an unclean end: index what was whole in flight, drop what was half.
-
-        Returns:
-            How many instances were brought back.
-
-        Raises:
-            Retryable: disk or database does not let it.
-        """
-        found = 0
-        for path in self._archive.in_flight():
-            try:
-                incoming = incoming_from_file(path.read_bytes())
-                self._keep(incoming, register(incoming.data_set, incoming.transfer_syntax_uid))
-                found += 1
-            except (MalformedDataSet, InvalidUID):
-                log.info("dropped %s: half an instance that was never acknowledged", path.name)
-            path.unlink(missing_ok=True)
-        return found
-
-    def _take(self, incoming: Incoming) -> Stored:
-        registration = register(
-            incoming.data_set,
-            incoming.transfer_syntax_uid,
-            sop_class_uid=incoming.sop_class_uid,
-            sop_instance_uid=incoming.sop_instance_uid,
-        )
-        self._check_space(len(incoming.data_set))
-        stored = self._keep(incoming, registration)
-        self._arrived()
-        return stored
-
-    def _keep(self, incoming: Incoming, registration: Registration) -> Stored:
-        meta = file_meta(
-            registration.sop_class_uid,
-            registration.sop_instance_uid,
-            incoming.transfer_syntax_uid,
-            incoming.source_ae,
-        )
-        placed = self._archive.place(
-            registration.study_instance_uid,
-            registration.series_instance_uid,
-            registration.sop_instance_uid,
-            meta,
-            incoming.data_set,
-            registration.sha256,
-        )
-        record = record_of(registration, incoming.transfer_syntax_uid, placed, self._clock())
-        stored = self._group.submit(_Pending(record, placed))
-        if stored is Stored.CONFLICT:
-            log.warning(
-                "conflict: other bytes came for SOP Instance %s; both are kept",
-                registration.sop_instance_uid,
-            )
-        return stored
-
-    def _commit(self, batch: Sequence[_Pending]) -> Sequence[Stored]:
-        placed = [pending.placed for pending in batch]
-        self._archive.sync(placed)
-        stored = self._store.add([(pending.record, None) for pending in batch])
-        self._archive.release(placed)
-        return stored
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    record: InstanceRecord
-    placed: Placed
-
-
 def record_of(
     registration: Registration, transfer_syntax_uid: str, placed: Placed, now: float
 ) -> InstanceRecord:
@@ -291,16 +209,16 @@ def record_of(
     )
 
 
-def incoming_from_file(data: bytes) -> Incoming:
-    """A Part 10 file's content as if it had been sent.
+def incoming_from_file(data: bytes | memoryview) -> Incoming:
+    """A Part 10 file's content as if it had been sent: its meta information is the command.
 
     Raises:
         MalformedDataSet: this is no DICOM file.
     """
     start = find_data_set(data)
     return Incoming(
-        sop_class_uid=None,
-        sop_instance_uid=None,
+        sop_class_uid=start.sop_class_uid,
+        sop_instance_uid=start.sop_instance_uid,
         transfer_syntax_uid=start.transfer_syntax_uid,
         data_set=memoryview(data)[start.offset :],
         source_ae=start.source_ae,

@@ -111,13 +111,16 @@ def check(
     sop_class_uid: str | None,
     sop_instance_uid: str | None,
     alike: Alike | None = None,
-) -> None:
+) -> dict[str, str]:
     """See whether `register` will understand a data set, in a fraction of its time.
 
     And more: the data set must be in the transfer syntax that was negotiated for it.
 
     Args:
         alike: what was checked before, from `alike_to_check`.
+
+    Returns:
+        Its four UIDs, by the names that they have in `Registration`.
 
     Raises:
         MalformedDataSet, InvalidUID, Mismatch: as `register` does.
@@ -132,7 +135,7 @@ def check(
         raise MalformedDataSet(
             "the data set is not in the transfer syntax that was negotiated for it"
         )
-    _checked(elements, sop_class_uid, sop_instance_uid)
+    return _checked(elements, sop_class_uid, sop_instance_uid)
 
 
 def alike_to_check() -> Alike:

@@ -85,7 +85,5 @@ def _record(archive: Archive, path: Path) -> InstanceRecord | None:
         size=len(data),
         data_set_offset=start.offset,
         fresh=True,
-        incoming=path,
-        folders=(),
     )
     return record_of(registration, start.transfer_syntax_uid, placed, path.stat().st_mtime)

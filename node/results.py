@@ -129,7 +129,11 @@ class Results:
 
     def _made(self, targets: Sequence[TargetSettings]) -> dict[str, Route]:
         return make_routes(
-            targets, instances=self._instances, sender=self._sender, clock=self._clock
+            targets,
+            instances=self._instances,
+            attributes=self._work.attributes,
+            sender=self._sender,
+            clock=self._clock,
         )
 
     def _instances(self, series_uid: str) -> Sequence[StoredInstance]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +23,7 @@ from node.disk import free_bytes
 from node.errors import Retryable, traced
 from node.faults import fault_point
 from node.index.engine import Index
+from node.index.future import bring_back
 from node.index.known import COMPLETION
 from node.index.publications import Publications
 from node.index.references import References
@@ -34,6 +37,8 @@ from node.production.herald import Herald, Rules
 from node.production.names import Names
 from node.production.outcome import Outcomes
 from node.records import Arrival, SeriesRecord, SeriesState, Verdict
+from node.supervision import Loop, background
+from node.wall_clock import ClockWatch
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +75,8 @@ class Watcher:
         clock: seconds since 1970.
         woken: set by whoever has news for the watcher.
         stepped: called when something may have been done.
+        bring_back: called with the time when the clock may have been set back: see
+            `node.index.future`.
     """
 
     def __init__(
@@ -84,7 +91,10 @@ class Watcher:
         inquirer: Inquirer | None,
         woken: threading.Event,
         stepped: Callable[[], None] = lambda: None,
+        bring_back: Callable[[float], int] = lambda _now: 0,
     ) -> None:
+        self._bring_back = bring_back
+        self._clock_watch = ClockWatch(clock)
         self._work = work
         self._observer = observer
         self._foreman = foreman
@@ -94,15 +104,15 @@ class Watcher:
         self._inquirer = inquirer
         self._woken = woken
         self._stepped = stepped
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop("watcher", self.step, pace=PACE_SECONDS, woken=woken)
         self._judged: dict[int, int] = {}  # instances of each series when it was looked at
 
     def start(self) -> None:
         """Take back what a dead owner left in the middle, and start to watch."""
         self.prepare()
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-        self._thread.start()
+        self._loop.start()
+        # What came meanwhile is judged meanwhile.
+        background("first assembly worker", self._foreman.warm_up)
 
     def prepare(self) -> None:
         """Take back every series that another run of the node left in assembly."""
@@ -117,13 +127,10 @@ class Watcher:
 
     def stop(self, timeout: float) -> None:
         """Start nothing more, publish what is done within `timeout` seconds, requeue the rest."""
-        deadline = self._clock() + timeout
-        self._stopping.set()
-        self.wake()
-        if self._thread is not None:
-            self._thread.join(timeout)
-        while self._foreman.running and self._clock() < deadline:
-            self._woken.wait(min(POLL_SECONDS, max(0.0, deadline - self._clock())))
+        deadline = time.monotonic() + timeout
+        self._loop.stop(timeout)
+        while self._foreman.running and time.monotonic() < deadline:
+            self._woken.wait(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
             self._woken.clear()
             self._foreman.collect(self._clock())
         self._foreman.stop(self._clock())
@@ -136,6 +143,8 @@ class Watcher:
             how many seconds nothing will have to be done, unless something happens.
         """
         now = self._clock()
+        if self._clock_watch.set_back() and (count := self._bring_back(now)):
+            log.warning("the clock was set back: %d series are judged anew", count)
         self._foreman.collect(now)
         wait = POLL_SECONDS
         for series in self._work.due(now, _LOOK_AT_MOST):
@@ -147,6 +156,7 @@ class Watcher:
             if series.state is SeriesState.RECEIVING:
                 self._judged[series.pk] = series.instances
             self._guarded_look(series, now)
+            self._loop.heartbeat.beat()
         if self._foreman.free:
             for series in self._work.settled(now, _LOOK_AT_MOST):
                 if self._foreman.free:
@@ -174,19 +184,6 @@ class Watcher:
             raise
         except Exception as error:  # noqa: BLE001  it is met again, and dealt with, at the look
             log.debug("reading series %s ahead: %s", series.uid, traced(error))
-
-    def _run(self) -> None:
-        # What came meanwhile is judged meanwhile.
-        threading.Thread(target=self._foreman.warm_up, name="warm-up", daemon=True).start()
-        while not self._stopping.is_set():
-            self._woken.clear()
-            try:
-                wait = self.step()
-            except Retryable as error:
-                log.error("the watcher cannot work now and tries again: %s", error)
-                wait = 2 * POLL_SECONDS
-            self._stopping.wait(PACE_SECONDS)
-            self._woken.wait(max(0.0, wait - PACE_SECONDS))
 
     def _guarded_look(self, series: SeriesRecord, now: float) -> None:
         """One series that cannot be judged must not stop the others."""
@@ -276,6 +273,7 @@ def make_watcher(
     stepped: Callable[[], None] = lambda: None,
     apart: Apart | None = None,
     minimum_free: int = 0,
+    steady: Callable[[], float] = time.monotonic,
 ) -> Watcher:
     """A watcher with all that it works with.
 
@@ -288,6 +286,7 @@ def make_watcher(
         rules: what is to be delivered of which news.
         apart: does in advance what can be done of a series that is still arriving, as long as the
             output folder's disk has more than `minimum_free` bytes left.
+        steady: seconds, monotonic.
     """
     work, publications, publisher = Work(index), Publications(index), Publisher(output)
     names, herald = Names(work, publisher, template), Herald(work, rules)
@@ -314,6 +313,7 @@ def make_watcher(
         options=options,
         owner=owner,
         wake=woken.set,
+        steady=steady,
     )
     return Watcher(
         work,
@@ -325,6 +325,7 @@ def make_watcher(
         inquirer=inquirer,
         woken=woken,
         stepped=stepped,
+        bring_back=partial(bring_back, index),
     )
 
 

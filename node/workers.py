@@ -1,4 +1,4 @@
-"""Executors of assemblies: local processes, or a dask.distributed cluster.
+"""Executors of assemblies: local processes, or the cluster that `node.cluster` speaks to.
 
 Each local slot is a pool of one process, so that a process that dies is one series' fault, and is
 renewed after some jobs so that no leak in an image library grows for ever. Processes come from a
@@ -11,16 +11,22 @@ import gc
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any
 
-from node.errors import ConfigError
+from node.cluster import DaskWorkers, address_of
+from node.config import AssemblySettings
+from node.machine import activity, available_processors
 from node.production.jobs import Assembled, Job, WorkerDied
+from node.supervision import background, install_hooks
+from node.worker_watch import Watched, WorkerWatch
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +42,15 @@ class LocalWorkers:
         task: what a process does with a job; importable by name.
         count: how many jobs run at once; None: as many as there are processors.
         jobs_per_process: after how many jobs a process is renewed.
+        memory: bytes that each process may have as data (RLIMIT_DATA); None: no limit.
     """
 
     def __init__(
-        self, task: Task, count: int | None = None, jobs_per_process: int = JOBS_PER_PROCESS
+        self,
+        task: Task,
+        count: int | None = None,
+        jobs_per_process: int = JOBS_PER_PROCESS,
+        memory: int | None = None,
     ) -> None:
         self._task = task
         self._count = count or available_processors()
@@ -47,7 +58,9 @@ class LocalWorkers:
         _choose_temporary_folder()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([task.__module__])
+        self._settle_in = partial(_settle_in, memory)
         self._lock = threading.Lock()
+        self._watch = WorkerWatch("assembly workers", self._slots)
         self._idle: list[_Slot] = []
         self._busy: dict[Future[Assembled], _Slot] = {}
         self._stopped = False
@@ -57,11 +70,19 @@ class LocalWorkers:
         """How many jobs may run at once."""
         return self._count
 
+    def fault(self) -> str | None:
+        """Processes are started when they are needed: nothing can be missing."""
+        return None
+
     def warm_up(self) -> None:
         """Start a process before the first series needs it."""
+        self._watch.start()
         with self._lock:
-            if not self._idle and not self._busy and not self._stopped:
-                self._idle.append(_Slot(self._context, _settle_in))
+            wanted = not self._idle and not self._busy and not self._stopped
+        if wanted:
+            slot = _Slot(self._context, self._settle_in)
+            with self._lock:
+                self._idle.append(slot)
 
     def submit(self, job: Job) -> Future[Assembled]:
         """Start a job; the caller keeps to `capacity`.
@@ -71,12 +92,29 @@ class LocalWorkers:
         """
         outer: Future[Assembled] = Future()
         outer.set_running_or_notify_cancel()
+        slot, inner = self._begun(job)
         with self._lock:
-            slot = self._idle.pop() if self._idle else _Slot(self._context, _settle_in)
             self._busy[outer] = slot
-        inner = slot.submit(self._task, job)
         inner.add_done_callback(lambda done: self._done(outer, done))
         return outer
+
+    def _begun(self, job: Job) -> tuple[_Slot, Future[Assembled]]:
+        """A process that has taken the job; that one died while it was idle is not the job's fault.
+
+        Raises:
+            WorkerDied: not even a new process takes it.
+        """
+        while True:
+            with self._lock:
+                idle = self._idle.pop() if self._idle else None
+            slot = idle or _Slot(self._context, self._settle_in)
+            try:
+                if idle is None or idle.alive:
+                    return slot, slot.submit(self._task, job)
+            except BrokenExecutor as error:
+                if idle is None:
+                    raise WorkerDied("a new process for assemblies died at once") from error
+            slot.retire()
 
     def kill(self, future: Future[Assembled]) -> None:
         """End the process that works on a job; its future fails with `WorkerDied`."""
@@ -87,12 +125,18 @@ class LocalWorkers:
 
     def close(self) -> None:
         """End every process, idle or not."""
+        self._watch.stop()
         with self._lock:
             self._stopped = True
             slots = [*self._idle, *self._busy.values()]
             self._idle.clear()
         for slot in slots:
             slot.kill()
+
+    def _slots(self) -> list[tuple[Watched, bool]]:
+        with self._lock:
+            busy = [(slot, True) for slot in self._busy.values()]
+            return [*busy, *((slot, False) for slot in self._idle)]
 
     def _done(self, outer: Future[Assembled], inner: Future[Assembled]) -> None:
         error = WorkerDied("stopped") if inner.cancelled() else inner.exception()
@@ -113,11 +157,18 @@ class LocalWorkers:
 
 
 class IdleWorker:
-    """A process that works while nothing else wants the processors, started when it has to."""
+    """A process that works while nothing else wants the processors, started when it has to.
 
-    def __init__(self) -> None:
+    Args:
+        memory: bytes that it may have as data (RLIMIT_DATA); None: no limit.
+    """
+
+    def __init__(self, memory: int | None = None) -> None:
         self._context = multiprocessing.get_context("forkserver")
+        self._settle_in = partial(_rest, memory)
         self._slot: _Slot | None = None
+        self._last: Future[int] | None = None
+        self._watch: WorkerWatch | None = None
 
     def submit(self, function: Callable[..., int], *args: object) -> Future[int]:
         """Start something; its future fails with `BrokenExecutor` if the process dies."""
@@ -125,21 +176,31 @@ class IdleWorker:
         if slot is None or slot.jobs >= JOBS_PER_PROCESS:
             slot = self._renewed()
         try:
-            return slot.submit(function, *args)
+            self._last = slot.submit(function, *args)
         except BrokenExecutor:  # it died earlier
-            return self._renewed().submit(function, *args)
+            self._last = self._renewed().submit(function, *args)
+        return self._last
 
     def close(self) -> None:
         """End the process, whatever it does."""
+        if self._watch is not None:
+            self._watch.stop()
         if self._slot is not None:
             self._slot.kill()
             self._slot = None
 
     def _renewed(self) -> _Slot:
+        if self._watch is None:
+            self._watch = WorkerWatch("idle worker", self._slots)
+            self._watch.start()
         if self._slot is not None:
             self._slot.retire()
-        self._slot = _Slot(self._context, _rest)
+        self._slot = _Slot(self._context, self._settle_in)
         return self._slot
+
+    def _slots(self) -> list[tuple[Watched, bool]]:
+        slot, last = self._slot, self._last
+        return [] if slot is None else [(slot, last is not None and not last.done())]
 
 
 class _Slot:
@@ -149,6 +210,19 @@ class _Slot:
         self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=settle_in)
         self._process = self._executor.submit(os.getpid)
         self.jobs = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Its process' ID; None until it has started."""
+        if not self._process.done() or self._process.exception() is not None:
+            return None
+        return self._process.result()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process has not ended, as far as is known."""
+        done = activity(self.pid) if self.pid is not None else None
+        return self.pid is None or (done is not None and not done.ended)
 
     def submit(self, task: Callable[..., Any], *args: object) -> Future[Any]:
         self.jobs += 1
@@ -170,22 +244,26 @@ def _kill(process: Future[int]) -> None:
             log.debug("the worker process was gone already")
 
 
-def _rest() -> None:
+def _rest(memory: int | None) -> None:
     """Runs first in the process of an `IdleWorker`."""
-    _settle_in()
+    _settle_in(memory)
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):  # not Linux, or not allowed
         os.nice(LEAST_PRIORITY)
 
 
-def _settle_in() -> None:
+def _settle_in(memory: int | None) -> None:
     """Runs first in every worker process."""
+    if memory is not None:
+        # What one series needs too much fails by name, before the system ends some other process.
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    install_hooks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and service managers mean the daemon,
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which ends its workers itself
     os.nice(5)  # receiving comes first
     gc.freeze()  # what is loaded stays: never looked through again
-    threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
+    background("die with the parent", _die_with_parent)
 
 
 def _die_with_parent() -> None:
@@ -195,100 +273,23 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-class DaskWorkers:
-    """Jobs on a dask.distributed cluster that shares the file system with the node.
-
-    Args:
-        task: what a worker does with a job; importable by name there too.
-        address: of the scheduler, `tcp://host:port`.
-        count: how many jobs run at once; None: as many as the cluster has threads.
-
-    Raises:
-        ConfigError: distributed is not installed, or the scheduler does not answer.
-    """
-
-    def __init__(self, task: Task, address: str, count: int | None = None) -> None:
-        try:
-            from distributed import Client, KilledWorker  # noqa: PLC0415  an optional dependency
-        except ImportError as error:
-            raise ConfigError(
-                "assembly.executor names a dask scheduler, but distributed is not installed; "
-                "install rasnode[dask]"
-            ) from error
-        try:
-            self._client = Client(address, timeout="10s", set_as_default=False)
-        except OSError as error:
-            raise ConfigError(f"the dask scheduler at {address} does not answer") from error
-        self._task = task
-        self._count = count or max(1, sum(self._client.nthreads().values()))
-        self._executor: Executor = self._client.get_executor(pure=False, retries=0)
-        self._died: type[BaseException] = KilledWorker
-        self._inner: dict[Future[Assembled], Future[Assembled]] = {}
-
-    @property
-    def capacity(self) -> int:
-        """How many jobs may run at once."""
-        return self._count
-
-    def warm_up(self) -> None:
-        """The cluster's workers are up already."""
-
-    def submit(self, job: Job) -> Future[Assembled]:
-        """Start a job; the caller keeps to `capacity`.
-
-        Returns:
-            its future, which fails with `WorkerDied` if its workers do.
-        """
-        outer: Future[Assembled] = Future()
-        outer.set_running_or_notify_cancel()
-        inner = self._executor.submit(self._task, job)
-        self._inner[outer] = inner
-        inner.add_done_callback(lambda done: self._done(outer, done))
-        return outer
-
-    def kill(self, future: Future[Assembled]) -> None:
-        """Give a job up; what the cluster already does of it cannot be stopped."""
-        inner = self._inner.get(future)
-        if inner is not None:
-            inner.cancel()
-
-    def _done(self, outer: Future[Assembled], inner: Future[Assembled]) -> None:
-        self._inner.pop(outer, None)
-        error = WorkerDied("given up") if inner.cancelled() else inner.exception()
-        if isinstance(error, self._died):
-            outer.set_exception(WorkerDied("the workers that assembled the series died"))
-        elif error is not None:
-            outer.set_exception(error)
-        else:
-            outer.set_result(inner.result())
-
-    def close(self) -> None:
-        """Leave the cluster."""
-        self._executor.shutdown(wait=False)
-        self._client.close()
-
-
 Workers = LocalWorkers | DaskWorkers
 
 
-def make_workers(task: Task, executor: str, count: int | None) -> Workers:
-    """The executor that the settings name.
+def make_workers(task: Task, settings: AssemblySettings, memory: int | None = None) -> Workers:
+    """The executor that `assembly` names.
 
     Args:
-        executor: `local` or `dask://host:port`.
-        count: how many jobs run at once; None: as the machine or the cluster suggests.
+        memory: bytes that a local process may have as data; None: no limit.
+
+    Raises:
+        ConfigError: a cluster is named, and what is needed for one is not installed or readable.
     """
-    if executor == "local":
-        return LocalWorkers(task, count)
-    return DaskWorkers(task, executor.replace("dask://", "tcp://", 1), count)
-
-
-def available_processors() -> int:
-    """How many processors this process may use, at least one."""
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:  # not on Linux
-        return max(1, os.cpu_count() or 1)
+    count = None if settings.workers == "auto" else settings.workers
+    if settings.executor == "local":
+        return LocalWorkers(task, count, memory=memory)
+    address = address_of(settings.executor, settings.tls)
+    return DaskWorkers(task, address, count, settings.tls)
 
 
 def _choose_temporary_folder() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def postgresql(folder: Path) -> Iterator[str]:
             _wait(port)
             yield f"postgresql+psycopg://node@127.0.0.1:{port}/postgres"
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # at once, whoever is still connected
 
 
 def _wait(port: int) -> None:

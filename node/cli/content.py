@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from itertools import chain
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from node.cli.opening import ConfigOption, JsonOption, existing_index
-from node.cli.telling import deliveries, why
+from node.cli.overview import Overview, show
+from node.cli.selecting import LimitOption, SinceOption, StateOption, StudyOption, selection
+from node.cli.telling import deliveries, delivery_warnings, why
 from node.cli.telling import history as history_of
 from node.config import Settings
 from node.config_file import load_settings
+from node.index.engine import Index
 from node.index.listing import Listing
 from node.index.outbox import Outbox
+from node.index.selection import Selection, Selector
 from node.index.work import Work
-from node.records import SeriesRecord
+from node.records import SeriesRecord, SeriesState
 
-_TABLE_WIDTH = 150
-_PIPE_WIDTH = 200
+NEWEST: Final = 50
+"""Series that people are shown when they ask for nothing in particular,"""
+MOST_UNREADY: Final = 200
+"""beside at most so many that are not ready; and of what they ask for, without `--limit`."""
+UNREADY: Final = (
+    SeriesState.RECEIVING,
+    SeriesState.SETTLED,
+    SeriesState.ASSEMBLING,
+    SeriesState.HELD,
+    SeriesState.FAILED,
+)
+"""What is under way, or waits for a person. Nothing is to be done about what is no volume."""
 
 
 class ListLevel(StrEnum):
@@ -39,84 +50,68 @@ class ListLevel(StrEnum):
     INSTANCE = "instance"
 
 
-def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Series with state, verdict, instances, revision, outputs; queue and disk figures."""
+def status(
+    state: StateOption = None,
+    study: StudyOption = None,
+    since: SinceOption = None,
+    limit: LimitOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Series with state, verdict, instances, revision, outputs; queue and disk figures.
+
+    Without options: what is not ready, and the newest 50. --json has every series.
+    """
     settings = load_settings(config)
-    with existing_index(settings) as index:
-        by = Listing(index).last_words()
-        records = Work(index).in_state()
-        totals = Listing(index).totals()
-        told = deliveries(Outbox(index))
-    series = [_series(record, settings, by.get(record.pk, "")) for record in records]
-    free = shutil.disk_usage(settings.storage.root).free
-    disk = {"free": free, "minimum_free": settings.storage.minimum_free}
-    if as_json:
-        whole = {"series": series, "totals": totals, "disk": disk, "deliveries": told}
-        typer.echo(json.dumps(whole, indent=1))
+    asked = selection(state, study, since, limit)
+    with existing_index(settings, config) as index:
+        listing = Listing(index)
+        parts = Selector(index).series(asked) if as_json else _for_people(index, asked)
+        series = _described(index, settings, parts)
+        free = shutil.disk_usage(settings.storage.root).free
+        warnings = delivery_warnings(settings.storage.root)
+        disk = {"free": free, "minimum_free": settings.storage.minimum_free}
+        if as_json:
+            _say_series(series)
+            told = deliveries(Outbox(index))
+            typer.echo(f' "totals": {json.dumps(listing.totals())},')
+            typer.echo(f' "disk": {json.dumps(disk)},')
+            typer.echo(f' "warnings": {json.dumps(warnings)},')
+            typer.echo(f' "deliveries": {json.dumps(told)}\n}}')
+            return
+        shown = list(series)
+        totals, told = listing.totals(), deliveries(Outbox(index))
+    cut = asked.is_filter and asked.limit is None and len(shown) == MOST_UNREADY
+    show(Overview(shown, totals, free, told, warnings), everything=asked == Selection(), cut=cut)
+
+
+def _say_series(series: Iterable[dict[str, Any]]) -> None:
+    """The first part of one JSON object, a series a line, as they are read."""
+    typer.echo('{\n "series": [', nl=False)
+    for number, row in enumerate(series):
+        typer.echo(f"{',' if number else ''}\n  {json.dumps(row)}", nl=False)
+    typer.echo("\n ],")
+
+
+def _for_people(index: Index, asked: Selection) -> Iterator[list[int]]:
+    """Not more than can be looked at."""
+    selector = Selector(index)
+    if asked.is_filter or asked.limit is not None:
+        yield from selector.series(replace(asked, limit=asked.limit or MOST_UNREADY))
         return
-    console = _console()
-    if console.width < _TABLE_WIDTH:
-        _print_lines(console, series)
-    else:
-        _print_table(console, series)
-    console.print(
-        f"{_several(totals['instances'], 'instance')} in {totals['series']} series, "
-        f"{_several(totals['studies'], 'study', 'studies')}, "
-        f"{_several(totals['patients'], 'patient')}; "
-        f"{_several(totals['conflicts'], 'conflict')}; {free / 2**30:.1f} GiB free",
-        highlight=False,
-    )
-    for row in series:
-        if row["why"]:
-            console.print(Text(f"{row['series_instance_uid']}: {row['why']}"), soft_wrap=True)
-    if told["counts"]["pending"]:
-        console.print(f"deliveries that wait: {told['counts']['pending']}", highlight=False)
-    for dead in told["dead"]:
-        console.print(
-            Text(
-                f"{dead['series_instance_uid']}: {dead['target']} did not get {dead['event']}: "
-                f"{dead['error']}; `rasnode retry` tries again"
-            )
-        )
+    unready = selector.series(Selection(states=UNREADY, limit=MOST_UNREADY))
+    newest = selector.series(Selection(limit=NEWEST))
+    yield sorted(set(chain.from_iterable(chain(unready, newest))))
 
 
-def _console() -> Console:
-    """As wide as the terminal; what is piped somewhere is wide enough for everything."""
-    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=_PIPE_WIDTH if piped else None)
-
-
-def _several(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
-
-
-def _print_table(console: Console, series: list[dict[str, Any]]) -> None:
-    table = Table(
-        Column("series", no_wrap=True),
-        *("modality", "no.", "description", "instances", "state", "by", "verdict", "rev"),
-    )
-    for row in series:
-        cells = (
-            row["series_instance_uid"], row["modality"], row["number"], row["description"],
-            row["instances"], row["state"], row["by"], row["verdict"] or "", row["revision"],
-        )  # fmt: skip
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
-    console.print(table)
-
-
-def _print_lines(console: Console, series: list[dict[str, Any]]) -> None:
-    """Where a table would have to cut UIDs, which every other command asks for."""
-    for row in series:
-        number = "" if row["number"] is None else str(row["number"])
-        named = " ".join(filter(None, (row["modality"], number, row["description"])))
-        said = (
-            _several(row["instances"], "instance"),
-            row["state"],
-            row["verdict"],
-            f"revision {row['revision']}",
-        )
-        console.print(Text(row["series_instance_uid"]), soft_wrap=True)
-        console.print(Text(f"  {named}: {', '.join(filter(None, said))}"), soft_wrap=True)
+def _described(
+    index: Index, settings: Settings, parts: Iterable[list[int]]
+) -> Iterator[dict[str, Any]]:
+    listing, work = Listing(index), Work(index)
+    for part in parts:
+        by = listing.last_words(part)
+        for record in work.of(part):
+            yield _series(record, settings, by.get(record.pk, ""))
 
 
 def ls(
@@ -125,35 +120,67 @@ def ls(
         str | None,
         typer.Option("--history", metavar="SERIES_UID", help="Who did what to this series."),
     ] = None,
+    state: StateOption = None,
+    study: StudyOption = None,
+    since: SinceOption = None,
+    limit: LimitOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What the node holds; with --json one object a line."""
+    """What the node holds: the newest 50, all with --json, then one object a line.
+
+    Series that are not ready are listed, too. With a filter everything that fits is listed.
+    """
     settings = load_settings(config)
-    with existing_index(settings) as index:
+    asked = selection(state, study, since, limit)
+    few = not as_json and asked == Selection()
+    with existing_index(settings, config) as index:
         if history is not None:
             rows = history_of(Work(index), history)
+        elif few and level is ListLevel.SERIES:
+            rows = Listing(index).series_of(_for_people(index, asked))
         else:
-            rows = _rows(Listing(index), settings, level)
+            rows = _rows(
+                Listing(index), settings, level, replace(asked, limit=NEWEST) if few else asked
+            )
         for row in rows:
             if as_json:
                 typer.echo(json.dumps(row))
             else:
                 said = ("" if value is None else str(value) for value in row.values())
                 typer.echo("\t".join(said))
+        if few and history is None:
+            _say_that_there_are_more(Listing(index).totals(), level)
 
 
-def _rows(listing: Listing, settings: Settings, level: ListLevel) -> Iterator[dict[str, Any]]:
+def _say_that_there_are_more(totals: dict[str, int], level: ListLevel) -> None:
+    counted = {
+        ListLevel.PATIENT: "patients",
+        ListLevel.STUDY: "studies",
+        ListLevel.SERIES: "series",
+        ListLevel.INSTANCE: "instances",
+    }[level]
+    if totals[counted] > NEWEST:
+        typer.echo(
+            f"these are the newest of {totals[counted]} {counted}; --json lists all, "
+            "--limit more, and --state, --study or --since what fits",
+            err=True,
+        )
+
+
+def _rows(
+    listing: Listing, settings: Settings, level: ListLevel, asked: Selection
+) -> Iterator[dict[str, Any]]:
     if level is not ListLevel.INSTANCE:
         rows = {
             ListLevel.PATIENT: listing.patients,
             ListLevel.STUDY: listing.studies,
             ListLevel.SERIES: listing.series,
         }
-        yield from rows[level]()
+        yield from rows[level](asked)
         return
     archive = (settings.storage.root / "archive").absolute()
-    for row in listing.instances():
+    for row in listing.instances(asked):
         yield {**row, "path": str(archive / row["path"])}
 
 

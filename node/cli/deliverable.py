@@ -1,27 +1,51 @@
-"""What `doctor` says of `deliver:`: can what is told there be reached from this machine."""
+"""What `doctor` says of `deliver:`: can what is told there be reached, from inside the node."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 from collections.abc import Iterator, Sequence
 
 from node.cli.findings import Finding, Grade
-from node.deliver_settings import CommandSettings, FolderSettings, TargetSettings, WebhookSettings
+from node.deliver.needs import fault_of, secret_fault
+from node.deliver_settings import TargetSettings, WebhookSettings
+from node.run_file import RunState
 
 _CONNECT_SECONDS = 3.0
+_SANDBOX = (
+    "does it exist, may the node's user use it, and does the unit let the service "
+    "(docs/install.md, What deliveries need)"
+)
+_ASK = "fix it, then systemctl reload rasnode has the node look again"
+_OUTSIDE = (
+    "looked at as this user; a service may be forbidden more: start the node, and it looks itself"
+)
 
 
-def check_deliveries(targets: Sequence[TargetSettings]) -> Iterator[Finding]:
-    """Look at every target but peers, which are asked by C-ECHO; nothing is delivered."""
+def check_deliveries(
+    targets: Sequence[TargetSettings], own: RunState | None = None
+) -> Iterator[Finding]:
+    """Look at every target but peers, which are asked by C-ECHO; nothing is delivered.
+
+    Args:
+        own: the node that runs with this configuration: folders and commands are for it to find,
+            from inside its sandbox.
+    """
     for target in targets:
         if target.webhook is not None:
             yield _finding(target, *_webhook(target.webhook))
-        elif target.command is not None:
-            yield _finding(target, *_command(target.command))
-        elif target.folder is not None:
-            yield _finding(target, *_folder(target.folder))
+        elif target.forward is None:
+            yield _finding(target, *_local(target, own))
+
+
+def _local(target: TargetSettings, own: RunState | None) -> tuple[Grade, str, str]:
+    what = target.folder.path if target.folder else target.command and target.command.run[0]
+    if own is not None and target.name in own.targets:
+        if fault := (own.faults or {}).get(target.name):
+            return Grade.WRONG, f"the running node says: {fault}", f"{_SANDBOX}; {_ASK}"
+        return Grade.GOOD, f"the running node can use {what}", ""
+    if fault := fault_of(target):
+        return Grade.WRONG, fault, "mount or make it, or give the node's user the right to it"
+    return Grade.NOTE, f"{what} can be used", _OUTSIDE
 
 
 def _finding(target: TargetSettings, grade: Grade, found: str, advice: str = "") -> Finding:
@@ -29,9 +53,8 @@ def _finding(target: TargetSettings, grade: Grade, found: str, advice: str = "")
 
 
 def _webhook(webhook: WebhookSettings) -> tuple[Grade, str, str]:
-    if webhook.secret_file is not None and not os.access(webhook.secret_file, os.R_OK):
-        advice = "give the node's user the right to read it, or set secret_file"
-        return Grade.WRONG, f"{webhook.secret_file} cannot be read", advice
+    if fault := secret_fault(webhook):
+        return Grade.WRONG, fault, "give the node's user the right to read it, or set secret_file"
     host, port = str(webhook.url.host), webhook.url.port or 0
     try:
         socket.create_connection((host.strip("[]"), port), _CONNECT_SECONDS).close()
@@ -40,21 +63,3 @@ def _webhook(webhook: WebhookSettings) -> tuple[Grade, str, str]:
         advice = "start the receiver or correct the url; what is due is kept and tried again"
         return Grade.NOTE, f"{host}:{port} does not answer: {error.strerror or error}", advice
     return Grade.GOOD, f"{host}:{port} can be reached", ""
-
-
-def _command(command: CommandSettings) -> tuple[Grade, str, str]:
-    program = command.run[0]
-    if "{" in program or shutil.which(program):
-        return Grade.GOOD, f"{program} can be run", ""
-    advice = "give its whole path, and the node's user the right to run it"
-    return Grade.WRONG, f"{program} is no program here", advice
-
-
-def _folder(folder: FolderSettings) -> tuple[Grade, str, str]:
-    if not folder.path.is_dir():
-        advice = "mount or make it; what is due is kept and tried again"
-        return Grade.WRONG, f"{folder.path} is no folder", advice
-    if not os.access(folder.path, os.W_OK | os.X_OK):
-        advice = "give the node's user the right to write into it"
-        return Grade.WRONG, f"{folder.path} cannot be written", advice
-    return Grade.GOOD, f"{folder.path} can be written", ""

@@ -20,6 +20,8 @@ from rich.text import Text
 import node
 from node.cli.deliverable import check_deliveries
 from node.cli.findings import (
+    UNSEEN_ADVICE,
+    UNSEEN_SENTENCE,
     Finding,
     Grade,
     check_clock,
@@ -29,17 +31,21 @@ from node.cli.findings import (
     check_http,
     check_open_files,
     check_storage,
+    holder_of,
     listen,
     port_finding,
 )
 from node.cli.opening import ConfigOption, JsonOption
-from node.config import Dicom, PeerSettings, Settings
+from node.cluster import address_of, look_round
+from node.config import AssemblySettings, Dicom, PeerSettings, Settings
 from node.config_file import load_settings
 from node.dimse.scu import PeerSilent, echo, own_port, peer
 from node.errors import NodeError
+from node.identity import FILE, identity_of, refuse_foreign
 from node.index.engine import Index
 from node.index.inspection import check_writable, migration_level
 from node.index.latest import Latest
+from node.run_file import UNSEEN, RunState, running_node
 
 _PEER_SECONDS = 10.0
 _STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.WRONG: "bold red"}
@@ -55,6 +61,7 @@ class Subject(StrEnum):
     CLOCK = "clock"
     PEERS = "peers"
     DELIVERIES = "deliveries"
+    EXECUTOR = "executor"
     PROGRAM = "program"
 
 
@@ -85,10 +92,11 @@ def diagnose(
 ) -> Iterator[Finding]:
     """Look at each subject in turn."""
     root = settings.storage.root
+    own = running_node(root)
     sqlite = settings.database_url().startswith("sqlite")
     looks: dict[Subject, Callable[[], Iterable[Finding]]] = {
-        Subject.DICOM: lambda: [check_dicom(settings.dicom, running=running)],
-        Subject.HTTP: lambda: [check_http(settings.http.host, settings.http.port)],
+        Subject.DICOM: lambda: [check_dicom(settings.dicom, own, running=running)],
+        Subject.HTTP: lambda: [check_http(settings.http.host, settings.http.port, own)],
         Subject.STORAGE: lambda: [
             *check_storage(root),
             check_file_system(root, _mounts(), sqlite=sqlite),
@@ -97,7 +105,8 @@ def diagnose(
         Subject.DATABASE: lambda: [check_database(settings)],
         Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
         Subject.PEERS: lambda: check_peers(settings.dicom),
-        Subject.DELIVERIES: lambda: check_deliveries(settings.deliver),
+        Subject.DELIVERIES: lambda: check_deliveries(settings.deliver, own),
+        Subject.EXECUTOR: lambda: check_executor(settings.assembly, root),
         Subject.PROGRAM: lambda: [
             check_codecs(),
             check_open_files(settings.dicom.max_associations),
@@ -107,8 +116,13 @@ def diagnose(
         yield from looks[subject]()
 
 
-def check_dicom(dicom: Dicom, *, running: bool) -> Finding:
-    """The DICOM port: free, or a node answers C-ECHO on it."""
+def check_dicom(dicom: Dicom, own: RunState | None = None, *, running: bool) -> Finding:
+    """The DICOM port: free, or our own node answers C-ECHO on it.
+
+    Args:
+        own: the node that runs with this configuration, if one does.
+        running: whether one has to.
+    """
     address = f"{dicom.host}:{dicom.port}"
     error = listen(dicom.host, dicom.port) if dicom.port else None
     if error is None:
@@ -122,16 +136,27 @@ def check_dicom(dicom: Dicom, *, running: bool) -> Finding:
         return Finding("dicom", Grade.GOOD, f"{address} is free")
     if error.errno != errno.EADDRINUSE:
         return port_finding("dicom", address, "dicom.port", error)
+    ours = own is not None and own.dicom_port == dicom.port
+    holder = "this node" if ours else holder_of(dicom.port)
     try:
         echo(own_port(dicom, dicom.port))
     except PeerSilent as silence:
-        return Finding(
-            "dicom",
-            Grade.WRONG,
-            f"in use, but not by a node that answers: {silence}",
-            f"find out by what (ss -ltnp 'sport = :{dicom.port}'), stop it, or set dicom.port",
-        )
-    return Finding("dicom", Grade.GOOD, f"a node answers C-ECHO on {address}")
+        said = f"{holder} listens on {address} and does not answer: {silence}"
+    else:
+        if ours:
+            return Finding("dicom", Grade.GOOD, f"this node answers C-ECHO on {address}")
+        if own is UNSEEN:
+            said = f"a node answers C-ECHO on {address}; {UNSEEN_SENTENCE}"
+            return Finding("dicom", Grade.NOTE, said, UNSEEN_ADVICE)
+        said = f"another node ({holder}) answers C-ECHO on {address}"
+    return Finding(
+        "dicom",
+        Grade.WRONG,
+        said,
+        "its log says why; restart it"
+        if ours
+        else f"stop it (ss -ltnp 'sport = :{dicom.port}' shows it), or set dicom.port",
+    )
 
 
 def check_database(settings: Settings) -> Finding:
@@ -141,6 +166,7 @@ def check_database(settings: Settings) -> Finding:
     try:
         index = Index(settings.database_url())
         try:
+            refuse_foreign(index, settings.storage.root)
             level = migration_level(index)
             check_writable(index)
         finally:
@@ -194,6 +220,32 @@ def _check_peer(dicom: Dicom, settings: PeerSettings) -> Finding:
             f"is it running, reachable, and does it know {dicom.ae_title} as a calling AE title?",
         )
     return Finding(name, Grade.GOOD, f"{settings.ae_title} answers C-ECHO")
+
+
+def check_executor(assembly: AssemblySettings, root: Path) -> list[Finding]:
+    """The dask cluster: does it answer, has it workers, do they see the archive."""
+    if assembly.executor == "local":
+        return []
+    try:
+        address = address_of(assembly.executor, assembly.tls)
+        look = look_round(address, assembly.tls, root.absolute(), FILE, identity_of(root))
+    except NodeError as error:
+        return [Finding("executor", Grade.WRONG, str(error), "see docs/postgresql-and-dask.md")]
+    if look.fault is not None:
+        advice = "start scheduler and workers, or set assembly.executor: local"
+        return [Finding("executor", Grade.WRONG, look.fault, advice)]
+    count, threads = len(look.workers), sum(look.workers.values())
+    works = Finding("executor", Grade.GOOD, f"{count} dask workers with {threads} threads")
+    return [works, *(_blind(worker, root) for worker in look.blind)]
+
+
+def _blind(worker: str, root: Path) -> Finding:
+    return Finding(
+        "executor",
+        Grade.WRONG,
+        f"archive-not-seen: worker {worker} does not see storage.root at {root.absolute()}",
+        "mount it there, under the same path, readable and writable for the worker's user",
+    )
 
 
 def _last_arrival(settings: Settings) -> float | None:

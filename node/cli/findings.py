@@ -26,6 +26,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from node.port_holders import holders
+from node.run_file import UNSEEN, RunState
+
 _FILES_EACH = 4  # descriptors an association needs: socket, file, folder, database
 _FILES_ANYWAY = 256
 _SLOW_SYNC_SECONDS = 0.25
@@ -35,6 +38,10 @@ _CODECS = (
     JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2K,
     RLELossless,
 )  # fmt: skip
+
+
+UNSEEN_SENTENCE = "this user cannot see whether it is the one of this configuration"
+UNSEEN_ADVICE = "run doctor as the node's user: sudo -u rasnode"
 
 
 class Grade(StrEnum):
@@ -87,8 +94,17 @@ def port_finding(check: str, address: str, key: str, error: OSError) -> Finding:
     )
 
 
-def check_http(host: str, port: int | None) -> Finding:
-    """The page's port: free, or our own page answers on it."""
+def holder_of(port: int) -> str:
+    """Who listens on a port, as far as this user may see it."""
+    return ", ".join(map(str, holders(port))) or "another program"
+
+
+def check_http(host: str, port: int | None, own: RunState | None = None) -> Finding:
+    """The page's port: free, or our own page answers on it.
+
+    Args:
+        own: the node that runs with this configuration, if one does.
+    """
     if port is None:
         return Finding("http", Grade.GOOD, "no page (http.port is null)")
     error = listen(host, port)
@@ -97,21 +113,29 @@ def check_http(host: str, port: int | None) -> Finding:
         return Finding("http", Grade.GOOD, f"{address} is free")
     if error.errno != errno.EADDRINUSE:
         return port_finding("http", address, "http.port", error)
+    return _check_page(host, port, own)
+
+
+def _check_page(host: str, port: int, own: RunState | None) -> Finding:
+    address = f"{host}:{port}"
     reach = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    advice = "stop it, or set http.port to another port or to null"
     try:
         answer = httpx.get(f"http://{reach}:{port}/health", timeout=15)
         faults = answer.json()["faults"]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        return Finding(
-            "http",
-            Grade.WRONG,
-            f"another program listens on {address}",
-            "stop it, or set http.port to another port or to null",
-        )
+        said = f"{holder_of(port)} listens on {address}, and is no node"
+        return Finding("http", Grade.WRONG, said, advice)
+    if own is UNSEEN:
+        said = f"the page of a node answers on {address}; {UNSEEN_SENTENCE}"
+        return Finding("http", Grade.NOTE, said, UNSEEN_ADVICE)
+    if own is None or own.http_port != port:
+        said = f"the page of another node ({holder_of(port)}) is on {address}"
+        return Finding("http", Grade.WRONG, said, advice)
     if faults:
         said = "; ".join(f"{name}: {why}" for name, why in faults.items())
         return Finding("http", Grade.WRONG, f"the node says it is not well: {said}", "see above")
-    return Finding("http", Grade.GOOD, f"a healthy node answers on {address}")
+    return Finding("http", Grade.GOOD, f"this node's page answers on {address}, and it is healthy")
 
 
 def check_storage(root: Path) -> Iterator[Finding]:

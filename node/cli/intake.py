@@ -1,36 +1,41 @@
-"""`import` and `reindex`: instances that do not come over the network."""
+"""`import`: DICOM files that do not come over the network."""
 
 from __future__ import annotations
 
-import time
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from node.archive import Archive
-from node.cli.opening import ConfigOption, sole_owner
+from node.cli.opening import ConfigOption
+from node.cli.progress import Bar, progress_bar
 from node.config import Settings
 from node.config_file import load_settings
-from node.errors import ConfigError, MalformedDataSet, NodeError
-from node.index.engine import Index
-from node.index.store import Store
-from node.index.work import Work
-from node.receive import SUCCESS, Outcome, Receiver, incoming_from_file
-from node.records import SeriesState, Stored
-from node.reindex import reindex as rebuild
+from node.errors import ConfigError, NodeError
+from node.importing.access import Access, journal_access
+from node.importing.intake import Tally
+from node.importing.opening import intake_into
+from node.importing.resting import wait_for_rest
+from node.importing.walking import count_below
+from node.index.imported import Imported
+from node.ownership import is_serving
+from node.records import Stored
+from node.supervision import background
 
-_UNDER_WAY = (SeriesState.RECEIVING, SeriesState.SETTLED, SeriesState.ASSEMBLING)
-_POLL_SECONDS = 0.5
+_STILL_SECONDS: Final = 3600.0
+_QUIET_TIMES: Final = 20.0  # of the longest wait that completion.quiet_seconds may lead to
+_INTERRUPTED: Final = 130
 
 
 def import_files(
     paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders.")],
     wait: Annotated[
-        bool, typer.Option("--wait", help="Return when a running node has made the volumes.")
+        bool, typer.Option("--wait", help="Return when the running node has made the volumes.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -39,103 +44,77 @@ def import_files(
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise ConfigError(f"there is no {missing[0]}")
-    receiver, index = _receiver(settings)
-    files = list(_files(paths))
-    counts = dict.fromkeys(Stored, 0)
-    refused: list[tuple[Path, str]] = []
-    for path in _tracked(files, "importing"):
-        try:
-            outcome = _take(receiver, path)
-        except (MalformedDataSet, OSError) as error:
-            refused.append((path, str(error)))
-            continue
-        if outcome.status == SUCCESS and outcome.stored is not None:
-            counts[outcome.stored] += 1
-        else:
-            refused.append((path, f"0x{outcome.status:04X} {outcome.comment}"))
-    for path, why in refused:
-        typer.echo(f"not imported: {path}: {why}", err=True)
-    typer.echo(
-        f"{counts[Stored.NEW]} imported, {counts[Stored.SAME]} were there already, "
-        f"{counts[Stored.CONFLICT]} in conflict, {len(refused)} not imported"
-    )
-    if wait:
-        _wait(Work(index))
-    if refused and not any(counts.values()):
+    with _interruptible() as stopping:
+        with journal_access(settings, stopping) as access:
+            if wait and not access.has_node:
+                raise ConfigError(
+                    "--wait needs a running node: start it with `rasnode serve`, or import "
+                    "without --wait; volumes are made once it runs"
+                )
+            tally = _take_in(settings, access, paths, stopping)
+            if wait:
+                _wait(settings, access, tally, stopping)
+        if stopping.is_set():
+            typer.echo("interrupted: importing the same files again goes on", err=True)
+            raise typer.Exit(_INTERRUPTED)
+    if tally.refused and not tally.kept:
         raise NodeError("nothing could be imported")
 
 
-def reindex(config: ConfigOption = None) -> None:
-    """Rebuild the index from the archive alone; the node must not be running."""
-    settings = load_settings(config)
-    archive = Archive(settings.storage.root)
-    if not archive.root.exists():
-        raise ConfigError(f"there is no archive in {settings.storage.root} (storage.root)")
-    with sole_owner(settings.storage.root):
-        archive.prepare()
-        index = Index(settings.database_url())
-        index.recreate()
-        total = sum(1 for _ in archive.files())
-        with _progress() as progress:
-            task = progress.add_task("reindexing", total=total)
-            files, unreadable = rebuild(
-                archive, Store(index), lambda done: progress.advance(task, done)
-            )
-    for path in unreadable:
-        typer.echo(f"not indexed: {path}", err=True)
-    typer.echo(f"{files - len(unreadable)} instances indexed, {len(unreadable)} could not be read")
-    if unreadable:
-        raise NodeError("some archived files could not be read; they are listed above and kept")
+def _take_in(
+    settings: Settings, access: Access, paths: list[Path], stopping: threading.Event
+) -> Tally:
+    with (
+        progress_bar("importing") as bar,
+        intake_into(access, settings, say=bar.say, stopping=stopping) as intake,
+    ):
+        background("counting files", partial(_count, paths, bar))
+        try:
+            intake.take(paths, bar.advance)
+            intake.finish()
+        finally:
+            typer.echo(_summary(intake.tally))
+    return intake.tally
 
 
-def _receiver(settings: Settings) -> tuple[Receiver, Index]:
-    archive = Archive(settings.storage.root)
+def _count(paths: list[Path], bar: Bar) -> None:
+    bar.total(count_below(paths))
+
+
+def _summary(tally: Tally) -> str:
+    stored = tally.stored
+    said = (
+        f"{stored[Stored.NEW]} imported, {stored[Stored.SAME]} were there already, "
+        f"{stored[Stored.CONFLICT]} in conflict, {tally.refused} not imported"
+    )
+    return f"{said}, {tally.waiting} safe and not filed yet" if tally.waiting else said
+
+
+def _wait(settings: Settings, access: Access, tally: Tally, stopping: threading.Event) -> None:
+    quiet = settings.completion.quiet_seconds
+    longest = 0.0 if quiet == "learned" else quiet * _QUIET_TIMES
+    with progress_bar("assembling") as bar:
+        wait_for_rest(
+            Imported(access.index),
+            tally.series,
+            node_lives=lambda: is_serving(settings.storage.root),
+            stopping=stopping,
+            still_seconds=_STILL_SECONDS + longest,
+            left=lambda count: bar.describe(f"assembling, {count} series to go"),
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """The first Ctrl-C lets what was begun be finished; the next one ends it at once."""
+    stopping = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, stop)
     try:
-        archive.prepare()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write to storage.root {settings.storage.root}: {error.strerror}"
-        ) from error
-    index = Index(settings.database_url())
-    index.migrate()
-    receiver = Receiver(
-        archive, Store(index), minimum_free=settings.storage.minimum_free, clock=time.time
-    )
-    return receiver, index
-
-
-def _take(receiver: Receiver, path: Path) -> Outcome:
-    incoming = incoming_from_file(path.read_bytes())
-    return receiver.store(incoming)
-
-
-def _files(paths: list[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(item for item in path.rglob("*") if item.is_file())
-        else:
-            yield path
-
-
-def _tracked(files: list[Path], what: str) -> Iterator[Path]:
-    with _progress() as progress:
-        yield from progress.track(files, description=what)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def _wait(work: Work) -> None:
-    """Until nothing is under way; it is the running node that does the work."""
-    with _progress() as progress:
-        task = progress.add_task("assembling", total=None)
-        while under_way := len(work.in_state(*_UNDER_WAY)):
-            progress.update(task, description=f"assembling, {under_way} series to go")
-            time.sleep(_POLL_SECONDS)
+        yield stopping
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -30,7 +30,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("node.cli.demo", "demo"),
     "doctor": ("node.cli.doctor", "doctor"),
     "conformance": ("node.cli.conformance", "conformance"),
-    "reindex": ("node.cli.intake", "reindex"),
+    "reindex": ("node.cli.reindexing", "reindex"),
     "retry": ("node.cli.series", "retry"),
     "force": ("node.cli.series", "force"),
     "hold": ("node.cli.series", "hold"),

@@ -45,7 +45,7 @@ def replay(
     settings = load_settings(config)
     base = _base(settings.completion, open_quiet)
     timings = [replace(base, quiet=seconds) for seconds in quiet or _tried(base)]
-    with existing_index(settings) as index:
+    with existing_index(settings, config) as index:
         recordings = Recordings(index)
         replayer = Replayer(Work(index), recordings, Statements(index))
         found = replayer.compare(timings, sender, time.time() - days * 86400, limit)

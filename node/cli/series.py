@@ -64,7 +64,7 @@ def rules(
 ) -> None:
     """Which entries of `deliver:` would be told of a series, and why others would not."""
     settings = load_settings(config)
-    with existing_index(settings) as index:
+    with existing_index(settings, config) as index:
         news = _news(Work(index), series, event)
     tried = Rules(settings.deliver, settings.storage.root / "nifti").tried(news)
     if as_json:
@@ -93,7 +93,7 @@ def _news(work: Work, uid: str, event: Happening) -> News:
 
 @contextmanager
 def _interventions(config: ConfigOption) -> Iterator[Interventions]:
-    with existing_index(load_settings(config)) as index:
+    with existing_index(load_settings(config), config) as index:
         work = Work(index)
         yield Interventions(
             work,

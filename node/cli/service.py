@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-import yaml
 
-from node.cli.opening import ConfigOption, JsonOption, sole_owner
+from node.cli.effective import annotated, sources
+from node.cli.opening import ConfigOption, JsonOption
 from node.config import Settings
-from node.config_file import load_settings
+from node.config_file import Configuration, load_configuration
+from node.contradictions import Location
 from node.daemon import Daemon
+from node.deliver.needs import secret_fault
 from node.dimse.tls import server_context
+from node.errors import ConfigError
 from node.logs import configure_logging
 from node.naming import check_template
+from node.ownership import sole_owner
+
+log = logging.getLogger(__name__)
 
 
 def serve(
@@ -22,11 +30,14 @@ def serve(
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what to type next.")] = False,
 ) -> None:
     """Run the node in the foreground until SIGTERM; SIGHUP re-reads peers and rules."""
-    settings = _usable(config)
+    found = load_configuration(config, _CHECKS)
+    settings = found.settings
     configure_logging(settings.log.format)
-    with sole_owner(settings.storage.root):
-        daemon = Daemon(settings, reload=lambda: load_settings(config))
+    log.info("%s", _origin(found))
+    with sole_owner(settings.storage.root) as say_serving:
+        daemon = Daemon(settings, reload=lambda: load_configuration(config, _CHECKS).settings)
         daemon.start()
+        say_serving()
         if not quiet:
             for line in daemon.greeting():
                 typer.echo(line)
@@ -34,18 +45,43 @@ def serve(
 
 
 def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Validate the configuration and print the effective settings."""
-    settings = _usable(config).model_dump(mode="json")
+    """Validate the configuration and print the effective settings, each with its source."""
+    found = load_configuration(config, _CHECKS)
     if as_json:
-        typer.echo(json.dumps(settings, indent=1))
+        settings = found.settings.model_dump(mode="json")
+        whole = {**settings, "sources": dict(sources(found))}
+        typer.echo(json.dumps(whole, indent=1))
     else:
-        typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)
+        typer.echo(annotated(found), nl=False)
 
 
-def _usable(config: ConfigOption) -> Settings:
-    """The settings, with the name template and the files of TLS looked at before anything runs."""
-    settings = load_settings(config)
-    check_template(settings.output.name)
+def _origin(found: Configuration) -> str:
+    """Which configuration it is, for the first line of the log."""
+    said = f"configuration: {found.origins.file}"
+    overridden = found.origins.overridden()
+    return f"{said}; set by the environment: {', '.join(overridden)}" if overridden else said
+
+
+def _name_template(settings: Settings) -> Iterator[tuple[Location, str]]:
+    try:
+        check_template(settings.output.name)
+    except ConfigError as error:
+        yield ("output", "name"), str(error)
+
+
+def _certificates(settings: Settings) -> Iterator[tuple[Location, str]]:
     if settings.dicom.tls is not None:
-        server_context(settings.dicom.tls)
-    return settings
+        try:
+            server_context(settings.dicom.tls)
+        except ConfigError as error:
+            yield ("dicom", "tls"), str(error)
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[Location, str]]:
+    for number, target in enumerate(settings.deliver):
+        if target.webhook is not None and (fault := secret_fault(target.webhook)):
+            yield ("deliver", number, "webhook", "secret_file"), fault
+
+
+_CHECKS = (_name_template, _certificates, _secrets)
+"""What the settings name has to be usable before anything runs."""

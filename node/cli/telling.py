@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from node.deliveries import Delivery, DeliveryState
@@ -11,6 +12,7 @@ from node.errors import NodeError
 from node.index.outbox import Outbox
 from node.index.work import Work
 from node.records import SeriesRecord, SeriesState, Verdict
+from node.run_file import running_node
 
 _MOST_DEAD = 100
 
@@ -63,6 +65,13 @@ def deliveries(outbox: Outbox) -> dict[str, Any]:
         "counts": {str(state): 0 for state in DeliveryState} | outbox.counts(),
         "dead": [_dead(one) for one in outbox.in_state(DeliveryState.DEAD, _MOST_DEAD)],
     }
+
+
+def delivery_warnings(root: Path) -> list[str]:
+    """Which deliveries cannot work from where the running node stands, as it says itself."""
+    own = running_node(root)
+    faults = (own.faults or {}) if own else {}
+    return [f"delivery {name} cannot work: {why}" for name, why in faults.items()]
 
 
 def _dead(delivery: Delivery) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import numpy as np
 from node.assemble.model import PixelFormat
 from node.assemble.pixels import Image, compressed_frame
 from node.errors import AssemblyError, Reason
+from node.supervision import deadline
 
 LONGEST_FRAME_SECONDS: Final = 120.0
 """Then a child is taken to hang; a frame takes some milliseconds."""
@@ -94,16 +95,12 @@ class _Child:
         """Return the answer, None if the process died over it or hangs."""
         assert process.stdin is not None  # noqa: S101 - both are pipes
         assert process.stdout is not None  # noqa: S101
-        watchdog = threading.Timer(LONGEST_FRAME_SECONDS, process.kill)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            _send(process.stdin, task)
-            return _receive(process.stdout)
-        except BrokenPipeError:
-            return None
-        finally:
-            watchdog.cancel()
+        with deadline(LONGEST_FRAME_SECONDS, process.kill):
+            try:
+                _send(process.stdin, task)
+                return _receive(process.stdout)
+            except BrokenPipeError:
+                return None
 
 
 _child: Final = _Child()

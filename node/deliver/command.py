@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
+from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any
 
+from node.deliver.payload import encoded
+from node.deliver.process import Ran, run
 from node.deliver.publish import MANIFEST
-from node.deliver.target import NotTaken
+from node.deliver.redaction import redacted
+from node.deliver.target import NotTaken, Trouble
 from node.deliver_settings import CommandSettings
 from node.deliveries import Delivery
+from node.errors import NodeError
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "SystemRoot")
-_TAIL = 300  # characters of what it complained that are kept
+_TAIL = 600  # characters of the end of its complaints that go into the outbox
 
 
 class Command:
-    """A program that is run for each delivery."""
+    """A program that is run for each delivery.
 
-    def __init__(self, settings: CommandSettings) -> None:
+    Args:
+        attributes: what the index keeps of a series, by its row; what says who the patient is
+            is taken out of the program's complaints.
+    """
+
+    def __init__(
+        self, settings: CommandSettings, attributes: Callable[[int], Mapping[str, Any]]
+    ) -> None:
         self._settings = settings
+        self._attributes = attributes
 
     def deliver(self, delivery: Delivery) -> None:
         """Run it; exit code 0 is success, any other is tried again."""
@@ -32,34 +42,36 @@ class Command:
         environment |= {f"RASNODE_{name.upper()}": value for name, value in values.items()}
         environment["RASNODE_FILES"] = "\n".join(_absolute(delivery.payload))
         environment |= self._settings.environment
-        text = json.dumps(delivery.payload, ensure_ascii=False)
-        try:
-            code, complaint = self._run(arguments, environment, text.encode())
-        except OSError as error:
-            raise NotTaken(f"{arguments[0]!r} cannot be started: {error.strerror}") from error
-        if code:
-            raise NotTaken(f"{arguments[0]!r} ended with {code}{complaint}")
+        ran = self._run(arguments, environment, encoded(delivery.payload))
+        if not ran.in_time:
+            seconds = self._settings.timeout_seconds
+            raise NotTaken(
+                f"{Trouble.TIMED_OUT}: {self._program!r} was ended after {seconds:g} s "
+                "(timeout_seconds)",
+                self._complaint(ran, delivery),
+            )
+        if ran.code:
+            how = f"with {ran.code}" if ran.code > 0 else f"by signal {-ran.code}"
+            raise NotTaken(f"{self._program!r} ended {how}", self._complaint(ran, delivery))
 
-    def _run(
-        self, arguments: list[str], environment: dict[str, str], text: bytes
-    ) -> tuple[int, str]:
-        with subprocess.Popen(
-            arguments,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
-            try:
-                _, errors = process.communicate(text, timeout=self._settings.timeout_seconds)
-            except subprocess.TimeoutExpired as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-                seconds = self._settings.timeout_seconds
-                raise NotTaken(f"{arguments[0]!r} was ended after {seconds:g} s") from error
-        said = errors.decode(errors="replace").strip()[-_TAIL:]
-        return process.returncode, f": {said}" if said else ""
+    @property
+    def _program(self) -> str:
+        return self._settings.run[0]
+
+    def _run(self, arguments: list[str], environment: dict[str, str], text: bytes) -> Ran:
+        try:
+            return run(arguments, environment, text, self._settings.timeout_seconds)
+        except OSError as error:
+            raise NotTaken(f"{self._program!r} cannot be started: {error.strerror}") from error
+
+    def _complaint(self, ran: Ran, delivery: Delivery) -> str:
+        """The last words of the program, without the patient."""
+        try:
+            attributes = self._attributes(delivery.series_pk)
+        except NodeError:  # the index is away: better no words than a name
+            return ""
+        whole = redacted(ran.complaint.decode(errors="replace"), attributes)
+        return whole.strip()[-_TAIL:]
 
 
 def _filled(argument: str, values: dict[str, str]) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
 from typing import Protocol
 
-from node.deliver.target import NeverTaken, Target, TargetDown
+from node.deliver.target import NeverTaken, NotTaken, Target, TargetDown, kept, surprise
 from node.deliveries import Delivery
-from node.errors import NodeError, Retryable
+from node.errors import NodeError, error_reference, traced
 from node.faults import fault_point
+from node.supervision import Heartbeat, Loop
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 1.0  # before the second attempt; doubled each time,
 LONGEST_PAUSE_SECONDS = 300.0  # up to this
+_PACE_SECONDS = 0.05
 IDLE_SECONDS = 5.0  # how late a delivery that another process wrote may be noticed
 
 
@@ -60,12 +65,16 @@ class Route:
 
     Args:
         give_up_after: seconds from a delivery's making until it is given up.
+        longest: seconds that one attempt may take.
     """
 
-    def __init__(self, name: str, target: Target, give_up_after: float) -> None:
+    def __init__(
+        self, name: str, target: Target, give_up_after: float, longest: float = 60.0
+    ) -> None:
         self.name = name
         self.target = target
         self.give_up_after = give_up_after
+        self.longest = longest
         self.down_until = 0.0
 
 
@@ -80,8 +89,7 @@ class Courier:
         self._outbox = outbox
         self._clock = clock
         self._routes: dict[str, Route] = {}
-        self._threads: dict[str, threading.Thread] = {}
-        self._wakes: dict[str, threading.Event] = {}
+        self._loops: dict[str, Loop] = {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
 
@@ -93,33 +101,40 @@ class Courier:
         with self._lock:
             self._routes = dict(routes)
             for name in routes:
-                if name not in self._threads:
+                if name not in self._loops:
                     self._outbox.hasten(name, self._clock())
-                    self._wakes[name] = threading.Event()
-                    thread = threading.Thread(
-                        target=self._serve, args=(name,), name=f"courier {name}", daemon=True
+                    # A target that hangs is no reason to restart a node that receives.
+                    loop = Loop(
+                        f"deliveries to {name}",
+                        partial(self._step, name),
+                        vital=False,
+                        pace=_PACE_SECONDS,
                     )
-                    self._threads[name] = thread
-                    thread.start()
+                    self._loops[name] = loop
+                    loop.start()
         lost = sorted(set(self._outbox.targets()) - set(routes))
         if lost:
             log.warning("deliveries wait for targets that are not in deliver: %s", ", ".join(lost))
 
     def wake(self) -> None:
         """Something is in the outbox."""
-        for event in list(self._wakes.values()):
-            event.set()
+        for loop in list(self._loops.values()):
+            loop.wake()
 
     def stop(self, timeout: float) -> None:
         """Let attempts end, but start no other."""
         self._stopping.set()
-        self.wake()
-        deadline = self._clock() + timeout
-        for thread in self._threads.values():
-            thread.join(max(0.0, deadline - self._clock()))
+        deadline = time.monotonic() + timeout
+        for loop in self._loops.values():
+            loop.ask_to_stop()
+        for loop in self._loops.values():
+            loop.stop(max(0.0, deadline - time.monotonic()))
 
-    def step(self, name: str) -> float:
+    def step(self, name: str, heartbeat: Heartbeat | None = None) -> float:
         """Deliver everything that is due to a target.
+
+        Args:
+            heartbeat: told how long each attempt may take.
 
         Returns:
             how many seconds nothing will have to be done, unless something comes.
@@ -131,22 +146,15 @@ class Courier:
             found = self._outbox.due(self._clock(), name, limit=1)
             if not found:
                 break
-            self._attempt(route, found[0])
+            with heartbeat.patience(route.longest) if heartbeat else nullcontext():
+                self._attempt(route, found[0])
         due = self._outbox.next_due(name)
         if due is None:
             return IDLE_SECONDS
         return min(IDLE_SECONDS, max(0.0, max(due, route.down_until) - self._clock()))
 
-    def _serve(self, name: str) -> None:
-        wake = self._wakes[name]
-        while not self._stopping.is_set():
-            wake.clear()
-            try:
-                pause = self.step(name)
-            except Retryable as error:
-                log.error("the outbox cannot be used now: %s", error)
-                pause = IDLE_SECONDS
-            wake.wait(max(pause, 0.05))
+    def _step(self, name: str) -> float:
+        return self.step(name, self._loops[name].heartbeat)
 
     def _attempt(self, route: Route, delivery: Delivery) -> None:
         try:
@@ -155,6 +163,15 @@ class Courier:
             self._give_up(delivery, str(error))
         except NodeError as error:
             self._later(route, delivery, error)
+        except Exception as error:  # noqa: BLE001  it costs this delivery, never the courier
+            place = error_reference(error)
+            log.error(
+                "a delivery to %s met an error that nobody foresaw (reference %s): %s",
+                delivery.target,
+                place,
+                traced(error),
+            )
+            self._later(route, delivery, surprise(error, place))
         else:
             fault_point("delivery-made")
             self._outbox.delivered(delivery, self._clock())
@@ -164,24 +181,30 @@ class Courier:
     def _later(self, route: Route, delivery: Delivery, error: NodeError) -> None:
         now = self._clock()
         if now - delivery.created_at >= route.give_up_after:
-            self._give_up(delivery, f"given up after {delivery.attempts + 1} attempts: {error}")
+            attempts = delivery.attempts + 1
+            self._give_up(delivery, f"given up after {attempts} attempts: {error}", _said(error))
             return
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempts, 20), LONGEST_PAUSE_SECONDS)
         if isinstance(error, TargetDown):
             # Later news must not overtake what waits: nobody tries until then.
             pause = max(pause, error.after or 0.0)
             route.down_until = now + pause
-            self._outbox.postpone(delivery, now + pause, str(error))
+            self._outbox.postpone(delivery, now + pause, kept(str(error)))
         else:
-            self._outbox.failed(delivery, now + pause, str(error))
-        log.warning("%s: %s; trying again in %g s", delivery.target, error, pause)
+            self._outbox.failed(delivery, now + pause, kept(f"{error}{_said(error)}"))
+        log.warning("%s: %s; trying again in %g s", delivery.target, kept(str(error)), pause)
 
-    def _give_up(self, delivery: Delivery, error: str) -> None:
-        self._outbox.bury(delivery, self._clock(), error)
+    def _give_up(self, delivery: Delivery, error: str, said: str = "") -> None:
+        self._outbox.bury(delivery, self._clock(), kept(f"{error}{said}"))
         log.error(
             "%s will not get %s of series %s: %s",
             delivery.target,
             delivery.event,
             delivery.series_uid,
-            error,
+            kept(error),
         )
+
+
+def _said(error: NodeError) -> str:
+    """What a target said itself: for the outbox, as nobody knows what it is."""
+    return f": {error.complaint}" if isinstance(error, NotTaken) and error.complaint else ""

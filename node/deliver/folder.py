@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from node.deliver.publish import FILE_MODE, FOLDER_MODE, MANIFEST
-from node.deliver.target import TargetDown
+from node.deliver.publish import FILE_MODE, MANIFEST
+from node.deliver.target import TargetDown, Trouble
 from node.deliver_settings import FolderSettings
 from node.deliveries import Delivery, Happening
+from node.disk import make_folder, sync_folders
 from node.records import SeriesState
+
+_CHUNK = 1 << 20
 
 
 class Folder:
@@ -22,33 +25,41 @@ class Folder:
 
     def __init__(self, settings: FolderSettings) -> None:
         self._root = settings.path
+        self._seconds = settings.timeout_seconds
 
     def deliver(self, delivery: Delivery) -> None:
         """Copy a revision's files, and remove those that it replaces."""
         payload = delivery.payload
+        deadline = time.monotonic() + self._seconds
         try:
             if not self._root.is_dir():
                 raise TargetDown(f"{self._root} is not there")
             if delivery.event == Happening.READY:
-                self._copy(Path(payload["root"]), payload)
+                self._copy(Path(payload["root"]), payload, deadline)
             elif payload["state"] != SeriesState.READY:
                 self._remove([*payload["files"], *payload["replaced"]])
         except OSError as error:
             raise TargetDown(f"{self._root} cannot be written: {error.strerror}") from error
 
-    def _copy(self, source: Path, payload: dict[str, Any]) -> None:
+    def _copy(self, source: Path, payload: dict[str, Any], deadline: float) -> None:
         files = sorted(payload["files"], key=lambda name: (name.endswith(MANIFEST), name))
         revision = payload["revision"]
         copies: dict[str, Path] = {}
         try:
+            for folder in {(self._root / name).parent for name in files}:
+                make_folder(folder, below=self._root)
             for name in files:
-                copies[name] = self._staged(source / name, self._root / name)
+                copies[name] = self._staged(source / name, self._root / name, deadline)
             manifests = [copies[name] for name in files if name.endswith(MANIFEST)]
             if not manifests or any(_revision(path) != revision for path in manifests):
                 return  # replaced meanwhile: the next delivery brings what is there now
+            self._check(deadline)
             self._remove([name for name in payload["replaced"] if name.endswith(MANIFEST)])
-            for name in files:
-                os.replace(copies.pop(name), self._root / name)  # noqa: PTH105
+            for last in (False, True):  # whole after a power cut, too
+                for name in files:
+                    if name.endswith(MANIFEST) == last:
+                        os.replace(copies.pop(name), self._root / name)  # noqa: PTH105
+                self._sync(files)
             self._remove([name for name in payload["replaced"] if name not in files])
         except FileNotFoundError:
             if (source / files[0]).exists():
@@ -57,24 +68,45 @@ class Folder:
             for path in copies.values():
                 path.unlink(missing_ok=True)
 
-    def _staged(self, source: Path, target: Path) -> Path:
+    def _staged(self, source: Path, target: Path, deadline: float) -> Path:
         """A copy under another name in the same folder."""
-        target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         copy = target.with_name(f".{uuid.uuid4().hex}.part")
         try:
             with source.open("rb") as original, copy.open("xb") as file:
-                shutil.copyfileobj(original, file, 1 << 20)
+                while piece := original.read(_CHUNK):
+                    self._check(deadline)
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
+            self._check(deadline)
             copy.chmod(FILE_MODE)
         except BaseException:
             copy.unlink(missing_ok=True)
             raise
         return copy
 
+    def _check(self, deadline: float) -> None:
+        """Before anything visible changes, too: an attempt that hung must not go on when it wakes.
+
+        Raises:
+            TargetDown: the time is over.
+        """
+        if time.monotonic() > deadline:
+            raise TargetDown(
+                f"{Trouble.TIMED_OUT}: copying to {self._root} took longer than "
+                f"{self._seconds:g} s (timeout_seconds)"
+            )
+
     def _remove(self, names: Sequence[str]) -> None:
-        for name in sorted(names, key=lambda name: not name.endswith(MANIFEST)):
-            (self._root / name).unlink(missing_ok=True)
+        for first in (True, False):
+            some = [name for name in names if name.endswith(MANIFEST) == first]
+            for name in some:
+                (self._root / name).unlink(missing_ok=True)
+            self._sync(some)
+
+    def _sync(self, names: Sequence[str]) -> None:
+        folders = {(self._root / name).parent for name in names}
+        sync_folders(sorted(folder for folder in folders if folder.is_dir()))
 
 
 def _revision(manifest: Path) -> int | None:

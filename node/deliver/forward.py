@@ -10,8 +10,9 @@ from node.deliveries import Delivery, Happening
 from node.errors import Permanent, Retryable
 from node.records import StoredInstance
 
-Sender = Callable[[str, Sequence[StoredInstance]], None]
-"""Stores instances at a peer, by the peer's name in the settings, as the bytes they came in.
+Sender = Callable[[str, Sequence[StoredInstance], float], None]
+"""Stores instances at a peer, by the peer's name in the settings, as the bytes they came in; all of
+them within so many seconds.
 
 Raises Retryable if the peer is away or refuses some for now, Permanent if it never takes them.
 """
@@ -32,6 +33,7 @@ class Forward:
         sender: Sender,
     ) -> None:
         self._peer = settings.peer
+        self._seconds = settings.timeout_seconds
         self._instances = instances
         self._sender = sender
 
@@ -41,7 +43,7 @@ class Forward:
             return
         instances = [one for one in self._instances(delivery.series_uid) if not one.conflict]
         try:
-            self._sender(self._peer, instances)
+            self._sender(self._peer, instances, self._seconds)
         except Retryable as error:
             raise TargetDown(str(error)) from error
         except Permanent as error:

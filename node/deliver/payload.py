@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,3 +37,9 @@ def payload(news: News, key: str, output: str) -> dict[str, Any]:
         "files": list(news.files),
         "replaced": list(news.replaced),
     }
+
+
+def encoded(payload: dict[str, Any]) -> bytes:
+    """The object as UTF-8; half a surrogate pair, which that has not, as JSON's escape for it."""
+    text = json.dumps(payload, ensure_ascii=False, sort_keys=True)
+    return text.encode(errors="backslashreplace")

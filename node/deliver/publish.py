@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from node.disk import make_folder
 from node.errors import Retryable
 from node.faults import fault_point
 
@@ -28,6 +29,7 @@ EXTENSIONS = (
 STAGING = ".staging"  # below the output folder: the same file system, and hidden from readers
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640
+_KNOWN_FOLDERS = 10_000  # forgetting one costs some syncs
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -44,12 +46,13 @@ class Publisher:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._durable: set[Path] = set()  # folders whose names are known to be synced
 
     def prepare(self) -> None:
         """Make the output folder, and forget what a dead process was staging."""
-        _make_folder(self._root)
+        make_folder(self._root)
         shutil.rmtree(self._root / STAGING, ignore_errors=True)
-        _make_folder(self._root / STAGING)
+        make_folder(self._root / STAGING, below=self._root)
 
     def staging(self, name: str) -> Path:
         """A new folder for the files of one job, which must not exist yet."""
@@ -108,6 +111,7 @@ class Publisher:
         try:
             self._publish(staging, self._root / folder, sorted(files), revision, stems)
         except OSError as error:
+            self._durable.clear()
             raise _delayed(error) from error
         self.discard(staging)
 
@@ -133,17 +137,22 @@ class Publisher:
             _make_durable(staging / name)
         fault_point("publish-staged")
         if files:
-            _make_folder(target)
-        touched = {target} if files else set()
-        for stem in stems:
-            if _put_manifest_aside(self._root / stem, revision):
-                touched.add((self._root / stem).parent)
+            self._make_durable_folder(target)
+        aside = {
+            (self._root / stem).parent
+            for stem in stems
+            if _put_manifest_aside(self._root / stem, revision)
+        }
+        for path in aside:  # or a power cut could leave the old manifest beside new files
+            _sync_folder(path)
         fault_point("publish-old-manifest-aside")
         for name in files:
             if not name.endswith(MANIFEST):
                 os.replace(staging / name, target / name)  # noqa: PTH105
                 fault_point("publish-some-files")
-        touched |= self._remove_stale(stems, {target / name for name in files})
+        touched = aside | self._remove_stale(stems, {target / name for name in files})
+        if files:
+            touched.add(target)
         for path in touched:
             _sync_folder(path)
         fault_point("publish-all-files")
@@ -154,6 +163,15 @@ class Publisher:
         for path in touched:
             _sync_folder(path)
         fault_point("publish-visible")
+
+    def _make_durable_folder(self, folder: Path) -> None:
+        """What is there may be of an attempt that ended before it synced its names."""
+        if folder not in self._durable or not folder.exists():
+            make_folder(folder, below=self._root)
+            _sync_folder(folder)
+            if len(self._durable) >= _KNOWN_FOLDERS:
+                self._durable.clear()
+            self._durable.add(folder)
 
     def _remove_stale(self, stems: Iterable[str], kept: set[Path]) -> set[Path]:
         """Remove what earlier revisions, or a revision that a crash cut off, left behind."""
@@ -200,18 +218,6 @@ def _make_durable(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _make_folder(path: Path) -> None:
-    """Make a folder that is still there after a power cut."""
-    made = []
-    folder = path
-    while not folder.exists():
-        made.append(folder)
-        folder = folder.parent
-    for missing in reversed(made):
-        missing.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        _sync_folder(missing.parent)
 
 
 def _sync_folder(path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
+from node.deliver.bounded import Bounded
 from node.deliver.command import Command
 from node.deliver.courier import Route
 from node.deliver.folder import Folder
@@ -12,11 +14,16 @@ from node.deliver.target import Target
 from node.deliver_settings import TargetSettings
 from node.records import StoredInstance
 
+_MARGIN_SECONDS: Final = 15.0
+"""What a target may need beyond its time-out: to end a command's children, to abort an association;
+an attempt that has not ended then hangs."""
+
 
 def make_routes(
     targets: Sequence[TargetSettings],
     *,
     instances: Callable[[str], Sequence[StoredInstance]],
+    attributes: Callable[[int], Mapping[str, Any]],
     sender: Sender,
     clock: Callable[[], float],
 ) -> dict[str, Route]:
@@ -24,6 +31,7 @@ def make_routes(
 
     Args:
         instances: of a series, by its UID.
+        attributes: what the index keeps of a series, its study and its patient, by its row.
         sender: brings instances to a DICOM peer.
         clock: seconds since 1970.
 
@@ -37,13 +45,15 @@ def make_routes(
 
             return Webhook(settings.webhook, clock)
         if settings.command:
-            return Command(settings.command)
+            return Command(settings.command, attributes)
         if settings.folder:
             return Folder(settings.folder)
         assert settings.forward is not None  # noqa: S101  the settings have exactly one
         return Forward(settings.forward, instances, sender)
 
-    return {
-        target.name: Route(target.name, made(target), target.give_up_after_hours * 3600)
-        for target in targets
-    }
+    def route(settings: TargetSettings) -> Route:
+        longest = settings.timeout_seconds + _MARGIN_SECONDS
+        target = Bounded(made(settings), longest)
+        return Route(settings.name, target, settings.give_up_after_hours * 3600, longest)
+
+    return {settings.name: route(settings) for settings in targets}

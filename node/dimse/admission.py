@@ -5,24 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import logging
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from node.config import Dicom, Identity, PeerSettings
 from node.dimse.associate import AssociateRequest, Rejection, UserIdentity
 from node.dimse.limits import EVICT_SECONDS, of_one_address
-
-log = logging.getLogger(__name__)
+from node.dimse.lookup import Names
 
 NO_REASON_GIVEN: Final = (1, 1, 1)
 CALLING_NOT_RECOGNIZED: Final = (1, 1, 3)
 CALLED_NOT_RECOGNIZED: Final = (1, 1, 7)
 LOCAL_LIMIT_EXCEEDED: Final = (2, 3, 2)
-_RESOLVED_SECONDS: Final = 60.0  # a peer's host name is looked up again after so long
 
 
 class Guest(Protocol):
@@ -34,44 +29,6 @@ class Guest(Protocol):
 
     def leave(self) -> None:
         """End as soon as nothing is under way."""
-
-
-class Names:
-    """Whether an address is a peer's host: an address, a network, or a name."""
-
-    def __init__(self, resolve: Callable[[str], Iterable[str]]) -> None:
-        self._resolve = resolve
-        self._known: dict[str, tuple[float, frozenset[str]]] = {}
-
-    def is_at(self, host: str, address: str) -> bool:
-        """Whether `address` is `host`."""
-        plain = address.removeprefix("::ffff:")
-        try:
-            return ipaddress.ip_address(plain) in ipaddress.ip_network(host, strict=False)
-        except ValueError:
-            return plain in self._addresses(host)
-
-    def _addresses(self, name: str) -> frozenset[str]:
-        if name not in self._known:
-            self._look_up(name)
-        looked, found = self._known[name]
-        if time.monotonic() - looked > _RESOLVED_SECONDS:
-            self._known[name] = (time.monotonic(), found)
-            threading.Thread(target=self._look_up, args=(name,), daemon=True).start()
-        return found
-
-    def _look_up(self, name: str) -> None:
-        before = self._known.get(name, (0.0, frozenset[str]()))[1]
-        self._known[name] = (time.monotonic(), frozenset(self._resolve(name)) or before)
-
-
-def resolve(name: str) -> Iterable[str]:
-    """The addresses of a host name; none if it cannot be found."""
-    try:
-        return {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
-    except OSError:
-        log.warning("the host %s of dicom.peers cannot be found", name)
-        return ()
 
 
 class Admission:

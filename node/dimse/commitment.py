@@ -28,9 +28,10 @@ from node.dimse.requestor import Destination, PeerSilent, Requestor
 from node.dimse.scu import PLAIN
 from node.dimse.upper_layer import Proposal
 from node.dimse.watching import Notifications
-from node.errors import InvalidUID, MalformedDataSet, Retryable, traced
+from node.errors import InvalidUID, MalformedDataSet, Retryable, error_reference, traced
 from node.index.commitments import Commitment, Commitments, Held
 from node.index.statements import Statements
+from node.supervision import Loop
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ _SAME_ASSOCIATION_SECONDS: Final = 10.0  # for the answer, before a new associat
 _BACK_OFF: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _LOOK_SECONDS: Final = 60.0  # for what a process left behind that is no more
 _GIVE_UP_SECONDS: Final = 7 * 86400.0
+_REPORT_SECONDS: Final = 120.0  # that one report may take: reading what was received, and the peer
 
 
 class CommitmentReporter:
@@ -81,20 +83,15 @@ class CommitmentReporter:
         self._clock = clock
         self._open: dict[tuple[str, str], OpenAssociation] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="commitment", daemon=True)
+        self._loop = Loop("storage commitment", self._step)
 
     def start(self) -> None:
         """Begin to report, what an earlier run left over included."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop after the report at hand."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self._loop.stop(timeout)
 
     def requested(
         self, peer: str, transaction_uid: str, instances: list[Reference], back: OpenAssociation
@@ -114,24 +111,27 @@ class CommitmentReporter:
             self._open[peer, transaction_uid] = back
         due = self._clock() + _AFTER_RESPONSE_SECONDS
         self._commitments.add(peer, transaction_uid, instances, due)
-        self._wake.set()
+        self._loop.wake()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.clear()
-            wait = _LOOK_SECONDS
-            try:
-                commitment = self._commitments.claim(self._clock())
-                if commitment is not None:
-                    self._serve(commitment)
-                    continue
-                due = self._commitments.next_due()
-                if due is not None:
-                    wait = min(wait, max(0.01, due - self._clock()))
-            except Retryable as error:
-                log.error("storage commitment waits: %s", error)
-                wait = _BACK_OFF[0]
-            self._wake.wait(wait)
+    def _step(self) -> float:
+        commitment = self._commitments.claim(self._clock())
+        if commitment is not None:
+            with self._loop.heartbeat.patience(_REPORT_SECONDS):
+                self._guarded_serve(commitment)
+            return 0.0
+        due = self._commitments.next_due()
+        return _LOOK_SECONDS if due is None else min(_LOOK_SECONDS, max(0.01, due - self._clock()))
+
+    def _guarded_serve(self, commitment: Commitment) -> None:
+        """A request that cannot be served must not stop the others."""
+        try:
+            self._serve(commitment)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  it is owed to the peer: tried again
+            place = error_reference(error)
+            log.error("a storage commitment report failed (reference %s): %s", place, traced(error))
+            self._later(commitment, f"internal error: {type(error).__name__}, reference {place}")
 
     def _serve(self, commitment: Commitment) -> None:
         with self._lock:
@@ -151,10 +151,6 @@ class CommitmentReporter:
             self._tell(commitment, committed, failed, back)
         except (PeerSilent, PeerGone) as error:
             self._later(commitment, str(error))
-            return
-        except Exception as error:  # noqa: BLE001  it is owed to the peer: tried again
-            log.error("a storage commitment report failed: %s", traced(error))
-            self._later(commitment, f"internal error: {type(error).__name__}")
             return
         log.info(
             "storage commitment for %r: %d committed, %d failed, reported at attempt %d",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from node.archive import Archive
 from node.config import Dicom
@@ -56,18 +58,22 @@ class Outgoing:
                 return count_of_series(there, study_uid, series_uid)
         return None
 
-    def store(self, name: str, instances: Sequence[StoredInstance]) -> None:
+    def store(self, name: str, instances: Sequence[StoredInstance], seconds: float) -> None:
         """Bring instances to a peer, as the bytes they came in if it takes them so.
 
+        Args:
+            seconds: for all of it.
+
         Raises:
-            PeerSilent, PeerFull: the peer is away, or has no room now.
+            PeerSilent, PeerFull: the peer is away or too slow, or has no room now.
             NotStored: it refused some; what it took before stays there.
         """
-        there = self._destination(name)
+        there = replace(self._destination(name), deadline=time.monotonic() + seconds)
         kinds = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in instances})
         refused = []
         with Carrier(there, kinds) as carrier:
             for one in instances:
+                there.patience()  # turning one into another transfer syntax takes time, too
                 try:
                     status = carrier.store(self._archive, _sendable(one), _request(one))
                 except CannotSend as error:

@@ -12,7 +12,6 @@ import selectors
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,8 @@ from typing import Any, Final
 from node.dimse.associate import Abort, AssociateRequest, abort, read_associate
 from node.dimse.limits import ARTIM_SECONDS, ASSOCIATE_PDU, HALF_OPEN
 from node.dimse.upper_layer import ABORT, ASSOCIATE_RQ, MalformedPDU
+from node.errors import error_reference, traced
+from node.supervision import Loop
 
 log = logging.getLogger(__name__)
 
@@ -108,47 +109,48 @@ class Front:
         self._welcome = welcome
         self._selector = selectors.DefaultSelector()
         self._half_open: dict[socket.socket, _HalfOpen] = {}
-        self._stopping = threading.Event()
+        self._looked = 0.0
+        self._patience = QUIET_SECONDS
         self._ear, self._button = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="dicom-front", daemon=True)
+        self._loop = Loop("DICOM port", self._turn)
 
     def start(self) -> None:
         """Begin to accept."""
         self._listening.setblocking(False)
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._selector.register(self._ear, selectors.EVENT_READ)
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Accept no more, and forget who has not asked for anything yet."""
-        self._stopping.set()
+        self._loop.ask_to_stop()
         self._button.send(b"\0")
-        self._thread.join(5)
-
-    def _run(self) -> None:
-        looked, patience = 0.0, QUIET_SECONDS
-        while not self._stopping.is_set():
-            events = self._selector.select(patience)
-            patience = QUIET_SECONDS if events or self._quiet() else _LOOK_SECONDS
-            for key, _ in events:
-                if key.fileobj is self._listening:
-                    self._accept()
-                elif isinstance(key.data, _HalfOpen) and not key.data.gone:
-                    self._advance(key.data)
-            if time.monotonic() - looked > _LOOK_SECONDS:
-                looked = time.monotonic()
-                self._reap(looked)
+        self._loop.stop(5)
         for half_open in list(self._half_open.values()):
             self._forget(half_open)
         self._selector.close()
         self._ear.close()
         self._button.close()
 
+    def _turn(self) -> float:
+        events = self._selector.select(self._patience)
+        self._patience = QUIET_SECONDS if events or self._quiet() else _LOOK_SECONDS
+        for key, _ in events:
+            if key.fileobj is self._listening:
+                self._accept()
+            elif isinstance(key.data, _HalfOpen) and not key.data.gone:
+                self._advance(key.data)
+        now = time.monotonic()
+        if now - self._looked > _LOOK_SECONDS:
+            self._looked = now
+            self._reap(now)
+        return 0.0
+
     def _accept(self) -> None:
         at_once = _ACCEPTED_AT_ONCE
         if self._hesitation is not None:
             at_once = 1
-            self._stopping.wait(self._hesitation())
+            time.sleep(self._hesitation())
         for _ in range(at_once):
             try:
                 connection, address = self._listening.accept()
@@ -157,7 +159,7 @@ class Front:
             except OSError as error:
                 log.warning("a connection could not be accepted: %s", error.strerror)
                 self._make_room()
-                self._stopping.wait(_BREATHER_SECONDS)
+                time.sleep(_BREATHER_SECONDS)
                 return
             self._take(connection, address)
 
@@ -196,9 +198,27 @@ class Front:
                 self._hung_up(half_open.address[0], f"TLS failed: {_reason(error)}")
             self._forget(half_open)
             return
+        except Exception as error:  # noqa: BLE001  it costs this connection, not the port
+            self._give_up(half_open, error)
+            return
         self._selector.unregister(connection)
         del self._half_open[connection]
-        self._welcome(connection, half_open.address, bytes(half_open.received), request)
+        try:
+            self._welcome(connection, half_open.address, bytes(half_open.received), request)
+        except Exception as error:  # noqa: BLE001  it costs this association, not the port
+            self._give_up(half_open, error)
+
+    def _give_up(self, half_open: _HalfOpen, error: Exception) -> None:
+        """End a connection that met an error which nobody foresaw."""
+        address = half_open.address[0]
+        log.error(
+            "a connection from %s failed (reference %s): %s",
+            address,
+            error_reference(error),
+            traced(error),
+        )
+        self._hung_up(address, "an error in the node that nobody foresaw; the log has its place")
+        self._forget(half_open)
 
     def _refuse(self, half_open: _HalfOpen, sentence: str) -> None:
         """PS3.8 9.2 in Sta2: A-ABORT, and nothing at all if that is what came."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import select
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from node.dimse.messages import MalformedMessage
 from node.dimse.visit import Guest, Left, Visit
 from node.dimse.wire import PDU_SECONDS, ConnectionLost, TooSlow
 from node.errors import traced
+from node.supervision import Loop
 
 log = logging.getLogger(__name__)
 
@@ -62,21 +62,21 @@ class Hall(Generic[Guest]):
         self._newcomers: deque[Visit[Guest]] = deque()
         self._visits: dict[int, Visit[Guest]] = {}
         self._whole: list[Visit[Guest]] = []
-        self._stopping = False
+        self._looked = time.monotonic()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="dicom-hall", daemon=True)
+        self._loop = Loop("C-STORE requests", self._turn, failed=self._failed)
 
     def start(self) -> None:
         """Open it."""
         self._epoll.register(self._ear, select.EPOLLIN)
-        self._thread.start()
+        self._loop.start()
 
     def enter(self, visit: Visit[Guest]) -> None:
         """Take a connection in; from now on it is the hall's, until `visit.left` is set."""
         self._newcomers.append(visit)
         self._wake()
         if self._closed:
-            self._turn_out()
+            self._turn_newcomers_away()
 
     def recall(self, visit: Visit[Guest]) -> None:
         """Have a connection leave as soon as no request is under way on it."""
@@ -85,19 +85,9 @@ class Hall(Generic[Guest]):
 
     def close(self) -> None:
         """Send everybody out."""
-        self._stopping = True
+        self._loop.ask_to_stop()
         self._wake()
-        self._thread.join(_CLOSE_SECONDS)
-
-    def _wake(self) -> None:
-        with suppress(OSError):  # full: it is awake; closed: there is nobody
-            self._button.send(b"\0")
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except Exception as error:  # noqa: BLE001  whatever it is, associations go on without it
-            log.error("the hall is closed: %s", traced(error))
+        self._loop.stop(_CLOSE_SECONDS)
         self._awake.let_go()
         self._closed = True
         self._turn_out()
@@ -105,24 +95,38 @@ class Hall(Generic[Guest]):
         self._ear.close()
         self._button.close()
 
-    def _turn_out(self) -> None:
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it is awake; closed: there is nobody
+            self._button.send(b"\0")
+
+    def _failed(self, _error: BaseException) -> None:
+        """Whatever it is, associations go on without this thread until it works again."""
+        self._awake.let_go()
+        self._closed = True
+        self._whole = []
+        self._turn_out()
+
+    def _turn_newcomers_away(self) -> None:
         with suppress(IndexError):
             while True:
                 self._leave(self._newcomers.popleft(), Left.SELF)
+
+    def _turn_out(self) -> None:
+        self._turn_newcomers_away()
         for visit in list(self._visits.values()):
             self._leave(visit, Left.SELF if visit.arrival.request else Left.RECALLED)
 
-    def _work(self) -> None:
-        looked = time.monotonic()
-        while not self._stopping:
-            self._see_to(self._events())
-            if self._whole:
-                self._awake.keep()
-                self._answer()
-            now = time.monotonic()
-            if now - looked > _LOOK_SECONDS:
-                looked = now
-                self._look(now)
+    def _turn(self) -> float:
+        self._see_to(self._events())
+        if self._whole:
+            self._awake.keep()
+            self._answer()
+        now = time.monotonic()
+        if now - self._looked > _LOOK_SECONDS:
+            self._looked = now
+            self._look(now)
+        self._closed = False
+        return 0.0
 
     def _events(self) -> Events:
         if self._whole:

@@ -105,8 +105,11 @@ def _converted(archive: Archive, instance: Sendable, wanted: UID) -> bytes:
         with _validation, config.disable_value_validation():
             encoded = encode(data_set, wanted.is_implicit_VR, is_little_endian=True)
     except Exception as error:
-        # Decoders of several libraries, each with exceptions of its own.
-        raise CannotSend(f"it cannot be turned into {wanted.name}: {error}") from error
+        # Decoders of several libraries, each with exceptions of its own, whose texts may quote
+        # the data set.
+        raise CannotSend(
+            f"it cannot be turned into {wanted.name} ({type(error).__name__})"
+        ) from error
     if encoded is None:
         raise CannotSend(f"it cannot be written as {wanted.name}")
     return bytes(encoded)

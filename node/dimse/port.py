@@ -19,11 +19,12 @@ from pynetdicom.transport import AssociationServer
 
 from node import metrics
 from node.config import Dicom
-from node.dimse.admission import Admission, Names, resolve
+from node.dimse.admission import Admission
 from node.dimse.associate import AssociateRequest, reject
 from node.dimse.audit import Audit
 from node.dimse.front import Address, Front
 from node.dimse.limits import BACKLOG
+from node.dimse.lookup import Names
 from node.dimse.proposal import plain, unacceptable
 from node.dimse.stock import Stock
 from node.dimse.tls import subject_of
@@ -95,9 +96,7 @@ class Port:
         now = settings()
         self._audit = audit
         self._shared = shared
-        self._admission = Admission(
-            settings, Names(resolve), shared.elsewhere if shared else lambda: 0
-        )
+        self._admission = Admission(settings, Names(), shared.elsewhere if shared else lambda: 0)
         _raise_descriptors()
         self._server = ae.make_server(
             (now.host, now.port),

@@ -6,16 +6,19 @@ bytes of stored instances go out as they are.
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
 from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dimse.lookup import connected
 from node.dimse.messages import (
     DATA_SET,
     RESPONSE,
@@ -63,7 +66,8 @@ class Destination:
 
     Attributes:
         tls: the client's context; None for plain TCP.
-        seconds: how long to wait for the connection, and for each answer.
+        seconds: how long to wait for the connection, and for each PDU.
+        deadline: when all that is wanted of it has to be over, by `time.monotonic`.
     """
 
     host: str
@@ -72,9 +76,21 @@ class Destination:
     calling_ae: str
     tls: ssl.SSLContext | None = None
     seconds: float = ANSWER_SECONDS
+    deadline: float = math.inf
 
     def __str__(self) -> str:
         return f"{self.called_ae} at {self.host}:{self.port}"
+
+    def patience(self) -> float:
+        """How long to wait for what comes next.
+
+        Raises:
+            PeerSilent: the deadline is over.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise PeerSilent(f"timed-out: {self} took longer than it may altogether")
+        return min(self.seconds, left)
 
 
 class Requestor:
@@ -212,7 +228,8 @@ class Requestor:
     def release(self) -> None:
         """End the association in good order, as far as the peer lets us (PS3.8 9.2.3)."""
         try:
-            self._socket.settimeout(min(RELEASE_SECONDS, self.destination.seconds))
+            deadline = min(self.destination.deadline, time.monotonic() + RELEASE_SECONDS)
+            self.destination = replace(self.destination, deadline=deadline)
             self._send(pdu(RELEASE_RQ, bytes(4)))
             while (kind := self._read()[0]) in {DATA, RELEASE_RQ}:
                 if kind == RELEASE_RQ:  # both sides at once
@@ -258,20 +275,23 @@ class Requestor:
 
     def _send(self, data: bytes) -> None:
         try:
+            self._socket.settimeout(self.destination.patience())
             self._socket.sendall(data)
         except OSError as error:
             raise PeerSilent(f"{self.destination} takes nothing: {_words(error)}") from error
 
     def _read(self) -> tuple[int, bytes]:
-        kind, length = struct.unpack(">BxL", self._exactly(6))
+        until = time.monotonic() + self.destination.patience()
+        kind, length = struct.unpack(">BxL", self._exactly(6, until))
         if length > MAX_PDU + _SLACK:
             raise PeerSilent(f"{self.destination} sends a PDU larger than was agreed")
-        return kind, self._exactly(length)
+        return kind, self._exactly(length, until)
 
-    def _exactly(self, length: int) -> bytes:
+    def _exactly(self, length: int, until: float) -> bytes:
         parts = bytearray()
         while len(parts) < length:
             try:
+                self._socket.settimeout(max(0.001, until - time.monotonic()))
                 part = self._socket.recv(length - len(parts))
             except OSError as error:
                 raise PeerSilent(f"{self.destination} is silent: {_words(error)}") from error
@@ -284,19 +304,22 @@ class Requestor:
 
 def _connected(destination: Destination) -> socket.socket:
     try:
-        plain = socket.create_connection(
-            (destination.host, destination.port), timeout=destination.seconds
-        )
+        plain = connected(destination.host, destination.port, destination.patience())
     except OSError as error:
         raise PeerSilent(f"{destination} cannot be reached: {_words(error)}") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if destination.tls is None:
         return plain
     try:
+        plain.settimeout(destination.patience())
         return destination.tls.wrap_socket(plain, server_hostname=destination.host)
-    except OSError as error:  # ssl.SSLError is one
+    except (OSError, ValueError) as error:  # ssl.SSLError is the one, a name for no host the other
         plain.close()
-        raise PeerSilent(f"{destination} and TLS: {_words(error)}") from error
+        words = _words(error) if isinstance(error, OSError) else "its host name is none for TLS"
+        raise PeerSilent(f"{destination} and TLS: {words}") from error
+    except PeerSilent:
+        plain.close()
+        raise
 
 
 def _acknowledge_at_once(connection: socket.socket) -> None:

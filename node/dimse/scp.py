@@ -24,6 +24,7 @@ from node.dimse.port import Port, Shared
 from node.dimse.store import StoreService
 from node.dimse.tls import load, server_context
 from node.errors import ConfigError
+from node.listening import refusal
 from node.receive import Reception
 
 log = logging.getLogger(__name__)
@@ -91,10 +92,7 @@ class StorageSCP:
         try:
             self._port = self._opened()
         except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port}: {error.strerror}; "
-                "is another program there, or is the port below 1024 (dicom.port)?"
-            ) from error
+            raise ConfigError(refusal("DICOM", host, port, "dicom.port", error)) from error
 
     def _opened(self) -> Port | PlainPort:
         if not transport.usable():

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from node.archive import Archive, file_meta
 from node.elements import Alike
-from node.errors import InvalidUID, MalformedDataSet, Retryable
+from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
 from node.filing.hashing import Hashing
 from node.filing.placing import Placer
 from node.index.store import Store
@@ -48,6 +48,12 @@ class Filed:
     ended: list[AssociationEnd] = field(default_factory=list)
     parts: list[Path] = field(default_factory=list)
 
+    def add(self, other: Filed) -> None:
+        """Count another batch in."""
+        self.outcomes += other.outcomes
+        self.ended += other.ended
+        self.parts += other.parts
+
 
 class Filer:
     """Files records of the journal. For one thread.
@@ -72,7 +78,7 @@ class Filer:
         self._hashing = hashing or Hashing()
         self._placer = Placer(archive, self._is_ours)
         self._rows: dict[Source, int] = {}
-        self._alike: dict[Source, Alike] = {}
+        self._alike: dict[Source | None, Alike] = {}
 
     def file(self, batch: Sequence[Found], *, anew: bool = False) -> Filed:
         """File a batch; doing it again changes nothing.
@@ -97,13 +103,28 @@ class Filer:
                     else self._kept(item, data_set, reading, anew=anew)
                 )
                 if record is not None:
-                    rows.append((record, self._row(item.source)))
+                    rows.append((record, self._row(item.source) if item.source else None))
                 continue
             self._index(rows, filed)
             rows = []
             self._end(item, filed)
         self._index(rows, filed)
         return filed
+
+    def set_aside(self, found: Found, error: Exception) -> None:
+        """Quarantine an instance that cannot be filed for a reason that nobody foresaw.
+
+        Raises:
+            Retryable: the disk does not let it.
+        """
+        item, data_set, _ = found
+        if not isinstance(item, Entry):
+            log.error("the end of an association is not in the index: %s", type(error).__name__)
+        elif item.part:
+            data = self._archive.incoming(item.part).read_bytes()
+            self._set_aside(item, memoryview(data)[item.offset :], _fault(error))
+        else:
+            self._set_aside(item, data_set, _fault(error))
 
     def forget_folders(self) -> None:
         """Folders of the archive may have gone."""
@@ -202,7 +223,7 @@ class Filer:
             self._rows[source] = row
         return row
 
-    def _alike_of(self, source: Source) -> Alike:
+    def _alike_of(self, source: Source | None) -> Alike:
         alike = self._alike.get(source)
         if alike is None:
             if len(self._alike) >= _ALIKE:
@@ -211,7 +232,11 @@ class Filer:
         return alike
 
     def _set_aside(self, entry: Entry, view: memoryview, fault: _Fault) -> None:
-        """Quarantine what was answered and cannot be filed: a fault of ours, and never silent."""
+        """Quarantine what was answered and cannot be filed: a fault of ours, and never silent.
+
+        Raises:
+            StorageFull: not even the quarantine takes it; the journal has to keep it.
+        """
         now = datetime.fromtimestamp(self._clock(), UTC)
         kept = self._archive.put_in_quarantine(
             _meta(entry),
@@ -220,12 +245,14 @@ class Filer:
                 "reason": "cannot-be-filed",
                 "sentence": fault.sentence,
                 "status": "0x0000",
-                "from": entry.source.calling_ae,
+                "from": entry.calling_ae,
                 "received": now.isoformat(),
                 "transfer_syntax": entry.transfer_syntax_uid,
             },
             now.strftime("%Y%m%dT%H%M%S"),
         )
+        if kept is None:
+            raise StorageFull("the quarantine cannot be written")
         log.error(
             "SOP Instance %s was answered and cannot be filed (%s); kept in quarantine as %s",
             entry.sop_instance_uid,
@@ -245,5 +272,5 @@ def _meta(entry: Entry) -> bytes:
         entry.sop_class_uid,
         entry.sop_instance_uid,
         entry.transfer_syntax_uid,
-        entry.source.calling_ae,
+        entry.calling_ae,
     )

@@ -14,7 +14,6 @@ from node.disk import FOLDER_MODE, link_over, write_new
 from node.errors import StorageFull
 from node.registration import Registration
 
-_NO_PART: Final = Path()
 _REMEMBERED: Final = 10_000  # folders that are known to be there
 
 
@@ -64,7 +63,7 @@ class Placer:
                 size = os.stat(f"{self._root}/{path}").st_size  # noqa: PTH116
         except OSError as error:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
-        return Placed(path, size, size - len(data_set), fresh, part or _NO_PART, ())
+        return Placed(path, size, size - len(data_set), fresh)
 
     def forget(self) -> None:
         """Folders may have gone."""

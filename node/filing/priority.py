@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from node.supervision import Loop, background
+
 _PATIENCE_SECONDS: Final = 0.5
 """Behind for longer, filing is as urgent as receiving: what was answered has to be found."""
 _BREAK_SECONDS: Final = 0.01
@@ -38,7 +40,8 @@ class Priority:
         self._low = False
         self._since: float | None = None  # when there has been something to do
         self._busy = threading.Event()
-        threading.Thread(target=self._watch, name="urgency", daemon=True).start()
+        self._watcher = Loop("priority of filing", self._watch)
+        self._watcher.start()
 
     def caught_up(self) -> None:
         """There is nothing to do at the moment."""
@@ -64,12 +67,13 @@ class Priority:
         since = self._since
         return since is not None and now - since > _PATIENCE_SECONDS
 
-    def _watch(self) -> None:
-        while True:
-            self._busy.wait()
-            time.sleep(_PATIENCE_SECONDS / 2)
-            if self._low and self._behind(time.monotonic()):
-                self._low = not _set(self._thread, os.SCHED_OTHER)
+    def _watch(self) -> float:
+        if not self._busy.wait(1.0):
+            return 0.0
+        time.sleep(_PATIENCE_SECONDS / 2)
+        if self._low and self._behind(time.monotonic()):
+            self._low = not _set(self._thread, os.SCHED_OTHER)
+        return 0.0
 
 
 def _set(thread: int, policy: int) -> bool:
@@ -82,9 +86,7 @@ def _set(thread: int, policy: int) -> bool:
 def _may_come_back() -> bool:
     """Whether the idle policy can be left again, found out by a thread that need not."""
     found: list[bool] = []
-    thread = threading.Thread(
-        target=lambda: found.append(_set(0, os.SCHED_IDLE) and _set(0, os.SCHED_OTHER))
-    )
-    thread.start()
-    thread.join()
+    background(
+        "priority trial", lambda: found.append(_set(0, os.SCHED_IDLE) and _set(0, os.SCHED_OTHER))
+    ).join()
     return found == [True]

@@ -30,6 +30,7 @@ from node.index.engine import Index
 from node.index.store import Store
 from node.journal import Journal
 from node.logs import configure_logging
+from node.supervision import Reporter, install_hooks
 
 ENVIRONMENT: Final = "RASNODE_FILING"
 _NICENESS: Final = 3  # a sender that waits for its answer comes first
@@ -52,6 +53,8 @@ def file(said: Mapping[str, Any]) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its parent says when it is time
+    install_hooks()
+    Reporter().start()
     os.nice(_NICENESS)
     sys.setswitchinterval(_SWITCH_SECONDS)
     root = Path(said["root"])

@@ -1,8 +1,7 @@
-"""What the filer tells its parent after each batch, as bytes of a fixed length."""
+"""What the filer tells its parent after each batch, as a line of numbers."""
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -12,9 +11,7 @@ from node.records import AssociationEnd, Stored
 
 _OUTCOMES: Final = tuple(Stored)
 _ENDS: Final = tuple(end for end in AssociationEnd if end is not AssociationEnd.OPEN)
-_FORM: Final = struct.Struct(f"<{len(_OUTCOMES) + len(_ENDS) + 1}Q")
-
-LENGTH: Final = _FORM.size
+_FILED: Final = b"filed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +28,13 @@ def encode(filed: Filed) -> bytes:
     outcomes = Counter(outcome for outcome, _ in filed.outcomes)
     ends = Counter(filed.ended)
     size = sum(size for _, size in filed.outcomes)
-    return _FORM.pack(*(outcomes[one] for one in _OUTCOMES), *(ends[one] for one in _ENDS), size)
+    counts = [*(outcomes[one] for one in _OUTCOMES), *(ends[one] for one in _ENDS), size]
+    return b"%s %s\n" % (_FILED, " ".join(map(str, counts)).encode())
 
 
-def decode(data: bytes) -> Report:
+def decode(line: bytes) -> Report:
     """Read what `encode` wrote."""
-    *counts, size = _FORM.unpack(data)
+    *counts, size = (int(number) for number in line.split()[1:])
     split = len(_OUTCOMES)
     return Report(
         dict(zip(_OUTCOMES, counts[:split], strict=True)),

@@ -15,7 +15,8 @@ from typing import Final
 from node.archive import Archive
 from node.errors import Retryable
 from node.index.engine import Index
-from node.index.expiry import Expendable, Expiry
+from node.index.expiry import BEGINNING, Expendable, Expiry
+from node.index.leftovers import Leftovers
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ and for people."""
 _EVERY_SECONDS: Final = 60.0
 _AT_ONCE: Final = 20  # series between two looks at what has come in
 _DAY: Final = 86400.0
+_UNCLAIMED_DAYS: Final = 7.0
+"""So long, where no `days` are set, what was announced waits for a series that never comes."""
 
 
 class Retirement:
@@ -51,6 +54,8 @@ class Retirement:
         self._days = days
         self._max_size = max_size
         self._clock = clock
+        self._leftovers = Leftovers(index)
+        self._by_age = self._by_size = BEGINNING
         self._next = 0.0
 
     def step(self) -> int:
@@ -60,27 +65,35 @@ class Retirement:
             return 0
         try:
             gone = sum(self._retire(one) for one in self._due(now))
+            more = self._leftovers.sweep(now - max(1.0, self._days or _UNCLAIMED_DAYS) * _DAY)
         except Retryable as error:
             log.error("old series cannot be taken out of the archive now: %s", error)
-            gone = 0
-        if gone < _AT_ONCE:
+            gone, more = 0, False
+            self._by_age = self._by_size = BEGINNING
+        if not more and self._by_age == self._by_size == BEGINNING:
             self._next = now + _EVERY_SECONDS
         return gone
 
     def _due(self, now: float) -> list[Expendable]:
-        found: list[Expendable] = []
+        """The next series that go; where the search has not come to its end, it goes on from there
+        with the next step, as there may be many that are old and have to stay."""
         if self._days is not None:
             before = now - max(self._days * _DAY, YOUNGEST_SECONDS)
-            found = self._expiry.expendable(before, _AT_ONCE)
-        if self._max_size is None or found:
-            return found
+            found, self._by_age = self._expiry.expendable(before, _AT_ONCE, self._by_age)
+            if found:
+                return found
+        if self._max_size is None:
+            return []
         excess = self._expiry.size() - self._max_size
         if excess <= 0:
+            self._by_size = BEGINNING
             return []
-        for one in self._expiry.expendable(now - YOUNGEST_SECONDS, _AT_ONCE):
+        before = now - YOUNGEST_SECONDS
+        found, self._by_size = self._expiry.expendable(before, _AT_ONCE, self._by_size)
+        for kept, one in enumerate(found):
             if excess <= 0:
-                break
-            found.append(one)
+                self._by_size = BEGINNING
+                return found[:kept]
             excess -= one.size
         return found
 

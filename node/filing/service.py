@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from node.archive import Archive
-from node.errors import Retryable
+from node.errors import Retryable, error_reference, traced
+from node.faults import fault_point
 from node.filing.filer import Filed, Filer
 from node.filing.following import Follower
 from node.filing.retiring import Retirement
 from node.index.engine import Index
-from node.journal import Journal, segment
+from node.journal import Found, Journal, segment
+from node.supervision import HEARTBEATS, Heartbeat, Loop
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ _BUSY_TURNS: Final = 5  # and after so many times that while they keep coming
 _UNSAFE_SEGMENTS: Final = segment.FEWEST // 2
 """So many that were filed may wait for the time: making them safe keeps senders from the disk."""
 _RETRY_SECONDS: Final = 0.5
+_STOP_SECONDS: Final = 60.0  # for a sync that is under way
 
 
 class FilingService:
@@ -54,26 +57,50 @@ class FilingService:
         self._wait = wait
         self._filed = filed
         self._followers: dict[int, Follower] = {}
+        self._reached: dict[int, int] = {}  # what each lane's next sync makes safe
         self._parts: list[tuple[int, int, Path]] = []
         self._parts_lock = threading.Lock()
-        self._due = threading.Event()
+        self._due = threading.Event()  # wakes the keeper
+        self._due_now = threading.Event()  # and says that it is not only the time that did
         self._stopping = threading.Event()
         self._untrusted = threading.Event()
-        self._keeper = threading.Thread(target=self._keep_safe, name="journal-safe", daemon=True)
+        self._heartbeat = Heartbeat("filing")
+        self._before: dict[int, int] = {}
+        self._busy = 0  # times in a row that something had been filed
+        self._keeper = Loop("journal keeper", self._keep_safe, woken=self._due)
+        self._failed = False  # the last sync
 
     def run(self) -> None:
         """File until told to stop, and then whatever has been answered."""
         self._keeper.start()
+        HEARTBEATS.add(self._heartbeat)
         going = True
         while True:
-            busy = self._round()
-            if not busy and not going:
-                break
-            if not busy and not self._retire():
+            try:
+                fault_point("loop filing")
+                busy = self._round()
+                if not busy and not going:
+                    break
+                if not busy and not self._retire():
+                    going = self._wait(_RETRY_SECONDS)
+                self._heartbeat.well()
+            except Retryable as error:
+                log.error("filing cannot go on now and tries again: %s", error)
+                self._heartbeat.beat()
+                going = self._wait(_RETRY_SECONDS) and going
+            except Exception as error:  # noqa: BLE001  whatever it is, what was answered is filed
+                place = error_reference(error)
+                self._heartbeat.troubled(f"{type(error).__name__}, reference {place} in the log")
+                log.error("filing failed and goes on (reference %s): %s", place, traced(error))
+                if not going:
+                    break  # it is all in the journal, for the next start
                 going = self._wait(_RETRY_SECONDS)
         self._stopping.set()
-        self._due.set()
-        self._keeper.join()
+        self._keeper.stop(_STOP_SECONDS)
+        self._make_safe()
+        if self._untrusted.is_set():
+            self._begin_again()  # so does whoever files next
+        HEARTBEATS.remove(self._heartbeat)
 
     def _retire(self) -> bool:
         """While nothing waits to be filed; whether anything went."""
@@ -85,15 +112,22 @@ class FilingService:
     def _round(self) -> bool:
         """One batch of each lane; whether there was one."""
         if self._untrusted.is_set():
-            self._untrusted.clear()
-            for follower in self._followers.values():
-                follower.again()
+            self._begin_again()
         busy = False
         for lane in self._journal.lanes():
             if lane not in self._followers:
                 self._followers[lane] = Follower(self._journal, lane)
+                self._reached[lane] = self._followers[lane].position
             busy |= self._advance(self._followers[lane])
         return busy
+
+    def _begin_again(self) -> None:
+        """A sync has failed: whatever is not safe is filed once more."""
+        for lane, follower in self._followers.items():
+            follower.again()
+            self._reached[lane] = follower.position
+            self._journal.board.set_filed(lane, follower.position)
+        self._untrusted.clear()
 
     def _advance(self, follower: Follower) -> bool:
         batch = follower.batch()
@@ -101,7 +135,7 @@ class FilingService:
         if not batch:
             return False
         try:
-            filed = self._filer.file(batch, anew=follower.anew)
+            filed = self._file(batch, anew=follower.anew)
         except Retryable as error:
             if not board.stuck:
                 log.error(
@@ -117,41 +151,65 @@ class FilingService:
         with self._parts_lock:
             self._parts += [(lane, now, part) for part in filed.parts]
         board.set_filed(lane, max(before, now))
+        self._reached[lane] = now
         if filed.ended:
             self._index.start_sync()  # the series is decided on next
         if (now >> 32) - (board.safe(lane) >> 32) >= _UNSAFE_SEGMENTS:
-            self._due.set()  # they can be used again once all of them is safe
+            self._due_now.set()  # they can be used again once all of them is safe
+            self._due.set()
         self._filed(filed)
         return True
 
-    def _keep_safe(self) -> None:
-        before, busy = self._reached(), 0
-        while not self._stopping.is_set():
-            due = self._due.wait(_SAFE_SECONDS)
-            self._due.clear()
-            reached = self._reached()
-            busy = 0 if reached == before else busy + 1
-            before = reached
-            if due or busy in {0, _BUSY_TURNS}:
-                busy = 0
-                self._make_safe()
-        self._make_safe()
+    def _file(self, batch: Sequence[Found], *, anew: bool) -> Filed:
+        """File a batch; if that fails as nobody foresaw, one by one: it costs one, not all."""
+        try:
+            return self._filer.file(batch, anew=anew)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  it was answered: all of it is filed or kept
+            log.error(
+                "a batch could not be filed and is filed one by one (reference %s): %s",
+                error_reference(error),
+                traced(error),
+            )
+        filed = Filed()
+        for found in batch:
+            try:
+                filed.add(self._filer.file([found], anew=True))
+            except Retryable:
+                raise
+            except Exception as error:  # noqa: BLE001
+                self._filer.set_aside(found, error)
+            self._heartbeat.beat()
+        return filed
 
-    def _reached(self) -> dict[int, int]:
-        """Up to where each lane has been filed."""
-        return {lane: self._journal.board.filed(lane) for lane in self._journal.lanes()}
+    def _keep_safe(self) -> float:
+        """Make safe what was filed, if it is time to; seconds until that has to be seen again."""
+        due = self._due_now.is_set()
+        self._due_now.clear()
+        reached = dict(self._reached)
+        self._busy = 0 if reached == self._before else self._busy + 1
+        self._before = reached
+        if due or self._busy in {0, _BUSY_TURNS}:
+            self._busy = 0
+            self._make_safe()
+        return _SAFE_SECONDS
 
     def _make_safe(self) -> None:
-        board, reached = self._journal.board, self._reached()
+        if self._untrusted.is_set():
+            return  # a sync that succeeds now says nothing of what the failed one has lost
+        board, reached = self._journal.board, dict(self._reached)
         if all(board.safe(lane) >= position for lane, position in reached.items()):
             return
         try:
             self._archive.sync_all()
-            self._index.sync()
+            self._index.sync(anew=self._failed)
         except Retryable as error:
             log.error("%s; what was filed since the last time is filed again", error)
+            self._failed = True
             self._untrusted.set()
             return
+        self._failed = False
         for lane, position in reached.items():
             board.set_safe(lane, max(board.safe(lane), position))
         with self._parts_lock:

@@ -1,4 +1,4 @@
-"""The node's end of the filer: starts it, wakes it, hears from it, starts it again if it dies."""
+"""The node's end of the filer: starts it, wakes it, and hears from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.filing.process import ENVIRONMENT, file
-from node.filing.report import LENGTH, Report, decode
+from node.filing.report import Report, decode
 from node.forked import Forked
+from node.supervision import SupervisedProcess
 
 log = logging.getLogger(__name__)
 
-_AGAIN_SECONDS: Final = 1.0
+NAME: Final = "filer"
 
 
 class Filing:
@@ -50,15 +50,17 @@ class Filing:
         self._heard, self.bell = os.pipe()  # the ringing end may go to other processes
         os.set_blocking(self.bell, False)
         self._stopped = False
-        self._process: subprocess.Popen[bytes] | Forked = Forked(
-            "rasnode-file", partial(_wait_and_file, said), hear=self._heard
+        self._process = SupervisedProcess(
+            NAME,
+            Forked("rasnode-file", partial(_wait_and_file, said), hear=self._heard),
+            self._spawn,
+            lambda line: self._filed(decode(line)),
         )
-        self._thread = threading.Thread(target=self._listen, name="filer", daemon=True)
 
     def start(self) -> None:
         """Have it begin: archive and index are as they have to be."""
         self.ring()
-        self._thread.start()
+        self._process.start()
 
     def ring(self) -> None:
         """Something was answered."""
@@ -70,14 +72,14 @@ class Filing:
         if self._stopped:
             return
         self._stopped = True
+        self._process.expect_end()
         os.close(self.bell)
         try:
-            self._process.wait(seconds)
+            self._process.process.wait(seconds)
         except subprocess.TimeoutExpired:
             log.warning("filing takes too long; the rest is filed at the next start")
-            self._process.kill()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
+            self._process.process.kill()
+        self._process.stop(1.0)
         os.close(self._heard)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -87,20 +89,6 @@ class Filing:
             stdout=subprocess.PIPE,
             env=self._environment,
         )
-
-    def _listen(self) -> None:
-        while True:
-            process = self._process
-            assert process.stdout is not None  # noqa: S101
-            with process.stdout as output:
-                while len(data := output.read(LENGTH)) == LENGTH:
-                    self._filed(decode(data))
-            code = process.wait()
-            if self._stopped:
-                return
-            log.error("the process that files instances died (%d); it is started again", code)
-            threading.Event().wait(_AGAIN_SECONDS)
-            self._process = self._spawn()
 
 
 def _wait_and_file(said: Mapping[str, Any]) -> None:

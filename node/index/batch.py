@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from node.attributes import BY_LEVEL, Level
+from node.index import totals
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
 from node.index.schema import (
     ConflictRow,
@@ -20,6 +21,7 @@ from node.index.schema import (
     SeriesEventRow,
     SeriesRow,
 )
+from node.index.totals import Total
 from node.index.where import one_of
 from node.records import InstanceRecord, SeriesState, Stored
 
@@ -188,6 +190,9 @@ class Batch:
                 _HEADERS,
                 [{"instance_pk": pk, "header": self._headers[uid]} for uid, pk in keys.items()],
             )
+        self._count(Total.INSTANCES, len(self._new))
+        self._count(Total.BYTES, sum(row["size"] for row in self._new))
+        self._count(Total.CONFLICTS, len(self._conflicts))
         if self._conflicts:
             execute(
                 _CONFLICTS, [{"instance_pk": there.pk, **row} for there, row in self._conflicts]
@@ -201,8 +206,14 @@ class Batch:
         moved = [one for one in changes if one.series.state != SeriesState.RECEIVING]
         if moved:
             execute(_EVENTS, [_event(one) for one in moved])
+        for one in moved:
+            before, after = one.series.state, SeriesState.RECEIVING
+            totals.moved(self._connection, totals.in_state(before), totals.in_state(after))
         if self._arrivals:
             execute(_ARRIVALS, list(self._arrivals.values()))
+
+    def _count(self, name: str, by: int) -> None:
+        totals.count(self._connection, name, by)
 
 
 def _series_update(one: _Changes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
-from node.disk import start_writing
+from node.disk import start_writing, sync_folders
 from node.errors import ConfigError, Retryable, StorageFull
+from node.index import postgresql, totals
 from node.index.schema import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -25,6 +28,7 @@ BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
 _CHECKPOINT_PAGES = 16384
 """Pages of the write-ahead log at which a commit of the filer's moves them into the file, should
 `Index.sync` not have come to it before: two syncs, for which senders and volumes would wait."""
+_READ_ONLY = "25006"  # SQLSTATE: for instance a standby that is not the primary yet
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
 
 
@@ -54,12 +58,22 @@ class Index:
         url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
         relaxed: an SQLite commit need not be on stable storage when it returns: something else
             can repeat it after a power cut, and `sync` is called before that forgets.
+        statement_seconds: how long a PostgreSQL server may work on one statement.
     """
 
-    def __init__(self, url: str, *, relaxed: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        relaxed: bool = False,
+        statement_seconds: float = postgresql.STATEMENT_SECONDS,
+    ) -> None:
         self.url = url
         self._relaxed = relaxed
-        self.engine: Engine = _engine(url, relaxed=relaxed)
+        self.engine: Engine = _engine(url, relaxed=relaxed, statement_seconds=statement_seconds)
+        # Of the SQLite file, for `sync`. Closing it while there are connections would give up the
+        # locks that SQLite has on the file (fcntl(2)), and others could take its log away.
+        self._handle: int | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -73,27 +87,40 @@ class Index:
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
-        with _translated(), self.engine.connect() as plain:
+        with self._maintenance() as plain:
             connection = plain.execution_options(**{_WRITES: True})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
-        _private(self._file())
+        _private(self.file)
 
     def recreate(self) -> None:
         """Forget everything and begin with empty tables; the archive has what matters."""
-        path = self._file()
+        path = self.file
         if path is None:
-            with self.writing() as connection:
+            with self._maintenance() as connection:
                 Base.metadata.drop_all(connection)
                 connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+                connection.commit()
         else:
-            self.engine.dispose()
+            self.close()
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         self.migrate()
 
-    def _file(self) -> Path | None:
+    @contextmanager
+    def _maintenance(self) -> Iterator[Connection]:
+        """A transaction that may take hours, and waits for locks as long as any other."""
+        seconds = postgresql.MAINTENANCE_SECONDS
+        with _translated(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                milliseconds = int(seconds * 1000)
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+            with postgresql.answers_within(seconds):
+                yield connection
+
+    @property
+    def file(self) -> Path | None:
         """The SQLite file; None for a database server."""
         database = make_url(self.url).database
         return Path(database) if self.is_sqlite and database else None
@@ -115,13 +142,15 @@ class Index:
             IndexUnavailable: anything else that the database refuses for now.
         """
         with _translated(), self.engine.connect() as connection:
-            writer = connection.execution_options(**{_WRITES: True})
+            counts: Counter[str] = Counter()
+            writer = connection.execution_options(**{_WRITES: True, totals.COUNTS: counts})
             with writer.begin():
                 yield writer
+                totals.write(writer, counts)
 
     def start_sync(self) -> None:
         """Have the disk begin with what was committed: whoever commits next syncs that, too."""
-        path = self._file()
+        path = self.file
         if path is None or not self._relaxed:
             return
         with suppress(OSError):  # it is no more than a beginning
@@ -131,42 +160,54 @@ class Index:
             finally:
                 os.close(handle)
 
-    def sync(self) -> None:
+    def sync(self, *, anew: bool = False) -> None:
         """Put every commit on stable storage; only a `relaxed` index leaves that to be done.
 
         What SQLite's write-ahead log holds goes into the file, so that no commit has to do it.
+
+        Args:
+            anew: an earlier sync has failed, and the log may have holes on the disk that nobody
+                sees until a power cut: all of it goes into the file, and the log is emptied.
 
         Raises:
             StorageFull: the disk is failing.
             IndexUnavailable: the database refuses it for now.
         """
-        path = self._file()
+        path = self.file
         if path is None or not self._relaxed:
             return
         with self.reading() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+            mode = "TRUNCATE" if anew else "PASSIVE"
+            busy = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").scalar()
+        if anew and busy:
+            raise IndexUnavailable("the index's log cannot be emptied while others read it")
         try:
-            for suffix in ("", "-wal"):
-                file = Path(f"{path}{suffix}")
-                if file.exists():
-                    _sync_file(file)
+            self._sync_files(path)
         except OSError as error:
             raise StorageFull(f"the index cannot be synced: {error.strerror}") from error
+
+    def _sync_files(self, path: Path) -> None:
+        if self._handle is None:
+            self._handle = os.open(path, os.O_RDONLY)
+        os.fsync(self._handle)
+        log = Path(f"{path}-wal")
+        if log.exists():
+            handle = os.open(log, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_folders([path.absolute().parent])  # SQLite makes a new log whenever the last one went
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
 
-def _sync_file(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _engine(url: str, *, relaxed: bool) -> Engine:
+def _engine(url: str, *, relaxed: bool, statement_seconds: float) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -180,13 +221,7 @@ def _engine(url: str, *, relaxed: bool) -> Engine:
             "(postgresql+psycopg://…)"
         )
     if backend == "postgresql":
-        try:
-            return create_engine(parsed, pool_pre_ping=True, **_OPTIONS)
-        except (ModuleNotFoundError, NoSuchModuleError) as error:
-            raise ConfigError(
-                "database.url has to begin with postgresql+psycopg://, and its driver has to be "
-                "there: pip install 'psycopg[binary]>=3.2'"
-            ) from error
+        return postgresql.make_engine(parsed, statement_seconds, _OPTIONS)
     engine = create_engine(
         parsed, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **_OPTIONS
     )
@@ -233,9 +268,15 @@ def _translated() -> Iterator[None]:
         if any(sign in complaint for sign in _FULL):
             raise StorageFull(f"the index cannot be written: {_line(error)}") from error
         raise IndexUnavailable(f"the index did not answer: {_line(error)}") from error
+    except NoConnectionLeft as error:
+        raise IndexUnavailable(
+            "the index did not answer: all connections to the database are waiting for it"
+        ) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise IndexUnavailable(f"the index's connection broke: {_line(error)}") from error
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            raise IndexUnavailable(f"the index cannot be written: {_line(error)}") from error
         raise
 
 

@@ -10,7 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 
 from node.attributes import BY_LEVEL, Level, fold
+from node.index import totals
 from node.index.schema import PatientRow, SeriesRow, StudyModalityRow, StudyRow
+from node.index.totals import Total, count
 from node.records import InstanceRecord, SeriesState
 
 _AT_ONCE: Final = 500
@@ -75,7 +77,9 @@ class Hierarchy:
         uids = list({record.series_instance_uid for record in records})
         for at in range(0, len(uids), _AT_ONCE):
             part = uids[at : at + _AT_ONCE]
-            for row in self._connection.execute(_rows().where(SeriesRow.uid.in_(part))):
+            for row in self._connection.execute(
+                _rows().where(SeriesRow.uid.in_(part)).order_by(SeriesRow.id)
+            ):
                 self._remember(row)
 
     def series_of_instance(self, pk: int) -> KnownSeries:
@@ -155,6 +159,8 @@ class Hierarchy:
             first_arrival=at,
             last_arrival=at,
         )
+        count(self._connection, Total.SERIES)
+        count(self._connection, totals.in_state(SeriesState.RECEIVING))
         self._count(StudyRow, study.pk, "series")
         self._count(PatientRow, study.patient_pk, "series")
         if modality and modality not in study.modalities:
@@ -204,6 +210,7 @@ class Hierarchy:
             sop_classes="",
             attributes=_level(record, Level.STUDY),
         )
+        count(self._connection, Total.STUDIES)
         self._count(PatientRow, patient_pk, "studies")
         return KnownStudy(pk, patient_pk, [], [])
 
@@ -230,6 +237,7 @@ class Hierarchy:
                 sex=values.get("PatientSex", ""),
                 attributes=_level(record, Level.PATIENT),
             )
+            count(self._connection, Total.PATIENTS)
         self._patients[key] = found
         return found
 
@@ -242,7 +250,9 @@ def inserted(connection: Connection, table: type[Any], **values: Any) -> int:
 
 
 def _rows() -> Select[*tuple[Any, ...]]:
-    return select(
+    """Series as they stay until the transaction ends: on PostgreSQL, too, nobody moves one of them
+    from the state that is read here before the batch has moved it."""
+    found = select(
         SeriesRow.id,
         SeriesRow.uid,
         SeriesRow.study_pk,
@@ -255,6 +265,7 @@ def _rows() -> Select[*tuple[Any, ...]]:
         StudyRow.modalities,
         StudyRow.sop_classes,
     ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+    return found.with_for_update(of=SeriesRow, key_share=True)
 
 
 def _values(joined: str) -> list[str]:

@@ -9,7 +9,9 @@ from sqlalchemy import text
 
 from node.errors import StorageFull
 from node.index.engine import Index
+from node.index.postgresql import answers_within
 
+_ANSWER_SECONDS = 3.0  # whoever asks how the node is wants to hear within ten, all in all
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -34,7 +36,7 @@ def check_writable(index: Index) -> None:
         StorageFull: the database can be read but not written.
         IndexUnavailable: it does not answer.
     """
-    with index.writing() as connection:
+    with answers_within(_ANSWER_SECONDS), index.writing() as connection:
         if index.is_sqlite:
             return  # BEGIN IMMEDIATE took the lock already
         if connection.scalar(text("SHOW transaction_read_only")) == "on":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 
 from node.index.engine import Index
 from node.index.schema import SeriesRow, StudyRow
@@ -48,11 +48,12 @@ class Latest:
         ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
         if before is not None:
             query = query.where(SeriesRow.id < before)
-        if states:
-            query = query.where(SeriesRow.state.in_(states))
+        query = query.order_by(SeriesRow.id.desc()).limit(limit)
+        # State by state: each is a range of an index, several in one query would be sorted whole.
+        parts = [query.where(SeriesRow.state == state) for state in set(states)] or [query]
         with self._index.reading() as connection:
-            rows = connection.execute(query.order_by(SeriesRow.id.desc()).limit(limit))
-            return [dict(row) for row in rows.mappings()]
+            rows = [dict(row) for part in parts for row in connection.execute(part).mappings()]
+        return sorted(rows, key=lambda row: -row["id"])[:limit]
 
     def one(self, uid: str) -> dict[str, Any] | None:
         """One series as `series` gives them."""
@@ -64,7 +65,7 @@ class Latest:
     def waiting_since(self) -> float | None:
         """Since when the series waits that has waited longest to be assembled; None: none does."""
         query = select(func.min(SeriesRow.state_since)).where(
-            SeriesRow.state == SeriesState.SETTLED
+            SeriesRow.state == literal_column(f"'{SeriesState.SETTLED}'")
         )
         with self._index.reading() as connection:
             return connection.scalar(query)

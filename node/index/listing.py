@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from node.index import totals
 from node.index.engine import Index
 from node.index.schema import (
     ConflictRow,
@@ -16,108 +17,100 @@ from node.index.schema import (
     SeriesRow,
     StudyRow,
 )
+from node.index.selection import Selection, Selector
+from node.index.totals import Total
 
-_BATCH = 1000
+_ALL = Selection()
 
 
 class Listing:
-    """Streams rows as plain mappings, in constant memory."""
+    """Streams rows as plain mappings, in parts: memory does not depend on how many there are."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
+        self._selector = Selector(index)
 
-    def patients(self) -> Iterator[dict[str, Any]]:
-        """Every patient, without name and birth date."""
-        return self._rows(
-            select(
-                PatientRow.patient_id, PatientRow.studies, PatientRow.series, PatientRow.instances
-            ).order_by(PatientRow.id)
+    def patients(self, selection: Selection = _ALL) -> Iterator[dict[str, Any]]:
+        """Patients, without name and birth date."""
+        row = PatientRow
+        query = select(row.patient_id, row.studies, row.series, row.instances)
+        for part in self._selector.patients(selection):
+            yield from self._rows(query, row.id, part)
+
+    def studies(self, selection: Selection = _ALL) -> Iterator[dict[str, Any]]:
+        """Studies."""
+        query = select(
+            StudyRow.uid.label("study_instance_uid"),
+            StudyRow.date,
+            StudyRow.description,
+            StudyRow.modalities,
+            StudyRow.series,
+            StudyRow.instances,
         )
+        for part in self._selector.studies(selection):
+            yield from self._rows(query, StudyRow.id, part)
 
-    def studies(self) -> Iterator[dict[str, Any]]:
-        """Every study."""
-        return self._rows(
-            select(
-                StudyRow.uid.label("study_instance_uid"),
-                StudyRow.date,
-                StudyRow.description,
-                StudyRow.modalities,
-                StudyRow.series,
-                StudyRow.instances,
-            ).order_by(StudyRow.id)
-        )
+    def series(self, selection: Selection = _ALL) -> Iterator[dict[str, Any]]:
+        """Series with their states."""
+        return self.series_of(self._selector.series(selection))
 
-    def last_words(self) -> dict[int, str]:
-        """Who made each series' last transition, by its row: a person, or a part of the node."""
-        event = SeriesEventRow
-        newest = select(func.max(event.id)).group_by(event.series_pk)
-        query = select(event.series_pk, event.actor).where(event.id.in_(newest))
-        with self._index.reading() as connection:
-            return {row.series_pk: row.actor for row in connection.execute(query)}
+    def series_of(self, parts: Iterable[list[int]]) -> Iterator[dict[str, Any]]:
+        """The series of some rows with their states."""
+        query = select(
+            SeriesRow.uid.label("series_instance_uid"),
+            StudyRow.uid.label("study_instance_uid"),
+            SeriesRow.modality,
+            SeriesRow.number,
+            SeriesRow.description,
+            SeriesRow.instances,
+            SeriesRow.state,
+            SeriesRow.revision,
+        ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+        for part in parts:
+            yield from self._rows(query, SeriesRow.id, part)
 
-    def series(self) -> Iterator[dict[str, Any]]:
-        """Every series with its state."""
-        return self._rows(
-            select(
-                SeriesRow.uid.label("series_instance_uid"),
-                StudyRow.uid.label("study_instance_uid"),
-                SeriesRow.modality,
-                SeriesRow.number,
-                SeriesRow.description,
-                SeriesRow.instances,
-                SeriesRow.state,
-                SeriesRow.revision,
-            )
-            .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-            .order_by(SeriesRow.id)
-        )
-
-    def instances(self) -> Iterator[dict[str, Any]]:
-        """Every file: instances first, then conflicts, which carry the same UID once more."""
+    def instances(self, selection: Selection = _ALL) -> Iterator[dict[str, Any]]:
+        """Files: instances, each some lines before its conflicts, which carry its UID once more."""
         whose = (
             InstanceRow.uid.label("sop_instance_uid"),
             SeriesRow.uid.label("series_instance_uid"),
             StudyRow.uid.label("study_instance_uid"),
         )
-        kept = select(*whose, InstanceRow.path, InstanceRow.size, InstanceRow.sha256)
-        beside = select(*whose, ConflictRow.path, ConflictRow.size, ConflictRow.sha256)
-        yield from self._rows(_of_series(kept).order_by(InstanceRow.id))
-        yield from (
-            {**row, "conflict": True}
-            for row in self._rows(
-                _of_series(
-                    beside.join(InstanceRow, InstanceRow.id == ConflictRow.instance_pk)
-                ).order_by(ConflictRow.id)
+        kept = _of_series(select(*whose, InstanceRow.path, InstanceRow.size, InstanceRow.sha256))
+        beside = _of_series(
+            select(*whose, ConflictRow.path, ConflictRow.size, ConflictRow.sha256).join(
+                InstanceRow, InstanceRow.id == ConflictRow.instance_pk
             )
         )
+        for part in self._selector.instances(selection):
+            yield from self._rows(kept, InstanceRow.id, part)
+            for row in self._rows(beside, ConflictRow.instance_pk, part, ConflictRow.id):
+                yield {**row, "conflict": True}
+
+    def last_words(self, series: Sequence[int]) -> dict[int, str]:
+        """Who made the last transition of these series, by their rows: a person, or a part of
+        the node."""
+        event = SeriesEventRow
+        newest = (
+            select(func.max(event.id)).where(event.series_pk.in_(series)).group_by(event.series_pk)
+        )
+        query = select(event.series_pk, event.actor).where(event.id.in_(newest))
+        with self._index.reading() as connection:
+            return {row.series_pk: row.actor for row in connection.execute(query)}
 
     def totals(self) -> dict[str, int]:
         """How much of everything there is; series by state as `series_<state>`."""
-        by_state = select(SeriesRow.state, func.count()).group_by(SeriesRow.state)
-        held = select(
-            func.count(PatientRow.id),
-            func.coalesce(func.sum(PatientRow.studies), 0),
-            func.coalesce(func.sum(PatientRow.series), 0),
-            func.coalesce(func.sum(PatientRow.instances), 0),
-        )
-        conflicts = select(func.count(ConflictRow.id))
         with self._index.reading() as connection:
-            patients, studies, series, instances = connection.execute(held).one()
-            states = {f"series_{state}": count for state, count in connection.execute(by_state)}
-            return {
-                "patients": int(patients),
-                "studies": int(studies),
-                "series": int(series),
-                "instances": int(instances),
-                "conflicts": int(connection.scalar(conflicts) or 0),
-                **states,
-            }
+            found = totals.read(connection)
+        by_state = {name: found[name] for name in found if name.startswith(f"{Total.SERIES}_")}
+        return {str(name): found[name] for name in Total} | by_state
 
-    def _rows(self, query: Select[*tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    def _rows(
+        self, query: Select[*tuple[Any, ...]], key: Any, part: list[int], order: Any = None
+    ) -> list[dict[str, Any]]:
+        chosen = query.where(key.in_(part)).order_by(key if order is None else order)
         with self._index.reading() as connection:
-            result = connection.execution_options(yield_per=_BATCH).execute(query)
-            for row in result.mappings():
-                yield dict(row)
+            return [dict(row) for row in connection.execute(chosen).mappings()]
 
 
 def _of_series(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 from sqlalchemy.orm import aliased
 
 from node.deliveries import Delivery, DeliveryState, NewDelivery
+from node.index import totals
 from node.index.engine import Index
 from node.index.schema import DeliveryRow, SeriesRow
 
@@ -33,6 +34,7 @@ def enqueue(
                     created_at=now,
                 )
             )
+            totals.count(connection, _counted(DeliveryState.PENDING))
 
 
 class Outbox:
@@ -73,9 +75,9 @@ class Outbox:
 
     def counts(self) -> dict[str, int]:
         """How many deliveries are in each state."""
-        query = select(DeliveryRow.state, func.count()).group_by(DeliveryRow.state)
         with self._index.reading() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            found = totals.read(connection)
+        return {str(state): n for state in DeliveryState if (n := found[_counted(state)])}
 
     def hasten(self, target: str, now: float) -> None:
         """Everything that waits for a target may be tried at once: it may be back."""
@@ -130,6 +132,8 @@ class Outbox:
             changed = connection.execute(
                 query.values(state=DeliveryState.PENDING, due=now, attempts=0, ended_at=None)
             )
+            dead, pending = _counted(DeliveryState.DEAD), _counted(DeliveryState.PENDING)
+            totals.moved(connection, dead, pending, changed.rowcount)
         return changed.rowcount
 
     def _read(self, query: Select[*tuple[Any, ...]]) -> list[Delivery]:
@@ -164,11 +168,21 @@ def _failed(connection: Connection, delivery: Delivery, due: float, error: str) 
 def _end(
     connection: Connection, delivery: Delivery, state: DeliveryState, now: float, error: str
 ) -> None:
+    before = connection.scalar(
+        select(DeliveryRow.state).where(DeliveryRow.id == delivery.id).with_for_update()
+    )
+    if before is not None:
+        totals.moved(connection, _counted(before), _counted(state))
     connection.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery.id)
         .values(state=state, attempts=DeliveryRow.attempts + 1, due=None, ended_at=now, error=error)
     )
+
+
+def _counted(state: DeliveryState | str) -> str:
+    """The name under which deliveries in a state are counted."""
+    return totals.in_state(state, of="deliveries")
 
 
 def _delivery(row: Row[*tuple[Any, ...]]) -> Delivery:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from node.completion.timing import Gap, Moment, Percentiles
 from node.index.engine import Index
 from node.index.schema import ArrivalRow, AssociationRow, InstanceRow, SeriesRow, TimingRow
+from node.index.where import one_of
 from node.records import Arrival, AssociationEnd
+
+_AT_ONCE: Final = 500  # associations that are read together
+_MOST_ASSOCIATIONS: Final = 20_000
+"""How far back a sender is followed: some open an association for each instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +42,25 @@ class Recordings:
     def senders(self) -> list[str]:
         """Every AE title that ever sent something."""
         with self._index.reading() as connection:
-            query = select(AssociationRow.calling_ae).distinct().order_by(AssociationRow.calling_ae)
-            return list(connection.scalars(query))
+            # From one to the next: DISTINCT would read every association.
+            found: list[str] = []
+            title: Any = AssociationRow.calling_ae
+            known = connection.scalar(select(func.min(title)))
+            while known is not None:
+                found.append(known)
+                known = connection.scalar(select(func.min(title)).where(title > known))
+            return found
 
     def series(self, sender: str | None = None, since: float = 0.0, limit: int = 500) -> list[int]:
         """The series that came last, of one sender or all, latest first."""
         query = select(SeriesRow.id).where(SeriesRow.last_arrival >= since)
-        if sender is not None:
-            query = query.where(
-                SeriesRow.id.in_(
-                    select(ArrivalRow.series_pk)
-                    .join(AssociationRow, AssociationRow.id == ArrivalRow.association_pk)
-                    .where(AssociationRow.calling_ae == sender)
-                )
-            )
-        query = query.order_by(SeriesRow.last_arrival.desc()).limit(limit)
         with self._index.reading() as connection:
+            if sender is not None:
+                key: Any = SeriesRow.id
+                query = query.where(
+                    one_of(key, _sent_last(connection, sender, limit), sqlite=self._index.is_sqlite)
+                )
+            query = query.order_by(SeriesRow.last_arrival.desc()).limit(limit)
             return list(connection.scalars(query))
 
     def trace(self, series_pk: int) -> Trace:
@@ -122,3 +131,22 @@ class Recordings:
                     at=now,
                 )
             )
+
+
+def _sent_last(connection: Connection, sender: str, limit: int) -> list[int]:
+    """Series that a sender's latest associations brought something to, about `limit` of them."""
+    found: set[int] = set()
+    row, before = AssociationRow, None
+    for _ in range(_MOST_ASSOCIATIONS // _AT_ONCE):
+        query = select(row.id).where(row.calling_ae == sender)
+        if before is not None:
+            query = query.where(row.id < before)
+        part = list(connection.scalars(query.order_by(row.id.desc()).limit(_AT_ONCE)))
+        if not part:
+            break
+        before = part[-1]
+        brought = select(ArrivalRow.series_pk).where(ArrivalRow.association_pk.in_(part))
+        found.update(connection.scalars(brought))
+        if len(found) >= limit:
+            break
+    return sorted(found)

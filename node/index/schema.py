@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -38,6 +39,11 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of the few rows that a condition holds for, however many others there are."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 def _name_group(index: int) -> Any:
@@ -150,7 +156,13 @@ class SeriesRow(Base):
     outputs: Mapped[list[Any] | None]  # published files, relative to storage.root/nifti
     held_by: Mapped[str] = mapped_column(default="", server_default="")  # a person, or nobody
 
-    __table_args__ = (Index(None, "state", "due"),)
+    __table_args__ = (
+        _partial("ix_series_due", "due", where="due IS NOT NULL"),
+        _partial("ix_series_settled_since", "state", "state_since", where="state = 'settled'"),
+        Index(None, "state", "id"),
+        Index(None, "state", "last_arrival"),
+        Index(None, "last_arrival"),
+    )
 
 
 class InstanceRow(Base):
@@ -172,7 +184,10 @@ class InstanceRow(Base):
     pixel_offset: Mapped[int | None]
     pixel_length: Mapped[int | None] = mapped_column(BigInteger)
     received_at: Mapped[float]
-    association_pk: Mapped[int | None] = mapped_column(ForeignKey("association.id"))
+    association_pk: Mapped[int | None] = mapped_column(
+        ForeignKey("association.id"),
+        index=True,  # or removing an association would read them all
+    )
 
 
 class HeaderRow(Base):
@@ -218,7 +233,7 @@ class AssociationRow(Base):
     end: Mapped[str]  # records.AssociationEnd
     process: Mapped[str]  # which run of the node took it
 
-    __table_args__ = (Index(None, "end"),)
+    __table_args__ = (Index(None, "end"), Index(None, "calling_ae", "id"))
 
 
 class ArrivalRow(Base):
@@ -297,9 +312,11 @@ class StatementRow(Base):
 
     series_uid: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str] = mapped_column(primary_key=True)  # completion.facts.Source
-    reference: Mapped[str] = mapped_column(primary_key=True)  # of the MPPS or transaction; a peer
+    reference: Mapped[str] = mapped_column(  # of the MPPS or transaction; a peer
+        primary_key=True, index=True
+    )
     peer: Mapped[str]
-    at: Mapped[float]
+    at: Mapped[float] = mapped_column(index=True)
     final: Mapped[bool]
     instances: Mapped[int | None]
     uids: Mapped[list[Any] | None]
@@ -382,6 +399,25 @@ class ProcedureStepRow(Base):
     uid: Mapped[str] = mapped_column(primary_key=True)
     peer: Mapped[str]
     state: Mapped[str]  # Performed Procedure Step Status
-    created_at: Mapped[float]
+    created_at: Mapped[float] = mapped_column(index=True)
     updated_at: Mapped[float]
     series: Mapped[dict[str, Any]]  # Series Instance UID -> SOP Instance UIDs
+
+
+class TotalRow(Base):
+    """How much there is of something: see `index.totals`."""
+
+    __tablename__ = "total"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class RootIdentityRow(Base):
+    """Which storage root's index this is; one row."""
+
+    __tablename__ = "root_identity"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1
+    identity: Mapped[str]
+    claimed_at: Mapped[float]

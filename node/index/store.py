@@ -41,7 +41,7 @@ class Store:
         if not items:
             return []
         with self._index.writing() as connection:
-            self._take_turn(connection)
+            take_turn(connection)
             return Batch(connection, items, sqlite=self._index.is_sqlite).write()
 
     def open_association(
@@ -87,7 +87,7 @@ class Store:
     def end_association(self, association: int, end: AssociationEnd, now: float) -> None:
         """Note how an association ended, and wake the series that it brought something to."""
         with self._index.writing() as connection:
-            self._take_turn(connection)
+            take_turn(connection)
             connection.execute(
                 update(AssociationRow)
                 .where(AssociationRow.id == association)
@@ -98,7 +98,7 @@ class Store:
     def end_lost_associations(self, process: str, now: float) -> int:
         """After an unclean end: whatever an earlier run of `process` left open is lost."""
         with self._index.writing() as connection:
-            self._take_turn(connection)
+            take_turn(connection)
             rows = connection.scalars(
                 select(AssociationRow.id).where(
                     AssociationRow.end == AssociationEnd.OPEN, AssociationRow.process != process
@@ -112,9 +112,11 @@ class Store:
             _wake(connection, rows, now)
             return len(rows)
 
-    def _take_turn(self, connection: Connection) -> None:
-        if not self._index.is_sqlite:
-            connection.execute(_WRITERS)
+
+def take_turn(connection: Connection) -> None:
+    """Wait until no other transaction adds or removes what arrived; until this one ends."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(_WRITERS)
 
 
 def _wake(connection: Connection, associations: Sequence[int], now: float) -> None:

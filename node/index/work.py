@@ -11,6 +11,7 @@ from sqlalchemy import (
     Row,
     Select,
     insert,
+    literal_column,
     or_,
     select,
     true,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 
 from node.deliveries import NewDelivery
+from node.index import totals
 from node.index.known import Known
 from node.index.outbox import enqueue
 from node.index.schema import (
@@ -29,6 +31,8 @@ from node.index.schema import (
 )
 from node.records import SeriesRecord, SeriesState
 
+_SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
+"""Written out, so that a database sees that the index of settled series is enough."""
 _AT_REST = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD)
 
 
@@ -63,12 +67,18 @@ class Work(Known):
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
+    def of(self, keys: Sequence[int]) -> list[SeriesRecord]:
+        """The series of some rows, in order of the rows."""
+        query = _series().where(SeriesRow.id.in_(keys)).order_by(SeriesRow.id)
+        with self._index.reading() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
     def settled(self, now: float, limit: int) -> list[SeriesRecord]:
         """Series that wait for an executor, longest waiting first."""
         query = (
             _series()
             .where(
-                SeriesRow.state == SeriesState.SETTLED,
+                SeriesRow.state == _SETTLED,
                 or_(SeriesRow.due.is_(None), SeriesRow.due <= now),
             )
             .order_by(SeriesRow.state_since)
@@ -170,6 +180,7 @@ def swap(
     )
     if changed.rowcount != 1:
         return False
+    totals.moved(connection, totals.in_state(series.state), totals.in_state(to))
     connection.execute(
         insert(SeriesEventRow).values(
             series_pk=series.pk,

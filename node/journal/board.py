@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-MOST_LANES: Final = 64
+RECEIVERS: Final = 64  # lanes that receivers may have, from 0 on;
+IMPORTS: Final = 8  # the next are for imports, as many as there may be at once
+MOST_LANES: Final = RECEIVERS + IMPORTS
 _ANSWERED, _FILED, _SAFE, _STUCK, _GUESTS, _PRESSED = range(6)
 _WORDS: Final = 8  # of 64 bits, a lane: a cache line
 _SIZE: Final = MOST_LANES * _WORDS * 8

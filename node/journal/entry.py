@@ -40,17 +40,25 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """An instance that was answered 0x0000; its data set follows, or is in a file.
 
     Attributes:
+        source: None for a file that was imported.
         part: name of the file in the archive's `.incoming` that holds the data set, if one does.
         offset: where the data set begins in it.
+        source_ae: who sent it, as the imported file says.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     received_at: float
-    source: Source
+    source: Source | None
     part: str = ""
     offset: int = 0
+    source_ae: str = ""
+
+    @property
+    def calling_ae(self) -> str:
+        """Who sent it, as far as that is known."""
+        return self.source.calling_ae if self.source else self.source_ae
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):

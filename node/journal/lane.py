@@ -49,6 +49,7 @@ class Lane:
         number: of the lane; no other process may have it.
         segment_size: of segments that are made from now on.
         most: how many segments there may be.
+        urgent: whether senders wait for answers, so that the filer should let them go first.
         written: called after each write, outside any lock.
 
     Raises:
@@ -64,10 +65,12 @@ class Lane:
         written: Callable[[], None] = lambda: None,
         *,
         most: int = segment.FEWEST,
+        urgent: bool = True,
     ) -> None:
         self._number = number
         self._board = board
         self._size = segment_size
+        self._urgent = urgent
         self._written = written
         self._lock = threading.Lock()
         self._group = GroupCommit[_Item, None](self._write)
@@ -270,7 +273,7 @@ class Lane:
         self._announce()
 
     def _advance(self, end: int) -> None:
-        if end - self._offset >= _MUCH:
+        if self._urgent and end - self._offset >= _MUCH:
             self._board.set_pressed(time.monotonic())
         self._offset = end
         self._announce()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import mmap
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -163,18 +163,29 @@ class Journal:
             time.sleep(_LOOK_SECONDS)
         return True
 
-    def left_over(self) -> Iterator[Found]:
-        """What an earlier run has answered and may not have filed, lane by lane."""
-        for lane in self.lanes():
+    def left_over(self, but: Container[int] = ()) -> Iterator[Found]:
+        """What an earlier run has answered and may not have filed, lane by lane.
+
+        Args:
+            but: lanes that are being written.
+        """
+        for lane in [one for one in self.lanes() if one not in but]:
             safe = self.board.safe(lane)
             cursor = Cursor(self.folder, lane, safe, check=True)
             end = position(max(cursor.generations(), default=0) + 1, 0)
             while found := cursor.next(end):
                 yield found
 
-    def forget(self) -> None:
-        """Everything in it has been filed, and is on stable storage."""
+    def forget(self, but: Container[int] = ()) -> None:
+        """Everything in it has been filed, and is on stable storage.
+
+        Args:
+            but: lanes that are being written: what is not safe in them is to be filed again.
+        """
         for lane in self.lanes():
+            if lane in but:
+                self.board.set_filed(lane, self.board.safe(lane))
+                continue
             generations = Cursor(self.folder, lane, 0).generations()
             end = position(max([*generations, place(self.board.safe(lane))[0]]) + 1, 0)
             self.board.set_safe(lane, end)

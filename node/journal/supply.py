@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from node.disk import free_bytes
+from node.disk import free_bytes, sync_folders
 from node.errors import StorageFull
 from node.journal import segment
 from node.journal.board import Board
 from node.journal.segment import Segment
+from node.supervision import Background, background
 
 _LOOK_SECONDS: Final = 0.005
 _FIRST: Final = 3  # segments that are made before the port opens,
@@ -46,9 +47,11 @@ class Supply:
         self._most = most
         self._making = threading.Lock()
         self._closing = threading.Event()
-        self._maker = threading.Thread(target=self._make_ready, name="journal", daemon=True)
+        self._maker: Background | None = None
         try:
             self.segments = [Segment(path, size) for path in paths(folder, lane)]
+            # Whoever made them, or the folder, may have died before their names were synced.
+            sync_folders([folder, folder.parent])
         except OSError as error:
             raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
         self.largest = min((one.size for one in self.segments), default=size) // 4
@@ -57,7 +60,7 @@ class Supply:
         """Make the first ones, and more behind the writer's back: making one takes time."""
         with suppress(StorageFull):  # one is enough to begin with
             self._grow(_FIRST)
-        self._maker.start()
+        self._maker = background("journal segments", self._make_ready)
 
     def take(self, current: Segment | None, patience: float) -> Segment:
         """A segment that nobody needs any more, a new one, or in time one of them.
@@ -85,7 +88,8 @@ class Supply:
     def close(self) -> None:
         """Close the files."""
         self._closing.set()
-        self._maker.join()
+        if self._maker is not None:
+            self._maker.join()
         for one in self.segments:
             one.close()
 

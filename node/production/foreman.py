@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from node import metrics
 from node.completion.policy import Event, follow
 from node.convert import OutputOptions
 from node.deliver.publish import Publisher
-from node.errors import NodeError, Retryable, traced
+from node.errors import NodeError, Retryable, error_reference, traced
 from node.faults import fault_point
 from node.index.work import Work
 from node.production.grounds import LOOK_AGAIN_SECONDS, Grounds, waits_for
 from node.production.headstart import HeadStart
-from node.production.jobs import Assembled, Job, WorkerDied
+from node.production.jobs import Assembled, ExecutorAway, Job, WorkerDied
 from node.production.names import Names
 from node.production.outcome import ACTOR, Outcomes
 from node.records import SeriesRecord, SeriesState, StoredInstance, Verdict
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0  # an owner that does not renew its claim for so long is taken for dead
 LONGEST_JOB_SECONDS = 3600.0  # then its process is ended: it hangs
-MOST_WORKER_DEATHS = 3  # of one series in a row; then the series is to blame
+MOST_WORKER_DEATHS = 2  # of one series in a row; then the series is to blame
+MOST_SURPRISES = 3  # errors that nobody foresaw, of one series in a row; then it is failed
 MOST_OWNER_DEATHS = 10  # likewise, for the whole node
 FIRST_DELAY_SECONDS = 15.0  # before what may succeed later is tried again; doubled each time,
 LONGEST_DELAY_SECONDS = 600.0  # up to this
@@ -66,7 +68,7 @@ class _Running:
     series: SeriesRecord
     job: Job
     folder: str
-    since: float
+    since: float  # seconds, monotonic: the system's clock may be set meanwhile
     future: Future[Assembled]
 
 
@@ -78,6 +80,7 @@ class Foreman:
         options: which files are made.
         owner: this run of the node, unlike any other.
         wake: called from another thread when a job has ended.
+        steady: seconds, monotonic.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Foreman:
         options: OutputOptions,
         owner: str,
         wake: Callable[[], None],
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = work
         self._publisher = publisher
@@ -106,6 +110,7 @@ class Foreman:
         self._options = options
         self._owner = owner
         self._wake = wake
+        self._steady = steady
         self._running: dict[int, _Running] = {}
         self._renewed = 0.0
 
@@ -154,6 +159,14 @@ class Foreman:
 
     def start(self, series: SeriesRecord, now: float) -> None:
         """Hand a settled series to the executor."""
+        try:
+            self._start(series, now)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  it costs this series, not the others
+            self._surprised(series, error, now)
+
+    def _start(self, series: SeriesRecord, now: float) -> None:
         if series.pk in self._running:
             # It settled again while an assembly of less of it runs: that one is of no use.
             self._executor.kill(self._running[series.pk].future)
@@ -178,20 +191,28 @@ class Foreman:
         fault_point("assembly-started")
         try:
             job, folder = self._job(taken, instances, needed)
+            future = self._executor.submit(job)
         except Retryable as error:
             self._delay(taken, now, str(error))
             return
-        future = self._executor.submit(job)
-        self._running[taken.pk] = _Running(taken, job, folder, now, future)
+        except Exception as error:  # noqa: BLE001  it costs this series, not the others
+            self._surprised(taken, error, now)
+            return
+        self._running[taken.pk] = _Running(taken, job, folder, self._steady(), future)
         future.add_done_callback(lambda _: self._wake())
 
     def collect(self, now: float) -> None:
         """Publish what is done, and keep the claims on what is not."""
         for running in [item for item in self._running.values() if item.future.done()]:
-            self._end(running, now)
+            try:
+                self._end(running, now)
+            except Retryable:
+                raise  # the index is away: it is tried again
+            except Exception as error:  # noqa: BLE001  it costs this series, not the others
+                self._surprised(running.series, error, now)
             del self._running[running.series.pk]
         for running in self._running.values():
-            if now - running.since > LONGEST_JOB_SECONDS:
+            if self._steady() - running.since > LONGEST_JOB_SECONDS:
                 log.error(
                     "the assembly of series %s hangs; its process is ended", running.series.uid
                 )
@@ -246,7 +267,9 @@ class Foreman:
             ):
                 self._requeue(series, now, None, "the series that it labels has changed")
             elif self._outcomes.end(series, running.job, running.folder, future.result(), now):
-                metrics.assembled(self._outcomes.state_of(future.result()), now - running.since)
+                metrics.assembled(
+                    self._outcomes.state_of(future.result()), self._steady() - running.since
+                )
             else:
                 # Nothing happens to it if instances came meanwhile.
                 self._requeue(series, now, None, "has to be made again under another name")
@@ -264,14 +287,46 @@ class Foreman:
             else:
                 sentence = f"its process died {deaths} times in a row: out of memory, or a crash"
                 self._outcomes.fail(series, "worker-died", sentence, now)
+        elif isinstance(error, ExecutorAway):
+            log.warning("series %s: %s", series.uid, error)
+            self._requeue(series, now, None, "executor away", str(error))
         elif isinstance(error, Retryable) or (isinstance(error, OSError) and error.errno in _LATER):
             self._delay(series, now, str(error))
         elif isinstance(error, NodeError):
             self._outcomes.fail(series, type(error).__name__, str(error), now)
+        elif isinstance(error, MemoryError):
+            sentence = (
+                "its volumes need more memory than one worker may have; give workers more "
+                "(assembly.worker_memory) and retry the series"
+            )
+            self._outcomes.fail(series, "out-of-memory", sentence, now)
         else:
             log.error("assembly of %s: %s", series.uid, traced(error))
             sentence = "an error that nobody foresaw; its place is in the log: please report it"
             self._outcomes.fail(series, type(error).__name__, sentence, now)
+
+    def _surprised(self, series: SeriesRecord, error: Exception, now: float) -> None:
+        """An error that nobody foresaw, of the node rather than of the assembly, costs the series
+        an attempt, and after some in a row the series."""
+        place = error_reference(error)
+        log.error(
+            "the assembly of series %s met an error that nobody foresaw (reference %s): %s",
+            series.uid,
+            place,
+            traced(error),
+        )
+        current = self._work.series(series.uid)
+        if current is None or current.change != series.change:
+            return  # something else has happened to it, or it was not taken
+        if current.state is not SeriesState.ASSEMBLING:
+            self._work.look_again(current, now + FIRST_DELAY_SECONDS)
+        elif self._count(series.pk, "error") + 1 < MOST_SURPRISES:
+            self._requeue(current, now, now + 1.0, "error", f"reference {place} in the log")
+        else:
+            sentence = (
+                f"an error that nobody foresaw, reference {place} in the log: please report it"
+            )
+            self._outcomes.fail(current, type(error).__name__, sentence, now)
 
     def _delay(self, series: SeriesRecord, now: float, why: str) -> None:
         """Try again later, however often: the disk, say, is full."""
@@ -285,7 +340,12 @@ class Foreman:
     ) -> None:
         detail = {"cause": cause, "why": why} if why else {"cause": cause}
         state = follow(series.state, Event.REQUEUE)
-        self._work.move(series, state, now=now, actor=ACTOR, detail=detail, due=due, owner="")
+        values: dict[str, Any] = {}
+        if why:  # people see it as long as the series waits
+            values["verdict"] = {**(series.verdict or {}), "waits": why}
+        self._work.move(
+            series, state, now=now, actor=ACTOR, detail=detail, due=due, owner="", **values
+        )
 
     def _count(self, series_pk: int, cause: str) -> int:
         """How many times in a row the series went back to the queue for a cause."""

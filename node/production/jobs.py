@@ -15,6 +15,10 @@ class WorkerDied(Retryable):
     """The process that assembled the series is gone: killed, out of memory, or crashed."""
 
 
+class ExecutorAway(Retryable):
+    """What was to assemble the series is not there any more; it says so by a capacity of 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One assembly of one series.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import logging
 import os
 import signal
 import socket
@@ -20,10 +21,14 @@ from typing import Any, Final
 from node import metrics
 from node.archive import Archive
 from node.config import Dicom, Settings
+from node.errors import traced
 from node.index.engine import Index
 from node.journal import Journal
 from node.logs import configure_logging
 from node.receiving.desk import Desk
+from node.supervision import Reporter, install_hooks
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT: Final = "RASNODE_RECEIVER"
 READY: Final = "ready"
@@ -47,6 +52,7 @@ def receive(said: dict[str, Any]) -> None:
     settings = Settings.model_validate(said["settings"])
     sys.setswitchinterval(SWITCH_SECONDS)
     _die_with(int(said["parent"]))
+    install_hooks()
     metrics.relay(_tell)
     bell = int(said["bell"])
 
@@ -77,8 +83,17 @@ def receive(said: dict[str, Any]) -> None:
         undo.callback(desk.stop, float(said["seconds"]))
         _tell(READY)
         os.set_blocking(1, False)
+        Reporter().start()
         for line in heard:
-            desk.allow(Dicom.model_validate_json(line))
+            _allow(desk, line)
+
+
+def _allow(desk: Desk, line: bytes) -> None:
+    """Take changed settings over; what cannot be read of them changes nothing."""
+    try:
+        desk.allow(Dicom.model_validate_json(line))
+    except Exception as error:  # noqa: BLE001  a receiver goes on with the settings it has
+        log.error("changed settings were not taken over: %s", traced(error))
 
 
 def _tell(said: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -12,12 +14,15 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from node.errors import Retryable
 from node.version import VERSION
 from node.web.api import SeriesUID, router
+from node.web.deadlines import Deadlines
 from node.web.guard import Guard
 from node.web.models import Health
 from node.web.site import Site
 from node.web.volumes import NotViewable
 
 _STATIC = Path(__file__).parent / "static"
+_HEALTH: Final = "/health"
+_ASKERS: Final = 4  # who ask /health at once; the rest wait for what these find
 
 
 def create_app(site: Site, host: str) -> FastAPI:
@@ -34,7 +39,9 @@ def create_app(site: Site, host: str) -> FastAPI:
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(Deadlines, exempt=frozenset({_HEALTH}))
     app.add_middleware(Guard, host=host)
+    askers = CapacityLimiter(_ASKERS)
     app.include_router(router(site))
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_exception_handler(NotViewable, _not_viewable)
@@ -53,12 +60,13 @@ def create_app(site: Site, host: str) -> FastAPI:
     def metrics() -> Response:
         return Response(site.scrape.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    @app.get("/health", responses={503: {"model": Health}})
-    def health(response: Response) -> Health:
+    @app.get(_HEALTH, responses={503: {"model": Health}})
+    async def health(response: Response) -> Health:
         """200 only if the DICOM port answers, the index is writable and there is disk."""
-        faults = site.health.faults()
+        # In threads of its own: those that answer other requests may all hang.
+        faults = await to_thread.run_sync(site.health.faults, limiter=askers)
         response.status_code = 503 if faults else 200
-        return Health(healthy=not faults, faults=faults)
+        return Health(healthy=not faults, faults=faults, heartbeats=site.health.ages())
 
     return app
 

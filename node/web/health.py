@@ -1,14 +1,18 @@
-"""Can the node take an instance now: port, index, disk, and what files the instances."""
+"""Can the node do its work now: port, index, disk, and every thread and process of it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from node.archive import Archive
+from node.disk import output_writable
 from node.errors import NodeError
 from node.index.engine import Index
 from node.index.inspection import check_writable
+from node.supervision import Sign
+from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0
 """A finding is used again for so long: asking often must not become a load of its own."""
@@ -21,26 +25,37 @@ class HealthCheck:
 
     Args:
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
+        outputs: the folder that volumes are published in.
         minimum_free: bytes; with less the node refuses instances.
         stuck: whether what was received cannot be filed for the time being.
+        signs: how the loops of all threads and processes of the node are.
         clock: seconds, monotonic.
+        executor: why no volume can be made for the time being; None: they can.
     """
 
     def __init__(
         self,
         index: Index,
         archive: Archive,
+        outputs: Path,
         minimum_free: int,
         echo: Callable[[], None],
         stuck: Callable[[], bool],
+        signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
+        executor: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._checks: dict[str, Callable[[], None]] = {
-            "dicom": echo,
-            "index": lambda: check_writable(index),
-            "disk": lambda: _check_disk(archive, minimum_free),
-            "filing": lambda: _check_filing(stuck),
-        }
+        self._checks = Checks(
+            {
+                "dicom": echo,
+                "index": lambda: check_writable(index),
+                "disk": lambda: _check_disk(archive, minimum_free),
+                "filing": lambda: _check_filing(stuck),
+                "assembly": lambda: _check_assembly(executor),
+                "output": lambda: _check_output(outputs),
+            }
+        )
+        self._signs = signs
         self._clock = clock
         self._lock = threading.Lock()
         self._found: tuple[float, dict[str, str]] | None = None
@@ -49,17 +64,14 @@ class HealthCheck:
         """What is wrong, by the check's name; empty if all is well."""
         with self._lock:
             if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
-                self._found = (self._clock(), self._look())
-            return self._found[1]
+                faults = self._checks.faults()
+                self._found = (self._clock(), faults)
+            found = self._found[1]
+        return found | {sign.name: sign.fault for sign in self._signs() if sign.fault}
 
-    def _look(self) -> dict[str, str]:
-        faults = {}
-        for name, check in self._checks.items():
-            try:
-                check()
-            except (NodeError, OSError) as error:
-                faults[name] = str(error)
-        return faults
+    def ages(self) -> dict[str, float]:
+        """Seconds since each loop of the node last finished a step."""
+        return {sign.name: round(sign.age, 1) for sign in self._signs()}
 
 
 class _Unfit(NodeError):
@@ -81,9 +93,20 @@ def _check_disk(archive: Archive, minimum_free: int) -> None:
         )
 
 
+def _check_output(outputs: Path) -> None:
+    if fault := output_writable(outputs):
+        raise _Unfit(f"no volume can be published: {fault}; what is received is kept, and waits")
+
+
 def _check_filing(stuck: Callable[[], bool]) -> None:
     if stuck():
         raise _Unfit(
             "what was received cannot be filed, so that C-STORE is answered 0xA700; the log says "
             "whether the disk or the database is to blame"
         )
+
+
+def _check_assembly(executor: Callable[[], str | None]) -> None:
+    fault = executor()
+    if fault is not None:
+        raise _Unfit(fault)

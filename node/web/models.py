@@ -142,4 +142,9 @@ class Health(BaseModel):
     """Whether the node can do its work."""
 
     healthy: bool
-    faults: dict[str, str] = Field(description="what is wrong, by name: dicom, index, disk, filing")
+    faults: dict[str, str] = Field(
+        description="what is wrong, by name: dicom, index, disk, filing, output, or a heartbeat's"
+    )
+    heartbeats: dict[str, float] = Field(
+        description="seconds since each thread and process of the node last finished a step"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from node import metrics
 from node.archive import Archive
 from node.index.latest import Latest
 from node.records import SeriesState
+from node.supervision import Sign
 from node.version import VERSION
 
 
@@ -20,6 +21,7 @@ class Scrape:
 
     Args:
         totals: as `index.listing.Listing.totals`.
+        signs: how the loops of all threads and processes of the node are.
         clock: seconds since 1970, UTC.
     """
 
@@ -28,10 +30,11 @@ class Scrape:
         totals: Callable[[], dict[str, int]],
         latest: Latest,
         archive: Archive,
+        signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._stock = CollectorRegistry()
-        self._stock.register(_Stock(totals, latest, archive, clock))
+        self._stock.register(_Stock(totals, latest, archive, signs, clock))
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -44,11 +47,13 @@ class _Stock(Collector):
         totals: Callable[[], dict[str, int]],
         latest: Latest,
         archive: Archive,
+        signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._totals = totals
         self._latest = latest
         self._archive = archive
+        self._signs = signs
         self._clock = clock
 
     def describe(self) -> list[Metric]:
@@ -77,6 +82,14 @@ class _Stock(Collector):
             "Bytes free for the archive.",
             value=self._archive.free_bytes(),
         )
+        ages = GaugeMetricFamily(
+            "rasnode_heartbeat_age_seconds",
+            "Seconds since each thread and process of the node last finished a step.",
+            labels=["loop"],
+        )
+        for sign in self._signs():
+            ages.add_metric([sign.name], sign.age)
+        yield ages
         version = GaugeMetricFamily("rasnode_build", "1, with the version.", labels=["version"])
         version.add_metric([VERSION], 1)
         yield version

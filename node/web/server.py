@@ -1,32 +1,34 @@
-"""uvicorn in a thread of the daemon."""
+"""uvicorn in a guarded thread of the daemon."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from node.errors import ConfigError
+from node.faults import fault_point
+from node.listening import refusal
+from node.supervision import Heartbeat, Loop
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 3
+_BACKLOG = 128
 
 
 class WebServer:
     """Serves an app on one address.
 
     Args:
-        port: 0 takes any free one.
+        listening: bound, and not listening yet.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self._address = (host, port)
-        self._socket: socket.socket | None = None
-        config = uvicorn.Config(
+    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
+        self._socket = listening
+        self._config = uvicorn.Config(
             app,
             access_log=False,
             log_config=None,
@@ -35,14 +37,12 @@ class WebServer:
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._loop = Loop("page", self._run)
+        self._server = _Server(self._config, self._loop.heartbeat)
 
     @property
     def port(self) -> int:
         """The port that it listens on, once started."""
-        if self._socket is None:
-            return self._address[1]
         return int(self._socket.getsockname()[1])
 
     def start(self) -> None:
@@ -51,32 +51,45 @@ class WebServer:
         Raises:
             ConfigError: the address is taken or may not be used; nothing was started.
         """
-        host, port = self._address
+        host, port = self._socket.getsockname()[:2]
         try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            self._socket = socket.create_server(self._address, family=family, backlog=128)
+            self._socket.listen(_BACKLOG)
         except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port} for the page: {error.strerror or error}; "
-                "is another program there (http.port)? null switches the page off"
-            ) from error
-        self._thread.start()
+            raise ConfigError(refusal("the page", host, port, "http.port", error)) from error
+        self._loop.start()
         deadline = time.monotonic() + _START_SECONDS
         while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 self.stop()
                 raise ConfigError(f"the page on {host}:{port} did not start; see the log")
             time.sleep(0.01)
 
     def stop(self) -> None:
         """Answer what was asked, and end."""
+        self._loop.ask_to_stop()
         self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(_STOP_SECONDS + 2)
-        if self._socket is not None:
-            self._socket.close()
+        self._loop.stop(_STOP_SECONDS + 2)
+        self._socket.close()
 
-    def _run(self) -> None:
-        if self._socket is not None:
+    def _run(self) -> float:
+        """Serve until told to stop; a server that ended before that is made anew."""
+        if self._server.started:
+            self._server = _Server(self._config, self._loop.heartbeat)
+        if not self._loop.stopping:
             with contextlib.closing(self._socket.dup()) as listener:
                 self._server.run(sockets=[listener])
+        return 0.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which says that it lives, ten times a second."""
+
+    def __init__(self, config: uvicorn.Config, heartbeat: Heartbeat) -> None:
+        super().__init__(config)
+        self._heartbeat = heartbeat
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn's own loop."""
+        self._heartbeat.beat()
+        fault_point("page tick")
+        return await super().on_tick(counter)

@@ -15,6 +15,7 @@ from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
 from node.index.work import Work
+from node.supervision import HEARTBEATS
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.outputs import OutputFolder, names_identify
 from node.web.scrape import Scrape
@@ -32,6 +33,7 @@ class Site:
         dicom_port: asked when it is needed, as it may be any free one.
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         stuck: whether what was received cannot be filed for the time being.
+        executor: why no volume can be made for the time being; None: they can.
         clock: seconds since 1970, UTC.
     """
 
@@ -47,6 +49,7 @@ class Site:
         dicom_port: Callable[[], int],
         echo: Callable[[], None],
         stuck: Callable[[], bool],
+        executor: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.archive = archive
@@ -60,8 +63,18 @@ class Site:
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.cache = VolumeCache()
-        self.health = HealthCheck(index, archive, minimum_free, echo, stuck, time.monotonic)
-        self.scrape = Scrape(self.totals, self.latest, archive, clock)
+        self.health = HealthCheck(
+            index,
+            archive,
+            outputs,
+            minimum_free,
+            echo,
+            stuck,
+            HEARTBEATS.all,
+            time.monotonic,
+            executor,
+        )
+        self.scrape = Scrape(self.totals, self.latest, archive, HEARTBEATS.all, clock)
 
     def totals(self) -> dict[str, int]:
         """How much of everything there is, counted at most once in `FRESH_SECONDS`."""

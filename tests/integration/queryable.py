@@ -31,8 +31,9 @@ from node.dimse.services import Services
 from node.dimse.upper_layer import Proposal
 from node.index.engine import Index
 from node.index.store import Store
-from node.receive import Incoming, Receiver
+from node.receive import Incoming
 from tests.databases import migrated_sqlite
+from tests.storing import DirectReception
 from tests.unit.matching.identifiers import encoded, identifier
 
 # pynetdicom, as a client or peer of a test, leaves sockets to the garbage collector.
@@ -90,7 +91,7 @@ class Queryable:
         self.dicom = Dicom(host="127.0.0.1", port=0)
         self.clock = clock
         self._store = Store(self.index)
-        self._receiver = Receiver(self.archive, self._store, minimum_free=0, clock=time.time)
+        self._receiver = DirectReception(self.archive, self._store)
         self._started: list[Callable[[], None]] = []
         self.scp: StorageSCP | None = None
 

@@ -122,7 +122,12 @@ def test_what_the_viewer_draws_is_what_was_scanned(served: Served) -> None:
 
 def test_health_of_a_running_node(served: Served) -> None:
     answer = served.page.get("/health")
-    assert (answer.status_code, answer.json()) == (200, {"healthy": True, "faults": {}})
+    found = answer.json()
+    assert (answer.status_code, found["healthy"], found["faults"]) == (200, True, {})
+    assert {"watcher", "receiver", "filer", "filer: filing", "receiver: DICOM port"} <= set(
+        found["heartbeats"]
+    )
+    assert max(found["heartbeats"].values()) < 5
 
 
 def test_nothing_anywhere_tells_the_patient(served: Served) -> None:

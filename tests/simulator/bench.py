@@ -152,6 +152,7 @@ class Bench:
             timing=self._while_judging,
             owner=f"run {self.runs}",
             clock=lambda: self.now,
+            steady=lambda: self.now,
             rules=self._rules,
             inquirer=self._inquirer,
             apart=self._apart,

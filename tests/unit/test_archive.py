@@ -14,6 +14,8 @@ from pydicom import dcmread
 
 from node.archive import Archive, file_meta, meta_length
 from node.errors import StorageFull
+from node.filing.placing import Placer
+from node.registration import Registration
 
 DATA_SET = b"\x08\x00\x18\x00UI\x06\x001.2.3\x00" * 50
 META = file_meta("1.2.840.10008.5.1.4.1.1.4", "1.2.3", "1.2.840.10008.1.2.1", "SCANNER")
@@ -28,7 +30,9 @@ def archive(tmp_path: Path) -> Archive:
 
 def place(archive: Archive, data_set: bytes = DATA_SET, uid: str = "1.2.3"):
     digest = hashlib.sha256(data_set).hexdigest()
-    return archive.place("1.9", "1.8", uid, META, data_set, digest)
+    registration = Registration("1.2", uid, "1.9", "1.8", digest, None, None, {}, b"")
+    placer = Placer(archive, lambda *_: True)
+    return placer.place(registration, META, data_set, None, anew=False)
 
 
 def test_the_data_set_is_kept_byte_for_byte_behind_its_meta_information(archive: Archive) -> None:
@@ -64,13 +68,17 @@ def test_other_bytes_under_one_uid_are_kept_beside_never_over(archive: Archive) 
     assert archive.path(other.path).read_bytes().endswith(DATA_SET + b"x" * 10)
 
 
-def test_what_is_in_flight_is_found_until_it_is_released(archive: Archive) -> None:
-    placed = place(archive)
-    assert list(archive.in_flight()) == [placed.incoming]
-    archive.sync([placed])
-    archive.release([placed])
-    assert list(archive.in_flight()) == []
-    assert list(archive.files()) == [archive.path(placed.path)]
+def test_what_is_in_flight_is_found_but_for_imports_that_are_under_way(
+    archive: Archive, tmp_path: Path
+) -> None:
+    place(archive)
+    parts = [archive.new_part(), Archive(tmp_path, 64).new_part(), Archive(tmp_path, 65).new_part()]
+    for part in parts:
+        part.write_bytes(DATA_SET)
+    assert set(archive.in_flight()) == set(parts)
+    assert set(archive.in_flight(but={65})) == set(parts[:2])
+    archive.drop_import(65)
+    assert set(archive.in_flight()) == set(parts[:2])
 
 
 def test_files_and_folders_are_not_for_others(archive: Archive, tmp_path: Path) -> None:
@@ -82,12 +90,13 @@ def test_files_and_folders_are_not_for_others(archive: Archive, tmp_path: Path) 
 def test_a_failing_disk_leaves_nothing_behind(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_handle: int) -> None:
+    def fail(*_: object) -> int:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", fail)
-    with pytest.raises(StorageFull, match="Input/output error"):
-        place(archive)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "writev", fail)
+        with pytest.raises(StorageFull, match="Input/output error"):
+            place(archive)
     assert list(archive.in_flight()) == []
     assert list(archive.files()) == []
 

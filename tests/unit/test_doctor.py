@@ -9,7 +9,7 @@ import resource
 import socket
 import threading
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from node.cli import findings
 from node.cli.deliverable import check_deliveries
 from node.cli.doctor import Subject, check_database, check_dicom, check_peers, diagnose
 from node.cli.findings import (
+    Finding,
     Grade,
     check_clock,
     check_codecs,
@@ -32,6 +33,7 @@ from node.cli.findings import (
 from node.config import Dicom, PeerSettings, Settings
 from node.deliver_settings import TargetSettings
 from node.index.engine import Index
+from node.run_file import UNSEEN, RunState, running_node
 from tests.running import RunningNode, free_port
 
 MOUNTS = """\
@@ -90,6 +92,7 @@ def test_somebody_elses_program_on_the_port() -> None:
         thread.join(10)
     assert found.grade is Grade.WRONG
     assert str(port) in found.advice
+    assert f"(process {os.getpid()})" in found.found
 
 
 def test_an_address_of_another_machine() -> None:
@@ -236,7 +239,16 @@ def test_a_silent_peer() -> None:
 
 def test_beside_a_running_node(node: RunningNode) -> None:
     found = node.rasnode("doctor", "--running")
-    assert "answers C-ECHO" in found.stdout.replace("\n", " ")
+    assert "this node answers C-ECHO" in " ".join(found.stdout.replace("│", " ").split())
+    own = running_node(node.root)
+    assert own is not None
+    here = Dicom(host="127.0.0.1", port=node.port)
+    assert check_dicom(here, own, running=True).grade is Grade.GOOD
+    foreign = check_dicom(here, None, running=True)
+    assert foreign.grade is Grade.WRONG
+    assert "another node (" in foreign.found
+    unseen = check_dicom(here, UNSEEN, running=True)
+    assert (unseen.grade, "cannot see" in unseen.found) == (Grade.NOTE, True)
     dicom = Dicom(
         peers=(PeerSettings(name="me", ae_title="RASNODE", host="127.0.0.1", port=node.port),)
     )
@@ -248,25 +260,58 @@ def test_beside_a_running_node(node: RunningNode) -> None:
     assert "rasnode: 1 of 1 checks" in stopped.stderr
 
 
-def test_deliveries_that_cannot_be_made(tmp_path: Path) -> None:
+def targets(tmp_path: Path, *, up: int, down: int) -> list[TargetSettings]:
     (tmp_path / "share").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as receiver:
-        port = receiver.getsockname()[1]
-        targets = [
-            {"name": "hook", "webhook": {"url": f"http://127.0.0.1:{port}/x"}},
-            {"name": "away", "webhook": {"url": f"http://127.0.0.1:{free_port()}/x"}},
+    return [
+        TargetSettings.model_validate(one)
+        for one in (
+            {"name": "hook", "webhook": {"url": f"http://127.0.0.1:{up}/x"}},
+            {"name": "away", "webhook": {"url": f"http://127.0.0.1:{down}/x"}},
             {"name": "run", "command": {"run": ["/bin/true"]}},
             {"name": "typo", "command": {"run": ["no-such-program"]}},
             {"name": "share", "folder": {"path": str(tmp_path / "share")}},
             {"name": "lost", "folder": {"path": str(tmp_path / "lost")}},
-        ]
-        found = check_deliveries([TargetSettings.model_validate(one) for one in targets])
-        grades = {one.found.split(":")[0]: one.grade for one in found}
-    assert grades == {
-        "hook": Grade.GOOD,
-        "away": Grade.NOTE,
+        )
+    ]
+
+
+def grades(found: Iterable[Finding]) -> dict[str, Grade]:
+    return {one.found.split(":")[0]: one.grade for one in found}
+
+
+def test_deliveries_that_cannot_be_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        wanted = targets(tmp_path, up=receiver.getsockname()[1], down=free_port())
+        assert grades(check_deliveries(wanted)) == {
+            "hook": Grade.GOOD,
+            "away": Grade.NOTE,
+            # Good for this user: a service may see less.
+            "run": Grade.NOTE,
+            "typo": Grade.WRONG,
+            "share": Grade.NOTE,
+            "lost": Grade.WRONG,
+        }
+
+
+def test_of_deliveries_the_running_node_is_asked(tmp_path: Path) -> None:
+    """It sees other folders than whoever runs doctor: here it may not write to `share`."""
+    wanted = targets(tmp_path, up=1, down=1)[2:]
+    read_only = f"{tmp_path}/share cannot be written: Read-only file system"
+    names = ("run", "typo", "share")
+    own = RunState(1, 104, None, names, {"share": read_only})
+    found = list(check_deliveries(wanted, own))
+    assert grades(found) == {
         "run": Grade.GOOD,
-        "typo": Grade.WRONG,
-        "share": Grade.GOOD,
-        "lost": Grade.WRONG,
+        "typo": Grade.GOOD,  # it has a PATH of its own
+        "share": Grade.WRONG,
+        "lost": Grade.WRONG,  # new in the configuration: it has not looked yet
     }
+    assert any(f"the running node says: {read_only}" in one.found for one in found)
+    assert "What deliveries need" in (Path(__file__).parents[2] / "docs/install.md").read_text()
+
+
+def test_a_secret_that_is_not_there(tmp_path: Path) -> None:
+    hook = {"url": "http://127.0.0.1:1/x", "secret_file": str(tmp_path / "none")}
+    (found,) = check_deliveries([TargetSettings.model_validate({"name": "h", "webhook": hook})])
+    assert found.grade is Grade.WRONG
+    assert "cannot be read" in found.found

@@ -61,3 +61,21 @@ def test_a_full_disk_is_told_to_everybody() -> None:
 
     with pytest.raises(Retryable, match="full"):
         GroupCommit[int, int](commit).submit(1)
+
+
+def test_who_was_not_written_is_not_told_so() -> None:
+    """Whoever writes for others may be cut off: by a signal, or an error in what it was told."""
+
+    def commit(items: Sequence[int]) -> list[int]:
+        raise KeyboardInterrupt
+
+    group = GroupCommit[int, int](commit)
+    hold = group._leader
+    hold.acquire()
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(group.submit, n) for n in (1, 2)]
+        while len(group._queue) < 2:
+            pass
+        hold.release()
+        raised = sorted(type(one.exception(10)).__name__ for one in futures)
+    assert raised == ["KeyboardInterrupt", "Retryable"]

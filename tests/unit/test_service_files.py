@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from node import config_file
 from node.cli.doctor import Subject
 from node.cli.main import _COMMANDS
 from node.config import Settings
@@ -108,6 +109,54 @@ def test_the_service_is_what_it_says() -> None:
     # Restarting on a wrong configuration would repeat the same sentence for ever.
     assert said["RestartPreventExitStatus"] == ["2"]
     assert float(said["TimeoutStopSec"][0]) > Settings().shutdown_seconds
+
+
+def installed(tmp_path: Path, command: str) -> Path:
+    """The configuration file as a command of the documentation makes it."""
+    made = tmp_path / "config.yaml"
+    shutil.copy(ROOT / "config.yaml", made)
+    text = command.replace("\\\n", " ").replace("/etc/rasnode/config.yaml", str(made))
+    subprocess.run(["sh", "-ec", text], check=True, timeout=30)
+    return made
+
+
+def test_the_installed_file_alone_says_where_the_data_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (UNIT, LOW_PORT, ROOT / "systemd/rasnode.service.d/deliveries.conf"):
+        assert "RASNODE_" not in path.read_text()
+    assert not re.search(
+        r"^ENV(.*\\\n)*.*RASNODE_", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    (command,) = re.findall(r"^sed -i .*$", (ROOT / "docs/install.md").read_text(), re.MULTILINE)
+    made = installed(tmp_path, command)
+    monkeypatch.setattr(config_file, "SYSTEM_FILE", made)
+    assert load_settings(made).storage.root == Path("/var/lib/rasnode")
+    assert directives(UNIT)["WorkingDirectory"] == ["/var/lib/rasnode"]
+
+
+def test_the_file_of_the_image_says_where_it_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = (ROOT / "Dockerfile").read_text()
+    (command,) = re.findall(r"^RUN (sed -i (?:.*\\\n)*.*)$", recipe, re.MULTILINE)
+    made = installed(tmp_path, command)
+    monkeypatch.setattr(config_file, "SYSTEM_FILE", made)
+    settings = load_settings(made)
+    assert settings.storage.root == Path("/data")
+    assert settings.http.host == "0.0.0.0"  # noqa: S104  inside the container
+    assert settings.model_copy(update={"storage": None, "http": None}) == load_settings(
+        ROOT / "config.yaml"
+    ).model_copy(update={"storage": None, "http": None})
+
+
+def test_the_example_for_deliveries_has_no_effect_as_it_stands() -> None:
+    path = ROOT / "systemd/rasnode.service.d/deliveries.conf"
+    assert directives(path) == {}
+    table = (ROOT / "docs/install.md").read_text().partition("## What deliveries need")[2]
+    for name in ("ReadWritePaths", "SupplementaryGroups", "PrivateDevices", "ProtectHome"):
+        assert f"#{name}=" in path.read_text()
+        assert f"`{name}=" in table
 
 
 def test_workers_may_lower_their_priority() -> None:

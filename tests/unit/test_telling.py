@@ -69,9 +69,10 @@ def test_history_tells_who_did_what_and_why(bench: Bench) -> None:
 
 def test_who_had_the_last_word(bench: Bench) -> None:
     bench.deliver(stack(30))
-    assert Listing(bench.index).last_words() in ({}, {1: "receiver"})
+    assert Listing(bench.index).last_words([1, 2]) in ({}, {1: "receiver"})
     bench.run(10.0)
-    assert Listing(bench.index).last_words() == {1: "assembler"}
+    assert Listing(bench.index).last_words([1, 2]) == {1: "assembler"}
+    assert Listing(bench.index).last_words([2]) == {}
 
 
 def test_dead_deliveries_are_told(bench: Bench) -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from node.convert import OutputOptions
-from node.errors import ConfigError, Reason
+from node.errors import Reason
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
-from node.workers import DaskWorkers, LocalWorkers, make_workers
+from node.workers import LocalWorkers
 
 
 def report(job: Job) -> Assembled:
@@ -88,72 +85,3 @@ def test_closing_ends_what_runs() -> None:
     made.close()
     with pytest.raises(WorkerDied):
         running.result(60)
-
-
-class KilledWorker(Exception):
-    """As distributed's scheduler raises it."""
-
-
-class Cluster:
-    """As much of distributed's client as is used, with jobs that end when a test says."""
-
-    def __init__(self, address: str, **_: object) -> None:
-        if address.endswith(":1"):
-            raise OSError("timed out")
-        self.futures: list[Future[Assembled]] = []
-
-    def nthreads(self) -> dict[str, int]:
-        return {"a": 2, "b": 3}
-
-    def get_executor(self, **_: object) -> Cluster:
-        return self
-
-    def submit(self, *_: object) -> Future[Assembled]:
-        self.futures.append(Future())
-        return self.futures[-1]
-
-    def shutdown(self, **_: object) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("distributed")
-    module.Client, module.KilledWorker = Cluster, KilledWorker  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "distributed", module)
-
-
-def test_a_cluster_takes_as_many_jobs_as_it_has_threads(cluster: None) -> None:
-    assert make_workers(report, "dask://there:8786", None).capacity == 5
-    assert make_workers(report, "dask://there:8786", 2).capacity == 2
-
-
-def test_what_comes_back_from_a_cluster(cluster: None) -> None:
-    workers = make_workers(report, "dask://there:8786", None)
-    assert isinstance(workers, DaskWorkers)
-    done, failed, died, given_up = (workers.submit(job()) for _ in range(4))
-    ends = workers._client.futures
-    ends[0].set_result(Assembled())
-    ends[1].set_exception(ValueError("fail"))
-    ends[2].set_exception(KilledWorker())
-    workers.kill(given_up)
-    assert done.result() == Assembled()
-    with pytest.raises(ValueError, match="fail"):
-        failed.result()
-    for future in (died, given_up):
-        with pytest.raises(WorkerDied):
-            future.result()
-    workers.close()
-
-
-def test_a_scheduler_that_does_not_answer_is_a_config_error(cluster: None) -> None:
-    with pytest.raises(ConfigError, match="does not answer"):
-        make_workers(report, "dask://there:1", None)
-
-
-def test_a_scheduler_without_the_optional_dependency_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match=r"rasnode\[dask\]"):
-        make_workers(report, "dask://127.0.0.1:1", None)

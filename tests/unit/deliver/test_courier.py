@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from node.deliver.courier import LONGEST_PAUSE_SECONDS, Courier, Route
-from node.deliver.target import NeverTaken, NotTaken, TargetDown
+from node.deliver.target import LONGEST_ERROR, NeverTaken, NotTaken, TargetDown
 from node.deliveries import Delivery, DeliveryState, NewDelivery
 from node.index.outbox import Outbox
+from node.supervision import Heartbeat
 from tests.simulator.bench import Bench
 from tests.unit.completion.builders import stack
 
@@ -192,3 +193,57 @@ def test_deliveries_to_a_target_that_is_no_more_are_spoken_of(
     courier.stop(1)
     assert "targets that are not in deliver: hook" in caplog.text
     assert office.states() == {"a": "pending"}
+
+
+def test_what_nobody_foresaw_costs_one_delivery_and_no_words_of_it_are_kept(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.receiver.trouble["a1"] = UnicodeEncodeError("utf-8", "DOE^JANE", 0, 1, "DOE^JANE")
+    office.receiver.trouble["b1"] = RuntimeError("DOE^JANE")
+    office.post("a1", "a2")
+    office.post("b1", series="1.6")
+    office.post("b2", series="1.6")
+    office.courier.step("hook")
+    errors = {item.key: item.error for item in office.outbox.in_state(DeliveryState.PENDING)}
+    assert errors["a1"].startswith("unusable-text: ")
+    assert "(UnicodeEncodeError, reference " in errors["a1"]
+    assert errors["b1"].startswith("internal-error: ")
+    assert "RuntimeError" in caplog.text
+    assert "in deliver" in caplog.text  # where it happened
+    assert "DOE" not in caplog.text + str(errors)
+    office.receiver.trouble.clear()
+    office.pass_time(10)
+    assert office.receiver.taken == ["a1", "a2", "b1", "b2"]
+
+
+def test_a_targets_own_words_go_into_the_outbox_bounded_and_never_into_the_log(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.receiver.trouble["a"] = NotTaken("exit code 1", "said\n\0\ud800 " + "x" * 100_000)
+    office.post("a")
+    office.courier.step("hook")
+    (waiting,) = office.outbox.in_state(DeliveryState.PENDING)
+    assert waiting.error.startswith("exit code 1: said    x")
+    assert len(waiting.error) < LONGEST_ERROR + 10
+    assert "exit code 1" in caplog.text
+    assert "said" not in caplog.text
+    office.pass_time(4 * HOUR)
+    (dead,) = office.outbox.in_state(DeliveryState.DEAD)
+    assert dead.error.startswith("given up after")
+    assert "exit code 1: said    x" in dead.error
+    assert len(dead.error) < LONGEST_ERROR + 10
+    assert "said" not in caplog.text
+
+
+def test_a_target_may_take_its_time_and_is_said_to_hang_after_that(office: Office) -> None:
+    heartbeat = Heartbeat("deliveries to hook", vital=False)
+    limits = []
+
+    class Asking(Receiver):
+        def deliver(self, delivery: Delivery) -> None:
+            limits.append(heartbeat.sign().limit)
+
+    office.courier._routes = {"hook": Route("hook", Asking(), HOUR, longest=600)}
+    office.post("a")
+    office.courier.step("hook", heartbeat)
+    assert limits == [heartbeat.sign().limit + 600]

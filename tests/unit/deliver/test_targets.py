@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from node.config import Settings
 from node.deliver.command import Command
 from node.deliver.folder import Folder
 from node.deliver.forward import Forward
@@ -28,32 +29,12 @@ from node.deliver_settings import (
     ForwardSettings,
     TargetSettings,
     WebhookSettings,
-    check_targets,
 )
-from node.deliveries import Delivery, DeliveryState
 from node.errors import Permanent, Retryable
 from node.records import StoredInstance
+from tests.unit.deliver.samples import FILES, delivery
 
 SECRET = "a secret of sixteen"  # noqa: S105
-FILES = ["s/a.json", "s/a.manifest.json", "s/a.nii.gz"]
-
-
-def delivery(**payload: Any) -> Delivery:
-    event = payload.pop("event", "ready")
-    whole = {
-        "event": event,
-        "key": "k1",
-        "series_instance_uid": "1.5",
-        "study_instance_uid": "1.4",
-        "revision": 1,
-        "state": "ready",
-        "verdict": "complete",
-        "root": "/out",
-        "files": FILES,
-        "replaced": [],
-        **payload,
-    }
-    return Delivery(1, "k1", 1, "1.5", "t", event, 1, whole, DeliveryState.PENDING, 0, 0.0, 0.0, "")
 
 
 @dataclass
@@ -90,18 +71,13 @@ def hook() -> Iterator[Hook]:
         server.server_close()
 
 
-@contextmanager
-def sender(**settings: Any) -> Iterator[Webhook]:
-    made = Webhook(WebhookSettings(**settings), lambda: 1700000000.5)
-    try:
-        yield made
-    finally:
-        made.close()
+def sender(**settings: Any) -> Webhook:
+    return Webhook(WebhookSettings(**settings), lambda: 1700000000.5)
 
 
 def test_a_webhook_is_signed_and_carries_its_key() -> None:
-    with hook() as there, sender(url=there.url, secret=SECRET) as webhook:
-        webhook.deliver(delivery())
+    with hook() as there:
+        sender(url=there.url, secret=SECRET).deliver(delivery())
     (headers, body) = there.seen[0]
     assert json.loads(body) == delivery().payload
     assert headers["Idempotency-Key"] == "k1"
@@ -114,8 +90,8 @@ def test_a_webhook_is_signed_and_carries_its_key() -> None:
 
 def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET + "\n")
-    with hook() as there, sender(url=there.url, secret_file=tmp_path / "secret") as webhook:
-        webhook.deliver(delivery())
+    with hook() as there:
+        sender(url=there.url, secret_file=tmp_path / "secret").deliver(delivery())
     headers, body = there.seen[0]
     assert headers["X-Rasnode-Signature"] == signature(SECRET.encode(), "1700000000", body)
 
@@ -136,7 +112,8 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_answers_mean(status: int, error: type[Exception] | None) -> None:
-    with hook() as there, sender(url=there.url) as webhook:
+    with hook() as there:
+        webhook = sender(url=there.url)
         there.status = status
         there.headers = {"Retry-After": "7"}
         if error is None:
@@ -151,8 +128,12 @@ def test_what_answers_mean(status: int, error: type[Exception] | None) -> None:
 def test_a_receiver_that_is_away() -> None:
     with hook() as there:
         url = there.url
-    with sender(url=url) as webhook, pytest.raises(TargetDown, match="Connection refused"):
-        webhook.deliver(delivery())
+    with pytest.raises(TargetDown, match="Connection refused"):
+        sender(url=url).deliver(delivery())
+
+
+def command(**settings: Any) -> Command:
+    return Command(CommandSettings(**settings), lambda _pk: {})
 
 
 def script(tmp_path: Path, text: str) -> tuple[str, ...]:
@@ -175,7 +156,7 @@ def test_a_command_gets_arguments_environment_and_input(tmp_path: Path) -> None:
         environment={"MINE": "yes"},
     )
     given = delivery(series_instance_uid="1.5; rm -rf {key}")
-    Command(settings).deliver(given)
+    Command(settings, lambda _pk: {}).deliver(given)
     found = json.loads(seen.read_text())
     assert found["argv"] == ["/out/s/a.nii.gz", "--key=k1", "$HOME; ready `x`", "{literal}"]
     assert found["in"] == given.payload
@@ -187,10 +168,11 @@ def test_a_command_gets_arguments_environment_and_input(tmp_path: Path) -> None:
 
 def test_a_command_that_fails_is_tried_again(tmp_path: Path) -> None:
     run = script(tmp_path, "import sys; sys.exit('no such subject')")
-    with pytest.raises(NotTaken, match="ended with 1: no such subject"):
-        Command(CommandSettings(run=run)).deliver(delivery())
+    with pytest.raises(NotTaken, match="ended with 1") as caught:
+        command(run=run).deliver(delivery())
+    assert caught.value.complaint == "no such subject"
     with pytest.raises(NotTaken, match="cannot be started"):
-        Command(CommandSettings(run=("/nowhere/to/be",))).deliver(delivery())
+        command(run=("/nowhere/to/be",)).deliver(delivery())
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
@@ -200,7 +182,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n",
     )
     with pytest.raises(NotTaken, match=r"was ended after 0\.5 s"):
-        Command(CommandSettings(run=run, timeout_seconds=0.5)).deliver(delivery())
+        command(run=run, timeout_seconds=0.5).deliver(delivery())
 
 
 def made(root: Path, revision: int, files: list[str] = FILES) -> dict[str, Any]:
@@ -267,7 +249,9 @@ def test_forwarding_sends_what_the_series_has() -> None:
     forward = Forward(
         ForwardSettings(peer="PACS"),
         lambda _uid: known,
-        lambda peer, items: sent.append((peer, [item.sop_instance_uid for item in items])),
+        lambda peer, items, _seconds: sent.append(
+            (peer, [item.sop_instance_uid for item in items])
+        ),
     )
     forward.deliver(delivery())
     forward.deliver(delivery(event="superseded"))
@@ -278,7 +262,7 @@ def test_forwarding_sends_what_the_series_has() -> None:
     ("raised", "error"), [(Retryable("away"), TargetDown), (Permanent("no"), NotTaken)]
 )
 def test_a_peer_that_does_not_take_it(raised: Exception, error: type[Exception]) -> None:
-    def refuse(_peer: str, _items: Any) -> None:
+    def refuse(_peer: str, _items: Any, _seconds: float) -> None:
         raise raised
 
     with pytest.raises(error):
@@ -308,10 +292,11 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], complaint: str) ->
 
 
 def test_names_differ_and_peers_are_known() -> None:
-    share = TargetSettings(name="x", folder=FolderSettings(path=Path("/a")))
-    forward = TargetSettings(name="y", forward=ForwardSettings(peer="PACS"))
-    check_targets((share, forward), ("PACS",))
-    with pytest.raises(ValueError, match="twice"):
-        check_targets((share, share), ())
-    with pytest.raises(ValueError, match=r"not in dicom\.peers"):
-        check_targets((forward,), ("OTHER",))
+    share = {"name": "x", "folder": {"path": "/a"}}
+    forward = {"name": "y", "forward": {"peer": "PACS"}}
+    peer = {"name": "PACS", "ae_title": "PACS", "host": "pacs.example"}
+    Settings.model_validate({"deliver": [share, forward], "dicom": {"peers": [peer]}})
+    with pytest.raises(ValidationError, match="twice"):
+        Settings.model_validate({"deliver": [share, share]})
+    with pytest.raises(ValidationError, match=r"not in dicom\.peers"):
+        Settings.model_validate({"deliver": [forward]})

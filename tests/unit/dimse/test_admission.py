@@ -7,8 +7,9 @@ import hashlib
 import pytest
 
 from node.config import Dicom
-from node.dimse.admission import Admission, Names
+from node.dimse.admission import Admission
 from node.dimse.associate import AssociateRequest, read_associate
+from node.dimse.lookup import Names
 from node.dimse.upper_layer import Proposal, associate_rq
 
 VERIFICATION = "1.2.840.10008.1.1"

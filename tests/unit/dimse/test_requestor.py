@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -132,6 +135,83 @@ def test_no_answer(answer: bytes, said: str) -> None:
         with pytest.raises(PeerSilent, match=said):
             requestor.response(message_id)
         requestor.abort()
+
+
+def dripping(*answers: bytes) -> Script:
+    """As `answering`, but the last answer comes a byte at a time."""
+
+    def script(connection: socket.socket) -> None:
+        for answer in answers[:-1]:
+            read_pdu(connection)
+            connection.sendall(answer)
+        for byte in answers[-1]:
+            connection.sendall(bytes((byte,)))
+            time.sleep(0.02)
+
+    return script
+
+
+@pytest.mark.parametrize("seconds", [0.3, 60.0])
+def test_an_answer_that_drips_is_cut(seconds: float) -> None:
+    """By what each answer may take, or by what the whole association may."""
+    answer = struct.pack(">BxL", 4, 4000) + bytes(4000)
+    with peer(dripping(accept(), answer)) as there:
+        deadline = time.monotonic() + (0.3 if seconds > 1 else 60)
+        requestor = associate(replace(there, seconds=seconds, deadline=deadline))
+        began = time.monotonic()
+        with pytest.raises(PeerSilent, match="no answer in time"):
+            requestor.response(requestor.request(1, ECHO))
+        assert time.monotonic() - began < 5
+        requestor.abort()
+
+
+def test_an_association_has_one_deadline_for_everything() -> None:
+    """Each answer comes in good time, and there is no end of them."""
+
+    def script(connection: socket.socket) -> None:
+        read_pdu(connection)
+        connection.sendall(accept())
+        for message_id in range(1, 1000):
+            if not read_pdu(connection):
+                return
+            time.sleep(0.05)
+            connection.sendall(echo_response(message_id))
+
+    with peer(script) as there:
+        requestor = associate(replace(there, seconds=30.0, deadline=time.monotonic() + 0.5))
+
+        def ask_on() -> None:
+            for _ in range(100):
+                requestor.response(requestor.request(1, ECHO))
+
+        with pytest.raises(PeerSilent, match=r"timed-out|no answer in time"):
+            ask_on()
+        requestor.abort()
+
+
+def test_a_release_does_not_wait_for_a_peer_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.dimse.requestor.RELEASE_SECONDS", 0.2)
+
+    def script(connection: socket.socket) -> None:
+        read_pdu(connection)
+        connection.sendall(accept())
+        with suppress(OSError):
+            while True:
+                connection.sendall(echo_response(1))
+                time.sleep(0.01)
+
+    with peer(script) as there:
+        requestor = associate(there)
+        began = time.monotonic()
+        requestor.release()
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_host_name_that_is_none(tls: bool) -> None:
+    context = ssl.create_default_context() if tls else None
+    with pytest.raises(PeerSilent, match=r"bad-host-name: 'pacs\.\.example' is no host name"):
+        associate(Destination("pacs..example", 104, "PEER", "US", context))
 
 
 def echo_response(message_id: int) -> bytes:

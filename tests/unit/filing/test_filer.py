@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.instances import EXPLICIT, encoded, series
 from node.archive import Archive
+from node.errors import StorageFull
 from node.filing.filer import Filer
 from node.index.engine import Index
 from node.index.store import Store
@@ -82,3 +83,16 @@ def test_a_fault_of_ours_is_named(
     assert not filed.outcomes
     kept = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
     assert [one["sentence"] for one in kept] == ["ZeroDivisionError while it was filed"] * 2
+
+
+def test_what_not_even_the_quarantine_takes_stays_in_the_journal(
+    archive: Archive, filer: Filer
+) -> None:
+    (image,) = encoded(series(1, 8))
+    batch = [found(image.sop_class, image.uid, image.data_set[:-5])]
+    archive.quarantine.rmdir()
+    with pytest.raises(StorageFull, match="quarantine"):
+        filer.file(batch)
+    archive.quarantine.mkdir()
+    filer.file(batch)
+    assert len(list(archive.quarantine.glob("*.dcm"))) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 from node.index.engine import Index
@@ -39,6 +41,33 @@ def test_the_disk_can_begin_whether_or_not_there_is_anything(tmp_path: Path) -> 
     index.sync()
     assert _associations(tmp_path) == 1
     index.close()
+
+
+def test_a_sync_leaves_sqlite_its_locks(tmp_path: Path) -> None:
+    """Without them another process that closes the index would take the log away, with all that is
+    written to it from then on."""
+    path = tmp_path / "index.db"
+    index = Index(f"sqlite:///{path}", relaxed=True)
+    index.migrate()
+    assert not _could_lock(path)
+    index.sync()
+    assert not _could_lock(path)
+    index.close()
+    assert _could_lock(path)
+
+
+def _could_lock(path: Path) -> bool:
+    """Whether another process gets the lock that it needs to do without the log."""
+    code = (
+        "import fcntl, sys\n"
+        "with open(sys.argv[1], 'r+b') as file:\n"
+        # SHARED_FIRST and SHARED_SIZE of SQLite's os.h
+        "    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)\n"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code, path], check=False, stderr=subprocess.DEVNULL
+    )
+    return asked.returncode == 0
 
 
 def _associations(folder: Path) -> int:

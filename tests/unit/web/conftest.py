@@ -21,13 +21,15 @@ from node.errors import NodeError
 from node.index.engine import Index
 from node.index.store import Store
 from node.index.work import Work
+from node.listening import bound
 from node.phantom import ct_study
-from node.receive import SUCCESS, Receiver, incoming_from_file
+from node.receive import SUCCESS, incoming_from_file
 from node.records import SeriesState
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
 from tests.databases import migrated_sqlite
+from tests.storing import DirectReception
 
 HOSTILE = '"><script>alert(1)</script>'
 PATIENT = ("HOSTILE^NAME", "SECRET-ID-77", "19700131", "ACC-4711")
@@ -55,9 +57,7 @@ class World:
 
     def receive(self, description: str = HOSTILE) -> str:
         """Take a CT of four slices in; returns its SeriesInstanceUID."""
-        receiver = Receiver(
-            self.archive, Store(self.index), minimum_free=0, clock=lambda: 1_700_000_000.0
-        )
+        receiver = DirectReception(self.archive, Store(self.index), lambda: 1_700_000_000.0)
         study = ct_study(NOW, (8, 8, 4))
         for image in study.data_sets:
             image.SeriesDescription = description
@@ -114,7 +114,7 @@ class World:
 
     def client(self, host: str = "127.0.0.1") -> httpx.Client:
         """A client of a real server, as if that served on `host`."""
-        server = WebServer(create_app(self.site(), host), "127.0.0.1", 0)
+        server = WebServer(create_app(self.site(), host), bound("127.0.0.1", 0))
         server.start()
         self.cleanup.callback(server.stop)
         return self.cleanup.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}"))
@@ -125,6 +125,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     archive = Archive(tmp_path)
     archive.prepare()
     index = Index(migrated_sqlite(tmp_path / "index.db"))
+    (tmp_path / "nifti").mkdir(exist_ok=True)
     made = World(index, archive, tmp_path / "nifti", Work(index))
     with made.cleanup:
         yield made

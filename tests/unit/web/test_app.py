@@ -227,7 +227,7 @@ def test_metrics(world: World) -> None:
 def test_healthy(world: World) -> None:
     answer = world.client().get("/health")
     assert answer.status_code == 200
-    assert answer.json() == {"healthy": True, "faults": {}}
+    assert (answer.json()["healthy"], answer.json()["faults"]) == (True, {})
 
 
 def test_unhealthy_by_name(world: World, tmp_path: Path) -> None:
@@ -238,6 +238,15 @@ def test_unhealthy_by_name(world: World, tmp_path: Path) -> None:
     faults = answer.json()["faults"]
     assert set(faults) == {"dicom", "disk"}
     assert "storage.minimum_free" in faults["disk"]
+
+
+def test_an_output_folder_that_takes_no_files_is_unhealthy(world: World) -> None:
+    world.outputs.rmdir()
+    world.outputs.write_text("a file")
+    answer = world.client().get("/health")
+    assert answer.status_code == 503
+    assert set(answer.json()["faults"]) == {"output"}
+    assert str(world.outputs) in answer.json()["faults"]["output"]
 
 
 def test_filing_that_cannot_go_on_is_unhealthy(world: World) -> None:

@@ -1,0 +1,66 @@
+"""The effective settings as YAML, each value with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from node.config_file import Configuration
+from node.contradictions import Location
+
+_ENDLESS = 1 << 30  # columns: a value is never broken into lines
+
+
+def annotated(configuration: Configuration) -> str:
+    """The settings, with comments: what is printed can be used as a configuration file."""
+    values = configuration.settings.model_dump(mode="json")
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=_ENDLESS)
+    origins = dict(sources(configuration))
+    tree = yaml.compose(text, Loader=yaml.SafeLoader)
+    comments = {line: origins[".".join(map(str, location))] for location, line in _ends(tree)}
+    lines = text.splitlines()
+    widest = max((len(line) for line in lines if len(line) <= 60), default=0)
+    shown = [
+        f"{line:<{widest}}  # {comments[number]}" if number in comments else line
+        for number, line in enumerate(lines)
+    ]
+    return "\n".join([f"# {configuration.origins.file}", *shown]) + "\n"
+
+
+def sources(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """Every key, with dots, and where its value comes from."""
+    for location, value in _leaves(configuration.settings.model_dump(mode="json"), ()):
+        yield ".".join(map(str, location)), _source(configuration, location, value)
+
+
+def _source(configuration: Configuration, location: Location, value: Any) -> str:
+    if location[-1] == "secret" and value is None:
+        webhook = configuration.settings.deliver[int(location[1])].webhook
+        if webhook is not None and webhook.secret_file is not None:
+            return f"secret_file {webhook.secret_file}"
+    return configuration.origins.of(location)
+
+
+def _leaves(value: Any, location: Location) -> Iterator[tuple[Location, Any]]:
+    if isinstance(value, dict) and (value or not location):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*location, key))
+    elif isinstance(value, list) and value:
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, (*location, number))
+    else:
+        yield location, value
+
+
+def _ends(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Location, int]]:
+    """Every value that has no other below it, and the line that it ends in."""
+    if isinstance(node, yaml.MappingNode) and node.value:
+        for key, value in node.value:
+            yield from _ends(value, (*location, key.value))
+    elif isinstance(node, yaml.SequenceNode) and node.value:
+        for number, item in enumerate(node.value):
+            yield from _ends(item, (*location, number))
+    elif node is not None:
+        yield location, node.end_mark.line

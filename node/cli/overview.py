@@ -1,0 +1,135 @@
+"""What `status` shows to people: some series, and how much there is of everything."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from node.records import SeriesState
+
+_TABLE_WIDTH: Final = 150
+_PIPE_WIDTH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is shown.
+
+    Attributes:
+        series: those that are shown one by one, oldest first.
+        totals: as `index.listing.Listing.totals`.
+        free: bytes free for the archive.
+        deliveries: as `cli.telling.deliveries`.
+        warnings: as `cli.telling.delivery_warnings`.
+    """
+
+    series: list[dict[str, Any]]
+    totals: dict[str, int]
+    free: int
+    deliveries: dict[str, Any]
+    warnings: list[str]
+
+
+def show(overview: Overview, *, everything: bool, cut: bool) -> None:
+    """Print it.
+
+    Args:
+        everything: whether nothing in particular was asked for.
+        cut: whether more series fit what was asked for than are shown.
+    """
+    console = _console()
+    if console.width < _TABLE_WIDTH:
+        _print_lines(console, overview.series)
+    else:
+        _print_table(console, overview.series)
+    _print_totals(console, overview)
+    left_out = overview.totals["series"] - len(overview.series)
+    if everything and left_out > 0:
+        console.print(
+            f"{_several(left_out, 'series', 'series')} more: --state, --study, --since or --limit "
+            "choose, --json has all",
+            highlight=False,
+            soft_wrap=True,
+        )
+    elif cut:
+        console.print("there may be more: --limit shows more", highlight=False)
+    for row in overview.series:
+        if row["why"]:
+            console.print(Text(f"{row['series_instance_uid']}: {row['why']}"), soft_wrap=True)
+    for warning in overview.warnings:
+        console.print(Text(warning), soft_wrap=True)
+    _print_deliveries(console, overview.deliveries)
+
+
+def _print_totals(console: Console, overview: Overview) -> None:
+    totals = overview.totals
+    console.print(
+        f"{_several(totals['instances'], 'instance')} in {totals['series']} series, "
+        f"{_several(totals['studies'], 'study', 'studies')}, "
+        f"{_several(totals['patients'], 'patient')}; "
+        f"{_several(totals['conflicts'], 'conflict')}; "
+        f"{totals['bytes'] / 2**30:.1f} GiB kept, {overview.free / 2**30:.1f} GiB free",
+        highlight=False,
+        soft_wrap=True,
+    )
+    states = [(state, totals.get(f"series_{state}", 0)) for state in SeriesState]
+    by_state = ", ".join(f"{count} {state}" for state, count in states if count)
+    if by_state:
+        console.print(f"series by state: {by_state}", highlight=False, soft_wrap=True)
+
+
+def _print_deliveries(console: Console, told: dict[str, Any]) -> None:
+    if told["counts"]["pending"]:
+        console.print(f"deliveries that wait: {told['counts']['pending']}", highlight=False)
+    for dead in told["dead"]:
+        console.print(
+            Text(
+                f"{dead['series_instance_uid']}: {dead['target']} did not get {dead['event']}: "
+                f"{dead['error']}; `rasnode retry` tries again"
+            )
+        )
+
+
+def _console() -> Console:
+    """As wide as the terminal; what is piped somewhere is wide enough for everything."""
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=_PIPE_WIDTH if piped else None)
+
+
+def _several(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def _print_table(console: Console, series: list[dict[str, Any]]) -> None:
+    table = Table(
+        Column("series", no_wrap=True),
+        *("modality", "no.", "description", "instances", "state", "by", "verdict", "rev"),
+    )
+    for row in series:
+        cells = (
+            row["series_instance_uid"], row["modality"], row["number"], row["description"],
+            row["instances"], row["state"], row["by"], row["verdict"] or "", row["revision"],
+        )  # fmt: skip
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
+    console.print(table)
+
+
+def _print_lines(console: Console, series: list[dict[str, Any]]) -> None:
+    """Where a table would have to cut UIDs, which every other command asks for."""
+    for row in series:
+        number = "" if row["number"] is None else str(row["number"])
+        named = " ".join(filter(None, (row["modality"], number, row["description"])))
+        said = (
+            _several(row["instances"], "instance"),
+            row["state"],
+            row["verdict"],
+            f"revision {row['revision']}",
+        )
+        console.print(Text(row["series_instance_uid"]), soft_wrap=True)
+        console.print(Text(f"  {named}: {', '.join(filter(None, said))}"), soft_wrap=True)

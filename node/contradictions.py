@@ -1,0 +1,82 @@
+"""Values of the configuration that are each right and do not go together.
+
+They are looked for in the values as they were written, so that a value that is wrong by itself
+hides none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+Location = tuple[int | str, ...]
+"""Where a value stands: keys, and numbers of list items."""
+
+DICOM_PORT: Final = 11112
+PAGE_PORT: Final = 8080
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
+
+
+def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Each contradiction: where it is, and what is wrong there."""
+    peers = _list(_section(values, "dicom").get("peers"))
+    targets = _list(values.get("deliver"))
+    yield from _twice(("dicom", "peers"), peers)
+    yield from _twice(("deliver",), targets)
+    names = [name for peer in peers if isinstance(name := _section_of(peer).get("name"), str)]
+    for number, target in enumerate(targets):
+        wanted = _section(_section_of(target), "forward").get("peer")
+        if isinstance(wanted, str) and wanted not in names:
+            known = ", ".join(names) or "none is there"
+            yield (
+                ("deliver", number, "forward", "peer"),
+                f"deliver {_section_of(target).get('name')!r} forwards to the peer {wanted!r}, "
+                f"which is not in dicom.peers ({known})",
+            )
+    yield from _one_port(_section(values, "dicom"), _section(values, "http"))
+    tls = _section(_section(values, "dicom"), "tls")
+    if tls.get("require_client_certificate") in (True, "true") and tls.get("ca") is None:
+        yield (
+            ("dicom", "tls", "require_client_certificate"),
+            "dicom.tls.require_client_certificate needs dicom.tls.ca: "
+            "the certificate authority that signs the certificates of peers",
+        )
+
+
+def _twice(location: Location, entries: list[Any]) -> Iterator[tuple[Location, str]]:
+    seen = set()
+    for number, entry in enumerate(entries):
+        name = _section_of(entry).get("name")
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            key = ".".join(map(str, location))
+            yield (*location, number, "name"), f"{key} has {name!r} twice; names must differ"
+        seen.add(name)
+
+
+def _one_port(dicom: Mapping[str, Any], http: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    ports = (_number(dicom.get("port", DICOM_PORT)), _number(http.get("port", PAGE_PORT)))
+    hosts = {dicom.get("host", "0.0.0.0"), http.get("host", "127.0.0.1")}  # noqa: S104
+    if ports[0] and ports[0] == ports[1] and (len(hosts) == 1 or hosts & _EVERY_ADDRESS):
+        said = f"dicom.port and http.port are both {ports[0]}; give the page another one, or null"
+        yield ("http", "port") if "port" in http else ("dicom", "port"), said
+
+
+def _number(value: Any) -> int | None:
+    with suppress(TypeError, ValueError):
+        return int(value)
+    return None
+
+
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return _section_of(values.get(name))
+
+
+def _section_of(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []

@@ -1,0 +1,76 @@
+"""What deliveries need of the machine, looked for from inside the process that will deliver.
+
+A service may be forbidden what its administrator may do in a shell: folders are read-only for it,
+homes and devices are not there. So only the node itself can say whether a target can work.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from node.deliver_settings import CommandSettings, TargetSettings, WebhookSettings
+from node.disk import output_writable
+from node.supervision import within
+
+_SECONDS = 3.0  # for one target: a file server that is away may never answer
+_AT_ONCE = 16
+_LEAST_SECRET = 16  # bytes, as of `secret`
+
+
+def faults(targets: Sequence[TargetSettings]) -> dict[str, str]:
+    """Why targets cannot work as things are, by their names; those that can are left out."""
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        found = list(pool.map(fault_of, targets))
+    return {target.name: fault for target, fault in zip(targets, found, strict=True) if fault}
+
+
+def fault_of(target: TargetSettings) -> str:
+    """Why one target cannot work from inside this process; empty if nothing speaks against it."""
+    look: Callable[[], str | None]
+    if target.folder is not None:
+        path = target.folder.path
+        look = lambda: output_writable(path)  # noqa: E731
+        what = str(path)
+    elif target.command is not None:
+        command = target.command
+        look = lambda: _command_fault(command)  # noqa: E731
+        what = command.run[0]
+    elif target.webhook is not None:
+        webhook = target.webhook
+        look = lambda: secret_fault(webhook)  # noqa: E731
+        what = str(webhook.secret_file)
+    else:
+        return ""
+    try:
+        return within(_SECONDS, look) or ""
+    except TimeoutError:
+        return f"{what} does not answer within {_SECONDS:g} s; is its file server there?"
+
+
+def secret_fault(webhook: WebhookSettings) -> str:
+    """Why a webhook's `secret_file` cannot be used; empty if it can, or there is none."""
+    path = webhook.secret_file
+    if path is None:
+        return ""
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        return f"secret_file {path} cannot be read: {error.strerror}"
+    if len(secret) < _LEAST_SECRET:
+        return (
+            f"secret_file {path} holds {len(secret)} bytes; a secret has at least {_LEAST_SECRET}"
+        )
+    return ""
+
+
+def _command_fault(command: CommandSettings) -> str:
+    program = command.run[0]
+    if "{" in program:  # it depends on the series
+        return ""
+    if shutil.which(program) is None:
+        there = os.path.exists(program)  # noqa: PTH110  which may be no more than a name
+        return f"{program} {'may not be run' if there else 'is no program here'}"
+    return ""

@@ -1,0 +1,61 @@
+"""An intake into the lane that an import has, with everything that it needs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Final
+
+from node.archive import Archive
+from node.config import Settings
+from node.importing.access import Access
+from node.importing.intake import PATIENCE_SECONDS, Intake
+from node.index.imported import Imported
+from node.journal import Lane
+from node.journal.segment import FEWEST, size_for
+from node.journaling import JournalReceiver
+
+_SEGMENTS: Final = 2 * FEWEST  # at most: half of what a receiver may have
+
+
+@contextmanager
+def intake_into(
+    access: Access,
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    stopping: threading.Event,
+    patience: float = PATIENCE_SECONDS,
+) -> Iterator[Intake]:
+    """An intake, as long as the block lasts. Arguments as for `Intake`.
+
+    Raises:
+        StorageFull: the lane's files cannot be made or opened.
+    """
+    journal, number = access.journal, access.lane
+    board = journal.board
+    archive = Archive(settings.storage.root, number)
+    if board.safe(number) >= board.answered(number):
+        archive.drop_import(number)
+    size = size_for(archive.free_bytes())
+    lane = Lane(journal.folder, number, board, size, access.ring, most=_SEGMENTS, urgent=False)
+    with closing(lane):
+        receiver = JournalReceiver(
+            archive,
+            journal,
+            lane,
+            minimum_free=settings.storage.minimum_free,
+            clock=time.time,
+        )
+        yield Intake(
+            receiver,
+            journal,
+            number,
+            Imported(access.index),
+            clock=time.time,
+            say=say,
+            stopping=stopping,
+            patience=patience,
+        )

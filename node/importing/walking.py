@@ -1,0 +1,44 @@
+"""The files below some paths, one after the other: a folder may hold any number of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+Refuse = Callable[[Path, str], None]
+"""Told of a path that is not imported, and why."""
+
+
+def files_below(paths: Iterable[Path], refuse: Refuse) -> Iterator[Path]:
+    """Files in the order of their names, folder by folder; links to folders are not followed.
+
+    Args:
+        refuse: told of folders that cannot be read.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _below(path, refuse)
+        else:
+            yield path
+
+
+def _below(folder: Path, refuse: Refuse) -> Iterator[Path]:
+    waiting = [os.fspath(folder)]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+            folders = [one.path for one in entries if one.is_dir(follow_symlinks=False)]
+            files = [one.path for one in entries if one.is_file()]
+        except OSError as error:
+            refuse(Path(here), f"cannot be read: {error.strerror}")
+            continue
+        yield from map(Path, files)
+        waiting += reversed(folders)
+
+
+def count_below(paths: Iterable[Path]) -> int:
+    """How many files `files_below` will find."""
+    return sum(1 for _ in files_below(paths, lambda *_: None))

@@ -1,0 +1,47 @@
+"""What an import asks the index: what became of its files, and whether their series are done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+
+from node.index.engine import Index
+from node.index.schema import InstanceRow, SeriesRow
+from node.records import SeriesState
+
+_UNDER_WAY = (SeriesState.RECEIVING, SeriesState.SETTLED, SeriesState.ASSEMBLING)
+
+
+class Known(NamedTuple):
+    """An instance that is in the index."""
+
+    series: int
+    sha256: str
+    received_at: float
+
+
+class Imported:
+    """Reads of instances and series by their keys, so that the archive's size does not matter."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def instances(self, uids: Sequence[str]) -> dict[str, Known]:
+        """Those of some SOP Instance UIDs that are there; a few hundred at once."""
+        row = InstanceRow
+        query = select(row.uid, row.series_pk, row.sha256, row.received_at).where(row.uid.in_(uids))
+        with self._index.reading() as connection:
+            return {
+                found.uid: Known(found.series_pk, found.sha256, found.received_at)
+                for found in connection.execute(query)
+            }
+
+    def under_way(self, series: Sequence[int]) -> int:
+        """How many of some series are on their way to a volume; a few hundred at once."""
+        query = select(func.count()).where(
+            SeriesRow.id.in_(series), SeriesRow.state.in_(_UNDER_WAY)
+        )
+        with self._index.reading() as connection:
+            return connection.scalar(query) or 0

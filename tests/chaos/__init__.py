@@ -1,0 +1,1 @@
+"""A running node whose threads and processes are killed, stopped or made to raise."""

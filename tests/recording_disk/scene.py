@@ -1,0 +1,152 @@
+"""A node's receiving half in one process, without threads that come between, on a recorded disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from benchmarks.instances import EXPLICIT, Instance
+from node.archive import Archive
+from node.filing.filer import Filer
+from node.filing.recovery import recover
+from node.filing.service import FilingService
+from node.index.schema import InstanceRow
+from node.index.store import Store
+from node.journal import Entry, Journal, Lane, Source, segment, supply
+from node.journaling import JournalReceiver
+from node.receive import SUCCESS, Incoming, Receiver
+from tests.recording_disk.recorder import Recorder
+from tests.recording_disk.restart import index_of, nothing_is_lost
+
+SOURCE = Source("run", "SENDER", "RASNODE", "127.0.0.1", 1.0)
+
+
+class Scene:
+    """Takes instances in, and files them when it is told to.
+
+    Attributes:
+        sent: data sets by what is said once they were answered.
+    """
+
+    def __init__(self, disk: Recorder, root: Path, journal: Journal) -> None:
+        self.disk = disk
+        self.root = root
+        self.sent: dict[str, bytes] = {}
+        self._archive = Archive(root)
+        self._journal = journal
+        self._lane = Lane(journal.folder, 0, journal.board, segment.SMALLEST)
+        self._receiver = JournalReceiver(
+            self._archive, journal, self._lane, minimum_free=0, clock=lambda: 2.0
+        )
+        self._index = index_of(root, relaxed=True)
+        disk.follow(self._index)
+        self._filing = FilingService(
+            journal,
+            Filer(self._archive, Store(self._index), lambda: 3.0),
+            self._archive,
+            self._index,
+            wait=lambda _seconds: False,
+            filed=lambda _filed: None,
+        )
+
+    def store(self, *instances: Instance, together: bool = False) -> None:
+        """Each is answered 0x0000."""
+        incoming = [
+            Incoming(one.sop_class, one.uid, EXPLICIT, one.data_set, "SENDER", SOURCE)
+            for one in instances
+        ]
+        if together:
+            assert all(self._receiver.store_together(incoming))
+            for one in instances:
+                self._answered(one.data_set)
+            return
+        for one in incoming:
+            assert self._receiver.store(one).status == SUCCESS
+            self._answered(bytes(one.data_set))
+
+    def store_unchecked(self, instance: Instance, data_set: bytes) -> None:
+        """What is found wrong only when it is filed."""
+        entry = Entry(instance.sop_class, instance.uid, EXPLICIT, 2.0, SOURCE)
+        self._lane.append(entry, data_set)
+        self._answered(data_set)
+
+    def file(self) -> None:
+        """File all there is, and let the journal forget it."""
+        self.file_without_sync()
+        self._filing._make_safe()
+
+    @contextmanager
+    def somebody_reads(self) -> Iterator[None]:
+        """Another process has what is in the index now before its eyes."""
+        index = index_of(self.root)
+        with index.reading() as connection:
+            connection.execute(select(InstanceRow.id)).all()
+            yield
+        index.close()
+
+    def file_without_sync(self) -> None:
+        """File all there is, as one who is killed before he comes to the rest."""
+        while self._filing._round():
+            pass
+
+    def recover(self, *, relaxed: bool) -> None:
+        """Do what the next start does; nothing may be stored any more."""
+        index = index_of(self.root, relaxed=relaxed)
+        self.disk.follow(index)
+        store = Store(index)
+        recover(self._journal, Filer(self._archive, store, lambda: 4.0), self._archive, index)
+        Receiver(self._archive, store, minimum_free=0, clock=lambda: 4.0).reconcile()
+        self.disk.said("recovered")
+        index.close()
+
+    def end(self) -> None:
+        """Stop: what is left is filed."""
+        self._filing.run()
+
+    def nothing_is_lost(self, folder: Path) -> int:
+        """After any power cut; returns how many there were.
+
+        Args:
+            folder: where the disks are written.
+        """
+        root = self.root.relative_to(self.disk.root)
+        return nothing_is_lost(self.disk.operations, root, self.sent, folder)
+
+    def close(self) -> None:
+        """Close its files."""
+        self._lane.close()
+        self._index.close()
+
+    def _answered(self, data_set: bytes) -> None:
+        what = f"answered {len(self.sent)}"
+        self.sent[what] = data_set
+        self.disk.said(what)
+
+
+@contextmanager
+def scene(folder: Path) -> Iterator[Scene]:
+    """A node that starts for the first time, in a folder that it has to make first."""
+    folder.mkdir()
+    root = folder / "var" / "node"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_FIRST", "_READY"):  # the others would be made behind one's back
+            patch.setattr(supply, name, 1)
+        disk = Recorder(folder, patch)
+        Archive(root).prepare()
+        index = index_of(root)
+        index.migrate()
+        disk.committed(index)
+        journal = Journal(root)
+        recover(journal, Filer(Archive(root), Store(index), lambda: 3.0), Archive(root), index)
+        made = Scene(disk, root, journal)
+        try:
+            yield made
+            disk.stop()
+        finally:
+            made.close()
+            index.close()
+            journal.close()

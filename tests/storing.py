@@ -1,0 +1,45 @@
+"""Instances stored and filed in this process, without a journal: for tests of what comes after."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from node.archive import Archive
+from node.filing.filer import Filer
+from node.index.store import Store
+from node.journal import Entry, Found
+from node.receive import Incoming, Reception
+from node.records import Stored
+from node.registration import check
+
+
+class DirectReception(Reception):
+    """Files an instance before it is answered."""
+
+    def __init__(
+        self, archive: Archive, store: Store, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(archive, minimum_free=0, clock=clock)
+        self._filer = Filer(archive, store, clock)
+        self._turn = threading.Lock()
+
+    def _take(self, incoming: Incoming) -> Stored:
+        uids = check(
+            incoming.data_set,
+            incoming.transfer_syntax_uid,
+            sop_class_uid=incoming.sop_class_uid,
+            sop_instance_uid=incoming.sop_instance_uid,
+        )
+        entry = Entry(
+            uids["sop_class_uid"],
+            uids["sop_instance_uid"],
+            incoming.transfer_syntax_uid,
+            self._clock(),
+            None,
+            source_ae=incoming.source_ae,
+        )
+        with self._turn:
+            filed = self._filer.file([Found(entry, memoryview(incoming.data_set), 0)])
+        return filed.outcomes[0][0]

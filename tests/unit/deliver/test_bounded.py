@@ -1,0 +1,115 @@
+"""What hangs in the system costs its own target some attempts, and nobody else anything."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.deliver.bounded import Bounded
+from node.deliver.folder import Folder
+from node.deliver.routes import make_routes
+from node.deliver.target import NotTaken, TargetDown
+from node.deliver_settings import FolderSettings, TargetSettings
+from node.deliveries import Delivery
+from tests.unit.deliver.samples import FILES, delivery
+
+
+class Hanging:
+    """Hangs until it is let go; counts how often it was begun."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.free = threading.Event()
+
+    def deliver(self, delivery: Delivery) -> None:
+        self.begun += 1
+        assert self.free.wait(20)
+
+
+def test_an_attempt_that_hangs_is_left_behind_and_none_begun_before_it_ends() -> None:
+    target = Hanging()
+    bounded = Bounded(target, 0.1)
+    with pytest.raises(TargetDown, match="timed-out: the attempt hangs in the operating system"):
+        bounded.deliver(delivery())
+    for _ in range(3):
+        with pytest.raises(TargetDown, match="still-hanging"):
+            bounded.deliver(delivery())
+    assert target.begun == 1
+    target.free.set()
+    assert bounded._hanging is not None
+    bounded._hanging.join(10)
+    bounded.deliver(delivery())
+    assert target.begun == 2
+
+
+def test_what_the_target_says_is_passed_on() -> None:
+    class Refusing:
+        def deliver(self, delivery: Delivery) -> None:
+            raise NotTaken("no", "in its own words")
+
+    with pytest.raises(NotTaken, match="no") as caught:
+        Bounded(Refusing(), 10).deliver(delivery())
+    assert caught.value.complaint == "in its own words"
+
+
+def published(root: Path) -> dict[str, Any]:
+    for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text('{"revision": 1}')
+    return {"root": str(root), "files": FILES, "revision": 1}
+
+
+def test_a_folder_is_not_touched_after_its_time(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    late = Folder(FolderSettings(path=share, timeout_seconds=1e-9))
+    with pytest.raises(TargetDown, match=r"timed-out: copying to .* took longer than 1e-09 s"):
+        late.deliver(delivery(**published(tmp_path / "out")))
+    assert not [path for path in share.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", ["folder", "command", "forward"])
+def test_every_way_of_delivering_ends_though_the_system_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A pipe with nobody at its other end hangs as a dead share does: in `open`."""
+    monkeypatch.setattr("node.deliver.routes._MARGIN_SECONDS", 0.2)
+    pipe = tmp_path / "out" / "s" / "a.json"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    (tmp_path / "share").mkdir()
+
+    def hang(*_: Any, **__: Any) -> None:
+        pipe.read_bytes()
+
+    monkeypatch.setattr("node.deliver.process.subprocess.Popen", hang)
+    ways: dict[str, dict[str, Any]] = {
+        "folder": {"path": tmp_path / "share"},
+        "command": {"run": ["/bin/true"]},
+        "forward": {"peer": "PACS"},
+    }
+    settings = TargetSettings.model_validate(
+        {"name": "t", kind: {**ways[kind], "timeout_seconds": 0.1}}
+    )
+    routes = make_routes(
+        [settings],
+        instances=lambda _uid: [],
+        attributes=lambda _pk: {},
+        sender=hang,
+        clock=time.time,
+    )
+    target = routes["t"].target
+    try:
+        with pytest.raises(TargetDown, match="timed-out"):
+            target.deliver(delivery(root=str(tmp_path / "out"), files=["s/a.json"]))
+    finally:
+        assert isinstance(target, Bounded)
+        assert target._hanging is not None
+        pipe.write_bytes(b"")
+        target._hanging.join(10)
+    assert not [path for path in (tmp_path / "share").rglob("*") if path.is_file()]

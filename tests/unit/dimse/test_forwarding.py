@@ -1,0 +1,74 @@
+"""Instances brought to a peer that is slower than it may be."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from node.archive import Archive
+from node.config import Dicom, PeerSettings
+from node.dimse.forwarding import NotStored, Outgoing
+from node.dimse.messages import encode_message
+from node.dimse.payload import CannotSend
+from node.dimse.requestor import Destination, PeerSilent
+from node.records import StoredInstance
+from tests.unit.dimse.test_requestor import IMPLICIT, RELEASE_RP, RELEASE_RQ, accept, peer, read_pdu
+
+
+def stored(archive: Archive) -> StoredInstance:
+    archive.path("a.dcm").parent.mkdir(parents=True, exist_ok=True)
+    archive.path("a.dcm").write_bytes(bytes(100))
+    return StoredInstance("1.2.3", "1.2.4", IMPLICIT, "a.dcm", 100, "", 0, 0, 0, 0.0, b"")
+
+
+def outgoing(archive: Archive, there: Destination) -> Outgoing:
+    settings = PeerSettings(name="pacs", ae_title="PACS", host=there.host, port=there.port)
+    return Outgoing(lambda: Dicom(peers=(settings,)), archive)
+
+
+def slow(connection: socket.socket) -> None:
+    """Takes everything, each a little later."""
+    read_pdu(connection)
+    connection.sendall(accept())
+    for message_id in range(1, 1000):
+        if read_pdu(connection) == RELEASE_RQ:
+            connection.sendall(RELEASE_RP)
+            return
+        read_pdu(connection)
+        command = {"CommandField": 0x8001, "MessageIDBeingRespondedTo": message_id, "Status": 0}
+        time.sleep(0.02)
+        connection.sendall(encode_message(1, command, None, 0))
+
+
+def test_all_instances_together_have_one_deadline(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    instances = [stored(archive)] * 900
+    with peer(slow) as there:
+        began = time.monotonic()
+        with pytest.raises(PeerSilent, match=r"timed-out: PACS at .* took longer"):
+            outgoing(archive, there).store("pacs", instances, 0.5)
+        assert time.monotonic() - began < 5
+    with peer(slow) as there:
+        outgoing(archive, there).store("pacs", instances[:3], 20)
+
+
+def test_what_cannot_be_sent_takes_time_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path)
+    tried = []
+
+    def decode(*_: object) -> None:
+        tried.append(1)
+        time.sleep(0.05)
+        raise CannotSend("it cannot be turned into anything")
+
+    monkeypatch.setattr("node.dimse.carrier.payload", decode)
+    with peer(slow) as there, pytest.raises(PeerSilent, match="timed-out"):
+        outgoing(archive, there).store("pacs", [stored(archive)] * 200, 0.5)
+    assert 0 < len(tried) < 100
+    with peer(slow) as there, pytest.raises(NotStored, match="did not take 2 of 2 instances"):
+        outgoing(archive, there).store("pacs", [stored(archive)] * 2, 20)
