@@ -2,7 +2,8 @@
 
 A process that has imported the commands makes copies of itself: an interpreter of its own would
 take two seconds for each. That such interpreters run commands as well is shown by every node that a
-test starts, by `tests.integration.test_demo` and, for `convert`, `tests.acceptance.test_end_to_end`.
+test starts, by `tests.integration.test_demo`, and by `tests.acceptance.test_end_to_end` for
+`convert`.
 """
 
 from __future__ import annotations
