@@ -1,8 +1,9 @@
 """`rasnode` commands, each in a process of its own, without waiting for an interpreter's imports.
 
 A process that has imported the commands makes copies of itself: an interpreter of its own would
-take two seconds for each. That such interpreters run the commands as well is shown by
-`tests.integration.test_demo`, `test_service` and every node that a test starts.
+take two seconds for each. That such interpreters run commands as well is shown by every node that a
+test starts, by `tests.integration.test_demo`, and by `tests.acceptance.test_end_to_end` for
+`convert`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,24 @@ from hypothesis import settings
 from tests.databases import postgresql
 from tests.running import RunningNode
 
+LONGEST = ("acceptance", "integration", "simulator", "fuzz")
+"""The folders of tests that take seconds, the longest first."""
+MANY = len(LONGEST) + 1
+
 settings.register_profile("shared machine", deadline=None)  # time is for benchmarks
 settings.load_profile("shared machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: of two processes none is idle while the other ends."""
+    items.sort(key=_place)  # which keeps the order of a file
+
+
+def _place(item: pytest.Item) -> int:
+    if item.get_closest_marker("slow"):
+        return 0
+    folders = item.nodeid.split("/")[:-1]
+    return next((n for n, name in enumerate(LONGEST, start=1) if name in folders), MANY)
 
 
 @pytest.fixture

@@ -13,14 +13,19 @@ import yaml
 from tests.running import free_port, shared
 
 LEDGER = """
-import json, os, subprocess, sys
+import json, os, sys
+from pathlib import Path
+
+sys.path.insert(0, {root!r})
+from node.cli import opening
+from tests.commands import rasnode
+
+opening._SETTLE_SECONDS = 60.0  # a busy machine takes its time over hundreds of megabytes
 
 def rows(folder, port):
-    listed = subprocess.run(
-        [sys.executable, "-m", "node", "ls", "--level", "instance", "--json", "-c", {config!r}],
-        env=dict(os.environ, RASNODE_STORAGE__ROOT=folder), cwd={root!r},
-        capture_output=True, text=True, check=True,
-    )
+    opening.let_settle(Path(folder))
+    os.environ["RASNODE_STORAGE__ROOT"] = folder
+    listed = rasnode("ls", "--level", "instance", "--json", "-c", {config!r}, check=True)
     for line in listed.stdout.splitlines():
         one = json.loads(line)
         yield one["sop_instance_uid"], os.path.join(folder, one["path"])

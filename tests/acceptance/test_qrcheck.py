@@ -38,6 +38,7 @@ def checked(folder: Path, *options: str, **dicom: object) -> dict[str, dict[str,
     return {row["id"]: row for row in json.loads(outcome.read_text())["rows"]}
 
 
+@pytest.mark.slow
 def test_every_check_passes(tmp_path: Path) -> None:
     rows = checked(tmp_path)
     failed = [f"{name}: {row['why']}" for name, row in rows.items() if row["result"] == "FAIL"]

@@ -12,6 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.convert.bids import completed, repeated, task_of, with_suffix
+from tests.commands import rasnode
 from tests.phantom import ROOT, Phantom, save
 from tests.running import RunningNode
 from tests.unit.assemble.test_labeling import labeled
@@ -78,11 +79,7 @@ def spins() -> Dataset:
 
 def convert(datasets: list[Dataset], folder: Path, name: str) -> None:
     save(datasets, folder / "in" / name)
-    command = [sys.executable, "-m", "node", "convert", "-f", name]
-    subprocess.run(
-        [*command, folder / "in" / name, folder / "out"],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+    rasnode("convert", "-f", name, str(folder / "in" / name), str(folder / "out"), check=True)
 
 
 def test_what_convert_makes_is_valid(tmp_path: Path) -> None:
