@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +29,7 @@ from node.ownership import is_serving
 from node.records import Stored
 from node.supervision import background
 
+_OUTCOME_SECONDS: Final = 5.0  # at least, for the node to have filed what was imported
 _STILL_SECONDS: Final = 3600.0
 _QUIET_TIMES: Final = 20.0  # of the longest wait that completion.quiet_seconds may lead to
 _INTERRUPTED: Final = 130
@@ -51,7 +54,7 @@ def import_files(
                     "--wait needs a running node: start it with `rasnode serve`, or import "
                     "without --wait; volumes are made once it runs"
                 )
-            tally = _take_in(settings, access, paths, stopping)
+            tally = _take_in(settings, access, paths, stopping, to_the_end=wait)
             if wait:
                 _wait(settings, access, tally, stopping)
         if stopping.is_set():
@@ -62,7 +65,12 @@ def import_files(
 
 
 def _take_in(
-    settings: Settings, access: Access, paths: list[Path], stopping: threading.Event
+    settings: Settings,
+    access: Access,
+    paths: list[Path],
+    stopping: threading.Event,
+    *,
+    to_the_end: bool,
 ) -> Tally:
     with (
         progress_bar("importing") as bar,
@@ -70,8 +78,11 @@ def _take_in(
     ):
         background("counting files", partial(_count, paths, bar))
         try:
+            began = time.monotonic()
             intake.take(paths, bar.advance)
-            intake.finish()
+            took = time.monotonic() - began
+            within = math.inf if to_the_end or not access.has_node else max(_OUTCOME_SECONDS, took)
+            intake.finish(within)
         finally:
             typer.echo(_summary(intake.tally))
     return intake.tally
@@ -87,7 +98,7 @@ def _summary(tally: Tally) -> str:
         f"{stored[Stored.NEW]} imported, {stored[Stored.SAME]} were there already, "
         f"{stored[Stored.CONFLICT]} in conflict, {tally.refused} not imported"
     )
-    return f"{said}, {tally.waiting} safe and not filed yet" if tally.waiting else said
+    return f"{said}, {tally.waiting} are safe and being filed" if tally.waiting else said
 
 
 def _wait(settings: Settings, access: Access, tally: Tally, stopping: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -109,13 +110,16 @@ class Intake:
             done(len(batch))
             self._look(most=_MOST_PENDING)
 
-    def finish(self) -> None:
+    def finish(self, within: float = math.inf) -> None:
         """Wait until everything that was taken in has been filed.
+
+        Args:
+            within: seconds, after which it is left to the filer: it is as safe as what was sent.
 
         Raises:
             NodeError: that takes too long; it is safe in the journal.
         """
-        self._look(most=0)
+        self._look(most=0, within=within)
 
     def _write(self, batch: Sequence[FileRead]) -> None:
         written: list[FileWritten] = []
@@ -150,9 +154,10 @@ class Intake:
             self._refuse(one.path, f"0x{outcome.status:04X} {outcome.comment}")
         return outcome.status == SUCCESS
 
-    def _look(self, most: int) -> None:
+    def _look(self, most: int, within: float = math.inf) -> None:
         """See what has been filed, and wait until so few files have not."""
-        moved, last = time.monotonic(), -1
+        began = moved = time.monotonic()
+        last = -1
         while self._pending:
             filed = self._board.filed(self._lane)
             while self._pending and self._pending[0].position <= filed:
@@ -160,6 +165,8 @@ class Intake:
             if self.tally.waiting <= most:
                 return
             now = time.monotonic()
+            if now - began > within:
+                return
             if filed != last:
                 last, moved = filed, now
             if now - moved > self._patience:

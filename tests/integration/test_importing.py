@@ -178,6 +178,8 @@ def test_what_nobody_files_is_safe_and_said_to_be(node: RunningNode, tmp_path: P
         with pytest.raises(Exception, match="5 files are safe in the journal and not filed yet"):
             intake.finish()
         assert intake.tally.waiting == 5
+        intake.finish(within=0.01)  # who does not want to wait goes on
+        assert intake.tally.kept == 5
     node.start()
     assert intact(node) >= uids(folder)
 
