@@ -77,6 +77,7 @@ class Watcher:
         stepped: called when something may have been done.
         bring_back: called with the time when the clock may have been set back: see
             `node.index.future`.
+        steady: seconds, monotonic.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class Watcher:
         woken: threading.Event,
         stepped: Callable[[], None] = lambda: None,
         bring_back: Callable[[float], int] = lambda _now: 0,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bring_back = bring_back
-        self._clock_watch = ClockWatch(clock)
+        self._clock_watch = ClockWatch(clock, steady)
         self._work = work
         self._observer = observer
         self._foreman = foreman
@@ -326,6 +328,7 @@ def make_watcher(
         woken=woken,
         stepped=stepped,
         bring_back=partial(bring_back, index),
+        steady=steady,
     )
 
 

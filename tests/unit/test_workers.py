@@ -6,14 +6,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
+from node import worker_watch
 from node.convert import OutputOptions
 from node.errors import Reason
+from node.machine import activity
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
 from node.workers import LocalWorkers
+from tests.running import eventually
 
 
 def report(job: Job) -> Assembled:
@@ -24,6 +29,8 @@ def report(job: Job) -> Assembled:
         raise ValueError(job.stem)
     if job.stem == "dawdle":
         time.sleep(60)
+    if job.stem == "greedy":
+        bytearray(1 << 30)
     return Assembled((), (Refusal(Reason.NOT_AN_IMAGE, str(os.getpid())),))
 
 
@@ -72,6 +79,51 @@ def test_a_death_is_one_jobs_fault_and_the_next_one_goes_on(workers: LocalWorker
     workers.kill(slow)
     with pytest.raises(WorkerDied):
         slow.result(60)
+
+
+def test_a_process_that_died_while_it_was_idle_costs_no_job(workers: LocalWorkers) -> None:
+    for _ in range(3):
+        idle = int(process(workers))
+        os.kill(idle, signal.SIGKILL)
+        eventually(lambda pid=idle: (seen := activity(pid)) is None or seen.ended, 5, "it is gone")
+
+
+def test_a_process_that_is_stopped_is_ended(workers: LocalWorkers) -> None:
+    idle = int(process(workers))
+    running = workers.submit(job("dawdle"))
+    os.kill(idle, signal.SIGSTOP)  # the same process has the job now
+    with pytest.raises(WorkerDied):
+        running.result(20)
+
+
+def test_a_process_that_has_a_job_and_does_nothing_is_ended(
+    workers: LocalWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_watch, "_IDLE_LOOKS", 3)
+    with pytest.raises(WorkerDied):
+        workers.submit(job("dawdle")).result(20)
+
+
+def test_a_fork_server_that_died_or_is_stopped_is_replaced() -> None:
+    made = LocalWorkers(report, 1, jobs_per_process=1)
+    made.warm_up()
+    assert process(made)
+    server = forkserver._forkserver._forkserver_pid
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        os.kill(server, number)
+        with suppress(WorkerDied, EOFError, OSError):  # once; the series is tried again
+            process(made)
+        assert process(made)
+        server = forkserver._forkserver._forkserver_pid
+    made.close()
+
+
+def test_what_needs_more_memory_than_a_process_may_have_fails_by_name() -> None:
+    made = LocalWorkers(report, 1, memory=600 << 20)
+    with pytest.raises(MemoryError):
+        made.submit(job("greedy")).result(60)
+    assert process(made)
+    made.close()
 
 
 def test_an_error_comes_back_and_the_process_stays(workers: LocalWorkers) -> None:
