@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Final
 
 from node.archive import Archive
 from node.config import Settings
@@ -14,10 +13,8 @@ from node.importing.access import Access
 from node.importing.intake import PATIENCE_SECONDS, Intake
 from node.index.imported import Imported
 from node.journal import Lane
-from node.journal.segment import FEWEST, size_for
+from node.journal.segment import count_for, size_for
 from node.journaling import JournalReceiver
-
-_SEGMENTS: Final = 2 * FEWEST  # at most: half of what a receiver may have
 
 
 @contextmanager
@@ -39,8 +36,9 @@ def intake_into(
     archive = Archive(settings.storage.root, number)
     if board.safe(number) >= board.answered(number):
         archive.drop_import(number)
-    size = size_for(archive.free_bytes())
-    lane = Lane(journal.folder, number, board, size, access.ring, most=_SEGMENTS, urgent=False)
+    free = archive.free_bytes()
+    size, most = size_for(free), count_for(free)
+    lane = Lane(journal.folder, number, board, size, access.ring, most=most, urgent=False)
     with closing(lane):
         receiver = JournalReceiver(
             archive,

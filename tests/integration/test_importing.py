@@ -18,17 +18,25 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pynetdicom.dsutils import encode
+from sqlalchemy import select, update
 
 from benchmarks.instances import renewed, series, write
 from node.archive import Archive, data_set_sha256
 from node.cli.main import build
 from node.config_file import load_settings
 from node.errors import ConfigError, NodeError
+from node.filing.filer import Filer
+from node.filing.retiring import Retirement
+from node.filing.service import FilingService
 from node.importing.access import journal_access
 from node.importing.intake import Intake
 from node.importing.opening import intake_into
+from node.index.engine import Index
+from node.index.schema import InstanceRow, SeriesRow
+from node.index.store import Store
 from node.journal import Journal
-from node.records import Stored
+from node.ownership import sole_owner
+from node.records import SeriesState, Stored
 from tests.running import RunningNode, eventually
 
 _DIRECTORY = b"1.2.840.10008.1.3.10"
@@ -271,3 +279,56 @@ def test_ctrl_c_ends_an_import_in_order(node: RunningNode, tmp_path: Path) -> No
         assert not said
         assert 0 < intake.tally.kept < 200
     assert len(uids(folder) & intact(node)) == intake.tally.kept
+
+
+def test_what_is_imported_while_retention_removes_the_same_series_has_its_files(
+    tmp_path: Path,
+) -> None:
+    node, folder = RunningNode(tmp_path), folder_of(tmp_path / "a", 4)
+    Archive(node.root).prepare()
+    index = Index(f"sqlite:///{node.root / 'index.db'}", relaxed=True)
+    index.migrate()
+    archive, journal = Archive(node.root), Journal(node.root)
+    filer = Filer(archive, Store(index), time.time)
+    # For retention half a minute is a year.
+    clock = partial(fast_clock, time.time())
+    retirement = Retirement(archive, index, days=1, max_size=None, clock=clock)
+    ending = threading.Event()
+    service = FilingService(
+        journal,
+        filer,
+        archive,
+        index,
+        wait=lambda _: not ending.wait(0.005),
+        filed=lambda _: None,
+        retirement=retirement,
+    )
+    thread = threading.Thread(target=service.run)
+    removed = 0
+    with sole_owner(node.root) as say_serving:
+        thread.start()
+        say_serving()
+        try:
+            with opened(node) as (intake, _):
+                until = time.monotonic() + 3
+                while time.monotonic() < until:
+                    before = intake.tally.stored[Stored.NEW]
+                    intake.take([folder], nothing)
+                    intake.finish()
+                    removed += intake.tally.stored[Stored.NEW] - before
+                    with index.writing() as connection:
+                        connection.execute(update(SeriesRow).values(state=SeriesState.READY))
+        finally:
+            ending.set()
+            thread.join(20)
+    assert removed > 8  # the series has gone and come back
+    found = {path.relative_to(archive.root).as_posix() for path in archive.files()}
+    with index.reading() as connection:
+        assert set(connection.scalars(select(InstanceRow.path))) == found
+    index.close()
+    journal.close()
+
+
+def fast_clock(start: float) -> float:
+    """Seconds since 1970, a million times as fast."""
+    return start + (time.time() - start) * 1e6
