@@ -19,7 +19,7 @@ from tests.running import eventually
 HERE = "10.0.0.5"
 
 
-@pytest.mark.parametrize("name", ["pacs..example", "a" * 70, "\udc80"])
+@pytest.mark.parametrize("name", ["pacs..example", "a" * 70])
 def test_a_name_that_cannot_be_encoded_is_an_error_like_others(name: str) -> None:
     with pytest.raises(OSError, match="no host name"):
         addresses(name, 104)
