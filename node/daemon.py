@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sdnotify
@@ -44,7 +45,7 @@ from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
 from node.run_file import RunState, announce, withdraw
-from node.supervision import HEARTBEATS, install_hooks
+from node.supervision import Watchdog, install_hooks
 from node.workers import IdleWorker, make_workers
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Daemon:
         self._stopping = threading.Event()
         self._hangup = threading.Event()
         self._systemd = sdnotify.SystemdNotifier()
-        self._late: set[str] = set()
+        self._watchdog = Watchdog(partial(self._systemd.notify, "WATCHDOG=1"))
         self._cleanup = ExitStack()
         self._desk: Desk | Crew | None = None
         self._made: Results | None = None
@@ -270,7 +271,7 @@ class Daemon:
         """Serve until SIGTERM or SIGINT, then stop."""
         while not self._stopping.wait(_HEARTBEAT_SECONDS):
             try:
-                self._feed_watchdog()
+                self._watchdog.look()
                 if self._hangup.is_set():
                     self._hangup.clear()
                     self._reread()
@@ -278,19 +279,6 @@ class Daemon:
                 place = error_reference(error)
                 log.error("the main loop goes on (reference %s): %s", place, traced(error))
         self.stop()
-
-    def _feed_watchdog(self) -> None:
-        """Tell systemd that the node is well, if every loop that it cannot do without is."""
-        late = [sign for sign in HEARTBEATS.all() if sign.vital and sign.late]
-        if not late:
-            self._systemd.notify("WATCHDOG=1")
-        names = {sign.name for sign in late}
-        for sign in late:
-            if sign.name not in self._late:
-                log.error("%s %s", sign.name, sign.fault)
-        for name in sorted(self._late - names):
-            log.info("%s goes on", name)
-        self._late = names
 
     def stop(self) -> None:
         """Stop accepting, let open C-STOREs answer, finish or requeue assemblies."""

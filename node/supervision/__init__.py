@@ -10,6 +10,7 @@ from node.supervision.hooks import install_hooks
 from node.supervision.loop import Loop
 from node.supervision.process import Process, SupervisedProcess
 from node.supervision.report import Reporter
+from node.supervision.watchdog import Watchdog
 from node.supervision.within import within
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Reporter",
     "Sign",
     "SupervisedProcess",
+    "Watchdog",
     "background",
     "deadline",
     "install_hooks",
