@@ -31,6 +31,7 @@ STAND_INS: Final[Mapping[str, Any]] = {
     "host": "localhost",
     "certificate": "x",
     "key": "x",
+    "ca": "x",
     "url": "http://localhost/",
     "run": ["x"],
     "peer": "x",

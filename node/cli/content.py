@@ -76,8 +76,8 @@ def status(
             told = deliveries(Outbox(index))
             typer.echo(f' "totals": {json.dumps(listing.totals())},')
             typer.echo(f' "disk": {json.dumps(disk)},')
-            typer.echo(f' "warnings": {json.dumps(warnings)},')
-            typer.echo(f' "deliveries": {json.dumps(told)}\n}}')
+            typer.echo(f' "deliveries": {json.dumps(told)},')
+            typer.echo(f' "warnings": {json.dumps(warnings)}\n}}')
             return
         shown = list(series)
         totals, told = listing.totals(), deliveries(Outbox(index))

@@ -22,18 +22,22 @@ _RESOLVED_SECONDS: Final = 60.0  # a peer's host name is looked up again after s
 Found = list[tuple[Any, ...]]
 
 
+class NoHostName(OSError):
+    """A text that cannot be looked up, whatever the name servers say."""
+
+
 def addresses(host: str, port: int | None, seconds: float = LOOK_UP_SECONDS) -> Found:
     """What `socket.getaddrinfo` answers for TCP.
 
     Raises:
-        OSError: there is no such name, none that can be asked for, or no answer in time.
+        NoHostName: it is none. OSError: it is not known, or there is no answer in time.
     """
     try:
         return within(
             seconds, lambda: list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         )
     except ValueError as error:  # UnicodeError is one
-        raise OSError(f"{host!r} is no host name") from error
+        raise NoHostName(f"{host!r} is no host name that can be looked up") from error
 
 
 def connected(host: str, port: int, seconds: float) -> socket.socket:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.dimse.lookup import connected
+from node.dimse.lookup import NoHostName, connected
 from node.dimse.messages import (
     DATA_SET,
     RESPONSE,
@@ -305,6 +305,8 @@ class Requestor:
 def _connected(destination: Destination) -> socket.socket:
     try:
         plain = connected(destination.host, destination.port, destination.patience())
+    except NoHostName as error:
+        raise PeerSilent(f"bad-host-name: {error}; correct the peer's host") from error
     except OSError as error:
         raise PeerSilent(f"{destination} cannot be reached: {_words(error)}") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

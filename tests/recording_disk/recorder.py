@@ -94,7 +94,7 @@ class Recorder:
         with self._lock:
             self.look()
             if not index._relaxed:
-                path = index._file()
+                path = index.file
                 assert path is not None
                 for one in (path.parent, path, path.with_name(f"{path.name}-wal")):
                     if one.exists() and one.stat().st_ino in self._numbers:

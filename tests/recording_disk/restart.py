@@ -15,7 +15,6 @@ from node.index.engine import Index
 from node.index.schema import ConflictRow, InstanceRow
 from node.index.store import Store
 from node.journal import Journal
-from node.receive import Receiver
 from tests.recording_disk.cuts import PowerCut, power_cuts
 from tests.recording_disk.operations import Operation
 
@@ -54,8 +53,7 @@ class Restarts:
             index.migrate()
         journal, store = Journal(self._root), Store(index)
         try:
-            recover(journal, Filer(archive, store, lambda: 9.0), archive, index)
-            Receiver(archive, store, minimum_free=0, clock=lambda: 9.0).reconcile()
+            recover(journal, Filer(archive, store, lambda: 9.0), archive, index, lambda: 9.0)
         finally:
             journal.close()
         kept = _indexed(archive, index) | _set_aside(archive)

@@ -18,7 +18,7 @@ from node.index.schema import InstanceRow
 from node.index.store import Store
 from node.journal import Entry, Journal, Lane, Source, segment, supply
 from node.journaling import JournalReceiver
-from node.receive import SUCCESS, Incoming, Receiver
+from node.receive import SUCCESS, Incoming
 from tests.recording_disk.recorder import Recorder
 from tests.recording_disk.restart import index_of, nothing_is_lost
 
@@ -98,8 +98,8 @@ class Scene:
         index = index_of(self.root, relaxed=relaxed)
         self.disk.follow(index)
         store = Store(index)
-        recover(self._journal, Filer(self._archive, store, lambda: 4.0), self._archive, index)
-        Receiver(self._archive, store, minimum_free=0, clock=lambda: 4.0).reconcile()
+        filer = Filer(self._archive, store, lambda: 4.0)
+        recover(self._journal, filer, self._archive, index, lambda: 4.0)
         self.disk.said("recovered")
         index.close()
 

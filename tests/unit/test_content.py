@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import typer
@@ -47,7 +49,11 @@ class Commands:
             work.move(series, states.get(number, SeriesState.READY), now=2e9, actor="person")
 
     def run(self, *words: str) -> tuple[str, str]:
-        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        with (
+            patch.dict(os.environ, {"COLUMNS": "200"}),
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(io.StringIO()) as err,
+        ):
             build(words[0])([*words, "-c", str(self.config)], standalone_mode=False)
         return out.getvalue(), err.getvalue()
 
@@ -88,7 +94,7 @@ def test_people_see_what_is_not_ready_and_the_newest(commands: Commands) -> None
 
 def test_scripts_get_every_series_and_the_same_object_as_ever(commands: Commands) -> None:
     found = commands.status()
-    assert list(found) == ["series", "totals", "disk", "deliveries"]
+    assert list(found) == ["series", "totals", "disk", "deliveries", "warnings"]
     assert commands.numbers() == list(range(1, MANY + 1))
     assert found["series"][0]["by"] == "person"
     assert found["totals"]["instances"] == MANY + 1

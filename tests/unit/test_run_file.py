@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.cli.opening import sole_owner
+from node.ownership import sole_owner
 from node.run_file import UNSEEN, RunState, announce, running_node, withdraw
 
 NODE = RunState(7, 104, None, ("share",), {"share": "read-only"})

@@ -119,7 +119,7 @@ def hall(service: Service) -> Iterator[Hall[None]]:
     made.start()
     yield made
     made.close()
-    assert not made._thread.is_alive()
+    assert not made._loop.alive
 
 
 def test_those_who_come_meanwhile_are_served_together(

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.instances import EXPLICIT, Instance, encoded, series
-from node.archive import Archive
-from node.index.store import Store
-from node.receive import SUCCESS, Incoming, Receiver
-from tests.recording_disk import Recorder
-from tests.recording_disk.restart import index_of, nothing_is_lost
+from benchmarks.instances import Instance, encoded, series
 from tests.recording_disk.scene import scene
 
 LARGE = 288  # voxels a side: more than goes into a record of the smallest journal
@@ -93,26 +88,3 @@ def test_what_is_not_moved_into_the_index_is_synced_in_its_log(memory: Path) -> 
             played.file()
             played.disk.said("filed")
     assert played.nothing_is_lost(memory / "cut") > 10
-
-
-def test_an_imported_file_survives_every_power_cut(
-    memory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk_folder = memory / "disk"
-    disk_folder.mkdir()
-    disk = Recorder(disk_folder, monkeypatch)
-    archive, index = Archive(disk_folder / "node"), index_of(disk_folder / "node")
-    archive.prepare()
-    index.migrate()
-    disk.committed(index)
-    disk.follow(index)
-    receiver = Receiver(archive, Store(index), minimum_free=0, clock=lambda: 1.0)
-    sent = {}
-    for one in encoded(series(2, 8)):
-        incoming = Incoming(one.sop_class, one.uid, EXPLICIT, one.data_set)
-        assert receiver.store(incoming).status == SUCCESS
-        sent[one.uid] = one.data_set
-        disk.said(one.uid)
-    disk.stop()
-    index.close()
-    assert nothing_is_lost(disk.operations, Path("node"), sent, memory / "cut") > 10
