@@ -141,7 +141,13 @@ def scene(folder: Path) -> Iterator[Scene]:
         index.migrate()
         disk.committed(index)
         journal = Journal(root)
-        recover(journal, Filer(Archive(root), Store(index), lambda: 3.0), Archive(root), index, lambda: 3.0)
+        recover(
+            journal,
+            Filer(Archive(root), Store(index), lambda: 3.0),
+            Archive(root),
+            index,
+            lambda: 3.0,
+        )
         made = Scene(disk, root, journal)
         try:
             yield made
