@@ -49,7 +49,7 @@ _FAILURES_EXIST: Final = 2
 _AFTER_RESPONSE_SECONDS: Final = 0.05  # so that the N-ACTION's response goes first
 _SAME_ASSOCIATION_SECONDS: Final = 10.0  # for the answer, before a new association is tried
 _BACK_OFF: Final = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
-_LOOK_SECONDS: Final = 60.0  # for what a process left behind that is no more
+_LOOK_SECONDS: Final = 2.0  # for what a process left behind that is no more
 _GIVE_UP_SECONDS: Final = 7 * 86400.0
 _REPORT_SECONDS: Final = 120.0  # that one report may take: reading what was received, and the peer
 
