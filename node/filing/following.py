@@ -32,9 +32,7 @@ class Follower:
         self.lane = lane
         self._journal = journal
         self._rest = rest
-        # From what is safe: an earlier filer may have died before it filed again what a failed
-        # sync had lost. What it had filed is filed once more, and changes nothing.
-        self._cursor = Cursor(journal.folder, lane, journal.board.safe(lane))
+        self._cursor = Cursor(journal.folder, lane, journal.board.filed(lane))
         self._begin = self._cursor.position
         self._pending: list[Found] = []
         self._size = 0

@@ -124,17 +124,6 @@ def test_what_is_not_safe_is_written_anew(world: World) -> None:
     assert follower.anew
 
 
-def test_who_takes_over_files_again_what_is_not_safe(world: World) -> None:
-    """The one before may have died after a sync had failed, and before it had filed again."""
-    world.send(3)
-    before = world.follower()
-    before.batch()
-    world.journal.board.set_filed(0, before.position)
-    after = world.follower()
-    assert uids(after.batch()) == ["1.9.0", "1.9.1", "1.9.2"]
-    assert after.anew
-
-
 def test_large_ones_come_few_at_once(world: World) -> None:
     follower = world.follower()
     world.send(20, size=600 << 10)
