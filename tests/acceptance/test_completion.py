@@ -169,7 +169,7 @@ def test_a_stopped_scan_gives_its_whole_volumes_and_reports_the_partial_one(
 
 def test_an_association_that_stays_open_and_one_for_each_slice(tmp_path: Path) -> None:
     """Two series interleaved on an association that nobody ends, a third slice by slice."""
-    settings = {"quiet_seconds": 1.5, "open_quiet_seconds": 4}
+    settings = {"quiet_seconds": 1.5, "open_quiet_seconds": 12}
     node = RunningNode(tmp_path, {"completion": settings}).start()
     proven, unproven = (
         small_ct(tmp_path / name, 8, announced=name == "proven", description=name)

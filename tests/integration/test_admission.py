@@ -40,8 +40,11 @@ def associate(node: Queryable) -> Iterator[Associate]:
     def open_(address: str = HERE, *, used: bool = True, **options: Any) -> Association:
         ae = AE("TESTER")
         ae.add_requested_context(Verification)
-        made = ae.associate("127.0.0.1", node.port, bind_address=(address, 0), **options)
-        opened.append(made)
+        for _ in range(3):  # pynetdicom's client may miss an answer after which the peer hangs up
+            made = ae.associate("127.0.0.1", node.port, bind_address=(address, 0), **options)
+            opened.append(made)
+            if made.is_established or made.is_rejected:
+                break
         if made.is_established and used:
             assert made.send_c_echo().Status == 0
         return made
