@@ -90,6 +90,7 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn's own loop."""
-        self._heartbeat.beat()
         fault_point("page tick")
-        return await super().on_tick(counter)
+        ending = await super().on_tick(counter)
+        self._heartbeat.well()
+        return ending

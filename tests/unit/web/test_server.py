@@ -12,8 +12,10 @@ import pytest
 from node.config import Http
 from node.errors import ConfigError
 from node.listening import bound, bound_for_page
+from node.supervision import HEARTBEATS, heartbeat
 from node.web.app import create_app
 from node.web.server import WebServer
+from tests.running import eventually
 from tests.unit.web.conftest import World
 
 
@@ -59,3 +61,21 @@ def test_of_two_that_took_a_port_at_once_one_is_told(world: World) -> None:
         second.start()
     first.stop()
     second.stop()
+
+
+def test_a_page_that_failed_is_served_again_and_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "TROUBLED_SECONDS", 0.0)
+    server = served(world)
+    server.start()
+
+    def trouble() -> list[str]:
+        return [sign.trouble for sign in HEARTBEATS.own() if sign.name == "page" and sign.trouble]
+
+    monkeypatch.setenv("RASNODE_FAULT_POINT", "page tick raise")
+    eventually(trouble, 5, "it has failed")
+    monkeypatch.delenv("RASNODE_FAULT_POINT")
+    eventually(lambda: not trouble(), 10, "it is well again")
+    assert httpx.get(f"http://127.0.0.1:{server.port}/health").status_code == 200
+    server.stop()
