@@ -4,8 +4,6 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait for nodes half of their time: one more of them than there are processors.
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Tests start hundreds of processes, which should not compile everything each time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +17,7 @@ run: $(VENV)/.run ## set up and start the node on its defaults
 	$(BIN)/rasnode serve -c config.yaml
 
 test: $(VENV)/.test ## set up and run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 demo: $(VENV)/.run ## send two phantom studies to a node of their own and show the volumes
 	$(BIN)/rasnode demo
