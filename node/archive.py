@@ -33,7 +33,7 @@ from node.disk import (
     sync_folders,
     write_new,
 )
-from node.errors import StorageFull
+from node.errors import ConfigError, StorageFull
 from node.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -90,13 +90,17 @@ class Archive:
         """Make the folders, so that they outlast a power cut.
 
         Raises:
-            OSError: the storage root cannot be made or written.
+            ConfigError: the storage root cannot be made or written.
         """
-        make_folder(self.root.parent)
-        for folder in (self.root, self.quarantine, self._incoming):
-            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        spread_below(self.root)
-        sync_folders([self.root.parent, self.root])
+        root = self.root.parent
+        try:
+            make_folder(root)
+            for folder in (self.root, self.quarantine, self._incoming):
+                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            spread_below(self.root)
+            sync_folders([root, self.root])
+        except OSError as error:
+            raise ConfigError(f"cannot write to storage.root {root}: {error.strerror}") from error
 
     def path(self, relative: str) -> Path:
         """The file of an index row."""

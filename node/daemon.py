@@ -131,12 +131,7 @@ class Daemon:
         undo.callback(filing.stop, settings.shutdown_seconds * _FILING_SHARE)
         crew = self._crew(filing, undo)
         archive = Archive(settings.storage.root)
-        try:
-            archive.prepare()
-        except OSError as error:
-            raise ConfigError(
-                f"cannot write to storage.root {settings.storage.root}: {error.strerror}"
-            ) from error
+        archive.prepare()
         index = Index(settings.database_url())
         undo.callback(index.close)
         refuse_foreign(index, settings.storage.root)

@@ -110,12 +110,7 @@ def _open(settings: Settings, stack: ExitStack) -> Access:
 def _filing(settings: Settings, journal: Journal, index: Index) -> Iterator[Callable[[], None]]:
     """File what the journal gets, in a thread, as long as the block lasts; yields what wakes it."""
     archive = Archive(settings.storage.root)
-    try:
-        archive.prepare()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write to storage.root {settings.storage.root}: {error.strerror}"
-        ) from error
+    archive.prepare()
     index.migrate()
     claim(index, settings.storage.root)
     filer = Filer(archive, Store(index), time.time)
