@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pydicom
 from pynetdicom import AE
+from pynetdicom.association import Association
 from pynetdicom.sop_class import CTImageStorage
 
 from tests.hooks import Receiver
@@ -131,3 +132,11 @@ class World:
                 association.release()
             else:
                 association.abort()
+            _close(association)
+
+
+def _close(association: Association) -> None:
+    """What pynetdicom leaves to the garbage collector where nobody answers."""
+    left = association.dul.socket
+    if left is not None and left.socket is not None:
+        left.socket.close()
