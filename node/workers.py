@@ -79,10 +79,14 @@ class LocalWorkers:
         self._watch.start()
         with self._lock:
             wanted = not self._idle and not self._busy and not self._stopped
-        if wanted:
-            slot = _Slot(self._context, self._settle_in)
-            with self._lock:
+        if not wanted:
+            return
+        slot = _Slot(self._context, self._settle_in)  # not under the lock: it may take long
+        with self._lock:
+            if not self._stopped:
                 self._idle.append(slot)
+                return
+        slot.kill()
 
     def submit(self, job: Job) -> Future[Assembled]:
         """Start a job; the caller keeps to `capacity`.

@@ -209,8 +209,10 @@ class Foreman:
             except Retryable:
                 raise  # the index is away: it is tried again
             except Exception as error:  # noqa: BLE001  it costs this series, not the others
+                del self._running[running.series.pk]  # first, should even that go wrong
                 self._surprised(running.series, error, now)
-            del self._running[running.series.pk]
+            else:
+                del self._running[running.series.pk]
         for running in self._running.values():
             if self._steady() - running.since > LONGEST_JOB_SECONDS:
                 log.error(

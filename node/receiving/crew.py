@@ -87,7 +87,7 @@ class Crew:
         with self._lock:
             self._settings = self._settings.model_copy(update={"dicom": dicom})
             for one in self._processes:
-                _say(one.process, dicom.model_dump_json().encode() + b"\n")
+                _say(one.process, _encoded(dicom))
 
     def stop(self) -> None:
         """Accept no more, let what is under way be answered, and end."""
@@ -139,6 +139,9 @@ class Crew:
         said = line.decode("ascii", "replace").strip()
         if said == READY:
             self._ready[lane].set()
+            if (one := self._processes[lane]).deaths:
+                with self._lock:  # settings may have changed while it was being started
+                    _say(one.process, _encoded(self._settings.dicom))
         else:
             metrics.heard(said)
 
@@ -152,6 +155,10 @@ def _bound(dicom: Dicom) -> socket.socket:
 
 def _taken(dicom: Dicom, error: OSError) -> ConfigError:
     return ConfigError(listening.refusal("DICOM", dicom.host, dicom.port, "dicom.port", error))
+
+
+def _encoded(dicom: Dicom) -> bytes:
+    return dicom.model_dump_json().encode() + b"\n"
 
 
 def _say(process: Process, line: bytes) -> None:

@@ -97,12 +97,14 @@ class Loop:
             rest, well = self._guarded()
             if self._pace:
                 self._stopping.wait(self._pace)
+            if not well:  # whoever wakes it must not have it fail all the more often
+                self._stopping.wait(rest)
+                continue
             until = time.monotonic() + rest - self._pace
             while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
                 woken = self._woken.wait(min(left, _BEAT_SECONDS))
-                if well:
-                    self.heartbeat.beat()
-                if woken and well:
+                self.heartbeat.beat()
+                if woken:
                     break
 
     def _guarded(self) -> tuple[float, bool]:

@@ -16,8 +16,9 @@ from node.completion.policy import Timing
 from node.deliveries import NewDelivery, News
 from node.errors import Permanent, Reason, StorageFull
 from node.production.fingerprint import fingerprint
-from node.production.foreman import MOST_WORKER_DEATHS
+from node.production.foreman import MOST_SURPRISES, MOST_WORKER_DEATHS
 from node.production.jobs import Assembled, Job, Refusal, WorkerDied
+from node.production.outcome import Outcomes
 from node.records import AssociationEnd, SeriesRecord, Stored, Verdict
 from tests.databases import migrated_postgresql
 from tests.running import eventually
@@ -362,6 +363,31 @@ def test_a_worker_that_dies_again_and_again_is_the_series_fault(tmp_path: Path) 
     bench.run(60.0)
     assert (bench.state(), len(bench.executor.jobs)) == ("failed", MOST_WORKER_DEATHS)
     assert (bench.series().verdict or {})["refusals"][0]["reason"] == "worker-died"
+    bench.index.close()
+
+
+@pytest.mark.parametrize("where", ["submit", "end"])
+def test_a_surprise_of_the_node_costs_the_series_and_not_the_watcher(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    surprises = []
+
+    def surprising(*_: object) -> None:
+        surprises.append(None)
+        raise UnicodeError("Doe^John")
+
+    if where == "submit":
+        monkeypatch.setattr(bench.executor, "submit", surprising)
+    else:
+        monkeypatch.setattr(Outcomes, "end", surprising)
+    bench.deliver(stack(3))
+    bench.run(60.0)
+    assert (bench.state(), len(surprises)) == ("failed", MOST_SURPRISES)
+    refusal = (bench.series().verdict or {})["refusals"][0]
+    assert refusal["reason"] == "UnicodeError"
+    assert "reference" in refusal["sentence"]
+    assert "Doe" not in str(refusal)
     bench.index.close()
 
 

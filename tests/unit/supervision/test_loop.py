@@ -169,3 +169,18 @@ def test_a_call_is_waited_for_only_so_long() -> None:
     never.set()
     with pytest.raises(ValueError, match="own"):
         within(5, lambda: (_ for _ in ()).throw(ValueError("own")))
+
+
+def test_a_loop_that_fails_rests_although_it_is_woken(started: Callable[..., Loop]) -> None:
+    calls: list[float] = []
+
+    def step() -> float:
+        calls.append(time.process_time())
+        loop.wake()
+        raise ValueError(NAME)
+
+    loop = Loop("under test", step)
+    loop.start()
+    eventually(lambda: len(calls) == 3, 10, "it is tried again")
+    loop.stop(5)
+    assert calls[2] - calls[0] < 0.5  # of 1.5 s; a loop that spins uses all of them
