@@ -138,8 +138,8 @@ class Daemon:
         index.migrate()
         claim(index, settings.storage.root)
         store = Store(index)
-        memory = _worker_memory(settings.assembly)
-        self._workers = make_workers(assemble, settings.assembly, memory)
+        self._memory = _worker_memory(settings.assembly)
+        self._workers = make_workers(assemble, settings.assembly, self._memory)
         undo.callback(self._workers.close)
         self._made = results = self._results(archive, index)
         journal = self._recovered(archive, index, store)
@@ -222,7 +222,7 @@ class Daemon:
         return Results(
             index,
             self._workers,
-            IdleWorker(_worker_memory(settings.assembly)),
+            IdleWorker(self._memory),
             minimum_free=settings.storage.minimum_free,
             archive=archive.root,
             output=(settings.storage.root / "nifti").absolute(),

@@ -115,7 +115,7 @@ class Loop:
         except Retryable as error:
             self.heartbeat.beat()
             self.heartbeat.troubled(str(error))
-            self._say(str(error), f"{self.heartbeat.name} cannot work now and tries again: {error}")
+            self._say(str(error), "%s cannot work now and tries again: %s", error)
             self._after(error)
             return self._pause(), False
         except BaseException as error:  # noqa: BLE001  SystemExit of a library, too, ends nothing
@@ -123,8 +123,8 @@ class Loop:
             self.heartbeat.troubled(f"{type(error).__name__}, reference {place} in the log")
             self._say(
                 place,
-                f"{self.heartbeat.name} met an error that nobody foresaw and goes on "
-                f"(reference {place}): {traced(error)}",
+                f"%s met an error that nobody foresaw and goes on (reference {place}): %s",
+                traced(error),
             )
             self._after(error)
             return self._pause(), False
@@ -144,11 +144,12 @@ class Loop:
             _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE_SECONDS
         )
 
-    def _say(self, kind: str, sentence: str) -> None:
+    def _say(self, kind: str, message: str, why: object) -> None:
+        """Log a failure, once in a while for each kind."""
         now = time.monotonic()
         if now - self._logged.get(kind, -_SAID_AGAIN_SECONDS) < _SAID_AGAIN_SECONDS:
             return
         if len(self._logged) >= 64:
             self._logged.clear()
         self._logged[kind] = now
-        log.error("%s", sentence)
+        log.error(message, self.heartbeat.name, why)

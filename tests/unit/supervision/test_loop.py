@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from node.errors import Retryable
+from node.errors import Lines, Retryable
 from node.supervision import HEARTBEATS, Loop, Sign, background, install_hooks, within
 from node.supervision import heartbeat as module
 from tests.running import eventually
@@ -54,6 +54,7 @@ def test_whatever_a_step_raises_the_loop_goes_on(
     eventually(lambda: len(calls) >= 3, 10, "it was called again")
     said = [one.getMessage() for one in caplog.records]
     assert len(said) == 1  # the same failure once
+    assert isinstance((caplog.records[0].args or ())[-1], Lines)  # not one line joined by ?
     assert "reference" in said[0]
     assert NAME not in said[0]
 
