@@ -142,9 +142,20 @@ def test_a_receiver_without_a_descriptor_left_serves_again_when_it_has_one(
     assert answered() == 0  # it has what it needs
     limits = resource.prlimit(receiver, resource.RLIMIT_NOFILE)
 
+    def descriptors() -> set[int]:
+        return {int(one.name) for one in Path(f"/proc/{receiver}/fd").iterdir()}
+
+    def unchanging() -> set[int]:
+        """Its descriptors once the connection before has given back its own."""
+        while True:
+            found = descriptors()
+            time.sleep(0.2)
+            if descriptors() == found:
+                return found
+
     def turned_away() -> bool:
         """With one descriptor left, which its connection takes, if nothing else did first."""
-        opened = {int(one.name) for one in Path(f"/proc/{receiver}/fd").iterdir()}
+        opened = unchanging()
         free = next(number for number in range(len(opened) + 1) if number not in opened)
         resource.prlimit(receiver, resource.RLIMIT_NOFILE, (free + 1, limits[1]))
         try:
