@@ -86,7 +86,7 @@ def test_only_an_association_that_asks_for_nothing_gives_way(
     used, unused = associate(HERE), associate(ELSEWHERE, used=False)
     assert reason(associate("127.0.0.3")) == LIMIT_EXCEEDED  # it may still be about to ask
     monkeypatch.setattr(admission, "EVICT_SECONDS", 0.0)
-    assert associate("127.0.0.3").is_established
+    eventually(lambda: associate("127.0.0.3").is_established, 10, "it has the other's place")
     assert used.send_c_echo().Status == 0
     unused.join(10)
     assert not unused.is_established
