@@ -29,6 +29,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import ServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
+from node.dimse.access import caller_of
 from node.dimse.messages import (
     C_FIND_RQ,
     C_GET_RQ,
@@ -101,7 +102,7 @@ class Operation:
     """One C-FIND, C-GET or C-MOVE that is being served.
 
     Attributes:
-        calling_ae, address: who asks.
+        calling_ae, address, caller: who asks.
         sop_class_uid: of the request.
         transfer_syntax_uid: of the identifiers.
         identifier: encoded; empty if there was none.
@@ -118,6 +119,7 @@ class Operation:
         self._stored = 0
         self.message_id = int(request.MessageID)
         self.calling_ae = str(event.assoc.requestor.ae_title).strip()
+        self.caller = caller_of(event.assoc)
         self.address = str(event.assoc.requestor.address)
         self.sop_class_uid = str(request.AffectedSOPClassUID)
         self.transfer_syntax_uid = str(event.context.transfer_syntax)
@@ -200,11 +202,17 @@ class Operation:
         self.write(prepared + b"".join(parts))
 
     def store_contexts(self, sop_class_uid: str) -> dict[str, int]:
-        """Transfer syntaxes in which the peer takes an instance on this association, by context."""
+        """Transfer syntaxes in which the peer takes an instance on this association, by context.
+
+        A peer that said nothing of its role for the SOP class is taken at its word that it wants
+        instances of it by C-GET, although its role would have to be negotiated (PS3.4 C.5.3.1): the
+        default alone would be that it only sends (PS3.7 D.3.3.4).
+        """
+        unsaid = sop_class_uid not in self._association.requestor.role_selection
         return {
             str(context.transfer_syntax[0]): int(context.context_id)
             for context in self._association.accepted_contexts
-            if context.abstract_syntax == sop_class_uid and context.as_scu
+            if context.abstract_syntax == sop_class_uid and (context.as_scu or unsaid)
         }
 
     def store(self, context_id: int, command: Mapping[str, Value], pdus: Iterator[bytes]) -> int:
