@@ -179,7 +179,11 @@ def _perform(operation: Operation, search: Search, rows: Sequence[int], send: Se
         counts.ended(instance.sop_instance_uid, status)
         if reason and reason not in reasons:  # once each, however many instances it is about
             reasons[reason] = None
-            log.warning("SOP Instance %s was not sent as it should be: %s", instance.sop_instance_uid, reason)
+            log.warning(
+                "SOP Instance %s was not sent as it should be: %s",
+                instance.sop_instance_uid,
+                reason,
+            )
         if counts.remaining:
             operation.respond(PENDING, counts.fields(final=False))
     cancelled = bool(counts.remaining) and operation.cancelled

@@ -422,7 +422,9 @@ class Acceptor(Association):  # type: ignore[misc]
                 self._start_provider()
             super().run_reactor()
         except Exception as error:  # noqa: BLE001  whatever it is, the association must not linger
-            log.error("an association of %s failed, and is aborted: %s", self.peer_name, said(error))
+            log.error(
+                "an association of %s failed, and is aborted: %s", self.peer_name, said(error)
+            )
             self.dul.kill_dul()
             if self.dul.ident is None:  # nobody else writes: the peer hears that it is over
                 with suppress(ConnectionLost):

@@ -129,7 +129,9 @@ def test_whatever_cannot_be_served_is_answered_all_the_same(
     assert answered(node, *contexts)[:1] in {bytes([ACCEPTED]), bytes([ABORTED])}
 
 
-def statuses(node: Queryable, title: str, address: str, model: str = FIND, **more: Any) -> list[int]:
+def statuses(
+    node: Queryable, title: str, address: str, model: str = FIND, **more: Any
+) -> list[int]:
     """What a query or a retrieval of somebody at an address is answered with."""
     original = socket.socket.connect
 
