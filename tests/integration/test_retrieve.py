@@ -42,6 +42,7 @@ TO_PEER = {"MoveDestination": "PEER"}
 PLAIN = ((CT, (EXPLICIT, IMPLICIT)), (MR, (EXPLICIT, IMPLICIT)))
 STUDY = {"StudyInstanceUID": "1.9"}
 MANY = 60
+TAKES_CT = build_role(CT, scp_role=True)
 
 
 def image(series: int, number: int, bits: int = 16) -> Dataset:
@@ -299,7 +300,7 @@ def get(
     cancel_after: int = 0,
     status: int = 0,
     contexts=(EXPLICIT, IMPLICIT),
-    roles=(build_role(CT, scp_role=True),),
+    roles=(TAKES_CT,),
 ):
     """A C-GET by pynetdicom: what came, the responses."""
     came: list[tuple[str, str, bytes]] = []

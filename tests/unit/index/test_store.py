@@ -95,17 +95,22 @@ class Model:
         self.study_patient: dict[str, str] = {}
         self.modalities: dict[str, set[str]] = defaultdict(set)
         self.sop_classes: dict[str, list[str]] = defaultdict(list)
+        self.brought: dict[str, int | None] = {}
 
     def add(self, one: InstanceRecord, association: int | None) -> Stored:
         uid = one.sop_instance_uid
         known = self.instances.get(uid)
         if known is not None:
-            if known.sha256 == one.sha256 or (uid, one.sha256) in self.conflicts:
+            if known.sha256 == one.sha256:
+                self._repeat(self.series[known.series_instance_uid], one, association)
+                return Stored.SAME
+            if (uid, one.sha256) in self.conflicts:
                 return Stored.SAME
             self.conflicts[uid, one.sha256] = one
             self._arrive(self.series[known.series_instance_uid], one, association, conflict=True)
             return Stored.CONFLICT
         self.instances[uid] = one
+        self.brought[uid] = association
         study = one.study_instance_uid
         if one.series_instance_uid not in self.series:
             self.study_patient.setdefault(study, one.attributes["PatientID"])
@@ -124,6 +129,14 @@ class Model:
         series.instances += 1
         self._arrive(series, one, association, conflict=False)
         return Stored.NEW
+
+    def _repeat(self, series: ModelSeries, one: InstanceRecord, association: int | None) -> None:
+        before = self.brought[one.sop_instance_uid]
+        if association is None or before is None or series.state != "receiving":
+            return
+        if association > before:
+            self.brought[one.sop_instance_uid] = association
+            series.arrivals.setdefault(association, [one.received_at, one.received_at, 0])
 
     @staticmethod
     def _arrive(
@@ -146,6 +159,9 @@ class Model:
 def check(index: Index, model: Model) -> None:
     """Every table says what the model says."""
     with index.reading() as connection:
+        carried = select(InstanceRow.uid, InstanceRow.association_pk)
+        brought = dict(map(tuple, connection.execute(carried)))
+        assert brought == model.brought
 
         def rows(table: type[Any], key: str) -> dict[Any, Any]:
             found = connection.execute(select(table)).mappings().all()
