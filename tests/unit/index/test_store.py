@@ -156,6 +156,16 @@ class Model:
             arrival[2] += 1
 
 
+@pytest.mark.parametrize("number", ["3000000000", "9" * 20, "-" + "9" * 5000, "1_0"])
+def test_numbers_that_no_column_holds_are_none(index: Index, number: str) -> None:
+    one = record(1)
+    one.attributes.update(SeriesNumber=number, InstanceNumber=number)
+    assert Store(index).add([(one, None)]) == [Stored.NEW]
+    series = Work(index).series(one.series_instance_uid)
+    assert series is not None
+    assert series.number is None
+
+
 def check(index: Index, model: Model) -> None:
     """Every table says what the model says."""
     with index.reading() as connection:
