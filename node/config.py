@@ -110,6 +110,7 @@ class Dicom(Strict):
     port: Port = DICOM_PORT
     accept: Literal["any", "known"] = "any"
     check_called_ae: bool = False
+    empty_matches: bool = True
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_associations: Annotated[int, Field(ge=1)] = 64
     keep_awake: bool = True
