@@ -326,14 +326,13 @@ def _connected(destination: Destination) -> socket.socket:
     except PeerSilent:
         plain.close()
         raise
-    certificate = shown(secured)
-    if destination.certificate and not (
-        certificate and certificate.is_that(destination.certificate)
-    ):
+    found = shown(secured)
+    if destination.certificate and not (found and found.is_that(destination.certificate)):
         secured.close()
+        fingerprint = found.fingerprint if found else "none"
         raise PeerSilent(
             f"{destination} and TLS: its certificate is not the one that "
-            "dicom.peers[].certificate asks for"
+            f"dicom.peers[].certificate asks for; its SHA-256 fingerprint is {fingerprint}"
         )
     return secured
 
