@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
@@ -33,6 +34,7 @@ __all__ = [
 
 PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 SUCCESS: Final = 0x0000
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 _PENDING: Final = (0xFF00, 0xFF01)
 _VERIFICATION: Final = str(Verification)
 _FIND: Final = str(StudyRootQueryRetrieveInformationModelFind)
@@ -124,7 +126,7 @@ def count_of_series(
     if not matches:
         return None
     said = str(matches[0].get("NumberOfSeriesRelatedInstances") or "")
-    if said.isdecimal():
+    if _COUNT.fullmatch(said):
         return int(said)
     query.QueryRetrieveLevel = "IMAGE"
     del query.NumberOfSeriesRelatedInstances

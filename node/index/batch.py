@@ -299,10 +299,16 @@ def _bytes_of(record: InstanceRecord) -> dict[str, Any]:
         "size": record.size,
         "sha256": record.sha256,
         "data_set_offset": record.data_set_offset,
-        "pixel_offset": record.pixel_offset,
+        "pixel_offset": _offset(record),
         "pixel_length": record.pixel_length,
         "received_at": record.received_at,
     }
+
+
+def _offset(record: InstanceRecord) -> int | None:
+    """Where the pixel data begin; None, so that they are looked for, beyond the column's 32 bits."""
+    offset = record.pixel_offset
+    return offset if offset is not None and offset < 2**31 else None
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -164,6 +165,15 @@ def test_numbers_that_no_column_holds_are_none(index: Index, number: str) -> Non
     series = Work(index).series(one.series_instance_uid)
     assert series is not None
     assert series.number is None
+
+
+def test_pixels_behind_two_gigabytes_are_looked_for(index: Index) -> None:
+    one = structs.replace(record(1), pixel_offset=2**31, pixel_length=2**40)
+    assert Store(index).add([(one, None)]) == [Stored.NEW]
+    series = Work(index).series(one.series_instance_uid)
+    assert series is not None
+    (found,) = Work(index).instances(series.pk)
+    assert (found.pixel_offset, found.pixel_length) == (None, 2**40)
 
 
 def check(index: Index, model: Model) -> None:
