@@ -68,8 +68,8 @@ EXTENDED_NEGOTIATION: Final = """\
 | 7 | Multiple value matching | 1 if proposed |
 
 For C-MOVE and C-GET byte 1, relational retrieval, is answered 1 if proposed. SCP role selection
-is accepted for storage SOP classes, for C-GET. A requestor that proposes a storage SOP class
-without role selection is taken to want its instances by C-GET, too."""
+is accepted for storage SOP classes, for C-GET; without it no instance is sent, as PS3.4 C.5.3 has
+it, and the Error Comment says so."""
 
 STORAGE_COMMITMENT: Final = """\
 **Storage Commitment** is offered to configured peers with the permission `commit`. An instance is

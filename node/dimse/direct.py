@@ -41,6 +41,7 @@ from node.dimse.messages import (
     encode_message,
     fragments,
 )
+from node.dimse.payload import CannotSend
 from node.dimse.watching import Cancellations, Notifications
 from node.errors import Retryable
 
@@ -204,15 +205,21 @@ class Operation:
     def store_contexts(self, sop_class_uid: str) -> dict[str, int]:
         """Transfer syntaxes in which the peer takes an instance on this association, by context.
 
-        A peer that said nothing of its role for the SOP class is taken at its word that it wants
-        instances of it by C-GET, although its role would have to be negotiated (PS3.4 C.5.3.1): the
-        default alone would be that it only sends (PS3.7 D.3.3.4).
+        Raises:
+            CannotSend: it only sends instances of the SOP class: that is the role of a requestor
+                that does not negotiate the one of SCP (PS3.4 C.5.3, PS3.7 D.3.3.4).
         """
-        unsaid = sop_class_uid not in self._association.requestor.role_selection
+        proposed = [
+            context
+            for context in self._association.accepted_contexts
+            if context.abstract_syntax == sop_class_uid
+        ]
+        if proposed and not any(context.as_scu for context in proposed):
+            raise CannotSend("no SCP role was negotiated for its SOP class (PS3.7 D.3.3.4)")
         return {
             str(context.transfer_syntax[0]): int(context.context_id)
-            for context in self._association.accepted_contexts
-            if context.abstract_syntax == sop_class_uid and (context.as_scu or unsaid)
+            for context in proposed
+            if context.as_scu
         }
 
     def store(self, context_id: int, command: Mapping[str, Value], pdus: Iterator[bytes]) -> int:

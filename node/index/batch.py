@@ -306,7 +306,7 @@ def _bytes_of(record: InstanceRecord) -> dict[str, Any]:
 
 
 def _offset(record: InstanceRecord) -> int | None:
-    """Where the pixel data begin; None, so that they are looked for, beyond the column's 32 bits."""
+    """Where the pixel data begin; None beyond the column's 32 bits: they are looked for then."""
     offset = record.pixel_offset
     return offset if offset is not None and offset < 2**31 else None
 

@@ -325,8 +325,6 @@ def get(
         evt_handlers=[(evt.EVT_C_STORE, take)],
     )
     assert association.is_established
-    for context in association.accepted_contexts:
-        context._as_scp = True  # or pynetdicom's client takes nothing without role selection
     query = Dataset()
     query.QueryRetrieveLevel = "STUDY"
     query.StudyInstanceUID = "1.9"
@@ -347,21 +345,16 @@ def test_got_bytes_are_the_stored_bytes(node: Queryable) -> None:
     assert responses[-1][0].NumberOfCompletedSuboperations == 2
 
 
-def test_a_get_without_role_selection_is_served(node: Queryable) -> None:
-    sent = node.store(image(1, 1), EXPLICIT)
-    node.start()
-    came, responses = get(node, roles=())
-    assert [data for _, _, data in came] == [sent]
-    assert responses[-1][0].Status == 0x0000
-
-
-def test_a_get_by_who_only_sends_says_why_it_failed(node: Queryable) -> None:
+@pytest.mark.parametrize("roles", [(), (build_role(CT, scu_role=True),)])
+def test_a_get_without_the_role_of_scp_is_told_so(node: Queryable, roles) -> None:
     node.store(image(1, 1), EXPLICIT)
     node.start()
-    came, responses = get(node, roles=(build_role(CT, scu_role=True),))
+    came, responses = get(node, roles=roles)
     assert not came
     assert responses[-1][0].Status == 0xA702
-    assert responses[-1][0].ErrorComment == f"the peer does not take SOP class {CT}"
+    assert responses[-1][0].ErrorComment == (
+        "no SCP role was negotiated for its SOP class (PS3.7 D.3.3.4)"
+    )
 
 
 def test_a_get_is_cancelled(node: Queryable) -> None:
