@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pynetdicom import acse
 
 from node.config import PeerSettings
 from node.dimse.upper_layer import Proposal
@@ -127,6 +128,19 @@ def test_whatever_cannot_be_served_is_answered_all_the_same(
     node: Queryable, contexts: list[bytes]
 ) -> None:
     assert answered(node, *contexts)[:1] in {bytes([ACCEPTED]), bytes([ABORTED])}
+
+
+def test_an_error_that_nobody_foresaw_is_an_abort(
+    node: Queryable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(acse, "negotiate_unrestricted", fails)
+    answer = answered(node)
+    assert (answer[0], answer[8:10]) == (ABORTED, bytes([2, 0]))
+    assert "an association of 'SENDER' at 127.0.0.1 failed, and is aborted" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def statuses(

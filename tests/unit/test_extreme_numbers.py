@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -87,9 +91,18 @@ def test_what_says_that_it_is_huge_and_is_not_is_truncated(tmp_path: Path) -> No
         image.Rows = image.Columns = 65535
         image.PixelData = bytes(128)
 
-    refusal = refused(changed(tmp_path, huge))
-    assert refusal.reason is Reason.PIXELS_TRUNCATED
-    assert "8589672450 bytes have only 128" in refusal.sentence
+    folder, memory = changed(tmp_path / "ct", huge), 4 << 30
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "convert", str(folder), str(tmp_path / "out"), "--json"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    ((refusal,),) = (one["refused"] for one in json.loads(done.stdout)["series"])
+    assert refusal["reason"] == Reason.PIXELS_TRUNCATED
+    assert "8589672450 bytes have only 128" in refusal["sentence"]
 
 
 @pytest.mark.parametrize("command", ["status", "ls", "replay"])
