@@ -17,7 +17,7 @@ from pydantic_settings import (
 from node.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.convert_settings import ConvertSettings
 from node.deliver_settings import TargetSettings
-from node.host_names import check_host, check_host_or_network
+from node.host_names import check_certificate, check_host, check_host_or_network
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
 _FACTORS = {
@@ -51,6 +51,7 @@ Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, AfterValidator(check_host)]
 HostOrNetwork = Annotated[str, AfterValidator(check_host_or_network)]
+CertificateOfPeer = Annotated[str, AfterValidator(check_certificate)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port
 Seconds = Annotated[float, Field(ge=0)]
 Permission = Literal["store", "find", "move", "get", "commit"]
@@ -72,7 +73,13 @@ class TLS(Strict):
 
 
 class PeerSettings(Strict):
-    """A DICOM node that this one knows: where it is and what it may ask for."""
+    """A DICOM node that this one knows: where it is and what it may ask for.
+
+    Attributes:
+        certificate: which one it shows, both when it comes and when we connect to it: the SHA-256
+            fingerprint, as hexadecimal digits in lower case, or a name of its Subject Alternative
+            Name. None: it is known by its host.
+    """
 
     name: str
     ae_title: AETitle
@@ -81,6 +88,7 @@ class PeerSettings(Strict):
     may: tuple[Permission, ...] = ("store", "find", "move", "get", "commit")
     query_back: bool = False
     tls: bool = False
+    certificate: CertificateOfPeer | None = None
 
 
 class Identity(Strict):
@@ -102,6 +110,7 @@ class Dicom(Strict):
     port: Port = DICOM_PORT
     accept: Literal["any", "known"] = "any"
     check_called_ae: bool = False
+    empty_matches: bool = True
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_associations: Annotated[int, Field(ge=1)] = 64
     keep_awake: bool = True

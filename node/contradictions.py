@@ -42,6 +42,25 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
             "dicom.tls.require_client_certificate needs dicom.tls.ca: "
             "the certificate authority that signs the certificates of peers",
         )
+    for number, peer in enumerate(peers):
+        yield from _unchecked(number, _section_of(peer), tls)
+
+
+def _unchecked(
+    number: int, peer: Mapping[str, Any], tls: Mapping[str, Any]
+) -> Iterator[tuple[Location, str]]:
+    """A certificate that nobody would look at, as one side or the other goes without TLS."""
+    if peer.get("certificate") is None:
+        return
+    lacking = [] if peer.get("tls") in (True, "true") else ["tls: true at the same peer"]
+    if tls.get("ca") is None:
+        lacking.append("dicom.tls with a ca: the authority that signs the certificates of peers")
+    if lacking:
+        yield (
+            ("dicom", "peers", number, "certificate"),
+            f"dicom.peers {peer.get('name')!r} has a certificate, which needs "
+            f"{' and '.join(lacking)}",
+        )
 
 
 def _twice(location: Location, entries: list[Any]) -> Iterator[tuple[Location, str]]:

@@ -1,10 +1,12 @@
-"""Host names as they may stand in the configuration."""
+"""Host names and certificates of peers as they may stand in the configuration."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 
 _MOST = 253  # characters, RFC 1035
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")  # no host name: a part of one has 63 characters at most
 
 
 def check_host(value: str) -> str:
@@ -31,6 +33,27 @@ def check_host_or_network(value: str) -> str:
     except ValueError:
         _check_name(value)
     return value
+
+
+def check_certificate(value: str) -> str:
+    """Which certificate a peer shows: its SHA-256 fingerprint, with colons or without, or a name.
+
+    Returns:
+        A fingerprint as 64 hexadecimal digits in lower case, a name as it is.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    plain = value.replace(":", "").lower()
+    if _FINGERPRINT.fullmatch(plain):
+        return plain
+    try:
+        return check_host(value)
+    except ValueError:
+        raise ValueError(
+            "a SHA-256 fingerprint of 64 hexadecimal digits, or a name of the certificate's "
+            "Subject Alternative Name"
+        ) from None
 
 
 def _check_name(value: str) -> None:

@@ -118,7 +118,9 @@ class Arrival:
 
     Attributes:
         ended_at: seconds since 1970; None while the association is open.
-        last_at: when its last instance of this series was stored.
+        last_at: when its last new instance of this series was stored.
+        instances: new ones; 0 if it only brought again what was there.
+        repeated: it was cut, and later associations brought all of its instances again.
     """
 
     calling_ae: str
@@ -128,6 +130,7 @@ class Arrival:
     first_at: float
     last_at: float
     instances: int
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

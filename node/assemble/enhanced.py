@@ -13,7 +13,7 @@ from node.assemble.frames import classic_frame, kind_of
 from node.assemble.model import FIELD_MAP, FrameHeader, PixelFormat
 from node.assemble.scales import is_unreadable
 from node.assemble.vendors import Vendor
-from node.elements import Elements
+from node.elements import Elements, whole
 from node.errors import AssemblyError, Reason
 
 SHARED_GROUPS: Final = 0x52009229
@@ -29,6 +29,7 @@ PARAMETRIC_MAP: Final = "1.2.840.10008.5.1.4.1.1.30"
 _WORLD_SLOPE, _WORLD_INTERCEPT = 0x00409225, 0x00409224
 _WORLD_TABLE: Final = 0x00409212
 _UNITS, _CODE_VALUE = 0x004008EA, 0x00080100
+_INDEX_VALUES: Final = 0x00209157
 _UNWEIGHTED: Final = "NONE"
 _ISOTROPIC: Final = "ISOTROPIC"
 _DIRECTIONAL: Final = frozenset({"DIRECTIONAL", "BMATRIX"})
@@ -131,7 +132,14 @@ def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: i
     kind = kind_of(frame_type)
     temporal = view.integer(0x00209128)
     acquisition = view.integer(0x00209156)
-    values = tuple(int(value) for value in view.numbers(0x00209157))
+    said = view.numbers(_INDEX_VALUES)
+    values = tuple(number for each in said if (number := whole(each)) is not None)
+    if len(values) < len(said):
+        raise AssemblyError(
+            Reason.INCONSISTENT_FRAMES,
+            f"The Dimension Index Values (0020,9157) of frame {index + 1} are no whole numbers. "
+            "Send the image again from where it came first.",
+        )
     matrix = tuple(value for tag in _B_MATRIX if (value := view.number(tag)) is not None)
     acquired = date_time(view.text(0x00189074)) or date_time(view.text(0x00189151))
     unweighted = view.text(0x00189075) == _UNWEIGHTED and frame.b_value is None

@@ -16,7 +16,7 @@ from node.assemble.clock import (
     time_of_day,
 )
 from node.assemble.model import Fact, Facts
-from node.elements import Elements, once, read_table
+from node.elements import Elements, once, read_table, whole
 
 __all__ = ["DAY", "IDENTIFYING", "LONGEST_PAUSE", "SECOND", "acquired", "date_time", "elapsed"]
 __all__ += ["frame_times", "moment", "read_facts", "time_of_day"]
@@ -35,9 +35,8 @@ def _whole(elements: Elements, tag: int) -> Fact | None:
 
 def _number(elements: Elements, tag: int) -> Fact | None:
     value = elements.number(tag)
-    if value is None:
-        return None
-    return int(value) if value.is_integer() else value
+    exact = whole(value)
+    return value if exact is None else exact
 
 
 def _integer(elements: Elements, tag: int) -> Fact | None:
@@ -98,7 +97,7 @@ def _phase_lines(elements: Elements, tag: int) -> Fact | None:
     phase rows, phase columns, of which one of each pair is zero (PS3.3 C.8.3.1.1).
     """
     values = elements.numbers(tag)
-    return int(max(values[2:])) or None if len(values) == 4 else None
+    return whole(max(values[2:])) or None if len(values) == 4 else None
 
 
 INJECTED: Final = "RadiopharmaceuticalStartSeconds"

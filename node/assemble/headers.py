@@ -28,6 +28,15 @@ __all__ = ["decode_header", "describe", "encode_header"]
 
 FLOAT_PIXELS: Final = 0x7FE00008
 DOUBLE_PIXELS: Final = 0x7FE00009
+_DESCRIBING: Final = (
+    (0x00280002, "Samples per Pixel"),
+    (0x00280006, "Planar Configuration"),
+    (0x00280008, "Number of Frames"),
+    (0x00280101, "Bits Stored"),
+    (0x00280102, "High Bit"),
+    (0x00280103, "Pixel Representation"),
+)
+"""What has a default where it is absent: one that is there and cannot be read is not absent."""
 
 
 def describe(elements: Elements) -> InstanceHeader:
@@ -143,6 +152,15 @@ def _pixel_format(elements: Elements) -> PixelFormat | None:
     )
 
 
+def _unreadable(elements: Elements) -> str:
+    """Name a number of the Image Pixel module that is there and cannot be read; mostly none."""
+    for tag, name in _DESCRIBING:
+        raw = elements.raw(tag)
+        if raw and raw.strip(b" \0") and (elements.integer(tag) is None):
+            return f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return ""
+
+
 def _unfit(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
     """Say why an instance is no image that volumes are made of, before its frames are read."""
     sop_class = elements.uid(0x00080016) or ""
@@ -150,6 +168,13 @@ def _unfit(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
         return Problem(Reason.NOT_AN_IMAGE, "It holds no image: no rows and columns of pixels.")
     if elements.pixels is None:
         return Problem(Reason.NO_PIXEL_DATA, "It describes an image but holds no pixel data.")
+    unreadable = once(elements, _unreadable)
+    if unreadable:
+        return Problem(
+            Reason.PIXELS_UNREADABLE,
+            f"{unreadable} is no number that can be read, so that it is not known what the pixel "
+            "data hold. Send the image again from where it came first.",
+        )
     placed = sop_class == DOSE_CLASS or is_enhanced(elements) or once(elements, is_reconstructed)
     if pixels.frames > 1 and not placed:
         return Problem(Reason.NO_GEOMETRY, "A multi-frame image without the positions of frames.")

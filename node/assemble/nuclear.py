@@ -13,6 +13,7 @@ from node.assemble.frames import classic_frame
 from node.assemble.geometry import check_plane
 from node.assemble.model import FrameHeader, PixelFormat
 from node.elements import Elements
+from node.elements import whole as exact
 from node.errors import AssemblyError, Reason
 
 NUCLEAR_CLASS: Final = "1.2.840.10008.5.1.4.1.1.20"
@@ -91,7 +92,7 @@ def _vector(elements: Elements, tag: int, count: int) -> tuple[int, ...]:
     Raises:
         AssemblyError: it has another length.
     """
-    values = tuple(int(value) for value in elements.numbers(tag))
+    values = tuple(value for each in elements.numbers(tag) if (value := exact(each)) is not None)
     if not values and (tag != _SLICE or count == 1):
         return ()
     if len(values) != count:

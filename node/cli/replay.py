@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.cli.selecting import MOST_ROWS
 from node.completion.policy import Timing
 from node.completion.timing import Gap, Percentiles, learned_quiet
 from node.config import Completion
@@ -37,7 +38,9 @@ def replay(
         str | None, typer.Option("--sender", help="Only series of this AE title.")
     ] = None,
     days: Annotated[float, typer.Option("--days", help="Only series of the last days.")] = 30.0,
-    limit: Annotated[int, typer.Option("--limit", help="At most so many series.")] = 500,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST_ROWS, help="At most so many series.")
+    ] = 500,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

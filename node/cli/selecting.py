@@ -50,8 +50,11 @@ SinceOption = Annotated[
         help="Only series that got an instance since: a date, 2026-01-31T08:30, 30m, 2h, 7d.",
     ),
 ]
+MOST_ROWS = 2**31 - 1
+"""What every database takes as a limit."""
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only so many, those that changed last.")
+    int | None,
+    typer.Option("--limit", min=1, max=MOST_ROWS, help="Only so many, those that changed last."),
 ]
 
 

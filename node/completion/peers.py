@@ -12,22 +12,26 @@ _ENDED_BADLY = (AssociationEnd.ABORTED, AssociationEnd.LOST)
 
 
 def unrepaired(arrivals: Sequence[Arrival]) -> list[Arrival]:
-    """Aborted or lost associations after whose end no other one brought anything.
+    """Aborted or lost associations that no later one made good.
 
     A parallel association that was released does not make an abort good; one that came after
-    it, as a sender's second try does, does.
+    it, as a sender's second try does, does: if it brought something new, or if everything that the
+    aborted one had brought was brought again.
     """
     return [
         arrival
         for arrival in arrivals
-        if arrival.end in _ENDED_BADLY
-        and not any(
-            later.end not in _ENDED_BADLY
-            and arrival.ended_at is not None
-            and later.last_at > arrival.ended_at
-            for later in arrivals
-        )
+        if arrival.end in _ENDED_BADLY and not any(_repairs(later, arrival) for later in arrivals)
     ]
+
+
+def _repairs(later: Arrival, cut: Arrival) -> bool:
+    if cut.ended_at is None or later.end in _ENDED_BADLY:
+        return False
+    if later.instances and later.last_at > cut.ended_at:
+        return True
+    released = later.end is AssociationEnd.RELEASED and later.ended_at is not None
+    return released and cut.repeated and (later.ended_at or 0.0) > cut.ended_at
 
 
 def association_evidence(arrivals: Sequence[Arrival]) -> Iterator[Evidence]:

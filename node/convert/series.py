@@ -6,6 +6,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -197,9 +198,25 @@ def _planned(
     if not options.trigger_times:
         headers = [_untriggered(header) for header in headers]
     planned = plan(headers, even_out=options.resample_unequal, merge=options.merge)
-    volumes = tuple(one for one in planned.volumes if options.flat or len(one.grid[0]) > 1)
-    left_out = (*planned.left_out, *copies)
-    return replace(planned, volumes=volumes, left_out=left_out), PixelReader(unique)
+    read = PixelReader(unique)
+    volumes, refusals = [], list(planned.refusals)
+    for one in planned.volumes:
+        if not options.flat and len(one.grid[0]) == 1:
+            continue
+        try:
+            for piece in chain.from_iterable(one.grid):
+                read.check_length(piece)  # before there is room made for all that a header says
+        except AssemblyError as error:
+            refusals.append(error)
+        else:
+            volumes.append(one)
+    planned = replace(
+        planned,
+        volumes=tuple(volumes),
+        refusals=tuple(refusals),
+        left_out=(*planned.left_out, *copies),
+    )
+    return planned, read
 
 
 def _untriggered(header: InstanceHeader) -> InstanceHeader:

@@ -108,6 +108,17 @@ class PixelReader:
         row, column = piece.frame.tile
         return self._frame[row : row + piece.frame.rows, column : column + piece.frame.columns]
 
+    def check_length(self, piece: Piece) -> None:
+        """See that the file has the bytes that the header says, as far as that is known.
+
+        Raises:
+            AssemblyError: it has fewer.
+        """
+        source = self._sources[piece.header.identity]
+        pixels = source.header.pixels
+        if pixels is not None and not _is_encapsulated(source):
+            _check_span(source, pixels, piece.frame.index)
+
     def _read(self, source: InstanceSource, index: int) -> Image:
         pixels = source.header.pixels
         assert pixels is not None  # noqa: S101 - it has frames
@@ -126,15 +137,8 @@ class PixelReader:
                 return packed_frame(frame, pixels, syntax)
             decode = decode_apart if syntax in ABORTING else compressed_frame
             return decode(frame, pixels, syntax)
-        start, stop = frame_span(pixels, index)
+        start, stop = _check_span(source, pixels, index)
         if source.pixel_offset is not None and source.pixel_length is not None:
-            if stop - 1 > source.pixel_length:
-                raise AssemblyError(
-                    Reason.PIXELS_TRUNCATED,
-                    f"{pixels.frames} frames of {stop - start} bytes have only "
-                    f"{source.pixel_length} bytes of pixel data.",
-                    (source.uid,),
-                )
             offset = source.offset + source.pixel_offset
             raw = _part_of(source.file, offset + start, min(stop, source.pixel_length) - start)
         else:
@@ -164,6 +168,23 @@ class PixelReader:
             read = modality_of if pixels.tabled else palette_of
             self._tables = (identity, read(_data_set(source), source.transfer_syntax_uid))
         return self._tables[1]
+
+
+def _check_span(source: InstanceSource, pixels: PixelFormat, index: int) -> tuple[int, int]:
+    """Return where a native frame begins and ends in the pixel data.
+
+    Raises:
+        AssemblyError: they are known to be shorter.
+    """
+    start, stop = frame_span(pixels, index)
+    if source.pixel_length is not None and stop - 1 > source.pixel_length:
+        raise AssemblyError(
+            Reason.PIXELS_TRUNCATED,
+            f"{pixels.frames} frames of {stop - start} bytes have only "
+            f"{source.pixel_length} bytes of pixel data.",
+            (source.uid,),
+        )
+    return start, stop
 
 
 def _is_encapsulated(source: InstanceSource) -> bool:

@@ -80,7 +80,7 @@ def modality_of(data: Buffer, transfer_syntax_uid: str) -> tuple[int, Image]:
         entries = np.frombuffer(raw, "<u2", len(raw) // 2)
         if bits == 8 and len(raw) in {count, count + 1}:
             entries = np.frombuffer(raw, "u1", count).astype("u2")
-        if len(entries) >= count and 8 <= bits <= 16:
+        if len(entries) >= count and 8 <= bits <= 16 and abs(first) <= 0xFFFF:
             return first, entries[:count]
     raise AssemblyError(Reason.PIXELS_UNREADABLE, "The Modality LUT cannot be used.")
 

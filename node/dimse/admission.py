@@ -6,11 +6,13 @@ import hashlib
 import hmac
 import ipaddress
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from node.config import Dicom, Identity, PeerSettings
+from node.config import Dicom, Identity
+from node.dimse.access import Caller, recognized
 from node.dimse.associate import AssociateRequest, Rejection, UserIdentity
+from node.dimse.certificates import Certificate
 from node.dimse.limits import EVICT_SECONDS, of_one_address
 from node.dimse.lookup import Names
 
@@ -51,14 +53,20 @@ class Admission:
         self._guests: dict[Guest, str] = {}
         self._lock = threading.Lock()
 
-    def refusal(self, request: AssociateRequest, address: str) -> Rejection | None:
-        """Why this peer may not associate; None if it may."""
+    def refusal(
+        self, request: AssociateRequest, address: str, certificate: Certificate | None = None
+    ) -> Rejection | None:
+        """Why this peer may not associate; None if it may.
+
+        Args:
+            certificate: what it has shown; None without TLS or certificate.
+        """
         settings = self._settings()
         if settings.check_called_ae and request.called_ae != settings.ae_title:
             return Rejection(*CALLED_NOT_RECOGNIZED, "it called another AE title than ours")
         if _is_ourselves(request, address, settings):
             return None
-        rejection = self._stranger(request, address, settings)
+        rejection = self._stranger(request, address, certificate, settings)
         if rejection is None and not self._has_room(address, settings.max_associations):
             return Rejection(
                 *LOCAL_LIMIT_EXCEEDED,
@@ -66,14 +74,26 @@ class Admission:
             )
         return rejection
 
+    def caller(
+        self, request: AssociateRequest, address: str, certificate: Certificate | None
+    ) -> tuple[Caller, str]:
+        """Who somebody is who may associate, and why not the peer whose title it has, if not."""
+        return recognized(self._settings(), self._names, request.calling_ae, address, certificate)
+
     def _stranger(
-        self, request: AssociateRequest, address: str, settings: Dicom
+        self,
+        request: AssociateRequest,
+        address: str,
+        certificate: Certificate | None,
+        settings: Dicom,
     ) -> Rejection | None:
         titled = [peer for peer in settings.peers if peer.ae_title == request.calling_ae]
         if settings.accept == "known" and not titled:
             return Rejection(*CALLING_NOT_RECOGNIZED, "its AE title is not in dicom.peers")
-        if settings.accept == "known" and not self._comes_from(titled, address):
-            return Rejection(*CALLING_NOT_RECOGNIZED, "its address is not that of dicom.peers")
+        if settings.accept == "known" or any(peer.certificate for peer in titled):
+            caller, doubt = self.caller(request, address, certificate)
+            if not caller.peer:
+                return Rejection(*CALLING_NOT_RECOGNIZED, doubt)
         if settings.identity is not None and not _known(settings.identity, request.identity):
             return Rejection(
                 *NO_REASON_GIVEN,
@@ -95,9 +115,6 @@ class Admission:
         """Everybody who is in."""
         with self._lock:
             return list(self._guests)
-
-    def _comes_from(self, peers: Iterable[PeerSettings], address: str) -> bool:
-        return any(self._names.is_at(peer.host, address) for peer in peers)
 
     def _has_room(self, address: str, most: int) -> bool:
         with self._lock:

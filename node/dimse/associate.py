@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from node.dimse.limits import CONTEXTS
 from node.dimse.upper_layer import ABORT, ASSOCIATE_RJ, MalformedPDU, pdu
 
 _FIXED: Final = 68  # protocol version, two titles, reserved bytes
 _CONTEXT: Final = 0x20
+_CONTEXT_HEAD: Final = 4  # ID and reserved bytes
+_ABSTRACT_SYNTAX: Final = 0x30
+_TRANSFER_SYNTAX: Final = 0x40
 _USER_INFORMATION: Final = 0x50
 _USER_IDENTITY: Final = 0x58
 _VERIFICATION: Final = b"1.2.840.10008.1.1"
@@ -56,6 +58,7 @@ class AssociateRequest:
 class Abort(IntEnum):
     """Reasons of an A-ABORT by the service provider (PS3.8 Table 9-26)."""
 
+    NOT_SPECIFIED = 0
     UNRECOGNIZED_PDU = 1
     UNEXPECTED_PDU = 2
     INVALID_PARAMETER = 6
@@ -76,26 +79,38 @@ class Rejection:
 
 
 def read_associate(body: bytes | memoryview) -> AssociateRequest:
-    """Read who asks, and see that the items fill the PDU exactly and are not too many.
+    """Read who asks, and see that the items fill the PDU exactly and propose something.
 
     Raises:
-        MalformedPDU: a length lies, or there are more contexts than numbers for them.
+        MalformedPDU: a length lies, or a presentation context is not one that can be answered.
     """
     if len(body) < _FIXED:
         raise MalformedPDU("The A-ASSOCIATE-RQ is too short.")
-    contexts, identity, verifies = 0, None, True
+    contexts: set[int] = set()
+    identity, verifies = None, True
     for kind, value in _items(body, _FIXED):
         if kind == _CONTEXT:
-            contexts += 1
-            verifies &= _abstract_syntax(value) == _VERIFICATION
+            number, abstract_syntax = _context(value)
+            if number in contexts:
+                raise MalformedPDU(f"Two presentation contexts have the ID {number}.")
+            contexts.add(number)
+            verifies &= abstract_syntax == _VERIFICATION
         if kind == _USER_INFORMATION:
             for inner, part in _items(value, 0):
                 if inner == _USER_IDENTITY:
                     identity = _identity(bytes(part))
-    if contexts > CONTEXTS:
-        raise MalformedPDU("The A-ASSOCIATE-RQ has more presentation contexts than there can be.")
-    called, calling = (bytes(body[n : n + 16]).decode("latin-1").strip(" \0") for n in (4, 20))
-    return AssociateRequest(calling, called, identity, verifies and contexts > 0)
+    called, calling = (ae_title(bytes(body[n : n + 16])) for n in (4, 20))
+    return AssociateRequest(calling, called, identity, verifies and bool(contexts))
+
+
+def ae_title(field: bytes) -> str:
+    """An AE title as it came, in 16 bytes that may be padded with NUL as well as with blanks.
+
+    What no AE title may have (PS3.5 6.2: a backslash, control characters, letters beyond ASCII)
+    becomes a question mark, so that the title can be compared, logged and said to others.
+    """
+    text = field.strip(b" \0").split(b"\0", 1)[0].decode("latin-1").strip()
+    return "".join(char if " " <= char <= "~" and char != "\\" else "?" for char in text)
 
 
 def _items(body: bytes | memoryview, at: int) -> Iterator[tuple[int, bytes | memoryview]]:
@@ -109,10 +124,22 @@ def _items(body: bytes | memoryview, at: int) -> Iterator[tuple[int, bytes | mem
         at += 4 + length
 
 
-def _abstract_syntax(context: bytes | memoryview) -> bytes:
-    """PS3.8 9.3.2.2.1; what is no item is left to pynetdicom to refuse."""
-    length = int.from_bytes(context[6:8], "big")
-    return bytes(context[8 : 8 + length]).rstrip(b" \0")
+def _context(value: bytes | memoryview) -> tuple[int, bytes]:
+    """ID and abstract syntax of a presentation context (PS3.8 9.3.2.2).
+
+    Raises:
+        MalformedPDU: its ID is even, or it has not one abstract and some transfer syntax.
+    """
+    number = value[0] if len(value) >= _CONTEXT_HEAD else 0
+    if not number % 2:
+        raise MalformedPDU(f"A presentation context has the ID {number}, which has to be odd.")
+    syntaxes = [(kind, bytes(part).rstrip(b" \0")) for kind, part in _items(value, _CONTEXT_HEAD)]
+    abstract = [uid for kind, uid in syntaxes if kind == _ABSTRACT_SYNTAX]
+    if len(abstract) != 1 or not abstract[0]:
+        raise MalformedPDU(f"Presentation context {number} has not one abstract syntax.")
+    if not any(uid for kind, uid in syntaxes if kind == _TRANSFER_SYNTAX):
+        raise MalformedPDU(f"Presentation context {number} has no transfer syntax.")
+    return number, abstract[0]
 
 
 def _identity(value: bytes) -> UserIdentity:

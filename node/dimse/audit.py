@@ -13,6 +13,7 @@ from pynetdicom.association import Association
 
 from node.dimse.associate import AssociateRequest
 from node.dimse.associations import printable
+from node.dimse.certificates import Certificate
 
 log = logging.getLogger("node.audit")
 
@@ -44,19 +45,28 @@ class Audit:
         self._lock = threading.Lock()
 
     def opened(
-        self, association: Association, request: AssociateRequest, address: str, certificate: str
+        self,
+        association: Association,
+        request: AssociateRequest,
+        address: str,
+        certificate: Certificate | None,
+        doubt: str,
     ) -> None:
         """An association begins.
 
         Args:
-            certificate: common name of the peer's certificate; empty without one.
+            doubt: why it is not taken for the peer whose AE title it has; empty if it is, or if
+                there is none.
         """
-        shown = f", certificate of {printable(certificate, 64)!r}" if certificate else ""
+        subject = "" if certificate is None else certificate.subject
+        shown = f", certificate of {printable(subject, 64)!r}" if subject else ""
         user = f", user {printable(request.user, 64)!r}" if request.user else ""
         who = f"{printable(request.calling_ae)!r} at {address}"
         with self._lock:
             self._trails[association] = Trail(who)
         log.info("%s associates, calling %r%s%s", who, printable(request.called_ae), shown, user)
+        if doubt:
+            log.warning("%s may do what strangers may: %s", who, doubt)
 
     def trail(self, association: Association) -> Trail:
         """What is noted of an association; of one that is over, nobody will see it."""

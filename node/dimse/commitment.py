@@ -12,7 +12,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from node.archive import Archive
 from node.completion.facts import Source, Statement
-from node.dimse.access import NOT_AUTHORIZED, Peers
+from node.dimse.access import NOT_AUTHORIZED, Peers, caller_of
 from node.dimse.associations import printable
 from node.dimse.committing import (
     NO_SUCH_INSTANCE,
@@ -231,7 +231,7 @@ def action_handler(
     def handle(event: Event) -> tuple[int, None]:
         request = event.request
         peer = str(event.assoc.requestor.ae_title).strip()
-        if not peers.may(peer, "commit"):
+        if not peers.may(caller_of(event.assoc), "commit"):
             return NOT_AUTHORIZED, None
         if str(request.RequestedSOPInstanceUID) != SOP_INSTANCE:
             return NO_SUCH_INSTANCE, None

@@ -15,6 +15,8 @@ from node.config import Dicom
 from node.dimse import access, commitment, find, limits, mpps, operations, retrieve
 from node.dimse.conformance_words import (
     CHARACTER_SETS,
+    EMPTY_MATCHES,
+    EMPTY_NEVER_MATCHES,
     EXTENDED_NEGOTIATION,
     FLOW,
     MATCHING,
@@ -68,7 +70,7 @@ def _parts(dicom: Dicom) -> Iterator[str]:
     yield "## 4 Storage"
     yield STORAGE
     yield _table(("Status", "Meaning"), _statuses(_STORE))
-    yield from _query_retrieve()
+    yield from _query_retrieve(dicom)
     yield "## 6 Storage Commitment, MPPS, Instance Availability"
     yield STORAGE_COMMITMENT
     yield _table(("Status", "Meaning"), _statuses(_NORMALIZED))
@@ -111,7 +113,11 @@ def _service(uid: str) -> str:
 
 def _entity(dicom: Dicom) -> Iterator[str]:
     called = "has to be ours" if dicom.check_called_ae else "is not checked"
-    calling = "any" if dicom.accept == "any" else "those of the configured peers, from their hosts"
+    calling = (
+        "any"
+        if dicom.accept == "any"
+        else "those of the configured peers, from their hosts or with their certificates"
+    )
     yield _table(
         ("Property", "Value"),
         (
@@ -142,10 +148,10 @@ def _entity(dicom: Dicom) -> Iterator[str]:
     yield "Explicit VR Big Endian is accepted for Verification and Storage only."
 
 
-def _query_retrieve() -> Iterator[str]:
+def _query_retrieve(dicom: Dicom) -> Iterator[str]:
     yield "## 5 Query/Retrieve"
     yield "### 5.1 Matching"
-    yield MATCHING
+    yield MATCHING.format(empty=EMPTY_MATCHES if dicom.empty_matches else EMPTY_NEVER_MATCHES)
     yield "### 5.2 Extended negotiation"
     yield EXTENDED_NEGOTIATION
     yield "### 5.3 Keys"

@@ -39,8 +39,7 @@ MATCHING: Final = """\
   at most 64, but for UIDs. A key matches an attribute with several values if it matches one.
 - **Sequences**: one item in the key; an entity matches if one of its items matches all keys of
   it; the matching items are returned, of them what was asked for.
-- An entity without a value for a **required** key matches any value of that key
-  (PS3.4 C.2.2.1.2). Without a value for an optional key it does not match.
+- An entity without a value for an optional key does not match. {empty}
 - Hierarchical queries need one value of each unique key above the level. Other keys of levels
   above, which the standard keeps out of such queries, are matched and returned; keys of levels
   below are not supported. Relational queries need no unique keys.
@@ -48,6 +47,14 @@ MATCHING: Final = """\
 - Retrieve AE Title is in every response, Instance Availability (always ONLINE) if asked for.
 - An entity has the attributes of its first instance.
 - Priorities are not regarded. Matches come in no order that is promised."""
+
+EMPTY_MATCHES: Final = """\
+Without a value for a **required** key
+  it matches any value of that key (PS3.4 C.2.2.1.2), unless `dicom.empty_matches` is false."""
+
+EMPTY_NEVER_MATCHES: Final = """\
+Nor does one without a value for a
+  **required** key, which departs from PS3.4 C.2.2.1.2 (`dicom.empty_matches` is false)."""
 
 EXTENDED_NEGOTIATION: Final = """\
 | Byte of C-FIND | Meaning | Answer |
@@ -61,7 +68,8 @@ EXTENDED_NEGOTIATION: Final = """\
 | 7 | Multiple value matching | 1 if proposed |
 
 For C-MOVE and C-GET byte 1, relational retrieval, is answered 1 if proposed. SCP role selection
-is accepted for storage SOP classes, for C-GET."""
+is accepted for storage SOP classes, for C-GET; without it no instance is sent, as PS3.4 C.5.3 has
+it, and the Error Comment says so."""
 
 STORAGE_COMMITMENT: Final = """\
 **Storage Commitment** is offered to configured peers with the permission `commit`. An instance is
@@ -92,9 +100,13 @@ in no way is counted as a failed sub-operation."""
 
 SECURITY: Final = """\
 - **TLS** for the DICOM port and for outgoing associations, after the BCP 195 profiles of PS3.15,
-  with certificates of both sides if configured (`dicom.tls`).
-- **Access**: AE titles and hosts of peers (`dicom.accept: known`), and for each what it may ask
-  for (`may`: store, find, move, get, commit). Callers that are not configured may store, find
-  and get, if `dicom.accept` is `any`. Data are moved, and reports sent, to configured peers only.
+  with certificates of both sides if configured (`dicom.tls`). A peer that is connected to has to
+  show a certificate that `ca` signed (without `ca`: an authority that the system trusts), with its
+  host in the Subject Alternative Name, or the certificate that `dicom.peers` names.
+- **Access**: AE titles of peers, with their hosts or certificates, and for each what it may ask
+  for (`may`: store, find, move, get, commit). Who only has a peer's title has none of its rights; a
+  title whose peer has a `certificate` is rejected without it. Callers that are not configured may
+  store, find and get, if `dicom.accept` is `any`, and are rejected if it is `known`. Data are
+  moved, and reports sent, to configured peers only.
 - **Audit**: every operation is logged with caller, address, kind, result and time, without
   identifiers of patients."""

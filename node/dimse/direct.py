@@ -29,6 +29,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import ServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
+from node.dimse.access import caller_of
 from node.dimse.messages import (
     C_FIND_RQ,
     C_GET_RQ,
@@ -40,6 +41,7 @@ from node.dimse.messages import (
     encode_message,
     fragments,
 )
+from node.dimse.payload import CannotSend
 from node.dimse.watching import Cancellations, Notifications
 from node.errors import Retryable
 
@@ -101,7 +103,7 @@ class Operation:
     """One C-FIND, C-GET or C-MOVE that is being served.
 
     Attributes:
-        calling_ae, address: who asks.
+        calling_ae, address, caller: who asks.
         sop_class_uid: of the request.
         transfer_syntax_uid: of the identifiers.
         identifier: encoded; empty if there was none.
@@ -118,6 +120,7 @@ class Operation:
         self._stored = 0
         self.message_id = int(request.MessageID)
         self.calling_ae = str(event.assoc.requestor.ae_title).strip()
+        self.caller = caller_of(event.assoc)
         self.address = str(event.assoc.requestor.address)
         self.sop_class_uid = str(request.AffectedSOPClassUID)
         self.transfer_syntax_uid = str(event.context.transfer_syntax)
@@ -200,11 +203,23 @@ class Operation:
         self.write(prepared + b"".join(parts))
 
     def store_contexts(self, sop_class_uid: str) -> dict[str, int]:
-        """Transfer syntaxes in which the peer takes an instance on this association, by context."""
+        """Transfer syntaxes in which the peer takes an instance on this association, by context.
+
+        Raises:
+            CannotSend: it only sends instances of the SOP class: that is the role of a requestor
+                that does not negotiate the one of SCP (PS3.4 C.5.3, PS3.7 D.3.3.4).
+        """
+        proposed = [
+            context
+            for context in self._association.accepted_contexts
+            if context.abstract_syntax == sop_class_uid
+        ]
+        if proposed and not any(context.as_scu for context in proposed):
+            raise CannotSend("no SCP role was negotiated for its SOP class (PS3.7 D.3.3.4)")
         return {
             str(context.transfer_syntax[0]): int(context.context_id)
-            for context in self._association.accepted_contexts
-            if context.abstract_syntax == sop_class_uid and context.as_scu
+            for context in proposed
+            if context.as_scu
         }
 
     def store(self, context_id: int, command: Mapping[str, Value], pdus: Iterator[bytes]) -> int:

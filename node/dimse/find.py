@@ -24,12 +24,17 @@ _MOMENT: Final = 0.002  # seconds
 
 
 def find_handler(
-    search: Search, peers: Peers, cancellations: Cancellations, ae_title: str
+    search: Search,
+    peers: Peers,
+    cancellations: Cancellations,
+    ae_title: str,
+    empty_matches: Callable[[], bool],
 ) -> Callable[[Event], None]:
     """The handler of pynetdicom's EVT_C_FIND.
 
     Args:
         ae_title: of this node, for Retrieve AE Title.
+        empty_matches: whether an entity without a value for a required key matches every one.
     """
 
     def answer(operation: Operation) -> str:
@@ -38,6 +43,7 @@ def find_handler(
             operation.transfer_syntax_uid,
             FIND[operation.sop_class_uid],
             _negotiated(operation.negotiated),
+            empty_matches=empty_matches(),
         )
         responses = Responses(query, operation.transfer_syntax_uid, ae_title)
         status = PENDING_WITH_UNSUPPORTED_KEYS if query.unsupported else PENDING

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from node.dimse.associate import Abort, AssociateRequest, abort, read_associate
+from node.dimse.certificates import explained
 from node.dimse.limits import ARTIM_SECONDS, ASSOCIATE_PDU, HALF_OPEN
 from node.dimse.upper_layer import ABORT, ASSOCIATE_RQ, MalformedPDU
 from node.errors import error_reference, traced
@@ -85,7 +86,8 @@ class Front:
 
     Args:
         listening: bound and listening already.
-        tls: the server's context, None for plain TCP.
+        tls: the server's context at the moment, None for plain TCP; renewed certificates are for
+            whoever comes next.
         welcome: takes over a connection that has asked for an association.
         hung_up: told the address and why, when a connection is ended that asked for nothing right.
         quiet: called while nobody comes; returns whether it should be called again soon.
@@ -95,7 +97,7 @@ class Front:
     def __init__(
         self,
         listening: socket.socket,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext | None],
         welcome: Welcome,
         hung_up: Callable[[str, str], None],
         quiet: Callable[[], bool],
@@ -165,9 +167,10 @@ class Front:
 
     def _take(self, connection: socket.socket, address: Address) -> None:
         connection.setblocking(False)
-        if self._tls is not None:
+        tls = self._tls()
+        if tls is not None:
             try:
-                connection = self._tls.wrap_socket(
+                connection = tls.wrap_socket(
                     connection, server_side=True, do_handshake_on_connect=False
                 )
             except OSError:
@@ -195,7 +198,7 @@ class Front:
             return
         except OSError as error:
             if half_open.shaking:
-                self._hung_up(half_open.address[0], f"TLS failed: {_reason(error)}")
+                self._hung_up(half_open.address[0], f"TLS failed: {explained(error)}")
             self._forget(half_open)
             return
         except Exception as error:  # noqa: BLE001  it costs this connection, not the port
@@ -255,7 +258,3 @@ def _abort_reason(kind: int) -> Abort:
     if kind == ASSOCIATE_RQ:
         return Abort.INVALID_PARAMETER
     return Abort.UNEXPECTED_PDU if kind < ABORT and kind else Abort.UNRECOGNIZED_PDU
-
-
-def _reason(error: OSError) -> str:
-    return str(getattr(error, "reason", None) or error.strerror or type(error).__name__)

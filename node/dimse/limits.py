@@ -11,7 +11,6 @@ SHORT_PDU: Final = 64  # bytes of the PDUs that have a fixed, small size
 COMMAND_SET: Final = 16384  # bytes; the largest real ones have a few hundred
 MESSAGE: Final = 16 << 20  # bytes of a message other than C-STORE, held in memory
 WAITING_MESSAGES: Final = 64  # requests of one association that nobody has served yet
-CONTEXTS: Final = 128  # presentation contexts: odd numbers of one byte (PS3.8 9.3.2.2)
 
 ARTIM_SECONDS: Final = 30.0  # from the connection to the whole A-ASSOCIATE-RQ (PS3.8 9.1.5)
 UNUSED_SECONDS: Final = 30.0  # an association that asks for nothing is ended

@@ -97,6 +97,10 @@ class Names:
         except ValueError:
             return plain in self._addresses(host)
 
+    def is_lost(self, host: str) -> bool:
+        """Whether `host` is a name that is not known to have any address."""
+        return host in self._known and not self._known[host][1]
+
     def _addresses(self, name: str) -> frozenset[str]:
         known = self._known.get(name)
         if known is not None and time.monotonic() - known[0] <= _RESOLVED_SECONDS:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.events import Event
 from pynetdicom.sop_class import InstanceAvailabilityNotification, ModalityPerformedProcedureStep
 
-from node.dimse.access import NOT_AUTHORIZED, Peers
+from node.dimse.access import NOT_AUTHORIZED, Peers, caller_of
 from node.dimse.associations import printable
 from node.elements import Elements, scan
 from node.errors import InvalidUID, MalformedDataSet, NodeError, Permanent, Retryable
@@ -102,8 +102,8 @@ def _guarded(
     def handle(event: Event) -> Answer:
         peer = str(event.assoc.requestor.ae_title).strip()
         try:
-            if not peers.may(peer, "store"):
-                raise _Refused(NOT_AUTHORIZED, "store is not among what this AE title may do")
+            if not peers.may(caller_of(event.assoc), "store"):
+                raise _Refused(NOT_AUTHORIZED, "store is not among what this caller may do")
             return serve(event, peer)
         except NodeError as error:
             log.warning("%s of %r refused: %s", name, printable(peer), error)

@@ -95,8 +95,8 @@ def serve(
 def _answered(
     operation: Operation, peers: Peers, permission: Permission, answer: Callable[[Operation], str]
 ) -> str:
-    if not peers.may(operation.calling_ae, permission):
-        comment = f"{permission} is not among what this AE title may do"
+    if not peers.may(operation.caller, permission):
+        comment = f"{permission} is not among what this caller may do"
         operation.respond(NOT_AUTHORIZED, {"ErrorComment": comment})
         return "not authorized (dicom.peers[].may)"
     try:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 
 from pynetdicom import AE, evt
-from pynetdicom.events import EventHandlerType
+from pynetdicom.events import Event, EventHandlerType
 
 from node.config import Dicom
 from node.dimse import transport
+from node.dimse.access import recognized
+from node.dimse.lookup import Names
 
 
 class PlainPort:
@@ -21,11 +23,16 @@ class PlainPort:
 
     def __init__(self, ae: AE, settings: Dicom, handlers: Sequence[EventHandlerType]) -> None:
         self._ae = ae
+        self._names = Names()
         self.allow(settings)
         self._server = ae.start_server(
             (settings.host, settings.port),
             block=False,
-            evt_handlers=[(evt.EVT_CONN_OPEN, transport.tune_socket), *handlers],
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, transport.tune_socket),
+                (evt.EVT_ACCEPTED, self._meet),
+                *handlers,
+            ],
         )
 
     @property
@@ -33,8 +40,16 @@ class PlainPort:
         """The port's number."""
         return int(self._server.server_address[1])
 
+    def _meet(self, event: Event) -> None:
+        """pynetdicom's EVT_ACCEPTED, before anything is asked: who has come."""
+        peer = event.assoc.requestor
+        event.assoc.caller, _ = recognized(
+            self._settings, self._names, str(peer.ae_title).strip(), str(peer.address), None
+        )
+
     def allow(self, settings: Dicom) -> None:
         """Take over changed peers and access rules."""
+        self._settings = settings
         self._ae.require_called_aet = settings.check_called_ae
         known = settings.accept == "known"
         self._ae.require_calling_aet = [peer.ae_title for peer in settings.peers] if known else []

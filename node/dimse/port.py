@@ -22,12 +22,12 @@ from node.config import Dicom
 from node.dimse.admission import Admission
 from node.dimse.associate import AssociateRequest, reject
 from node.dimse.audit import Audit
+from node.dimse.certificates import shown
 from node.dimse.front import Address, Front
 from node.dimse.limits import BACKLOG
 from node.dimse.lookup import Names
 from node.dimse.proposal import plain, unacceptable
 from node.dimse.stock import Stock
-from node.dimse.tls import subject_of
 from node.dimse.transport import Acceptor, FastPathOf
 from node.dimse.wire import Wire
 
@@ -78,6 +78,7 @@ class Port:
     Args:
         settings: the current ones.
         fast_path_of: for the C-STORE requests of an association.
+        tls: the server's context at the moment, None for plain TCP.
 
     Raises:
         OSError: the address is taken or may not be used.
@@ -90,7 +91,7 @@ class Port:
         handlers: Sequence[EventHandlerType],
         fast_path_of: FastPathOf,
         audit: Audit,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
         shared: Shared | None = None,
     ) -> None:
         now = settings()
@@ -137,26 +138,31 @@ class Port:
     def _welcome(
         self, connection: socket.socket, address: Address, first: bytes, request: AssociateRequest
     ) -> None:
-        rejection = unacceptable(first) or self._admission.refusal(request, str(address[0]))
+        where, certificate = str(address[0]), shown(connection)
+        rejection = unacceptable(first)
+        if rejection is None:
+            rejection = self._admission.refusal(request, where, certificate)
         if rejection is not None:
-            self._audit.turned_away(request, str(address[0]), rejection.sentence)
+            self._audit.turned_away(request, where, rejection.sentence)
             metrics.rejected()
             _say_goodbye(connection, reject(rejection))
             return
+        caller, doubt = self._admission.caller(request, where, certificate)
         association = self._stock.take()
         try:
             association.meet(Wire(connection, plain(first)), address)
+            association.caller = caller
         except OSError as error:  # no descriptor is left
-            log.error("an association from %s cannot be served: %s", address[0], error.strerror)
+            log.error("an association from %s cannot be served: %s", where, error.strerror)
             connection.close()
             return
-        self._admission.enter(association, str(address[0]))
+        self._admission.enter(association, where)
         self._count()
-        self._audit.opened(association, request, str(address[0]), subject_of(connection))
+        self._audit.opened(association, request, where, certificate, doubt)
         try:
             association.start()
         except RuntimeError:  # the system gives us no thread
-            log.error("an association from %s cannot be served: out of threads", address[0])
+            log.error("an association from %s cannot be served: out of threads", where)
             self._ended(association)
 
     def _ended(self, association: Acceptor) -> None:

@@ -2,7 +2,7 @@
 
 PS3.8 asks an acceptor to look at one bit of the protocol version (9.3.2), to ignore user
 information that it does not know (9.3.1), and to live without a maximum length; pynetdicom aborts
-such associations.
+such associations, and those of AE titles that are padded with NUL or have letters beyond ASCII.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from node.dimse.associate import Rejection
+from node.dimse.associate import Rejection, ae_title
 from node.dimse.upper_layer import ASSOCIATE_RQ, pdu
 
 NO_TITLE: Final = "NO-AE-TITLE"
-"""Stands for a calling AE title of blanks, which some scanners send."""
+"""Stands for an AE title of blanks, which some scanners send."""
 
 _HEADER: Final = 6
 _FIXED: Final = 68  # protocol version, two titles, reserved bytes
-_CALLING: Final = slice(20, 36)
+_TITLES: Final = (slice(4, 20), slice(20, 36))  # called and calling
 _APPLICATION_CONTEXT: Final = 0x10
 _PRESENTATION_CONTEXT: Final = 0x20
 _USER_INFORMATION: Final = 0x50
@@ -55,8 +55,8 @@ def plain(request: bytes) -> bytes:
     body, rest = _split(request)
     head = bytearray(body[:_FIXED])
     head[:2] = b"\0\1"
-    if not bytes(head[_CALLING]).strip(b" \0"):
-        head[_CALLING] = NO_TITLE.encode().ljust(16)
+    for field in _TITLES:
+        head[field] = (ae_title(bytes(head[field])) or NO_TITLE).encode("ascii").ljust(16)
     items = [
         _item(kind, _user_information(value) if kind == _USER_INFORMATION else value)
         for kind, value in _items(body, _FIXED)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from node.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dimse.certificates import explained, shown
 from node.dimse.lookup import NoHostName, connected
 from node.dimse.messages import (
     DATA_SET,
@@ -66,6 +67,8 @@ class Destination:
 
     Attributes:
         tls: the client's context; None for plain TCP.
+        certificate: a name or fingerprint that the peer's certificate has to have; empty: what
+            `tls` checks is enough.
         seconds: how long to wait for the connection, and for each PDU.
         deadline: when all that is wanted of it has to be over, by `time.monotonic`.
     """
@@ -75,6 +78,7 @@ class Destination:
     called_ae: str
     calling_ae: str
     tls: ssl.SSLContext | None = None
+    certificate: str = ""
     seconds: float = ANSWER_SECONDS
     deadline: float = math.inf
 
@@ -314,7 +318,7 @@ def _connected(destination: Destination) -> socket.socket:
         return plain
     try:
         plain.settimeout(destination.patience())
-        return destination.tls.wrap_socket(plain, server_hostname=destination.host)
+        secured = destination.tls.wrap_socket(plain, server_hostname=destination.host)
     except (OSError, ValueError) as error:  # ssl.SSLError is the one, a name for no host the other
         plain.close()
         words = _words(error) if isinstance(error, OSError) else "its host name is none for TLS"
@@ -322,6 +326,15 @@ def _connected(destination: Destination) -> socket.socket:
     except PeerSilent:
         plain.close()
         raise
+    found = shown(secured)
+    if destination.certificate and not (found and found.is_that(destination.certificate)):
+        secured.close()
+        fingerprint = found.fingerprint if found else "none"
+        raise PeerSilent(
+            f"{destination} and TLS: its certificate is not the one that "
+            f"dicom.peers[].certificate asks for; its SHA-256 fingerprint is {fingerprint}"
+        )
+    return secured
 
 
 def _acknowledge_at_once(connection: socket.socket) -> None:
@@ -331,4 +344,6 @@ def _acknowledge_at_once(connection: socket.socket) -> None:
 
 
 def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return explained(error)
     return "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)

@@ -171,15 +171,19 @@ def _request(instance: Sendable) -> dict[str, Value]:
 def _perform(operation: Operation, search: Search, rows: Sequence[int], send: Send) -> str:
     """Send everything, one after the other, and report after each (PS3.4 C.4.2.3.1)."""
     counts = Suboperations(len(rows))
-    reasons: set[str] = set()
+    reasons: dict[str, None] = {}
     for instance in _instances(search, rows, counts):
         if operation.cancelled:
             break
         status, reason = _sent(instance, send)
         counts.ended(instance.sop_instance_uid, status)
         if reason and reason not in reasons:  # once each, however many instances it is about
-            reasons.add(reason)
-            log.warning("SOP Instance %s: %s", instance.sop_instance_uid, reason)
+            reasons[reason] = None
+            log.warning(
+                "SOP Instance %s was not sent as it should be: %s",
+                instance.sop_instance_uid,
+                reason,
+            )
         if counts.remaining:
             operation.respond(PENDING, counts.fields(final=False))
     cancelled = bool(counts.remaining) and operation.cancelled
@@ -187,7 +191,10 @@ def _perform(operation: Operation, search: Search, rows: Sequence[int], send: Se
     identifier = None
     if counts.failed:
         identifier = failed_instances(counts.failed, operation.transfer_syntax_uid)
-    operation.respond(status, counts.fields(final=not cancelled), identifier)
+    fields = counts.fields(final=not cancelled)
+    if status == UNABLE_TO_PERFORM:
+        fields["ErrorComment"] = next(iter(reasons))
+    operation.respond(status, fields, identifier)
     return f"{counts}{', cancelled' if cancelled else ''}"
 
 
@@ -206,5 +213,5 @@ def _sent(instance: Sendable, send: Send) -> tuple[int | None, str]:
     except PeerGone:
         raise
     except (CannotSend, PeerSilent) as error:
-        return None, f"not sent: {error}"
-    return status, "" if status == SUCCESS else f"the peer answered 0x{status:04X}"
+        return None, str(error)
+    return status, "" if status == SUCCESS else f"C-STORE was answered with 0x{status:04X}"

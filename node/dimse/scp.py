@@ -22,7 +22,7 @@ from node.dimse.contexts import NATIVE
 from node.dimse.plain_port import PlainPort
 from node.dimse.port import Port, Shared
 from node.dimse.store import StoreService
-from node.dimse.tls import load, server_context
+from node.dimse.tls import server_context
 from node.errors import ConfigError
 from node.listening import refusal
 from node.receive import Reception
@@ -109,7 +109,7 @@ class StorageSCP:
             self._handlers,
             self._store.fast_path,
             self._audit,
-            self._tls,
+            lambda: self._tls,
             self._shared,
         )
 
@@ -120,7 +120,7 @@ class StorageSCP:
             self._port.allow(settings)
         if self._tls is not None and settings.tls is not None:
             try:
-                load(self._tls, settings.tls)
+                self._tls = server_context(settings.tls)
             except ConfigError as error:
                 log.error("the certificates were not taken over: %s", error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
@@ -15,7 +16,9 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 from node.config import Dicom, PeerSettings
 from node.dimse.messages import C_ECHO_RQ, C_FIND_RQ, C_STORE_RQ, Value, number
 from node.dimse.requestor import ANSWER_SECONDS, Destination, PeerSilent, Requestor
+from node.dimse.tls import client_context
 from node.dimse.upper_layer import Proposal
+from node.errors import ConfigError
 
 __all__ = [
     "ANSWER_SECONDS",
@@ -31,6 +34,7 @@ __all__ = [
 
 PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 SUCCESS: Final = 0x0000
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 _PENDING: Final = (0xFF00, 0xFF01)
 _VERIFICATION: Final = str(Verification)
 _FIND: Final = str(StudyRootQueryRetrieveInformationModelFind)
@@ -122,7 +126,7 @@ def count_of_series(
     if not matches:
         return None
     said = str(matches[0].get("NumberOfSeriesRelatedInstances") or "")
-    if said.isdecimal():
+    if _COUNT.fullmatch(said):
         return int(said)
     query.QueryRetrieveLevel = "IMAGE"
     del query.NumberOfSeriesRelatedInstances
@@ -169,43 +173,39 @@ def own_port(dicom: Dicom, port: int, seconds: float = 5.0) -> Destination:
         port: where it listens; the settings may say 0 for any.
     """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(dicom.host, dicom.host)  # noqa: S104
+    tls = None
+    if dicom.tls is not None:
+        tls = _tls(dicom, check_name=False)
+        tls.verify_mode = ssl.CERT_NONE  # only whether it answers is asked
     return Destination(
         host=host,
         port=port,
         called_ae=dicom.ae_title,
         calling_ae=dicom.ae_title,
-        tls=_client_context(dicom, verify=False) if dicom.tls else None,
+        tls=tls,
         seconds=seconds,
     )
 
 
 def peer(dicom: Dicom, settings: PeerSettings, seconds: float = ANSWER_SECONDS) -> Destination:
-    """A peer of the settings."""
+    """A peer of the settings.
+
+    Raises:
+        PeerSilent: our own certificate, key or CA cannot be used.
+    """
     return Destination(
         host=settings.host,
         port=settings.port,
         called_ae=settings.ae_title,
         calling_ae=dicom.ae_title,
-        tls=_client_context(dicom, verify=True) if settings.tls else None,
+        tls=_tls(dicom, check_name=not settings.certificate) if settings.tls else None,
+        certificate=settings.certificate or "",
         seconds=seconds,
     )
 
 
-def _client_context(dicom: Dicom, *, verify: bool) -> ssl.SSLContext:
-    """What we show a TLS peer, and what we want to see of it.
-
-    Raises:
-        PeerSilent: our own certificate, key or CA cannot be read.
-    """
-    context = ssl.create_default_context()
-    context.check_hostname = False  # DICOM peers are known by their CA (PS3.15 B.9), not by DNS
-    if not verify:
-        context.verify_mode = ssl.CERT_NONE
+def _tls(dicom: Dicom, *, check_name: bool) -> ssl.SSLContext:
     try:
-        if dicom.tls is not None:
-            context.load_cert_chain(dicom.tls.certificate, dicom.tls.key)
-            if dicom.tls.ca is not None:
-                context.load_verify_locations(dicom.tls.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise PeerSilent(f"certificate, key or CA of dicom.tls cannot be used: {error}") from error
-    return context
+        return client_context(dicom.tls, check_name=check_name)
+    except ConfigError as error:
+        raise PeerSilent(str(error)) from error

@@ -80,7 +80,12 @@ class Services:
             (evt.EVT_SOP_EXTENDED, negotiate_extended),
             (evt.EVT_DIMSE_RECV, cancellations.seen),
             (evt.EVT_DIMSE_RECV, notifications.seen),
-            (evt.EVT_C_FIND, find_handler(search, peers, cancellations, ae_title)),
+            (
+                evt.EVT_C_FIND,
+                find_handler(
+                    search, peers, cancellations, ae_title, lambda: settings().empty_matches
+                ),
+            ),
             (evt.EVT_C_GET, get_handler(search, archive, peers, cancellations)),
             (evt.EVT_C_MOVE, move_handler(search, archive, peers, cancellations, destination_of)),
             (evt.EVT_N_ACTION, commitment.action_handler(self._reporter, peers, notifications)),

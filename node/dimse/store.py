@@ -11,7 +11,7 @@ from pynetdicom.events import Event
 
 from node import metrics
 from node.awake import Awake
-from node.dimse.access import NOT_AUTHORIZED, Peers
+from node.dimse.access import NOT_AUTHORIZED, Caller, Peers, caller_of
 from node.dimse.arrival import Arrival
 from node.dimse.associations import Associations, printable
 from node.dimse.audit import Audit, Trail
@@ -36,6 +36,7 @@ class _Guest:
 
     association: Association
     title: str
+    caller: Caller
     trail: Trail
     source: Source | None = None
     alike: Alike = field(default_factory=alike_to_check)
@@ -72,7 +73,7 @@ class StoreService:
     ) -> FastPath[_Guest]:
         """The C-STORE requests of one association."""
         title = str(association.requestor.ae_title)
-        guest = _Guest(association, title, self._audit.trail(association))
+        guest = _Guest(association, title, caller_of(association), self._audit.trail(association))
 
         def begin_spill(request: StoreRequest) -> Spill:
             return self._receiver.spill(
@@ -120,7 +121,7 @@ class StoreService:
     def _incoming(self, visit: Visit[_Guest]) -> Incoming | None:
         """None if it is not for everybody to wait for."""
         guest, request = visit.guest, visit.arrival.request
-        if request is None or visit.arrival.spill or not self._peers.may(guest.title, "store"):
+        if request is None or visit.arrival.spill or not self._peers.may(guest.caller, "store"):
             return None
         if guest.source is None:
             guest.source = self._associations.source(guest.association)
@@ -173,9 +174,9 @@ class StoreService:
         spill: Spill | None,
     ) -> StoreAnswer:
         title = str(association.requestor.ae_title)
-        if not self._peers.may(title, "store"):
+        if not self._peers.may(caller_of(association), "store"):
             metrics.refused(NOT_AUTHORIZED)
-            return StoreAnswer(NOT_AUTHORIZED, "store is not among what this AE title may do")
+            return StoreAnswer(NOT_AUTHORIZED, "store is not among what this caller may do")
         outcome = self._receiver.store(
             Incoming(
                 sop_class_uid=request.sop_class_uid,

@@ -1,10 +1,13 @@
-"""TLS on the DICOM port, after the BCP 195 profile of PS3.15 B.12 (RFC 8996, RFC 9325)."""
+"""TLS of the DICOM port and towards peers, after the BCP 195 profile of PS3.15 B.12.
+
+RFC 8996 and RFC 9325: TLS 1.2 or later, forward secrecy, and a name for whoever is connected to.
+"""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from node.config import TLS
 from node.errors import ConfigError
@@ -19,30 +22,52 @@ def server_context(settings: TLS) -> ssl.SSLContext:
     Raises:
         ConfigError: certificate, key or CA cannot be used.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     if settings.require_client_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
     elif settings.ca is not None:
         context.verify_mode = ssl.CERT_OPTIONAL
-    load(context, settings)
-    return context
-
-
-def load(context: ssl.SSLContext, settings: TLS) -> None:
-    """Read certificate, key and CA; new connections get them at once.
-
-    Raises:
-        ConfigError: one of them cannot be used.
-    """
     if settings.require_client_certificate and settings.ca is None:
         raise ConfigError(
             "dicom.tls.require_client_certificate needs dicom.tls.ca: "
             "the certificate authority that signs the certificates of peers"
         )
+    _load(context, settings)
+    return context
+
+
+def client_context(settings: TLS | None, *, check_name: bool) -> ssl.SSLContext:
+    """What we show a peer that we connect to, and what we want to see of it.
+
+    Its certificate has to be signed by an authority in `ca`; without `ca`, by one that the system
+    trusts.
+
+    Args:
+        check_name: its Subject Alternative Name has to have the host that is connected to.
+
+    Raises:
+        ConfigError: our own certificate, key or CA cannot be used.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # RFC 9525: a name is a Subject Alternative Name
+    context.check_hostname = check_name
+    if settings is not None:
+        _load(context, settings)
+    if settings is None or settings.ca is None:
+        context.load_default_certs()
+    return context
+
+
+def _context(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    return context
+
+
+def _load(context: ssl.SSLContext, settings: TLS) -> None:
     for path, key in (
         (settings.certificate, "certificate"),
         (settings.key, "key"),
@@ -62,15 +87,6 @@ def load(context: ssl.SSLContext, settings: TLS) -> None:
             context.load_verify_locations(settings.ca)
         except ssl.SSLError as error:
             raise ConfigError(f"dicom.tls.ca {settings.ca} is no PEM certificate") from error
-
-
-def subject_of(connection: object) -> str:
-    """The common name in the peer's certificate, for the audit log; empty without one."""
-    if not isinstance(connection, ssl.SSLSocket):
-        return ""
-    certificate: dict[str, Any] = connection.getpeercert() or {}
-    names = dict(pair for group in certificate.get("subject", ()) for pair in group)
-    return str(names.get("commonName", ""))
 
 
 def _readable(path: Path, key: str) -> None:

@@ -29,6 +29,9 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import AddressInformation, AssociationServer, AssociationSocket
 
 from node.dimse import limits
+from node.dimse.access import Caller
+from node.dimse.associate import Abort, abort
+from node.dimse.associations import printable
 from node.dimse.contexts import negotiate
 from node.dimse.fastpath import FastPath, Turn
 from node.dimse.wire import ConnectionLost, Wire
@@ -280,7 +283,11 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         except ConnectionLost:
             self.event_queue.put("Evt17")
         except Exception as error:  # noqa: BLE001  its decoders raise whatever they like
-            log.info("a PDU could not be read: %s", type(error).__name__)
+            log.warning(
+                "%s sent a PDU that cannot be read, and is aborted (%s)",
+                self.assoc.peer_name,
+                type(error).__name__,
+            )
             self.event_queue.put("Evt19")
         else:
             self.event_queue.put(event)
@@ -307,12 +314,14 @@ class Acceptor(Association):  # type: ignore[misc]
         news: set when there is something for the thread that serves requests.
         serving: a request is being served by that thread.
         used: it has asked for something.
+        caller: who opened it; None before anybody has.
         leaving: it is to end as soon as nothing is under way.
     """
 
     is_established: bool
     is_released: bool
     is_aborted: bool
+    caller: Caller | None = None
 
     def __init__(
         self,
@@ -347,9 +356,15 @@ class Acceptor(Association):  # type: ignore[misc]
         self.since = time.monotonic()
         self.requestor.address_info = AddressInformation.from_tuple(address)
         self._wire = wire
+        self._address = str(address[0])
         self.dul.open()
         self.set_socket(_Connection(self, wire))
         evt.trigger(self, evt.EVT_CONN_OPEN, {"address": address})
+
+    @property
+    def peer_name(self) -> str:
+        """Who is at the other end, for the log."""
+        return f"{printable(self.caller.title if self.caller else '')!r} at {self._address}"
 
     @cached_property
     def fast_path(self) -> FastPath[Any]:
@@ -407,8 +422,13 @@ class Acceptor(Association):  # type: ignore[misc]
                 self._start_provider()
             super().run_reactor()
         except Exception as error:  # noqa: BLE001  whatever it is, the association must not linger
-            log.error("an association failed: %s", said(error))
+            log.error(
+                "an association of %s failed, and is aborted: %s", self.peer_name, said(error)
+            )
             self.dul.kill_dul()
+            if self.dul.ident is None:  # nobody else writes: the peer hears that it is over
+                with suppress(ConnectionLost):
+                    self._wire.send(abort(Abort.NOT_SPECIFIED))
         finally:
             with suppress(RuntimeError):  # the system gives us no thread
                 self._start_provider()  # it closes what is open

@@ -7,6 +7,7 @@ its lengths is found before it is answered; `Elements` decodes single values whe
 from node.elements.codec import Buffer, Encoding
 from node.elements.likeness import Alike
 from node.elements.part10 import DataSetStart, find_data_set
+from node.elements.reading import whole
 from node.elements.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
 from node.elements.sharing import Part, once, read_parts, read_table
 from node.elements.values import NO_TAG, Elements
@@ -28,4 +29,5 @@ __all__ = [
     "read_parts",
     "read_table",
     "scan",
+    "whole",
 ]

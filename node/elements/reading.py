@@ -25,6 +25,7 @@ _BINARY: Final = {
 _SIZES: Final = {"B": 1, "H": 2, "h": 2, "I": 4, "i": 4, "Q": 8, "q": 8, "f": 4, "d": 8, "HH": 4}
 _MOST_VALUES: Final = 1 << 17
 """No attribute read as numbers has more values; what claims more would only eat memory."""
+_LARGEST_WHOLE: Final = 2.0**53  # floating point has every integer up to here
 _REMEMBERED: Final = 16384  # values of each kind
 _SHORT: Final = 128  # bytes of a value that is remembered
 
@@ -91,6 +92,12 @@ def number_of(raw: bytes, vr: str, _charset: str, little: bool) -> float | None:
     else:
         values = _parse(raw.split(b"\\", 1)[0])
     return float(values[0]) if values and math.isfinite(values[0]) else None
+
+
+def whole(value: float | None) -> int | None:
+    """A number as an integer; None if it is none, or too large to be told from the next one."""
+    known = value is not None and value.is_integer() and abs(value) <= _LARGEST_WHOLE
+    return int(value) if known and value is not None else None
 
 
 def unpack(raw: bytes, vr: str, *, little: bool) -> tuple[float, ...]:

@@ -11,7 +11,15 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from node.elements.codec import BIG, LITTLE, NESTED, Encoding
 from node.elements.layout import Found, Pixels, read_level
 from node.elements.nesting import explicit_item, split_items
-from node.elements.reading import BLANK, number_of, numbers_of, text_of, texts_of, unpack
+from node.elements.reading import (
+    BLANK,
+    number_of,
+    numbers_of,
+    text_of,
+    texts_of,
+    unpack,
+    whole,
+)
 from node.elements.watched import Watched
 from node.errors import MalformedDataSet
 
@@ -177,9 +185,8 @@ class Elements:
         return number_of(entry[1], use, "", self._encoding.little)
 
     def integer(self, tag: int, vr: str | None = None) -> int | None:
-        """Return the first value if it is a whole number."""
-        value = self.number(tag, vr)
-        return int(value) if value is not None and value.is_integer() else None
+        """Return the first value if it is a whole number, up to 2^53."""
+        return whole(self.number(tag, vr))
 
     def tags(self, tag: int) -> tuple[int, ...]:
         """Return the values of an element of VR AT as tags."""

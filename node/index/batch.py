@@ -48,11 +48,17 @@ _SERIES: Final = (
         owner="",
     )
 )
+_BROUGHT: Final = (
+    update(InstanceRow.__table__)  # type: ignore[arg-type]
+    .where(InstanceRow.id == bindparam("pk"))
+    .values(association_pk=bindparam("by"))
+)
 _ARRIVALS: Final = text(
     "INSERT INTO arrival (series_pk, association_pk, first_at, last_at, instances)"
     " VALUES (:series_pk, :association_pk, :first_at, :last_at, :instances)"
     " ON CONFLICT (series_pk, association_pk) DO UPDATE SET"
-    " last_at = excluded.last_at, instances = arrival.instances + excluded.instances"
+    " last_at = CASE WHEN excluded.instances > 0 THEN excluded.last_at ELSE arrival.last_at END,"
+    " instances = arrival.instances + excluded.instances"
 )
 
 
@@ -62,12 +68,14 @@ class _Known:
 
     Attributes:
         pk: None as long as its row has not been written.
+        association: that brought it last; None: an import.
         others: hashes of the conflicts beside it.
     """
 
     pk: int | None
     sha256: str
     series: KnownSeries
+    association: int | None
     others: set[str] = field(default_factory=set)
 
 
@@ -97,6 +105,7 @@ class Batch:
         self._conflicts: list[tuple[_Known, dict[str, Any]]] = []
         self._changes: dict[int, _Changes] = {}
         self._arrivals: dict[tuple[int, int], dict[str, Any]] = {}
+        self._repeated: list[_Known] = []
 
     def write(self) -> list[Stored]:
         """Do it all; returns what became of each record."""
@@ -112,13 +121,20 @@ class Batch:
         uids = {record.sop_instance_uid for record, _ in self._items}
         found: dict[str, _Known] = {}
         by_pk: dict[int, _Known] = {}
-        columns = (InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk)
+        columns = (
+            InstanceRow.uid,
+            InstanceRow.id,
+            InstanceRow.sha256,
+            InstanceRow.series_pk,
+            InstanceRow.association_pk,
+        )
         for part in _parts(uids):
             for row in self._connection.execute(
                 select(*columns).where(one_of(_UID, part, sqlite=self._sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
-                found[row.uid] = by_pk[row.id] = _Known(row.id, row.sha256, series)
+                one = _Known(row.id, row.sha256, series, row.association_pk)
+                found[row.uid] = by_pk[row.id] = one
         different = [
             known.pk
             for record, _ in self._items
@@ -139,18 +155,48 @@ class Batch:
         there = known.get(record.sop_instance_uid)
         if there is None:
             series = self._hierarchy.series(record)
-            known[record.sop_instance_uid] = _Known(None, record.sha256, series)
+            known[record.sop_instance_uid] = _Known(None, record.sha256, series, association)
             self._new.append(_instance(record, series.pk, association))
             self._headers[record.sop_instance_uid] = record.header
             self._hierarchy.count_instance(series, record.sop_class_uid)
             self._arrive(series, record, association, instances=1)
             return Stored.NEW
-        if record.sha256 == there.sha256 or record.sha256 in there.others:
+        if record.sha256 == there.sha256:
+            self._repeat(there, record, association)
+            return Stored.SAME
+        if record.sha256 in there.others:
             return Stored.SAME
         there.others.add(record.sha256)
         self._conflicts.append((there, {"header": record.header, **_bytes_of(record)}))
         self._arrive(there.series, record, association, instances=0)
         return Stored.CONFLICT
+
+    def _repeat(self, there: _Known, record: InstanceRecord, association: int | None) -> None:
+        """A later association brought the same again: nothing changes but who brought it last.
+
+        That tells, as long as the series is waited for, whether everything that an association
+        brought before it was cut has come again.
+        """
+        if association is None or there.association is None or association <= there.association:
+            return
+        series = there.series
+        if series.state != SeriesState.RECEIVING and series.pk not in self._changes:
+            return
+        there.association = association
+        self._repeated.append(there)
+        self._arrival(series, record.received_at, association)
+
+    def _arrival(self, series: KnownSeries, at: float, association: int) -> dict[str, Any]:
+        return self._arrivals.setdefault(
+            (series.pk, association),
+            {
+                "series_pk": series.pk,
+                "association_pk": association,
+                "first_at": at,
+                "last_at": at,
+                "instances": 0,
+            },
+        )
 
     def _arrive(
         self, series: KnownSeries, record: InstanceRecord, association: int | None, instances: int
@@ -167,16 +213,7 @@ class Batch:
         changes.newest = max(changes.newest, at)
         if association is None:
             return
-        arrival = self._arrivals.setdefault(
-            (series.pk, association),
-            {
-                "series_pk": series.pk,
-                "association_pk": association,
-                "first_at": at,
-                "last_at": at,
-                "instances": 0,
-            },
-        )
+        arrival = self._arrival(series, at, association)
         arrival["last_at"] = at
         arrival["instances"] += 1
 
@@ -190,6 +227,8 @@ class Batch:
                 _HEADERS,
                 [{"instance_pk": pk, "header": self._headers[uid]} for uid, pk in keys.items()],
             )
+        if self._repeated:
+            execute(_BROUGHT, [{"pk": one.pk, "by": one.association} for one in self._repeated])
         self._count(Total.INSTANCES, len(self._new))
         self._count(Total.BYTES, sum(row["size"] for row in self._new))
         self._count(Total.CONFLICTS, len(self._conflicts))
@@ -260,10 +299,16 @@ def _bytes_of(record: InstanceRecord) -> dict[str, Any]:
         "size": record.size,
         "sha256": record.sha256,
         "data_set_offset": record.data_set_offset,
-        "pixel_offset": record.pixel_offset,
+        "pixel_offset": _offset(record),
         "pixel_length": record.pixel_length,
         "received_at": record.received_at,
     }
+
+
+def _offset(record: InstanceRecord) -> int | None:
+    """Where the pixel data begin; None beyond the column's 32 bits: they are looked for then."""
+    offset = record.pixel_offset
+    return offset if offset is not None and offset < 2**31 else None
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from node.index.totals import Total, count
 from node.records import InstanceRecord, SeriesState
 
 _AT_ONCE: Final = 500
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,12}")
 
 _COUNT_STUDY: Final = (
     update(StudyRow.__table__)  # type: ignore[arg-type]
@@ -278,8 +280,7 @@ def _level(record: InstanceRecord, level: Level) -> dict[str, Any]:
 
 
 def integer_of(value: object) -> int | None:
-    """A number that a peer wrote as text; None if it is none."""
-    try:
-        return int(str(value))
-    except ValueError:
-        return None
+    """A number that a peer wrote as text; None if it is no IS (PS3.5 6.2: 32 bits)."""
+    text = str(value).strip()
+    found = int(text) if _WHOLE.fullmatch(text) else None
+    return found if found is not None and -(2**31) <= found < 2**31 else None

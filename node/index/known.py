@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from node.index.engine import Index
 from node.index.schema import (
@@ -26,6 +26,7 @@ from node.records import Arrival, AssociationEnd, SeriesState, StoredInstance
 COMPLETION = "completion"
 """Who decides by the evidence, in the history of series; people go by their own names."""
 
+_CUT = (AssociationEnd.ABORTED, AssociationEnd.LOST)
 _ENDS = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
 
 
@@ -62,6 +63,7 @@ class Known:
         """What each association brought to the series, in order of its first instance."""
         query = (
             select(
+                AssociationRow.id,
                 AssociationRow.calling_ae,
                 AssociationRow.address,
                 AssociationRow.end,
@@ -76,6 +78,8 @@ class Known:
         )
         with self._index.reading() as connection:
             rows = connection.execute(query).all()
+            cut = [row.id for row in rows if row.end in _CUT]
+            left = set(connection.scalars(_still_brought_by(series_pk, cut))) if cut else set()
         return [
             Arrival(
                 calling_ae=row.calling_ae,
@@ -85,6 +89,7 @@ class Known:
                 first_at=row.first_at,
                 last_at=row.last_at,
                 instances=row.instances,
+                repeated=row.end in _CUT and row.id not in left,
             )
             for row in rows
         ]
@@ -199,6 +204,15 @@ class Known:
         query = select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
         with self._index.reading() as connection:
             return list(connection.scalars(query.order_by(OutputRow.stem)))
+
+
+def _still_brought_by(series_pk: int, associations: Sequence[int]) -> Select[Any]:
+    """Those of some associations that were the last to bring an instance of a series."""
+    return (
+        select(InstanceRow.association_pk)
+        .where(InstanceRow.series_pk == series_pk, InstanceRow.association_pk.in_(associations))
+        .distinct()
+    )
 
 
 def _stored(kept: type[InstanceRow | ConflictRow], header: Any) -> Sequence[Any]:

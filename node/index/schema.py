@@ -184,7 +184,7 @@ class InstanceRow(Base):
     pixel_offset: Mapped[int | None]
     pixel_length: Mapped[int | None] = mapped_column(BigInteger)
     received_at: Mapped[float]
-    association_pk: Mapped[int | None] = mapped_column(
+    association_pk: Mapped[int | None] = mapped_column(  # that brought it last, while it counted
         ForeignKey("association.id"),
         index=True,  # or removing an association would read them all
     )
@@ -237,7 +237,11 @@ class AssociationRow(Base):
 
 
 class ArrivalRow(Base):
-    """What one association brought to one series."""
+    """What one association brought to one series.
+
+    `last_at` and `instances` are of what was new; 0 instances: it only brought again what was
+    there.
+    """
 
     __tablename__ = "arrival"
 

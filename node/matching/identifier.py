@@ -84,12 +84,17 @@ def read_find(
     transfer_syntax_uid: str,
     model: Model,
     negotiated: Negotiated = Negotiated(),  # noqa: B008 - it is immutable
+    *,
+    empty_matches: bool = True,
 ) -> Query:
     """Read the identifier of a C-FIND request.
 
     Keys of a level above other than its unique key, which PS3.4 C.4.1.2.1 keeps out of
     hierarchical queries, are matched and returned all the same, as clients send them; keys of a
     level below are not supported there.
+
+    Args:
+        empty_matches: an entity without a value for a required key matches whatever is asked for.
 
     Raises:
         IdentifierError: it cannot be answered.
@@ -109,7 +114,8 @@ def read_find(
             unsupported.append(tag)
             continue
         condition = condition_of(elements, attribute.tag, attribute.vr, negotiated)
-        keys.append(Key(attribute, condition, is_required(attribute, model)))
+        required = empty_matches and is_required(attribute, model)
+        keys.append(Key(attribute, condition, required))
     found, combined = _combine(keys) if negotiated.combined else (keys, [])
     return Query(
         model=model,

@@ -52,8 +52,8 @@ class Key:
     """One attribute of an identifier and the condition that it puts on an entity.
 
     Attributes:
-        required: a Required Key: an entity without a value matches whatever is asked for
-            (PS3.4 C.2.2.1.2).
+        required: an entity without a value matches whatever is asked for, as the standard has it
+            for Required Keys (PS3.4 C.2.2.1.2).
     """
 
     attribute: Attribute

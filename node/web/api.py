@@ -28,6 +28,7 @@ Number = Annotated[int, Path(ge=0, description="of the file, as the series lists
 Revision = Annotated[
     int | None, Query(ge=0, description="answer only as long as this revision is the current one")
 ]
+_LAST_ROW = 2**63 - 1  # as databases number them
 _UNCHANGING = "private, max-age=86400, immutable"
 _PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 
@@ -52,7 +53,9 @@ def router(site: Site) -> APIRouter:
     @api.get("/series")
     def series(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        before: Annotated[int | None, Query(description="as the page before said")] = None,
+        before: Annotated[
+            int | None, Query(ge=0, le=_LAST_ROW, description="as the page before said")
+        ] = None,
         state: Annotated[list[SeriesState], Query()] = [],  # noqa: B006  FastAPI copies it
     ) -> SeriesPage:
         """The newest series first."""

@@ -127,6 +127,8 @@ class Queryable:
         """Peers from now on, besides the one that asks, who may do everything."""
         tester = PeerSettings(name="tester", ae_title="TESTER", host="127.0.0.1", port=1)
         self.dicom = self.dicom.model_copy(update={"peers": (tester, *peers)})
+        if self.scp is not None:
+            self.scp.allow(self.dicom)
 
     def store(self, data_set: Dataset, syntax: str = EXPLICIT, data: bytes | None = None) -> bytes:
         """Take an instance in as if it had been sent; returns its bytes."""

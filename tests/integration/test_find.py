@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pynetdicom import AE
@@ -165,3 +166,22 @@ def test_nothing_of_the_patient_is_logged(node: Queryable, caplog) -> None:
     assert "C-FIND" in caplog.text
     for secret in ("Doe", "P1", "1970", "tomorrow"):
         assert secret not in caplog.text
+
+
+def test_whether_a_study_without_a_patient_id_matches_every_one_can_be_chosen(
+    tmp_path: Path,
+) -> None:
+    node = Queryable(tmp_path)
+    node.store(instance(1, 1, PatientID="", StudyInstanceUID="1.9.1", SeriesInstanceUID="1.8.9.1"))
+    node.store(instance(2, 1, PatientID="P1", StudyInstanceUID="1.9.2"))
+    try:
+        node.start()
+        for chosen, expected in ((True, {"1.9.1", "1.9.2"}), (False, {"1.9.2"})):
+            node.dicom = node.dicom.model_copy(update={"empty_matches": chosen})
+            with node.connect(IN_FIND) as peer:
+                asked = ask(peer, "STUDY", PatientID="P1", StudyInstanceUID="")
+                other = ask(peer, "STUDY", PatientID="", StudyInstanceUID="")
+            assert {found.StudyInstanceUID for found in asked.identifiers} == expected
+            assert {found.StudyInstanceUID for found in other.identifiers} == {"1.9.1", "1.9.2"}
+    finally:
+        node.close()

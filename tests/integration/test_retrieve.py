@@ -42,6 +42,7 @@ TO_PEER = {"MoveDestination": "PEER"}
 PLAIN = ((CT, (EXPLICIT, IMPLICIT)), (MR, (EXPLICIT, IMPLICIT)))
 STUDY = {"StudyInstanceUID": "1.9"}
 MANY = 60
+TAKES_CT = build_role(CT, scp_role=True)
 
 
 def image(series: int, number: int, bits: int = 16) -> Dataset:
@@ -145,6 +146,7 @@ def test_all_failed_is_a_failure(node: Queryable) -> None:
         node.know(peer.settings)
         asked = move(node)
     assert asked.statuses[-1] == 0xA702
+    assert asked.final["ErrorComment"] == "C-STORE was answered with 0xA700"
     assert list(asked.identifiers[-1].FailedSOPInstanceUIDList) == ["1.7.1.0", "1.7.1.1"]
 
 
@@ -178,6 +180,7 @@ def test_a_destination_that_is_away_or_unknown(node: Queryable) -> None:
     away = move(node)
     assert unknown.statuses == [0xA801]
     assert away.statuses == [0xA702]
+    assert away.final["ErrorComment"] == "PEER at 127.0.0.1:9 cannot be reached: Connection refused"
     assert counts(away.final) == (0, 1, 0)
     assert away.identifiers[-1].FailedSOPInstanceUIDList == "1.7.1.1"
 
@@ -292,7 +295,13 @@ def test_what_to_move_has_to_be_said(node: Queryable, level: str, keys) -> None:
     assert not peer.taken
 
 
-def get(node: Queryable, cancel_after: int = 0, status: int = 0, contexts=(EXPLICIT, IMPLICIT)):
+def get(
+    node: Queryable,
+    cancel_after: int = 0,
+    status: int = 0,
+    contexts=(EXPLICIT, IMPLICIT),
+    roles=(TAKES_CT,),
+):
     """A C-GET by pynetdicom: what came, the responses."""
     came: list[tuple[str, str, bytes]] = []
     ae = AE("TESTER")
@@ -312,7 +321,7 @@ def get(node: Queryable, cancel_after: int = 0, status: int = 0, contexts=(EXPLI
         "127.0.0.1",
         node.port,
         ae_title="RASNODE",
-        ext_neg=[build_role(CT, scp_role=True)],
+        ext_neg=list(roles),
         evt_handlers=[(evt.EVT_C_STORE, take)],
     )
     assert association.is_established
@@ -334,6 +343,18 @@ def test_got_bytes_are_the_stored_bytes(node: Queryable) -> None:
     assert {uid: data for uid, _, data in came} == sent
     assert responses[-1][0].Status == 0x0000
     assert responses[-1][0].NumberOfCompletedSuboperations == 2
+
+
+@pytest.mark.parametrize("roles", [(), (build_role(CT, scu_role=True),)])
+def test_a_get_without_the_role_of_scp_is_told_so(node: Queryable, roles) -> None:
+    node.store(image(1, 1), EXPLICIT)
+    node.start()
+    came, responses = get(node, roles=roles)
+    assert not came
+    assert responses[-1][0].Status == 0xA702
+    assert responses[-1][0].ErrorComment == (
+        "no SCP role was negotiated for its SOP class (PS3.7 D.3.3.4)"
+    )
 
 
 def test_a_get_is_cancelled(node: Queryable) -> None:

@@ -46,6 +46,7 @@ class Series:
     record: SeriesRecord
     instances: list[tuple[int, InstanceRecord, bool]] = field(default_factory=list)
     arrivals: dict[int, list[float]] = field(default_factory=dict)  # first, last, count
+    brought: dict[str, int] = field(default_factory=dict)  # instance -> association, the last
     events: list[dict[str, Any]] = field(default_factory=list)
     publications: list[Publication] = field(default_factory=list)
     stems: list[str] = field(default_factory=list)
@@ -107,6 +108,7 @@ class MemoryStore:
             if item.sop_instance_uid == record.sop_instance_uid
         ]
         if any(item.sha256 == record.sha256 for item in known):
+            self._repeat(series, record, association, first=known[0])
             return Stored.SAME
         memory.rows += 1
         series.instances.append((memory.rows, record, bool(known)))
@@ -125,7 +127,24 @@ class MemoryStore:
         if association is not None:
             first, _, count = series.arrivals.get(association, [at, at, 0])
             series.arrivals[association] = [first, at, count + 1]
+            if not known:
+                series.brought[record.sop_instance_uid] = association
         return Stored.CONFLICT if known else Stored.NEW
+
+    def _repeat(
+        self,
+        series: Series,
+        record: InstanceRecord,
+        association: int | None,
+        *,
+        first: InstanceRecord,
+    ) -> None:
+        uid, at = record.sop_instance_uid, record.received_at
+        before = series.brought.get(uid)
+        waits = series.record.state is SeriesState.RECEIVING and first.sha256 == record.sha256
+        if association is not None and before is not None and association > before and waits:
+            series.brought[uid] = association
+            series.arrivals.setdefault(association, [at, at, 0])
 
 
 class MemoryWork:
@@ -162,7 +181,17 @@ class MemoryWork:
     def arrivals(self, pk: int) -> list[Arrival]:
         series, known = self._memory.by_pk(pk), self._memory.associations
         return [
-            Arrival(known[a].ae, "", known[a].end, known[a].ended_at, first, last, int(count))
+            Arrival(
+                known[a].ae,
+                "",
+                known[a].end,
+                known[a].ended_at,
+                first,
+                last,
+                int(count),
+                repeated=known[a].end in (AssociationEnd.ABORTED, AssociationEnd.LOST)
+                and a not in series.brought.values(),
+            )
             for a, (first, last, count) in sorted(series.arrivals.items(), key=lambda i: i[1][0])
         ]
 

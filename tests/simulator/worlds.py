@@ -177,7 +177,7 @@ def _send(
         rest = chunk
         while rest:
             aborted = rng.random() < 0.2
-            brought = rest[: rng.randrange(len(rest))] if aborted else rest
+            brought = rest[: rng.randint(0, len(rest))] if aborted else rest
             end = (
                 rng.choice((AssociationEnd.ABORTED, AssociationEnd.LOST))
                 if aborted

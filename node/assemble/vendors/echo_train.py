@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.elements import Elements
+from node.elements import Elements, whole
 
 COLUMN: Final = "COL"
 ROW: Final = "ROW"
@@ -29,7 +29,7 @@ def acquired_lines(elements: Elements) -> int | None:
     """
     matrix = elements.numbers(0x00181310)
     lines = max(matrix[2:], default=0.0) if len(matrix) == 4 else 0.0
-    return int(lines) or None
+    return whole(lines) or None
 
 
 def reconstructed_lines(elements: Elements) -> int | None:

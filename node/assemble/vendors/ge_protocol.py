@@ -15,7 +15,7 @@ _HEAD_BYTES: Final = 64
 _MOST_BYTES: Final = 1 << 18
 """The text is some 10 KB; a peer must not make it grow without bound."""
 _LINE: Final = re.compile(r'^(?:set )?(\w+)\s+"([^"]*)"', re.MULTILINE)
-_RELEASE: Final = re.compile(r"(?:^|[^A-Z])[A-Z]{2}(\d{2})\.\d+(?:_R(\d+))?")
+_RELEASE: Final = re.compile(r"(?:^|[^A-Z])[A-Z]{2}(\d{2})\.\d+(?:_R(\d{1,6}))?")
 _EVEN_ORDER_SINCE: Final = (27, 3)
 """RX27.0_R03: before it, an even number of multiband excitations was made odd by one more."""
 

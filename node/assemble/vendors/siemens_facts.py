@@ -15,10 +15,10 @@ _PARTIAL_FOURIER: Final = {1: 0.5, 2: 0.625, 4: 0.75, 8: 0.875}
 _COMBINED: Final = {1: "Sum of Squares", 2: "Adaptive Combine"}
 """ucCoilCombineMode."""
 _CORRECTED: Final = frozenset({"DIS2D", "DIS3D"})
-_PARALLEL: Final = re.compile(r"\bp(\d+)")
-_SLICES_AT_ONCE: Final = re.compile(r"\bs(\d+)")
+_PARALLEL: Final = re.compile(r"\bp(\d{1,3})(?!\d)")
+_SLICES_AT_ONCE: Final = re.compile(r"\bs(\d{1,3})(?!\d)")
 """PATModeText: "p2 s3"."""
-_MULTIBAND: Final = re.compile(r"\bMB(\d+)")
+_MULTIBAND: Final = re.compile(r"\bMB(\d{1,3})(?!\d)")
 """Image Comments of the CMRR's sequences: "Unaliased MB3/PE3"."""
 _SAME_TIME_S: Final = 0.004
 """s; slices excited at once have the same time but for rounding to 2.5 ms."""
@@ -128,7 +128,8 @@ def _of_protocol(protocol: Protocol) -> Facts:
     for name, setting, units in _SETTINGS:
         value = number(protocol, setting)
         if value:
-            facts[name] = int(value) if units == 1.0 and value.is_integer() else value / units
+            exact = whole(protocol, setting) if units == 1.0 else None
+            facts[name] = value / units if exact is None else exact
     fraction = _PARTIAL_FOURIER.get(whole(protocol, "sKSpace.ucPhasePartialFourier") or 0)
     if fraction:
         facts["PartialFourier"] = fraction

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from node.assemble.model import Vector
+from node.elements import whole as exact
 
 _BEGIN: Final = b"### ASCCONV BEGIN"
 _END: Final = b"### ASCCONV END"
@@ -67,8 +68,7 @@ def number(protocol: Protocol, name: str) -> float | None:
 
 def whole(protocol: Protocol, name: str) -> int | None:
     """Return a setting as an integer."""
-    value = number(protocol, name)
-    return int(value) if value is not None and value.is_integer() else None
+    return exact(number(protocol, name))
 
 
 def is_slab(protocol: Protocol) -> bool:

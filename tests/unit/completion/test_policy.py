@@ -30,6 +30,8 @@ TIMING = Timing(quiet=5.0, open_quiet=60.0, incomplete="hold")
 RELEASED = arrival(last=10.0, ended=11.0)
 OPEN = arrival(AssociationEnd.OPEN, last=10.0)
 ABORTED = arrival(AssociationEnd.ABORTED, last=10.0, ended=11.0)
+REPEATED = replace(ABORTED, repeated=True)
+AGAIN = replace(arrival(first=12.0, last=13.0, ended=14.0), instances=0)
 COMPLETE, INCOMPLETE, UNKNOWN = map(Finding, Verdict)
 
 
@@ -49,8 +51,29 @@ def situation(*arrivals: Arrival, **values: object) -> Situation:
         ([replace(ABORTED, end=AssociationEnd.LOST)], 71.0),
         ([ABORTED, arrival(first=12.0, last=13.0, ended=14.0)], 19.0),
         ([], 15.0),
+        ([REPEATED, AGAIN], 19.0),
+        ([ABORTED, AGAIN], 74.0),
+        ([REPEATED], 71.0),
+        ([REPEATED, replace(AGAIN, ended_at=10.5)], 71.0),
+        ([REPEATED, replace(AGAIN, end=AssociationEnd.ABORTED)], 74.0),
+        ([REPEATED, replace(AGAIN, end=AssociationEnd.OPEN, ended_at=None)], 70.0),
     ],
-    ids=["released", "two released", "open", "one open", "aborted", "lost", "repaired", "imported"],
+    ids=[
+        "released",
+        "two released",
+        "open",
+        "one open",
+        "aborted",
+        "lost",
+        "repaired",
+        "imported",
+        "all came again",
+        "some came again",
+        "all came again with nobody",
+        "before the abort",
+        "with one that was aborted too",
+        "with one that is open still",
+    ],
 )
 def test_without_proof_it_is_quiet_time_that_decides(
     arrivals: list[Arrival], quiet_until: float

@@ -33,7 +33,7 @@ def unvisited(quiet: Callable[[], bool]) -> Iterator[list[float]]:
         return quiet()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        front = Front(listening, None, lambda *_: None, lambda *_: None, counted)
+        front = Front(listening, lambda: None, lambda *_: None, lambda *_: None, counted)
         front.start()
         try:
             yield calls

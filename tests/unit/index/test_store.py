@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -95,17 +96,22 @@ class Model:
         self.study_patient: dict[str, str] = {}
         self.modalities: dict[str, set[str]] = defaultdict(set)
         self.sop_classes: dict[str, list[str]] = defaultdict(list)
+        self.brought: dict[str, int | None] = {}
 
     def add(self, one: InstanceRecord, association: int | None) -> Stored:
         uid = one.sop_instance_uid
         known = self.instances.get(uid)
         if known is not None:
-            if known.sha256 == one.sha256 or (uid, one.sha256) in self.conflicts:
+            if known.sha256 == one.sha256:
+                self._repeat(self.series[known.series_instance_uid], one, association)
+                return Stored.SAME
+            if (uid, one.sha256) in self.conflicts:
                 return Stored.SAME
             self.conflicts[uid, one.sha256] = one
             self._arrive(self.series[known.series_instance_uid], one, association, conflict=True)
             return Stored.CONFLICT
         self.instances[uid] = one
+        self.brought[uid] = association
         study = one.study_instance_uid
         if one.series_instance_uid not in self.series:
             self.study_patient.setdefault(study, one.attributes["PatientID"])
@@ -125,6 +131,14 @@ class Model:
         self._arrive(series, one, association, conflict=False)
         return Stored.NEW
 
+    def _repeat(self, series: ModelSeries, one: InstanceRecord, association: int | None) -> None:
+        before = self.brought[one.sop_instance_uid]
+        if association is None or before is None or series.state != "receiving":
+            return
+        if association > before:
+            self.brought[one.sop_instance_uid] = association
+            series.arrivals.setdefault(association, [one.received_at, one.received_at, 0])
+
     @staticmethod
     def _arrive(
         series: ModelSeries, one: InstanceRecord, association: int | None, *, conflict: bool
@@ -143,9 +157,31 @@ class Model:
             arrival[2] += 1
 
 
+@pytest.mark.parametrize("number", ["3000000000", "9" * 20, "-" + "9" * 5000, "1_0"])
+def test_numbers_that_no_column_holds_are_none(index: Index, number: str) -> None:
+    one = record(1)
+    one.attributes.update(SeriesNumber=number, InstanceNumber=number)
+    assert Store(index).add([(one, None)]) == [Stored.NEW]
+    series = Work(index).series(one.series_instance_uid)
+    assert series is not None
+    assert series.number is None
+
+
+def test_pixels_behind_two_gigabytes_are_looked_for(index: Index) -> None:
+    one = structs.replace(record(1), pixel_offset=2**31, pixel_length=2**40)
+    assert Store(index).add([(one, None)]) == [Stored.NEW]
+    series = Work(index).series(one.series_instance_uid)
+    assert series is not None
+    (found,) = Work(index).instances(series.pk)
+    assert (found.pixel_offset, found.pixel_length) == (None, 2**40)
+
+
 def check(index: Index, model: Model) -> None:
     """Every table says what the model says."""
     with index.reading() as connection:
+        carried = select(InstanceRow.uid, InstanceRow.association_pk)
+        brought = dict(map(tuple, connection.execute(carried)))
+        assert brought == model.brought
 
         def rows(table: type[Any], key: str) -> dict[Any, Any]:
             found = connection.execute(select(table)).mappings().all()

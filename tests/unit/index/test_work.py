@@ -107,6 +107,50 @@ def test_the_end_of_an_association_wakes_its_series(index: Index) -> None:
     assert (arrival.end, arrival.ended_at, arrival.instances) == ("released", 7.0, 2)
 
 
+def test_an_aborted_association_is_repeated_once_all_that_it_brought_came_again(
+    index: Index,
+) -> None:
+    store, work = Store(index), Work(index)
+
+    def brought(association: int, *numbers: int, at: float) -> list[Stored]:
+        return store.add([(record(number, at=at), association) for number in numbers])
+
+    def repeated() -> list[bool]:
+        return [arrival.repeated for arrival in work.arrivals(pk)]
+
+    cut = store.open_association("SCANNER", "RASNODE", "10.0.0.1", 1.0, "run-1")
+    assert brought(cut, 1, 2, at=2.0) == [Stored.NEW, Stored.NEW]
+    pk = work.series("1.8.1").pk  # type: ignore[union-attr]
+    store.end_association(cut, AssociationEnd.ABORTED, 3.0)
+    assert repeated() == [False]
+    again = store.open_association("SCANNER", "RASNODE", "10.0.0.1", 4.0, "run-1")
+    before = work.series("1.8.1")
+    assert brought(again, 1, 1, at=5.0) == [Stored.SAME, Stored.SAME]
+    assert repeated() == [False, False]
+    assert brought(again, 2, at=6.0) == [Stored.SAME]
+    assert brought(cut, 1, 2, at=2.0) == [Stored.SAME, Stored.SAME]  # filed again after a crash
+    assert work.series("1.8.1") == before
+    first, second = work.arrivals(pk)
+    assert (first.repeated, first.last_at, first.instances) == (True, 2.0, 2)
+    assert (second.repeated, second.last_at, second.instances) == (False, 5.0, 0)
+    assert work.look_again(before, None)  # type: ignore[arg-type]
+    store.end_association(again, AssociationEnd.RELEASED, 7.0)
+    assert [one.uid for one in work.due(now=7.0)] == ["1.8.1"]
+
+
+def test_what_comes_again_to_a_series_at_rest_leaves_no_trace(index: Index) -> None:
+    store, work = Store(index), Work(index)
+    cut = store.open_association("SCANNER", "RASNODE", "10.0.0.1", 1.0, "run-1")
+    store.add([(record(1), cut)])
+    store.end_association(cut, AssociationEnd.ABORTED, 3.0)
+    series = work.series("1.8.1")
+    assert series is not None
+    assert work.move(series, SeriesState.SETTLED, now=9.0, actor="watcher")
+    again = store.open_association("SCANNER", "RASNODE", "10.0.0.1", 4.0, "run-1")
+    assert store.add([(record(1), again)]) == [Stored.SAME]
+    assert [one.repeated for one in work.arrivals(series.pk)] == [False]
+
+
 def test_what_an_earlier_run_left_open_is_lost(index: Index) -> None:
     store, work = Store(index), Work(index)
     old = store.open_association("A", "B", "1", 1.0, "run-1")

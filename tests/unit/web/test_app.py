@@ -32,6 +32,22 @@ def test_the_list_has_the_newest_series_first_page_by_page(world: World) -> None
     assert page["states"]["receiving"] == 3
 
 
+def test_no_number_is_too_large_to_be_refused(world: World) -> None:
+    uid = world.receive()
+    world.publish(uid)
+    client = world.client()
+    paths = client.get("/api/openapi.json").json()["paths"]
+    asked = 0
+    for path, methods in paths.items():
+        for one in methods.get("get", {}).get("parameters", []):
+            known = {"uid": uid, "number": "0", "axis": "0", "index": "0", "low": "0", "high": "1"}
+            known |= {"i": "0", "j": "0", "k": "0", one["name"]: "9" * 23}
+            answer = client.get(path.format(**known), params=known)
+            assert answer.status_code in {200, 404, 409, 422}, (path, one["name"], answer.text)
+            asked += 1
+    assert asked > 10
+
+
 def test_the_list_can_be_narrowed_to_states(world: World) -> None:
     waiting, ready = world.receive(), world.receive()
     world.publish(ready)
