@@ -17,7 +17,7 @@ from pydantic_settings import (
 from node.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.convert_settings import ConvertSettings
 from node.deliver_settings import TargetSettings
-from node.host_names import check_host, check_host_or_network
+from node.host_names import check_host, check_host_or_network, check_page_host
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
 _FACTORS = {
@@ -50,6 +50,7 @@ def _ae_title(value: str) -> str:
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, AfterValidator(check_host)]
+PageHost = Annotated[str, AfterValidator(check_page_host)]
 HostOrNetwork = Annotated[str, AfterValidator(check_host_or_network)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port
 Seconds = Annotated[float, Field(ge=0)]
@@ -175,10 +176,16 @@ class Output(Strict):
 
 
 class Http(Strict):
-    """The status page. Port null: no page."""
+    """The status page. Port null: no page.
+
+    Attributes:
+        hosts: what the page may be called by besides the names of this machine: a browser says
+            in the Host header whom it believes to ask.
+    """
 
     host: Host = "127.0.0.1"
     port: Port | None = PAGE_PORT
+    hosts: tuple[PageHost, ...] = ()
 
 
 class Log(Strict):

@@ -213,7 +213,7 @@ class Daemon:
             stuck=lambda: journal.board.stuck,
             executor=self._workers.fault,
         )
-        return WebServer(create_app(site, settings.http.host), listening)
+        return WebServer(create_app(site, settings.http.host, settings.http.hosts), listening)
 
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
