@@ -18,6 +18,7 @@ from node.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.convert_settings import ConvertSettings
 from node.deliver_settings import TargetSettings
 from node.host_names import check_host, check_host_or_network, check_page_host
+from node.passcodes import check_hash
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
 _FACTORS = {
@@ -50,6 +51,7 @@ def _ae_title(value: str) -> str:
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, AfterValidator(check_host)]
+PasscodeHash = Annotated[str, AfterValidator(check_hash)]
 PageHost = Annotated[str, AfterValidator(check_page_host)]
 HostOrNetwork = Annotated[str, AfterValidator(check_host_or_network)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port
@@ -88,11 +90,11 @@ class Identity(Strict):
     """Who may use the node, where peers say who they are (user identity, PS3.7 D.3.3.7).
 
     Attributes:
-        users: name -> SHA-256 of the passcode in hexadecimal digits; empty: no passcode needed.
+        users: name -> hash of the passcode, as `rasnode passcode` prints it; empty: none needed.
     """
 
     required: bool = True
-    users: dict[str, Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")]] = {}
+    users: dict[str, PasscodeHash] = {}
 
 
 class Dicom(Strict):
