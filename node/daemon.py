@@ -39,6 +39,7 @@ from node.journal import Journal
 from node.listening import bound_for_page
 from node.machine import memory_bytes
 from node.naming import check_template
+from node.passcodes import outdated_users
 from node.production.task import assemble
 from node.receiving.crew import Crew
 from node.receiving.desk import Desk
@@ -302,7 +303,11 @@ class Daemon:
             log.warning("changed, and not taken over before a restart: %s", ", ".join(later))
 
     def _tell_others(self) -> None:
-        """What `status` and `doctor` cannot find out from outside this process."""
+        """What the log should have at each start and reload, and what `status` and `doctor` cannot
+        find out from outside this process."""
+        identity = self._settings.dicom.identity
+        if identity is not None and (outdated := outdated_users(identity.users)):
+            log.warning("%s", outdated)
         targets = self._settings.deliver
         wrong = faults(targets)
         for name, fault in wrong.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from typing import Final
 
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -54,6 +55,17 @@ def is_slow(wanted: str) -> bool:
 def is_outdated(wanted: str) -> bool:
     """Whether a hash is a SHA-256, as all were once."""
     return bool(wanted) and not is_slow(wanted)
+
+
+def outdated_users(users: Mapping[str, str]) -> str:
+    """What to say of users whose hashes are outdated; empty if there are none."""
+    names = ", ".join(sorted(repr(name) for name, wanted in users.items() if is_outdated(wanted)))
+    if not names:
+        return ""
+    return (
+        f"dicom.identity.users has a SHA-256 for {names}, from which a passcode can be guessed "
+        "fast: put what `rasnode passcode` prints in its place"
+    )
 
 
 def make_hash(passcode: str) -> str:

@@ -37,7 +37,7 @@ from node.cli.findings import (
 )
 from node.cli.opening import ConfigOption, JsonOption
 from node.cluster import address_of, look_round
-from node.config import AssemblySettings, Dicom, PeerSettings, Settings
+from node.config import AssemblySettings, Dicom, Identity, PeerSettings, Settings
 from node.config_file import load_settings
 from node.dimse.scu import PeerSilent, echo, own_port, peer
 from node.errors import NodeError
@@ -45,6 +45,7 @@ from node.identity import FILE, identity_of, refuse_foreign
 from node.index.engine import Index
 from node.index.inspection import check_writable, migration_level
 from node.index.latest import Latest
+from node.passcodes import outdated_users
 from node.run_file import UNSEEN, RunState, running_node
 
 _PEER_SECONDS = 10.0
@@ -95,7 +96,10 @@ def diagnose(
     own = running_node(root)
     sqlite = settings.database_url().startswith("sqlite")
     looks: dict[Subject, Callable[[], Iterable[Finding]]] = {
-        Subject.DICOM: lambda: [check_dicom(settings.dicom, own, running=running)],
+        Subject.DICOM: lambda: [
+            check_dicom(settings.dicom, own, running=running),
+            *check_passcodes(settings.dicom.identity),
+        ],
         Subject.HTTP: lambda: [check_http(settings.http.host, settings.http.port, own)],
         Subject.STORAGE: lambda: [
             *check_storage(root),
@@ -157,6 +161,15 @@ def check_dicom(dicom: Dicom, own: RunState | None = None, *, running: bool) -> 
         if ours
         else f"stop it (ss -ltnp 'sport = :{dicom.port}' shows it), or set dicom.port",
     )
+
+
+def check_passcodes(identity: Identity | None) -> list[Finding]:
+    """Are all passcodes kept in a form that takes long to guess."""
+    said = "" if identity is None else outdated_users(identity.users)
+    if not said:
+        return []
+    found, _, advice = said.partition(": ")
+    return [Finding("passcodes", Grade.NOTE, found, advice)]
 
 
 def check_database(settings: Settings) -> Finding:

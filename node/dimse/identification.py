@@ -107,9 +107,7 @@ class Identification:
         while self._waiting:
             self._later(partial(self._waiting.popleft().decided, _BUSY))
 
-    def _asked(
-        self, said: UserIdentity, wanted: str, address: str, decided: Decided
-    ) -> _Asked:
+    def _asked(self, said: UserIdentity, wanted: str, address: str, decided: Decided) -> _Asked:
         proof = hmac.new(self._key, f"{wanted}\0".encode() + said.passcode, hashlib.sha256).digest()
         where, now = neighbourhood(address), self._clock()
         return _Asked(said.name, proof, where, wanted, said.passcode, now, decided)
