@@ -126,12 +126,36 @@ class Retention(Strict):
         return self
 
 
+class QuarantineSettings(Strict):
+    """How much of what cannot be understood is kept.
+
+    Attributes:
+        per_peer: of each sender.
+        days: after so many what was refused goes; None: not by age.
+    """
+
+    per_peer: Size = 1024**3
+    days: Annotated[float, Field(gt=0)] | None = 30.0
+
+
+class ConflictSettings(Strict):
+    """How many other versions of instances that are there already are taken.
+
+    Attributes:
+        per_peer: of each sender.
+    """
+
+    per_peer: Size = 1024**3
+
+
 class Storage(Strict):
     """Where everything is kept."""
 
     root: Path = Path("data")
     minimum_free: Size = 1024**3
     retention: Retention | None = None
+    quarantine: QuarantineSettings = QuarantineSettings()
+    conflicts: ConflictSettings = ConflictSettings()
 
 
 class Database(Strict):

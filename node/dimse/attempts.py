@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -14,7 +13,7 @@ _REMEMBERED: Final = 4096  # addresses or users
 
 
 class _Failures(NamedTuple):
-    count: int
+    wrong: int
     last: float
 
 
@@ -52,13 +51,3 @@ class Attempts:
     def succeeded(self, whose: str) -> None:
         """The right one."""
         self._failures.pop(whose, None)
-
-
-def neighbourhood(address: str) -> str:
-    """What one machine's owner may choose addresses from: of IPv6, the first 64 bits."""
-    plain = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(plain, ipaddress.IPv4Address):
-        return str(plain)
-    if plain.ipv4_mapped is not None:
-        return str(plain.ipv4_mapped)
-    return str(ipaddress.ip_network((plain, 64), strict=False))

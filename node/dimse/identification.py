@@ -18,9 +18,10 @@ from typing import Final
 
 from node.config import Identity
 from node.dimse.associate import Rejection, UserIdentity
-from node.dimse.attempts import Attempts, neighbourhood
+from node.dimse.attempts import Attempts
 from node.dimse.limits import ARTIM_SECONDS
 from node.passcodes import NOBODY, is_slow, matches
+from node.senders import neighbourhood
 from node.supervision import Loop
 
 _NO_REASON_GIVEN: Final = (1, 1, 1)

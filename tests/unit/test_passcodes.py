@@ -6,9 +6,10 @@ import hashlib
 
 import pytest
 
-from node.dimse.attempts import Attempts, neighbourhood
+from node.dimse.attempts import Attempts
 from node.errors import ConfigError
 from node.passcodes import NOBODY, check_hash, is_outdated, is_slow, make_hash, matches
+from node.senders import neighbourhood
 from tests.commands import rasnode
 
 OLD = hashlib.sha256("geheim ü".encode()).hexdigest()
