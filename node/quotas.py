@@ -27,7 +27,6 @@ class Quotas:
         self._quarantine = quarantine
         self._conflicts = conflicts
         self._per_peer = per_peer
-        self._counted = -1
         self._unfiled: frozenset[str] = frozenset()
         self._copying: frozenset[str] = frozenset()
         self._loop = Loop("quotas", self.look, limit=_LIMIT_SECONDS, vital=False)
@@ -44,11 +43,8 @@ class Quotas:
         """See who has left too much; seconds until that should be seen again."""
         self._unfiled = self._quarantine.full()
         try:
-            count = self._conflicts.count()
-            if count != self._counted:
-                left = self._conflicts.by_sender()
-                self._copying = frozenset(one.sender for one in left if one.size > self._per_peer)
-                self._counted = count
+            left = self._conflicts.left()
+            self._copying = frozenset(one.sender for one in left if one.size > self._per_peer)
         except Retryable:
             pass  # the database is away, which others say; what was seen before holds
         return _EVERY_SECONDS

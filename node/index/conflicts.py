@@ -26,7 +26,7 @@ class Copies:
     """
 
     sender: str
-    instances: int
+    files: int
     size: int
 
 
@@ -35,24 +35,27 @@ class Conflicts:
 
     def __init__(self, index: Index) -> None:
         self._index = index
+        self._left: tuple[int, list[Copies]] = (0, [])
 
-    def count(self) -> int:
-        """How many there are."""
-        with self._index.reading() as connection:
-            query = select(TotalRow.value).where(TotalRow.name == Total.CONFLICTS)
-            return connection.scalar(query) or 0
-
-    def by_sender(self) -> list[Copies]:
+    def left(self) -> list[Copies]:
         """How much each sender has left; who has left most comes first."""
+        query = select(TotalRow.value).where(TotalRow.name == Total.CONFLICTS)
+        with self._index.reading() as connection:
+            count = connection.scalar(query) or 0
+        if count != self._left[0]:
+            self._left = count, self._by_sender()
+        return self._left[1]
+
+    def _by_sender(self) -> list[Copies]:
         row = ConflictRow
         query = select(row.sender, func.count(), func.sum(row.size)).group_by(row.sender)
         with self._index.reading() as connection:
             rows = connection.execute(query).all()
         found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-        for address, instances, size in rows:
+        for address, files, size in rows:
             sender = neighbourhood(address) if address else EARLIER
             before = found[sender]
-            found[sender] = before[0] + instances, before[1] + int(size) + instances * _BLOCK
+            found[sender] = before[0] + files, before[1] + int(size) + files * _BLOCK
         copies = [Copies(sender, *figures) for sender, figures in found.items()]
         return sorted(copies, key=lambda one: one.size, reverse=True)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from node.errors import error_reference, traced
 from node.host_names import Authority, read_authority
+
+log = logging.getLogger(__name__)
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -53,8 +57,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
@@ -64,7 +72,15 @@ class Guard:
         if not self._is_meant(Headers(scope=scope).getlist("host")):
             await PlainTextResponse(_REFUSAL, 400)(scope, receive, send_guarded)
             return
-        await self._app(scope, receive, send_guarded)
+        try:
+            await self._app(scope, receive, send_guarded)
+        except Exception as error:  # noqa: BLE001  it costs this request
+            # Neither the browser nor the log gets the error's text, which may quote a data set.
+            place = error_reference(error)
+            log.error("a request failed (reference %s): %s", place, traced(error))
+            if not begun:
+                said = {"detail": f"an error that nobody foresaw; reference {place} in the log"}
+                await JSONResponse(said, 500)(scope, receive, send_guarded)
 
     def _is_meant(self, said: Sequence[str]) -> bool:
         """Whether a request names this page, once and in a way that can be read in one way only."""

@@ -180,6 +180,26 @@ def test_every_answer_is_guarded(world: World) -> None:
         assert headers["referrer-policy"] == "no-referrer", url
 
 
+def test_an_error_that_nobody_foresaw_says_nothing_of_a_patient(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "^".join(("DOE", "JANE"))  # the log has the lines of the program
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError(name)
+
+    monkeypatch.setattr("node.index.latest.Latest.series", fail)
+    answer = world.client().get("/api/series")
+    assert answer.status_code == 500
+    (reference,) = re.findall(r"reference ([0-9a-f]{8}) in the log", answer.json()["detail"])
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for said in (answer.text, caplog.text):
+        assert name not in said
+    assert reference in caplog.text
+    assert "Traceback" not in answer.text
+    assert "File " not in answer.text
+
+
 LOOPBACK = ("127.0.0.1:8080", "127.0.0.2", "localhost", "LocalHost:9", "[::1]:8080")
 ADDRESSES = ("10.0.0.5:8080", "[fd00::5]:8080")
 NAMED = ("node.example:8080", "Node.Example", "port.example:8080", "[fd00::7]")
