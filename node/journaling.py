@@ -73,7 +73,7 @@ class JournalReceiver(Reception):
         fits = [
             one.spill is None
             and len(one.data_set) <= self._lane.largest
-            and not self._is_limited(one)
+            and not (self._quotas is not None and self._quotas.limits(one.source))
             for one in incoming
         ]
         draft = self._draft(incoming) if incoming and all(fits) else None
@@ -120,9 +120,6 @@ class JournalReceiver(Reception):
         with self._within_quotas(incoming):
             self._append(incoming)
 
-    def _is_limited(self, incoming: Incoming) -> bool:
-        return self._quotas is not None and self._quotas.is_limited(sender_of(incoming.source))
-
     @contextmanager
     def _within_quotas(self, incoming: Incoming) -> Iterator[None]:
         """For as long as an instance is taken: whoever sends it may leave it here.
@@ -130,10 +127,11 @@ class JournalReceiver(Reception):
         Raises:
             QuotaReached: it may not. Retryable: that cannot be seen now.
         """
-        sender, quotas = sender_of(incoming.source), self._quotas
-        if quotas is None or not quotas.is_limited(sender):
+        quotas = self._quotas
+        if quotas is None or not quotas.limits(incoming.source):
             yield
             return
+        sender = sender_of(incoming.source)
         quotas.check_sender(sender)
         if not quotas.limits_copies(sender):
             yield

@@ -9,7 +9,9 @@ from typing import Final
 from node.disk import Buffer
 from node.errors import QuotaReached, Retryable
 from node.index.conflicts import Conflicts
+from node.journal import Source
 from node.quarantine import Quarantine
+from node.receive import sender_of
 from node.supervision import Loop
 
 _EVERY_SECONDS: Final = 2.0
@@ -49,8 +51,11 @@ class Quotas:
             pass  # the database is away, which others say; what was seen before holds
         return _EVERY_SECONDS
 
-    def is_limited(self, sender: str) -> bool:
-        """Whether something of a sender may have to be refused."""
+    def limits(self, source: Source | None) -> bool:
+        """Whether something that comes from somewhere may have to be refused; mostly nothing."""
+        if not self._copying and not self._unfiled:
+            return False
+        sender = sender_of(source)
         return sender in self._copying or sender in self._unfiled
 
     def check_sender(self, sender: str) -> None:

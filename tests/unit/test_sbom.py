@@ -51,8 +51,6 @@ def test_the_list_is_whole_and_the_same_each_time(tmp_path: Path) -> None:
     lines = (ROOT / "requirements/run.txt").read_text()
     pinned = re.findall(r"^([a-z0-9.-]+)==([^ ]+)", lines, re.MULTILINE)
     assert len(pinned) > 40
-    assert listed == {
-        (name, version, f"pkg:pypi/{name}@{version}") for name, version in pinned
-    }
+    assert listed == {(name, version, f"pkg:pypi/{name}@{version}") for name, version in pinned}
     for each in said["components"]:
         assert each["externalReferences"][0]["hashes"], each["name"]
