@@ -245,16 +245,17 @@ class Quarantine:
                 "the oldest of it that was refused is removed",
             )
         # Many senders together: whoever has left most gives way, and nobody who has left little.
-        while excess := max(
-            0, sum(pile.size for pile in self._refused()) + size - _ALTOGETHER * self._per_peer
-        ):
-            largest = max(self._refused(), key=lambda pile: pile.size)
-            self._shorten(largest, excess)
+        while (excess := self._refused_size() + size - _ALTOGETHER * self._per_peer) > 0:
+            if not self._shorten(max(self._refused(), key=lambda pile: pile.size), excess):
+                break
             self._complaints.say(
                 "altogether",
                 f"quarantine: more than {_ALTOGETHER} times storage.quarantine.per_peer was "
                 "refused; the oldest of whoever left most is removed",
             )
+
+    def _refused_size(self) -> int:
+        return sum(pile.size for pile in self._refused())
 
     def _shorten(self, pile: _Pile, excess: int) -> bool:
         """Remove the oldest files of a pile until it is so many bytes smaller; whether any went."""
