@@ -38,6 +38,10 @@ class Attempts:
         pause = min(2.0 ** min(count - _FREE, 16), _LONGEST_SECONDS)
         return max(0.0, last + pause - self._clock())
 
+    def has_failed(self, whose: str) -> bool:
+        """Whether anything was wrong since the last right one."""
+        return whose in self._failures
+
     def failed(self, whose: str) -> None:
         """Another wrong one. Where there is no place left, who failed longest ago is forgotten."""
         now = self._clock()

@@ -94,7 +94,7 @@ class Identification:
         asked = self._asked(said, wanted, address, decided)
         if self._has_proven(asked):
             decided(None)
-        elif seconds := max(self._by_address.wait(asked.where), self._by_user.wait(asked.user)):
+        elif seconds := self._wait(asked):
             sentence = f"too many wrong passcodes; the next one is looked at in {seconds:.0f} s"
             decided(Rejection(*_CONGESTION, sentence))
         elif len(self._waiting) >= _WAITING or self._loop.stopping:
@@ -112,6 +112,13 @@ class Identification:
         proof = hmac.new(self._key, f"{wanted}\0".encode() + said.passcode, hashlib.sha256).digest()
         where, now = neighbourhood(address), self._clock()
         return _Asked(said.name, proof, where, wanted, said.passcode, now, decided)
+
+    def _wait(self, asked: _Asked) -> float:
+        """Seconds until a passcode is looked at. Who was never wrong does not wait for those who
+        guess at its user: or anybody could keep it out."""
+        if not self._by_address.has_failed(asked.where):
+            return 0.0
+        return max(self._by_address.wait(asked.where), self._by_user.wait(asked.user))
 
     def _begin(self, asked: _Asked, *, is_user: bool) -> None:
         # Wrong until it is known to be right: many at once are no more tries than one by one.

@@ -34,6 +34,26 @@ def test_one_address_guesses_at_many_users_no_more_often_than_at_one() -> None:
     assert [asks(users, name, b"guess", "10.0.0.9") for name in NAMES[10:20]] == [WRONG] * 10
 
 
+def test_many_addresses_guess_at_one_user_once_each() -> None:
+    users = Identification(lambda work: work(), lambda: 0.0)
+    for number in range(10):
+        assert asks(users, "user 1", b"guess", f"10.0.1.{number}") == WRONG
+    assert asks(users, "user 1", b"guess", "10.0.1.3") == WAIT
+    assert asks(users, "user 2", b"guess", "10.0.1.3") == WRONG
+    assert asks(users, "user 1", b"guess", "10.0.1.77") == WRONG
+    assert asks(users, "user 1", b"guess", "10.0.1.77") == WAIT
+    assert asks(users, "user 1", b"secret", "10.0.0.1") == ()
+
+
+def test_who_was_right_before_does_not_wait_for_a_neighbour_who_guesses() -> None:
+    users = Identification(lambda work: work(), lambda: 0.0)
+    assert asks(users, "user 1", b"secret", "10.0.0.1") == ()
+    for _ in range(12):
+        asks(users, "user 1", b"guess", "10.0.0.1")
+    assert asks(users, "user 1", b"guess", "10.0.0.1") == WAIT
+    assert asks(users, "user 1", b"secret", "10.0.0.1") == ()
+
+
 def test_a_new_passcode_is_asked_for_where_the_old_one_was_known() -> None:
     users = Identification(lambda work: work())
     assert asks(users, "user 1", b"secret", "10.0.0.9") == ()
