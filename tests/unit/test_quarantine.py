@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from node import quarantine
 from node.errors import StorageFull
 from node.file_meta import file_meta
-from node.quarantine import Kind, Left, Quarantine
+from node.quarantine import Kind, Left, Quarantine, keeping
 
 META = file_meta("1.2", "1.3", "1.2.840.10008.1.2.1")
 WHY = {"reason": "malformed-data-set", "status": "0xC000"}
@@ -103,7 +102,7 @@ def test_what_was_answered_stays_however_much_it_is(kept: Quarantine, now: list[
 def test_another_process_sees_what_is_there(
     kept: Quarantine, tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quarantine, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(keeping, "_LOOK_SECONDS", 0.0)
     other = Quarantine(tmp_path, per_peer=4 * EACH, days=30, clock=lambda: now[0])
     for number in range(3):
         now[0] += 1

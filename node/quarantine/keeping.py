@@ -12,56 +12,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from node.complaints import Complaints
 from node.disk import Buffer, sync_folders, write_new
 from node.errors import StorageFull
-from node.file_meta import meta_length
-from node.senders import EARLIER
+from node.quarantine.files import Kept, Kind, digest_of, files, name_of, sha256_of, taken
 
 log = logging.getLogger(__name__)
 
 PER_PEER: Final = 1 << 30  # bytes
 DAYS: Final = 30.0
 _ALTOGETHER: Final = 10  # times as much as one sender may leave, of all that was refused
-_BLOCK: Final = 4096  # bytes that a file takes at least
 _LOOK_SECONDS: Final = 5.0  # between two looks at what other processes have put there
 _DAY: Final = 86400.0
-_STAMP: Final = "%Y%m%dT%H%M%S"
-_NAME: Final = re.compile(r"(\d{8}T\d{6})-(refused|answered)-([^-]+)-([0-9a-f]{16})\.dcm")
-
-
-class Kind(StrEnum):
-    """What the sender was told."""
-
-    REFUSED = "refused"
-    ANSWERED = "answered"
-
-
-class _Kept(NamedTuple):
-    """A file of the quarantine.
-
-    Attributes:
-        at: seconds since 1970.
-        size: bytes that it takes on the disk, its note included.
-        digest: of the data set, in part; empty if it is not known.
-    """
-
-    at: float
-    name: str
-    size: int
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +54,11 @@ class _Pile:
     """The files of one sender and kind, the oldest first."""
 
     def __init__(self) -> None:
-        self.files: dict[str, _Kept] = {}
+        self.files: dict[str, Kept] = {}
         self.digests: dict[str, str] = {}
         self.size = 0
 
-    def add(self, one: _Kept) -> None:
+    def add(self, one: Kept) -> None:
         self.files[one.name] = one
         self.digests[one.digest] = one.name
         self.size += one.size
@@ -99,7 +70,7 @@ class _Pile:
             if self.digests.get(one.digest) == name:
                 del self.digests[one.digest]
 
-    def oldest(self) -> _Kept | None:
+    def oldest(self) -> Kept | None:
         return next(iter(self.files.values()), None)
 
 
@@ -143,7 +114,7 @@ class Quarantine:
         Returns:
             The file's name; None if it is larger than what a sender may leave, or the disk is out.
         """
-        if _taken(len(meta) + len(data_set)) > self._per_peer:
+        if taken(len(meta) + len(data_set)) > self._per_peer:
             return None
         try:
             return self._put(Kind.REFUSED, sender, meta, data_set, why)
@@ -203,21 +174,20 @@ class Quarantine:
         self, kind: Kind, sender: str, meta: bytes, data_set: Buffer, why: Mapping[str, Any]
     ) -> str:
         sha256 = hashlib.sha256(data_set).hexdigest()
-        now, size = self._clock(), _taken(len(meta) + len(data_set))
-        stamp = datetime.fromtimestamp(now, UTC).strftime(_STAMP)
-        name = f"{stamp}-{kind}-{_as_name(sender)}-{sha256[:16]}.dcm"
+        now, size = self._clock(), taken(len(meta) + len(data_set))
+        name, digest = name_of(now, kind, sender, sha256), digest_of(sha256)
         with self._lock:
             self._look()
             pile = self._piles[sender, kind]
-            there = pile.digests.get(sha256[:16])
-        if there is not None and _sha256(self._folder / there) == sha256:
+            there = pile.digests.get(digest)
+        if there is not None and sha256_of(self._folder / there) == sha256:
             return there
         with self._lock:
             alone = self._changed_at() == self._seen
             if kind is Kind.REFUSED:
                 self._make_room(sender, size)
             pile = self._piles[sender, kind]
-            pile.add(_Kept(now, name, size, sha256[:16]))
+            pile.add(Kept(now, name, size, digest))
         try:
             write_new(self._folder / name, (meta, data_set), durable=True)
             note = json.dumps({**why, "sender": sender, "file": name}, indent=1).encode()
@@ -281,7 +251,7 @@ class Quarantine:
         if (changed := self._changed_at()) == self._seen and not anew:
             return
         self._piles.clear()
-        for sender, kind, one in sorted(_files(self._folder), key=lambda found: found[2]):
+        for sender, kind, one in sorted(files(self._folder), key=lambda found: found[2]):
             self._piles[sender, kind].add(one)
         self._seen = changed
 
@@ -290,55 +260,3 @@ class Quarantine:
             return self._folder.stat().st_mtime_ns
         except OSError:
             return 0
-
-
-def _taken(size: int) -> int:
-    """Bytes that a file of a size takes together with its note."""
-    return -(-size // _BLOCK) * _BLOCK + _BLOCK
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Kind, _Kept]]:
-    """All that is there, in any order, with sender and kind."""
-    with suppress(OSError):
-        for path in folder.glob("*.dcm"):
-            with suppress(OSError, ValueError):
-                yield _read(path)
-
-
-def _read(path: Path) -> tuple[str, Kind, _Kept]:
-    state, found = path.stat(), _NAME.fullmatch(path.name)
-    size = _taken(state.st_size)
-    if found is None:
-        return EARLIER, _told_by_note(path), _Kept(state.st_mtime, path.name, size, "")
-    stamp, kind, sender, digest = found.groups()
-    at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp()
-    return _from_name(sender), Kind(kind), _Kept(at, path.name, size, digest)
-
-
-def _told_by_note(path: Path) -> Kind:
-    """Of a file of an earlier version, whose name does not say it: what may have been answered
-    stays."""
-    try:
-        status = json.loads(path.with_suffix(".json").read_bytes())["status"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return Kind.ANSWERED
-    return Kind.ANSWERED if status == "0x0000" else Kind.REFUSED
-
-
-def _sha256(path: Path) -> str | None:
-    """The hash of a file's data set; None if it is no whole file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(meta_length(file.read(144)))
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except Exception:  # noqa: BLE001  whatever is wrong with it, it is not the same
-        return None
-
-
-def _as_name(sender: str) -> str:
-    """A sender as part of a file name: addresses have neither of the two letters."""
-    return sender.replace(":", "_").replace("/", "+")
-
-
-def _from_name(part: str) -> str:
-    return part.replace("_", ":").replace("+", "/")
