@@ -5,10 +5,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' node/version.py)
+SBOM ?= dist/rasnode-$(VERSION).cdx.json
+# The same sources make the same files: the time of the last commit stands for now.
+EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 # Tests start hundreds of processes, which should not compile everything each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test demo check format lock clean help
+.PHONY: run test demo check format lock dist sbom clean help
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,8 +43,21 @@ lock: ## make the pinned requirements again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		pyproject.toml requirements/build.in --extra test -o requirements/test.txt
 
+dist: $(VENV)/.test ## sdist, wheel and SBOM in ./dist
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m build --no-isolation --outdir dist
+	$(MAKE) --no-print-directory sbom
+
+sbom: ## what the node is made of, from its pinned requirements, as CycloneDX
+	mkdir -p $(dir $(SBOM))
+	sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml >$(SBOM).toml
+	SOURCE_DATE_EPOCH=$(EPOCH) PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements \
+		--pyproject $(SBOM).toml --mc-type application --output-reproducible \
+		--spec-version 1.6 --output-format JSON --output-file $(SBOM) requirements/run.txt
+	rm $(SBOM).toml
+
 clean: ## forget the virtual environment and caches; ./data stays
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "rasnode needs Python 3.11 or later" >&2; exit 1; }

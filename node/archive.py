@@ -1,8 +1,8 @@
-"""The archive: SOP Instance bytes on disk, and the quarantine beside it.
+"""The archive: SOP Instance bytes on disk.
 
     archive/<2 hex>/<StudyUID>/<SeriesUID>/<SOPInstanceUID>.dcm
     archive/.incoming/            what is being written; after a crash: what was in flight
-    quarantine/<time>-<id>.dcm    what could not be understood, with a .json that says why
+    quarantine/                   beside it: `node.quarantine`
 
 Whatever comes here was in the journal first. It is filed under its final name at once, and synced
 with everything else before the journal forgets it, so that a file that no row speaks of is always
@@ -12,14 +12,13 @@ found without walking the archive: in the journal, or in `.incoming`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 import uuid
 from collections.abc import Callable, Container, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -189,20 +188,6 @@ class Archive:
         for shard in sorted(self.root.iterdir()):
             if shard.name != self._incoming.name:
                 yield from sorted(shard.glob("*/*/*.dcm"))
-
-    def put_in_quarantine(
-        self, meta: bytes, data_set: Buffer, why: dict[str, Any], stamp: str
-    ) -> str | None:
-        """Keep bytes that could not be understood. Returns the file's name, None if disk is out."""
-        name = f"{stamp}-{uuid.uuid4().hex[:12]}"
-        try:
-            write_new(self.quarantine / f"{name}.dcm", (meta, data_set), durable=True)
-            note = json.dumps({**why, "file": f"{name}.dcm"}, indent=1).encode()
-            write_new(self.quarantine / f"{name}.json", (note,), durable=True)
-            sync_folders([self.quarantine])
-        except OSError:
-            return None
-        return f"{name}.dcm"
 
 
 def _mark(lane: int) -> str:

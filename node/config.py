@@ -17,7 +17,8 @@ from pydantic_settings import (
 from node.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.convert_settings import ConvertSettings
 from node.deliver_settings import TargetSettings
-from node.host_names import check_certificate, check_host, check_host_or_network
+from node.host_names import check_certificate, check_host, check_host_or_network, check_page_host
+from node.passcodes import check_hash
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
 _FACTORS = {
@@ -50,6 +51,8 @@ def _ae_title(value: str) -> str:
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, AfterValidator(check_host)]
+PasscodeHash = Annotated[str, AfterValidator(check_hash)]
+PageHost = Annotated[str, AfterValidator(check_page_host)]
 HostOrNetwork = Annotated[str, AfterValidator(check_host_or_network)]
 CertificateOfPeer = Annotated[str, AfterValidator(check_certificate)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port
@@ -95,11 +98,11 @@ class Identity(Strict):
     """Who may use the node, where peers say who they are (user identity, PS3.7 D.3.3.7).
 
     Attributes:
-        users: name -> SHA-256 of the passcode in hexadecimal digits; empty: no passcode needed.
+        users: name -> hash of the passcode, as `rasnode passcode` prints it; empty: none needed.
     """
 
     required: bool = True
-    users: dict[str, Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")]] = {}
+    users: dict[str, PasscodeHash] = {}
 
 
 class Dicom(Strict):
@@ -132,12 +135,36 @@ class Retention(Strict):
         return self
 
 
+class QuarantineSettings(Strict):
+    """How much of what cannot be understood is kept.
+
+    Attributes:
+        per_peer: of each sender.
+        days: after so many what was refused goes; None: not by age.
+    """
+
+    per_peer: Size = 1024**3
+    days: Annotated[float, Field(gt=0)] | None = 30.0
+
+
+class ConflictSettings(Strict):
+    """How many other versions of instances that are there already are taken.
+
+    Attributes:
+        per_peer: of each sender.
+    """
+
+    per_peer: Size = 1024**3
+
+
 class Storage(Strict):
     """Where everything is kept."""
 
     root: Path = Path("data")
     minimum_free: Size = 1024**3
     retention: Retention | None = None
+    quarantine: QuarantineSettings = QuarantineSettings()
+    conflicts: ConflictSettings = ConflictSettings()
 
 
 class Database(Strict):
@@ -184,10 +211,16 @@ class Output(Strict):
 
 
 class Http(Strict):
-    """The status page. Port null: no page."""
+    """The status page. Port null: no page.
+
+    Attributes:
+        hosts: what the page may be called by besides the names of this machine: a browser says
+            in the Host header whom it believes to ask.
+    """
 
     host: Host = "127.0.0.1"
     port: Port | None = PAGE_PORT
+    hosts: tuple[PageHost, ...] = ()
 
 
 class Log(Strict):

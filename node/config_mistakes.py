@@ -40,10 +40,6 @@ STAND_INS: Final[Mapping[str, Any]] = {
 """For keys that have to be there: what is taken in their place while the rest is looked at."""
 _SECRETS = frozenset({"users", "secret", "environment"})
 """What is below these keys is not repeated in messages."""
-_NO_HASH = (
-    "not the SHA-256 of a passcode, which has 64 hexadecimal digits; "
-    "`printf %s PASSCODE | sha256sum` prints it"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +196,6 @@ def _sentence(detail: ErrorDetails, origins: Origins) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"
-    if "users" in location:
-        message = _NO_HASH
     if isinstance(detail["input"], dict | list) or not _SECRETS.isdisjoint(location):
         return f"{place}: {key}: {message}"  # the line says where it is
     return f"{place}: {key}: {message} (it is {repr(detail['input'])[:60]})"

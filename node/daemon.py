@@ -39,13 +39,15 @@ from node.journal import Journal
 from node.listening import bound_for_page
 from node.machine import memory_bytes
 from node.naming import check_template
+from node.passcodes import outdated_users
 from node.production.task import assemble
+from node.quarantine import Quarantine
 from node.receiving.crew import Crew
 from node.receiving.desk import Desk
 from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
 from node.run_file import RunState, announce, withdraw
-from node.supervision import Watchdog, install_hooks
+from node.supervision import Loop, Watchdog, install_hooks
 from node.workers import IdleWorker, make_workers
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ _FIXED = (
     "keep_awake",
 )  # of `dicom`, as long as the node runs
 _HEARTBEAT_SECONDS = 2.0
+_PRUNE_SECONDS = 3600.0
 _WORKER_SHARE = 0.75  # of the memory, for one worker: what needs more fails by name
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
@@ -158,12 +161,26 @@ class Daemon:
             undo.callback(crew.stop)
         self._desk.start()
         results.start()
+        self._prune_quarantine(archive, undo)
         if page is not None:
             web = self._page(page, index, archive, journal)
             self._page_port = web.port
             undo.callback(web.stop)
             web.start()
         gc.freeze()  # what is loaded stays: not looked through again while a series waits
+
+    def _prune_quarantine(self, archive: Archive, undo: ExitStack) -> None:
+        """Once an hour, what was refused long ago goes."""
+        kept = self._settings.storage.quarantine
+        quarantine = Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days)
+
+        def prune() -> float:
+            quarantine.prune()
+            return _PRUNE_SECONDS
+
+        loop = Loop("quarantine", prune, limit=_PRUNE_SECONDS, vital=False)
+        loop.start()
+        undo.callback(loop.stop, 5)
 
     def _crew(self, filing: Filing, undo: ExitStack) -> Crew | None:
         """The receivers, which load while the rest is built; None if pynetdicom has to serve its
@@ -213,7 +230,7 @@ class Daemon:
             stuck=lambda: journal.board.stuck,
             executor=self._workers.fault,
         )
-        return WebServer(create_app(site, settings.http.host), listening)
+        return WebServer(create_app(site, settings.http.host, settings.http.hosts), listening)
 
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
@@ -302,7 +319,11 @@ class Daemon:
             log.warning("changed, and not taken over before a restart: %s", ", ".join(later))
 
     def _tell_others(self) -> None:
-        """What `status` and `doctor` cannot find out from outside this process."""
+        """What the log should have at each start and reload, and what `status` and `doctor` cannot
+        find out from outside this process."""
+        identity = self._settings.dicom.identity
+        if identity is not None and (outdated := outdated_users(identity.users)):
+            log.warning("%s", outdated)
         targets = self._settings.deliver
         wrong = faults(targets)
         for name, fault in wrong.items():

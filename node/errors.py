@@ -61,6 +61,18 @@ class StorageFull(Retryable):
     """Too little disk left, or the disk refused a write (C-STORE status 0xA700)."""
 
 
+class QuotaReached(StorageFull):
+    """A sender has left as much of something as it may (C-STORE status 0xA700).
+
+    Args:
+        comment: for the sender, at most 64 characters.
+    """
+
+    def __init__(self, sentence: str, comment: str) -> None:
+        super().__init__(sentence)
+        self.comment = comment
+
+
 class Reason(StrEnum):
     """Why frames were not made into a volume. The values are names that people can search for."""
 

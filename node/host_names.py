@@ -4,9 +4,63 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 
 _MOST = 253  # characters, RFC 1035
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")  # no host name: a part of one has 63 characters at most
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::([0-9]{1,5}))?", re.ASCII)
+"""Host and port as the Host header has them (RFC 3986 3.2.2, without percent-encoding)."""
+
+
+class Authority(NamedTuple):
+    """What a web page is called by.
+
+    Attributes:
+        host: a name in lower case, or an address as `ipaddress` writes it, without brackets.
+        port: None where none is said.
+    """
+
+    host: str
+    port: int | None
+
+
+def read_authority(value: str) -> Authority | None:
+    """A Host header, read strictly: None unless every character belongs to a host or a port."""
+    found = _AUTHORITY.fullmatch(value)
+    if found is None:
+        return None
+    bracketed, plain, digits = found.groups()
+    port = None if digits is None else int(digits)
+    if port is not None and port > 65535:
+        return None
+    try:
+        host = str(ipaddress.IPv6Address(bracketed) if bracketed else ipaddress.IPv4Address(plain))
+    except ValueError:
+        if bracketed:
+            return None
+        host = plain.lower()
+    return Authority(host, port)
+
+
+def check_page_host(value: str) -> str:
+    """See that a value is a name or address that a page can be called by, port or not.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if read_authority(_bracketed(value)) is None:
+        raise ValueError(
+            "a host of the page is a name or address, with or without a port: "
+            "node.example, node.example:8080 or [fd00::5]:8080"
+        )
+    return _bracketed(value)
+
+
+def _bracketed(value: str) -> str:
+    try:
+        return f"[{ipaddress.IPv6Address(value)}]"
+    except ValueError:
+        return value
 
 
 def check_host(value: str) -> str:

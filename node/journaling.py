@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from node.archive import Archive, file_meta, sync_folders
 from node.errors import Permanent, Retryable, StorageFull
 from node.journal import Draft, Ended, Entry, Journal, Lane, Source
-from node.receive import Incoming, Reception
+from node.quarantine import Quarantine
+from node.quotas import Quotas
+from node.receive import Incoming, Reception, sender_of
 from node.records import AssociationEnd
 from node.registration import check
 from node.spill import Spill
@@ -21,6 +25,7 @@ class JournalReceiver(Reception):
 
     Args:
         journal: to see how far the filing is.
+        quotas: which senders have left too much; None: nobody has.
     """
 
     def __init__(
@@ -31,8 +36,12 @@ class JournalReceiver(Reception):
         *,
         minimum_free: int,
         clock: Callable[[], float],
+        quarantine: Quarantine | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        super().__init__(archive, minimum_free=minimum_free, clock=clock)
+        super().__init__(archive, minimum_free=minimum_free, clock=clock, quarantine=quarantine)
+        self._quotas = quotas
+        self._one_by_one = threading.Lock()
         self._journal = journal
         self._lane = lane
 
@@ -61,7 +70,12 @@ class JournalReceiver(Reception):
         Returns:
             Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
         """
-        fits = [one.spill is None and len(one.data_set) <= self._lane.largest for one in incoming]
+        fits = [
+            one.spill is None
+            and len(one.data_set) <= self._lane.largest
+            and not (self._quotas is not None and self._quotas.limits(one.source))
+            for one in incoming
+        ]
         draft = self._draft(incoming) if incoming and all(fits) else None
         try:
             good = [fit and _understood(one) for fit, one in zip(fits, incoming, strict=True)]
@@ -103,6 +117,32 @@ class JournalReceiver(Reception):
         if self._journal.board.stuck:
             raise Retryable("what was received before cannot be filed yet")
         self._check_space(len(incoming.data_set))
+        with self._within_quotas(incoming):
+            self._append(incoming)
+
+    @contextmanager
+    def _within_quotas(self, incoming: Incoming) -> Iterator[None]:
+        """For as long as an instance is taken: whoever sends it may leave it here.
+
+        Raises:
+            QuotaReached: it may not. Retryable: that cannot be seen now.
+        """
+        quotas = self._quotas
+        if quotas is None or not quotas.limits(incoming.source):
+            yield
+            return
+        sender = sender_of(incoming.source)
+        quotas.check_sender(sender)
+        if not quotas.limits_copies(sender):
+            yield
+            return
+        with self._one_by_one:  # two versions at once are one too many
+            if not self.settle():
+                raise Retryable("what was received before is not filed yet")
+            quotas.check_copy(sender, incoming.sop_instance_uid or "", incoming.data_set)
+            yield
+
+    def _append(self, incoming: Incoming) -> None:
         if incoming.spill is not None:
             self._append_file(incoming, incoming.spill)
         elif len(incoming.data_set) > self._lane.largest:

@@ -14,11 +14,13 @@ from node import metrics
 from node.archive import Archive, Buffer, Placed, file_meta
 from node.complaints import Complaints
 from node.elements import Alike, find_data_set
-from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
+from node.errors import InvalidUID, MalformedDataSet, QuotaReached, Retryable, StorageFull
 from node.headroom import Headroom
 from node.journal import Source
+from node.quarantine import Quarantine
 from node.records import InstanceRecord, Stored, checked_uid
 from node.registration import Mismatch, Registration
+from node.senders import IMPORTED, neighbourhood
 from node.spill import Spill
 
 log = logging.getLogger(__name__)
@@ -73,10 +75,19 @@ class Reception(ABC):
     Args:
         minimum_free: bytes; with less on the disk nothing is taken.
         clock: seconds since 1970, UTC.
+        quarantine: for what is refused; None: with the usual bounds.
     """
 
-    def __init__(self, archive: Archive, *, minimum_free: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        minimum_free: int,
+        clock: Callable[[], float],
+        quarantine: Quarantine | None = None,
+    ) -> None:
         self._archive = archive
+        self._quarantine = quarantine or Quarantine(archive.quarantine, clock=clock)
         self._headroom = Headroom(archive.free, minimum_free, self._backlog)
         self._clock = clock
         self._complaints = Complaints(log)
@@ -97,6 +108,10 @@ class Reception(ABC):
         """Make one instance durable, and only then say 0x0000."""
         try:
             return self.store_or_raise(incoming)
+        except QuotaReached as error:
+            self._complaints.say(str(error), f"cannot store: {error}")
+            metrics.refused(OUT_OF_RESOURCES)
+            return Outcome(OUT_OF_RESOURCES, error.comment)
         except Retryable as error:
             self._complaints.say(type(error).__name__, f"cannot store: {error}")
             metrics.refused(OUT_OF_RESOURCES)
@@ -154,10 +169,10 @@ class Reception(ABC):
 
     def _refuse(self, incoming: Incoming, status: int, name: str, sentence: str) -> Outcome:
         now = datetime.fromtimestamp(self._clock(), UTC)
-        stamp = now.strftime("%Y%m%dT%H%M%S")
         kept = None
         if len(incoming.data_set) and self._has_room(len(incoming.data_set)):
-            kept = self._archive.put_in_quarantine(
+            kept = self._quarantine.refused(
+                sender_of(incoming.source),
                 file_meta(
                     _safe_uid(incoming.sop_class_uid),
                     _safe_uid(incoming.sop_instance_uid),
@@ -173,7 +188,6 @@ class Reception(ABC):
                     "received": now.isoformat(),
                     "transfer_syntax": incoming.transfer_syntax_uid,
                 },
-                stamp,
             )
         log.warning("refused 0x%04X %s: %s; kept as %s", status, name, sentence, kept)
         metrics.refused(status)
@@ -185,6 +199,11 @@ class Reception(ABC):
         except StorageFull:
             return False
         return True
+
+
+def sender_of(source: Source | None) -> str:
+    """Whom an instance counts for where each sender may leave so much."""
+    return neighbourhood(source.address) if source is not None else IMPORTED
 
 
 def record_of(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.kept import kept, lines
 from node.cli.opening import ConfigOption, JsonOption, existing_index
 from node.cli.overview import Overview, show
 from node.cli.selecting import LimitOption, SinceOption, StateOption, StudyOption, selection
@@ -71,18 +72,24 @@ def status(
         free = shutil.disk_usage(settings.storage.root).free
         warnings = delivery_warnings(settings.storage.root)
         disk = {"free": free, "minimum_free": settings.storage.minimum_free}
+        beside = kept(settings, index)
         if as_json:
             _say_series(series)
             told = deliveries(Outbox(index))
             typer.echo(f' "totals": {json.dumps(listing.totals())},')
             typer.echo(f' "disk": {json.dumps(disk)},')
+            typer.echo(f' "kept": {json.dumps(beside.said())},')
             typer.echo(f' "deliveries": {json.dumps(told)},')
             typer.echo(f' "warnings": {json.dumps(warnings)}\n}}')
             return
         shown = list(series)
         totals, told = listing.totals(), deliveries(Outbox(index))
     cut = asked.is_filter and asked.limit is None and len(shown) == MOST_UNREADY
-    show(Overview(shown, totals, free, told, warnings), everything=asked == Selection(), cut=cut)
+    show(
+        Overview(shown, totals, free, told, [*lines(beside), *warnings]),
+        everything=asked == Selection(),
+        cut=cut,
+    )
 
 
 def _say_series(series: Iterable[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -35,17 +35,22 @@ from node.cli.findings import (
     listen,
     port_finding,
 )
+from node.cli.kept import check_conflicts, check_quarantine, left_in_quarantine
 from node.cli.opening import ConfigOption, JsonOption
 from node.cluster import address_of, look_round
-from node.config import AssemblySettings, Dicom, PeerSettings, Settings
+from node.config import AssemblySettings, Dicom, Identity, PeerSettings, Settings
 from node.config_file import load_settings
 from node.dimse.scu import PeerSilent, echo, own_port, peer
 from node.errors import NodeError
 from node.identity import FILE, identity_of, refuse_foreign
+from node.index.conflicts import Conflicts
 from node.index.engine import Index
 from node.index.inspection import check_writable, migration_level
 from node.index.latest import Latest
+from node.passcodes import outdated_users
 from node.run_file import UNSEEN, RunState, running_node
+
+Answer = TypeVar("Answer")
 
 _PEER_SECONDS = 10.0
 _STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.WRONG: "bold red"}
@@ -95,14 +100,18 @@ def diagnose(
     own = running_node(root)
     sqlite = settings.database_url().startswith("sqlite")
     looks: dict[Subject, Callable[[], Iterable[Finding]]] = {
-        Subject.DICOM: lambda: [check_dicom(settings.dicom, own, running=running)],
+        Subject.DICOM: lambda: [
+            check_dicom(settings.dicom, own, running=running),
+            *check_passcodes(settings.dicom.identity),
+        ],
         Subject.HTTP: lambda: [check_http(settings.http.host, settings.http.port, own)],
         Subject.STORAGE: lambda: [
             *check_storage(root),
             check_file_system(root, _mounts(), sqlite=sqlite),
             check_disk(root, settings.storage.minimum_free),
+            check_quarantine(left_in_quarantine(settings), settings.storage),
         ],
-        Subject.DATABASE: lambda: [check_database(settings)],
+        Subject.DATABASE: lambda: [check_database(settings), *_conflicts(settings)],
         Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
         Subject.PEERS: lambda: check_peers(settings.dicom),
         Subject.DELIVERIES: lambda: check_deliveries(settings.deliver, own),
@@ -157,6 +166,15 @@ def check_dicom(dicom: Dicom, own: RunState | None = None, *, running: bool) -> 
         if ours
         else f"stop it (ss -ltnp 'sport = :{dicom.port}' shows it), or set dicom.port",
     )
+
+
+def check_passcodes(identity: Identity | None) -> list[Finding]:
+    """Are all passcodes kept in a form that takes long to guess."""
+    said = "" if identity is None else outdated_users(identity.users)
+    if not said:
+        return []
+    found, _, advice = said.partition(": ")
+    return [Finding("passcodes", Grade.NOTE, found, advice)]
 
 
 def check_database(settings: Settings) -> Finding:
@@ -249,12 +267,23 @@ def _blind(worker: str, root: Path) -> Finding:
 
 
 def _last_arrival(settings: Settings) -> float | None:
+    return _asked(settings, lambda index: Latest(index).last_arrival())
+
+
+def _conflicts(settings: Settings) -> list[Finding]:
+    found = _asked(settings, lambda index: Conflicts(index).left())
+    return [] if found is None else [check_conflicts(found, settings.storage)]
+
+
+def _asked(settings: Settings, ask: Callable[[Index], Answer]) -> Answer | None:
+    """What the index says, if it is there and of this program's form."""
     if settings.database.url is None and not (settings.storage.root / "index.db").exists():
         return None
     try:
         index = Index(settings.database_url())
         try:
-            return Latest(index).last_arrival() if migration_level(index).current else None
+            level = migration_level(index)
+            return ask(index) if level.current == level.newest else None
         finally:
             index.close()
     except (NodeError, ImportError):

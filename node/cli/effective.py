@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -11,22 +12,51 @@ from node.config_file import Configuration
 from node.contradictions import Location
 
 _ENDLESS = 1 << 30  # columns: a value is never broken into lines
+_HIDDEN: Final = "***"  # in the place of a secret; too short to be taken for one
+_SECRETS: Final = frozenset({"users", "environment"})  # what is below these keys is not shown
+_PASSWORD: Final = re.compile(r"(://[^:/@]*:)[^@]*(?=@)")
+_PARAMETER: Final = re.compile(
+    r"([?&][^=&]*(?:pass|pwd|secret|token|key|sig|auth)[^=&]*=)[^&#]*", re.IGNORECASE
+)
+
+
+def shown(configuration: Configuration) -> dict[str, Any]:
+    """The settings without passwords and other secrets: what is printed gets into tickets."""
+    values = _without_secrets(configuration.settings.model_dump(mode="json"), secret=False)
+    assert isinstance(values, dict)  # noqa: S101  as it went in
+    return values
+
+
+def _without_secrets(value: Any, *, secret: bool) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without_secrets(inner, secret=secret or key in _SECRETS)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_secrets(inner, secret=secret) for inner in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if secret:
+        return _HIDDEN
+    return _PARAMETER.sub(rf"\1{_HIDDEN}", _PASSWORD.sub(rf"\1{_HIDDEN}", value))
 
 
 def annotated(configuration: Configuration) -> str:
-    """The settings, with comments: what is printed can be used as a configuration file."""
-    values = configuration.settings.model_dump(mode="json")
+    """The settings, with comments: what is printed can be used as a configuration file, once the
+    secrets that it does not show are filled in."""
+    values = shown(configuration)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=_ENDLESS)
     origins = dict(sources(configuration))
     tree = yaml.compose(text, Loader=yaml.SafeLoader)
     comments = {line: origins[".".join(map(str, location))] for location, line in _ends(tree)}
     lines = text.splitlines()
     widest = max((len(line) for line in lines if len(line) <= 60), default=0)
-    shown = [
+    said = [
         f"{line:<{widest}}  # {comments[number]}" if number in comments else line
         for number, line in enumerate(lines)
     ]
-    return "\n".join([f"# {configuration.origins.file}", *shown]) + "\n"
+    return "\n".join([f"# {configuration.origins.file}", *said]) + "\n"
 
 
 def sources(configuration: Configuration) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ class Overview:
         totals: as `index.listing.Listing.totals`.
         free: bytes free for the archive.
         deliveries: as `cli.telling.deliveries`.
-        warnings: as `cli.telling.delivery_warnings`.
+        warnings: what somebody should know besides, a line each.
     """
 
     series: list[dict[str, Any]]

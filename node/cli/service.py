@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.effective import annotated, sources
+from node.cli.effective import annotated, shown, sources
 from node.cli.opening import ConfigOption, JsonOption
 from node.config import Settings
 from node.config_file import Configuration, load_configuration
@@ -45,11 +45,13 @@ def serve(
 
 
 def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Validate the configuration and print the effective settings, each with its source."""
+    """Validate the configuration and print the effective settings, each with its source.
+
+    Secrets are shown as ***.
+    """
     found = load_configuration(config, _CHECKS)
     if as_json:
-        settings = found.settings.model_dump(mode="json")
-        whole = {**settings, "sources": dict(sources(found))}
+        whole = {**shown(found), "sources": dict(sources(found))}
         typer.echo(json.dumps(whole, indent=1))
     else:
         typer.echo(annotated(found), nl=False)

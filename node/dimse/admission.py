@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import threading
 from collections.abc import Callable
@@ -11,12 +9,11 @@ from typing import Final, Protocol
 
 from node.config import Dicom, Identity
 from node.dimse.access import Caller, recognized
-from node.dimse.associate import AssociateRequest, Rejection, UserIdentity
+from node.dimse.associate import AssociateRequest, Rejection
 from node.dimse.certificates import Certificate
 from node.dimse.limits import EVICT_SECONDS, of_one_address
 from node.dimse.lookup import Names
 
-NO_REASON_GIVEN: Final = (1, 1, 1)
 CALLING_NOT_RECOGNIZED: Final = (1, 1, 3)
 CALLED_NOT_RECOGNIZED: Final = (1, 1, 7)
 LOCAL_LIMIT_EXCEEDED: Final = (2, 3, 2)
@@ -56,7 +53,7 @@ class Admission:
     def refusal(
         self, request: AssociateRequest, address: str, certificate: Certificate | None = None
     ) -> Rejection | None:
-        """Why this peer may not associate; None if it may.
+        """Why this peer may not associate, whoever its user is; None if it may.
 
         Args:
             certificate: what it has shown; None without TLS or certificate.
@@ -66,27 +63,6 @@ class Admission:
             return Rejection(*CALLED_NOT_RECOGNIZED, "it called another AE title than ours")
         if _is_ourselves(request, address, settings):
             return None
-        rejection = self._stranger(request, address, certificate, settings)
-        if rejection is None and not self._has_room(address, settings.max_associations):
-            return Rejection(
-                *LOCAL_LIMIT_EXCEEDED,
-                f"{settings.max_associations} associations are open (dicom.max_associations)",
-            )
-        return rejection
-
-    def caller(
-        self, request: AssociateRequest, address: str, certificate: Certificate | None
-    ) -> tuple[Caller, str]:
-        """Who somebody is who may associate, and why not the peer whose title it has, if not."""
-        return recognized(self._settings(), self._names, request.calling_ae, address, certificate)
-
-    def _stranger(
-        self,
-        request: AssociateRequest,
-        address: str,
-        certificate: Certificate | None,
-        settings: Dicom,
-    ) -> Rejection | None:
         titled = [peer for peer in settings.peers if peer.ae_title == request.calling_ae]
         if settings.accept == "known" and not titled:
             return Rejection(*CALLING_NOT_RECOGNIZED, "its AE title is not in dicom.peers")
@@ -94,12 +70,33 @@ class Admission:
             caller, doubt = self.caller(request, address, certificate)
             if not caller.peer:
                 return Rejection(*CALLING_NOT_RECOGNIZED, doubt)
-        if settings.identity is not None and not _known(settings.identity, request.identity):
-            return Rejection(
-                *NO_REASON_GIVEN,
-                "it names no user of dicom.identity.users, or a wrong passcode",
-            )
         return None
+
+    def caller(
+        self, request: AssociateRequest, address: str, certificate: Certificate | None
+    ) -> tuple[Caller, str]:
+        """Who somebody is who may associate, and why not the peer whose title it has, if not."""
+        return recognized(self._settings(), self._names, request.calling_ae, address, certificate)
+
+    def identity(self, request: AssociateRequest, address: str) -> Identity | None:
+        """The users that a peer has to be one of; None if it need not say who it is."""
+        settings = self._settings()
+        return None if _is_ourselves(request, address, settings) else settings.identity
+
+    def crowded(self, request: AssociateRequest, address: str) -> Rejection | None:
+        """Why there is no place for a peer that may associate; None if there is one.
+
+        One that has been open unused for longest may have to give way.
+        """
+        settings = self._settings()
+        if _is_ourselves(request, address, settings):
+            return None
+        if self._has_room(address, settings.max_associations):
+            return None
+        return Rejection(
+            *LOCAL_LIMIT_EXCEEDED,
+            f"{settings.max_associations} associations are open (dicom.max_associations)",
+        )
 
     def enter(self, guest: Guest, address: str) -> None:
         """An association takes a place."""
@@ -140,14 +137,3 @@ def _is_ourselves(request: AssociateRequest, address: str, settings: Dicom) -> b
     plain = address.removeprefix("::ffff:")
     here = plain == settings.host or ipaddress.ip_address(plain).is_loopback
     return here and request.verifies and request.calling_ae == settings.ae_title
-
-
-def _known(settings: Identity, identity: UserIdentity | None) -> bool:
-    """Whether a user is one of ours; others than by name and passcode are not understood."""
-    if identity is None:
-        return not settings.required
-    wanted = settings.users.get(identity.name)
-    if wanted is None or identity.kind not in {1, 2}:
-        return False
-    given = hashlib.sha256(identity.passcode).hexdigest()
-    return not wanted or hmac.compare_digest(given, wanted.lower())

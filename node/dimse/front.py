@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -114,6 +115,9 @@ class Front:
         self._looked = 0.0
         self._patience = QUIET_SECONDS
         self._ear, self._button = socket.socketpair()
+        for end in (self._ear, self._button):
+            end.setblocking(False)
+        self._later: deque[Callable[[], None]] = deque()
         self._loop = Loop("DICOM port", self._turn)
 
     def start(self) -> None:
@@ -126,13 +130,35 @@ class Front:
     def stop(self) -> None:
         """Accept no more, and forget who has not asked for anything yet."""
         self._loop.ask_to_stop()
-        self._button.send(b"\0")
+        self._wake()
         self._loop.stop(5)
+        self._catch_up()
         for half_open in list(self._half_open.values()):
             self._forget(half_open)
         self._selector.close()
         self._ear.close()
         self._button.close()
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have something done by the port's thread, as soon as it can. Safe for many threads."""
+        self._later.append(work)
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it is awake; closed: nobody is there any more
+            self._button.send(b"\0")
+
+    def _catch_up(self) -> None:
+        """With what was left for later."""
+        with suppress(OSError):
+            self._ear.recv(4096)
+        while self._later:
+            work = self._later.popleft()
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  it costs this association, not the port
+                place = error_reference(error)
+                log.error("an association failed (reference %s): %s", place, traced(error))
 
     def _turn(self) -> float:
         events = self._selector.select(self._patience)
@@ -140,6 +166,8 @@ class Front:
         for key, _ in events:
             if key.fileobj is self._listening:
                 self._accept()
+            elif key.fileobj is self._ear:
+                self._catch_up()
             elif isinstance(key.data, _HalfOpen) and not key.data.gone:
                 self._advance(key.data)
         now = time.monotonic()

@@ -20,10 +20,11 @@ from pynetdicom.transport import AssociationServer
 from node import metrics
 from node.config import Dicom
 from node.dimse.admission import Admission
-from node.dimse.associate import AssociateRequest, reject
+from node.dimse.associate import AssociateRequest, Rejection, reject
 from node.dimse.audit import Audit
-from node.dimse.certificates import shown
+from node.dimse.certificates import Certificate, shown
 from node.dimse.front import Address, Front
+from node.dimse.identification import Identification
 from node.dimse.limits import BACKLOG
 from node.dimse.lookup import Names
 from node.dimse.proposal import plain, unacceptable
@@ -51,6 +52,27 @@ class Shared:
     listening: socket.socket
     elsewhere: Callable[[], int]
     counted: Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A connection that has asked for an association.
+
+    Attributes:
+        first: the A-ASSOCIATE-RQ, and what came after it.
+        certificate: what the peer has shown; None without TLS or certificate.
+    """
+
+    connection: socket.socket
+    address: Address
+    first: bytes
+    request: AssociateRequest
+    certificate: Certificate | None
+
+    @property
+    def host(self) -> str:
+        """The address without its port."""
+        return str(self.address[0])
 
 
 class _Listener(AssociationServer):  # type: ignore[misc]
@@ -113,6 +135,7 @@ class Port:
             self._stock.add,
             self._hesitation if shared and now.processes > 1 else None,
         )
+        self._identification = Identification(self._front.later)
         self._front.start()
 
     @property
@@ -122,6 +145,7 @@ class Port:
 
     def close(self, timeout: float) -> None:
         """Stop accepting, let what is under way be answered, then end what is still open."""
+        self._identification.stop()
         self._front.stop()
         if self._shared is None:
             self._server.server_close()
@@ -138,31 +162,59 @@ class Port:
     def _welcome(
         self, connection: socket.socket, address: Address, first: bytes, request: AssociateRequest
     ) -> None:
-        where, certificate = str(address[0]), shown(connection)
+        """Take a connection over; the port's thread calls it, and nothing here may keep it."""
+        asking = _Asking(connection, address, first, request, shown(connection))
         rejection = unacceptable(first)
         if rejection is None:
-            rejection = self._admission.refusal(request, where, certificate)
+            rejection = self._admission.refusal(request, asking.host, asking.certificate)
         if rejection is not None:
-            self._audit.turned_away(request, where, rejection.sentence)
-            metrics.rejected()
-            _say_goodbye(connection, reject(rejection))
+            self._turn_away(asking, rejection)
             return
-        caller, doubt = self._admission.caller(request, where, certificate)
+        identity = self._admission.identity(request, asking.host)
+        if identity is None:
+            self._admit(asking)
+            return
+        decided = partial(self._identified, asking)
+        self._identification.check(identity, request.identity, asking.host, decided)
+
+    def _turn_away(self, asking: _Asking, rejection: Rejection) -> None:
+        self._audit.turned_away(asking.request, asking.host, rejection.sentence)
+        metrics.rejected()
+        _say_goodbye(asking.connection, reject(rejection))
+
+    def _identified(self, asking: _Asking, rejection: Rejection | None) -> None:
+        """It is known whether the user is one of ours; the peer may have gone meanwhile."""
+        try:
+            if rejection is not None:
+                self._turn_away(asking, rejection)
+            else:
+                self._admit(asking)
+        except BaseException:
+            asking.connection.close()
+            raise
+
+    def _admit(self, asking: _Asking) -> None:
+        rejection = self._admission.crowded(asking.request, asking.host)
+        if rejection is not None:
+            self._turn_away(asking, rejection)
+            return
+        connection, address = asking.connection, asking.address
+        caller, doubt = self._admission.caller(asking.request, asking.host, asking.certificate)
         association = self._stock.take()
         try:
-            association.meet(Wire(connection, plain(first)), address)
+            association.meet(Wire(connection, plain(asking.first)), address)
             association.caller = caller
         except OSError as error:  # no descriptor is left
-            log.error("an association from %s cannot be served: %s", where, error.strerror)
+            log.error("an association from %s cannot be served: %s", asking.host, error.strerror)
             connection.close()
             return
-        self._admission.enter(association, where)
+        self._admission.enter(association, asking.host)
         self._count()
-        self._audit.opened(association, request, where, certificate, doubt)
+        self._audit.opened(association, asking.request, asking.host, asking.certificate, doubt)
         try:
             association.start()
         except RuntimeError:  # the system gives us no thread
-            log.error("an association from %s cannot be served: out of threads", where)
+            log.error("an association from %s cannot be served: out of threads", asking.host)
             self._ended(association)
 
     def _ended(self, association: Acceptor) -> None:

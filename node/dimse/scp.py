@@ -96,9 +96,11 @@ class StorageSCP:
 
     def _opened(self) -> Port | PlainPort:
         if not transport.usable():
-            if self._settings.tls is not None or self._shared is not None:
+            settings = self._settings
+            if settings.tls or settings.identity or self._shared is not None:
                 raise ConfigError(
-                    "dicom.tls and dicom.processes need a version of pynetdicom that is known here"
+                    "dicom.tls, dicom.identity and dicom.processes need a version of pynetdicom "
+                    "that is known here"
                 )
             return PlainPort(self._ae, self._settings, self._handlers)
         tls = self._settings.tls

@@ -12,12 +12,13 @@ from typing import Final, NamedTuple
 
 from node.archive import Archive, file_meta
 from node.elements import Alike
-from node.errors import InvalidUID, MalformedDataSet, Retryable, StorageFull
+from node.errors import InvalidUID, MalformedDataSet, Retryable
 from node.filing.hashing import Hashing
 from node.filing.placing import Placer
 from node.index.store import Store
 from node.journal import Ended, Entry, Found, Source
-from node.receive import record_of
+from node.quarantine import Quarantine
+from node.receive import record_of, sender_of
 from node.records import AssociationEnd, InstanceRecord, Stored
 from node.registration import Registration, register
 
@@ -76,6 +77,7 @@ class Filer:
         self._store = store
         self._clock = clock
         self._hashing = hashing or Hashing()
+        self._quarantine = Quarantine(archive.quarantine, clock=clock)
         self._placer = Placer(archive, self._is_ours)
         self._rows: dict[Source, int] = {}
         self._alike: dict[Source | None, Alike] = {}
@@ -238,7 +240,8 @@ class Filer:
             StorageFull: not even the quarantine takes it; the journal has to keep it.
         """
         now = datetime.fromtimestamp(self._clock(), UTC)
-        kept = self._archive.put_in_quarantine(
+        kept = self._quarantine.answered(
+            sender_of(entry.source),
             _meta(entry),
             view,
             {
@@ -249,10 +252,7 @@ class Filer:
                 "received": now.isoformat(),
                 "transfer_syntax": entry.transfer_syntax_uid,
             },
-            now.strftime("%Y%m%dT%H%M%S"),
         )
-        if kept is None:
-            raise StorageFull("the quarantine cannot be written")
         log.error(
             "SOP Instance %s was answered and cannot be filed (%s); kept in quarantine as %s",
             entry.sop_instance_uid,

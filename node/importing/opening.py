@@ -15,6 +15,7 @@ from node.index.imported import Imported
 from node.journal import Lane
 from node.journal.segment import count_for, size_for
 from node.journaling import JournalReceiver
+from node.quarantine import Quarantine
 
 
 @contextmanager
@@ -40,12 +41,14 @@ def intake_into(
     size, most = size_for(free), count_for(free)
     lane = Lane(journal.folder, number, board, size, access.ring, most=most, urgent=False)
     with closing(lane):
+        kept = settings.storage.quarantine
         receiver = JournalReceiver(
             archive,
             journal,
             lane,
             minimum_free=settings.storage.minimum_free,
             clock=time.time,
+            quarantine=Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days),
         )
         yield Intake(
             receiver,

@@ -15,6 +15,7 @@ from node.attributes import BY_LEVEL, Level
 from node.index import totals
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
 from node.index.schema import (
+    AssociationRow,
     ConflictRow,
     HeaderRow,
     InstanceRow,
@@ -24,6 +25,7 @@ from node.index.schema import (
 from node.index.totals import Total
 from node.index.where import one_of
 from node.records import InstanceRecord, SeriesState, Stored
+from node.senders import IMPORTED
 
 Item = tuple[InstanceRecord, int | None]
 
@@ -102,7 +104,7 @@ class Batch:
         self._hierarchy = Hierarchy(connection)
         self._new: list[dict[str, Any]] = []
         self._headers: dict[str, bytes] = {}
-        self._conflicts: list[tuple[_Known, dict[str, Any]]] = []
+        self._conflicts: list[tuple[_Known, int | None, dict[str, Any]]] = []
         self._changes: dict[int, _Changes] = {}
         self._arrivals: dict[tuple[int, int], dict[str, Any]] = {}
         self._repeated: list[_Known] = []
@@ -167,7 +169,7 @@ class Batch:
         if record.sha256 in there.others:
             return Stored.SAME
         there.others.add(record.sha256)
-        self._conflicts.append((there, {"header": record.header, **_bytes_of(record)}))
+        self._conflicts.append((there, association, {"header": record.header, **_bytes_of(record)}))
         self._arrive(there.series, record, association, instances=0)
         return Stored.CONFLICT
 
@@ -233,9 +235,23 @@ class Batch:
         self._count(Total.BYTES, sum(row["size"] for row in self._new))
         self._count(Total.CONFLICTS, len(self._conflicts))
         if self._conflicts:
+            senders = self._addresses({by for _, by, _ in self._conflicts if by is not None})
             execute(
-                _CONFLICTS, [{"instance_pk": there.pk, **row} for there, row in self._conflicts]
+                _CONFLICTS,
+                [
+                    {"instance_pk": there.pk, "sender": senders.get(by, IMPORTED), **row}
+                    for there, by, row in self._conflicts
+                ],
             )
+
+    def _addresses(self, associations: Iterable[int]) -> dict[int | None, str]:
+        row = AssociationRow
+        query = select(row.id, row.address)
+        return {
+            pk: address
+            for part in _parts(associations)
+            for pk, address in self._connection.execute(query.where(row.id.in_(part))).all()
+        }
 
     def _write_changes(self) -> None:
         execute = self._connection.execute

@@ -215,6 +215,9 @@ class ConflictRow(Base):
     pixel_length: Mapped[int | None] = mapped_column(BigInteger)
     header: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[float]
+    sender: Mapped[str] = mapped_column(
+        server_default=""
+    )  # its address, or senders.IMPORTED; empty: not known
 
     __table_args__ = (UniqueConstraint("instance_pk", "sha256"),)
 

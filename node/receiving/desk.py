@@ -12,10 +12,13 @@ from node.dimse.associations import Associations
 from node.dimse.port import Shared
 from node.dimse.scp import StorageSCP
 from node.dimse.services import Services
+from node.index.conflicts import Conflicts
 from node.index.engine import Index
 from node.journal import Journal, Lane
 from node.journal.segment import count_for, size_for
 from node.journaling import JournalReceiver
+from node.quarantine import Quarantine
+from node.quotas import Quotas
 
 
 class Desk:
@@ -46,12 +49,17 @@ class Desk:
         self._dicom = settings.dicom
         board, free = journal.board, archive.free_bytes()
         self._lane = Lane(journal.folder, lane, board, size_for(free), ring, most=count_for(free))
+        kept = settings.storage.quarantine
+        quarantine = Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days)
+        self._quotas = Quotas(quarantine, Conflicts(index), settings.storage.conflicts.per_peer)
         receiver = JournalReceiver(
             archive,
             journal,
             self._lane,
             minimum_free=settings.storage.minimum_free,
             clock=time.time,
+            quarantine=quarantine,
+            quotas=self._quotas,
         )
         self._services = Services(index, archive, lambda: self._dicom, time.time)
         self._scp = StorageSCP(
@@ -80,6 +88,7 @@ class Desk:
         Raises:
             ConfigError: it is taken or may not be used, or certificates cannot.
         """
+        self._quotas.start()
         self._services.start()
         self._scp.start()
 
@@ -92,4 +101,5 @@ class Desk:
         """Accept no more, let what is under way be answered, and end the rest."""
         self._scp.stop(seconds)
         self._services.stop()
+        self._quotas.stop()
         self._lane.close()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse
 
+from node.quarantine import Kind
 from node.records import SeriesState
 from node.version import VERSION
 from node.web.models import (
@@ -47,6 +48,7 @@ def router(site: Site) -> APIRouter:
             port=site.dicom_port(),
             free_bytes=site.archive.free_bytes(),
             minimum_free=site.minimum_free,
+            quarantine=_by_kind(site),
             **{name: totals[name] for name in ("instances", "series", "studies", "conflicts")},
         )
 
@@ -132,6 +134,11 @@ def router(site: Site) -> APIRouter:
         )
 
     return api
+
+
+def _by_kind(site: Site) -> dict[Kind, int]:
+    left = site.quarantine.left()
+    return {kind: sum(one.files for one in left if one.kind is kind) for kind in Kind}
 
 
 def _file(site: Site, uid: str, number: int, revision: int | None) -> OutputFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -25,11 +26,12 @@ _HEALTH: Final = "/health"
 _ASKERS: Final = 4  # who ask /health at once; the rest wait for what these find
 
 
-def create_app(site: Site, host: str) -> FastAPI:
+def create_app(site: Site, host: str, hosts: Iterable[str] = ()) -> FastAPI:
     """The application.
 
     Args:
         host: the address that it will be served on; decides by what names it may be asked.
+        hosts: further names, as `http.hosts` has them.
     """
     app = FastAPI(
         title="rasnode",
@@ -40,7 +42,7 @@ def create_app(site: Site, host: str) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(Deadlines, exempt=frozenset({_HEALTH}))
-    app.add_middleware(Guard, host=host)
+    app.add_middleware(Guard, host=host, hosts=hosts)
     askers = CapacityLimiter(_ASKERS)
     app.include_router(router(site))
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
+from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_HEADERS = {
+from node.errors import error_reference, traced
+from node.host_names import Authority, read_authority
+
+log = logging.getLogger(__name__)
+
+_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -18,20 +26,30 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_REFUSAL: Final = (
+    "This page is not known by the name that it was asked for. "
+    "If that name is right, add it to http.hosts in the configuration of the node.\n"
+)
 
 
 class Guard:
     """ASGI middleware.
 
+    A web site can make its own name point to this node (DNS rebinding) and would then read the
+    page through the browser of somebody who is allowed to. Such a request names the site: so only
+    names that are known are answered. A rebound name is never an address, which needs no list.
+
     Args:
-        host: the address that the page is served on. On a loopback address only requests that
-            name this machine are answered: a web site that makes its own name point to 127.0.0.1
-            (DNS rebinding) must not read the page through somebody's browser.
+        host: the address that the page is served on. On a loopback address nobody may be asked for
+            but this machine; elsewhere every address may.
+        hosts: further names and addresses, with a port or for any, as `http.hosts` has them.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, hosts: Iterable[str] = ()) -> None:
         self._app = app
-        self._names = {"localhost", "127.0.0.1", "::1", host} if is_loopback(host) else None
+        self._any_address = not is_loopback(host)
+        self._allowed = {read_authority(each) for each in hosts}
+        self._allowed |= {Authority(name, None) for name in ("localhost", host.lower())}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -39,22 +57,43 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        if (
-            self._names is not None
-            and _name(Headers(scope=scope).get("host", "")) not in self._names
-        ):
-            refusal = PlainTextResponse("this page is for its own machine only\n", 421)
-            await refusal(scope, receive, send_guarded)
+        if not self._is_meant(Headers(scope=scope).getlist("host")):
+            await PlainTextResponse(_REFUSAL, 400)(scope, receive, send_guarded)
             return
-        await self._app(scope, receive, send_guarded)
+        try:
+            await self._app(scope, receive, send_guarded)
+        except Exception as error:  # noqa: BLE001  it costs this request
+            # Neither the browser nor the log gets the error's text, which may quote a data set.
+            place = error_reference(error)
+            log.error("a request failed (reference %s): %s", place, traced(error))
+            if not begun:
+                said = {"detail": f"an error that nobody foresaw; reference {place} in the log"}
+                await JSONResponse(said, 500)(scope, receive, send_guarded)
+
+    def _is_meant(self, said: Sequence[str]) -> bool:
+        """Whether a request names this page, once and in a way that can be read in one way only."""
+        asked = read_authority(said[0]) if len(said) == 1 else None
+        if asked is None:
+            return False
+        if not self._allowed.isdisjoint({asked, Authority(asked.host, None)}):
+            return True
+        try:
+            address = ip_address(asked.host)
+        except ValueError:
+            return False
+        return self._any_address or address.is_loopback
 
 
 def is_loopback(host: str) -> bool:
@@ -63,10 +102,3 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _name(host: str) -> str:
-    """The Host header without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()

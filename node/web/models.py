@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from node.quarantine import Kind
 from node.records import SeriesState
 
 
@@ -134,6 +135,9 @@ class NodeView(BaseModel):
     series: int
     studies: int
     conflicts: int
+    quarantine: dict[Kind, int] = Field(
+        description="files: refused, and answered with success but not filed"
+    )
     free_bytes: int
     minimum_free: int
 

@@ -10,7 +10,9 @@ from prometheus_client.registry import Collector
 
 from node import metrics
 from node.archive import Archive
+from node.index.conflicts import Copies
 from node.index.latest import Latest
+from node.quarantine import Kind, Left
 from node.records import SeriesState
 from node.supervision import Sign
 from node.version import VERSION
@@ -21,6 +23,8 @@ class Scrape:
 
     Args:
         totals: as `index.listing.Listing.totals`.
+        quarantine: how much of it whom came from.
+        conflicts: the same of other versions of instances.
         signs: how the loops of all threads and processes of the node are.
         clock: seconds since 1970, UTC.
     """
@@ -30,11 +34,13 @@ class Scrape:
         totals: Callable[[], dict[str, int]],
         latest: Latest,
         archive: Archive,
+        quarantine: Callable[[], Sequence[Left]],
+        conflicts: Callable[[], Sequence[Copies]],
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._stock = CollectorRegistry()
-        self._stock.register(_Stock(totals, latest, archive, signs, clock))
+        self._stock.register(_Stock(totals, latest, archive, quarantine, conflicts, signs, clock))
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -47,12 +53,16 @@ class _Stock(Collector):
         totals: Callable[[], dict[str, int]],
         latest: Latest,
         archive: Archive,
+        quarantine: Callable[[], Sequence[Left]],
+        conflicts: Callable[[], Sequence[Copies]],
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._totals = totals
         self._latest = latest
         self._archive = archive
+        self._quarantine = quarantine
+        self._conflicts = conflicts
         self._signs = signs
         self._clock = clock
 
@@ -71,6 +81,7 @@ class _Stock(Collector):
         for level in ("studies", "series", "instances", "conflicts"):
             held.add_metric([level], totals[level])
         yield held
+        yield from self._beside()
         since = self._latest.waiting_since()
         yield GaugeMetricFamily(
             "rasnode_oldest_waiting_seconds",
@@ -93,3 +104,25 @@ class _Stock(Collector):
         version = GaugeMetricFamily("rasnode_build", "1, with the version.", labels=["version"])
         version.add_metric([VERSION], 1)
         yield version
+
+    def _beside(self) -> Iterator[Metric]:
+        """What is kept and is no part of any series."""
+        left = self._quarantine()
+        files = GaugeMetricFamily(
+            "rasnode_quarantine_files",
+            "Files in quarantine: refused, or answered with success and not filed.",
+            labels=["kind"],
+        )
+        size = GaugeMetricFamily(
+            "rasnode_quarantine_bytes", "Bytes that they take on the disk.", labels=["kind"]
+        )
+        for kind in Kind:
+            files.add_metric([kind], sum(one.files for one in left if one.kind is kind))
+            size.add_metric([kind], sum(one.size for one in left if one.kind is kind))
+        yield files
+        yield size
+        yield GaugeMetricFamily(
+            "rasnode_conflict_bytes",
+            "Bytes of other versions of instances that were there already.",
+            value=sum(one.size for one in self._conflicts()),
+        )

@@ -11,10 +11,12 @@ from typing import Any
 from fastapi import HTTPException
 
 from node.archive import Archive
+from node.index.conflicts import Conflicts
 from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
 from node.index.work import Work
+from node.quarantine import Quarantine
 from node.supervision import HEARTBEATS
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.outputs import OutputFolder, names_identify
@@ -53,6 +55,8 @@ class Site:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.archive = archive
+        self.quarantine = Quarantine(archive.quarantine)
+        self.conflicts = Conflicts(index)
         self.minimum_free = minimum_free
         self.ae_title = ae_title
         self.dicom_port = dicom_port
@@ -74,7 +78,15 @@ class Site:
             time.monotonic,
             executor,
         )
-        self.scrape = Scrape(self.totals, self.latest, archive, HEARTBEATS.all, clock)
+        self.scrape = Scrape(
+            self.totals,
+            self.latest,
+            archive,
+            self.quarantine.left,
+            self.conflicts.left,
+            HEARTBEATS.all,
+            clock,
+        )
 
     def totals(self) -> dict[str, int]:
         """How much of everything there is, counted at most once in `FRESH_SECONDS`."""

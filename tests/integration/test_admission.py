@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,15 @@ from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from pynetdicom.sop_class import Verification
 
 from node.config import Identity
-from node.dimse import admission
+from node.dimse import admission, attempts, identification
+from node.passcodes import make_hash, matches
+from node.supervision import HEARTBEATS
 from tests.integration.queryable import Queryable
 from tests.running import eventually
 
 LIMIT_EXCEEDED = (2, 3, 2)  # transient, presentation related, local limit exceeded
 NO_REASON_GIVEN = (1, 1, 1)
+CONGESTION = (2, 3, 1)  # transient, presentation related, temporary congestion
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 
 Associate = Callable[..., Association]
@@ -92,6 +97,9 @@ def test_only_an_association_that_asks_for_nothing_gives_way(
     assert not unused.is_established
 
 
+GUARDED = make_hash("secret")
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "passcode", "is_known"),
     [
@@ -115,17 +123,73 @@ def test_users_are_known_by_name_and_passcode_and_in_no_other_way(
     passcode: bytes,
     is_known: bool,
 ) -> None:
-    secret = hashlib.sha256(b"secret").hexdigest()
-    node.start(identity=Identity(users={"open": "", "guarded": secret}))
-    items = []
-    if kind is not None:
-        item = UserIdentityNegotiation()
-        item.user_identity_type, item.primary_field = kind, name
-        if kind == 2:
-            item.secondary_field = passcode
-        items.append(item)
-    made = associate(ext_neg=items)
+    node.start(identity=Identity(users={"open": "", "guarded": GUARDED}))
+    made = associate(ext_neg=[] if kind is None else [user(name, passcode, kind)])
     if is_known:
         assert made.is_established
     else:
         assert reason(made) == NO_REASON_GIVEN
+
+
+def user(name: bytes, passcode: bytes, kind: int = 2) -> UserIdentityNegotiation:
+    item = UserIdentityNegotiation()
+    item.user_identity_type, item.primary_field = kind, name
+    if kind == 2:
+        item.secondary_field = passcode
+    return item
+
+
+def test_an_old_hash_is_as_good_until_it_is_replaced(node: Queryable, associate: Associate) -> None:
+    old = hashlib.sha256(b"secret").hexdigest()
+    node.start(identity=Identity(users={"mr": old.upper()}))
+    assert associate(ext_neg=[user(b"mr", b"secret")]).is_established
+    assert reason(associate(ext_neg=[user(b"mr", b"wrong")])) == NO_REASON_GIVEN
+
+
+def test_who_guesses_has_to_wait_and_locks_nobody_out(
+    node: Queryable,
+    associate: Associate,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attempts, "_FREE", -6)  # the first wait is longer than the test
+    node.start(identity=Identity(users={"mr": GUARDED}))
+    assert associate(HERE, ext_neg=[user(b"mr", b"secret")]).is_established
+    guess = [user(b"mr", b"wrong")]
+    assert reason(associate(ELSEWHERE, ext_neg=guess)) == NO_REASON_GIVEN
+    assert reason(associate(ELSEWHERE, ext_neg=[user(b"mr", b"secret")])) == CONGESTION
+    assert "too many wrong passcodes" in caplog.text
+    # The user is guessed at: from elsewhere there is one guess, and the next has to wait.
+    assert reason(associate("127.0.0.3", ext_neg=guess)) == NO_REASON_GIVEN
+    assert reason(associate("127.0.0.3", ext_neg=guess)) == CONGESTION
+    # Who was never wrong gets in at once, whoever guesses.
+    assert associate("127.0.0.4", ext_neg=[user(b"mr", b"secret")]).is_established
+    # Who has shown the passcode before, from where it did, gets in all the same.
+    assert associate(HERE, ext_neg=[user(b"mr", b"secret")]).is_established
+
+
+def test_nobody_waits_for_a_passcode_to_be_compared(
+    node: Queryable, associate: Associate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(wanted: str, passcode: bytes) -> bool:
+        began.set()
+        return go_on.wait(20) and matches(wanted, passcode)
+
+    monkeypatch.setattr(identification, "matches", slow)
+    node.start(identity=Identity(required=False, users={"mr": GUARDED}))
+    with ThreadPoolExecutor(1) as pool:
+        compared = pool.submit(associate, ext_neg=[user(b"mr", b"secret")])
+        assert began.wait(10)
+        assert associate(ELSEWHERE).is_established
+        assert not compared.done()
+        go_on.set()
+        assert compared.result(10).is_established
+
+
+def test_a_node_that_stops_waits_for_no_passcode(node: Queryable, associate: Associate) -> None:
+    node.start(identity=Identity(users={"mr": GUARDED}))
+    assert associate(ext_neg=[user(b"mr", b"secret")]).is_established
+    node.stop()
+    assert "passcodes" not in {sign.name for sign in HEARTBEATS.all()}

@@ -17,6 +17,7 @@ import yaml
 from node import config_file
 from node.cli.main import build
 from node.errors import ConfigError
+from node.passcodes import make_hash
 from tests.running import RunningNode, configured, eventually, free_port
 
 
@@ -150,3 +151,30 @@ def test_check_config_says_where_each_value_comes_from(
     assert f"line 7: secret_file {secret} cannot be read: No such file" in lines[0]
     assert "line 8: output.name 'fixed' would give every series the same name" in lines[1]
     assert "line 9: there is no key 'lgo'" in lines[2]
+
+
+def test_check_config_shows_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.yaml"
+    url = "https://hook:s3cret-in-url@hooks.example/x?event=a&api_token=s3cret-in-query"
+    webhook = {"url": url, "secret": "s3cret-of-the-webhook"}
+    command = {"run": ["true"], "environment": {"TOKEN": "s3cret-of-the-command"}}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "dicom": {"identity": {"users": {"mr": make_hash("x"), "ct": "a" * 64}}},
+                "database": {"url": "postgresql+psycopg://u:s3cret/of:db@db/rasnode"},
+                "deliver": [
+                    {"name": "w", "webhook": webhook},
+                    {"name": "c", "command": command},
+                ],
+            }
+        )
+    )
+    for options in ([], ["--json"]):
+        build("check-config")(["check-config", "-c", str(path), *options], standalone_mode=False)
+        said = capsys.readouterr().out
+        assert "s3cret" not in said
+        assert "argon2" not in said
+        assert "a" * 64 not in said
+        assert "postgresql+psycopg://u:***@db/rasnode" in said
+        assert "hooks.example/x?event=a" in said

@@ -101,14 +101,6 @@ def test_a_failing_disk_leaves_nothing_behind(
     assert list(archive.files()) == []
 
 
-def test_quarantine_keeps_the_bytes_and_the_reason(archive: Archive) -> None:
-    name = archive.put_in_quarantine(META, b"junk", {"reason": "malformed-data-set"}, "20260101")
-    assert name is not None
-    assert (archive.quarantine / name).read_bytes() == META + b"junk"
-    note = (archive.quarantine / name).with_suffix(".json").read_text()
-    assert "malformed-data-set" in note
-
-
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT, errno.EIO, errno.ENOSPC])
 def test_a_disk_that_takes_nothing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

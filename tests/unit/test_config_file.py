@@ -239,7 +239,7 @@ def test_a_mistake_beside_a_secret_does_not_show_it(tmp_path: Path) -> None:
 
 
 def test_a_passcode_in_place_of_its_hash_is_not_repeated(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="sha256sum") as caught:
+    with pytest.raises(ConfigError, match="rasnode passcode") as caught:
         load_settings(write(tmp_path, "dicom: {identity: {users: {mr: geheim}}}"))
     assert "geheim" not in str(caught.value)
 

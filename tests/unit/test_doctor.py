@@ -16,7 +16,14 @@ import pytest
 
 from node.cli import findings
 from node.cli.deliverable import check_deliveries
-from node.cli.doctor import Subject, check_database, check_dicom, check_peers, diagnose
+from node.cli.doctor import (
+    Subject,
+    check_database,
+    check_dicom,
+    check_passcodes,
+    check_peers,
+    diagnose,
+)
 from node.cli.findings import (
     Finding,
     Grade,
@@ -30,9 +37,10 @@ from node.cli.findings import (
     listen,
     port_finding,
 )
-from node.config import Dicom, PeerSettings, Settings
+from node.config import Dicom, Identity, PeerSettings, Settings
 from node.deliver_settings import TargetSettings
 from node.index.engine import Index
+from node.passcodes import NOBODY
 from node.run_file import UNSEEN, RunState, running_node
 from tests.running import RunningNode, free_port
 
@@ -237,7 +245,8 @@ def test_a_silent_peer() -> None:
     assert "RASNODE" in found.advice
 
 
-def test_beside_a_running_node(node: RunningNode) -> None:
+def test_beside_a_running_node(node: RunningNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # a slow disk's advice leaves other sentences no room
     found = node.rasnode("doctor", "--running")
     assert "this node answers C-ECHO" in " ".join(found.stdout.replace("│", " ").split())
     own = running_node(node.root)
@@ -315,3 +324,12 @@ def test_a_secret_that_is_not_there(tmp_path: Path) -> None:
     (found,) = check_deliveries([TargetSettings.model_validate({"name": "h", "webhook": hook})])
     assert found.grade is Grade.WRONG
     assert "cannot be read" in found.found
+
+
+def test_passcodes_that_are_easy_to_guess_are_named() -> None:
+    assert check_passcodes(None) == []
+    assert check_passcodes(Identity(users={"open": "", "new": NOBODY})) == []
+    (finding,) = check_passcodes(Identity(users={"mr": "a" * 64, "new": NOBODY}))
+    assert finding.grade is Grade.NOTE
+    assert "'mr'" in finding.found
+    assert "rasnode passcode" in finding.advice

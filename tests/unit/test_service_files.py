@@ -106,6 +106,8 @@ def test_the_service_is_what_it_says() -> None:
     assert said["NoNewPrivileges"] == ["yes"]
     assert said["ProtectSystem"] == ["strict"]
     assert said["UMask"] == ["0027"]
+    assert said["LimitCORE"] == ["0"]
+    assert said["NoExecPaths"] == [f"/var/lib/{said['StateDirectory'][0]}"]
     # Restarting on a wrong configuration would repeat the same sentence for ever.
     assert said["RestartPreventExitStatus"] == ["2"]
     assert float(said["TimeoutStopSec"][0]) > Settings().shutdown_seconds
@@ -218,6 +220,12 @@ def test_the_container_is_not_root_and_looks_after_itself() -> None:
     last = stages[2]
     assert re.search(r"^USER (\d+):(\d+)$", last, re.MULTILINE)
     assert "VOLUME /data" in last
+    assert re.search(r"find / .*-perm /6000 -exec chmod a-s", last)
+    for text in (recipe, (ROOT / "docs/install.md").read_text()):
+        run = re.sub(r"\\\n#?", "", text).partition("docker run")[2].partition("\n")[0]
+        for flag in ("--read-only", "--cap-drop ALL", "--security-opt no-new-privileges"):
+            assert flag in run
+        assert "-p 127.0.0.1:8080:8080" in run
     assert "EXPOSE 11112 8080" in last
     (check,) = re.findall(r'HEALTHCHECK .*?CMD \["rasnode", "doctor", (.*?)\]', last, re.DOTALL)
     assert "--running" in check

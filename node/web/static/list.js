@@ -54,6 +54,9 @@ function facts(node) {
   place("facts").replaceChildren(
     make("span", {}, `AE title ${node.ae_title}, port ${node.port}`),
     make("span", {}, `${node.instances.toLocaleString()} instances in ${node.series.toLocaleString()} series`),
+    ...(node.conflicts ? [make("span", {}, `${node.conflicts.toLocaleString()} in conflict`)] : []),
+    ...(node.quarantine.refused + node.quarantine.answered ? [make("span", {},
+      `in quarantine ${node.quarantine.refused.toLocaleString()} refused, ${node.quarantine.answered.toLocaleString()} not filed`)] : []),
     make("span", {}, `${bytes(node.free_bytes)} free`),
     make("span", {}, `version ${node.version}`));
   const empty = place("empty");

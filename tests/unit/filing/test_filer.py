@@ -72,12 +72,12 @@ def test_a_fault_of_ours_is_named(
         raise ZeroDivisionError("a patient's name")
 
     monkeypatch.setattr("node.filing.filer.register", fail)
-    (image,) = encoded(series(1, 8))
-    archive.incoming(PART).write_bytes(image.data_set)
+    image, other = encoded(series(2, 8))
+    archive.incoming(PART).write_bytes(other.data_set)
     filed = filer.file(
         [
             found(image.sop_class, image.uid, image.data_set),
-            found(image.sop_class, image.uid, b"", PART),
+            found(other.sop_class, other.uid, b"", PART),
         ]
     )
     assert not filed.outcomes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,9 +112,9 @@ class World:
             stuck=lambda: self.stuck,
         )
 
-    def client(self, host: str = "127.0.0.1") -> httpx.Client:
+    def client(self, host: str = "127.0.0.1", hosts: Sequence[str] = ()) -> httpx.Client:
         """A client of a real server, as if that served on `host`."""
-        server = WebServer(create_app(self.site(), host), bound("127.0.0.1", 0))
+        server = WebServer(create_app(self.site(), host, hosts), bound("127.0.0.1", 0))
         server.start()
         self.cleanup.callback(server.stop)
         return self.cleanup.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from node.config import Http
 from node.errors import Retryable
 from node.web import health
 from node.web.app import create_app
@@ -194,19 +196,62 @@ def test_every_answer_is_guarded(world: World) -> None:
         assert headers["referrer-policy"] == "no-referrer", url
 
 
+def test_an_error_that_nobody_foresaw_says_nothing_of_a_patient(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "^".join(("DOE", "JANE"))  # the log has the lines of the program
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError(name)
+
+    monkeypatch.setattr("node.index.latest.Latest.series", fail)
+    answer = world.client().get("/api/series")
+    assert answer.status_code == 500
+    (reference,) = re.findall(r"reference ([0-9a-f]{8}) in the log", answer.json()["detail"])
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for said in (answer.text, caplog.text):
+        assert name not in said
+    assert reference in caplog.text
+    assert "Traceback" not in answer.text
+    assert "File " not in answer.text
+
+
+LOOPBACK = ("127.0.0.1:8080", "127.0.0.2", "localhost", "LocalHost:9", "[::1]:8080")
+ADDRESSES = ("10.0.0.5:8080", "[fd00::5]:8080")
+NAMED = ("node.example:8080", "Node.Example", "port.example:8080", "[fd00::7]")
+FOREIGN = (
+    "evil.example", "evil.example:8080", "[::1].evil.example", "127.0.0.1.evil.example",
+    "[evil.example]", "[::1", "localhost.evil.example", "localhost@evil.example",
+    "localhost:8080.evil.example", "localhost:99999", "localhost:", "evil.example#localhost", "",
+    "port.example:9090", "port.example", "localhost, evil.example",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("bound", "asked", "status"),
+    ("bound", "hosts", "answered"),
     [
-        ("127.0.0.1", "127.0.0.1:8080", 200),
-        ("127.0.0.1", "localhost:8080", 200),
-        ("::1", "[::1]:8080", 200),
-        ("127.0.0.1", "evil.example", 421),
-        ("127.0.0.1", "", 421),
-        ("10.0.0.1", "node.hospital.example", 200),
+        ("127.0.0.1", (), LOOPBACK),
+        ("10.0.0.1", (), (*LOOPBACK, *ADDRESSES, "[fd00::7]")),
+        ("::1", ("node.example", "port.example:8080", "fd00::7"), LOOPBACK + NAMED),
     ],
 )
-def test_a_loopback_page_is_not_for_other_names(world: World, bound, asked, status) -> None:
-    assert world.client(bound).get("/api/node", headers={"host": asked}).status_code == status
+def test_a_page_answers_to_its_own_names_only(world: World, bound, hosts, answered) -> None:
+    http = Http(host=bound, hosts=hosts)
+    client = world.client(http.host, http.hosts)
+    for asked in {*LOOPBACK, *ADDRESSES, *NAMED, *FOREIGN}:
+        answer = client.get("/api/node", headers={"host": asked})
+        known = asked in answered
+        assert answer.status_code == (200 if known else 400), (asked, answer.text)
+        assert known or "http.hosts" in answer.text
+    with socket.create_connection(("127.0.0.1", client.base_url.port), 5) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+        assert b" 400 " in raw.recv(64)
+
+
+@pytest.mark.parametrize("wrong", ["", "*", "http://node.example", "node.example/", "a b", "a:b"])
+def test_a_host_that_no_request_can_name_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="name or address, with or without a port"):
+        Http(hosts=(wrong,))
 
 
 def test_loopback() -> None:
