@@ -26,10 +26,11 @@ from node.convert import (
     convert_series,
     read_folder,
 )
-from node.convert.file_names import FileNames, folded
+from node.convert.file_names import FileNames
 from node.convert.folder import files_below
 from node.convert.names import name_after
 from node.errors import AssemblyError, ConfigError, Reason, unforeseen
+from node.naming import folded
 
 LEAVE, OVERWRITE, RENAME = "0", "1", "2"
 """What to do where a file exists, in dcm2niix's numbers."""

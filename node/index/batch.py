@@ -5,6 +5,7 @@ The caller holds the write lock, so that what was read stays true until the tran
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from node.attributes import BY_LEVEL, Level
 from node.index import totals
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
+from node.index.namesakes import Pair, flag
 from node.index.schema import (
     ConflictRow,
     HeaderRow,
@@ -23,14 +25,16 @@ from node.index.schema import (
 )
 from node.index.totals import Total
 from node.index.where import one_of
-from node.records import InstanceRecord, SeriesState, Stored
+from node.records import InstanceRecord, SeriesState, Shared, Stored
 
 Item = tuple[InstanceRecord, int | None]
 
 _AT_ONCE: Final = 500  # values that are looked for, rows in one INSERT
 _IMAGE_KEYWORDS: Final = tuple(attribute.keyword for attribute in BY_LEVEL[Level.IMAGE])
 
-_INSTANCES: Final = insert(InstanceRow).returning(InstanceRow.id, InstanceRow.uid)
+_INSTANCES: Final = insert(InstanceRow).returning(
+    InstanceRow.id, InstanceRow.uid, InstanceRow.series_pk
+)
 _UID: Final = InstanceRow.__table__.c.uid
 _HEADERS: Final = insert(HeaderRow)
 _CONFLICTS: Final = insert(ConflictRow)
@@ -58,7 +62,7 @@ _ARRIVALS: Final = text(
 
 @dataclass
 class _Known:
-    """A SOP Instance UID that is in the index, or about to be.
+    """An instance that is in the index, or about to be.
 
     Attributes:
         pk: None as long as its row has not been written.
@@ -69,6 +73,9 @@ class _Known:
     sha256: str
     series: KnownSeries
     others: set[str] = field(default_factory=set)
+
+
+_ByUID = defaultdict[str, list[_Known]]
 
 
 @dataclass
@@ -93,7 +100,8 @@ class Batch:
         self._items = items
         self._hierarchy = Hierarchy(connection)
         self._new: list[dict[str, Any]] = []
-        self._headers: dict[str, bytes] = {}
+        self._headers: dict[tuple[str, int], bytes] = {}
+        self._namesakes: dict[tuple[int, int], Pair] = {}
         self._conflicts: list[tuple[_Known, dict[str, Any]]] = []
         self._changes: dict[int, _Changes] = {}
         self._arrivals: dict[tuple[int, int], dict[str, Any]] = {}
@@ -108,23 +116,26 @@ class Batch:
         self._hierarchy.write_counts()
         return outcomes
 
-    def _known(self) -> dict[str, _Known]:
+    def _known(self) -> _ByUID:
+        """Of each SOP Instance UID the instances that have it, the first that came first."""
         uids = {record.sop_instance_uid for record, _ in self._items}
-        found: dict[str, _Known] = {}
-        by_pk: dict[int, _Known] = {}
+        found: _ByUID = defaultdict(list)
         columns = (InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk)
         for part in _parts(uids):
             for row in self._connection.execute(
-                select(*columns).where(one_of(_UID, part, sqlite=self._sqlite))
+                select(*columns)
+                .where(one_of(_UID, part, sqlite=self._sqlite))
+                .order_by(InstanceRow.id)
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
-                found[row.uid] = by_pk[row.id] = _Known(row.id, row.sha256, series)
-        different = [
-            known.pk
+                found[row.uid].append(_Known(row.id, row.sha256, series))
+        by_pk = {
+            there.pk: there
             for record, _ in self._items
-            if (known := found.get(record.sop_instance_uid)) and known.sha256 != record.sha256
-        ]
-        for part in _parts(different):
+            for there in found.get(record.sop_instance_uid, ())
+            if there.sha256 != record.sha256
+        }
+        for part in _parts(by_pk):
             for pk, sha256 in self._connection.execute(
                 select(ConflictRow.instance_pk, ConflictRow.sha256).where(
                     ConflictRow.instance_pk.in_(part)
@@ -133,24 +144,31 @@ class Batch:
                 by_pk[pk].others.add(sha256)
         return found
 
-    def _decide(
-        self, known: dict[str, _Known], record: InstanceRecord, association: int | None
-    ) -> Stored:
-        there = known.get(record.sop_instance_uid)
+    def _decide(self, known: _ByUID, record: InstanceRecord, association: int | None) -> Stored:
+        sha256 = record.sha256
+        of_uid = known[record.sop_instance_uid]
+        if any(sha256 == there.sha256 or sha256 in there.others for there in of_uid):
+            return Stored.SAME
+        series = self._hierarchy.series(record)
+        there = next((one for one in of_uid if one.series is series), None)
         if there is None:
-            series = self._hierarchy.series(record)
-            known[record.sop_instance_uid] = _Known(None, record.sha256, series)
+            if of_uid:
+                self._flag(series, of_uid[0].series)
+            of_uid.append(_Known(None, sha256, series))
             self._new.append(_instance(record, series.pk, association))
-            self._headers[record.sop_instance_uid] = record.header
+            self._headers[record.sop_instance_uid, series.pk] = record.header
             self._hierarchy.count_instance(series, record.sop_class_uid)
             self._arrive(series, record, association, instances=1)
             return Stored.NEW
-        if record.sha256 == there.sha256 or record.sha256 in there.others:
-            return Stored.SAME
-        there.others.add(record.sha256)
+        there.others.add(sha256)
         self._conflicts.append((there, {"header": record.header, **_bytes_of(record)}))
-        self._arrive(there.series, record, association, instances=0)
+        self._arrive(series, record, association, instances=0)
         return Stored.CONFLICT
+
+    def _flag(self, series: KnownSeries, other: KnownSeries) -> None:
+        self._namesakes.setdefault(
+            (series.pk, other.pk), Pair(series.pk, other.pk, Shared.INSTANCE_UIDS)
+        )
 
     def _arrive(
         self, series: KnownSeries, record: InstanceRecord, association: int | None, instances: int
@@ -180,15 +198,15 @@ class Batch:
         arrival["last_at"] = at
         arrival["instances"] += 1
 
-    def _write_instances(self, known: dict[str, _Known]) -> None:
+    def _write_instances(self, known: _ByUID) -> None:
         execute = self._connection.execute
         for part in _parts(self._new):
-            keys = {uid: pk for pk, uid in execute(_INSTANCES, part).all()}
-            for uid, pk in keys.items():
-                known[uid].pk = pk
+            keys = {(uid, series): pk for pk, uid, series in execute(_INSTANCES, part).all()}
+            for (uid, series), pk in keys.items():
+                next(one for one in known[uid] if one.series.pk == series).pk = pk
             execute(
                 _HEADERS,
-                [{"instance_pk": pk, "header": self._headers[uid]} for uid, pk in keys.items()],
+                [{"instance_pk": pk, "header": self._headers[key]} for key, pk in keys.items()],
             )
         self._count(Total.INSTANCES, len(self._new))
         self._count(Total.BYTES, sum(row["size"] for row in self._new))
@@ -211,6 +229,9 @@ class Batch:
             totals.moved(self._connection, totals.in_state(before), totals.in_state(after))
         if self._arrivals:
             execute(_ARRIVALS, list(self._arrivals.values()))
+        pairs = [*self._hierarchy.namesakes, *self._namesakes.values()]
+        if pairs:
+            flag(self._connection, pairs, max(record.received_at for record, _ in self._items))
 
     def _count(self, name: str, by: int) -> None:
         totals.count(self._connection, name, by)

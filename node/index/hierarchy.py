@@ -1,21 +1,29 @@
-"""Patients, studies and series of a batch: found in few statements, made where they are new."""
+"""Patients, studies and series of a batch: found in few statements, made where they are new.
+
+An instance belongs to the series of its UID in its study, and that to the study of its UID that is
+its patient's. What an instance does not say of its patient speaks against none; where it says more
+than the study knows, the study knows it from then on.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from node.attributes import BY_LEVEL, Level, fold
+from node.attributes import BY_LEVEL, Level, fold, name_groups
 from node.index import totals
 from node.index.schema import PatientRow, SeriesRow, StudyModalityRow, StudyRow
+from node.index.namesakes import Pair
 from node.index.totals import Total, count
-from node.records import InstanceRecord, SeriesState
+from node.persons import Person, differ
+from node.records import InstanceRecord, SeriesState, Shared
 
 _AT_ONCE: Final = 500
+_T = TypeVar("_T")
 
 _COUNT_STUDY: Final = (
     update(StudyRow.__table__)  # type: ignore[arg-type]
@@ -43,7 +51,9 @@ class KnownStudy:
     """A study's row, and what is written to it at the end."""
 
     pk: int
+    uid: str
     patient_pk: int
+    person: Person
     modalities: list[str]
     sop_classes: list[str]
 
@@ -58,6 +68,7 @@ class KnownSeries:
     state_since: float
     revision: int
     last_arrival: float
+    part: int
 
 
 class Hierarchy:
@@ -65,11 +76,14 @@ class Hierarchy:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._series: dict[str, KnownSeries] = {}
+        self._resolved: dict[tuple[str, str, Person], KnownSeries] = {}
+        self._series: defaultdict[str, list[KnownSeries]] = defaultdict(list)
         self._series_by_pk: dict[int, KnownSeries] = {}
-        self._studies: dict[str, KnownStudy] = {}
+        self._studies: dict[str, list[KnownStudy]] = {}
         self._studies_by_pk: dict[int, KnownStudy] = {}
-        self._patients: dict[tuple[str, str], int] = {}
+        self._patients: dict[Person, int] = {}
+        self._left: set[int] = set()
+        self.namesakes: list[Pair] = []
         self._counts: defaultdict[tuple[type[Any], int], Counter[str]] = defaultdict(Counter)
 
     def load(self, records: Iterable[InstanceRecord]) -> None:
@@ -90,8 +104,20 @@ class Hierarchy:
 
     def series(self, record: InstanceRecord) -> KnownSeries:
         """The series of a record, made if it is new."""
-        known = self._series.get(record.series_instance_uid)
-        return known or self._new_series(record)
+        person = person_of(record)
+        key = record.series_instance_uid, record.study_instance_uid, person
+        known = self._resolved.get(key)
+        if known is None:
+            candidates = [
+                series
+                for series in self._series[record.series_instance_uid]
+                if series.study.uid == record.study_instance_uid
+            ]
+            known = _whose(person, candidates, lambda series: series.study.person)
+            known = known or self._new_series(record, person)
+            self._complete(known.study, record, person)
+            self._resolved[key] = known
+        return known
 
     def count_instance(self, series: KnownSeries, sop_class_uid: str) -> None:
         """One more instance in a series."""
@@ -121,24 +147,41 @@ class Hierarchy:
             self._connection.execute(_COUNT_STUDY, studies)
         if patients:
             self._connection.execute(_COUNT_PATIENT, patients)
+        for pk in sorted(self._left):
+            gone = self._connection.execute(
+                delete(PatientRow).where(PatientRow.id == pk, PatientRow.studies == 0)
+            )
+            count(self._connection, Total.PATIENTS, -gone.rowcount)
 
     def _count(self, table: type[Any], pk: int, what: str) -> None:
         self._counts[table, pk][what] += 1
 
     def _remember(self, row: Row[*tuple[Any, ...]]) -> None:
-        study = self._studies_by_pk.get(row.study_pk)
-        if study is None:
-            study = KnownStudy(
-                row.study_pk, row.patient_pk, _values(row.modalities), _values(row.sop_classes)
-            )
-            self._studies[row.study_uid] = self._studies_by_pk[study.pk] = study
+        if row.id in self._series_by_pk:
+            return
+        study = self._remembered(row, row.study_pk)
         series = KnownSeries(
-            row.id, study, row.state, row.state_since, row.revision, row.last_arrival
+            row.id, study, row.state, row.state_since, row.revision, row.last_arrival, row.part
         )
-        self._series[row.uid] = self._series_by_pk[series.pk] = series
+        self._series[row.uid].append(series)
+        self._series_by_pk[series.pk] = series
 
-    def _new_series(self, record: InstanceRecord) -> KnownSeries:
-        study = self._study(record)
+    def _remembered(self, row: Row[*tuple[Any, ...]], pk: int) -> KnownStudy:
+        if pk not in self._studies_by_pk:
+            self._studies_by_pk[pk] = KnownStudy(
+                pk,
+                row.study_uid,
+                row.patient_pk,
+                Person(row.patient_id, row.issuer, row.name, row.birth_date),
+                _values(row.modalities),
+                _values(row.sop_classes),
+            )
+        return self._studies_by_pk[pk]
+
+    def _new_series(self, record: InstanceRecord, person: Person) -> KnownSeries:
+        study = self._study(record, person)
+        others = self._series[record.series_instance_uid]
+        part = 1 + max((series.part for series in others), default=-1)
         values = record.attributes
         modality = values.get("Modality", "")
         at = record.received_at
@@ -146,6 +189,7 @@ class Hierarchy:
             self._connection,
             SeriesRow,
             uid=record.series_instance_uid,
+            part=part,
             study_pk=study.pk,
             modality=modality,
             number=integer_of(values.get("SeriesNumber")),
@@ -168,30 +212,31 @@ class Hierarchy:
             self._connection.execute(
                 insert(StudyModalityRow).values(study_pk=study.pk, modality=modality)
             )
-        series = KnownSeries(pk, study, SeriesState.RECEIVING, at, 0, at)
-        self._series[record.series_instance_uid] = self._series_by_pk[pk] = series
+        if others:
+            self.namesakes.append(Pair(pk, others[0].pk, Shared.SERIES_UID))
+        series = KnownSeries(pk, study, SeriesState.RECEIVING, at, 0, at, part)
+        self._series_by_pk[pk] = series
+        others.append(series)
         return series
 
-    def _study(self, record: InstanceRecord) -> KnownStudy:
+    def _study(self, record: InstanceRecord, person: Person) -> KnownStudy:
         uid = record.study_instance_uid
         if uid not in self._studies:
-            row = self._connection.execute(
-                select(
-                    StudyRow.id, StudyRow.patient_pk, StudyRow.modalities, StudyRow.sop_classes
-                ).where(StudyRow.uid == uid)
-            ).first()
-            study = (
-                self._new_study(record)
-                if row is None
-                else KnownStudy(
-                    row.id, row.patient_pk, _values(row.modalities), _values(row.sop_classes)
-                )
-            )
-            self._studies[uid] = self._studies_by_pk[study.pk] = study
-        return self._studies[uid]
+            found = self._connection.execute(
+                _with_patient(select(StudyRow.id, *_OF_STUDY))
+                .where(StudyRow.uid == uid)
+                .order_by(StudyRow.id)
+            ).all()
+            self._studies[uid] = [self._remembered(row, row.id) for row in found]
+        studies = self._studies[uid]
+        known = _whose(person, studies, lambda study: study.person)
+        if known is None:
+            known = self._new_study(record, person)
+            studies.append(known)
+        return known
 
-    def _new_study(self, record: InstanceRecord) -> KnownStudy:
-        patient_pk = self._patient(record)
+    def _new_study(self, record: InstanceRecord, person: Person) -> KnownStudy:
+        patient_pk = self._patient(record, person)
         values = record.attributes
         referring = values.get("ReferringPhysicianName", "")
         pk = inserted(
@@ -212,34 +257,123 @@ class Hierarchy:
         )
         count(self._connection, Total.STUDIES)
         self._count(PatientRow, patient_pk, "studies")
-        return KnownStudy(pk, patient_pk, [], [])
+        study = KnownStudy(pk, record.study_instance_uid, patient_pk, person, [], [])
+        self._studies_by_pk[pk] = study
+        return study
 
-    def _patient(self, record: InstanceRecord) -> int:
-        values = record.attributes
-        key = values.get("PatientID", ""), values.get("IssuerOfPatientID", "")
-        if key in self._patients:
-            return self._patients[key]
-        found = self._connection.scalar(
-            select(PatientRow.id).where(
-                PatientRow.patient_id == key[0], PatientRow.issuer == key[1]
-            )
+    def _complete(self, study: KnownStudy, record: InstanceRecord, person: Person) -> None:
+        """Take over what a record says of a study's patient and nothing before it did."""
+        whole = study.person.with_more(person)
+        if whole == study.person:
+            return
+        study.person = whole
+        patient_pk = self._patient(record, whole)
+        if patient_pk == study.patient_pk:
+            self._fill(patient_pk, record)
+            return
+        before = self._connection.execute(
+            select(StudyRow.series, StudyRow.instances).where(StudyRow.id == study.pk)
+        ).one()
+        self._connection.execute(
+            update(StudyRow).where(StudyRow.id == study.pk).values(patient_pk=patient_pk)
         )
-        if found is None:
-            name = values.get("PatientName", "")
-            found = inserted(
-                self._connection,
-                PatientRow,
-                patient_id=key[0],
-                issuer=key[1],
+        counted = self._counts[StudyRow, study.pk]
+        moved = {
+            "studies": 1,
+            "series": before.series + counted["series"],
+            "instances": before.instances + counted["instances"],
+        }
+        self._counts[PatientRow, patient_pk].update(moved)
+        self._counts[PatientRow, study.patient_pk].subtract(moved)
+        self._left.add(study.patient_pk)
+        study.patient_pk = patient_pk
+
+    def _fill(self, patient_pk: int, record: InstanceRecord) -> None:
+        """Write what a patient's row lacks."""
+        row = self._connection.execute(select(PatientRow).where(PatientRow.id == patient_pk)).one()
+        values = _level(record, Level.PATIENT)
+        known = {key: value for key, value in row.attributes.items() if value}
+        name = row.name or values.get("PatientName", "")
+        groups = name_groups(name)
+        self._connection.execute(
+            update(PatientRow)
+            .where(PatientRow.id == patient_pk)
+            .values(
                 name=name,
                 name_key=fold(name),
-                birth_date=values.get("PatientBirthDate", ""),
-                sex=values.get("PatientSex", ""),
-                attributes=_level(record, Level.PATIENT),
+                name_alphabetic=groups[0],
+                name_ideographic=groups[1],
+                name_phonetic=groups[2],
+                birth_date=row.birth_date or values.get("PatientBirthDate", ""),
+                sex=row.sex or values.get("PatientSex", ""),
+                attributes={**row.attributes, **values, **known},
             )
-            count(self._connection, Total.PATIENTS)
-        self._patients[key] = found
+        )
+
+    def _patient(self, record: InstanceRecord, person: Person) -> int:
+        found = self._patients.get(person)
+        if found is None:
+            found = self._known_patient(person)
+            if found is None:
+                found = self._new_patient(record, person)
+            self._patients[person] = found
         return found
+
+    def _known_patient(self, person: Person) -> int | None:
+        """The first of that ID who is not somebody else; without an ID the one of this name."""
+        row = PatientRow
+        query = (
+            select(row.id, row.name, row.birth_date)
+            .where(row.patient_id == person.patient_id, row.issuer == person.issuer)
+            .order_by(row.id)
+            .limit(_AT_ONCE)
+        )
+        if not person.patient_id:
+            query = query.where(
+                row.name_key == fold(person.name), row.birth_date == person.birth_date
+            )
+        for found in self._connection.execute(query):
+            known = Person(person.patient_id, person.issuer, found.name, found.birth_date)
+            if not differ(known, person):
+                return int(found.id)
+        return None
+
+    def _new_patient(self, record: InstanceRecord, person: Person) -> int:
+        values = {**_level(record, Level.PATIENT), **_said(person)}
+        pk = inserted(
+            self._connection,
+            PatientRow,
+            patient_id=person.patient_id,
+            issuer=person.issuer,
+            name=person.name,
+            name_key=fold(person.name),
+            birth_date=person.birth_date,
+            sex=values.get("PatientSex", ""),
+            attributes=values,
+        )
+        count(self._connection, Total.PATIENTS)
+        return pk
+
+
+def person_of(record: InstanceRecord) -> Person:
+    """Who a record says that the patient is."""
+    values = record.attributes
+    return Person(*(values.get(keyword, "") for keyword in _PERSON))
+
+
+_PERSON: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+
+
+def _said(person: Person) -> dict[str, str]:
+    return {key: value for key, value in zip(_PERSON, person, strict=True) if value}
+
+
+def _whose(person: Person, known: Sequence[_T], of: Callable[[_T], Person]) -> _T | None:
+    """The one that is this person's, by all it says or else by nothing against it."""
+    exact = [one for one in known if of(one) == person]
+    return next(iter(exact), None) or next(
+        (one for one in known if not differ(of(one), person)), None
+    )
 
 
 def inserted(connection: Connection, table: type[Any], **values: Any) -> int:
@@ -252,20 +386,36 @@ def inserted(connection: Connection, table: type[Any], **values: Any) -> int:
 def _rows() -> Select[*tuple[Any, ...]]:
     """Series as they stay until the transaction ends: on PostgreSQL, too, nobody moves one of them
     from the state that is read here before the batch has moved it."""
-    found = select(
-        SeriesRow.id,
-        SeriesRow.uid,
-        SeriesRow.study_pk,
-        SeriesRow.state,
-        SeriesRow.state_since,
-        SeriesRow.revision,
-        SeriesRow.last_arrival,
-        StudyRow.uid.label("study_uid"),
-        StudyRow.patient_pk,
-        StudyRow.modalities,
-        StudyRow.sop_classes,
-    ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+    found = _with_patient(
+        select(
+            SeriesRow.id,
+            SeriesRow.uid,
+            SeriesRow.part,
+            SeriesRow.study_pk,
+            SeriesRow.state,
+            SeriesRow.state_since,
+            SeriesRow.revision,
+            SeriesRow.last_arrival,
+            *_OF_STUDY,
+        ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+    )
     return found.with_for_update(of=SeriesRow, key_share=True)
+
+
+_OF_STUDY: Final = (
+    StudyRow.uid.label("study_uid"),
+    StudyRow.patient_pk,
+    StudyRow.modalities,
+    StudyRow.sop_classes,
+    PatientRow.patient_id,
+    PatientRow.issuer,
+    PatientRow.name,
+    PatientRow.birth_date,
+)
+
+
+def _with_patient(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    return query.join(PatientRow, PatientRow.id == StudyRow.patient_pk)
 
 
 def _values(joined: str) -> list[str]:
