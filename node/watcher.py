@@ -25,6 +25,7 @@ from node.faults import fault_point
 from node.index.engine import Index
 from node.index.future import bring_back
 from node.index.known import COMPLETION
+from node.index.namesakes import Namesakes
 from node.index.publications import Publications
 from node.index.references import References
 from node.index.statements import Statements
@@ -292,7 +293,8 @@ def make_watcher(
     """
     work, publications, publisher = Work(index), Publications(index), Publisher(output)
     names, herald = Names(work, publisher, template), Herald(work, rules)
-    grounds = Grounds(work, References(index))
+    namesakes = Namesakes(index)
+    grounds = Grounds(work, References(index), namesakes)
     outcomes = Outcomes(work, publications, publisher, names, herald, grounds)
     woken = threading.Event()
     head_start = HeadStart(
@@ -309,6 +311,7 @@ def make_watcher(
         names,
         outcomes,
         grounds,
+        namesakes,
         executor,
         head_start,
         archive=archive,

@@ -19,6 +19,7 @@ from node.assemble.model import LABEL_CLASSES, InstanceHeader
 from node.assemble.preview import Glimpses, render
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar
+from node.assemble.subjects import contradiction
 from node.assemble.values import as_displayed
 from node.convert.bids import asl_context, completed, with_suffix
 from node.convert.copies import without_copies
@@ -28,7 +29,7 @@ from node.convert.sources import InstanceSource, PixelReader
 from node.convert.stock import Stock
 from node.convert.volume import Volume, Voxels, filled, opened, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
-from node.errors import AssemblyError
+from node.errors import AssemblyError, Reason
 from node.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
@@ -112,6 +113,8 @@ def convert_series(
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
+    if _is_mixed(planned):
+        return Conversion(refusals=planned.refusals)
     refusals = list(planned.refusals)
     products: list[Product] = []
     names = names or FileNames()
@@ -169,6 +172,8 @@ def volumes_of(
     """
     planned, read = _planned(instances, OutputOptions())
     yield from planned.refusals
+    if _is_mixed(planned):
+        return
     for volume in planned.volumes:
         try:
             yield filled(volume, read)
@@ -190,6 +195,9 @@ def volumes_of(
 def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:
+    mixed = contradiction([source.header for source in instances])
+    if mixed is not None:
+        return SeriesPlan((), (mixed,)), PixelReader(())
     unique, copies = without_copies(instances)
     headers = [source.header for source in unique]
     if not options.precise:
@@ -200,6 +208,11 @@ def _planned(
     volumes = tuple(one for one in planned.volumes if options.flat or len(one.grid[0]) > 1)
     left_out = (*planned.left_out, *copies)
     return replace(planned, volumes=volumes, left_out=left_out), PixelReader(unique)
+
+
+def _is_mixed(planned: SeriesPlan) -> bool:
+    """Whether it was refused because its images are of several studies or patients."""
+    return any(one.reason is Reason.CONTRADICTORY_IDENTITY for one in planned.refusals)
 
 
 def _untriggered(header: InstanceHeader) -> InstanceHeader:

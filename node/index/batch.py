@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from node.attributes import BY_LEVEL, Level
 from node.index import totals
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
-from node.index.namesakes import Pair, flag
+from node.index.namesakes import RECEIVER, Pair, flag
 from node.index.schema import (
     ConflictRow,
     HeaderRow,
@@ -253,7 +253,7 @@ def _event(one: _Changes) -> dict[str, Any]:
     return {
         "series_pk": one.series.pk,
         "at": one.first,
-        "actor": "receiver",
+        "actor": RECEIVER,
         "from_state": one.series.state,
         "to_state": SeriesState.RECEIVING,
         "revision": one.series.revision,

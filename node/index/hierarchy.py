@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, selec
 
 from node.attributes import BY_LEVEL, Level, fold, name_groups
 from node.index import totals
-from node.index.schema import PatientRow, SeriesRow, StudyModalityRow, StudyRow
 from node.index.namesakes import Pair
+from node.index.schema import PatientRow, SeriesRow, StudyModalityRow, StudyRow
 from node.index.totals import Total, count
 from node.persons import Person, differ
 from node.records import InstanceRecord, SeriesState, Shared

@@ -1,10 +1,10 @@
-"""Series that share UIDs with others: told apart by address, flagged in pairs, compared as parts."""
+"""Series that share UIDs with others: told apart by address, and flagged in pairs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
 from sqlalchemy.orm import aliased
@@ -13,6 +13,8 @@ from node.index.engine import Index
 from node.index.schema import InstanceRow, NamesakeRow, SeriesEventRow, SeriesRow, StudyRow
 from node.records import SeriesRecord, Shared, address_of
 
+RECEIVER: Final = "receiver"
+"""Who acts, in the history of series, when instances come."""
 MOST: Final = 20
 """Others that are kept of one series, however many copies of it come."""
 _WHY: Final = {
@@ -41,9 +43,14 @@ class Namesake(NamedTuple):
         """What is shared, for people."""
         return f"{_WHY[self.shared]}: see series {self.address} of study {self.study_uid}"
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """As `status` and the API give it."""
-        return {"shared": str(self.shared), "series": self.address, "study": self.study_uid}
+        return {
+            "shared": str(self.shared),
+            "address": self.address,
+            "study_instance_uid": self.study_uid,
+            "sentence": self.sentence,
+        }
 
 
 class Part(NamedTuple):
@@ -65,7 +72,7 @@ def addressed(address: str) -> ColumnElement[bool]:
     uid, mark, part = address.partition("~")
     if not mark:
         return SeriesRow.uid == uid
-    known = part.isdecimal() and len(part) < 9  # noqa: PLR2004  which fits into an integer
+    known = part.isdecimal() and len(part) < 9
     return and_(SeriesRow.uid == uid, SeriesRow.part == (int(part) if known else -1))
 
 
@@ -102,11 +109,11 @@ def _note(connection: Connection, pair: Pair, at: float) -> None:
         insert(SeriesEventRow).values(
             series_pk=pair.one,
             at=at,
-            actor="receiver",
+            actor=RECEIVER,
             from_state=state,
             to_state=state,
             revision=revision,
-            detail={"why": other.sentence, **other.as_dict()},
+            detail={"why": other.sentence},
         )
     )
 

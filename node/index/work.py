@@ -184,9 +184,9 @@ class Work(Known):
             stems = connection.scalars(
                 select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
             ).all()
-            others = {
-                found.series_pk for stem in stems for found in _rivals(connection, stem)
-            } - {series_pk}
+            others = {found.series_pk for stem in stems for found in _rivals(connection, stem)} - {
+                series_pk
+            }
             if not others:
                 return set()
             outputs = connection.scalars(
@@ -195,7 +195,7 @@ class Work(Known):
         return {name for files in outputs for name in files or ()}
 
 
-def _rivals(connection: Connection, stem: str) -> Sequence[Row[tuple[str, int]]]:
+def _rivals(connection: Connection, stem: str) -> Sequence[Row[str, int]]:
     """The claims of names that share a file with a stem, itself among them."""
     column: Any = OutputRow.folded
     rivals = rivals_of(stem)

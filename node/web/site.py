@@ -14,6 +14,7 @@ from node.archive import Archive
 from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
+from node.index.namesakes import Namesakes
 from node.index.work import Work
 from node.supervision import HEARTBEATS
 from node.web.health import FRESH_SECONDS, HealthCheck
@@ -57,6 +58,7 @@ class Site:
         self.ae_title = ae_title
         self.dicom_port = dicom_port
         self.latest = Latest(index)
+        self.namesakes = Namesakes(index)
         self._listing = Listing(index)
         self._totals: tuple[float, dict[str, int]] | None = None
         self._lock = threading.Lock()
