@@ -96,3 +96,36 @@ def test_what_not_even_the_quarantine_takes_stays_in_the_journal(
     archive.quarantine.mkdir()
     filer.file(batch)
     assert len(list(archive.quarantine.glob("*.dcm"))) == 1
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_after_a_crash_other_bytes_under_one_name_are_kept_beside(
+    archive: Archive, filer: Filer, batches: int
+) -> None:
+    """In one batch, too: no row speaks yet of what was placed just before."""
+    image = series(1, 8)[0]
+    (first,) = encoded([image])
+    image.PatientName = "Another"
+    (other,) = encoded([image])
+    image.PatientID, image.PatientBirthDate = "B2", "19700101"
+    (stranger,) = encoded([image])
+    sent = (first, other, stranger)
+    batch = [found(one.sop_class, one.uid, one.data_set) for one in sent]
+    for _ in range(2):
+        for part in [batch] if batches == 1 else [batch[:1], batch[1:]]:
+            filer.file(part, anew=True)
+        files = [path.read_bytes() for path in archive.files()]
+        assert len(files) == len(sent)
+        for one in sent:
+            assert any(file.endswith(one.data_set) for file in files)
+
+
+def test_after_a_crash_a_torn_file_is_written_again(archive: Archive, filer: Filer) -> None:
+    (image,) = encoded(series(1, 8))
+    batch = [found(image.sop_class, image.uid, image.data_set)]
+    filer.file(batch)
+    (path,) = archive.files()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    filer.file(batch, anew=True)
+    assert [one.read_bytes() for one in archive.files()] == [whole]
