@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -226,6 +227,10 @@ class Watcher:
         )
         timing = self._timing(sorted({arrival.calling_ae for arrival in arrivals}))
         decision = decide(situation, finding, now, timing)
+        given_up = decision.action in (Action.HOLD, Action.GIVE_UP) and not background.held_by
+        if given_up and self._foreman.is_torn(series):
+            why = "what is missing came under another study or patient"
+            decision = replace(decision, action=Action.SETTLE, why=why)
         self._act(series, decision, bool(background.held_by), now)
         if decision.action is Action.WAIT and self._inquirer is not None:
             self._inquirer.consider(series, facts, arrivals, now)

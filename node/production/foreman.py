@@ -149,6 +149,11 @@ class Foreman:
         """Throw away what was done early of a series that is not assembled."""
         self._head_start.take_back(series_pk)
 
+    def is_torn(self, series: SeriesRecord) -> bool:
+        """Whether it cannot be a volume, as more came under its UID for another study or patient:
+        then nothing is missing that will come."""
+        return contradiction(series, self._namesakes.parts(series)) is not None
+
     def take_back(self, series: SeriesRecord, now: float) -> None:
         """Put a series whose owner is dead back into the queue."""
         if series.pk in self._running:

@@ -106,7 +106,8 @@ def test_what_an_index_of_the_version_before_holds_stays_and_copies_come(index: 
             text(
                 "SELECT series.uid, part, instance.uid, length(header), folded FROM instance"
                 " JOIN instance_header ON instance_pk = instance.id"
-                " JOIN series ON series.id = instance.series_pk JOIN output ON output.series_pk = series.id"
+                " JOIN series ON series.id = instance.series_pk"
+                " JOIN output ON output.series_pk = series.id"
             )
         ).one()
         assert tuple(kept) == ("1.5", 0, "1.6", 1, "d/t1")
