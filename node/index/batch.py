@@ -5,7 +5,6 @@ The caller holds the write lock, so that what was read stays true until the tran
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -36,6 +35,9 @@ _INSTANCES: Final = insert(InstanceRow).returning(
     InstanceRow.id, InstanceRow.uid, InstanceRow.series_pk
 )
 _UID: Final = InstanceRow.__table__.c.uid
+_HELD: Final = select(
+    InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk
+).order_by(InstanceRow.id)
 _HEADERS: Final = insert(HeaderRow)
 _CONFLICTS: Final = insert(ConflictRow)
 _EVENTS: Final = insert(SeriesEventRow)
@@ -75,7 +77,7 @@ class _Known:
     others: set[str] = field(default_factory=set)
 
 
-_ByUID = defaultdict[str, list[_Known]]
+_ByUID = dict[str, list[_Known]]
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Batch:
         self._items = items
         self._hierarchy = Hierarchy(connection)
         self._new: list[dict[str, Any]] = []
-        self._headers: dict[tuple[str, int], bytes] = {}
+        self._fresh: dict[tuple[str, int], tuple[_Known, bytes]] = {}
         self._namesakes: dict[tuple[int, int], Pair] = {}
         self._conflicts: list[tuple[_Known, dict[str, Any]]] = []
         self._changes: dict[int, _Changes] = {}
@@ -111,7 +113,7 @@ class Batch:
         self._hierarchy.load(record for record, _ in self._items)
         known = self._known()
         outcomes = [self._decide(known, record, by) for record, by in self._items]
-        self._write_instances(known)
+        self._write_instances()
         self._write_changes()
         self._hierarchy.write_counts()
         return outcomes
@@ -119,16 +121,13 @@ class Batch:
     def _known(self) -> _ByUID:
         """Of each SOP Instance UID the instances that have it, the first that came first."""
         uids = {record.sop_instance_uid for record, _ in self._items}
-        found: _ByUID = defaultdict(list)
-        columns = (InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk)
+        found: _ByUID = {}
         for part in _parts(uids):
             for row in self._connection.execute(
-                select(*columns)
-                .where(one_of(_UID, part, sqlite=self._sqlite))
-                .order_by(InstanceRow.id)
+                _HELD.where(one_of(_UID, part, sqlite=self._sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
-                found[row.uid].append(_Known(row.id, row.sha256, series))
+                found.setdefault(row.uid, []).append(_Known(row.id, row.sha256, series))
         by_pk = {
             there.pk: there
             for record, _ in self._items
@@ -146,17 +145,21 @@ class Batch:
 
     def _decide(self, known: _ByUID, record: InstanceRecord, association: int | None) -> Stored:
         sha256 = record.sha256
-        of_uid = known[record.sop_instance_uid]
-        if any(sha256 == there.sha256 or sha256 in there.others for there in of_uid):
-            return Stored.SAME
-        series = self._hierarchy.series(record)
-        there = next((one for one in of_uid if one.series is series), None)
+        of_uid = known.setdefault(record.sop_instance_uid, [])
+        for one in of_uid:
+            if sha256 == one.sha256 or sha256 in one.others:
+                return Stored.SAME
+        series, there = self._hierarchy.series(record), None
+        for one in of_uid:
+            if one.series is series:
+                there = one
         if there is None:
             if of_uid:
                 self._flag(series, of_uid[0].series)
-            of_uid.append(_Known(None, sha256, series))
+            fresh = _Known(None, sha256, series)
+            of_uid.append(fresh)
             self._new.append(_instance(record, series.pk, association))
-            self._headers[record.sop_instance_uid, series.pk] = record.header
+            self._fresh[record.sop_instance_uid, series.pk] = fresh, record.header
             self._hierarchy.count_instance(series, record.sop_class_uid)
             self._arrive(series, record, association, instances=1)
             return Stored.NEW
@@ -198,16 +201,15 @@ class Batch:
         arrival["last_at"] = at
         arrival["instances"] += 1
 
-    def _write_instances(self, known: _ByUID) -> None:
+    def _write_instances(self) -> None:
         execute = self._connection.execute
         for part in _parts(self._new):
-            keys = {(uid, series): pk for pk, uid, series in execute(_INSTANCES, part).all()}
-            for (uid, series), pk in keys.items():
-                next(one for one in known[uid] if one.series.pk == series).pk = pk
-            execute(
-                _HEADERS,
-                [{"instance_pk": pk, "header": self._headers[key]} for key, pk in keys.items()],
-            )
+            headers = []
+            for pk, uid, series in execute(_INSTANCES, part).all():
+                fresh, header = self._fresh[uid, series]
+                fresh.pk = pk
+                headers.append({"instance_pk": pk, "header": header})
+            execute(_HEADERS, headers)
         self._count(Total.INSTANCES, len(self._new))
         self._count(Total.BYTES, sum(row["size"] for row in self._new))
         self._count(Total.CONFLICTS, len(self._conflicts))

@@ -46,6 +46,39 @@ _COUNT_PATIENT: Final = (
 )
 
 
+_OF_STUDY: Final = (
+    StudyRow.uid.label("study_uid"),
+    StudyRow.patient_pk,
+    StudyRow.modalities,
+    StudyRow.sop_classes,
+    PatientRow.patient_id,
+    PatientRow.issuer,
+    PatientRow.name,
+    PatientRow.birth_date,
+)
+_STUDIES: Final = select(StudyRow.id, *_OF_STUDY).join(
+    PatientRow, PatientRow.id == StudyRow.patient_pk
+)
+_ROWS: Final[Select[*tuple[Any, ...]]] = (
+    select(
+        SeriesRow.id,
+        SeriesRow.uid,
+        SeriesRow.part,
+        SeriesRow.study_pk,
+        SeriesRow.state,
+        SeriesRow.state_since,
+        SeriesRow.revision,
+        SeriesRow.last_arrival,
+        *_OF_STUDY,
+    )
+    .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+    .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
+    .with_for_update(of=SeriesRow, key_share=True)
+)
+"""Series as they stay until the transaction ends: on PostgreSQL, too, nobody moves one of them from
+the state that is read here before the batch has moved it."""
+
+
 @dataclass
 class KnownStudy:
     """A study's row, and what is written to it at the end."""
@@ -92,14 +125,14 @@ class Hierarchy:
         for at in range(0, len(uids), _AT_ONCE):
             part = uids[at : at + _AT_ONCE]
             for row in self._connection.execute(
-                _rows().where(SeriesRow.uid.in_(part)).order_by(SeriesRow.id)
+                _ROWS.where(SeriesRow.uid.in_(part)).order_by(SeriesRow.id)
             ):
                 self._remember(row)
 
     def series_of_instance(self, pk: int) -> KnownSeries:
         """The series by its key: an instance may lie in another one than a record says."""
         if pk not in self._series_by_pk:
-            self._remember(self._connection.execute(_rows().where(SeriesRow.id == pk)).one())
+            self._remember(self._connection.execute(_ROWS.where(SeriesRow.id == pk)).one())
         return self._series_by_pk[pk]
 
     def series(self, record: InstanceRecord) -> KnownSeries:
@@ -223,9 +256,7 @@ class Hierarchy:
         uid = record.study_instance_uid
         if uid not in self._studies:
             found = self._connection.execute(
-                _with_patient(select(StudyRow.id, *_OF_STUDY))
-                .where(StudyRow.uid == uid)
-                .order_by(StudyRow.id)
+                _STUDIES.where(StudyRow.uid == uid).order_by(StudyRow.id)
             ).all()
             self._studies[uid] = [self._remembered(row, row.id) for row in found]
         studies = self._studies[uid]
@@ -357,15 +388,23 @@ class Hierarchy:
 
 def person_of(record: InstanceRecord) -> Person:
     """Who a record says that the patient is."""
-    values = record.attributes
-    return Person(*(values.get(keyword, "") for keyword in _PERSON))
-
-
-_PERSON: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+    value = record.attributes.get
+    return Person(
+        value("PatientID", ""),
+        value("IssuerOfPatientID", ""),
+        value("PatientName", ""),
+        value("PatientBirthDate", ""),
+    )
 
 
 def _said(person: Person) -> dict[str, str]:
-    return {key: value for key, value in zip(_PERSON, person, strict=True) if value}
+    values = {
+        "PatientID": person.patient_id,
+        "IssuerOfPatientID": person.issuer,
+        "PatientName": person.name,
+        "PatientBirthDate": person.birth_date,
+    }
+    return {key: value for key, value in values.items() if value}
 
 
 def _whose(person: Person, known: Sequence[_T], of: Callable[[_T], Person]) -> _T | None:
@@ -381,41 +420,6 @@ def inserted(connection: Connection, table: type[Any], **values: Any) -> int:
     key = connection.execute(insert(table).values(**values)).inserted_primary_key
     assert key is not None  # noqa: S101  both dialects return it
     return int(key[0])
-
-
-def _rows() -> Select[*tuple[Any, ...]]:
-    """Series as they stay until the transaction ends: on PostgreSQL, too, nobody moves one of them
-    from the state that is read here before the batch has moved it."""
-    found = _with_patient(
-        select(
-            SeriesRow.id,
-            SeriesRow.uid,
-            SeriesRow.part,
-            SeriesRow.study_pk,
-            SeriesRow.state,
-            SeriesRow.state_since,
-            SeriesRow.revision,
-            SeriesRow.last_arrival,
-            *_OF_STUDY,
-        ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-    )
-    return found.with_for_update(of=SeriesRow, key_share=True)
-
-
-_OF_STUDY: Final = (
-    StudyRow.uid.label("study_uid"),
-    StudyRow.patient_pk,
-    StudyRow.modalities,
-    StudyRow.sop_classes,
-    PatientRow.patient_id,
-    PatientRow.issuer,
-    PatientRow.name,
-    PatientRow.birth_date,
-)
-
-
-def _with_patient(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    return query.join(PatientRow, PatientRow.id == StudyRow.patient_pk)
 
 
 def _values(joined: str) -> list[str]:
