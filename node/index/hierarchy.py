@@ -14,9 +14,10 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from node.attributes import BY_LEVEL, Level, fold, name_groups
+from node.attributes import Level, fold
 from node.index import totals
 from node.index.namesakes import Pair
+from node.index.patients import Patients, inserted, level_of, person_of
 from node.index.schema import PatientRow, SeriesRow, StudyModalityRow, StudyRow
 from node.index.totals import Total, count
 from node.persons import Person, differ
@@ -114,7 +115,7 @@ class Hierarchy:
         self._series_by_pk: dict[int, KnownSeries] = {}
         self._studies: dict[str, list[KnownStudy]] = {}
         self._studies_by_pk: dict[int, KnownStudy] = {}
-        self._patients: dict[Person, int] = {}
+        self._patients = Patients(connection)
         self._left: set[int] = set()
         self.namesakes: list[Pair] = []
         self._counts: defaultdict[tuple[type[Any], int], Counter[str]] = defaultdict(Counter)
@@ -230,7 +231,7 @@ class Hierarchy:
             body_part=values.get("BodyPartExamined", ""),
             date=values.get("SeriesDate", ""),
             time=values.get("SeriesTime", ""),
-            attributes=_level(record, Level.SERIES),
+            attributes=level_of(record, Level.SERIES),
             state=SeriesState.RECEIVING,
             state_since=at,
             first_arrival=at,
@@ -267,7 +268,7 @@ class Hierarchy:
         return known
 
     def _new_study(self, record: InstanceRecord, person: Person) -> KnownStudy:
-        patient_pk = self._patient(record, person)
+        patient_pk = self._patients.row_of(record, person)
         values = record.attributes
         referring = values.get("ReferringPhysicianName", "")
         pk = inserted(
@@ -284,7 +285,7 @@ class Hierarchy:
             referring_key=fold(referring),
             modalities="",
             sop_classes="",
-            attributes=_level(record, Level.STUDY),
+            attributes=level_of(record, Level.STUDY),
         )
         count(self._connection, Total.STUDIES)
         self._count(PatientRow, patient_pk, "studies")
@@ -298,9 +299,9 @@ class Hierarchy:
         if whole == study.person:
             return
         study.person = whole
-        patient_pk = self._patient(record, whole)
+        patient_pk = self._patients.row_of(record, whole)
         if patient_pk == study.patient_pk:
-            self._fill(patient_pk, record)
+            self._patients.fill(patient_pk, record)
             return
         before = self._connection.execute(
             select(StudyRow.series, StudyRow.instances).where(StudyRow.id == study.pk)
@@ -319,93 +320,6 @@ class Hierarchy:
         self._left.add(study.patient_pk)
         study.patient_pk = patient_pk
 
-    def _fill(self, patient_pk: int, record: InstanceRecord) -> None:
-        """Write what a patient's row lacks."""
-        row = self._connection.execute(select(PatientRow).where(PatientRow.id == patient_pk)).one()
-        values = _level(record, Level.PATIENT)
-        known = {key: value for key, value in row.attributes.items() if value}
-        name = row.name or values.get("PatientName", "")
-        groups = name_groups(name)
-        self._connection.execute(
-            update(PatientRow)
-            .where(PatientRow.id == patient_pk)
-            .values(
-                name=name,
-                name_key=fold(name),
-                name_alphabetic=groups[0],
-                name_ideographic=groups[1],
-                name_phonetic=groups[2],
-                birth_date=row.birth_date or values.get("PatientBirthDate", ""),
-                sex=row.sex or values.get("PatientSex", ""),
-                attributes={**row.attributes, **values, **known},
-            )
-        )
-
-    def _patient(self, record: InstanceRecord, person: Person) -> int:
-        found = self._patients.get(person)
-        if found is None:
-            found = self._known_patient(person)
-            if found is None:
-                found = self._new_patient(record, person)
-            self._patients[person] = found
-        return found
-
-    def _known_patient(self, person: Person) -> int | None:
-        """The first of that ID who is not somebody else; without an ID the one of this name."""
-        row = PatientRow
-        query = (
-            select(row.id, row.name, row.birth_date)
-            .where(row.patient_id == person.patient_id, row.issuer == person.issuer)
-            .order_by(row.id)
-            .limit(_AT_ONCE)
-        )
-        if not person.patient_id:
-            query = query.where(
-                row.name_key == fold(person.name), row.birth_date == person.birth_date
-            )
-        for found in self._connection.execute(query):
-            known = Person(person.patient_id, person.issuer, found.name, found.birth_date)
-            if not differ(known, person):
-                return int(found.id)
-        return None
-
-    def _new_patient(self, record: InstanceRecord, person: Person) -> int:
-        values = {**_level(record, Level.PATIENT), **_said(person)}
-        pk = inserted(
-            self._connection,
-            PatientRow,
-            patient_id=person.patient_id,
-            issuer=person.issuer,
-            name=person.name,
-            name_key=fold(person.name),
-            birth_date=person.birth_date,
-            sex=values.get("PatientSex", ""),
-            attributes=values,
-        )
-        count(self._connection, Total.PATIENTS)
-        return pk
-
-
-def person_of(record: InstanceRecord) -> Person:
-    """Who a record says that the patient is."""
-    value = record.attributes.get
-    return Person(
-        value("PatientID", ""),
-        value("IssuerOfPatientID", ""),
-        value("PatientName", ""),
-        value("PatientBirthDate", ""),
-    )
-
-
-def _said(person: Person) -> dict[str, str]:
-    values = {
-        "PatientID": person.patient_id,
-        "IssuerOfPatientID": person.issuer,
-        "PatientName": person.name,
-        "PatientBirthDate": person.birth_date,
-    }
-    return {key: value for key, value in values.items() if value}
-
 
 def _whose(person: Person, known: Sequence[_T], of: Callable[[_T], Person]) -> _T | None:
     """The one that is this person's, by all it says or else by nothing against it."""
@@ -415,20 +329,8 @@ def _whose(person: Person, known: Sequence[_T], of: Callable[[_T], Person]) -> _
     )
 
 
-def inserted(connection: Connection, table: type[Any], **values: Any) -> int:
-    """Insert one row; returns its key."""
-    key = connection.execute(insert(table).values(**values)).inserted_primary_key
-    assert key is not None  # noqa: S101  both dialects return it
-    return int(key[0])
-
-
 def _values(joined: str) -> list[str]:
     return joined.split("\\") if joined else []
-
-
-def _level(record: InstanceRecord, level: Level) -> dict[str, Any]:
-    values = record.attributes
-    return {a.keyword: values[a.keyword] for a in BY_LEVEL[level] if a.keyword in values}
 
 
 def integer_of(value: object) -> int | None:

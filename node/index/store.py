@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select, text, update
 
 from node.index.batch import Batch, Item
 from node.index.engine import Index
-from node.index.hierarchy import inserted
+from node.index.patients import inserted
 from node.index.schema import (
     ArrivalRow,
     AssociationRow,
