@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from node.records import SeriesState, Verdict
+from node.records import SeriesState, Verdict, address_of
 
 
 class Happening(StrEnum):
@@ -39,6 +39,7 @@ class News:
         senders: the AE titles that the series came from.
         files: relative to the output folder.
         replaced: files that were visible until then, some perhaps under names that `files` has.
+        part: which of the series that came under its UID, 0 for the first.
     """
 
     happening: Happening
@@ -54,10 +55,12 @@ class News:
     replaced: tuple[str, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     senders: tuple[str, ...] = ()
+    part: int = 0
 
     def key(self, target: str) -> str:
         """The idempotency key: the same for the same news to the same target, for ever."""
-        text = "\n".join((self.series_uid, self.happening, self.occasion, target))
+        address = address_of(self.series_uid, self.part)
+        text = "\n".join((address, self.happening, self.occasion, target))
         return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
@@ -94,3 +97,9 @@ class Delivery:
     due: float | None
     created_at: float
     error: str
+    part: int = 0
+
+    @property
+    def series(self) -> str:
+        """The address of its series."""
+        return address_of(self.series_uid, self.part)

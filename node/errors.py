@@ -96,6 +96,7 @@ class Reason(StrEnum):
     RESIDUAL_TOO_LARGE = "residual-too-large"
     MISSING_REFERENCE = "missing-reference"
     FRAME_OF_REFERENCE = "frame-of-reference"
+    CONTRADICTORY_IDENTITY = "contradictory-identity"
     INTERNAL_ERROR = "internal-error"
 
 

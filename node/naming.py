@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import accumulate
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -18,6 +19,14 @@ SUFFIX_BYTES = (
     64  # room for what is appended to a stem: `_e2_ph`, `_a1b2c3d4`, `.manifest.r12.json`
 )
 UNNAMED = "unnamed"  # a component that would otherwise be empty
+
+ENDINGS = (
+    ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".txt", ".png", ".manifest.json",
+)  # fmt: skip
+"""What may follow a volume's name. All are taken, written or not: a series that is described as
+`T1.manifest` must not get the name of the manifest of `T1`."""
+_ASIDE = re.compile(r"\.manifest\.r[0-9]+$")
+"""What an earlier revision's manifest is called, before its `.json`."""
 
 _NUMERIC = frozenset({"IS", "US", "UL", "SS", "SL"})
 _NUMBER_SPEC = re.compile(r"0?[1-9]?\d?d?")
@@ -77,6 +86,38 @@ def render_name(template: str, attributes: Mapping[str, Any]) -> str:
             _component(stem, MAX_COMPONENT_BYTES - SUFFIX_BYTES),
         ]
     )
+
+
+def folded(name: str) -> str:
+    """A name as SMB, APFS and NTFS compare it: whatever its capitals and its accents' encoding."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+class Rivals(NamedTuple):
+    """The stems, folded, that would share a file or a folder's name with a stem.
+
+    Attributes:
+        stems: these themselves.
+        beginnings: whatever begins with one of these.
+    """
+
+    stems: frozenset[str]
+    beginnings: tuple[str, ...]
+
+
+def rivals_of(stem: str) -> Rivals:
+    """What no other series may be called if one is called `stem`."""
+    name = folded(stem)
+    files = [name + ending for ending in ENDINGS]
+    folders = list(accumulate(name.split("/")[:-1], lambda above, below: f"{above}/{below}"))
+    stems = {
+        file.removesuffix(ending)
+        for file in (*files, *folders)
+        for ending in ENDINGS
+        if file.endswith(ending)
+    }
+    stems.add(_ASIDE.sub("", name))
+    return Rivals(frozenset(stems), (f"{name}.manifest.r", *(f"{file}/" for file in files)))
 
 
 def is_bids(name: str) -> bool:

@@ -138,6 +138,7 @@ class SeriesRecord:
     """A series as the index knows it, without its instances.
 
     Attributes:
+        part: which of the series that came under its UID, 0 for the first.
         change: compare-and-swap token; grows with every instance and every decision.
         revision: the published revision; 0 before the first.
         due: when the watcher should look again, seconds since 1970; None: after the next change.
@@ -161,6 +162,24 @@ class SeriesRecord:
     owner: str
     verdict: dict[str, Any] | None
     outputs: tuple[str, ...]
+    part: int = 0
+
+    @property
+    def address(self) -> str:
+        """What commands and URLs call it: no other series is called so."""
+        return address_of(self.uid, self.part)
+
+
+def address_of(uid: str, part: int) -> str:
+    """What a series is called: its UID, and with `~1` the next that came under the same UID."""
+    return f"{uid}~{part}" if part else uid
+
+
+class Shared(StrEnum):
+    """What two series have in common that should be the one's alone."""
+
+    SERIES_UID = "series-uid"  # the Series Instance UID, under another study or patient
+    INSTANCE_UIDS = "instance-uids"  # SOP Instance UIDs: one may be a copy of the other
 
 
 class StoredInstance(msgspec.Struct, frozen=True):

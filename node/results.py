@@ -22,7 +22,6 @@ from node.index.work import Work
 from node.inquiry import Count, Inquiry
 from node.production.foreman import Executor
 from node.production.headstart import Apart
-from node.records import StoredInstance
 from node.watcher import make_watcher
 
 
@@ -130,15 +129,11 @@ class Results:
     def _made(self, targets: Sequence[TargetSettings]) -> dict[str, Route]:
         return make_routes(
             targets,
-            instances=self._instances,
+            instances=self._work.instances,
             attributes=self._work.attributes,
             sender=self._sender,
             clock=self._clock,
         )
-
-    def _instances(self, series_uid: str) -> Sequence[StoredInstance]:
-        series = self._work.series(series_uid)
-        return self._work.instances(series.pk) if series else ()
 
     def _tell(self, news: News) -> list[NewDelivery]:
         told = self._rules(news)

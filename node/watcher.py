@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from node.faults import fault_point
 from node.index.engine import Index
 from node.index.future import bring_back
 from node.index.known import COMPLETION
+from node.index.namesakes import Namesakes
 from node.index.publications import Publications
 from node.index.references import References
 from node.index.statements import Statements
@@ -225,6 +227,10 @@ class Watcher:
         )
         timing = self._timing(sorted({arrival.calling_ae for arrival in arrivals}))
         decision = decide(situation, finding, now, timing)
+        given_up = decision.action in (Action.HOLD, Action.GIVE_UP) and not background.held_by
+        if given_up and self._foreman.is_torn(series):
+            why = "what is missing came under another study or patient"
+            decision = replace(decision, action=Action.SETTLE, why=why)
         self._act(series, decision, bool(background.held_by), now)
         if decision.action is Action.WAIT and self._inquirer is not None:
             self._inquirer.consider(series, facts, arrivals, now)
@@ -292,7 +298,8 @@ def make_watcher(
     """
     work, publications, publisher = Work(index), Publications(index), Publisher(output)
     names, herald = Names(work, publisher, template), Herald(work, rules)
-    grounds = Grounds(work, References(index))
+    namesakes = Namesakes(index)
+    grounds = Grounds(work, References(index), namesakes)
     outcomes = Outcomes(work, publications, publisher, names, herald, grounds)
     woken = threading.Event()
     head_start = HeadStart(
@@ -309,6 +316,7 @@ def make_watcher(
         names,
         outcomes,
         grounds,
+        namesakes,
         executor,
         head_start,
         archive=archive,

@@ -23,6 +23,7 @@ from node.config import Settings
 from node.config_file import load_settings
 from node.index.engine import Index
 from node.index.listing import Listing
+from node.index.namesakes import Namesakes
 from node.index.outbox import Outbox
 from node.index.selection import Selection, Selector
 from node.index.work import Work
@@ -114,11 +115,12 @@ def _for_people(index: Index, asked: Selection) -> Iterator[list[int]]:
 def _described(
     index: Index, settings: Settings, parts: Iterable[list[int]]
 ) -> Iterator[dict[str, Any]]:
-    listing, work = Listing(index), Work(index)
+    listing, work, namesakes = Listing(index), Work(index), Namesakes(index)
     for part in parts:
-        by = listing.last_words(part)
+        by, shares = listing.last_words(part), namesakes.of(part)
         for record in work.of(part):
-            yield _series(record, settings, by.get(record.pk, ""))
+            told = [one.as_dict() for one in shares.get(record.pk, ())]
+            yield _series(record, settings, by.get(record.pk, ""), told)
 
 
 def ls(
@@ -191,7 +193,9 @@ def _rows(
         yield {**row, "path": str(archive / row["path"])}
 
 
-def _series(record: SeriesRecord, settings: Settings, by: str) -> dict[str, Any]:
+def _series(
+    record: SeriesRecord, settings: Settings, by: str, shares: list[dict[str, Any]]
+) -> dict[str, Any]:
     verdict = record.verdict or {}
     outputs = (settings.storage.root / "nifti").absolute()
     return {
@@ -209,4 +213,6 @@ def _series(record: SeriesRecord, settings: Settings, by: str) -> dict[str, Any]
         "evidence": verdict,
         "revision": record.revision,
         "outputs": [str(outputs / name) for name in record.outputs],
+        "address": record.address,
+        "shares": shares,
     }

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar import leading
+from node.assemble.subjects import contradiction
 from node.cli.convert_report import Done
 from node.convert import (
     Conversion,
@@ -26,10 +27,11 @@ from node.convert import (
     convert_series,
     read_folder,
 )
-from node.convert.file_names import FileNames, folded
+from node.convert.file_names import FileNames
 from node.convert.folder import files_below
 from node.convert.names import name_after
 from node.errors import AssemblyError, ConfigError, Reason, unforeseen
+from node.naming import folded
 
 LEAVE, OVERWRITE, RENAME = "0", "1", "2"
 """What to do where a file exists, in dcm2niix's numbers."""
@@ -88,7 +90,9 @@ def convert_all(found: list[Series], everything: list[Series], run: Run) -> list
         ConfigError: the target cannot be written to.
     """
     results: list[Done] = []
-    instances = {series.uid: series.instances for series in everything}
+    by_uid: dict[str, list[Series]] = {}
+    for one in everything:
+        by_uid.setdefault(one.uid, []).append(one)
     with _progress() as progress, _staging(run.target) as staging:
         task = progress.add_task("converting", total=len(found))
         there = _Existing(run.target)
@@ -96,7 +100,7 @@ def convert_all(found: list[Series], everything: list[Series], run: Run) -> list
         kept = there if run.conflicts == LEAVE else _nothing
         for series in found:
             try:
-                conversion = _one(series, instances, staging, run, names)
+                conversion = _one(series, by_uid, staging, run, names)
                 results.append(_placed(series, conversion, staging, run.target, kept))
             except Exception as error:  # noqa: BLE001  whatever it is, the others are converted
                 if run.debug:
@@ -109,7 +113,7 @@ def convert_all(found: list[Series], everything: list[Series], run: Run) -> list
 
 def _one(
     series: Series,
-    instances: dict[str, tuple[InstanceSource, ...]],
+    by_uid: dict[str, list[Series]],
     staging: Path,
     run: Run,
     names: FileNames,
@@ -121,10 +125,21 @@ def _one(
     folder = run.source.absolute() if run.source.is_dir() else None
     paths = {one.header.identity: one.path for one in series.instances}
     referred = {uid for one in series.instances for uid in one.header.references}
-    references = [one for uid in sorted(referred) for one in instances.get(uid, ())]
+    references = [one for uid in sorted(referred) for one in _meant(series, by_uid.get(uid, []))]
     return convert_series(
         series.instances, staging, stem, run.options, references=references, names=names
     )
+
+
+def _meant(series: Series, named: list[Series]) -> tuple[InstanceSource, ...]:
+    """The instances of the series of a UID that another one refers to; none if it is not sure."""
+    if len(named) > 1:
+        named = [
+            one
+            for one in named
+            if contradiction([series.instances[0].header, one.instances[0].header]) is None
+        ]
+    return named[0].instances if len(named) == 1 else ()
 
 
 def _placed(

@@ -61,7 +61,9 @@ def show(overview: Overview, *, everything: bool, cut: bool) -> None:
         console.print("there may be more: --limit shows more", highlight=False)
     for row in overview.series:
         if row["why"]:
-            console.print(Text(f"{row['series_instance_uid']}: {row['why']}"), soft_wrap=True)
+            console.print(Text(f"{row['address']}: {row['why']}"), soft_wrap=True)
+        for shares in row["shares"]:
+            console.print(Text(f"{row['address']}: {shares['sentence']}"), soft_wrap=True)
     for warning in overview.warnings:
         console.print(Text(warning), soft_wrap=True)
     _print_deliveries(console, overview.deliveries)
@@ -90,7 +92,7 @@ def _print_deliveries(console: Console, told: dict[str, Any]) -> None:
     for dead in told["dead"]:
         console.print(
             Text(
-                f"{dead['series_instance_uid']}: {dead['target']} did not get {dead['event']}: "
+                f"{dead['address']}: {dead['target']} did not get {dead['event']}: "
                 f"{dead['error']}; `rasnode retry` tries again"
             )
         )
@@ -113,7 +115,7 @@ def _print_table(console: Console, series: list[dict[str, Any]]) -> None:
     )
     for row in series:
         cells = (
-            row["series_instance_uid"], row["modality"], row["number"], row["description"],
+            row["address"], row["modality"], row["number"], row["description"],
             row["instances"], row["state"], row["by"], row["verdict"] or "", row["revision"],
         )  # fmt: skip
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
@@ -131,5 +133,5 @@ def _print_lines(console: Console, series: list[dict[str, Any]]) -> None:
             row["verdict"],
             f"revision {row['revision']}",
         )
-        console.print(Text(row["series_instance_uid"]), soft_wrap=True)
+        console.print(Text(row["address"]), soft_wrap=True)
         console.print(Text(f"  {named}: {', '.join(filter(None, said))}"), soft_wrap=True)

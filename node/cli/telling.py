@@ -77,6 +77,7 @@ def delivery_warnings(root: Path) -> list[str]:
 def _dead(delivery: Delivery) -> dict[str, Any]:
     return {
         "series_instance_uid": delivery.series_uid,
+        "address": delivery.series,
         "target": delivery.target,
         "event": delivery.event,
         "revision": delivery.revision,

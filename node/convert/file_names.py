@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from itertools import accumulate, count
-from typing import Final
 
 from node.convert.bids import repeated
-
-ENDINGS: Final = (
-    ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".txt", ".png", ".manifest.json",
-)  # fmt: skip
-"""What may follow a volume's name. All are taken, written or not: a series that is described as
-`T1.manifest` must not get the name of the manifest of `T1`."""
-
-
-def folded(name: str) -> str:
-    """Return a name as file systems compare it that do not tell capitals apart."""
-    return unicodedata.normalize("NFC", name).casefold()
+from node.naming import ENDINGS, folded
 
 
 class FileNames:

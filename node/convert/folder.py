@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from node.assemble.headers import describe
+from node.assemble.subjects import parted
 from node.convert.runs import joined
 from node.convert.sources import InstanceSource
 from node.elements import DEFLATED, Buffer, find_data_set, inflate, scan
@@ -51,7 +53,9 @@ def read_folder(
 ) -> tuple[list[Series], list[Unreadable]]:
     """Read the headers of DICOM files and group them by Series Instance UID.
 
-    A run of which each volume has a UID of its own is one series, under the first one's.
+    A run of which each volume has a UID of its own is one series, under the first one's. Copies
+    of a series under another study or patient are a series each; if its images are divided among
+    several, they stay together, and are refused by name.
 
     Args:
         paths: files and folders; with or without preamble and meta information.
@@ -82,8 +86,21 @@ def read_folder(
     sorted_by_uid = [
         tuple(sorted(found[uid], key=lambda one: (one.uid, one.file))) for uid in sorted(found)
     ]
-    series = [Series(one[0].header.series_instance_uid, one) for one in joined(sorted_by_uid)]
+    apart = [part for instances in sorted_by_uid for part in _copies(instances)]
+    series = [Series(one[0].header.series_instance_uid, one) for one in joined(apart)]
     return sorted(series, key=lambda one: one.uid), strangers
+
+
+def _copies(instances: tuple[InstanceSource, ...]) -> list[tuple[InstanceSource, ...]]:
+    """Take the copies of a series apart that are of several studies or patients.
+
+    Copies have the same SOP Instance UIDs, or some of them and no others.
+    """
+    parts = parted([source.header for source in instances])
+    uids = [{instances[place].uid for place in part.places} for part in parts]
+    if not all(one <= other or other <= one for one, other in combinations(uids, 2)):
+        return [instances]
+    return [tuple(instances[place] for place in part.places) for part in parts]
 
 
 def read_file(path: Path) -> InstanceSource | None:

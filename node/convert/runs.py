@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from node.assemble.subjects import person_of
 from node.assemble.vendors import siemens
 from node.convert.sources import InstanceSource
 
@@ -19,8 +20,8 @@ Instances = tuple[InstanceSource, ...]
 def joined(series: Sequence[Instances]) -> list[Instances]:
     """Join series that are volumes of one run, all others as they are.
 
-    They have one Series Number in one study, one frame of reference, the same slices and kind of
-    image, one image at each place, and times of acquisition of their own.
+    They have one Series Number in one study of one patient, one frame of reference, the same
+    slices and kind of image, one image at each place, and times of acquisition of their own.
 
     Args:
         series: the instances of each Series Instance UID.
@@ -67,7 +68,8 @@ def _volume(instances: Instances) -> object | None:
             kind = (frame.echo, frame.echo_time, frame.kind, frame.derived, frame.image_type)
             found.append((look, kind))
     header = instances[0].header
-    series = (header.study_instance_uid, header.series_number, header.frame_of_reference_uid)
+    whose = (header.study_instance_uid, person_of(header))
+    series = (*whose, header.series_number, header.frame_of_reference_uid)
     return (*series, header.facts.get("ProtocolName"), frozenset(found), frozenset(places))
 
 

@@ -20,6 +20,7 @@ from node.assemble.model import LABEL_CLASSES, InstanceHeader
 from node.assemble.preview import Glimpses, render
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar import make_sidecar
+from node.assemble.subjects import contradiction
 from node.assemble.values import as_displayed
 from node.convert.bids import asl_context, completed, with_suffix
 from node.convert.copies import without_copies
@@ -29,7 +30,7 @@ from node.convert.sources import InstanceSource, PixelReader
 from node.convert.stock import Stock
 from node.convert.volume import Volume, Voxels, filled, opened, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
-from node.errors import AssemblyError
+from node.errors import AssemblyError, Reason
 from node.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
@@ -113,6 +114,8 @@ def convert_series(
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
+    if _is_mixed(planned):
+        return Conversion(refusals=planned.refusals)
     refusals = list(planned.refusals)
     products: list[Product] = []
     names = names or FileNames()
@@ -170,6 +173,8 @@ def volumes_of(
     """
     planned, read = _planned(instances, OutputOptions())
     yield from planned.refusals
+    if _is_mixed(planned):
+        return
     for volume in planned.volumes:
         try:
             yield filled(volume, read)
@@ -191,6 +196,9 @@ def volumes_of(
 def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:
+    mixed = contradiction([source.header for source in instances])
+    if mixed is not None:
+        return SeriesPlan((), (mixed,)), PixelReader(())
     unique, copies = without_copies(instances)
     headers = [source.header for source in unique]
     if not options.precise:
@@ -217,6 +225,11 @@ def _planned(
         left_out=(*planned.left_out, *copies),
     )
     return planned, read
+
+
+def _is_mixed(planned: SeriesPlan) -> bool:
+    """Whether it was refused because its images are of several studies or patients."""
+    return any(one.reason is Reason.CONTRADICTORY_IDENTITY for one in planned.refusals)
 
 
 def _untriggered(header: InstanceHeader) -> InstanceHeader:

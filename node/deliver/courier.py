@@ -176,7 +176,7 @@ class Courier:
             fault_point("delivery-made")
             self._outbox.delivered(delivery, self._clock())
             fault_point("delivery-noted")
-            log.info("%s of series %s: %s", delivery.target, delivery.series_uid, delivery.event)
+            log.info("%s of series %s: %s", delivery.target, delivery.series, delivery.event)
 
     def _later(self, route: Route, delivery: Delivery, error: NodeError) -> None:
         now = self._clock()
@@ -200,7 +200,7 @@ class Courier:
             "%s will not get %s of series %s: %s",
             delivery.target,
             delivery.event,
-            delivery.series_uid,
+            delivery.series,
             kept(error),
         )
 

@@ -22,14 +22,14 @@ class Forward:
     """A peer that gets the instances of series.
 
     Args:
-        instances: of a series, by its UID.
+        instances: of a series, by its row.
         sender: brings them to a peer.
     """
 
     def __init__(
         self,
         settings: ForwardSettings,
-        instances: Callable[[str], Sequence[StoredInstance]],
+        instances: Callable[[int], Sequence[StoredInstance]],
         sender: Sender,
     ) -> None:
         self._peer = settings.peer
@@ -41,7 +41,7 @@ class Forward:
         """Send every instance that the series has now; a peer knows what it has already."""
         if delivery.event == Happening.SUPERSEDED:
             return
-        instances = [one for one in self._instances(delivery.series_uid) if not one.conflict]
+        instances = [one for one in self._instances(delivery.series_pk) if not one.conflict]
         try:
             self._sender(self._peer, instances, self._seconds)
         except Retryable as error:

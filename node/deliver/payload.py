@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from node.deliveries import News
+from node.records import address_of
 
 SCHEMA = 1
 
@@ -26,6 +27,7 @@ def payload(news: News, key: str, output: str) -> dict[str, Any]:
         "at": datetime.fromtimestamp(news.at, UTC).isoformat(timespec="milliseconds"),
         "series_instance_uid": news.series_uid,
         "study_instance_uid": news.study_uid,
+        "address": address_of(news.series_uid, news.part),
         "modality": str(news.attributes.get("Modality") or ""),
         "series_number": str(number) if number is not None else "",
         "senders": list(news.senders),

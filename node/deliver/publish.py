@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from node.disk import make_folder
@@ -93,7 +93,13 @@ class Publisher:
         return uid if isinstance(uid, str) else ""
 
     def publish(
-        self, staging: Path, folder: str, files: Sequence[str], revision: int, stems: Sequence[str]
+        self,
+        staging: Path,
+        folder: str,
+        files: Sequence[str],
+        revision: int,
+        stems: Sequence[str],
+        spared: Container[str] = (),
     ) -> None:
         """Move a revision's files into place, and remove what they replace.
 
@@ -103,35 +109,43 @@ class Publisher:
             files: their names.
             revision: their number.
             stems: every stem that the series has or ever had, relative to the output folder.
+            spared: files of other series, which stay although they have names of this one.
 
         Raises:
             PublishingDelayed: disk full or not writable. A part may have been done already; the
                 revision has to be staged anew and published again.
         """
         try:
-            self._publish(staging, self._root / folder, sorted(files), revision, stems)
+            self._publish(staging, self._root / folder, sorted(files), revision, stems, spared)
         except OSError as error:
             self._durable.clear()
             raise _delayed(error) from error
         self.discard(staging)
 
-    def withdraw(self, revision: int, stems: Sequence[str]) -> None:
+    def withdraw(self, revision: int, stems: Sequence[str], spared: Container[str] = ()) -> None:
         """Remove a series' files; their manifests are kept under the numbers they had.
 
         Args:
             revision: the number of the revision that has no files.
             stems: every stem that the series has or ever had, relative to the output folder.
+            spared: files of other series, which stay although they have names of this one.
 
         Raises:
             PublishingDelayed: not writable; the same call may be made again.
         """
         try:
-            self._publish(self._root, self._root, [], revision, stems)
+            self._publish(self._root, self._root, [], revision, stems, spared)
         except OSError as error:
             raise _delayed(error) from error
 
     def _publish(
-        self, staging: Path, target: Path, files: list[str], revision: int, stems: Sequence[str]
+        self,
+        staging: Path,
+        target: Path,
+        files: list[str],
+        revision: int,
+        stems: Sequence[str],
+        spared: Container[str],
     ) -> None:
         for name in files:
             _make_durable(staging / name)
@@ -141,7 +155,7 @@ class Publisher:
         aside = {
             (self._root / stem).parent
             for stem in stems
-            if _put_manifest_aside(self._root / stem, revision)
+            if stem + MANIFEST not in spared and _put_manifest_aside(self._root / stem, revision)
         }
         for path in aside:  # or a power cut could leave the old manifest beside new files
             _sync_folder(path)
@@ -150,7 +164,7 @@ class Publisher:
             if not name.endswith(MANIFEST):
                 os.replace(staging / name, target / name)  # noqa: PTH105
                 fault_point("publish-some-files")
-        touched = aside | self._remove_stale(stems, {target / name for name in files})
+        touched = aside | self._remove_stale(stems, {target / name for name in files}, spared)
         if files:
             touched.add(target)
         for path in touched:
@@ -173,13 +187,16 @@ class Publisher:
                 self._durable.clear()
             self._durable.add(folder)
 
-    def _remove_stale(self, stems: Iterable[str], kept: set[Path]) -> set[Path]:
+    def _remove_stale(
+        self, stems: Iterable[str], kept: set[Path], spared: Container[str]
+    ) -> set[Path]:
         """Remove what earlier revisions, or a revision that a crash cut off, left behind."""
         touched = set()
         for stem in stems:
             for extension in EXTENSIONS:
                 path = self._root / (stem + extension)
-                if path not in kept and path.is_file():
+                mine = path not in kept and stem + extension not in spared
+                if mine and path.is_file():
                     path.unlink()
                     touched.add(path.parent)
         return touched

@@ -22,7 +22,7 @@ an attempt that has not ended then hangs."""
 def make_routes(
     targets: Sequence[TargetSettings],
     *,
-    instances: Callable[[str], Sequence[StoredInstance]],
+    instances: Callable[[int], Sequence[StoredInstance]],
     attributes: Callable[[int], Mapping[str, Any]],
     sender: Sender,
     clock: Callable[[], float],
@@ -30,7 +30,7 @@ def make_routes(
     """A route for every entry of `deliver:`.
 
     Args:
-        instances: of a series, by its UID.
+        instances: of a series, by its row.
         attributes: what the index keeps of a series, its study and its patient, by its row.
         sender: brings instances to a DICOM peer.
         clock: seconds since 1970.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pynetdicom.events import Event
@@ -142,7 +142,7 @@ class CommitmentReporter:
         committed: list[Reference] = []
         failed: list[tuple[Reference, int]] = []
         for reference in commitment.instances:
-            reason = failure(self._archive, held.get(reference[1]), reference)
+            reason = failure(self._archive, held.get(reference[1], ()), reference)
             if reason is None:
                 committed.append(reference)
             else:
@@ -161,7 +161,7 @@ class CommitmentReporter:
         )
         self._commitments.close(commitment)
 
-    def _note(self, commitment: Commitment, held: dict[str, Held]) -> None:
+    def _note(self, commitment: Commitment, held: Mapping[str, Sequence[Held]]) -> None:
         """A list of what the sender sent is evidence of what the series have.
 
         With a reference that is not here, nobody knows which series is the incomplete one.
@@ -169,8 +169,9 @@ class CommitmentReporter:
         if commitment.attempts > 1 or len(held) < len(commitment.instances):
             return
         series: dict[str, set[str]] = {}
-        for uid, one in held.items():
-            series.setdefault(one.series_uid, set()).add(uid)
+        for uid, copies in held.items():
+            for one in copies:
+                series.setdefault(one.series_uid, set()).add(uid)
         for series_uid, uids in series.items():
             said = Statement(
                 Source.COMMITMENT, commitment.peer, self._clock(), uids=frozenset(uids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from node.archive import Archive
@@ -12,6 +12,7 @@ from node.dimse.encoding import Writer
 from node.elements import scan
 from node.errors import MalformedDataSet
 from node.index.commitments import Held
+from node.index.search import Sendable
 from node.records import checked_uid
 
 log = logging.getLogger(__name__)
@@ -55,13 +56,22 @@ def asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference
     return transaction, list(dict.fromkeys(references))
 
 
-def failure(archive: Archive, held: Held | None, reference: Reference) -> int | None:
-    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1)."""
-    if held is None:
+def failure(archive: Archive, held: Sequence[Held], reference: Reference) -> int | None:
+    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1).
+
+    Nothing says which of several copies is meant: all of them have to be what came.
+    """
+    if not held:
         return NO_SUCH_INSTANCE
-    instance = held.instance
-    if instance.sop_class_uid != reference[0]:
+    meant = [one.instance for one in held if one.instance.sop_class_uid == reference[0]]
+    if not meant:
         return CLASS_INSTANCE_CONFLICT
+    failures = (_damage(archive, instance) for instance in meant)
+    return next((one for one in failures if one is not None), None)
+
+
+def _damage(archive: Archive, instance: Sendable) -> int | None:
+    """Why the bytes of an instance are not what came; None if they are."""
     digest = hashlib.sha256()
     try:
         with archive.path(instance.path).open("rb") as file:

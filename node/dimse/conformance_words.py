@@ -18,9 +18,11 @@ availability notifications and, where configured, from asking the sender by C-FI
 STORAGE: Final = """\
 Level 2 (full) conformance: every element is kept, private ones included, bytes and transfer
 syntax as received. Nothing is coerced. Of the transfer syntaxes that a presentation context
-proposes, the first that is known is accepted. The same SOP Instance with other bytes is answered
-with success, kept beside the first and reported as a conflict; queries and retrievals give the
-first. What cannot be understood is kept in a quarantine folder with the reason."""
+proposes, the first that is known is accepted. The same SOP Instance with other bytes in the same
+series of the same study and patient is answered with success, kept beside the first and reported
+as a conflict; queries and retrievals give the first. The same SOP Instance UID in another series,
+study or of another patient is an instance of its own, found and retrieved as such. What cannot be
+understood is kept in a quarantine folder with the reason."""
 
 MATCHING: Final = """\
 - Matching follows PS3.4 C.2.2.2. Values are compared character by character, with regard to

@@ -93,6 +93,7 @@ class Filer:
         """
         filed = Filed()
         rows: list[tuple[InstanceRecord, int | None]] = []
+        self._placer.begin()
         # All are read and then all are placed: the processor does the same again and again.
         with self._hashing.ahead([found.data_set for found in batch]) as hashes:
             readings = [self._read(*pair) for pair in zip(batch, hashes, strict=True)]
@@ -206,8 +207,8 @@ class Filer:
         self._set_aside(entry, view, reading)
         return None
 
-    def _is_ours(self, sop_uid: str, sha256: str) -> bool:
-        known = self._store.sha256_of(sop_uid)
+    def _is_ours(self, sop_uid: str, path: str, sha256: str) -> bool:
+        known = self._store.sha256_at(sop_uid, path)
         return known is None or known == sha256
 
     def _row(self, source: Source) -> int:

@@ -21,15 +21,16 @@ class Placer:
     """Gives instances their files. For one thread.
 
     Args:
-        is_ours: whether a file with other bytes under this SOP Instance UID, for data sets of this
-            hash, is a remnant of a crash and no other instance: no row speaks of other bytes.
+        is_ours: of a SOP Instance UID, a file of it and the hash of a data set: whether other
+            bytes in that file are a remnant of a crash, as no row says that they belong there.
     """
 
-    def __init__(self, archive: Archive, is_ours: Callable[[str, str], bool]) -> None:
+    def __init__(self, archive: Archive, is_ours: Callable[[str, str, str], bool]) -> None:
         self._archive = archive
         self._root = os.fspath(archive.root)
         self._is_ours = is_ours
         self._made: set[str] = set()
+        self._placed: set[str] = set()  # files of this batch, of which no row speaks yet
 
     def place(
         self,
@@ -58,12 +59,17 @@ class Placer:
             fresh = self._create(path, meta, data_set, part)
             if not fresh:
                 path, fresh = self._beside(path, registration, meta, data_set, part, anew=anew)
+            self._placed.add(path)
             size = len(meta) + len(data_set)
             if not fresh:
                 size = os.stat(f"{self._root}/{path}").st_size  # noqa: PTH116
         except OSError as error:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
         return Placed(path, size, size - len(data_set), fresh)
+
+    def begin(self) -> None:
+        """A new batch: rows speak of everything that was placed before."""
+        self._placed.clear()
 
     def forget(self) -> None:
         """Folders may have gone."""
@@ -96,7 +102,8 @@ class Placer:
         same = _sha256(f"{self._root}/{path}") == sha256
         if same and not anew:
             return path, False
-        if not (same or (anew and self._is_ours(sop_uid, sha256))):
+        remnant = anew and path not in self._placed and self._is_ours(sop_uid, path, sha256)
+        if not (same or remnant):
             path = f"{path.rpartition('/')[0]}/{conflict_name(sop_uid, sha256)}"
             if self._create(path, meta, data_set, part):
                 return path, True

@@ -35,16 +35,18 @@ def outcomes(imported: Imported, files: Sequence[FileWritten]) -> list[Made | No
         Retryable: the index does not answer.
     """
     known = imported.instances([file.sop_instance_uid for file in files])
-    return [_made(file, known.get(file.sop_instance_uid)) for file in files]
+    return [_made(file, known.get(file.sop_instance_uid, [])) for file in files]
 
 
-def _made(file: FileWritten, known: Known | None) -> Made | None:
-    if known is None:
+def _made(file: FileWritten, known: Sequence[Known]) -> Made | None:
+    if not known:
         return None
-    if known.received_at == file.received_at:
-        return Made(Stored.NEW, known.series)
+    for one in known:
+        if one.received_at == file.received_at:
+            return Made(Stored.NEW, one.series)
     try:
-        same = sha256_of(data_set_in(file.path)) == known.sha256
+        sha256 = sha256_of(data_set_in(file.path))
     except (OSError, MalformedDataSet):
-        same = True  # the file has gone since; that an instance was there already is true
-    return Made(Stored.SAME if same else Stored.CONFLICT, known.series)
+        sha256 = known[0].sha256  # it has gone since; that an instance was there already is true
+    same = [one.series for one in known if one.sha256 == sha256]
+    return Made(Stored.SAME, same[0]) if same else Made(Stored.CONFLICT, known[0].series)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from node.attributes import BY_LEVEL, Level
 from node.index import totals
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
+from node.index.namesakes import RECEIVER, Pair, flag
 from node.index.schema import (
     AssociationRow,
     ConflictRow,
@@ -24,7 +25,7 @@ from node.index.schema import (
 )
 from node.index.totals import Total
 from node.index.where import one_of
-from node.records import InstanceRecord, SeriesState, Stored
+from node.records import InstanceRecord, SeriesState, Shared, Stored
 from node.senders import IMPORTED
 
 Item = tuple[InstanceRecord, int | None]
@@ -32,8 +33,17 @@ Item = tuple[InstanceRecord, int | None]
 _AT_ONCE: Final = 500  # values that are looked for, rows in one INSERT
 _IMAGE_KEYWORDS: Final = tuple(attribute.keyword for attribute in BY_LEVEL[Level.IMAGE])
 
-_INSTANCES: Final = insert(InstanceRow).returning(InstanceRow.id, InstanceRow.uid)
+_INSTANCES: Final = insert(InstanceRow).returning(
+    InstanceRow.id, InstanceRow.uid, InstanceRow.series_pk
+)
 _UID: Final = InstanceRow.__table__.c.uid
+_HELD: Final = select(
+    InstanceRow.uid,
+    InstanceRow.id,
+    InstanceRow.sha256,
+    InstanceRow.series_pk,
+    InstanceRow.association_pk,
+).order_by(InstanceRow.id)
 _HEADERS: Final = insert(HeaderRow)
 _CONFLICTS: Final = insert(ConflictRow)
 _EVENTS: Final = insert(SeriesEventRow)
@@ -66,7 +76,7 @@ _ARRIVALS: Final = text(
 
 @dataclass
 class _Known:
-    """A SOP Instance UID that is in the index, or about to be.
+    """An instance that is in the index, or about to be.
 
     Attributes:
         pk: None as long as its row has not been written.
@@ -79,6 +89,9 @@ class _Known:
     series: KnownSeries
     association: int | None
     others: set[str] = field(default_factory=set)
+
+
+_ByUID = dict[str, list[_Known]]
 
 
 @dataclass
@@ -103,7 +116,8 @@ class Batch:
         self._items = items
         self._hierarchy = Hierarchy(connection)
         self._new: list[dict[str, Any]] = []
-        self._headers: dict[str, bytes] = {}
+        self._fresh: dict[tuple[str, int], tuple[_Known, bytes]] = {}
+        self._namesakes: dict[tuple[int, int], Pair] = {}
         self._conflicts: list[tuple[_Known, int | None, dict[str, Any]]] = []
         self._changes: dict[int, _Changes] = {}
         self._arrivals: dict[tuple[int, int], dict[str, Any]] = {}
@@ -114,35 +128,29 @@ class Batch:
         self._hierarchy.load(record for record, _ in self._items)
         known = self._known()
         outcomes = [self._decide(known, record, by) for record, by in self._items]
-        self._write_instances(known)
+        self._write_instances()
         self._write_changes()
         self._hierarchy.write_counts()
         return outcomes
 
-    def _known(self) -> dict[str, _Known]:
+    def _known(self) -> _ByUID:
+        """Of each SOP Instance UID the instances that have it, the first that came first."""
         uids = {record.sop_instance_uid for record, _ in self._items}
-        found: dict[str, _Known] = {}
-        by_pk: dict[int, _Known] = {}
-        columns = (
-            InstanceRow.uid,
-            InstanceRow.id,
-            InstanceRow.sha256,
-            InstanceRow.series_pk,
-            InstanceRow.association_pk,
-        )
+        found: _ByUID = {}
         for part in _parts(uids):
             for row in self._connection.execute(
-                select(*columns).where(one_of(_UID, part, sqlite=self._sqlite))
+                _HELD.where(one_of(_UID, part, sqlite=self._sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
                 one = _Known(row.id, row.sha256, series, row.association_pk)
-                found[row.uid] = by_pk[row.id] = one
-        different = [
-            known.pk
+                found.setdefault(row.uid, []).append(one)
+        by_pk = {
+            there.pk: there
             for record, _ in self._items
-            if (known := found.get(record.sop_instance_uid)) and known.sha256 != record.sha256
-        ]
-        for part in _parts(different):
+            for there in found.get(record.sop_instance_uid, ())
+            if there.sha256 != record.sha256
+        }
+        for part in _parts(by_pk):
             for pk, sha256 in self._connection.execute(
                 select(ConflictRow.instance_pk, ConflictRow.sha256).where(
                     ConflictRow.instance_pk.in_(part)
@@ -151,27 +159,38 @@ class Batch:
                 by_pk[pk].others.add(sha256)
         return found
 
-    def _decide(
-        self, known: dict[str, _Known], record: InstanceRecord, association: int | None
-    ) -> Stored:
-        there = known.get(record.sop_instance_uid)
+    def _decide(self, known: _ByUID, record: InstanceRecord, association: int | None) -> Stored:
+        sha256 = record.sha256
+        of_uid = known.setdefault(record.sop_instance_uid, [])
+        for one in of_uid:
+            if sha256 == one.sha256:
+                self._repeat(one, record, association)
+                return Stored.SAME
+            if sha256 in one.others:
+                return Stored.SAME
+        series, there = self._hierarchy.series(record), None
+        for one in of_uid:
+            if one.series is series:
+                there = one
         if there is None:
-            series = self._hierarchy.series(record)
-            known[record.sop_instance_uid] = _Known(None, record.sha256, series, association)
+            if of_uid:
+                self._flag(series, of_uid[0].series)
+            fresh = _Known(None, sha256, series, association)
+            of_uid.append(fresh)
             self._new.append(_instance(record, series.pk, association))
-            self._headers[record.sop_instance_uid] = record.header
+            self._fresh[record.sop_instance_uid, series.pk] = fresh, record.header
             self._hierarchy.count_instance(series, record.sop_class_uid)
             self._arrive(series, record, association, instances=1)
             return Stored.NEW
-        if record.sha256 == there.sha256:
-            self._repeat(there, record, association)
-            return Stored.SAME
-        if record.sha256 in there.others:
-            return Stored.SAME
-        there.others.add(record.sha256)
+        there.others.add(sha256)
         self._conflicts.append((there, association, {"header": record.header, **_bytes_of(record)}))
-        self._arrive(there.series, record, association, instances=0)
+        self._arrive(series, record, association, instances=0)
         return Stored.CONFLICT
+
+    def _flag(self, series: KnownSeries, other: KnownSeries) -> None:
+        self._namesakes.setdefault(
+            (series.pk, other.pk), Pair(series.pk, other.pk, Shared.INSTANCE_UIDS)
+        )
 
     def _repeat(self, there: _Known, record: InstanceRecord, association: int | None) -> None:
         """A later association brought the same again: nothing changes but who brought it last.
@@ -219,16 +238,15 @@ class Batch:
         arrival["last_at"] = at
         arrival["instances"] += 1
 
-    def _write_instances(self, known: dict[str, _Known]) -> None:
+    def _write_instances(self) -> None:
         execute = self._connection.execute
         for part in _parts(self._new):
-            keys = {uid: pk for pk, uid in execute(_INSTANCES, part).all()}
-            for uid, pk in keys.items():
-                known[uid].pk = pk
-            execute(
-                _HEADERS,
-                [{"instance_pk": pk, "header": self._headers[uid]} for uid, pk in keys.items()],
-            )
+            headers = []
+            for pk, uid, series in execute(_INSTANCES, part).all():
+                fresh, header = self._fresh[uid, series]
+                fresh.pk = pk
+                headers.append({"instance_pk": pk, "header": header})
+            execute(_HEADERS, headers)
         if self._repeated:
             execute(_BROUGHT, [{"pk": one.pk, "by": one.association} for one in self._repeated])
         self._count(Total.INSTANCES, len(self._new))
@@ -266,6 +284,9 @@ class Batch:
             totals.moved(self._connection, totals.in_state(before), totals.in_state(after))
         if self._arrivals:
             execute(_ARRIVALS, list(self._arrivals.values()))
+        pairs = [*self._hierarchy.namesakes, *self._namesakes.values()]
+        if pairs:
+            flag(self._connection, pairs, max(record.received_at for record, _ in self._items))
 
     def _count(self, name: str, by: int) -> None:
         totals.count(self._connection, name, by)
@@ -287,7 +308,7 @@ def _event(one: _Changes) -> dict[str, Any]:
     return {
         "series_pk": one.series.pk,
         "at": one.first,
-        "actor": "receiver",
+        "actor": RECEIVER,
         "from_state": one.series.state,
         "to_state": SeriesState.RECEIVING,
         "revision": one.series.revision,

@@ -113,9 +113,9 @@ class Commitments:
         with self._index.writing() as connection:
             connection.execute(delete(CommitmentRow).where(CommitmentRow.id == commitment.pk))
 
-    def held(self, sop_instance_uids: Sequence[str]) -> dict[str, Held]:
-        """Those of some instances that the index knows, by SOP Instance UID."""
-        found: dict[str, Held] = {}
+    def held(self, sop_instance_uids: Sequence[str]) -> dict[str, list[Held]]:
+        """Those of some instances that the index knows, by SOP Instance UID: copies, too."""
+        found: dict[str, list[Held]] = {}
         sqlite = self._index.is_sqlite
         key: Any = InstanceRow.uid
         with self._index.reading() as connection:
@@ -128,5 +128,6 @@ class Commitments:
                 )
                 for series_uid, *values in connection.execute(statement):
                     instance = Sendable(*values)
-                    found[instance.sop_instance_uid] = Held(instance, series_uid)
+                    held = found.setdefault(instance.sop_instance_uid, [])
+                    held.append(Held(instance, series_uid))
         return found

@@ -87,7 +87,7 @@ class Index:
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
-        with self._maintenance() as plain:
+        with self._maintenance() as plain, _unchecked(plain):
             connection = plain.execution_options(**{_WRITES: True})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -230,6 +230,22 @@ def _engine(url: str, *, relaxed: bool, statement_seconds: float) -> Engine:
         event.listen(engine, "connect", _relax_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+@contextmanager
+def _unchecked(connection: Connection) -> Iterator[None]:
+    """Without foreign keys on SQLite, where a constraint is only changed by copying its table:
+    what refers to the table's rows would be in the way of the one that is copied."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection  # no transaction has begun: it would
+    driver.execute("PRAGMA foreign_keys=OFF")  # have no effect within one
+    try:
+        yield
+    finally:
+        connection.rollback()
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

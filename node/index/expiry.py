@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from node.deliveries import DeliveryState
@@ -17,6 +17,7 @@ from node.index.schema import (
     DeliveryRow,
     HeaderRow,
     InstanceRow,
+    NamesakeRow,
     OutputRow,
     PatientRow,
     PublicationRow,
@@ -159,6 +160,12 @@ class Expiry:
             )
             for row in _OF_SERIES:
                 connection.execute(delete(row).where(row.series_pk == expendable.pk))
+            pair = NamesakeRow
+            connection.execute(
+                delete(pair).where(
+                    or_(pair.series_pk == expendable.pk, pair.other_pk == expendable.pk)
+                )
+            )
             remove_evidence(connection, expendable.pk, expendable.uid)
             connection.execute(delete(series).where(series.id == expendable.pk))
             delivered = totals.in_state(DeliveryState.DELIVERED, of="deliveries")

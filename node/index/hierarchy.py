@@ -1,23 +1,32 @@
-"""Patients, studies and series of a batch: found in few statements, made where they are new."""
+"""Patients, studies and series of a batch: found in few statements, made where they are new.
+
+An instance belongs to the series of its UID in its study, and that to the study of its UID that is
+its patient's. What an instance does not say of its patient speaks against none; where it says more
+than the study knows, the study knows it from then on.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from node.attributes import BY_LEVEL, Level, fold
+from node.attributes import Level, fold
 from node.index import totals
+from node.index.namesakes import Pair
+from node.index.patients import Patients, inserted, level_of, person_of
 from node.index.schema import PatientRow, SeriesRow, StudyModalityRow, StudyRow
 from node.index.totals import Total, count
-from node.records import InstanceRecord, SeriesState
+from node.persons import Person, differ
+from node.records import InstanceRecord, SeriesState, Shared
 
 _AT_ONCE: Final = 500
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,12}")
+_T = TypeVar("_T")
 
 _COUNT_STUDY: Final = (
     update(StudyRow.__table__)  # type: ignore[arg-type]
@@ -40,12 +49,47 @@ _COUNT_PATIENT: Final = (
 )
 
 
+_OF_STUDY: Final = (
+    StudyRow.uid.label("study_uid"),
+    StudyRow.patient_pk,
+    StudyRow.modalities,
+    StudyRow.sop_classes,
+    PatientRow.patient_id,
+    PatientRow.issuer,
+    PatientRow.name,
+    PatientRow.birth_date,
+)
+_STUDIES: Final = select(StudyRow.id, *_OF_STUDY).join(
+    PatientRow, PatientRow.id == StudyRow.patient_pk
+)
+_ROWS: Final[Select[*tuple[Any, ...]]] = (
+    select(
+        SeriesRow.id,
+        SeriesRow.uid,
+        SeriesRow.part,
+        SeriesRow.study_pk,
+        SeriesRow.state,
+        SeriesRow.state_since,
+        SeriesRow.revision,
+        SeriesRow.last_arrival,
+        *_OF_STUDY,
+    )
+    .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+    .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
+    .with_for_update(of=SeriesRow, key_share=True)
+)
+"""Series as they stay until the transaction ends: on PostgreSQL, too, nobody moves one of them from
+the state that is read here before the batch has moved it."""
+
+
 @dataclass
 class KnownStudy:
     """A study's row, and what is written to it at the end."""
 
     pk: int
+    uid: str
     patient_pk: int
+    person: Person
     modalities: list[str]
     sop_classes: list[str]
 
@@ -60,6 +104,7 @@ class KnownSeries:
     state_since: float
     revision: int
     last_arrival: float
+    part: int
 
 
 class Hierarchy:
@@ -67,11 +112,14 @@ class Hierarchy:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._series: dict[str, KnownSeries] = {}
+        self._resolved: dict[tuple[str, str, Person], KnownSeries] = {}
+        self._series: defaultdict[str, list[KnownSeries]] = defaultdict(list)
         self._series_by_pk: dict[int, KnownSeries] = {}
-        self._studies: dict[str, KnownStudy] = {}
+        self._studies: dict[str, list[KnownStudy]] = {}
         self._studies_by_pk: dict[int, KnownStudy] = {}
-        self._patients: dict[tuple[str, str], int] = {}
+        self._patients = Patients(connection)
+        self._left: set[int] = set()
+        self.namesakes: list[Pair] = []
         self._counts: defaultdict[tuple[type[Any], int], Counter[str]] = defaultdict(Counter)
 
     def load(self, records: Iterable[InstanceRecord]) -> None:
@@ -80,20 +128,32 @@ class Hierarchy:
         for at in range(0, len(uids), _AT_ONCE):
             part = uids[at : at + _AT_ONCE]
             for row in self._connection.execute(
-                _rows().where(SeriesRow.uid.in_(part)).order_by(SeriesRow.id)
+                _ROWS.where(SeriesRow.uid.in_(part)).order_by(SeriesRow.id)
             ):
                 self._remember(row)
 
     def series_of_instance(self, pk: int) -> KnownSeries:
         """The series by its key: an instance may lie in another one than a record says."""
         if pk not in self._series_by_pk:
-            self._remember(self._connection.execute(_rows().where(SeriesRow.id == pk)).one())
+            self._remember(self._connection.execute(_ROWS.where(SeriesRow.id == pk)).one())
         return self._series_by_pk[pk]
 
     def series(self, record: InstanceRecord) -> KnownSeries:
         """The series of a record, made if it is new."""
-        known = self._series.get(record.series_instance_uid)
-        return known or self._new_series(record)
+        person = person_of(record)
+        key = record.series_instance_uid, record.study_instance_uid, person
+        known = self._resolved.get(key)
+        if known is None:
+            candidates = [
+                series
+                for series in self._series[record.series_instance_uid]
+                if series.study.uid == record.study_instance_uid
+            ]
+            known = _whose(person, candidates, lambda series: series.study.person)
+            known = known or self._new_series(record, person)
+            self._complete(known.study, record, person)
+            self._resolved[key] = known
+        return known
 
     def count_instance(self, series: KnownSeries, sop_class_uid: str) -> None:
         """One more instance in a series."""
@@ -123,24 +183,41 @@ class Hierarchy:
             self._connection.execute(_COUNT_STUDY, studies)
         if patients:
             self._connection.execute(_COUNT_PATIENT, patients)
+        for pk in sorted(self._left):
+            gone = self._connection.execute(
+                delete(PatientRow).where(PatientRow.id == pk, PatientRow.studies == 0)
+            )
+            count(self._connection, Total.PATIENTS, -gone.rowcount)
 
     def _count(self, table: type[Any], pk: int, what: str) -> None:
         self._counts[table, pk][what] += 1
 
     def _remember(self, row: Row[*tuple[Any, ...]]) -> None:
-        study = self._studies_by_pk.get(row.study_pk)
-        if study is None:
-            study = KnownStudy(
-                row.study_pk, row.patient_pk, _values(row.modalities), _values(row.sop_classes)
-            )
-            self._studies[row.study_uid] = self._studies_by_pk[study.pk] = study
+        if row.id in self._series_by_pk:
+            return
+        study = self._remembered(row, row.study_pk)
         series = KnownSeries(
-            row.id, study, row.state, row.state_since, row.revision, row.last_arrival
+            row.id, study, row.state, row.state_since, row.revision, row.last_arrival, row.part
         )
-        self._series[row.uid] = self._series_by_pk[series.pk] = series
+        self._series[row.uid].append(series)
+        self._series_by_pk[series.pk] = series
 
-    def _new_series(self, record: InstanceRecord) -> KnownSeries:
-        study = self._study(record)
+    def _remembered(self, row: Row[*tuple[Any, ...]], pk: int) -> KnownStudy:
+        if pk not in self._studies_by_pk:
+            self._studies_by_pk[pk] = KnownStudy(
+                pk,
+                row.study_uid,
+                row.patient_pk,
+                Person(row.patient_id, row.issuer, row.name, row.birth_date),
+                _values(row.modalities),
+                _values(row.sop_classes),
+            )
+        return self._studies_by_pk[pk]
+
+    def _new_series(self, record: InstanceRecord, person: Person) -> KnownSeries:
+        study = self._study(record, person)
+        others = self._series[record.series_instance_uid]
+        part = 1 + max((series.part for series in others), default=-1)
         values = record.attributes
         modality = values.get("Modality", "")
         at = record.received_at
@@ -148,6 +225,7 @@ class Hierarchy:
             self._connection,
             SeriesRow,
             uid=record.series_instance_uid,
+            part=part,
             study_pk=study.pk,
             modality=modality,
             number=integer_of(values.get("SeriesNumber")),
@@ -155,7 +233,7 @@ class Hierarchy:
             body_part=values.get("BodyPartExamined", ""),
             date=values.get("SeriesDate", ""),
             time=values.get("SeriesTime", ""),
-            attributes=_level(record, Level.SERIES),
+            attributes=level_of(record, Level.SERIES),
             state=SeriesState.RECEIVING,
             state_since=at,
             first_arrival=at,
@@ -170,30 +248,29 @@ class Hierarchy:
             self._connection.execute(
                 insert(StudyModalityRow).values(study_pk=study.pk, modality=modality)
             )
-        series = KnownSeries(pk, study, SeriesState.RECEIVING, at, 0, at)
-        self._series[record.series_instance_uid] = self._series_by_pk[pk] = series
+        if others:
+            self.namesakes.append(Pair(pk, others[0].pk, Shared.SERIES_UID))
+        series = KnownSeries(pk, study, SeriesState.RECEIVING, at, 0, at, part)
+        self._series_by_pk[pk] = series
+        others.append(series)
         return series
 
-    def _study(self, record: InstanceRecord) -> KnownStudy:
+    def _study(self, record: InstanceRecord, person: Person) -> KnownStudy:
         uid = record.study_instance_uid
         if uid not in self._studies:
-            row = self._connection.execute(
-                select(
-                    StudyRow.id, StudyRow.patient_pk, StudyRow.modalities, StudyRow.sop_classes
-                ).where(StudyRow.uid == uid)
-            ).first()
-            study = (
-                self._new_study(record)
-                if row is None
-                else KnownStudy(
-                    row.id, row.patient_pk, _values(row.modalities), _values(row.sop_classes)
-                )
-            )
-            self._studies[uid] = self._studies_by_pk[study.pk] = study
-        return self._studies[uid]
+            found = self._connection.execute(
+                _STUDIES.where(StudyRow.uid == uid).order_by(StudyRow.id)
+            ).all()
+            self._studies[uid] = [self._remembered(row, row.id) for row in found]
+        studies = self._studies[uid]
+        known = _whose(person, studies, lambda study: study.person)
+        if known is None:
+            known = self._new_study(record, person)
+            studies.append(known)
+        return known
 
-    def _new_study(self, record: InstanceRecord) -> KnownStudy:
-        patient_pk = self._patient(record)
+    def _new_study(self, record: InstanceRecord, person: Person) -> KnownStudy:
+        patient_pk = self._patients.row_of(record, person)
         values = record.attributes
         referring = values.get("ReferringPhysicianName", "")
         pk = inserted(
@@ -210,73 +287,52 @@ class Hierarchy:
             referring_key=fold(referring),
             modalities="",
             sop_classes="",
-            attributes=_level(record, Level.STUDY),
+            attributes=level_of(record, Level.STUDY),
         )
         count(self._connection, Total.STUDIES)
         self._count(PatientRow, patient_pk, "studies")
-        return KnownStudy(pk, patient_pk, [], [])
+        study = KnownStudy(pk, record.study_instance_uid, patient_pk, person, [], [])
+        self._studies_by_pk[pk] = study
+        return study
 
-    def _patient(self, record: InstanceRecord) -> int:
-        values = record.attributes
-        key = values.get("PatientID", ""), values.get("IssuerOfPatientID", "")
-        if key in self._patients:
-            return self._patients[key]
-        found = self._connection.scalar(
-            select(PatientRow.id).where(
-                PatientRow.patient_id == key[0], PatientRow.issuer == key[1]
-            )
+    def _complete(self, study: KnownStudy, record: InstanceRecord, person: Person) -> None:
+        """Take over what a record says of a study's patient and nothing before it did."""
+        whole = study.person.with_more(person)
+        if whole == study.person:
+            return
+        study.person = whole
+        patient_pk = self._patients.row_of(record, whole)
+        if patient_pk == study.patient_pk:
+            self._patients.fill(patient_pk, record)
+            return
+        before = self._connection.execute(
+            select(StudyRow.series, StudyRow.instances).where(StudyRow.id == study.pk)
+        ).one()
+        self._connection.execute(
+            update(StudyRow).where(StudyRow.id == study.pk).values(patient_pk=patient_pk)
         )
-        if found is None:
-            name = values.get("PatientName", "")
-            found = inserted(
-                self._connection,
-                PatientRow,
-                patient_id=key[0],
-                issuer=key[1],
-                name=name,
-                name_key=fold(name),
-                birth_date=values.get("PatientBirthDate", ""),
-                sex=values.get("PatientSex", ""),
-                attributes=_level(record, Level.PATIENT),
-            )
-            count(self._connection, Total.PATIENTS)
-        self._patients[key] = found
-        return found
+        counted = self._counts[StudyRow, study.pk]
+        moved = {
+            "studies": 1,
+            "series": before.series + counted["series"],
+            "instances": before.instances + counted["instances"],
+        }
+        self._counts[PatientRow, patient_pk].update(moved)
+        self._counts[PatientRow, study.patient_pk].subtract(moved)
+        self._left.add(study.patient_pk)
+        study.patient_pk = patient_pk
 
 
-def inserted(connection: Connection, table: type[Any], **values: Any) -> int:
-    """Insert one row; returns its key."""
-    key = connection.execute(insert(table).values(**values)).inserted_primary_key
-    assert key is not None  # noqa: S101  both dialects return it
-    return int(key[0])
-
-
-def _rows() -> Select[*tuple[Any, ...]]:
-    """Series as they stay until the transaction ends: on PostgreSQL, too, nobody moves one of them
-    from the state that is read here before the batch has moved it."""
-    found = select(
-        SeriesRow.id,
-        SeriesRow.uid,
-        SeriesRow.study_pk,
-        SeriesRow.state,
-        SeriesRow.state_since,
-        SeriesRow.revision,
-        SeriesRow.last_arrival,
-        StudyRow.uid.label("study_uid"),
-        StudyRow.patient_pk,
-        StudyRow.modalities,
-        StudyRow.sop_classes,
-    ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-    return found.with_for_update(of=SeriesRow, key_share=True)
+def _whose(person: Person, known: Sequence[_T], of: Callable[[_T], Person]) -> _T | None:
+    """The one that is this person's, by all it says or else by nothing against it."""
+    exact = [one for one in known if of(one) == person]
+    return next(iter(exact), None) or next(
+        (one for one in known if not differ(of(one), person)), None
+    )
 
 
 def _values(joined: str) -> list[str]:
     return joined.split("\\") if joined else []
-
-
-def _level(record: InstanceRecord, level: Level) -> dict[str, Any]:
-    values = record.attributes
-    return {a.keyword: values[a.keyword] for a in BY_LEVEL[level] if a.keyword in values}
 
 
 def integer_of(value: object) -> int | None:

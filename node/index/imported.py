@@ -28,15 +28,16 @@ class Imported:
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    def instances(self, uids: Sequence[str]) -> dict[str, Known]:
-        """Those of some SOP Instance UIDs that are there; a few hundred at once."""
+    def instances(self, uids: Sequence[str]) -> dict[str, list[Known]]:
+        """Those of some SOP Instance UIDs that are there, copies, too; a few hundred at once."""
         row = InstanceRow
         query = select(row.uid, row.series_pk, row.sha256, row.received_at).where(row.uid.in_(uids))
+        known: dict[str, list[Known]] = {}
         with self._index.reading() as connection:
-            return {
-                found.uid: Known(found.series_pk, found.sha256, found.received_at)
-                for found in connection.execute(query)
-            }
+            for found in connection.execute(query.order_by(row.id)):
+                one = Known(found.series_pk, found.sha256, found.received_at)
+                known.setdefault(found.uid, []).append(one)
+        return known
 
     def under_way(self, series: Sequence[int]) -> int:
         """How many of some series are on their way to a volume; a few hundred at once."""

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, literal_column, select
 
 from node.index.engine import Index
+from node.index.namesakes import addressed
 from node.index.schema import SeriesRow, StudyRow
 from node.records import SeriesState
 
@@ -30,6 +31,7 @@ class Latest:
         query = select(
             SeriesRow.id,
             SeriesRow.uid.label("series_instance_uid"),
+            SeriesRow.part,
             StudyRow.uid.label("study_instance_uid"),
             SeriesRow.modality,
             SeriesRow.number,
@@ -55,10 +57,11 @@ class Latest:
             rows = [dict(row) for part in parts for row in connection.execute(part).mappings()]
         return sorted(rows, key=lambda row: -row["id"])[:limit]
 
-    def one(self, uid: str) -> dict[str, Any] | None:
-        """One series as `series` gives them."""
+    def one(self, address: str) -> dict[str, Any] | None:
+        """One series as `series` gives them, by its UID or address."""
+        query = select(SeriesRow.id).where(addressed(address)).order_by(SeriesRow.part).limit(1)
         with self._index.reading() as connection:
-            pk = connection.scalar(select(SeriesRow.id).where(SeriesRow.uid == uid))
+            pk = connection.scalar(query)
         found = self.series(1, before=pk + 1) if pk is not None else []
         return found[0] if found else None
 

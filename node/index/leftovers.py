@@ -33,6 +33,9 @@ def remove_evidence(connection: Connection, series_pk: int, series_uid: str) -> 
     connection.execute(delete(ArrivalRow).where(of_series))
     for part in _parts(carriers):
         _remove_associations(connection, part)
+    of_uid = select(SeriesRow.id).where(SeriesRow.uid == series_uid, SeriesRow.id != series_pk)
+    if connection.scalar(of_uid.limit(1)) is not None:
+        return  # what was said of the UID may have been said of that one
     spoken = StatementRow.series_uid == series_uid
     said = connection.scalars(select(StatementRow.reference).where(spoken)).all()
     connection.execute(delete(StatementRow).where(spoken))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 
 from node.index import totals
 from node.index.engine import Index
+from node.index.namesakes import RECEIVER
 from node.index.schema import (
     ConflictRow,
     InstanceRow,
@@ -92,7 +93,12 @@ class Listing:
         the node."""
         event = SeriesEventRow
         newest = (
-            select(func.max(event.id)).where(event.series_pk.in_(series)).group_by(event.series_pk)
+            select(func.max(event.id))
+            .where(
+                event.series_pk.in_(series),
+                or_(event.from_state != event.to_state, event.actor != RECEIVER),
+            )
+            .group_by(event.series_pk)
         )
         query = select(event.series_pk, event.actor).where(event.id.in_(newest))
         with self._index.reading() as connection:

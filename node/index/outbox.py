@@ -205,4 +205,5 @@ def _deliveries() -> Select[*tuple[Any, ...]]:
         row.due,
         row.created_at,
         row.error,
+        SeriesRow.part,
     ).join(SeriesRow, SeriesRow.id == row.series_pk)

@@ -8,6 +8,7 @@ from sqlalchemy import delete, insert, select
 
 from node.index.engine import Index
 from node.index.schema import ReferenceRow, SeriesRow
+from node.records import address_of
 
 
 class References:
@@ -25,12 +26,12 @@ class References:
                 connection.execute(insert(ReferenceRow), rows)
 
     def labels_of(self, uid: str) -> list[str]:
-        """UIDs of the series that refer to a series, in a stable order."""
+        """Addresses of the series that refer to a series, in a stable order."""
         query = (
-            select(SeriesRow.uid)
+            select(SeriesRow.uid, SeriesRow.part)
             .join(ReferenceRow, ReferenceRow.series_pk == SeriesRow.id)
             .where(ReferenceRow.referenced_uid == uid)
-            .order_by(SeriesRow.uid)
+            .order_by(SeriesRow.uid, SeriesRow.part)
         )
         with self._index.reading() as connection:
-            return list(connection.scalars(query))
+            return [address_of(row.uid, row.part) for row in connection.execute(query)]

@@ -57,7 +57,10 @@ def _name_group(index: int) -> Any:
 
 
 class PatientRow(Base):
-    """A patient: PatientID within its issuer."""
+    """A patient: PatientID within its issuer, or what studies without one say of a person.
+
+    Two people to whom one ID was given have a row each.
+    """
 
     __tablename__ = "patient"
 
@@ -77,7 +80,7 @@ class PatientRow(Base):
     instances: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
-        UniqueConstraint("patient_id", "issuer"),
+        Index(None, "patient_id", "issuer", "name_key"),
         Index(None, "name_alphabetic"),
         Index(None, "name_ideographic"),
         Index(None, "name_phonetic"),
@@ -86,12 +89,12 @@ class PatientRow(Base):
 
 
 class StudyRow(Base):
-    """A study."""
+    """A study of one patient; the same Study Instance UID under another patient is another row."""
 
     __tablename__ = "study"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(Bytewise, unique=True)
+    uid: Mapped[str] = mapped_column(Bytewise)
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patient.id"), index=True)
     date: Mapped[str] = mapped_column(Bytewise)
     time: Mapped[str] = mapped_column(Bytewise)
@@ -107,6 +110,7 @@ class StudyRow(Base):
     instances: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
+        UniqueConstraint("uid", "patient_pk"),
         Index(None, "date", "time"),
         Index(None, "accession"),
         Index(None, "study_id"),
@@ -129,12 +133,16 @@ class SeriesRow(Base):
     `change` counts the instances and decisions that changed the series. Every transition is a
     compare-and-swap on (state, change), so that two processes never own one series; while it is
     received also on `due`, so that no decision puts off a look that was asked for meanwhile.
+
+    `part` numbers the series of one UID, 0 for the first that came: the same Series Instance UID
+    under another study or patient is a series of its own.
     """
 
     __tablename__ = "series"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(Bytewise, unique=True)
+    uid: Mapped[str] = mapped_column(Bytewise)
+    part: Mapped[int] = mapped_column(default=0, server_default="0")
     study_pk: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
     modality: Mapped[str] = mapped_column(Bytewise)
     number: Mapped[int | None]
@@ -157,6 +165,7 @@ class SeriesRow(Base):
     held_by: Mapped[str] = mapped_column(default="", server_default="")  # a person, or nobody
 
     __table_args__ = (
+        UniqueConstraint("uid", "part"),
         _partial("ix_series_due", "due", where="due IS NOT NULL"),
         _partial("ix_series_settled_since", "state", "state_since", where="state = 'settled'"),
         Index(None, "state", "id"),
@@ -166,12 +175,12 @@ class SeriesRow(Base):
 
 
 class InstanceRow(Base):
-    """A SOP Instance in the archive."""
+    """A SOP Instance in the archive; a copy of it in another series is another row."""
 
     __tablename__ = "instance"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(Bytewise, unique=True)
+    uid: Mapped[str] = mapped_column(Bytewise)
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
     sop_class_uid: Mapped[str] = mapped_column(Bytewise)
     transfer_syntax_uid: Mapped[str]
@@ -189,6 +198,8 @@ class InstanceRow(Base):
         index=True,  # or removing an association would read them all
     )
 
+    __table_args__ = (UniqueConstraint("uid", "series_pk"),)
+
 
 class HeaderRow(Base):
     """The encoded `InstanceHeader`: beside the instance, so that queries never read it."""
@@ -200,7 +211,7 @@ class HeaderRow(Base):
 
 
 class ConflictRow(Base):
-    """Another data set that came under a SOP Instance UID that was already there."""
+    """Another data set that came under a SOP Instance UID that its series had already."""
 
     __tablename__ = "conflict"
 
@@ -220,6 +231,16 @@ class ConflictRow(Base):
     )  # its address, or senders.IMPORTED; empty: not known
 
     __table_args__ = (UniqueConstraint("instance_pk", "sha256"),)
+
+
+class NamesakeRow(Base):
+    """Two series that share UIDs; a row for each of them, to be shown with it."""
+
+    __tablename__ = "namesake"
+
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    other_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True, index=True)
+    shared: Mapped[str] = mapped_column(primary_key=True)  # records.Shared
 
 
 class AssociationRow(Base):
@@ -278,6 +299,7 @@ class OutputRow(Base):
     __tablename__ = "output"
 
     stem: Mapped[str] = mapped_column(primary_key=True)
+    folded: Mapped[str] = mapped_column(Bytewise, index=True)  # node.naming.folded
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
 
 

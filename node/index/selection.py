@@ -142,11 +142,11 @@ def _newest_series(connection: Connection, selection: Selection) -> array[int]:
 def _of_study(connection: Connection, selection: Selection) -> array[int]:
     """Of a study all series are read, as they are few."""
     row = SeriesRow
-    study = select(StudyRow.id).where(StudyRow.uid == selection.study).scalar_subquery()
+    studies = select(StudyRow.id).where(StudyRow.uid == selection.study)  # of several patients
     found = [
         (at, pk)
         for at, pk, state in connection.execute(
-            select(row.last_arrival, row.id, row.state).where(row.study_pk == study)
+            select(row.last_arrival, row.id, row.state).where(row.study_pk.in_(studies))
         )
         if (not selection.states or state in selection.states)
         and (selection.since is None or at >= selection.since)

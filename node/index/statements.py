@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from node.completion.facts import Source, Statement
 from node.index.engine import Index
@@ -63,9 +63,16 @@ class Statements:
             )
 
     def of(self, series_uid: str) -> tuple[Statement, ...]:
-        """Every statement about a series."""
+        """Every statement about a series.
+
+        Of one whose UID came under several studies or patients a sender's count says nothing: it
+        is not known of which.
+        """
         query = select(StatementRow).where(StatementRow.series_uid == series_uid)
+        parts = select(func.count()).where(SeriesRow.uid == series_uid)
         with self._index.reading() as connection:
+            if (connection.scalar(parts) or 0) > 1:
+                query = query.where(StatementRow.source != Source.SENDER_COUNT)
             rows = connection.execute(query.order_by(StatementRow.at)).all()
         return tuple(
             Statement(

@@ -9,8 +9,14 @@ from sqlalchemy import Connection, func, select, text, update
 
 from node.index.batch import Batch, Item
 from node.index.engine import Index
-from node.index.hierarchy import inserted
-from node.index.schema import ArrivalRow, AssociationRow, InstanceRow, SeriesRow
+from node.index.patients import inserted
+from node.index.schema import (
+    ArrivalRow,
+    AssociationRow,
+    ConflictRow,
+    InstanceRow,
+    SeriesRow,
+)
 from node.records import AssociationEnd, SeriesState, Stored
 
 _WRITERS: Final = text("SELECT pg_advisory_xact_lock(7241976330)")
@@ -77,12 +83,17 @@ class Store:
             )
         return found or self.open_association(calling_ae, called_ae, address, opened_at, process)
 
-    def sha256_of(self, sop_instance_uid: str) -> str | None:
-        """The hash of an instance's data set; None if the index does not know the instance."""
+    def sha256_at(self, sop_instance_uid: str, path: str) -> str | None:
+        """The hash of the data set that rows of an instance say is in a file; None if none does."""
+        kept, beside = InstanceRow, ConflictRow
+        first = select(kept.sha256).where(kept.uid == sop_instance_uid, kept.path == path)
+        other = (
+            select(beside.sha256)
+            .join(kept, kept.id == beside.instance_pk)
+            .where(kept.uid == sop_instance_uid, beside.path == path)
+        )
         with self._index.reading() as connection:
-            return connection.scalar(
-                select(InstanceRow.sha256).where(InstanceRow.uid == sop_instance_uid)
-            )
+            return connection.scalar(first) or connection.scalar(other)
 
     def end_association(self, association: int, end: AssociationEnd, now: float) -> None:
         """Note how an association ended, and wake the series that it brought something to."""

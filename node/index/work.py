@@ -21,6 +21,7 @@ from sqlalchemy import (
 from node.deliveries import NewDelivery
 from node.index import totals
 from node.index.known import Known
+from node.index.namesakes import addressed
 from node.index.outbox import enqueue
 from node.index.schema import (
     OutputRow,
@@ -29,6 +30,8 @@ from node.index.schema import (
     StatementRow,
     StudyRow,
 )
+from node.index.where import begins
+from node.naming import folded, rivals_of
 from node.records import SeriesRecord, SeriesState
 
 _SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
@@ -53,10 +56,15 @@ class Work(Known):
         with self._index.reading() as connection:
             return connection.scalar(query)
 
-    def series(self, uid: str) -> SeriesRecord | None:
-        """One series by its UID."""
+    def series(self, address: str) -> SeriesRecord | None:
+        """One series by its UID or address.
+
+        Args:
+            address: `SeriesRecord.address`; a UID alone means the first series that came of it.
+        """
+        query = _series().where(addressed(address)).order_by(SeriesRow.part).limit(1)
         with self._index.reading() as connection:
-            row = connection.execute(_series().where(SeriesRow.uid == uid)).first()
+            row = connection.execute(query).first()
         return _record(row) if row else None
 
     def in_state(self, *states: SeriesState) -> list[SeriesRecord]:
@@ -147,13 +155,54 @@ class Work(Known):
         return changed.rowcount == 1
 
     def claim_stem(self, series_pk: int, stem: str) -> bool:
-        """Reserve an output name for a series; False if another series has it."""
+        """Reserve an output name for a series; False if another series has it, or one of which a
+        file would have the same name.
+
+        Of names that were given before this was looked at, the series that came first keeps its.
+        """
+        row = OutputRow
         with self._index.writing() as connection:
-            owner = connection.scalar(select(OutputRow.series_pk).where(OutputRow.stem == stem))
-            if owner is None:
-                connection.execute(insert(OutputRow).values(stem=stem, series_pk=series_pk))
-                return True
-            return owner == series_pk
+            others = {
+                (found.stem, found.series_pk)
+                for found in _rivals(connection, stem)
+                if found.series_pk != series_pk
+            }
+            owner = connection.scalar(select(row.series_pk).where(row.stem == stem))
+            if owner == series_pk:
+                return all(pk > series_pk for _, pk in others)
+            if others:
+                return False
+            connection.execute(
+                insert(row).values(stem=stem, folded=folded(stem), series_pk=series_pk)
+            )
+            return True
+
+    def files_beside(self, series_pk: int) -> set[str]:
+        """Files of other series under names that are taken for this one's, from before the names
+        of two series could not share a file."""
+        with self._index.reading() as connection:
+            stems = connection.scalars(
+                select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
+            ).all()
+            others = {found.series_pk for stem in stems for found in _rivals(connection, stem)} - {
+                series_pk
+            }
+            if not others:
+                return set()
+            outputs = connection.scalars(
+                select(SeriesRow.outputs).where(SeriesRow.id.in_(others))
+            ).all()
+        return {name for files in outputs for name in files or ()}
+
+
+def _rivals(connection: Connection, stem: str) -> Sequence[Row[str, int]]:
+    """The claims of names that share a file with a stem, itself among them."""
+    column: Any = OutputRow.folded
+    rivals = rivals_of(stem)
+    clauses = [column.in_(sorted(rivals.stems))]
+    clauses += [begins(column, beginning) for beginning in rivals.beginnings]
+    query = select(OutputRow.stem, OutputRow.series_pk).where(or_(*clauses))
+    return connection.execute(query).all()
 
 
 def swap(
@@ -210,6 +259,7 @@ def _series() -> Select[*tuple[Any, ...]]:
     return select(
         SeriesRow.id,
         SeriesRow.uid,
+        SeriesRow.part,
         StudyRow.uid.label("study_uid"),
         SeriesRow.modality,
         SeriesRow.number,
@@ -232,6 +282,7 @@ def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:
     return SeriesRecord(
         pk=row.id,
         uid=row.uid,
+        part=row.part,
         study_uid=row.study_uid,
         modality=row.modality,
         number=row.number,

@@ -18,12 +18,14 @@ from node.convert import OutputOptions
 from node.deliver.publish import Publisher
 from node.errors import NodeError, Retryable, error_reference, traced
 from node.faults import fault_point
+from node.index.namesakes import Namesakes
 from node.index.work import Work
 from node.production.grounds import LOOK_AGAIN_SECONDS, Grounds, waits_for
 from node.production.headstart import HeadStart
 from node.production.jobs import Assembled, ExecutorAway, Job, WorkerDied
 from node.production.names import Names
 from node.production.outcome import ACTOR, Outcomes
+from node.production.parts import contradiction
 from node.records import SeriesRecord, SeriesState, StoredInstance, Verdict
 
 log = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ class Foreman:
         names: Names,
         outcomes: Outcomes,
         grounds: Grounds,
+        namesakes: Namesakes,
         executor: Executor,
         head_start: HeadStart,
         *,
@@ -104,6 +107,7 @@ class Foreman:
         self._names = names
         self._outcomes = outcomes
         self._grounds = grounds
+        self._namesakes = namesakes
         self._executor = executor
         self._head_start = head_start
         self._archive = archive
@@ -144,6 +148,11 @@ class Foreman:
     def forget(self, series_pk: int) -> None:
         """Throw away what was done early of a series that is not assembled."""
         self._head_start.take_back(series_pk)
+
+    def is_torn(self, series: SeriesRecord) -> bool:
+        """Whether it cannot be a volume, as more came under its UID for another study or patient:
+        then nothing is missing that will come."""
+        return contradiction(series, self._namesakes.parts(series)) is not None
 
     def take_back(self, series: SeriesRecord, now: float) -> None:
         """Put a series whose owner is dead back into the queue."""
@@ -252,6 +261,7 @@ class Foreman:
             references=self._grounds.instances(needed),
             grounds=self._grounds.snapshot(needed),
             stock=self._head_start.of(series.pk),
+            contradiction=contradiction(series, self._namesakes.parts(series)),
         )
         return job, folder
 
@@ -317,7 +327,7 @@ class Foreman:
             place,
             traced(error),
         )
-        current = self._work.series(series.uid)
+        current = next(iter(self._work.of([series.pk])), None)
         if current is None or current.change != series.change:
             return  # something else has happened to it, or it was not taken
         if current.state is not SeriesState.ASSEMBLING:

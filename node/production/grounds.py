@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from node.assemble.headers import decode_header
 from node.assemble.model import LABEL_CLASSES
 from node.completion.policy import Event, follow
+from node.index.namesakes import Namesakes
 from node.index.references import References
 from node.index.work import Work
 from node.records import SeriesRecord, SeriesState, StoredInstance
@@ -16,25 +17,31 @@ LOOK_AGAIN_SECONDS = 2.0  # at a series that labels wait for, should nobody say 
 _IN_PROGRESS = (SeriesState.RECEIVING, SeriesState.SETTLED, SeriesState.ASSEMBLING)
 _MADE = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
 Snapshot = tuple[tuple[str, int], ...]
-"""For each referenced series its UID and its change token, -1 if it is not there."""
+"""For each referenced series its address and its change token, -1 if it is not there."""
 
 
 class Grounds:
     """Knows which series the labels of a series are drawn on."""
 
-    def __init__(self, work: Work, references: References) -> None:
+    def __init__(self, work: Work, references: References, namesakes: Namesakes) -> None:
         self._work = work
         self._references = references
+        self._namesakes = namesakes
 
     def needed(self, series: SeriesRecord, instances: Sequence[StoredInstance]) -> tuple[str, ...]:
-        """UIDs of the series that the instances of a series label; kept in the index, too."""
+        """Addresses of the series that the instances of a series label.
+
+        Their UIDs are kept in the index, too. Where several have a UID, the one of the same study
+        is meant; if there is none, it is not sure which, and the labels lie on nothing.
+        """
         labels = [one for one in instances if one.sop_class_uid in LABEL_CLASSES]
         if not labels:
             return ()
         found = {uid for one in labels for uid in decode_header(one.header).references}
         needed = tuple(sorted(found - {series.uid}))
         self._references.note(series.pk, needed)
-        return needed
+        meant = (self._namesakes.beside(uid, series) for uid in needed)
+        return tuple(address for address in meant if address is not None)
 
     def unready(self, needed: Sequence[str]) -> SeriesRecord | None:
         """A series among them that is still on its way to a volume; None if none is."""
@@ -75,4 +82,4 @@ class Grounds:
 
 def waits_for(series: SeriesRecord) -> str:
     """Say why labels are not made yet."""
-    return f"waits for series {series.uid}, whose voxels it labels: that one is {series.state}"
+    return f"waits for series {series.address}, whose voxels it labels: that one is {series.state}"

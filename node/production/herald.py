@@ -50,6 +50,7 @@ class Herald:
             happening=happening,
             series_uid=series.uid,
             study_uid=series.study_uid,
+            part=series.part,
             occasion=f"change {series.change}" if about is None else f"revision {about}",
             revision=series.revision if revision is None else revision,
             at=now,

@@ -33,6 +33,7 @@ class Job:
         references: instances of the series that labels among the instances are drawn on.
         grounds: how those series stood, for `node.production.grounds`.
         stock: a file with slices that were compressed already.
+        contradiction: why the series cannot be a volume, whatever its instances are.
     """
 
     series_uid: str
@@ -47,6 +48,7 @@ class Job:
     references: tuple[StoredInstance, ...] = field(default=(), repr=False)
     grounds: tuple[tuple[str, int], ...] = ()
     stock: Path | None = None
+    contradiction: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Names:
             if self._may_have(series, candidate):
                 folder, _, stem = candidate.rpartition("/")
                 return folder, stem
-        raise Retryable(f"no output name is free for series {series.uid}")
+        raise Retryable(f"no output name is free for series {series.address}")
 
     def claim_products(self, series: SeriesRecord, folder: str, made: Sequence[Product]) -> bool:
         """Claim every volume's name.
@@ -68,4 +68,4 @@ def joined(folder: str, name: str) -> str:
 
 
 def _digits(series: SeriesRecord) -> str:
-    return hashlib.sha256(series.uid.encode()).hexdigest()[:32]
+    return hashlib.sha256(series.address.encode()).hexdigest()[:32]

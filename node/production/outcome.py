@@ -14,6 +14,7 @@ from node.errors import Reason
 from node.faults import fault_point
 from node.index.publications import Publications, Stage
 from node.index.work import Work
+from node.naming import folded
 from node.production.fingerprint import fingerprint
 from node.production.grounds import Grounds
 from node.production.herald import Herald
@@ -92,7 +93,8 @@ class Outcomes:
             return False
         fault_point("revision-begun")
         stems = self._work.stems(series.pk)
-        self._publisher.publish(job.staging, folder, names, job.revision, stems)
+        spared = self._work.files_beside(series.pk)
+        self._publisher.publish(job.staging, folder, names, job.revision, stems, spared)
         self._finish(series, job.revision, state, verdict, files, now, ACTOR)
         return True
 
@@ -155,7 +157,8 @@ class Outcomes:
         if not self._publications.begin(series, revision, "", (), verdict, now):
             return False
         fault_point("revision-begun")
-        self._publisher.withdraw(revision, self._work.stems(series.pk))
+        spared = self._work.files_beside(series.pk)
+        self._publisher.withdraw(revision, self._work.stems(series.pk), spared)
         self._finish(series, revision, state, verdict, (), now, actor)
         return True
 
@@ -173,7 +176,7 @@ class Outcomes:
         why = _why(verdict)
         detail = {"verdict": verdict.get("verdict", ""), "why": why}
         self._move(series, state, verdict, now, detail, actor, deliveries)
-        log.info("series %s is %s: %s", series.uid, state, why)
+        log.info("series %s is %s: %s", series.address, state, why)
 
     def fail(self, series: SeriesRecord, reason: str, sentence: str, now: float) -> None:
         """End as failed, with the earlier revision, if there is one, left as it is."""
@@ -193,7 +196,9 @@ class Outcomes:
     ) -> None:
         fault_point("revision-visible")
         before = self._publications.visible(series.pk)
-        replaced = before.files if before is not None else ()
+        spared = {folded(name) for name in self._work.files_beside(series.pk)}
+        gone = before.files if before is not None else ()
+        replaced = tuple(name for name in gone if folded(name) not in spared)
         deliveries = []
         if before is not None and replaced:
             deliveries += self._herald.word(
@@ -228,7 +233,7 @@ class Outcomes:
         )
         fault_point("revision-finished")
         what = f"revision {revision} is visible" if files else f"withdrawn by revision {revision}"
-        log.info("series %s: %s; %s", series.uid, what, became)
+        log.info("series %s: %s; %s", series.address, what, became)
         self._grounds.changed(series.uid, now)
 
     def _move(

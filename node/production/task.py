@@ -24,6 +24,8 @@ from node.records import StoredInstance
 def assemble(job: Job) -> Assembled:
     """Write every volume of a series into the job's staging folder."""
     fault_point("worker-started")
+    if job.contradiction is not None:
+        return Assembled(refusals=(job.contradiction,))
     proof = Proof(
         revision=job.revision,
         verdict=str(job.verdict["verdict"]),

@@ -24,7 +24,14 @@ from node.web.site import Site
 from node.web.views import detail, summary, volume_view
 from node.web.volumes import Volume
 
-SeriesUID = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$", description="Series Instance UID")]
+SeriesUID = Annotated[
+    str,
+    Path(
+        pattern=r"^[0-9.]{1,64}(~[0-9]{1,8})?$",
+        description="Series Instance UID; of several series that came under one UID the first, "
+        "the others as their `address` says, such as 1.2.3~1",
+    ),
+]
 Number = Annotated[int, Path(ge=0, description="of the file, as the series lists it")]
 Revision = Annotated[
     int | None, Query(ge=0, description="answer only as long as this revision is the current one")
@@ -63,8 +70,9 @@ def router(site: Site) -> APIRouter:
         """The newest series first."""
         rows = site.latest.series(limit, before=before, states=state)
         totals = site.totals()
+        shares = site.namesakes.of([row["id"] for row in rows])
         return SeriesPage(
-            series=[summary(row, site.outputs) for row in rows],
+            series=[summary(row, site.outputs, shares.get(row["id"], ())) for row in rows],
             before=rows[-1]["id"] if len(rows) == limit else None,
             states={each: totals.get(f"series_{each}", 0) for each in SeriesState},
         )
@@ -73,8 +81,13 @@ def router(site: Site) -> APIRouter:
     def one(uid: SeriesUID) -> SeriesDetail:
         """One series with its evidence, files, arrivals and history."""
         row = site.row(uid)
+        pk = row["id"]
         return detail(
-            row, site.outputs, site.work.arrivals(row["id"]), site.work.history(row["id"])
+            row,
+            site.outputs,
+            site.work.arrivals(pk),
+            site.work.history(pk),
+            site.namesakes.of([pk]).get(pk, ()),
         )
 
     @api.get("/series/{uid}/files/{number}")

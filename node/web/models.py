@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from node.quarantine import Kind
-from node.records import SeriesState
+from node.records import SeriesState, Shared
 
 
 class Reason(BaseModel):
@@ -18,9 +18,22 @@ class Reason(BaseModel):
     sentence: str = ""
 
 
+class Share(BaseModel):
+    """Another series with UIDs that should be one series' alone."""
+
+    shared: Shared
+    address: str = Field(description="what the other is called in URLs and commands")
+    study_instance_uid: str = Field(description="of the other")
+    sentence: str
+
+
 class SeriesSummary(BaseModel):
     """A series as the list shows it."""
 
+    address: str = Field(
+        description="what it is called in URLs and commands: its UID, and with ~1 the next that "
+        "came under the same UID in another study or of another patient"
+    )
     series_instance_uid: str
     study_instance_uid: str
     modality: str
@@ -38,6 +51,7 @@ class SeriesSummary(BaseModel):
     why: str = Field(description="why the node waits, or went on")
     refusals: list[Reason]
     evidence: list[Reason] = Field(description="what speaks for the verdict first")
+    shares: list[Share] = Field(description="other series that share UIDs with it")
     picture: str | None = Field(description="URL of the first volume's picture")
 
 

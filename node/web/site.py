@@ -15,6 +15,7 @@ from node.index.conflicts import Conflicts
 from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
+from node.index.namesakes import Namesakes
 from node.index.work import Work
 from node.quarantine import Quarantine
 from node.supervision import HEARTBEATS
@@ -61,6 +62,7 @@ class Site:
         self.ae_title = ae_title
         self.dicom_port = dicom_port
         self.latest = Latest(index)
+        self.namesakes = Namesakes(index)
         self._listing = Listing(index)
         self._totals: tuple[float, dict[str, int]] | None = None
         self._lock = threading.Lock()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from node.records import Arrival
+from node.index.namesakes import Namesake
+from node.records import Arrival, address_of
 from node.web.models import (
     ArrivalView,
     Plane,
@@ -13,6 +14,7 @@ from node.web.models import (
     Reason,
     SeriesDetail,
     SeriesSummary,
+    Share,
     Transition,
     VolumeView,
 )
@@ -23,9 +25,11 @@ _NAMES: tuple[Literal["sagittal", "coronal", "axial"], ...] = ("sagittal", "coro
 _ACROSS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 
 
-def summary(row: Mapping[str, Any], folder: OutputFolder) -> SeriesSummary:
+def summary(
+    row: Mapping[str, Any], folder: OutputFolder, shares: Sequence[Namesake] = ()
+) -> SeriesSummary:
     """A row of `index.latest`."""
-    return SeriesSummary(**_fields(row, folder))
+    return SeriesSummary(**_fields(row, folder, shares))
 
 
 def detail(
@@ -33,11 +37,12 @@ def detail(
     folder: OutputFolder,
     arrivals: Sequence[Arrival],
     history: Sequence[Mapping[str, Any]],
+    shares: Sequence[Namesake] = (),
 ) -> SeriesDetail:
     """A row of `index.latest` with everything else that is known of the series."""
-    uid = row["series_instance_uid"]
+    uid = _address(row)
     return SeriesDetail(
-        **_fields(row, folder),
+        **_fields(row, folder, shares),
         files=[_file(uid, row["revision"], file, folder) for file in folder.files(row["outputs"])],
         arrivals=[
             ArrivalView(
@@ -84,8 +89,14 @@ def volume_view(volume: Volume, modality: str, revision: int) -> VolumeView:
     )
 
 
-def _fields(row: Mapping[str, Any], folder: OutputFolder) -> dict[str, Any]:
-    uid = row["series_instance_uid"]
+def _address(row: Mapping[str, Any]) -> str:
+    return address_of(row["series_instance_uid"], row["part"])
+
+
+def _fields(
+    row: Mapping[str, Any], folder: OutputFolder, shares: Sequence[Namesake]
+) -> dict[str, Any]:
+    uid = _address(row)
     verdict = row["verdict"] or {}
     pictures = [file for file in folder.files(row["outputs"]) if file.ending == PICTURE]
     same = (
@@ -94,6 +105,8 @@ def _fields(row: Mapping[str, Any], folder: OutputFolder) -> dict[str, Any]:
     )  # fmt: skip
     return {
         **{name: row[name] for name in same},
+        "address": uid,
+        "shares": [Share(**one.as_dict()) for one in shares],
         "since": row["state_since"],
         "verdict": verdict.get("verdict"),
         "why": str(verdict.get("waits") or verdict.get("why", "")),

@@ -80,6 +80,8 @@ class InPlace:
 
 def stage(job: Job, refusals: Sequence[Refusal] = (), volumes: int = 1) -> Assembled:
     """Stage files that tell exactly which instances they were made of."""
+    if job.contradiction is not None:
+        return Assembled(refusals=(job.contradiction,))
     content = "\n".join(sorted(f"{i.sop_instance_uid} {i.sha256}" for i in job.instances))
     digest = hashlib.sha256(content.encode()).hexdigest()
     products = []

@@ -28,6 +28,7 @@ from tests.simulator.bench import record
 from tests.simulator.memory import (
     Memory,
     MemoryExecutor,
+    MemoryNamesakes,
     MemoryPublications,
     MemoryPublisher,
     MemoryReferences,
@@ -182,7 +183,7 @@ class Life:
         self.executor = MemoryExecutor(self._assemble, capacity=2)
         names = Names(work, publisher, "{StudyInstanceUID}/{SeriesDescription}")  # type: ignore[arg-type]
         herald = Herald(work, _tell)  # type: ignore[arg-type]
-        grounds = Grounds(work, MemoryReferences())  # type: ignore[arg-type]
+        grounds = Grounds(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
         outcomes = Outcomes(work, publications, publisher, names, herald, grounds)  # type: ignore[arg-type]
         archive, options = Path("/archive"), OutputOptions()
         foreman = Foreman(
@@ -191,6 +192,7 @@ class Life:
             names,
             outcomes,
             grounds,
+            MemoryNamesakes(),  # type: ignore[arg-type]
             self.executor,
             HeadStart(work, publisher, None, archive=archive, options=options),  # type: ignore[arg-type]
             archive=archive,

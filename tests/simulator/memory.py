@@ -17,6 +17,7 @@ from node.completion.facts import Statement
 from node.deliver.publish import MANIFEST
 from node.deliveries import NewDelivery
 from node.index.known import Background, InstanceHeader
+from node.index.namesakes import Part
 from node.index.publications import Publication, Stage
 from node.production.jobs import Assembled, Job
 from node.records import (
@@ -289,6 +290,9 @@ class MemoryWork:
             self._memory.by_pk(pk).stems.append(stem)
         return owner == pk
 
+    def files_beside(self, _pk: int) -> set[str]:
+        return set()
+
     def stems(self, pk: int) -> list[str]:
         return sorted(self._memory.by_pk(pk).stems)
 
@@ -391,6 +395,16 @@ class MemoryReferences:
         return []
 
 
+class MemoryNamesakes:
+    """`node.index.namesakes` of a world in which no two series share a UID."""
+
+    def beside(self, uid: str, _series: SeriesRecord) -> str | None:
+        return uid
+
+    def parts(self, _series: SeriesRecord) -> list[Part]:
+        return []
+
+
 class MemoryPublisher:
     """`node.deliver.publish.Publisher` in memory; the power may go out between any two files."""
 
@@ -419,13 +433,19 @@ class MemoryPublisher:
         return manifest["uid"] if manifest else ""
 
     def publish(
-        self, staging: Path, folder: str, files: Sequence[str], revision: int, stems: Sequence[str]
+        self,
+        staging: Path,
+        folder: str,
+        files: Sequence[str],
+        revision: int,
+        stems: Sequence[str],
+        _spared: set[str],
     ) -> None:
         content = self._memory.staged[staging]
         self._put({f"{folder}/{name}": content[name] for name in files}, revision, stems)
         self.discard(staging)
 
-    def withdraw(self, revision: int, stems: Sequence[str]) -> None:
+    def withdraw(self, revision: int, stems: Sequence[str], _spared: set[str]) -> None:
         self._put({}, revision, stems)
 
     def _put(self, new: dict[str, Any], revision: int, stems: Sequence[str]) -> None:

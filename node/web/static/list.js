@@ -22,14 +22,15 @@ function explanation(series) {
 }
 
 function row(series) {
-  const target = `/series/${series.series_instance_uid}`;
+  const target = `/series/${series.address}`;
   return make("tr", { class: "link", onclick: (event) => event.target.closest("a") || (location.href = target) },
     make("td", { class: "thumb" }, series.picture
       ? make("img", { src: series.picture, alt: "", loading: "lazy" })
       : make("div", { class: "nothumb" })),
     make("td", {},
       make("a", { href: target }, seriesName(series)),
-      make("div", { class: "mono quiet", title: series.series_instance_uid }, series.series_instance_uid),
+      make("div", { class: "mono quiet", title: series.address }, series.address),
+      ...series.shares.slice(0, 1).map((share) => make("div", { class: "why", title: share.sentence }, share.sentence)),
       ...explanation(series).map((text) => make("div", { class: `why ${series.state}-why`, title: text }, text))),
     make("td", {}, series.modality || "–"),
     make("td", { class: "date" }, dicomDate(series.date) || "–"),

@@ -12,8 +12,10 @@ function title(series) {
   place("title").replaceChildren(
     make("h1", {}, seriesName(series)), stateBadge(series.state), saying(series.verdict),
     make("span", { class: "quiet" }, series.revision ? `revision ${series.revision}` : "no revision yet"),
-    make("span", { class: "mono quiet" }, series.series_instance_uid),
-    ...series.refusals.map((refusal) => make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)));
+    make("span", { class: "mono quiet" }, series.address),
+    ...series.refusals.map((refusal) => make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)),
+    ...series.shares.map((share) => make("div", { class: "why" },
+      `${share.sentence.split(":")[0]}: `, make("a", { href: `/series/${share.address}` }, share.address))));
 }
 
 function facts(series) {

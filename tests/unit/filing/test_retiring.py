@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from node.archive import Archive
+from node.completion.facts import Source, Statement
 from node.deliveries import NewDelivery
 from node.filing.retiring import YOUNGEST_SECONDS, Retirement
 from node.index.engine import Index
@@ -17,12 +18,15 @@ from node.index.schema import (
     Base,
     ConflictRow,
     InstanceRow,
+    NamesakeRow,
     PatientRow,
     SeriesRow,
     StudyModalityRow,
     StudyRow,
 )
+from node.index.statements import Statements
 from node.index.store import Store
+from node.index.work import Work
 from node.records import SeriesState
 from tests.databases import migrated_sqlite
 from tests.unit.index.test_work import record
@@ -60,6 +64,15 @@ class House:
                 update(SeriesRow)
                 .where(SeriesRow.uid == uids[series - 1])
                 .values(state=state, state_since=SeriesRow.last_arrival + 1)
+            )
+
+    def settle(self, at: float) -> None:
+        """What came last at a time is ready."""
+        with self.index.writing() as connection:
+            connection.execute(
+                update(SeriesRow)
+                .where(SeriesRow.last_arrival == at)
+                .values(state=SeriesState.READY, state_since=at + 1)
             )
 
     def retire(self, days: float | None = None, max_size: int | None = None) -> int:
@@ -159,3 +172,36 @@ def test_what_changes_between_decision_and_deed_stays(house: House) -> None:
     house.add(3, 1, 99 * DAY)
     assert [retirement._retire(one) for one in due] == [False]
     assert house.files() == 5
+
+
+def test_a_copy_stays_when_the_original_goes_and_the_other_way_round(house: House) -> None:
+    statements, work = Statements(house.index), Work(house.index)
+    said = Statement(Source.MPPS, "CT1", 1.0, uids=frozenset({"1.2"}))
+    uid = "1.8.1"
+    statements.add(uid, said, "1.7")
+    first = work.series(uid)
+    assert first is not None
+    copies = []
+    for number in (1, 2):
+        one = record(100 + number, series=1, sha256="copy", at=80 * DAY)
+        path = f"aa/1.9/1/{number}-copy.dcm"
+        house.archive.path(path).write_bytes(b"x" * one.size)
+        attributes = {**one.attributes, "PatientID": "another"}
+        copies.append((msgspec.structs.replace(one, path=path, attributes=attributes), None))
+    Store(house.index).add(copies)
+    house.settle(80 * DAY)
+    assert [one.address for one in work.in_state() if one.uid == uid] == [uid, f"{uid}~1"]
+
+    assert house.retire(days=30) == 1
+    left = work.series(uid)
+    assert left is not None
+    assert (left.address, left.instances) == (f"{uid}~1", 2)
+    assert all(house.archive.path(one.path).exists() for one in work.instances(left.pk))
+    assert (house.count(NamesakeRow), statements.of(uid)) == (0, (said,))
+    # a new one takes no number that is in use
+    Store(house.index).add([(record(101, series=1, sha256="back", at=99 * DAY), None)])
+    assert [one.part for one in work.in_state() if one.uid == uid] == [1, 2]
+
+    house.now += 15 * DAY
+    assert house.retire(days=30) == 1
+    assert [one.address for one in work.in_state() if one.uid == uid] == [f"{uid}~2"]

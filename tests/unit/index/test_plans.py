@@ -36,7 +36,10 @@ def searched(index: Index, asked: Query) -> list[str]:
     ("asked", "begins"),
     [
         (query("STUDY", StudyInstanceUID="1.2"), "study USING INDEX sqlite_autoindex_study"),
-        (query("STUDY", PatientID="P1", **RANGE), "patient USING INDEX sqlite_autoindex_patient"),
+        (
+            query("STUDY", PatientID="P1", **RANGE),
+            "patient USING INDEX ix_patient_patient_id_issuer_name_key",
+        ),
         (query("STUDY", PatientName="DOE^J*", **RANGE), "patient USING INDEX ix_patient_name_al"),
         (query("STUDY", PatientName="Doe", **RANGE), "patient USING INDEX ix_patient_name_al"),
         (query("STUDY", AccessionNumber="A1", **RANGE), "study USING INDEX ix_study_accession"),

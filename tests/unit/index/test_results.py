@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from node.completion.facts import Source, Statement
@@ -13,7 +13,7 @@ from node.index.engine import Index
 from node.index.outbox import Outbox
 from node.index.publications import Publications, Stage
 from node.index.recorded import Recordings
-from node.index.schema import OutputRow
+from node.index.schema import OutputRow, SeriesRow
 from node.index.statements import Statements
 from node.index.store import Store
 from node.index.work import Work
@@ -201,6 +201,53 @@ def test_what_was_learned_is_replaced(index: Index) -> None:
     assert len(recordings.learned()) == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("d/T1", "d/t1"),
+        ("d/T1", "D/T1"),
+        ("d/Sch\u00e4del", "d/SCHA\u0308DEL"),
+        ("d/T1", "d/T1.manifest"),
+        ("d/T1", "d/t1.Manifest.r12"),
+        ("d/T1", "d/T1.json/x"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_file_of_two_series_has_one_name(
+    series: SeriesRecord, index: Index, first: str, second: str, turned: bool
+) -> None:
+    work = Work(index)
+    Store(index).add([(record(1, series=2), None)])
+    other = work.series("1.8.2")
+    assert other is not None
+    names = (second, first) if turned else (first, second)
+    assert work.claim_stem(series.pk, names[0])
+    assert not work.claim_stem(other.pk, names[1])
+    assert work.claim_stem(other.pk, "d/T1_ab")
+    assert work.claim_stem(series.pk, names[1])  # its own volumes have names of their own
+
+
+def test_of_names_from_before_the_first_series_keeps_its(
+    series: SeriesRecord, index: Index
+) -> None:
+    work = Work(index)
+    Store(index).add([(record(1, series=2), None)])
+    other = work.series("1.8.2")
+    assert other is not None
+    with index.writing() as connection:
+        for owner, stem in ((series, "d/T1"), (other, "d/T1.manifest")):
+            claim = {"stem": stem, "folded": stem.lower(), "series_pk": owner.pk}
+            connection.execute(insert(OutputRow).values(**claim))
+            connection.execute(
+                update(SeriesRow)
+                .where(SeriesRow.id == owner.pk)
+                .values(outputs=[f"{stem}.manifest.json"])
+            )
+    assert work.claim_stem(series.pk, "d/T1")
+    assert not work.claim_stem(other.pk, "d/T1.manifest")
+    assert work.files_beside(other.pk) == {"d/T1.manifest.json"}
+
+
 def test_a_name_belongs_to_one_series(series: SeriesRecord, index: Index) -> None:
     work = Work(index)
     Store(index).add([(record(1, series=2), None)])
@@ -211,4 +258,4 @@ def test_a_name_belongs_to_one_series(series: SeriesRecord, index: Index) -> Non
     assert not work.claim_stem(other.pk, "a/b")
     assert work.stems(series.pk) == ["a/b"]
     with pytest.raises(IntegrityError), index.writing() as connection:
-        connection.execute(insert(OutputRow).values(stem="a/b", series_pk=other.pk))
+        connection.execute(insert(OutputRow).values(stem="a/b", folded="a/b", series_pk=other.pk))
