@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE, build_role, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,
     StudyRootQueryRetrieveInformationModelFind,
@@ -67,6 +69,23 @@ def anonymous(image: Dataset) -> None:
 
 def bobs(image: Dataset) -> None:
     image.PatientID, image.PatientName, image.PatientBirthDate = "BOB", "Bob", "19700101"
+
+
+@contextmanager
+def associated(node: RunningNode, take: Callable[[evt.Event], int]) -> Iterator[Association]:
+    """One for each request: between two of them pynetdicom may take an answer for a request."""
+    ae = AE("TESTER")
+    for context in (FIND, GET, CTImageStorage):
+        ae.add_requested_context(context)
+    peer = ae.associate(
+        "127.0.0.1",
+        node.port,
+        ext_neg=[build_role(CTImageStorage, scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, take)],
+    )
+    assert peer.is_established
+    yield peer
+    peer.release()
 
 
 @pytest.fixture(scope="module")
@@ -142,28 +161,18 @@ def test_everything_is_found_and_fetched_as_its_own_patients(world: World) -> No
         got.append(event.dataset)
         return 0x0000
 
-    ae = AE("TESTER")
-    ae.add_requested_context(FIND)
-    ae.add_requested_context(GET)
-    ae.add_requested_context(CTImageStorage)
-    peer = ae.associate(
-        "127.0.0.1",
-        world.node.port,
-        ext_neg=[build_role(CTImageStorage, scp_role=True)],
-        evt_handlers=[(evt.EVT_C_STORE, take)],
-    )
-    assert peer.is_established
     for patient, expected in studies.items():
         keys = Dataset()
         keys.QueryRetrieveLevel, keys.PatientID, keys.StudyInstanceUID = "STUDY", patient, ""
-        found = [answer for _, answer in peer.send_c_find(keys, FIND) if answer is not None]
+        with associated(world.node, take) as peer:
+            found = [answer for _, answer in peer.send_c_find(keys, FIND) if answer is not None]
         assert {str(answer.StudyInstanceUID) for answer in found} == expected
     for study in set.union(*studies.values()):
         keys = Dataset()
         keys.QueryRetrieveLevel, keys.StudyInstanceUID = "STUDY", study
-        (*_, (status, _)) = peer.send_c_get(keys, GET)
+        with associated(world.node, take) as peer:
+            (*_, (status, _)) = peer.send_c_get(keys, GET)
         assert status.Status == 0x0000
-    peer.release()
     for patient, expected_bytes in sent.items():
         assert sorted(
             one.PixelData + one.StudyInstanceUID.encode() for one in got if one.PatientID == patient
