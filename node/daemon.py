@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import sdnotify
 
-from node import metrics
+from node import contents, metrics
 from node.archive import Archive
 from node.completion.policy import Timing
 from node.config import AssemblySettings, Completion, Output, Settings
@@ -135,8 +135,10 @@ class Daemon:
         index = Index(settings.database_url())
         undo.callback(index.close)
         refuse_foreign(index, settings.storage.root)
+        contents.check(index, settings.storage.root)
         index.migrate()
         claim(index, settings.storage.root)
+        contents.begin(index, settings.storage.root)
         store = Store(index)
         self._memory = _worker_memory(settings.assembly)
         self._workers = make_workers(assemble, settings.assembly, self._memory)
@@ -212,6 +214,7 @@ class Daemon:
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             stuck=lambda: journal.board.stuck,
             executor=self._workers.fault,
+            journal=journal.fault,
         )
         return WebServer(create_app(site, settings.http.host), listening)
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from node.attributes import BY_LEVEL, Level
 from node.index import totals
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
+from node.index.holdings import LISTED
 from node.index.schema import (
     ConflictRow,
     HeaderRow,
@@ -193,6 +194,7 @@ class Batch:
         self._count(Total.INSTANCES, len(self._new))
         self._count(Total.BYTES, sum(row["size"] for row in self._new))
         self._count(Total.CONFLICTS, len(self._conflicts))
+        self._count(LISTED, len(self._new) + len(self._conflicts))
         if self._conflicts:
             execute(
                 _CONFLICTS, [{"instance_pk": there.pk, **row} for there, row in self._conflicts]

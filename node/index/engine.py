@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -51,6 +51,20 @@ class IndexUnavailable(Retryable):
     """The database did not answer or refused the transaction; the same call may succeed later."""
 
 
+class IndexDamaged(IndexUnavailable):
+    """The database is there and is no index any more: damaged, replaced or emptied."""
+
+
+_SQLITE: Final = b"SQLite format 3\0"
+_CORRUPT: Final = (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
+_NO_TABLE: Final = ("no such table", "no such column")
+_UNDEFINED: Final = ("42P01", "42703")  # SQLSTATE: tables or columns are gone
+HEAL: Final = (
+    "stop the node, and put the index back from a backup or type `rasnode reindex`, which makes "
+    "it again from the archive"
+)
+
+
 class Index:
     """The index's database. Safe to share between threads, not over a fork.
 
@@ -74,6 +88,10 @@ class Index:
         # Of the SQLite file, for `sync`. Closing it while there are connections would give up the
         # locks that SQLite has on the file (fcntl(2)), and others could take its log away.
         self._handle: int | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that the first one opened
+        self._written = False
+        if self.file is not None:
+            event.listen(self.engine, "connect", self._opened)
 
     @property
     def is_sqlite(self) -> bool:
@@ -106,6 +124,7 @@ class Index:
             self.close()
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
+            self._identity = None
         self.migrate()
 
     @contextmanager
@@ -124,6 +143,37 @@ class Index:
         """The SQLite file; None for a database server."""
         database = make_url(self.url).database
         return Path(database) if self.is_sqlite and database else None
+
+    def check_in_place(self) -> None:
+        """See that the SQLite file is the one that was opened first.
+
+        Raises:
+            IndexDamaged: it was removed or replaced, so that what is written goes into a file that
+                the next start does not find; or it was overwritten.
+        """
+        path = self.file
+        if self._identity is None or path is None:
+            return
+        if self._identity_now() != self._identity:
+            raise IndexDamaged(f"the index {path} was removed or replaced: {HEAL}")
+        with path.open("rb") as file:  # what is in SQLite's cache may be long gone in the file
+            begins = file.read(len(_SQLITE))
+        self._written |= begins == _SQLITE
+        if begins != _SQLITE and (begins or self._written):
+            raise IndexDamaged(f"the index {path} was overwritten or emptied: {HEAL}")
+
+    def _opened(self, _connection: object, _record: object) -> None:
+        if self._identity is None:
+            self._identity = self._identity_now()
+        self.check_in_place()
+
+    def _identity_now(self) -> tuple[int, int] | None:
+        path = self.file
+        try:
+            status = path.stat() if path is not None else None
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino) if status is not None else None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -265,6 +315,8 @@ def _translated() -> Iterator[None]:
         yield
     except OperationalError as error:
         complaint = str(error.orig).lower()
+        if _is_damage(error):
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
         if any(sign in complaint for sign in _FULL):
             raise StorageFull(f"the index cannot be written: {_line(error)}") from error
         raise IndexUnavailable(f"the index did not answer: {_line(error)}") from error
@@ -275,9 +327,21 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise IndexUnavailable(f"the index's connection broke: {_line(error)}") from error
+        if _is_damage(error):
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
         if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
             raise IndexUnavailable(f"the index cannot be written: {_line(error)}") from error
         raise
+
+
+def _is_damage(error: DBAPIError) -> bool:
+    """Whether the database cannot be read, or has lost its tables."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if isinstance(code, int) and code & 0xFF in _CORRUPT:
+        return True
+    if getattr(error.orig, "sqlstate", None) in _UNDEFINED:
+        return True
+    return any(sign in str(error.orig) for sign in _NO_TABLE)
 
 
 def _line(error: DBAPIError) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from node.journal import segment
 from node.journal.board import Board
 from node.journal.cursor import Cursor, Found
-from node.journal.damage import Damages
+from node.journal.damage import Damages, damage_sentence
 from node.journal.mapping import Segments
 from node.journal.segment import place, position
 
@@ -38,6 +38,15 @@ class Journal:
         """Reads a lane from a position on; what is damaged is told and noted."""
         note, seed = self._damages.note, self.board.seed(lane)
         return Cursor(self.folder, lane, start, note, seed=seed)
+
+    def fault(self) -> str | None:
+        """What a person has to know of the journal; None: nothing."""
+        if not self.board.in_place:
+            return (
+                f"{self.folder / 'board'} was removed or replaced while the node runs: restart the "
+                "node, which files again what the journal holds"
+            )
+        return damage_sentence(self.folder)
 
     def lanes(self) -> list[int]:
         """Numbers of the lanes that have files."""
