@@ -31,6 +31,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("node.cli.doctor", "doctor"),
     "conformance": ("node.cli.conformance", "conformance"),
     "reindex": ("node.cli.reindexing", "reindex"),
+    "backup": ("node.cli.backing_up", "backup"),
+    "restore": ("node.cli.backing_up", "restore"),
     "retry": ("node.cli.series", "retry"),
     "force": ("node.cli.series", "force"),
     "hold": ("node.cli.series", "hold"),

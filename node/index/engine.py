@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -85,11 +86,12 @@ class Index:
         self.url = url
         self._relaxed = relaxed
         self.engine: Engine = _engine(url, relaxed=relaxed, statement_seconds=statement_seconds)
-        # Of the SQLite file, for `sync`. Closing it while there are connections would give up the
+        # Of the SQLite file, for `sync` and to see what is in it. Closing it while there are connections would give up the
         # locks that SQLite has on the file (fcntl(2)), and others could take its log away.
         self._handle: int | None = None
         self._identity: tuple[int, int] | None = None  # of the file that the first one opened
         self._written = False
+        self._opening = threading.Lock()
         if self.file is not None:
             event.listen(self.engine, "connect", self._opened)
 
@@ -156,8 +158,8 @@ class Index:
             return
         if self._identity_now() != self._identity:
             raise IndexDamaged(f"the index {path} was removed or replaced: {HEAL}")
-        with path.open("rb") as file:  # what is in SQLite's cache may be long gone in the file
-            begins = file.read(len(_SQLITE))
+        # What is in SQLite's cache may be long gone in the file.
+        begins = os.pread(self._opened_file(path), len(_SQLITE), 0)
         self._written |= begins == _SQLITE
         if begins != _SQLITE and (begins or self._written):
             raise IndexDamaged(f"the index {path} was overwritten or emptied: {HEAL}")
@@ -237,9 +239,7 @@ class Index:
             raise StorageFull(f"the index cannot be synced: {error.strerror}") from error
 
     def _sync_files(self, path: Path) -> None:
-        if self._handle is None:
-            self._handle = os.open(path, os.O_RDONLY)
-        os.fsync(self._handle)
+        os.fsync(self._opened_file(path))
         log = Path(f"{path}-wal")
         if log.exists():
             handle = os.open(log, os.O_RDONLY)
@@ -248,6 +248,12 @@ class Index:
             finally:
                 os.close(handle)
         sync_folders([path.absolute().parent])  # SQLite makes a new log whenever the last one went
+
+    def _opened_file(self, path: Path) -> int:
+        with self._opening:
+            if self._handle is None:
+                self._handle = os.open(path, os.O_RDONLY)
+            return self._handle
 
     def close(self) -> None:
         """Give all connections back."""

@@ -22,10 +22,11 @@ class _Mapped(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """A segment that holds something."""
+    """A segment that holds something, and its file's name, if it still has one."""
 
     head: Head
     view: memoryview
+    name: str
 
 
 class Segments:
@@ -47,7 +48,9 @@ class Segments:
         for inode, one in sorted(self._mapped.items(), key=lambda pair: pair[1].name):
             head = segment.read_head(one.view[: segment.HEADER])
             if head is not None and (one.name or head.generation >= needed):
-                found[head.generation] = Begun(head, one.view)  # what has a name is the later one
+                found[head.generation] = Begun(
+                    head, one.view, one.name
+                )  # what has a name is the later one
             elif not one.name:
                 del self._mapped[inode]
         return found
