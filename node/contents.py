@@ -80,15 +80,7 @@ def check(index: Index, root: Path) -> None:
     """
     known, held = read(root), holdings(index)
     if known is not None and known.unfinished:
-        raise IndexIncomplete(
-            f"`rasnode {known.unfinished}` is under way or was not finished, so that the index "
-            f"lacks what the archive of {root} has: "
-            + (
-                f"empty {root} and restore again"
-                if known.unfinished == "restore"
-                else f"type `rasnode {known.unfinished}` again"
-            )
-        )
+        _refuse_half(root, known.unfinished)
     if held.is_new:
         refuse_lost(root)
     if known is not None and (held.listed or 0) < known.listed:
@@ -107,11 +99,22 @@ def refuse_lost(root: Path) -> None:
         IndexIncomplete: the archive has what no index lists.
     """
     known = read(root)
+    if known is not None and known.unfinished:
+        _refuse_half(root, known.unfinished)
     if _has_files(root) or (known is not None and known.listed > 0):
         raise IndexIncomplete(
             f"the index is empty or gone, and the archive in {root} is not: the index was lost, "
             "or database.url names another one. Put it back from a backup, or " + _REBUILD
         )
+
+
+def _refuse_half(root: Path, unfinished: str) -> None:
+    again = f"type `rasnode {unfinished}` again"
+    raise IndexIncomplete(
+        f"`rasnode {unfinished}` is under way or was not finished, so that the index lacks what "
+        f"the archive of {root} has: "
+        + (f"empty {root} and restore again" if unfinished == "restore" else again)
+    )
 
 
 def begin(index: Index, root: Path) -> None:

@@ -104,8 +104,7 @@ class Backup:
         others: list[Member] = []
         journal = Journal(self._root)
         try:
-            settled = is_serving(self._root) and journal.settle(_SETTLE_SECONDS)
-            if not settled:
+            if not self._is_filed(journal):
                 others += self._copy_journal(journal)
         finally:
             journal.close()
@@ -139,12 +138,18 @@ class Backup:
         self._prune(copied, {member.path for member in others})
         return self._made
 
+    def _is_filed(self, journal: Journal) -> bool:
+        """Whether everything that was answered by now is in archive and index."""
+        if is_serving(self._root):
+            return journal.settle(_SETTLE_SECONDS)
+        return next(journal.left_over(), None) is None
+
     def _check_target(self, identity: str) -> None:
         root, target = self._root.resolve(), self._target.resolve()
         if root == target or root in target.parents or target in root.parents:
             raise BackupError("a backup and storage.root cannot lie in each other")
         self._target.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        manifest = read(self._target)
+        manifest = self._manifest()
         if manifest is not None and manifest.identity != identity:
             raise BackupError(
                 f"{self._target} is the backup of another storage root ({manifest.identity}, not "
@@ -155,9 +160,15 @@ class Backup:
             raise BackupError(f"{self._target} has other files; give the backup an empty folder")
         self._put(self._root / IDENTITY, IDENTITY)
 
+    def _manifest(self) -> Manifest | None:
+        """Of an earlier backup; None if it was cut, or cannot be used as it is."""
+        with suppress(BackupError):
+            return read(self._target)
+        return None
+
     def _earlier(self) -> dict[str, Member]:
         """What the backup has besides the archive, as an earlier one has written it down."""
-        manifest = read(self._target)
+        manifest = self._manifest()
         if manifest is None:
             return {}
         with suppress(BackupError):

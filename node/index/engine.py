@@ -86,8 +86,9 @@ class Index:
         self.url = url
         self._relaxed = relaxed
         self.engine: Engine = _engine(url, relaxed=relaxed, statement_seconds=statement_seconds)
-        # Of the SQLite file, for `sync` and to see what is in it. Closing it while there are connections would give up the
-        # locks that SQLite has on the file (fcntl(2)), and others could take its log away.
+        # Of the SQLite file, for `sync` and to see what is in it. Closing it while there are
+        # connections would give up the locks that SQLite has on the file (fcntl(2)), and others
+        # could take its log away.
         self._handle: int | None = None
         self._identity: tuple[int, int] | None = None  # of the file that the first one opened
         self._written = False
@@ -126,7 +127,7 @@ class Index:
             self.close()
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
-            self._identity = None
+            self._identity, self._written = None, False
         self.migrate()
 
     @contextmanager

@@ -50,6 +50,7 @@ class Supply:
         self._size = size
         self._most = most
         self._making = threading.Lock()
+        self._lost: list[Segment] = []
         self._closing = threading.Event()
         self._maker: Background | None = None
         try:
@@ -79,7 +80,7 @@ class Supply:
         deadline = time.monotonic() + patience
         while True:
             safe = self._board.safe(self._lane)
-            self._drop_lost(current)
+            self._drop_lost()
             for one in self.segments:
                 if one is not current and one.end <= safe:
                     return one
@@ -95,16 +96,16 @@ class Supply:
         self._closing.set()
         if self._maker is not None:
             self._maker.join()
-        for one in self.segments:
+        for one in (*self.segments, *self._lost):
             one.close()
 
-    def _drop_lost(self, current: Segment | None) -> None:
+    def _drop_lost(self) -> None:
         """Files that somebody removed or cut are not written to any more."""
         with self._making:
-            for one in [one for one in self.segments if one is not current and not one.in_place]:
+            for one in [one for one in self.segments if not one.in_place]:
                 log.error("%s of the journal was removed, replaced or cut", one.path.name)
                 self.segments.remove(one)
-                one.close()
+                self._lost.append(one)  # its writer may still have to do with it
 
     def _make_ready(self) -> None:
         with suppress(StorageFull):  # it is tried again when there is no other

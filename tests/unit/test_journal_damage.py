@@ -85,8 +85,8 @@ def but(world: World, *missing: int) -> list[int]:
     return [number for number in range(world.sent) if number not in missing]
 
 
-@pytest.mark.parametrize("at", [0, 2, 4, 8, 13, 16, 25, 36, 44, 60, 100, 20_000])
-@pytest.mark.parametrize("which", [0, 4, PER_SEGMENT - 1])
+@pytest.mark.parametrize("at", [0, 6, 8, 13, 25, 37, 60, 20_000])
+@pytest.mark.parametrize("which", [0, PER_SEGMENT - 1])
 def test_one_flipped_bit_costs_one_record(world: World, at: int, which: int) -> None:
     world.send(PER_SEGMENT + 3)
     world.stop()
@@ -99,7 +99,7 @@ def test_one_flipped_bit_costs_one_record(world: World, at: int, which: int) -> 
     assert "were damaged in the journal" in (damage_sentence(world.folder) or "")
 
 
-@pytest.mark.parametrize("at", [0, 9, 17, 30])
+@pytest.mark.parametrize("at", [0, 9])
 def test_a_damaged_header_of_a_segment_costs_nothing(world: World, at: int) -> None:
     world.send(3)
     world.stop()
