@@ -22,6 +22,7 @@ from node.index import snapshot
 from node.index.engine import Index
 from node.index.holdings import holdings
 from node.index.work import Work
+from node.journal import Journal
 
 _ACTOR: Final = "restore"
 _OUTPUTS: Final = "nifti"
@@ -99,6 +100,7 @@ class Restore:
         try:
             self._check_database(index)
             Archive(self._root).prepare()
+            Journal(self._root).close()
             unfinished = Contents(self._manifest.listed, "restore")
             contents.write(self._root, unfinished, durable=True)
             self._total(self._manifest.archived + self._manifest.others)

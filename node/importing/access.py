@@ -115,9 +115,9 @@ def _filing(settings: Settings, journal: Journal, index: Index) -> Iterator[Call
     archive.prepare()
     index.migrate()
     claim(index, settings.storage.root)
-    contents.begin(index, settings.storage.root)
     filer = Filer(archive, Store(index), time.time)
     recover(journal, filer, archive, index, time.time)
+    contents.begin(index, settings.storage.root)
     rung, stopping = threading.Event(), threading.Event()
 
     def wait(seconds: float) -> bool:

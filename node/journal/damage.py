@@ -98,6 +98,18 @@ class Damages:
         except OSError as error:
             log.error("damage of the journal cannot be noted: %s", error.strerror)
 
+    def note_lost(self) -> None:
+        """Say that the whole journal is gone."""
+        what = "all of it is gone; if the node was stopped in order before, nothing was in it"
+        log.error("the journal is damaged: %s", what)
+        try:
+            self._folder.mkdir(mode=0o750, exist_ok=True)
+            note = {"found": time.time(), "what": what}
+            path = self._folder / f"gone-{time.time_ns()}.json"
+            write_new(path, (json.dumps(note, indent=1).encode(),), durable=True)
+        except OSError as error:
+            log.error("damage of the journal cannot be noted: %s", error.strerror)
+
     def _set_aside(self, damage: Damage) -> str | None:
         """Copy the segment, if there is room; returns the copy's name."""
         view = damage.view
@@ -139,9 +151,9 @@ def damage_sentence(folder: Path) -> str | None:
         return None
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return (
-        f"instances that were answered 0x0000 were damaged in the journal and are lost: {found[0]}"
-        f"{more}. The log and {folder / FOLDER} say which; have them sent again, then remove "
-        "that folder"
+        f"instances that were answered 0x0000 were damaged in the journal and are not in the "
+        f"archive: {found[0]}{more}. The log and {folder / FOLDER} say which; have them sent "
+        "again, then remove that folder"
     )
 
 

@@ -44,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         part: name of the file in the archive's `.incoming` that holds the data set, if one does.
         offset: where the data set begins in it.
         source_ae: who sent it, as the imported file says.
+        crc: CRC-32 of the data set in `part`; None if it is not known.
     """
 
     sop_class_uid: str
@@ -54,6 +55,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     part: str = ""
     offset: int = 0
     source_ae: str = ""
+    crc: int | None = None
 
     @property
     def calling_ae(self) -> str:

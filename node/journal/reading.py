@@ -26,11 +26,15 @@ class Journal:
 
     Args:
         root: `storage.root`.
+
+    Attributes:
+        is_new: whether there was none.
     """
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "journal"
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.is_new = not (self.folder / "board").exists()
         self.board = Board(self.folder)
         self._damages = Damages(self.folder)
 
@@ -38,6 +42,10 @@ class Journal:
         """Reads a lane from a position on; what is damaged is told and noted."""
         note, seed = self._damages.note, self.board.seed(lane)
         return Cursor(self.folder, lane, start, note, seed=seed)
+
+    def note_lost(self) -> None:
+        """There has to have been a journal, and it is gone."""
+        self._damages.note_lost()
 
     def fault(self) -> str | None:
         """What a person has to know of the journal; None: nothing."""
