@@ -156,6 +156,10 @@ class FilingService:
         batch = follower.batch()
         board, lane = self._journal.board, follower.lane
         if not batch:
+            if follower.position > board.filed(lane):  # past an empty segment, or damage
+                follower.done()
+                board.set_filed(lane, follower.position)
+                self._reached[lane] = follower.position
             return False
         try:
             filed = self._file(batch, anew=follower.anew)

@@ -127,7 +127,6 @@ class Index:
             self.close()
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
-            self._identity, self._written = None, False
         self.migrate()
 
     @contextmanager
@@ -259,6 +258,7 @@ class Index:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        self._identity, self._written = None, False
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

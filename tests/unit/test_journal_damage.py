@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from node.archive import Archive
+from node.filing.filer import Filer
 from node.filing.following import Follower
+from node.filing.service import FilingService
+from node.index.engine import Index
+from node.index.store import Store
 from node.journal import Ended, Entry, Journal, Lane, Source, segment
 from node.journal.damage import FOLDER, damage_sentence, damages
 from node.journal.entry import parts_of
+from tests.databases import migrated_sqlite
 
 SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
 SIZE = 40_000
@@ -316,3 +322,24 @@ def test_segments_of_earlier_versions_are_read(world: World) -> None:
     world.sent = 3
     world.flip(1, segment.HEADER + 1000)
     assert world.left() == [1, 2]
+
+
+def test_damage_at_the_end_holds_nothing_up(world: World, tmp_path: Path) -> None:
+    archive, index = Archive(tmp_path), Index(migrated_sqlite(tmp_path / "index.db"))
+    archive.prepare()
+    world.send(2)
+    world.flip(1, world.where(1, bytes([1]) * 1000) + 500)
+    going = iter([True, True])
+    service = FilingService(
+        world.journal,
+        Filer(archive, Store(index), lambda: 3.0),
+        archive,
+        index,
+        wait=lambda _seconds: next(going, False),
+        filed=lambda _filed: None,
+    )
+    service.run()
+    index.close()
+    board = world.journal.board
+    assert board.safe(0) == board.filed(0) == board.answered(0)
+    assert len(damages(world.folder)) == 1
