@@ -72,9 +72,14 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a record begins with."""
+    """What a record begins with.
+
+    Attributes:
+        check: of the rest, see `is_sound`.
+    """
 
     kind: int
+    check: int
     entry_length: int
     data_length: int
     crc: int
@@ -114,17 +119,21 @@ def parts_of(item: Entry | Ended, data_set: Buffer, generation: int, seed: int =
     return [head, body, data_set, bytes(padded(length) - length)]
 
 
-def read_header(data: Buffer, at: int, generation: int, seed: int = 0) -> Header | None:
-    """The header of a record of this generation; None if there is none, or it is damaged."""
+def read_header(data: Buffer, at: int, generation: int) -> Header | None:
+    """The header of a record of this generation, whole or not; None if there is none."""
     if at + HEADER > len(data):
         return None
     magic, kind, check, entry, length, found, crc = _HEADER.unpack_from(data, at)
     if magic != MAGIC or found != generation or kind not in (INSTANCE, ENDED):
         return None
-    if check != _check_of(kind, entry, length, found, seed):
-        return None
-    header = Header(kind, entry, length, crc)
+    header = Header(kind, check, entry, length, crc)
     return header if at + HEADER + entry + length <= len(data) else None
+
+
+def is_sound(header: Header, generation: int, seed: int) -> bool:
+    """Whether a header is as it was written, so that its lengths can be believed."""
+    said = (header.entry_length, header.data_length, generation)
+    return header.check == _check_of(header.kind, *said, seed)
 
 
 def is_whole(data: memoryview, at: int, header: Header, seed: int = 0) -> bool:

@@ -12,6 +12,7 @@ from node.journal.entry import (
     Entry,
     Header,
     data_set_of,
+    is_sound,
     is_whole,
     item_of,
     read_header,
@@ -44,7 +45,7 @@ class Records:
 
     def at(self, offset: int) -> Record | None:
         """The record that begins there; None if there is none, or it is damaged."""
-        header = self._header(offset)
+        header = read_header(self.view, offset, self.generation)
         if header is None or not is_whole(self.view, offset, header, self._seed):
             return None
         item = item_of(self.view, offset, header)
@@ -85,7 +86,9 @@ class Records:
         return self._header(offset) is not None if self._seed else self.at(offset) is not None
 
     def _header(self, offset: int) -> Header | None:
-        return read_header(self.view, offset, self.generation, self._seed)
+        """The header there, if its lengths can be believed."""
+        header = read_header(self.view, offset, self.generation)
+        return header if header and is_sound(header, self.generation, self._seed) else None
 
     def _find(self, start: int, end: int) -> int:
         mapped = self.view.obj
