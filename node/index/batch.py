@@ -14,7 +14,6 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from node.attributes import BY_LEVEL, Level
 from node.index import totals
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
-from node.index.holdings import LISTED
 from node.index.schema import (
     ConflictRow,
     HeaderRow,
@@ -22,7 +21,7 @@ from node.index.schema import (
     SeriesEventRow,
     SeriesRow,
 )
-from node.index.totals import Total
+from node.index.totals import LISTED, Total
 from node.index.where import one_of
 from node.records import InstanceRecord, SeriesState, Stored
 

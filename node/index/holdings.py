@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import inspect, select
 
 from node.index import totals
 from node.index.engine import Index
 from node.index.schema import InstanceRow, RootIdentityRow, TotalRow
-from node.index.totals import Total
-
-LISTED: Final = "listed"
-"""The total that every instance and every conflict is counted in for good, whatever is removed."""
+from node.index.totals import LISTED, Total
 
 
 class Holdings(NamedTuple):
