@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from node.disk import FILE_MODE, FOLDER_MODE
 
@@ -35,18 +35,18 @@ def copy(
         Bytes of the file, and the hash of the part.
 
     Raises:
-        NotAsItWas: it has not; nothing was copied.
-        OSError: it could not be read or written.
+        NotAsItWas: it has not, or cannot be read; nothing was copied.
+        FileNotFoundError: it is not there. OSError: the copy cannot be written.
     """
     target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name[:100]}.part")
     hasher, total = hashlib.sha256(), 0
     try:
-        with source.open("rb") as file:
+        with _opened(source) as file:
             status = os.fstat(file.fileno())
             handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
             with os.fdopen(handle, "wb") as out:
-                while chunk := file.read(_CHUNK):
+                while chunk := _read(file):
                     out.write(chunk)
                     hasher.update(memoryview(chunk)[max(0, offset - total) :])
                     total += len(chunk)
@@ -60,6 +60,22 @@ def copy(
         draft.unlink(missing_ok=True)
         raise
     return total, hasher.hexdigest()
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NotAsItWas(f"cannot be read: {error.strerror}") from error
+
+
+def _read(file: IO[bytes]) -> bytes:
+    try:
+        return file.read(_CHUNK)
+    except OSError as error:
+        raise NotAsItWas(f"cannot be read: {error.strerror}") from error
 
 
 def sha256_of(path: Path) -> str:

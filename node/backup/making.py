@@ -106,6 +106,8 @@ class Backup:
         try:
             if not self._is_filed(journal):
                 others += self._copy_journal(journal)
+        except NotAsItWas as error:
+            raise BackupError(f"the journal {error}") from error
         finally:
             journal.close()
         copied = self._target / f"index-{self._stamp}.db"
@@ -233,6 +235,8 @@ class Backup:
                     found.append(self._put(path, relative))
             except FileNotFoundError:
                 continue  # another revision has taken its place, or it was removed
+            except NotAsItWas as error:
+                self._made.problems.append(f"{relative} {error}")
         return found
 
     def _rest(self) -> Iterator[Path]:
