@@ -96,8 +96,9 @@ def but(world: World, *missing: int) -> list[int]:
 def test_one_flipped_bit_costs_one_record(world: World, at: int, which: int) -> None:
     world.send(PER_SEGMENT + 3)
     world.stop()
-    length = SIZE + len(b"".join(parts_of(entry(0), b"", 1, 1)))
-    world.flip(1, segment.HEADER + which * (-(-length // 8) * 8) + at)
+    before = (parts_of(entry(number), bytes(SIZE), 1, 1) for number in range(which))
+    start = segment.HEADER + sum(len(b"".join(parts)) for parts in before)
+    world.flip(1, start + at)
     assert world.left() == but(world, which)
     (note,) = damages(world.folder)
     assert "segment 1" in note
