@@ -274,8 +274,9 @@ def test_the_running_filer_reads_what_was_removed_under_it(world: World) -> None
     world.send(2)
 
     def harm() -> None:
-        world.send(3)
-        world.segment(1).unlink()
+        world.send(PER_SEGMENT)
+        for generation in (1, 2):
+            world.segment(generation).unlink()
 
     assert following(world, harm) == but(world)
 
