@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import sdnotify
 
-from node import metrics
+from node import contents, metrics
 from node.archive import Archive
 from node.completion.policy import Timing
 from node.config import AssemblySettings, Completion, Output, Settings
@@ -138,6 +138,7 @@ class Daemon:
         index = Index(settings.database_url())
         undo.callback(index.close)
         refuse_foreign(index, settings.storage.root)
+        contents.check(index, settings.storage.root)
         index.migrate()
         claim(index, settings.storage.root)
         store = Store(index)
@@ -146,6 +147,7 @@ class Daemon:
         undo.callback(self._workers.close)
         self._made = results = self._results(archive, index)
         journal = self._recovered(archive, index, store)
+        contents.begin(index, settings.storage.root)
         undo.callback(journal.close)
         undo.callback(lambda: results.stop(settings.shutdown_seconds * _RESULTS_SHARE))
 
@@ -229,6 +231,7 @@ class Daemon:
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             stuck=lambda: journal.board.stuck,
             executor=self._workers.fault,
+            journal=journal.fault,
         )
         return WebServer(create_app(site, settings.http.host, settings.http.hosts), listening)
 

@@ -184,6 +184,7 @@ class JournalReceiver(Reception):
             spill.path.name if spill else "",
             spill.offset if spill else 0,
             "" if incoming.source else incoming.source_ae,
+            spill.crc if spill else None,
         )
 
     def _backlog(self) -> int:

@@ -11,9 +11,11 @@ from typing import Final
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from node.errors import ConfigError
+from node.errors import ConfigError, Retryable
 from node.run_file import LOCK, withdraw
 
+_REMOVAL_LOCK: Final = ".removal.lock"
+_REMOVING_SECONDS: Final = 60.0
 _SERVING: Final = b"serving\n"
 _PATIENCE_SECONDS: Final = 2.0  # for an import that only looked, or a process that dies
 _LOOK_SECONDS: Final = 0.1
@@ -61,6 +63,53 @@ def sole_owner(root: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[Call
         withdraw(root)  # what a node said that was killed
         yield lambda: _say(handle, _SERVING)
         os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def nothing_removed(root: Path, patience: float = _REMOVING_SECONDS) -> Iterator[None]:
+    """Have retention remove nothing from the archive as long as the block lasts.
+
+    Args:
+        patience: seconds to wait for what it is removing.
+
+    Raises:
+        Retryable: it does not come to an end. OSError: the folder cannot be written.
+    """
+    with _removal_lock(root) as handle:
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(BlockingIOError),
+                stop=stop_after_delay(patience),
+                wait=wait_fixed(_LOOK_SECONDS),
+                reraise=True,
+            ):
+                with attempt:
+                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Retryable("retention is removing files; try again later") from error
+        yield
+
+
+@contextmanager
+def removing(root: Path) -> Iterator[bool]:
+    """Whether files may be removed from the archive as long as the block lasts: no backup of them
+    is being made."""
+    with _removal_lock(root) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _removal_lock(root: Path) -> Iterator[int]:
+    handle = os.open(root / _REMOVAL_LOCK, os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        yield handle
     finally:
         os.close(handle)
 

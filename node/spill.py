@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from isal import isal_zlib
+
 from node.errors import StorageFull
 
 _FILE_MODE = 0o640
@@ -25,20 +27,25 @@ class Spill:
         self.path = path
         self.offset = len(meta)
         self.size = 0
+        self.crc = 0  # of the data set
         self._room = room
         self._kept = False
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE)
         except OSError as error:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
-        self.write(meta)
+        self._append(meta)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append.
+        """Append to the data set.
 
         Raises:
             StorageFull: the disk is full or failing.
         """
+        self._append(data)
+        self.crc = isal_zlib.crc32(data, self.crc)
+
+    def _append(self, data: bytes | memoryview) -> None:
         self._room(len(data))
         view = memoryview(data)
         try:

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 import node
+from node import contents
 from node.cli.deliverable import check_deliveries
 from node.cli.findings import (
     UNSEEN_ADVICE,
@@ -29,6 +30,7 @@ from node.cli.findings import (
     check_disk,
     check_file_system,
     check_http,
+    check_journal,
     check_open_files,
     check_storage,
     holder_of,
@@ -110,6 +112,7 @@ def diagnose(
             check_file_system(root, _mounts(), sqlite=sqlite),
             check_disk(root, settings.storage.minimum_free),
             check_quarantine(left_in_quarantine(settings), settings.storage),
+            check_journal(root),
         ],
         Subject.DATABASE: lambda: [check_database(settings), *_conflicts(settings)],
         Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
@@ -179,12 +182,14 @@ def check_passcodes(identity: Identity | None) -> list[Finding]:
 
 def check_database(settings: Settings) -> Finding:
     """Is the index there, writable, and of this program's form."""
-    if settings.database.url is None and not (settings.storage.root / "index.db").exists():
-        return Finding("database", Grade.GOOD, "no index yet; the first start makes it")
     try:
+        if settings.database.url is None and not (settings.storage.root / "index.db").exists():
+            contents.refuse_lost(settings.storage.root)
+            return Finding("database", Grade.GOOD, "no index yet; the first start makes it")
         index = Index(settings.database_url())
         try:
             refuse_foreign(index, settings.storage.root)
+            contents.check(index, settings.storage.root)
             level = migration_level(index)
             check_writable(index)
         finally:

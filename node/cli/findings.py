@@ -26,6 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from node.journal.damage import FOLDER, damage_sentence
 from node.port_holders import holders
 from node.run_file import UNSEEN, RunState
 
@@ -229,6 +230,15 @@ def check_disk(root: Path, minimum_free: int) -> Finding:
     if free < 3 * minimum_free:
         return Finding("disk", Grade.NOTE, said, "make room soon, or set storage.retention")
     return Finding("disk", Grade.GOOD, said)
+
+
+def check_journal(root: Path) -> Finding:
+    """Was anything of the journal damaged that nobody has seen yet."""
+    folder = root / "journal"
+    fault = damage_sentence(folder)
+    if fault is None:
+        return Finding("journal", Grade.GOOD, "nothing in it was found damaged")
+    return Finding("journal", Grade.WRONG, fault, f"when that is done: rm -r {folder / FOLDER}")
 
 
 def check_clock(now: float, installed: float, last_arrival: float | None) -> Finding:

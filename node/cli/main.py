@@ -32,6 +32,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "conformance": ("node.cli.conformance", "conformance"),
     "reindex": ("node.cli.reindexing", "reindex"),
     "passcode": ("node.cli.passcode", "passcode"),
+    "backup": ("node.cli.backing_up", "backup"),
+    "restore": ("node.cli.backing_up", "restore"),
     "retry": ("node.cli.series", "retry"),
     "force": ("node.cli.series", "force"),
     "hold": ("node.cli.series", "hold"),

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from node import contents
 from node.config import Settings
 from node.config_file import find_file
 from node.errors import ConfigError
@@ -41,11 +42,14 @@ def existing_index(settings: Settings, config: Path | None = None) -> Iterator[I
         ConfigError: there is none, this user may not see it, or it is another root's.
     """
     if settings.database.url is None:
+        if not (settings.storage.root / "index.db").exists():
+            contents.refuse_lost(settings.storage.root)
         _check_there(settings.storage.root, find_file(config))
     let_settle(settings.storage.root)
     index = Index(settings.database_url(), statement_seconds=_COMMAND_SECONDS)
     try:
         refuse_foreign(index, settings.storage.root)
+        contents.check(index, settings.storage.root)
         yield index
     finally:
         index.close()

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from isal import isal_zlib
+
 from node.archive import Archive, file_meta
 from node.elements import Alike
 from node.errors import InvalidUID, MalformedDataSet, Retryable
@@ -180,7 +182,8 @@ class Filer:
             memoryview(mapped) as whole,
             whole[entry.offset :] as view,
         ):
-            record = self._kept(entry, view, None, anew=anew)
+            reading = _damage_of(entry, view)
+            record = self._kept(entry, view, reading, anew=anew)
         filed.parts.append(part)
         return record
 
@@ -266,6 +269,13 @@ def _fault(error: Exception) -> _Fault:
     name = type(error).__name__
     known = isinstance(error, MalformedDataSet | InvalidUID)
     return _Fault(name, str(error) if known else f"{name} while it was filed")
+
+
+def _damage_of(entry: Entry, view: memoryview) -> _Fault | None:
+    """What is wrong with a file that holds a data set; None if it is what was received."""
+    if entry.crc is None or isal_zlib.crc32(view) == entry.crc:
+        return None
+    return _Fault("Damaged", "its bytes changed on the disk before it was filed; send it again")
 
 
 def _meta(entry: Entry) -> bytes:

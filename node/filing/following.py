@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 
 from node.journal import Found, Journal
-from node.journal.reading import Cursor
 
 _MOST: Final = 256  # records of a batch
 _ENOUGH: Final = 128  # to begin, even if more keep coming
@@ -32,7 +31,7 @@ class Follower:
         self.lane = lane
         self._journal = journal
         self._rest = rest
-        self._cursor = Cursor(journal.folder, lane, journal.board.filed(lane))
+        self._cursor = journal.cursor(lane, journal.board.filed(lane))
         self._begin = self._cursor.position
         self._pending: list[Found] = []
         self._size = 0
@@ -67,7 +66,7 @@ class Follower:
         """File once more what is not safe: it cannot be trusted to have reached the disk."""
         board = self._journal.board
         self._anew_until = max(self._anew_until, self.position)
-        self._cursor = Cursor(self._journal.folder, self.lane, board.safe(self.lane))
+        self._cursor = self._journal.cursor(self.lane, board.safe(self.lane))
         self._forget()
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Final
 
+from node import contents
 from node.archive import Archive
 from node.elements import find_data_set
 from node.errors import InvalidUID, MalformedDataSet
@@ -40,6 +41,8 @@ def recover(
     Raises:
         Retryable: disk or database do not let it.
     """
+    if journal.is_new and contents.read(archive.root.parent) is not None:
+        journal.note_lost()
     with lanes_in_use(journal.folder) as alive:
         count = _file_journal(journal, filer, archive, index, alive)
         return count + _file_parts(filer, archive, index, alive, clock())

@@ -17,6 +17,7 @@ from node.errors import Retryable
 from node.index.engine import Index
 from node.index.expiry import BEGINNING, Expendable, Expiry
 from node.index.leftovers import Leftovers
+from node.ownership import removing
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,10 @@ class Retirement:
         now = self._clock()
         if now < self._next:
             return 0
+        with removing(self._archive.root.parent) as may:
+            return self._step(now) if may else 0
+
+    def _step(self, now: float) -> int:
         try:
             gone = sum(self._retire(one) for one in self._due(now))
             more = self._leftovers.sweep(now - max(1.0, self._days or _UNCLAIMED_DAYS) * _DAY)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from node.archive import Archive
+from node.contents import Ledger
 from node.errors import Retryable, error_reference, traced
 from node.faults import fault_point
 from node.filing.filer import Filed, Filer
 from node.filing.following import Follower
 from node.filing.retiring import Retirement
-from node.index.engine import Index
+from node.index.engine import Index, IndexDamaged
 from node.journal import Found, Journal, segment
 from node.supervision import HEARTBEATS, Heartbeat, Loop
 
@@ -69,9 +70,12 @@ class FilingService:
         self._busy = 0  # times in a row that something had been filed
         self._keeper = Loop("journal keeper", self._keep_safe, woken=self._due)
         self._failed = False  # the last sync
+        self._ledger = Ledger(index, archive.root.parent)
+        self._lost = False  # the index
 
     def run(self) -> None:
         """File until told to stop, and then whatever has been answered."""
+        self._journal.board.set_stuck(False)  # an earlier run's word
         self._keeper.start()
         HEARTBEATS.add(self._heartbeat)
         going = True
@@ -104,7 +108,7 @@ class FilingService:
 
     def _retire(self) -> bool:
         """While nothing waits to be filed; whether anything went."""
-        if self._retirement is None or not self._retirement.step():
+        if self._lost or self._retirement is None or not self._retirement.step():
             return False
         self._filer.forget_folders()
         return True
@@ -113,6 +117,8 @@ class FilingService:
         """One batch of each lane; whether there was one."""
         if self._untrusted.is_set():
             self._begin_again()
+        if not self._index_there():
+            return False
         busy = False
         for lane in self._journal.lanes():
             if lane not in self._followers:
@@ -120,6 +126,23 @@ class FilingService:
                 self._reached[lane] = self._followers[lane].position
             busy |= self._advance(self._followers[lane])
         return busy
+
+    def _index_there(self) -> bool:
+        """Whether what is filed would be found at the next start; until it would, all waits in the
+        journal, and senders keep what they have."""
+        try:
+            self._index.check_in_place()
+        except IndexDamaged as error:
+            if not self._lost:
+                log.error("what is received cannot be filed: %s", error)
+            self._lost = True
+            self._journal.board.set_stuck(True)
+            return False
+        if self._lost:
+            log.info("the index is back, and filing goes on")
+            self._lost = False
+            self._journal.board.set_stuck(False)
+        return True
 
     def _begin_again(self) -> None:
         """A sync has failed: whatever is not safe is filed once more."""
@@ -133,6 +156,10 @@ class FilingService:
         batch = follower.batch()
         board, lane = self._journal.board, follower.lane
         if not batch:
+            if follower.position > board.filed(lane):  # past an empty segment, or damage
+                follower.done()
+                board.set_filed(lane, follower.position)
+                self._reached[lane] = follower.position
             return False
         try:
             filed = self._file(batch, anew=follower.anew)
@@ -202,6 +229,12 @@ class FilingService:
         if all(board.safe(lane) >= position for lane, position in reached.items()):
             return
         try:
+            self._ledger.look()
+        except Retryable as error:
+            if not board.stuck:
+                log.error("the journal keeps what was filed: %s", error)
+            return
+        try:
             self._archive.sync_all()
             self._index.sync(anew=self._failed)
         except Retryable as error:
@@ -210,6 +243,7 @@ class FilingService:
             self._untrusted.set()
             return
         self._failed = False
+        self._ledger.note()
         for lane, position in reached.items():
             board.set_safe(lane, max(board.safe(lane), position))
         with self._parts_lock:

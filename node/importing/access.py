@@ -13,6 +13,7 @@ from typing import Final
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from tenacity.stop import stop_when_event_set
 
+from node import contents
 from node.archive import Archive
 from node.config import Settings
 from node.errors import ConfigError, NodeError
@@ -85,6 +86,7 @@ def _open(settings: Settings, stack: ExitStack) -> Access:
             index, has_node = Index(settings.database_url(), relaxed=True), False
         undo.callback(index.close)
         refuse_foreign(index, root)
+        contents.check(index, root)
         journal = Journal(root)
         undo.callback(journal.close)
         if not has_node:
@@ -115,6 +117,7 @@ def _filing(settings: Settings, journal: Journal, index: Index) -> Iterator[Call
     claim(index, settings.storage.root)
     filer = Filer(archive, Store(index), time.time)
     recover(journal, filer, archive, index, time.time)
+    contents.begin(index, settings.storage.root)
     rung, stopping = threading.Event(), threading.Event()
 
     def wait(seconds: float) -> bool:

@@ -23,7 +23,7 @@ from node.index.schema import (
     SeriesEventRow,
     SeriesRow,
 )
-from node.index.totals import Total
+from node.index.totals import LISTED, Total
 from node.index.where import one_of
 from node.records import InstanceRecord, SeriesState, Shared, Stored
 from node.senders import IMPORTED
@@ -252,6 +252,7 @@ class Batch:
         self._count(Total.INSTANCES, len(self._new))
         self._count(Total.BYTES, sum(row["size"] for row in self._new))
         self._count(Total.CONFLICTS, len(self._conflicts))
+        self._count(LISTED, len(self._new) + len(self._conflicts))
         if self._conflicts:
             senders = self._addresses({by for _, by, _ in self._conflicts if by is not None})
             execute(

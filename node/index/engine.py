@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -51,6 +52,20 @@ class IndexUnavailable(Retryable):
     """The database did not answer or refused the transaction; the same call may succeed later."""
 
 
+class IndexDamaged(IndexUnavailable):
+    """The database is there and is no index any more: damaged, replaced or emptied."""
+
+
+_SQLITE: Final = b"SQLite format 3\0"
+_CORRUPT: Final = (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
+_NO_TABLE: Final = ("no such table", "no such column")
+_UNDEFINED: Final = ("42P01", "42703")  # SQLSTATE: tables or columns are gone
+HEAL: Final = (
+    "stop the node, and put the index back from a backup or type `rasnode reindex`, which makes "
+    "it again from the archive"
+)
+
+
 class Index:
     """The index's database. Safe to share between threads, not over a fork.
 
@@ -71,9 +86,15 @@ class Index:
         self.url = url
         self._relaxed = relaxed
         self.engine: Engine = _engine(url, relaxed=relaxed, statement_seconds=statement_seconds)
-        # Of the SQLite file, for `sync`. Closing it while there are connections would give up the
-        # locks that SQLite has on the file (fcntl(2)), and others could take its log away.
+        # Of the SQLite file, for `sync` and to see what is in it. Closing it while there are
+        # connections would give up the locks that SQLite has on the file (fcntl(2)), and others
+        # could take its log away.
         self._handle: int | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that the first one opened
+        self._written = False
+        self._opening = threading.Lock()
+        if self.file is not None:
+            event.listen(self.engine, "connect", self._opened)
 
     @property
     def is_sqlite(self) -> bool:
@@ -124,6 +145,37 @@ class Index:
         """The SQLite file; None for a database server."""
         database = make_url(self.url).database
         return Path(database) if self.is_sqlite and database else None
+
+    def check_in_place(self) -> None:
+        """See that the SQLite file is the one that was opened first.
+
+        Raises:
+            IndexDamaged: it was removed or replaced, so that what is written goes into a file that
+                the next start does not find; or it was overwritten.
+        """
+        path = self.file
+        if self._identity is None or path is None:
+            return
+        if self._identity_now() != self._identity:
+            raise IndexDamaged(f"the index {path} was removed or replaced: {HEAL}")
+        # What is in SQLite's cache may be long gone in the file.
+        begins = os.pread(self._opened_file(path), len(_SQLITE), 0)
+        self._written |= begins == _SQLITE
+        if begins != _SQLITE and (begins or self._written):
+            raise IndexDamaged(f"the index {path} was overwritten or emptied: {HEAL}")
+
+    def _opened(self, _connection: object, _record: object) -> None:
+        if self._identity is None:
+            self._identity = self._identity_now()
+        self.check_in_place()
+
+    def _identity_now(self) -> tuple[int, int] | None:
+        path = self.file
+        try:
+            status = path.stat() if path is not None else None
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino) if status is not None else None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -187,9 +239,7 @@ class Index:
             raise StorageFull(f"the index cannot be synced: {error.strerror}") from error
 
     def _sync_files(self, path: Path) -> None:
-        if self._handle is None:
-            self._handle = os.open(path, os.O_RDONLY)
-        os.fsync(self._handle)
+        os.fsync(self._opened_file(path))
         log = Path(f"{path}-wal")
         if log.exists():
             handle = os.open(log, os.O_RDONLY)
@@ -199,9 +249,16 @@ class Index:
                 os.close(handle)
         sync_folders([path.absolute().parent])  # SQLite makes a new log whenever the last one went
 
+    def _opened_file(self, path: Path) -> int:
+        with self._opening:
+            if self._handle is None:
+                self._handle = os.open(path, os.O_RDONLY)
+            return self._handle
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        self._identity, self._written = None, False
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -281,6 +338,8 @@ def _translated() -> Iterator[None]:
         yield
     except OperationalError as error:
         complaint = str(error.orig).lower()
+        if _is_damage(error):
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
         if any(sign in complaint for sign in _FULL):
             raise StorageFull(f"the index cannot be written: {_line(error)}") from error
         raise IndexUnavailable(f"the index did not answer: {_line(error)}") from error
@@ -291,9 +350,21 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise IndexUnavailable(f"the index's connection broke: {_line(error)}") from error
+        if _is_damage(error):
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
         if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
             raise IndexUnavailable(f"the index cannot be written: {_line(error)}") from error
         raise
+
+
+def _is_damage(error: DBAPIError) -> bool:
+    """Whether the database cannot be read, or has lost its tables."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if isinstance(code, int) and code & 0xFF in _CORRUPT:
+        return True
+    if getattr(error.orig, "sqlstate", None) in _UNDEFINED:
+        return True
+    return any(sign in str(error.orig) for sign in _NO_TABLE)
 
 
 def _line(error: DBAPIError) -> str:

@@ -26,6 +26,10 @@ _ADD: Final = text(
 )
 
 
+LISTED: Final = "listed"
+"""Instances and conflicts that were ever listed, whatever became of them: it only grows."""
+
+
 class Total(StrEnum):
     """What is counted, beside series and deliveries by state."""
 
@@ -61,6 +65,8 @@ def write(connection: Connection, counts: Counter[str]) -> None:
 
 
 def read(connection: Connection) -> Counter[str]:
-    """Everything that is counted, by name; 0 for what never was."""
-    rows = connection.execute(select(TotalRow.name, TotalRow.value)).all()
+    """How much there is of everything that is counted, by name; 0 for what never was."""
+    rows = connection.execute(
+        select(TotalRow.name, TotalRow.value).where(TotalRow.name != LISTED)
+    ).all()
     return Counter({name: value for name, value in rows if value})

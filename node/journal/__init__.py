@@ -5,9 +5,10 @@ and its rows in the index follow at once, by another process, without anybody wa
 See `docs/adr/`.
 """
 
+from node.journal.cursor import Found
 from node.journal.entry import Ended, Entry, Source
 from node.journal.lane import Draft, Lane
-from node.journal.reading import Found, Journal
+from node.journal.reading import Journal
 from node.journal.supply import JournalFull
 
 __all__ = ["Draft", "Ended", "Entry", "Found", "Journal", "JournalFull", "Lane", "Source"]

@@ -10,10 +10,11 @@ from typing import Final
 RECEIVERS: Final = 64  # lanes that receivers may have, from 0 on;
 IMPORTS: Final = 8  # the next are for imports, as many as there may be at once
 MOST_LANES: Final = RECEIVERS + IMPORTS
-_ANSWERED, _FILED, _SAFE, _STUCK, _GUESTS, _PRESSED = range(6)
+_ANSWERED, _FILED, _SAFE, _STUCK, _GUESTS, _PRESSED, _SAFE_CHECK, _SEED = range(8)
 _WORDS: Final = 8  # of 64 bits, a lane: a cache line
 _SIZE: Final = MOST_LANES * _WORDS * 8
 _FILE_MODE: Final = 0o640
+_ALL_BITS: Final = (1 << 64) - 1
 
 
 class Board:
@@ -27,9 +28,12 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        handle = os.open(folder / "board", os.O_RDWR | os.O_CREAT, _FILE_MODE)
+        self._path = folder / "board"
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
         try:
-            if os.fstat(handle).st_size < _SIZE:
+            status = os.fstat(handle)
+            self._identity = (status.st_dev, status.st_ino)
+            if status.st_size < _SIZE:
                 os.ftruncate(handle, _SIZE)
                 os.fsync(handle)
             self._map = mmap.mmap(handle, _SIZE)
@@ -41,6 +45,15 @@ class Board:
         """Let the shared memory go."""
         self._words.release()
         self._map.close()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that this process has mapped is the one that others find."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity and status.st_size >= _SIZE
 
     def answered(self, lane: int) -> int:
         """Up to where senders have had their answer."""
@@ -59,12 +72,28 @@ class Board:
         self._words[lane * _WORDS + _FILED] = position
 
     def safe(self, lane: int) -> int:
-        """Up to where the journal is not needed any more."""
-        return self._words[lane * _WORDS + _SAFE]
+        """Up to where the journal is not needed any more; 0 where the file is damaged.
+
+        A position that were too high would have records forgotten that nobody has filed.
+        """
+        position = self._words[lane * _WORDS + _SAFE]
+        check = self._words[lane * _WORDS + _SAFE_CHECK]
+        if check and check != position ^ _ALL_BITS:  # 0: an earlier version wrote none
+            return 0
+        return position if position <= self.answered(lane) else 0
 
     def set_safe(self, lane: int, position: int) -> None:
         """Archive and index are on stable storage up to `position`."""
         self._words[lane * _WORDS + _SAFE] = position
+        self._words[lane * _WORDS + _SAFE_CHECK] = position ^ _ALL_BITS
+
+    def seed(self, lane: int) -> int:
+        """Of the checksums in the lane's segments, for whoever cannot read it there."""
+        return self._words[lane * _WORDS + _SEED] & 0xFFFFFFFF
+
+    def set_seed(self, lane: int, seed: int) -> None:
+        """The lane's writer has chosen it."""
+        self._words[lane * _WORDS + _SEED] = seed
 
     @property
     def stuck(self) -> bool:

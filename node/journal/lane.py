@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from node.group_commit import GroupCommit
 from node.journal import segment
 from node.journal.board import Board
 from node.journal.entry import Ended, Entry, parts_of
-from node.journal.segment import Segment, place, position
+from node.journal.segment import Head, Segment, place, position
 from node.journal.supply import Supply
 
 _WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
@@ -80,6 +81,9 @@ class Lane:
             place(board.answered(number))[0],
             *(one.generation for one in self._supply.segments),
         )
+        self._seed = _seed_of(self._supply.segments) or board.seed(number) or _new_seed()
+        board.set_seed(number, self._seed)
+        self._before = board.answered(number)  # where the records before the next segment's end
         self._current: Segment | None = None
         self._offset = 0
         self._distrusted = False
@@ -116,7 +120,7 @@ class Lane:
             if current is not None and not self._distrusted:
                 parts: list[Buffer] = []
                 for entry, data_set in items:
-                    parts += parts_of(entry, data_set, current.generation)
+                    parts += parts_of(entry, data_set, current.generation, self._seed)
                 end = self._offset + sum(map(len, parts))
                 if end <= current.size:
                     current.write(parts, self._offset)
@@ -210,6 +214,8 @@ class Lane:
                     one.cut(offset)
             elif 0 < one.generation < generation:
                 one.end = position(one.generation + 1, 0)
+            elif not one.generation and one.has_records:
+                one.end = answered  # its header is damaged, and what is in it may not be filed
 
     def _write(self, batch: Sequence[_Item]) -> list[None]:
         done = 0
@@ -229,7 +235,7 @@ class Lane:
         parts: list[Buffer] = []
         count, durable = 0, False
         for item, data_set, must_last in batch:
-            record = parts_of(item, data_set, current.generation)
+            record = parts_of(item, data_set, current.generation, self._seed)
             length = sum(map(len, record))
             if end + length > current.size:
                 break
@@ -257,16 +263,22 @@ class Lane:
         Args:
             patience: seconds to wait for the filer to make room.
         """
-        empty = self._current is not None and self._offset == segment.HEADER
-        following = self._current if empty else self._supply.take(self._current, patience)
-        if self._current is not None:
-            self._current.end = position(self._current.generation, self._offset)
+        current, empty = self._current, self._offset == segment.HEADER
+        following = (
+            current
+            if current is not None and empty and current.in_place
+            else self._supply.take(current, patience)
+        )
+        if current is not None:
+            current.end = position(current.generation, self._offset)
+            if not empty:
+                self._before = current.end
             with suppress(OSError):  # it is a check and nothing else
-                self._current.finish(self._offset)
-        assert following is not None  # noqa: S101  a current one that is empty, or a free one
+                current.finish(self._offset)
         self._generation += 1
         try:
-            following.begin(self._generation)
+            safe = self._board.safe(self._number)
+            following.begin(Head(self._generation, self._seed, safe, self._before))
         except OSError as error:
             raise StorageFull(f"the journal cannot be written: {error.strerror}") from error
         self._current, self._offset, self._distrusted = following, segment.HEADER, False
@@ -280,3 +292,14 @@ class Lane:
 
     def _announce(self) -> None:
         self._board.set_answered(self._number, position(self._generation, self._offset))
+
+
+def _seed_of(segments: Sequence[Segment]) -> int:
+    """The lane's seed; 0 if none of its segments has any."""
+    seeded = (one for one in segments if one.seed)
+    newest = max(seeded, key=lambda one: one.generation, default=None)
+    return newest.seed if newest else 0
+
+
+def _new_seed() -> int:
+    return int.from_bytes(os.urandom(4), "little") or 1

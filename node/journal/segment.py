@@ -6,10 +6,11 @@ reach the disk for the sync to be complete.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from isal import isal_zlib
 
@@ -22,8 +23,12 @@ LARGEST: Final = 32 * 1024 * 1024
 FEWEST: Final = 8  # segments that a lane may have, on a small disk,
 MOST: Final = 32  # and on a large one
 
-_HEADER: Final = struct.Struct("<8sQI")  # magic, generation, CRC-32
-_MAGIC: Final = b"RNJSEG1\0"
+_HEADER: Final = struct.Struct("<8sQIQQI")
+"""Magic, generation, seed, safe, before: see `Head`; CRC-32."""
+_MAGIC: Final = b"RNJSEG2\0"
+_COPY_AT: Final = 2048  # the header once more, for whoever finds the first one damaged
+_EARLIER: Final = struct.Struct("<8sQI")  # magic, generation, CRC-32
+_EARLIER_MAGIC: Final = b"RNJSEG1\0"
 _END: Final = struct.Struct("<QQ")  # generation, offset behind its last record
 _END_AT: Final = 64
 _RECORD_HEAD: Final = 64  # bytes, more than the header of a record has
@@ -54,6 +59,22 @@ def place(value: int) -> tuple[int, int]:
     return value >> 32, value & 0xFFFFFFFF
 
 
+class Head(NamedTuple):
+    """What a segment says of itself.
+
+    Attributes:
+        generation: of its records.
+        seed: of their checksums; 0 in segments of earlier versions.
+        safe: up to where the lane was safe when this segment was begun, as a position.
+        before: where the records before these end, as a position; 0: that is not known.
+    """
+
+    generation: int
+    seed: int = 0
+    safe: int = 0
+    before: int = 0
+
+
 class Segment:
     """One file of a lane, open for writing.
 
@@ -69,13 +90,19 @@ class Segment:
             _make(path, size)
         self._handle = os.open(path, os.O_RDWR)
         self.size = os.fstat(self._handle).st_size
-        self.generation = read_generation(os.pread(self._handle, _HEADER.size, 0))
+        self.seed = 0
+        start = os.pread(self._handle, HEADER + 8, 0)
+        head = read_head(start)
+        self.has_records = any(start[HEADER:])
+        if head is not None:
+            self.generation, self.seed = head.generation, head.seed
 
-    def begin(self, generation: int) -> None:
+    def begin(self, head: Head) -> None:
         """Start over; the sync of the first record makes it durable."""
-        head = _HEADER.pack(_MAGIC, generation, 0)[:-4]
-        os.pwrite(self._handle, head + struct.pack("<I", isal_zlib.crc32(head)), 0)
-        self.generation = generation
+        said = _HEADER.pack(_MAGIC, *head, 0)[:-4]
+        said += struct.pack("<I", isal_zlib.crc32(said))
+        os.pwrite(self._handle, said.ljust(_COPY_AT, b"\0") + said, 0)
+        self.generation, self.seed = head.generation, head.seed
 
     def finish(self, end: int) -> None:
         """Say that the records of this generation end there, for readers to see; not synced."""
@@ -113,9 +140,17 @@ class Segment:
         """Put what was written on stable storage.
 
         Raises:
-            OSError: the disk is failing.
+            OSError: the disk is failing, or the file is not where the next start looks for it.
         """
         os.fdatasync(self._handle)
+        if not self.in_place:
+            raise OSError(errno.ESTALE, f"{self.path.name} was removed, replaced or cut")
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file has kept its name and its size."""
+        status = os.fstat(self._handle)
+        return status.st_nlink > 0 and status.st_size >= self.size
 
     def close(self) -> None:
         """Close the file."""
@@ -161,10 +196,21 @@ def read_end(data: memoryview, generation: int) -> int:
     return int(end) if finished == generation else 0
 
 
-def read_generation(head: bytes | memoryview) -> int:
-    """The generation that a segment's first bytes name; 0 if they name none."""
-    if len(head) < _HEADER.size:
-        return 0
-    magic, generation, crc = _HEADER.unpack_from(head)
-    checked = isal_zlib.crc32(bytes(head[: _HEADER.size - 4]))
-    return int(generation) if magic == _MAGIC and crc == checked else 0
+def read_head(start: bytes | memoryview) -> Head | None:
+    """What a segment says of itself; None if it was never begun, or that cannot be read.
+
+    Args:
+        start: its first `HEADER` bytes.
+    """
+    for at in (0, _COPY_AT):
+        if len(start) >= at + _HEADER.size:
+            magic, *said, crc = _HEADER.unpack_from(start, at)
+            checked = isal_zlib.crc32(bytes(start[at : at + _HEADER.size - 4]))
+            if magic == _MAGIC and crc == checked:
+                return Head(*said)
+    if len(start) >= _EARLIER.size:
+        magic, generation, crc = _EARLIER.unpack_from(start)
+        checked = isal_zlib.crc32(bytes(start[: _EARLIER.size - 4]))
+        if magic == _EARLIER_MAGIC and crc == checked and generation:
+            return Head(generation)
+    return None

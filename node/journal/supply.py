@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,8 @@ from node.journal import segment
 from node.journal.board import Board
 from node.journal.segment import Segment
 from node.supervision import Background, background
+
+log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.005
 _FIRST: Final = 3  # segments that are made before the port opens,
@@ -46,6 +50,7 @@ class Supply:
         self._size = size
         self._most = most
         self._making = threading.Lock()
+        self._lost: list[Segment] = []
         self._closing = threading.Event()
         self._maker: Background | None = None
         try:
@@ -75,6 +80,7 @@ class Supply:
         deadline = time.monotonic() + patience
         while True:
             safe = self._board.safe(self._lane)
+            self._drop_lost()
             for one in self.segments:
                 if one is not current and one.end <= safe:
                     return one
@@ -90,8 +96,16 @@ class Supply:
         self._closing.set()
         if self._maker is not None:
             self._maker.join()
-        for one in self.segments:
+        for one in (*self.segments, *self._lost):
             one.close()
+
+    def _drop_lost(self) -> None:
+        """Files that somebody removed or cut are not written to any more."""
+        with self._making:
+            for one in [one for one in self.segments if not one.in_place]:
+                log.error("%s of the journal was removed, replaced or cut", one.path.name)
+                self.segments.remove(one)
+                self._lost.append(one)  # its writer may still have to do with it
 
     def _make_ready(self) -> None:
         with suppress(StorageFull):  # it is tried again when there is no other
@@ -113,14 +127,20 @@ class Supply:
             JournalFull: the disk does not take them.
         """
         with self._making:
-            for made in range(len(self.segments), number):
-                path = self._folder / f"{self._lane:02d}-{made}.seg"
+            while len(self.segments) < number:
+                path = self._free_name()
                 try:
                     one = Segment(path, self._size)
                 except OSError as error:
                     raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
                 self.segments.append(one)
                 self.largest = min(self.largest, one.size // 4)
+
+    def _free_name(self) -> Path:
+        """A name that no segment has, or one that has just been lost."""
+        taken = {one.path for one in self.segments}
+        names = (self._folder / f"{self._lane:02d}-{made}.seg" for made in count())
+        return next(path for path in names if path not in taken)
 
 
 def paths(folder: Path, lane: int) -> list[Path]:

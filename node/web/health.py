@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.archive import Archive
+from node.contents import check_running
 from node.disk import output_writable
 from node.errors import NodeError
 from node.index.engine import Index
@@ -31,6 +32,7 @@ class HealthCheck:
         signs: how the loops of all threads and processes of the node are.
         clock: seconds, monotonic.
         executor: why no volume can be made for the time being; None: they can.
+        journal: what is wrong with what was answered and is not filed yet; None: nothing.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class HealthCheck:
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
         executor: Callable[[], str | None] = lambda: None,
+        journal: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._checks = Checks(
             {
                 "dicom": echo,
-                "index": lambda: check_writable(index),
+                "index": lambda: _check_index(index, archive.root.parent),
+                "journal": lambda: _check_journal(journal),
                 "disk": lambda: _check_disk(archive, minimum_free),
                 "filing": lambda: _check_filing(stuck),
                 "assembly": lambda: _check_assembly(executor),
@@ -91,6 +95,16 @@ def _check_disk(archive: Archive, minimum_free: int) -> None:
             f"the disk of storage.root takes {seconds:.1f} s to write a few bytes: senders wait "
             "as long for each answer"
         )
+
+
+def _check_index(index: Index, root: Path) -> None:
+    check_writable(index)
+    check_running(index, root)
+
+
+def _check_journal(journal: Callable[[], str | None]) -> None:
+    if fault := journal():
+        raise _Unfit(fault)
 
 
 def _check_output(outputs: Path) -> None:

@@ -37,6 +37,7 @@ class Site:
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         stuck: whether what was received cannot be filed for the time being.
         executor: why no volume can be made for the time being; None: they can.
+        journal: what is wrong with what was answered and is not filed yet; None: nothing.
         clock: seconds since 1970, UTC.
     """
 
@@ -53,6 +54,7 @@ class Site:
         echo: Callable[[], None],
         stuck: Callable[[], bool],
         executor: Callable[[], str | None] = lambda: None,
+        journal: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.archive = archive
@@ -79,6 +81,7 @@ class Site:
             HEARTBEATS.all,
             time.monotonic,
             executor,
+            journal,
         )
         self.scrape = Scrape(
             self.totals,

@@ -6,7 +6,6 @@ import io
 import os
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.archive import Archive
 from node.errors import StorageFull
 from node.journal import Entry, Journal, Lane, Source, segment
-from node.journal.reading import Cursor, JournalDamaged
+from node.journal.cursor import Cursor
 from node.journaling import JournalReceiver
 from node.receive import Incoming
 from tests.running import eventually
@@ -303,30 +302,3 @@ def test_what_lies_beyond_what_was_mapped_is_read(journal: Journal) -> None:
         journal.board.set_safe(0, journal.board.answered(0))
     lane.close()
     assert [item.sop_instance_uid for item in items if isinstance(item, Entry)] == sent
-
-
-@pytest.mark.parametrize("check", [False, True])
-def test_what_was_answered_is_never_passed_over(
-    journal: Journal, check: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    lane = again(journal)
-    for number in range(4):  # the last of them in the next segment
-        lane.append(entry(number), bytes(segment.SMALLEST // 4))
-    answered = journal.board.answered(0)
-    lane.close()
-    assert segment.place(answered)[0] == 2
-    first = next(path for path in journal.folder.glob("*.seg") if generation_of(path) == 1)
-    content = first.read_bytes()
-    gone = content[:200_000].ljust(len(content), b"\0")
-    first.write_bytes(content.replace(b"1.9.2", b"1.9.X") if check else gone)
-    cursor = Cursor(journal.folder, 0, 0, check=check)
-    uids: list[str] = []
-    with nullcontext() if check else pytest.raises(JournalDamaged):
-        while (one := cursor.next(answered)) and isinstance(one.item, Entry):
-            uids.append(one.item.sop_instance_uid)
-    assert uids == (["1.9.0", "1.9.1", "1.9.3"] if check else ["1.9.0", "1.9.1"])
-    assert ("cannot be read" in caplog.text) is check
-
-
-def generation_of(path: Path) -> int:
-    return segment.read_generation(path.read_bytes()[:64])

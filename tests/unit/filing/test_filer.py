@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from isal import isal_zlib
 
 from benchmarks.instances import EXPLICIT, encoded, series
 from node.archive import Archive
@@ -77,6 +78,22 @@ def test_what_cannot_be_understood_is_set_aside_and_the_rest_is_filed(
     contents = [(archive.quarantine / one["file"]).read_bytes() for one in kept]
     for data_set in broken[1:3]:  # UIDs, and so data sets, differ in length now and then
         assert sum(content.endswith(data_set) for content in contents) == 1
+
+
+def test_a_large_one_whose_bytes_have_changed_is_set_aside(archive: Archive, filer: Filer) -> None:
+    good, bad = encoded(series(2, 8))
+    batch = []
+    for image, name in ((good, "good.part"), (bad, "bad.part")):
+        crc = isal_zlib.crc32(image.data_set)
+        content = image.data_set if image is good else image.data_set[:-2] + b"\x7f\x7f"
+        archive.incoming(name).write_bytes(content)
+        entry = Entry(image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, name, crc=crc)
+        batch.append(Found(entry, memoryview(b""), 0))
+    filed = filer.file(batch)
+    assert [path.stem for path in archive.files()] == [good.uid]
+    assert len(filed.parts) == 2
+    (note,) = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
+    assert "changed on the disk" in note["sentence"]
 
 
 def test_a_fault_of_ours_is_named(
