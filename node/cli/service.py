@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from node.children import take_no_code_from_here, withdraw
 from node.cli.effective import annotated, sources
 from node.cli.opening import ConfigOption, JsonOption
 from node.config import Settings
@@ -32,6 +33,8 @@ def serve(
     """Run the node in the foreground until SIGTERM; SIGHUP re-reads peers and rules."""
     found = load_configuration(config, _CHECKS)
     settings = found.settings
+    take_no_code_from_here()
+    withdraw(found.origins.variables.values())  # they may hold secrets
     configure_logging(settings.log.format)
     log.info("%s", _origin(found))
     with sole_owner(settings.storage.root) as say_serving:
