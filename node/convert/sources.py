@@ -13,18 +13,16 @@ from pydicom.dataset import Dataset
 from node.assemble.model import InstanceHeader, PixelFormat
 from node.assemble.packed import is_packed, packed_frame
 from node.assemble.pixels import (
-    ABORTING,
     PALETTE,
     Image,
     bit_frame,
-    compressed_frame,
     frame_span,
     native_frame,
     split_frames,
 )
 from node.assemble.stacking import Piece
-from node.convert.isolated import decode_apart
 from node.convert.tables import coloured, mapped, modality_of, palette_of
+from node.decoding import decode_apart
 from node.elements import DEFLATED, inflate, scan
 from node.elements.scanner import EXPLICIT_BIG
 from node.errors import AssemblyError, Reason
@@ -124,8 +122,7 @@ class PixelReader:
             frame = self._compressed(source, pixels)[index]
             if is_packed(pixels, syntax):
                 return packed_frame(frame, pixels, syntax)
-            decode = decode_apart if syntax in ABORTING else compressed_frame
-            return decode(frame, pixels, syntax)
+            return decode_apart(frame, pixels, syntax)
         start, stop = frame_span(pixels, index)
         if source.pixel_offset is not None and source.pixel_length is not None:
             if stop - 1 > source.pixel_length:
