@@ -31,6 +31,7 @@ from pydicom.uid import (
 )
 
 from node.assemble.model import PixelFormat
+from node.elements import Buffer
 from node.errors import AssemblyError, Reason
 
 Image = npt.NDArray[Any]
@@ -145,7 +146,7 @@ def decoded(frame: bytes, pixels: PixelFormat, syntax: str) -> Image:
     return image
 
 
-def native_colour(raw: bytes | memoryview, pixels: PixelFormat, *, little: bool) -> Image:
+def native_colour(raw: Buffer, pixels: PixelFormat, *, little: bool) -> Image:
     """Return (rows, columns, 3) RGB of an uncompressed frame in colour, a part at a time."""
     syntax = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     vr = "OW" if pixels.swapped else "OB"

@@ -22,6 +22,7 @@ from node.assemble.codecs import ENDED, decoded, native_colour, runs, wavelets
 from node.assemble.jpeg12 import twelve_bits
 from node.assemble.model import PixelFormat
 from node.assemble.streams import Stream, check_bits, check_stream, check_values
+from node.elements import Buffer
 from node.errors import AssemblyError, Reason
 
 Image = npt.NDArray[Any]
@@ -65,7 +66,7 @@ def frame_span(pixels: PixelFormat, index: int) -> tuple[int, int]:
     return size * index, size * (index + 1)
 
 
-def bit_frame(raw: bytes, pixels: PixelFormat, index: int) -> Image:
+def bit_frame(raw: Buffer, pixels: PixelFormat, index: int) -> Image:
     """Return (rows, columns) of 0 and 1 of a native frame of single bits (PS3.5 8.1.1, D.2).
 
     Args:
@@ -114,7 +115,7 @@ def check_supported(pixels: PixelFormat) -> None:
         )
 
 
-def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
+def native_frame(raw: Buffer, pixels: PixelFormat, *, little: bool) -> Image:
     """Return the stored values of one uncompressed frame.
 
     Args:
@@ -134,7 +135,7 @@ def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
         floats: Image = np.frombuffer(raw, _FLOATS[pixels.kind], count)
         return floats.reshape(pixels.rows, pixels.columns)
     if pixels.swapped and pixels.bits_allocated == 8:
-        raw = np.frombuffer(raw[: len(raw) // 2 * 2], ">u2").astype("<u2").tobytes()
+        raw = np.frombuffer(raw[: len(raw) // 2 * 2], ">u2").astype("<u2").view(np.uint8).data
     size = pixels.bits_allocated // 8
     sign = "i" if pixels.signed else "u"
     order = "<" if little else ">"

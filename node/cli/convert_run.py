@@ -29,7 +29,7 @@ from node.convert import (
 from node.convert.file_names import FileNames, folded
 from node.convert.folder import files_below
 from node.convert.names import name_after
-from node.errors import AssemblyError, ConfigError, Reason, unforeseen
+from node.errors import AssemblyError, ConfigError, Reason, TooLittleMemory, unforeseen
 
 LEAVE, OVERWRITE, RENAME = "0", "1", "2"
 """What to do where a file exists, in dcm2niix's numbers."""
@@ -98,6 +98,9 @@ def convert_all(found: list[Series], everything: list[Series], run: Run) -> list
             try:
                 conversion = _one(series, instances, staging, run, names)
                 results.append(_placed(series, conversion, staging, run.target, kept))
+            except TooLittleMemory as error:
+                refusal = AssemblyError(Reason.UNSUPPORTED_PIXELS, f"{error}; try again later.")
+                results.append(Done(series, Conversion(refusals=(refusal,))))
             except Exception as error:  # noqa: BLE001  whatever it is, the others are converted
                 if run.debug:
                     traceback.print_exception(error)

@@ -24,11 +24,12 @@ from node.convert.bids import asl_context, completed, with_suffix
 from node.convert.copies import without_copies
 from node.convert.file_names import FileNames
 from node.convert.labels import LabelMap, read_labels, read_own, write_labels
-from node.convert.sources import InstanceSource, PixelReader
+from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
 from node.convert.stock import Stock
 from node.convert.volume import Volume, Voxels, filled, opened, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
-from node.errors import AssemblyError
+from node.decoding import prepare
+from node.errors import AssemblyError, Reason, TooLittleMemory
 from node.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
@@ -174,6 +175,8 @@ def volumes_of(
             yield filled(volume, read)
         except AssemblyError as error:
             yield error
+        except TooLittleMemory as error:
+            yield AssemblyError(Reason.UNSUPPORTED_PIXELS, f"{error}.")
     for label in _labels(instances):
         if any(uid in present for uid in label.header.references):
             continue
@@ -191,6 +194,8 @@ def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:
     unique, copies = without_copies(instances)
+    if any(map(is_encapsulated, unique)):
+        prepare()
     headers = [source.header for source in unique]
     if not options.precise:
         headers = [as_displayed(header) for header in headers]

@@ -8,7 +8,6 @@ import resource
 import signal
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -17,13 +16,13 @@ import numpy as np
 from node.assemble.pixels import Image, compressed_frame
 from node.decoding.pipes import Answer, Broken, Task, received, send
 from node.errors import AssemblyError, Reason
+from node.machine import held_bytes
 
 LONGEST_FRAME_SECONDS: Final = 120
 """Then a codec is taken to hang, and the system ends its process; a frame takes milliseconds, a
 picture of 10,000 rows some tens of seconds."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _KEPT_BYTES: Final = 16 << 20
-_PAGE: Final = resource.getpagesize()
 
 
 def main() -> None:
@@ -80,7 +79,7 @@ def _keep_memory() -> None:
 @lru_cache(maxsize=1)
 def _limit(room: int) -> None:
     """Bound what a codec can take, whatever a stream says. What was set last time need not be."""
-    held = int(Path("/proc/self/statm").read_text("ascii").split()[5]) * _PAGE
+    held = held_bytes()
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = held + room if most == resource.RLIM_INFINITY else min(held + room, most)
     with suppress(ValueError, OSError):  # less than it holds already

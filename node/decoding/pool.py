@@ -134,8 +134,8 @@ atexit.register(close)
 
 
 def prepare() -> None:
-    """Start a decoder, which loads while this process does something else."""
-    _pool.give(_started())
+    """Have a decoder, which loads while this process does something else."""
+    _pool.give(_pool.take())
 
 
 def prepare_copy() -> None:
