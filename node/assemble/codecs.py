@@ -76,8 +76,8 @@ _BYTE: Final = 8
 _YBR: Final = frozenset({"YBR_FULL", "YBR_FULL_422"})
 _TIMES: Final[dict[str, int]] = {"gdcm": 8, "pillow": 3, "pyjpegls": 3}
 """How many times the values of a frame a codec and what is made of them take at most."""
-_TIMES_WAVELETS: Final = 7
-"""JPEG 2000: four bytes a sample, twice, whatever the values have."""
+_WAVELET_BYTES: Final = 8
+"""Of a sample in JPEG 2000: four, and four of its tile, however few bits it has."""
 
 
 def decoding_bytes(pixels: PixelFormat, transfer_syntax_uid: str, compressed: int) -> int:
@@ -91,7 +91,7 @@ def decoding_bytes(pixels: PixelFormat, transfer_syntax_uid: str, compressed: in
     samples = pixels.rows * pixels.columns * pixels.samples
     values = samples * max(1, pixels.bits_allocated // _BYTE)
     if transfer_syntax_uid in JPEG2000TransferSyntaxes:
-        return max(_TIMES_WAVELETS * values, 10 * samples) + 4 * compressed
+        return _WAVELET_BYTES * samples + 2 * values + 4 * compressed
     times = _TIMES.get(_PLUGINS.get(transfer_syntax_uid, ""), 3)
     return times * values + 4 * compressed
 
