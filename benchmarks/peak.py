@@ -267,7 +267,7 @@ def main() -> None:
         failed |= over
         print(
             f"{case.name:34} volume {case.volume / 1e6:6.0f} MB  peak {most / 1e6:6.0f} MB  "
-            f"bound {bound / 1e6:6.0f} MB  {seconds:6.1f} s  {'OVER' if over else ''}  {said[-60:]}",
+            f"bound {bound / 1e6:6.0f} MB  {seconds:6.1f} s  {'OVER' if over else ''}",
             flush=True,
         )
     sys.exit(failed)

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar import leading
 from node.cli.convert_report import Done
+from node.cli.tables import Console
 from node.convert import (
     Conversion,
     InstanceSource,

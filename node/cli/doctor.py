@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 import node
@@ -36,6 +34,8 @@ from node.cli.findings import (
     port_finding,
 )
 from node.cli.opening import ConfigOption, JsonOption
+from node.cli.tables import Console, Table
+from node.cli.terminal import say_exactly
 from node.cluster import address_of, look_round
 from node.config import AssemblySettings, Dicom, PeerSettings, Settings
 from node.config_file import load_settings
@@ -79,7 +79,7 @@ def doctor(
     settings = load_settings(config)
     findings = list(diagnose(settings, only or list(Subject), running=running))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say_exactly(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _show(findings)
     wrong = sum(finding.grade is Grade.WRONG for finding in findings)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import typer
-
 from node.archive import Archive
 from node.cli.opening import ConfigOption
 from node.cli.progress import progress_bar
+from node.cli.terminal import say
 from node.config_file import load_settings
 from node.errors import ConfigError, NodeError
 from node.identity import claim, refuse_foreign
@@ -31,7 +30,7 @@ def reindex(config: ConfigOption = None) -> None:
         with progress_bar("reindexing", sum(1 for _ in archive.files())) as bar:
             files, unreadable = rebuild(archive, Store(index), bar.advance)
     for path in unreadable:
-        typer.echo(f"not indexed: {path}", err=True)
-    typer.echo(f"{files - len(unreadable)} instances indexed, {len(unreadable)} could not be read")
+        say(f"not indexed: {path}", err=True)
+    say(f"{files - len(unreadable)} instances indexed, {len(unreadable)} could not be read")
     if unreadable:
         raise NodeError("some archived files could not be read; they are listed above and kept")

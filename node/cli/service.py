@@ -12,6 +12,7 @@ import typer
 from node.children import take_no_code_from_here, withdraw
 from node.cli.effective import annotated, sources
 from node.cli.opening import ConfigOption, JsonOption
+from node.cli.terminal import say, say_exactly
 from node.config import Settings
 from node.config_file import Configuration, load_configuration
 from node.contradictions import Location
@@ -43,7 +44,7 @@ def serve(
         say_serving()
         if not quiet:
             for line in daemon.greeting():
-                typer.echo(line)
+                say(line)
         daemon.run()
 
 
@@ -53,9 +54,9 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     if as_json:
         settings = found.settings.model_dump(mode="json")
         whole = {**settings, "sources": dict(sources(found))}
-        typer.echo(json.dumps(whole, indent=1))
+        say_exactly(json.dumps(whole, indent=1))
     else:
-        typer.echo(annotated(found), nl=False)
+        say_exactly(annotated(found), nl=False)
 
 
 def _origin(found: Configuration) -> str:

@@ -28,7 +28,7 @@ PACKAGE_FOLDER = Path(package.__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def names() -> list[str]:
-    """Whatever the node or its children may import: the standard library, and all that is installed."""
+    """Whatever may be imported: the standard library, and all that is installed."""
     found = sorted({*sys.stdlib_module_names, *packages_distributions()} | {"node"})
     assert {"gdcm", "msgspec", "numpy", "json", "selectors"} <= set(found)
     return found
