@@ -28,7 +28,7 @@ from node.convert.tables import coloured, mapped, modality_of, palette_of
 from node.decoding import decode_apart
 from node.elements import DEFLATED, inflate, scan
 from node.elements.scanner import EXPLICIT_BIG
-from node.errors import AssemblyError, Reason
+from node.errors import AssemblyError, MalformedDataSet, Reason
 
 LARGEST_HEADER: Final = 64 << 20
 """Bytes beside the pixels."""
@@ -135,6 +135,8 @@ class PixelReader:
             raise AssemblyError(
                 Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
             ) from error
+        except MalformedDataSet as error:
+            raise AssemblyError(Reason.PIXELS_UNREADABLE, str(error), (source.uid,)) from error
         except AssemblyError as error:
             raise AssemblyError(
                 error.reason, error.sentence, error.instances or (source.uid,)
