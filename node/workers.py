@@ -19,10 +19,12 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing.util import Finalize
 from typing import Any
 
 from node.cluster import DaskWorkers, address_of
 from node.config import AssemblySettings
+from node.decoding import close as close_decoders
 from node.decoding import prepare_copy
 from node.machine import activity, available_processors
 from node.production.jobs import Assembled, Job, WorkerDied
@@ -269,6 +271,7 @@ def _settle_in(memory: int | None) -> None:
     os.nice(5)  # receiving comes first
     gc.freeze()  # what is loaded stays: never looked through again
     prepare_copy()  # before there is another thread
+    Finalize(None, close_decoders, exitpriority=0)  # a worker that is renewed leaves no orphan
     background("die with the parent", _die_with_parent)
 
 
