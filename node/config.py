@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from node.children import variables
 from node.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.convert_settings import ConvertSettings
 from node.deliver_settings import TargetSettings
@@ -284,7 +285,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file; nothing else is read."""
-        return NullableEnv(settings_cls), init_settings
+        environment = NullableEnv(settings_cls)
+        environment.env_vars = {name.lower(): value for name, value in variables().items()}
+        return environment, init_settings
 
     def database_url(self) -> str:
         """The SQLAlchemy URL of the index."""

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic_settings import SettingsError
 
+from node import children
 from node.config import NullableEnv, Settings
 from node.config_mistakes import Check, Mistake, mistakes_in
 from node.config_origins import PREFIX, Origins, variables_for
@@ -226,7 +227,7 @@ def _read(path: Path) -> str:
 def _unknown_variables() -> Iterator[Mistake]:
     """`RASNODE_DICM__PORT` would be passed over in silence; say so instead."""
     known = list(Settings.model_fields)
-    for name in sorted(os.environ):
+    for name in sorted(children.variables()):
         if name.startswith(PREFIX) and "__" in name:
             section = name.removeprefix(PREFIX).split("__")[0].lower()
             if section not in known:
@@ -245,7 +246,7 @@ def _environment(
     unreadable = {}
     for name in variables.values():
         source = NullableEnv(Settings)
-        source.env_vars = {name.lower(): os.environ[name]}
+        source.env_vars = {name.lower(): children.variables()[name]}
         try:
             said = _merged(said, source())
         except SettingsError:

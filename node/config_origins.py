@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import yaml
 
+from node.children import variables
 from node.contradictions import Location
 
 PREFIX = "RASNODE_"
@@ -88,7 +88,7 @@ def variables_for(sections: Collection[str]) -> dict[Location, str]:
         sections: names that a key may begin with.
     """
     found: dict[Location, str] = {}
-    for name in sorted(os.environ):
+    for name in sorted(variables()):
         if name.upper().startswith(PREFIX):
             location = tuple(name[len(PREFIX) :].lower().split("__"))
             if location[0] in sections:

@@ -57,6 +57,10 @@ class InvalidUID(Permanent):
     """A UID that PS3.5 9.1 does not allow, so that it never becomes part of a path."""
 
 
+class TooLittleMemory(Retryable):
+    """What a volume takes is not free at the moment."""
+
+
 class StorageFull(Retryable):
     """Too little disk left, or the disk refused a write (C-STORE status 0xA700)."""
 

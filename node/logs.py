@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from node.errors import ConfigError, Lines
+from node.plain_text import plain
 
 _BREAK = uuid.uuid4().hex  # nobody who sends text to the node can know it
 _INDENT = "\n    "
@@ -26,7 +27,7 @@ class _Text(logging.Formatter):
         line = f"{at}Z {record.levelname:<7} {record.name}: {_message(record)}"
         if record.exc_info:
             for part in self.formatException(record.exc_info).splitlines():
-                line += _INDENT + _one_line(part)
+                line += _INDENT + plain(part)
         return line
 
 
@@ -60,15 +61,10 @@ def _message(record: logging.LogRecord) -> str:
         message %= tuple(map(_marked, record.args))
     elif record.args:
         message %= record.args
-    return _INDENT.join(map(_one_line, message.split(_BREAK)))
+    return _INDENT.join(map(plain, message.split(_BREAK)))
 
 
 def _marked(argument: object) -> object:
     if isinstance(argument, Lines | ConfigError):
         return _BREAK.join(str(argument).splitlines())
     return argument
-
-
-def _one_line(message: str) -> str:
-    """A peer's text must not begin a line of its own."""
-    return "".join(char if char.isprintable() else "?" for char in message)

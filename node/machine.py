@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-_CGROUP_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),  # version 2, as seen from inside a container
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
-)
+_ROOT: Final = Path("/")
 _MOST_DESCENDANTS: Final = 256
 
 
@@ -23,14 +21,93 @@ def available_processors() -> int:
         return max(1, os.cpu_count() or 1)
 
 
-def memory_bytes() -> int:
+def memory_bytes(root: Path = _ROOT) -> int:
     """The memory that this process and its children may use together: the machine's or, if that
-    is less, its control group's."""
+    is less, that of one of the control groups they are in.
+
+    Args:
+        root: where `/proc` and `/sys` are.
+    """
     most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in _CGROUP_LIMITS:
-        with suppress(OSError, ValueError):  # not there, or "max"
-            most = min(most, int(limit.read_text(encoding="ascii")))
-    return most
+    return min([most, *(group.limit for group in _groups(root))])
+
+
+def free_memory(root: Path = _ROOT) -> int:
+    """How much more memory this process may use now, without anything else being ended for it.
+
+    Args:
+        root: where `/proc` and `/sys` are.
+    """
+    free = [memory_bytes(root), *(group.free for group in _groups(root))]
+    with suppress(OSError, ValueError, IndexError):
+        said = (root / "proc/meminfo").read_text("ascii")
+        free.append(int(said.partition("MemAvailable:")[2].split()[0]) * 1024)
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit != resource.RLIM_INFINITY:
+        free.append(limit - held_bytes(root))
+    return max(0, min(free))
+
+
+def most_memory() -> int:
+    """How much memory this process could have if nothing else ran."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return memory_bytes() if limit == resource.RLIM_INFINITY else min(limit, memory_bytes())
+
+
+def held_bytes(root: Path = _ROOT) -> int:
+    """What of this process counts for RLIMIT_DATA; 0 where the system does not say."""
+    try:
+        pages = int((root / "proc/self/statm").read_text("ascii").split()[5])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+class _Group(NamedTuple):
+    """A control group with a limit of memory, in bytes."""
+
+    limit: int
+    free: int
+
+
+def _groups(root: Path) -> list[_Group]:
+    """The control groups that this process is in, of either version, as far as they can be seen."""
+    found = []
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text("utf-8").splitlines():
+            _, kinds, name = line.split(":", 2)
+            if kinds and "memory" not in kinds.split(","):
+                continue
+            top = root / ("sys/fs/cgroup/memory" if kinds else "sys/fs/cgroup")
+            own = top / name.lstrip("/")
+            for folder in [own, *own.parents]:
+                group = _group(folder, first=bool(kinds))
+                if group is not None:
+                    found.append(group)
+                if folder == top:
+                    break
+    return found
+
+
+def _group(folder: Path, *, first: bool) -> _Group | None:
+    """What a control group may have; None if it has no limit, or is not to be seen."""
+    limit, used, cached = (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
+        if first
+        else ("memory.max", "memory.current", "inactive_file ")
+    )
+    try:
+        most = int((folder / limit).read_text("ascii"))
+        taken = int((folder / used).read_text("ascii"))
+        # What was read from files, and nobody uses, is given back when it is needed.
+        spare = int(
+            ("\n" + (folder / "memory.stat").read_text("ascii"))
+            .partition(f"\n{cached}")[2]
+            .split()[0]
+        )
+    except (OSError, ValueError, IndexError):  # not there, or "max"
+        return None
+    return _Group(most, most - taken + spare)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.plain_text import plain
+
 _LISTENING: Final = "0A"  # TCP_LISTEN, as /proc/net/tcp writes it
 _RECEIVER: Final = ("rasnode-receive", "node.receiving.process")
 
@@ -76,8 +78,4 @@ def _holder(process: Path) -> Holder | None:
     except OSError:
         return None
     receives = name == _RECEIVER[0] or _RECEIVER[1] in command
-    return Holder(int(process.name), _printable(name), receives)
-
-
-def _printable(name: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in name)
+    return Holder(int(process.name), plain(name), receives)

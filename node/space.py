@@ -19,6 +19,8 @@ Array = npt.NDArray[Any]
 LPS_TO_RAS: Final[Matrix] = np.diag([-1.0, -1.0, 1.0, 1.0])
 """(4, 4) LPS mm -> RAS mm, and, being its own inverse, RAS mm -> LPS mm."""
 
+_SLAB_VOXELS: Final = 1 << 22
+"""That are interpolated at a time, in double precision."""
 SINGULAR_MM: Final = 1e-9
 """mm; a voxel axis shorter than this spans no space."""
 
@@ -192,18 +194,24 @@ def resample(
     pull = voxel_map(like_affine, affine)
     volumes = data[..., np.newaxis] if data.ndim == 3 else data
     result = np.empty((*like_shape, volumes.shape[3]), data.dtype, order="F")
+    i, j, k = like_shape
+    # Splines are fitted to the whole image each time that they are asked for.
+    step = k if order > 1 else max(1, _SLAB_VOXELS // max(1, i * j))
     for index in range(volumes.shape[3]):
-        sampled = affine_transform(
-            volumes[..., index].astype(np.float64),
-            pull[:3, :3],
-            pull[:3, 3],
-            output_shape=like_shape,
-            order=order,
-            mode="grid-constant",
-            cval=outside,
-        )
-        if data.dtype.kind in "iu":
-            limits = np.iinfo(data.dtype)
-            sampled = np.clip(np.rint(sampled), limits.min, limits.max)
-        result[..., index] = sampled
+        for start in range(0, k, step):
+            stop = min(start + step, k)
+            sampled = affine_transform(
+                volumes[..., index],
+                pull[:3, :3],
+                pull[:3, 3] + start * pull[:3, 2],
+                output_shape=(i, j, stop - start),
+                output=np.float64,
+                order=order,
+                mode="grid-constant",
+                cval=outside,
+            )
+            if data.dtype.kind in "iu":
+                limits = np.iinfo(data.dtype)
+                np.clip(np.rint(sampled, out=sampled), limits.min, limits.max, out=sampled)
+            result[:, :, start:stop, index] = sampled
     return result[..., 0] if data.ndim == 3 else result

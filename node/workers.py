@@ -19,10 +19,13 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing.util import Finalize
 from typing import Any
 
 from node.cluster import DaskWorkers, address_of
 from node.config import AssemblySettings
+from node.decoding import close as close_decoders
+from node.decoding import prepare_copy
 from node.machine import activity, available_processors
 from node.production.jobs import Assembled, Job, WorkerDied
 from node.supervision import background, install_hooks
@@ -250,11 +253,11 @@ def _kill(process: Future[int]) -> None:
 
 def _rest(memory: int | None) -> None:
     """Runs first in the process of an `IdleWorker`."""
-    _settle_in(memory)
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):  # not Linux, or not allowed
         os.nice(LEAST_PRIORITY)
+    _settle_in(memory)
 
 
 def _settle_in(memory: int | None) -> None:
@@ -267,6 +270,8 @@ def _settle_in(memory: int | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which ends its workers itself
     os.nice(5)  # receiving comes first
     gc.freeze()  # what is loaded stays: never looked through again
+    prepare_copy()  # before there is another thread
+    Finalize(None, close_decoders, exitpriority=0)  # a worker that is renewed leaves no orphan
     background("die with the parent", _die_with_parent)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from node.assemble.codecs import strips
 from node.assemble.pixels import RGB, Image
 from node.assemble.scales import check_zero, too_large
 from node.assemble.series import VolumePlan
@@ -44,25 +45,41 @@ def fill(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> 
     view = dicom_view(array, volume.orientation)
     for t, row in enumerate(volume.grid):
         for k, piece in enumerate(row):
-            view[:, :, k, t] = voxels(piece, values, read)
+            put(view[:, :, k, t], piece, values, read)
     return array
 
 
-def voxels(piece: Piece, values: Values, read: Callable[[Piece], Image]) -> Image:
-    """Read one frame, and return its (columns, rows) voxel values."""
+def put(target: Image, piece: Piece, values: Values, read: Callable[[Piece], Image]) -> None:
+    """Read one frame, and write its voxel values.
+
+    Args:
+        target: (columns, rows) of the array that they belong into.
+    """
+    for rows, part in voxels(piece, values, read):
+        target[:, rows] = part
+
+
+def voxels(
+    piece: Piece, values: Values, read: Callable[[Piece], Image]
+) -> Iterator[tuple[slice, Image]]:
+    """Read one frame, and yield (columns, rows) voxel values of so many rows at a time."""
     image = read(piece)
-    if values.dtype == RGB:
-        image = np.ascontiguousarray(image, np.uint8).view(RGB)[..., 0]
-    elif values.scaled:
-        image = _scaled(image, piece, values.dtype)
-    return image.T
+    scaled = values.scaled and values.dtype != RGB
+    if scaled and piece.frame.slope == 0.0:
+        check_zero(piece, image)
+    for rows in strips(len(image), image[:1].nbytes):
+        part = image[rows]
+        if values.dtype == RGB:
+            part = np.ascontiguousarray(part, np.uint8).view(RGB)[..., 0]
+        elif scaled:
+            part = _scaled(part, piece, values.dtype)
+        yield rows, part.T
 
 
 def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
     slope, intercept = piece.frame.slope, piece.frame.intercept
     if slope == 1.0 and intercept == 0.0:
         return image
-    check_zero(piece, image)
     if dtype.kind in "iu":
         # what is too large on the way wraps around, and back again: the result fits
         whole = image.astype(dtype)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from node.assemble.fill import dicom_view, voxels
+from node.assemble.fill import dicom_view, put, voxels
 from node.assemble.geometry import DEFAULT_SPACING_MM, stack_affine
 from node.assemble.model import InstanceHeader
 from node.assemble.pixels import Image
@@ -23,6 +23,10 @@ from node.space import Matrix, canonical_orientation, lps_to_ras
 
 BLOCK_BYTES: Final = 1 << 17
 """Layers are taken together up to this; a layer of more than half of it is taken alone."""
+
+
+MOST_PRESSED: Final = 8 << 20
+"""Bytes that are compressed together at most; a larger layer is not compressed in advance."""
 
 
 class Layer(NamedTuple):
@@ -109,8 +113,9 @@ def extremes(volume: VolumePlan, values: Values, read: Callable[[Piece], Image])
     Args:
         values: as the volume would be filled.
     """
-    slices = (voxels(piece, values, read) for row in volume.grid for piece in row)
-    ends = [(int(one.min()), int(one.max())) for one in slices]
+    pieces = (piece for row in volume.grid for piece in row)
+    parts = (part for piece in pieces for _, part in voxels(piece, values, read))
+    ends = [(int(one.min()), int(one.max())) for one in parts]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
@@ -148,7 +153,7 @@ def read_layers(layers: Sequence[Layer], read: Callable[[Piece], Image]) -> Imag
     array = np.empty((*first.shape, len(layers)), first.values.dtype, order="F")
     for at, layer in enumerate(layers):
         view = dicom_view(array[:, :, at, np.newaxis, np.newaxis], layer.orientation)
-        view[:, :, 0, 0] = voxels(layer.piece, layer.values, read)
+        put(view[:, :, 0, 0], layer.piece, layer.values, read)
     return array
 
 
@@ -181,7 +186,8 @@ def _foreseen(stack: Stack) -> list[Layer]:
     between = first.between or first.thickness or DEFAULT_SPACING_MM
     heads = [indices[0] for indices in stack.at_each_position()]
     orientation = canonical_orientation(lps_to_ras(stack_affine(stack.planes.take(heads), between)))
-    alone = first.rows * first.columns * values.dtype.itemsize > BLOCK_BYTES // 2
+    size = first.rows * first.columns * values.dtype.itemsize
+    alone = BLOCK_BYTES // 2 < size <= MOST_PRESSED
     if orientation[2, 0] != 2 or not alone:
         return []
     values = decided(values, 0, 0)  # the shift mostly fits

@@ -10,30 +10,19 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from pydicom.encaps import (
-    encapsulate,
-    generate_fragments,
-    generate_frames,
-    parse_basic_offsets,
-)
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
 from pydicom.uid import (
-    JPEG2000,
-    UID,
-    JPEG2000Lossless,
     JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
 )
 
+from node.assemble.codecs import ENDED, decoded, native_colour, runs, wavelets
 from node.assemble.jpeg12 import twelve_bits
 from node.assemble.model import PixelFormat
 from node.assemble.streams import Stream, check_bits, check_stream, check_values
+from node.elements import Buffer
 from node.errors import AssemblyError, Reason
 
 Image = npt.NDArray[Any]
@@ -42,38 +31,6 @@ PALETTE: Final = "PALETTE COLOR"
 RGB: Final = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 """NIfTI's RGB24."""
 
-_CODEC_ERRORS: Final = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,
-    OSError,
-    EOFError,
-    StructError,
-)
-"""What codecs raise on streams that are damaged or not theirs."""
-_PANIC: Final = "PanicException"
-"""What the codec of RLE, which is written in Rust, raises instead; no module has it, and it is no
-Exception."""
-_PLUGINS: Final[dict[str, str]] = {
-    JPEGBaseline8Bit: "pillow",
-    JPEGExtended12Bit: "gdcm",
-    JPEGLossless: "gdcm",
-    JPEGLosslessSV1: "gdcm",
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
-    JPEG2000Lossless: "pylibjpeg",
-    JPEG2000: "pylibjpeg",
-    RLELossless: "pylibjpeg",
-}
-"""One codec each, as pydicom would try them all: gdcm aborts the process on damaged JPEG 2000 and
-JPEG-LS, so that it sees nothing but the JPEG that no other codec reads."""
-_ENDED: Final = frozenset({"gdcm", "pyjpegls"})
-"""Of streams that end by a marker: without it the one aborts, the other reads on for seconds."""
-ABORTING: Final = frozenset(syntax for syntax, codec in _PLUGINS.items() if codec == "gdcm")
-"""Transfer syntaxes whose codec may abort the process that it runs in."""
 _MOST_PADDING: Final = 16
 """Bytes that may follow the end of a JPEG stream in its fragment."""
 _SPEAKING: Final = frozenset([*JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit])
@@ -81,7 +38,6 @@ _SPEAKING: Final = frozenset([*JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGE
 none (PS3.5 8.2.1): two's complement would be torn where it wraps around."""
 _BYTE: Final = 8
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_KEYWORDS: Final = {"float": "FloatPixelData", "double": "DoubleFloatPixelData"}
 _FLOATS: Final = {"float": "<f4", "double": "<f8"}
 
 
@@ -110,7 +66,7 @@ def frame_span(pixels: PixelFormat, index: int) -> tuple[int, int]:
     return size * index, size * (index + 1)
 
 
-def bit_frame(raw: bytes, pixels: PixelFormat, index: int) -> Image:
+def bit_frame(raw: Buffer, pixels: PixelFormat, index: int) -> Image:
     """Return (rows, columns) of 0 and 1 of a native frame of single bits (PS3.5 8.1.1, D.2).
 
     Args:
@@ -159,7 +115,7 @@ def check_supported(pixels: PixelFormat) -> None:
         )
 
 
-def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
+def native_frame(raw: Buffer, pixels: PixelFormat, *, little: bool) -> Image:
     """Return the stored values of one uncompressed frame.
 
     Args:
@@ -173,14 +129,13 @@ def native_frame(raw: bytes, pixels: PixelFormat, *, little: bool) -> Image:
     if len(raw) < frame_bytes(pixels):
         raise _truncated(frame_bytes(pixels), len(raw))
     if pixels.samples == 3:
-        syntax = "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
-        return _decoded(raw, pixels, syntax, "OW" if pixels.swapped else "OB")
+        return native_colour(raw, pixels, little=little)
     count = pixels.rows * pixels.columns
     if pixels.kind != "integer":
         floats: Image = np.frombuffer(raw, _FLOATS[pixels.kind], count)
         return floats.reshape(pixels.rows, pixels.columns)
     if pixels.swapped and pixels.bits_allocated == 8:
-        raw = np.frombuffer(raw[: len(raw) // 2 * 2], ">u2").astype("<u2").tobytes()
+        raw = np.frombuffer(raw[: len(raw) // 2 * 2], ">u2").astype("<u2").view(np.uint8).data
     size = pixels.bits_allocated // 8
     sign = "i" if pixels.signed else "u"
     order = "<" if little else ">"
@@ -241,7 +196,7 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
     """
     if not frame:
         raise AssemblyError(Reason.PIXELS_TRUNCATED, "A compressed frame is empty.")
-    if _PLUGINS.get(transfer_syntax_uid) in _ENDED and not (
+    if transfer_syntax_uid in ENDED and not (
         frame.startswith(_JPEG_START) and _JPEG_END in frame[-_MOST_PADDING:]
     ):
         raise AssemblyError(Reason.PIXELS_TRUNCATED, "A JPEG stream does not come to its end.")
@@ -254,19 +209,20 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
         )
     if stream and pixels.samples == 1 and transfer_syntax_uid in _SPEAKING:
         return _by_stream(frame, pixels, stream, transfer_syntax_uid)
-    alone = encapsulate([frame], has_bot=False)
-    decoded = _decoded(alone, pixels, transfer_syntax_uid, "OB")
+    if transfer_syntax_uid == RLELossless and pixels.samples == 1:
+        return _only_stored_bits(runs(frame, pixels), pixels)
+    image = decoded(frame, pixels, transfer_syntax_uid)
     if pixels.samples == 3:
-        return decoded
+        return image
     if stream is not None:
-        check_bits(decoded, pixels, stream)
-    return _only_stored_bits(decoded, pixels)
+        check_bits(image, pixels, stream)
+    return _only_stored_bits(image, pixels)
 
 
 def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -> Image:
     """Decode grey values by the stream's own sign and bits (PS3.5 8.2.1, 8.2.4)."""
     if syntax == JPEGExtended12Bit and stream.bits > _BYTE:
-        decoded = twelve_bits(frame, pixels, stream)
+        image = twelve_bits(frame, pixels, stream)
     else:
         own = msgspec.structs.replace(
             pixels,
@@ -275,40 +231,11 @@ def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -
             high_bit=stream.bits - 1,
             signed=stream.signed,
         )
-        decoded = _decoded(encapsulate([frame], has_bot=False), own, syntax, "OB")
-    check_values(int(decoded.min()), int(decoded.max()), pixels, stream)
+        by_wavelets = syntax in JPEG2000TransferSyntaxes
+        image = wavelets(frame, own) if by_wavelets else decoded(frame, own, syntax)
+    check_values(int(image.min()), int(image.max()), pixels, stream)
     whole_bytes = max(1, pixels.bits_allocated // _BYTE)  # single bits come in bytes
-    return decoded.astype(f"{'i' if pixels.signed else 'u'}{whole_bytes}")
-
-
-def _decoded(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> Image:
-    """Decode through pydicom, which knows the codecs; colour comes out as RGB."""
-    options: dict[str, Any] = {
-        "rows": pixels.rows,
-        "columns": pixels.columns,
-        "samples_per_pixel": pixels.samples,
-        "number_of_frames": 1,
-        "bits_allocated": pixels.bits_allocated,
-        "bits_stored": pixels.bits_allocated if syntax == RLELossless else pixels.bits_stored,
-        "photometric_interpretation": pixels.photometric,
-        "pixel_keyword": _KEYWORDS.get(pixels.kind, "PixelData"),
-        "pixel_representation": int(pixels.signed),
-        "planar_configuration": pixels.planar,
-        "pixel_vr": vr,
-    }
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            array, _ = get_decoder(UID(syntax)).as_array(
-                raw, index=0, decoding_plugin=_PLUGINS.get(syntax, ""), **options
-            )
-    except BaseException as error:
-        if not isinstance(error, _CODEC_ERRORS) and type(error).__name__ != _PANIC:
-            raise
-        raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"The pixel data cannot be decompressed: {error}"
-        ) from error
-    return np.asarray(array)
+    return image.astype(f"{'i' if pixels.signed else 'u'}{whole_bytes}", copy=False)
 
 
 def _only_stored_bits(stored: Image, pixels: PixelFormat) -> Image:
@@ -317,4 +244,6 @@ def _only_stored_bits(stored: Image, pixels: PixelFormat) -> Image:
     if not unused or pixels.kind != "integer":
         return stored
     up = pixels.bits_allocated - 1 - pixels.high_bit
-    return np.right_shift(np.left_shift(stored, up), unused)
+    own = stored if stored.flags.writeable else None  # nobody else has it
+    shifted = np.left_shift(stored, up, out=own)
+    return np.right_shift(shifted, unused, out=shifted)

@@ -32,6 +32,11 @@ SAMPLES: Final = 100_000
 LETTER_COLOUR: Final = (255, 220, 0)
 LETTER_SHADES: Final = 15
 """From black to that; all other numbers of 8 bits are greys."""
+MOST_PIXELS: Final = 4 * PANEL_PIXELS
+"""Along the longest side of a plane, before it is brought to the size of a panel; less than twice
+that is left as it is."""
+STRIP_PIXELS: Final = 1 << 20
+"""Of a plane, that are shaded at a time."""
 _MOST: Final = 255 - LETTER_SHADES
 """The number of white."""
 _PALETTE: Final = [
@@ -73,16 +78,21 @@ class Glimpse:
         dtype: of the voxels.
 
     Attributes:
-        planes: the middle axial (i, j), coronal (i, k) and sagittal (j, k) plane, RAS order.
+        shape: (i, j, k).
     """
 
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[np.generic]) -> None:
         i, j, k = self.shape = shape
-        self.planes: tuple[Image, Image, Image] = (
-            np.zeros((i, j), dtype),
-            np.zeros((i, k), dtype),
-            np.zeros((j, k), dtype),
-        )
+        self._axial: Image | None = None
+        self._coronal = np.zeros((i, k), dtype)
+        self._sagittal = np.zeros((j, k), dtype)
+
+    @property
+    def planes(self) -> tuple[Image, Image, Image]:
+        """The middle axial (i, j), coronal (i, k) and sagittal (j, k) plane, RAS order."""
+        i, j, _ = self.shape
+        axial = np.zeros((i, j), self._coronal.dtype) if self._axial is None else self._axial
+        return axial, self._coronal, self._sagittal
 
     def take(self, start: int, layers: Image) -> None:
         """Take what is shown of some layers.
@@ -91,18 +101,16 @@ class Glimpse:
             start: the place of the first one on axis k.
             layers: (i, j, n).
         """
-        axial, coronal, sagittal = self.planes
         i, j, k = self.shape
         stop = start + layers.shape[2]
         if start <= k // 2 < stop:
-            axial[:] = layers[:, :, k // 2 - start]
-        coronal[:, start:stop] = layers[:, j // 2, :]
-        sagittal[:, start:stop] = layers[i // 2, :, :]
+            self._axial = layers[:, :, k // 2 - start]
+        self._coronal[:, start:stop] = layers[:, j // 2, :]
+        self._sagittal[:, start:stop] = layers[i // 2, :, :]
 
     def take_pressed(self, k: int, layer: Pressed) -> None:
         """Take what is shown of a layer, not the middle one, at a place on axis k."""
-        _, coronal, sagittal = self.planes
-        coronal[:, k], sagittal[:, k] = layer.across, layer.down
+        self._coronal[:, k], self._sagittal[:, k] = layer.across, layer.down
 
 
 class Glimpses:
@@ -193,10 +201,12 @@ def render(
 
 def _spread(glimpse: Glimpse) -> tuple[float, float]:
     """Return the percentiles of what is shown."""
-    if glimpse.planes[0].dtype == RGB:
+    planes = glimpse.planes
+    if planes[0].dtype == RGB:
         return 0.0, 255.0
-    values = np.concatenate([plane.ravel() for plane in glimpse.planes])
-    values = values[:: max(1, values.size // SAMPLES)].astype(np.float64)
+    flat = [one.T.ravel() if one.flags.f_contiguous else one.ravel() for one in planes]
+    step = max(1, sum(one.size for one in flat) // SAMPLES)
+    values = np.concatenate([one[::step] for one in flat]).astype(np.float64)
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
@@ -207,14 +217,41 @@ def _spread(glimpse: Glimpse) -> tuple[float, float]:
 
 
 def _shaded(plane: Image, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
-    """Return (down, across) or (down, across, 3) grey levels or colours of a plane."""
+    """Return (down, across) or (down, across, 3) grey levels or colours of a plane.
+
+    A plane that is much larger than what is drawn of it comes smaller by a whole number, each value
+    the mean of a square.
+    """
     plane = plane.T[::-1, ::-1]
+    factor = max(1, max(plane.shape) // MOST_PIXELS)
+    parts = (3,) if plane.dtype == RGB else ()
+    down, across = (max(1, count // factor) for count in plane.shape)
+    result = np.empty((down, across, *parts), np.uint8)
+    step = max(1, STRIP_PIXELS // (factor * factor * across))
+    for start in range(0, down, step):
+        rows = slice(start, min(start + step, down))
+        shown = plane[rows.start * factor : rows.stop * factor, : across * factor]
+        result[rows] = _smaller(_levels(shown, window), factor)
+    return result
+
+
+def _levels(plane: Image, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    """Return grey levels or colours of a part of a plane."""
     if plane.dtype == RGB:
         colour = np.ascontiguousarray(plane).view(np.uint8)
         return colour.reshape(*plane.shape, 3)
     low, high = window
     grey = (np.nan_to_num(plane.astype(np.float64), nan=low) - low) / (high - low)
     return np.asarray(np.clip(grey, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _smaller(levels: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+    """Return the means of squares; a plane that is narrower than one stays as it is there."""
+    if factor == 1:
+        return levels
+    down, across = (min(factor, count) for count in levels.shape[:2])
+    squares = levels.reshape(-1, down, levels.shape[1] // across, across, *levels.shape[2:])
+    return np.asarray(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8)
 
 
 def _inked(greys: Pillow.Image, ink: Pillow.Image) -> Pillow.Image:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
+from node.assemble.codecs import strips
 from node.assemble.pixels import RGB, Image
 from node.assemble.series import VolumePlan
 from node.errors import AssemblyError, Reason
@@ -13,6 +15,8 @@ from node.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid
 
 EVENED: str = "slices interpolated to even spacing"
 SQUARED: str = "resampled from a tilted grid"
+_WORKED_ON_BYTES: int = 64 << 20
+"""Doubles, of some slices at a time."""
 HALF: float = 0.5
 """Of the way to the next slice, up to which a label is that of the slice before."""
 
@@ -45,6 +49,23 @@ def regrid(
     return volume, array
 
 
+def regrid_room(volume: VolumePlan, dtype: np.dtype[np.generic], *, square: bool) -> int:
+    """Return how much memory `regrid` takes beside the volume, in bytes.
+
+    Args:
+        dtype: of the voxels.
+        square: as for `regrid`.
+    """
+    voxels = 0
+    if volume.places:
+        voxels = prod(volume.shape) // len(volume.places) * (int(volume.places[-1]) + 1)
+    if square and is_sheared(volume.affine):
+        i, j, k = volume.shape[:3]
+        _, shape = orthogonal_grid(volume.affine, (i, j, k), int(volume.orientation[2, 0]))
+        voxels += prod(shape) * len(volume.grid)
+    return voxels * dtype.itemsize + _WORKED_ON_BYTES
+
+
 def _check_interpolable(array: Image) -> None:
     if array.dtype == RGB:
         raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Colour cannot be interpolated.")
@@ -64,8 +85,10 @@ def _evened(volume: VolumePlan, array: Image, *, labels: bool) -> tuple[VolumePl
         upper = int(np.clip(np.searchsorted(places, k), 1, places.size - 1))
         weight = (k - places[upper - 1]) / (places[upper] - places[upper - 1])
         weight = float(weight > HALF) if labels else weight
-        mixed = slices[upper - 1] * (1.0 - weight) + slices[upper] * weight
-        target[k] = np.rint(mixed) if array.dtype.kind in "iu" else mixed
+        for rows in strips(slices.shape[1], slices[0, :1].nbytes):
+            below, above = slices[upper - 1, rows], slices[upper, rows]
+            mixed = below * (1.0 - weight) + above * weight
+            target[k, rows] = np.rint(mixed) if array.dtype.kind in "iu" else mixed
     i, j, n = (shape[int(to)] for to in volume.orientation[:, 0])
     affine = canonical_affine(lps_to_ras(volume.lps), (i, j, n), volume.orientation)
     return _changed(volume, result, affine, EVENED), result

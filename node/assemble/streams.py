@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
+from node.assemble.codecs import strips
 from node.assemble.model import PixelFormat
 from node.errors import AssemblyError, Reason
 
@@ -24,6 +25,8 @@ _FRAME: Final = Struct(">2xBHHB")
 """Length, precision, lines, samples a line, components: ITU-T T.81 B.2.2, T.87 C.2.2."""
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 """Markers of a frame; those between are of tables."""
+_WIDE: Final = 8
+"""Bytes of an integer that any sample fits into."""
 _SCAN, _FILL = 0xDA, 0xFF
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a segment."""
@@ -113,13 +116,8 @@ def check_bits(samples: Image, pixels: PixelFormat, stream: Stream) -> None:
     stored, signed = pixels.bits_stored, pixels.signed
     if stream.bits == stored or not samples.size:
         return
-    plain = samples.astype(np.int64) & ((1 << stream.bits) - 1)
-    if not signed or stream.bits < stored:
-        fit = int(plain.max()) < 1 << min(stream.bits, stored) - int(signed)
-    else:
-        above, copies = plain >> stored - 1, (1 << stream.bits - stored + 1) - 1
-        fit = bool(((above <= 1) | (above == copies)).all())
-    if not fit:
+    parts = strips(len(samples), samples[:1].size * _WIDE)
+    if not all(_fit(samples[rows], pixels, stream) for rows in parts):
         raise AssemblyError(
             Reason.PIXELS_UNREADABLE,
             f"A stream of {stream.bits} bits has values that are others in the "
@@ -127,6 +125,16 @@ def check_bits(samples: Image, pixels: PixelFormat, stream: Stream) -> None:
             "Representation (0028,0103) is wrong: send the instance again, from where it came "
             "first.",
         )
+
+
+def _fit(samples: Image, pixels: PixelFormat, stream: Stream) -> bool:
+    """Tell whether some samples are the same values in other bits."""
+    stored, signed = pixels.bits_stored, pixels.signed
+    plain = samples.astype(np.int64) & ((1 << stream.bits) - 1)
+    if not signed or stream.bits < stored:
+        return int(plain.max()) < 1 << min(stream.bits, stored) - int(signed)
+    above, copies = plain >> stored - 1, (1 << stream.bits - stored + 1) - 1
+    return bool(((above <= 1) | (above == copies)).all())
 
 
 def stream_of(frame: bytes, transfer_syntax_uid: str) -> Stream | None:

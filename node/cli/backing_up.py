@@ -13,6 +13,7 @@ from node.backup.making import Backup
 from node.backup.restoring import Restore, check_empty
 from node.cli.opening import ConfigOption, JsonOption, existing_index
 from node.cli.progress import progress_bar
+from node.cli.terminal import say, say_exactly
 from node.config_file import load_settings
 from node.errors import NodeError
 from node.ownership import sole_owner
@@ -38,13 +39,11 @@ def backup(
         except OSError as error:
             raise NodeError(f"the backup cannot be written: {error.strerror}") from error
     if as_json:
-        typer.echo(json.dumps(asdict(made)))
+        say_exactly(json.dumps(asdict(made)))
     else:
-        typer.echo(
-            f"{made.copied} files copied ({made.size / 2**20:.1f} MiB), {made.there} were there"
-        )
+        say(f"{made.copied} files copied ({made.size / 2**20:.1f} MiB), {made.there} were there")
         if made.journal:
-            typer.echo("the journal is in the backup, as not everything in it was filed")
+            say("the journal is in the backup, as not everything in it was filed")
     _complain(made.problems, "are not in the backup as they were received; all else is")
 
 
@@ -67,17 +66,17 @@ def restore(
         except OSError as error:
             raise NodeError(f"{root} cannot be written: {error.strerror}") from error
     if as_json:
-        typer.echo(json.dumps(asdict(done)))
+        say_exactly(json.dumps(asdict(done)))
     else:
         again = f"; the volumes of {done.again} series are made again" if done.again else ""
-        typer.echo(f"{done.files} files restored into {root}{again}")
+        say(f"{done.files} files restored into {root}{again}")
     _complain(done.problems, "could not be restored; all else is")
 
 
 def _complain(problems: list[str], what: str) -> None:
     for problem in problems[:_SHOWN]:
-        typer.echo(problem, err=True)
+        say(problem, err=True)
     if len(problems) > _SHOWN:
-        typer.echo(f"and {len(problems) - _SHOWN} more", err=True)
+        say(f"and {len(problems) - _SHOWN} more", err=True)
     if problems:
         raise NodeError(f"{len(problems)} files {what}")

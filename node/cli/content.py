@@ -19,6 +19,7 @@ from node.cli.overview import Overview, show
 from node.cli.selecting import LimitOption, SinceOption, StateOption, StudyOption, selection
 from node.cli.telling import deliveries, delivery_warnings, why
 from node.cli.telling import history as history_of
+from node.cli.terminal import say, say_columns, say_exactly
 from node.config import Settings
 from node.config_file import load_settings
 from node.index.engine import Index
@@ -77,11 +78,11 @@ def status(
         if as_json:
             _say_series(series)
             told = deliveries(Outbox(index))
-            typer.echo(f' "totals": {json.dumps(listing.totals())},')
-            typer.echo(f' "disk": {json.dumps(disk)},')
-            typer.echo(f' "kept": {json.dumps(beside.said())},')
-            typer.echo(f' "deliveries": {json.dumps(told)},')
-            typer.echo(f' "warnings": {json.dumps(warnings)}\n}}')
+            say_exactly(f' "totals": {json.dumps(listing.totals())},')
+            say_exactly(f' "disk": {json.dumps(disk)},')
+            say_exactly(f' "kept": {json.dumps(beside.said())},')
+            say_exactly(f' "deliveries": {json.dumps(told)},')
+            say_exactly(f' "warnings": {json.dumps(warnings)}\n}}')
             return
         shown = list(series)
         totals, told = listing.totals(), deliveries(Outbox(index))
@@ -95,10 +96,10 @@ def status(
 
 def _say_series(series: Iterable[dict[str, Any]]) -> None:
     """The first part of one JSON object, a series a line, as they are read."""
-    typer.echo('{\n "series": [', nl=False)
+    say_exactly('{\n "series": [', nl=False)
     for number, row in enumerate(series):
-        typer.echo(f"{',' if number else ''}\n  {json.dumps(row)}", nl=False)
-    typer.echo("\n ],")
+        say_exactly(f"{',' if number else ''}\n  {json.dumps(row)}", nl=False)
+    say_exactly("\n ],")
 
 
 def _for_people(index: Index, asked: Selection) -> Iterator[list[int]]:
@@ -154,10 +155,9 @@ def ls(
             )
         for row in rows:
             if as_json:
-                typer.echo(json.dumps(row))
+                say_exactly(json.dumps(row))
             else:
-                said = ("" if value is None else str(value) for value in row.values())
-                typer.echo("\t".join(said))
+                say_columns(list(row.values()))
         if few and history is None:
             _say_that_there_are_more(Listing(index).totals(), level)
 
@@ -170,7 +170,7 @@ def _say_that_there_are_more(totals: dict[str, int], level: ListLevel) -> None:
         ListLevel.INSTANCE: "instances",
     }[level]
     if totals[counted] > NEWEST:
-        typer.echo(
+        say(
             f"these are the newest of {totals[counted]} {counted}; --json lists all, "
             "--limit more, and --state, --study or --since what fits",
             err=True,

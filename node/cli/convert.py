@@ -12,6 +12,7 @@ import typer
 from node.cli.convert_options import wanted
 from node.cli.convert_report import report, tell_found
 from node.cli.convert_run import Run, convert_all, read
+from node.cli.terminal import say
 from node.convert import InstanceSource, Series
 from node.convert.bids import begin_dataset
 from node.errors import ConfigError, NodeError
@@ -20,7 +21,7 @@ from node.version import VERSION
 
 def _say_version(value: bool) -> None:
     if value:
-        typer.echo(f"rasnode {VERSION}")
+        say(f"rasnode {VERSION}")
         raise typer.Exit
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import typer
-
+from node.cli.terminal import say, say_exactly
 from node.convert import Conversion, Product, Series, Unreadable
 from node.errors import NodeError, Reason
 
@@ -52,7 +51,7 @@ def report(
         NodeError: nothing was written, or an image was refused.
     """
     if as_json:
-        typer.echo(json.dumps(_as_dict(results, strangers, target), indent=1))
+        say_exactly(json.dumps(_as_dict(results, strangers, target), indent=1))
     else:
         _tell(results, strangers, target, verbose=verbose)
     written = sum(len(done.written) for done in results)
@@ -89,11 +88,11 @@ def tell_found(
         each = [{"series_instance_uid": one.uid, "instances": len(one.instances)} for one in found]
         unreadable = [{"path": str(one.path), "reason": one.reason} for one in strangers]
         files = {"files": paths} if listed else {}
-        typer.echo(json.dumps({"series": each, "unreadable": unreadable} | files, indent=1))
+        say_exactly(json.dumps({"series": each, "unreadable": unreadable} | files, indent=1))
     else:
         for path in paths if listed else ():
-            typer.echo(path)
-        typer.echo(f"Found {len(paths)} DICOM files, of {len(found)} series.")
+            say(path)
+        say(f"Found {len(paths)} DICOM files, of {len(found)} series.")
     if not paths:
         raise NodeError("There is no DICOM image in it.")
 
@@ -104,21 +103,21 @@ def _tell(
     for series, conversion, skipped in results:
         for product in conversion.products:
             if product in skipped:
-                typer.echo(f"left as it is: {target / product.files[0]}")
+                say(f"left as it is: {target / product.files[0]}")
                 continue
             size = "x".join(map(str, product.shape))
-            typer.echo(f"{target / product.files[0]}  {size}")
+            say(f"{target / product.files[0]}  {size}")
             if verbose != "n":
                 for row in product.affine:
-                    typer.echo("    " + " ".join(f"{value:12.5f}" for value in row))
+                    say("    " + " ".join(f"{value:12.5f}" for value in row))
         for error in conversion.refusals:
-            typer.echo(f"not a volume: {series.uid}: {error.reason}: {error.sentence}", err=True)
+            say(f"not a volume: {series.uid}: {error.reason}: {error.sentence}", err=True)
         for one in conversion.left_out if verbose == "2" else ():
-            typer.echo(f"left out: {one.sop_instance_uid}: {one.reason}", err=True)
+            say(f"left out: {one.sop_instance_uid}: {one.reason}", err=True)
     for path, reason, _ in strangers:
-        typer.echo(f"not read: {path}: {reason}", err=True)
+        say(f"not read: {path}: {reason}", err=True)
     if strangers:
-        typer.echo(f"{len(strangers)} files are no DICOM images.", err=True)
+        say(f"{len(strangers)} files are no DICOM images.", err=True)
 
 
 def _as_dict(

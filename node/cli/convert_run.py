@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar import leading
 from node.assemble.subjects import contradiction
 from node.cli.convert_report import Done
+from node.cli.tables import Console
 from node.convert import (
     Conversion,
     InstanceSource,
@@ -30,7 +30,7 @@ from node.convert import (
 from node.convert.file_names import FileNames
 from node.convert.folder import files_below
 from node.convert.names import name_after
-from node.errors import AssemblyError, ConfigError, Reason, unforeseen
+from node.errors import AssemblyError, ConfigError, Reason, TooLittleMemory, unforeseen
 from node.naming import folded
 
 LEAVE, OVERWRITE, RENAME = "0", "1", "2"
@@ -102,6 +102,9 @@ def convert_all(found: list[Series], everything: list[Series], run: Run) -> list
             try:
                 conversion = _one(series, by_uid, staging, run, names)
                 results.append(_placed(series, conversion, staging, run.target, kept))
+            except TooLittleMemory as error:
+                refusal = AssemblyError(Reason.UNSUPPORTED_PIXELS, f"{error}; try again later.")
+                results.append(Done(series, Conversion(refusals=(refusal,))))
             except Exception as error:  # noqa: BLE001  whatever it is, the others are converted
                 if run.debug:
                     traceback.print_exception(error)

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from node.cli.images import Written, open_image, three_numbers
+from node.cli.terminal import say_exactly
 from node.errors import ConfigError
 from node.space import Matrix, lps_to_ras, ras_to_lps, to_voxel, to_world
 
@@ -37,7 +38,7 @@ def coords(
         point = to_world(lps_to_ras(np.eye(4)), point)
     voxel = point if name == "ijk" else to_voxel(affine, point)
     answer = _answer(written, affine, voxel, volume)
-    typer.echo(json.dumps(answer, indent=1) if as_json else _readable(answer))
+    say_exactly(json.dumps(answer, indent=1) if as_json else _readable(answer))
 
 
 def _answer(written: Written, affine: Matrix, voxel: Matrix, volume: int) -> dict[str, Any]:

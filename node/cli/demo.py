@@ -128,7 +128,7 @@ def _wait_for_volumes(
             time.sleep(_POLL_SECONDS)
     finally:
         index.close()
-    return list(made.values())
+    return [made[study.series_uid] for study, _ in sent]
 
 
 def _ready(series: SeriesRecord | None, study: Study) -> SeriesRecord | None:

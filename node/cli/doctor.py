@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 import node
@@ -39,6 +37,8 @@ from node.cli.findings import (
 )
 from node.cli.kept import check_conflicts, check_quarantine, left_in_quarantine
 from node.cli.opening import ConfigOption, JsonOption
+from node.cli.tables import Console, Table
+from node.cli.terminal import say_exactly
 from node.cluster import address_of, look_round
 from node.config import AssemblySettings, Dicom, Identity, PeerSettings, Settings
 from node.config_file import load_settings
@@ -86,7 +86,7 @@ def doctor(
     settings = load_settings(config)
     findings = list(diagnose(settings, only or list(Subject), running=running))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say_exactly(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _show(findings)
     wrong = sum(finding.grade is Grade.WRONG for finding in findings)

@@ -15,6 +15,7 @@ import typer
 
 from node.cli.opening import ConfigOption
 from node.cli.progress import Bar, progress_bar
+from node.cli.terminal import say
 from node.config import Settings
 from node.config_file import load_settings
 from node.errors import ConfigError, NodeError
@@ -57,7 +58,7 @@ def import_files(
             if wait:
                 _wait(settings, access, tally, stopping)
         if stopping.is_set():
-            typer.echo("interrupted: importing the same files again goes on", err=True)
+            say("interrupted: importing the same files again goes on", err=True)
             raise typer.Exit(_INTERRUPTED)
     if tally.refused and not tally.kept:
         raise NodeError("nothing could be imported")
@@ -80,7 +81,7 @@ def _take_in(
             intake.take(paths, bar.advance)
             intake.finish(math.inf if to_the_end or not access.has_node else _OUTCOME_SECONDS)
         finally:
-            typer.echo(_summary(intake.tally))
+            say(_summary(intake.tally))
     return intake.tally
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from node.cli.terminal import say
 from node.errors import ConfigError, NodeError
 from node.version import VERSION
 
@@ -63,7 +64,7 @@ def build(wanted: str | None) -> typer.Typer:
 
 def _say_version(value: bool) -> None:
     if value:
-        typer.echo(f"rasnode {VERSION}")
+        say(f"rasnode {VERSION}")
         raise typer.Exit
 
 
@@ -80,7 +81,7 @@ def main() -> None:
     """Run a command; every error is a sentence on stderr and an exit code."""
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
-        typer.echo(f"rasnode {VERSION}")
+        say(f"rasnode {VERSION}")
         return
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     try:
@@ -89,5 +90,5 @@ def main() -> None:
         if "--debug" in arguments:
             traceback.print_exc()
         for line in str(error).splitlines():
-            typer.echo(f"rasnode: {line}", err=True)
+            say(f"rasnode: {line}", err=True)
         sys.exit(WRONG_USE if isinstance(error, ConfigError) else FAILED)

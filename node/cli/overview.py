@@ -7,10 +7,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
+from node.cli.tables import Console, Table
 from node.records import SeriesState
 
 _TABLE_WIDTH: Final = 150

@@ -5,15 +5,14 @@ from __future__ import annotations
 import getpass
 import sys
 
-import typer
-
+from node.cli.terminal import say
 from node.errors import ConfigError
 from node.passcodes import make_hash
 
 
 def passcode() -> None:
     """Ask for a passcode, or read it from stdin, and print its hash for dicom.identity.users."""
-    typer.echo(make_hash(_typed() if sys.stdin.isatty() else _piped()))
+    say(make_hash(_typed() if sys.stdin.isatty() else _piped()))
 
 
 def _typed() -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,12 @@ from pathlib import Path
 
 import yaml
 
+from node.children import command, surroundings
 from node.dimse.scu import Destination, PeerSilent, echo
 from node.errors import NodeError
 
 TITLE = "RASNODE"
+_NODE = "from node.cli.main import main; main()"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -91,10 +91,10 @@ def private_node(folder: Path) -> Iterator[PrivateNode]:
     }
     config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     # Settings of another node in the environment are not for this one.
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("RASNODE_")}
+    environment = {name: v for name, v in surroundings().items() if not name.startswith("RASNODE_")}
     with (folder / "node.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "node", "serve", "-c", str(config)],
+            command(_NODE, "serve", "-c", str(config)),
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

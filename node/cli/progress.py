@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import typer
+from node.cli.terminal import say
 
 
 class Bar(NamedTuple):
@@ -37,7 +37,6 @@ def progress_bar(what: str, total: int | None = None) -> Iterator[Bar]:
         yield Bar(_nothing, _nothing, _nothing, _say)
         return
     # On its own it takes as long to import as a small command to run.
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         MofNCompleteColumn,
@@ -45,6 +44,8 @@ def progress_bar(what: str, total: int | None = None) -> Iterator[Bar]:
         TextColumn,
         TimeRemainingColumn,
     )
+
+    from node.cli.tables import Console  # noqa: PLC0415
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -54,12 +55,12 @@ def progress_bar(what: str, total: int | None = None) -> Iterator[Bar]:
             lambda count: progress.advance(task, count),
             lambda count: progress.update(task, total=count),
             lambda text: progress.update(task, description=text),
-            lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+            lambda line: console.print(line, soft_wrap=True),
         )
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    say(line, err=True)
 
 
 def _nothing(_: object) -> None:

@@ -10,6 +10,7 @@ from node import contents
 from node.archive import Archive
 from node.cli.opening import ConfigOption
 from node.cli.progress import progress_bar
+from node.cli.terminal import say
 from node.config_file import load_settings
 from node.contents import Contents
 from node.errors import ConfigError, NodeError
@@ -62,7 +63,7 @@ def reindex(
         contents.begin(index, root)
         index.close()
     for path in unreadable:
-        typer.echo(f"not indexed: {path}", err=True)
-    typer.echo(f"{files - len(unreadable)} instances indexed, {len(unreadable)} could not be read")
+        say(f"not indexed: {path}", err=True)
+    say(f"{files - len(unreadable)} instances indexed, {len(unreadable)} could not be read")
     if unreadable:
         raise NodeError("some archived files could not be read; they are listed above and kept")

@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from node.cli.opening import ConfigOption, JsonOption, existing_index
 from node.cli.selecting import MOST_ROWS
+from node.cli.tables import Console, Table
+from node.cli.terminal import say_exactly
 from node.completion.policy import Timing
 from node.completion.timing import Gap, Percentiles, learned_quiet
 from node.config import Completion
@@ -58,7 +58,7 @@ def replay(
             if kind is Gap.RELEASED and sender in {None, ae}
         }
     if as_json:
-        typer.echo(json.dumps(_as_json(found, learned, base), indent=1))
+        say_exactly(json.dumps(_as_json(found, learned, base), indent=1))
     else:
         _show(found, learned, base)
 

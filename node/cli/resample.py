@@ -12,6 +12,7 @@ import typer
 
 from node.assemble.nifti import image_of, make_header
 from node.cli.images import Written, open_image, stem_of
+from node.cli.terminal import say
 from node.errors import AssemblyError, ConfigError, Reason
 from node.space import Array, Matrix, respaced_grid
 from node.space import resample as sample
@@ -59,7 +60,7 @@ def resample(
     note = {"ResampledFrom": moving.name, "Interpolation": _name(order)}
     beside = json.dumps(written.sidecar | note, indent=2) + "\n"
     out.with_name(stem + ".json").write_text(beside, "utf-8")
-    typer.echo(f"{out}  " + "x".join(map(str, sampled.shape)))
+    say(f"{out}  " + "x".join(map(str, sampled.shape)))
 
 
 def _grid(

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.cli.terminal import say, say_exactly
 from node.config_file import load_settings
 from node.deliver.rules import Rules
 from node.deliveries import Happening, NewDelivery, News
@@ -33,14 +34,14 @@ def retry(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
     """Assemble a series again; what is held is judged anew, dead deliveries are tried again."""
     with _interventions(config) as people:
         done = people.retry(series_uid)
-    typer.echo(f"{series_uid}: {done}")
+    say(f"{series_uid}: {done}")
 
 
 def force(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
     """Assemble an incomplete series as it stands."""
     with _interventions(config) as people:
         done = people.force(series_uid)
-    typer.echo(f"{series_uid}: {done}")
+    say(f"{series_uid}: {done}")
 
 
 def hold(
@@ -51,7 +52,7 @@ def hold(
     """Keep a series from being assembled, whatever comes, until it is let go."""
     with _interventions(config) as people:
         done = people.release(series_uid) if release else people.hold(series_uid)
-    typer.echo(f"{series_uid}: {done}")
+    say(f"{series_uid}: {done}")
 
 
 def rules(
@@ -68,12 +69,12 @@ def rules(
         news = _news(Work(index), series, event)
     tried = Rules(settings.deliver, settings.storage.root / "nifti").tried(news)
     if as_json:
-        typer.echo(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
+        say_exactly(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
     elif not tried:
-        typer.echo("deliver: has no entries")
+        say("deliver: has no entries")
     else:
         for name, why in tried.items():
-            typer.echo(f"{name}: {f'no: {why}' if why else 'yes'}")
+            say(f"{name}: {f'no: {why}' if why else 'yes'}")
 
 
 def _news(work: Work, uid: str, event: Happening) -> News:

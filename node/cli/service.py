@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from node.children import take_no_code_from_here, withdraw
 from node.cli.effective import annotated, shown, sources
 from node.cli.opening import ConfigOption, JsonOption
+from node.cli.terminal import say, say_exactly
 from node.config import Settings
 from node.config_file import Configuration, load_configuration
 from node.contradictions import Location
@@ -32,6 +34,8 @@ def serve(
     """Run the node in the foreground until SIGTERM; SIGHUP re-reads peers and rules."""
     found = load_configuration(config, _CHECKS)
     settings = found.settings
+    take_no_code_from_here()
+    withdraw(found.origins.variables.values())  # they may hold secrets
     configure_logging(settings.log.format)
     log.info("%s", _origin(found))
     with sole_owner(settings.storage.root) as say_serving:
@@ -40,7 +44,7 @@ def serve(
         say_serving()
         if not quiet:
             for line in daemon.greeting():
-                typer.echo(line)
+                say(line)
         daemon.run()
 
 
@@ -52,9 +56,9 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     found = load_configuration(config, _CHECKS)
     if as_json:
         whole = {**shown(found), "sources": dict(sources(found))}
-        typer.echo(json.dumps(whole, indent=1))
+        say_exactly(json.dumps(whole, indent=1))
     else:
-        typer.echo(annotated(found), nl=False)
+        say_exactly(annotated(found), nl=False)
 
 
 def _origin(found: Configuration) -> str:

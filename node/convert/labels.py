@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,12 +20,15 @@ from node.assemble.preview import Glimpse, render
 from node.assemble.regrid import regrid
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
-from node.convert.sources import MOST_INFLATED, InstanceSource, PixelReader
+from node.convert.room import check_room
+from node.convert.sources import InstanceSource, PixelReader, most_inflated
 from node.convert.writing import OutputOptions, write_image, write_json
 from node.elements import DEFLATED, Elements, inflate, scan
 from node.errors import AssemblyError, Reason
 from node.version import VERSION
 
+_BYTES_A_VOXEL: Final = 8
+"""Of a label map, while it is made: masks, numbers, and the picture."""
 FURTHER: Final = "_overlap{}"
 """What follows the name of the second and later maps, in which segments lie over earlier ones."""
 
@@ -117,6 +121,8 @@ def _on(
             Reason.FRAME_OF_REFERENCE,
             f"Labels in the frame of reference {ours} on a series in {theirs}.",
         )
+    voxels = prod(grid.shape[:3])
+    check_room(_BYTES_A_VOXEL * voxels, f"A label map of {grid.shape[:3]} voxels")
     masks = _masks(source, elements, grid)
     if not masks:
         raise AssemblyError(Reason.NOT_AN_IMAGE, "There is no voxel in any segment.")
@@ -153,7 +159,7 @@ def _elements(source: InstanceSource) -> Elements:
             Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
         ) from error
     if source.transfer_syntax_uid == DEFLATED:
-        data = inflate(data, MOST_INFLATED)
+        data = inflate(data, most_inflated(source.header.pixels))
     return scan(data, source.transfer_syntax_uid).elements
 
 

@@ -6,7 +6,6 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,11 +25,12 @@ from node.convert.bids import asl_context, completed, with_suffix
 from node.convert.copies import without_copies
 from node.convert.file_names import FileNames
 from node.convert.labels import LabelMap, read_labels, read_own, write_labels
-from node.convert.sources import InstanceSource, PixelReader
+from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
 from node.convert.stock import Stock
 from node.convert.volume import Volume, Voxels, filled, opened, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
-from node.errors import AssemblyError, Reason
+from node.decoding import prepare
+from node.errors import AssemblyError, Reason, TooLittleMemory
 from node.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
@@ -180,6 +180,8 @@ def volumes_of(
             yield filled(volume, read)
         except AssemblyError as error:
             yield error
+        except TooLittleMemory as error:
+            yield AssemblyError(Reason.UNSUPPORTED_PIXELS, f"{error}.")
     for label in _labels(instances):
         if any(uid in present for uid in label.header.references):
             continue
@@ -200,6 +202,8 @@ def _planned(
     if mixed is not None:
         return SeriesPlan((), (mixed,)), PixelReader(())
     unique, copies = without_copies(instances)
+    if any(map(is_encapsulated, unique)):
+        prepare()
     headers = [source.header for source in unique]
     if not options.precise:
         headers = [as_displayed(header) for header in headers]
@@ -207,23 +211,8 @@ def _planned(
         headers = [_untriggered(header) for header in headers]
     planned = plan(headers, even_out=options.resample_unequal, merge=options.merge)
     read = PixelReader(unique)
-    volumes, refusals = [], list(planned.refusals)
-    for one in planned.volumes:
-        if not options.flat and len(one.grid[0]) == 1:
-            continue
-        try:
-            for piece in chain.from_iterable(one.grid):
-                read.check_length(piece)  # before there is room made for all that a header says
-        except AssemblyError as error:
-            refusals.append(error)
-        else:
-            volumes.append(one)
-    planned = replace(
-        planned,
-        volumes=tuple(volumes),
-        refusals=tuple(refusals),
-        left_out=(*planned.left_out, *copies),
-    )
+    volumes = tuple(one for one in planned.volumes if options.flat or len(one.grid[0]) > 1)
+    planned = replace(planned, volumes=volumes, left_out=(*planned.left_out, *copies))
     return planned, read
 
 

@@ -8,27 +8,30 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 from pydicom.dataset import Dataset
 
 from node.assemble.model import InstanceHeader, PixelFormat
 from node.assemble.packed import is_packed, packed_frame
 from node.assemble.pixels import (
-    ABORTING,
     PALETTE,
     Image,
     bit_frame,
-    compressed_frame,
+    frame_bytes,
     frame_span,
     native_frame,
     split_frames,
 )
 from node.assemble.stacking import Piece
-from node.convert.isolated import decode_apart
+from node.convert.room import frame_room
 from node.convert.tables import coloured, mapped, modality_of, palette_of
+from node.decoding import decode_apart
 from node.elements import DEFLATED, inflate, scan
 from node.elements.scanner import EXPLICIT_BIG
-from node.errors import AssemblyError, Reason
+from node.errors import AssemblyError, MalformedDataSet, Reason
 
+LARGEST_HEADER: Final = 64 << 20
+"""Bytes beside the pixels."""
 MOST_INFLATED: Final = 4 << 30
 """Bytes; what a deflated data set may become when its pixels are read."""
 
@@ -77,7 +80,7 @@ class PixelReader:
         self._sources = {source.header.identity: source for source in sources}
         self._key: tuple[object, int] | None = None
         self._frame: Image | None = None
-        self._opened: tuple[object, bytes] | None = None
+        self._opened: tuple[object, memoryview] | None = None
         self._split: tuple[object, list[bytes]] | None = None
         self._tables: tuple[object, tuple[int, Image] | Dataset] | None = None
 
@@ -85,6 +88,27 @@ class PixelReader:
     def is_cheap(self) -> bool:
         """Whether all pixels lie in their files as they are: to read them twice costs little."""
         return all(source.pixel_length is not None for source in self._sources.values())
+
+    def check(self, pieces: Iterable[Piece]) -> None:
+        """Refuse frames whose pixels are not all there, as far as headers say; nothing is read.
+
+        Raises:
+            AssemblyError: by the name of `Reason.PIXELS_TRUNCATED`.
+        """
+        for piece in pieces:
+            source = self._sources[piece.header.identity]
+            pixels = source.header.pixels
+            if pixels is not None and source.pixel_length is not None:
+                _check_span(source, pixels, piece.frame.index)
+
+    def room(self, pieces: Iterable[Piece]) -> int:
+        """Return how much memory it takes to read any one of some frames, in bytes."""
+        sources = {id(piece.header): self._sources[piece.header.identity] for piece in pieces}
+        return max(
+            frame_room(pixels, one.transfer_syntax_uid, one.file, packed=one.pixel_length is None)
+            for one in sources.values()
+            if (pixels := one.header.pixels) is not None
+        )
 
     def __call__(self, piece: Piece) -> Image:
         """Return (rows, columns) or (rows, columns, 3) of one frame, or of one tile of it.
@@ -94,32 +118,31 @@ class PixelReader:
         """
         identity = piece.header.identity
         key = (identity, piece.frame.index)
-        if key != self._key or self._frame is None:
-            try:
-                self._frame = self._read(self._sources[identity], piece.frame.index)
-            except OSError as error:
-                raise AssemblyError(
-                    Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.",
-                    (piece.uid,),
-                ) from error  # fmt: skip
-            self._key = key
         if piece.frame.tile is None:
-            return self._frame
+            return self._read(self._sources[identity], piece.frame.index)
+        if key != self._key or self._frame is None:
+            self._frame = None  # two are not held at once
+            self._frame = self._read(self._sources[identity], piece.frame.index)
+            self._key = key
         row, column = piece.frame.tile
         return self._frame[row : row + piece.frame.rows, column : column + piece.frame.columns]
 
-    def check_length(self, piece: Piece) -> None:
-        """See that the file has the bytes that the header says, as far as that is known.
-
-        Raises:
-            AssemblyError: it has fewer.
-        """
-        source = self._sources[piece.header.identity]
-        pixels = source.header.pixels
-        if pixels is not None and not _is_encapsulated(source):
-            _check_span(source, pixels, piece.frame.index)
-
     def _read(self, source: InstanceSource, index: int) -> Image:
+        """Return a frame; what is wrong with it is told with the instance's name."""
+        try:
+            return self._values(source, index)
+        except OSError as error:
+            raise AssemblyError(
+                Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
+            ) from error
+        except MalformedDataSet as error:
+            raise AssemblyError(Reason.PIXELS_UNREADABLE, str(error), (source.uid,)) from error
+        except AssemblyError as error:
+            raise AssemblyError(
+                error.reason, error.sentence, error.instances or (source.uid,)
+            ) from error
+
+    def _values(self, source: InstanceSource, index: int) -> Image:
         pixels = source.header.pixels
         assert pixels is not None  # noqa: S101 - it has frames
         stored = self._stored(source, pixels, index)
@@ -130,36 +153,43 @@ class PixelReader:
 
     def _stored(self, source: InstanceSource, pixels: PixelFormat, index: int) -> Image:
         """Return the stored values, before any table."""
-        if _is_encapsulated(source):
+        if is_encapsulated(source):
             syntax = source.transfer_syntax_uid
             frame = self._compressed(source, pixels)[index]
             if is_packed(pixels, syntax):
                 return packed_frame(frame, pixels, syntax)
-            decode = decode_apart if syntax in ABORTING else compressed_frame
-            return decode(frame, pixels, syntax)
+            return decode_apart(frame, pixels, syntax)
         start, stop = _check_span(source, pixels, index)
         if source.pixel_offset is not None and source.pixel_length is not None:
             offset = source.offset + source.pixel_offset
             raw = _part_of(source.file, offset + start, min(stop, source.pixel_length) - start)
         else:
-            raw = self._value(source)[start:stop]
+            raw = self._value(source, pixels)[start:stop]
         if pixels.bits_allocated == 1:
             return bit_frame(raw, pixels, index)
         return native_frame(raw, pixels, little=source.transfer_syntax_uid != EXPLICIT_BIG)
 
-    def _value(self, source: InstanceSource) -> bytes:
+    def _value(self, source: InstanceSource, pixels: PixelFormat) -> memoryview:
         """Return the whole value of pixel data that lie at no known offset."""
         identity = source.header.identity
-        if self._opened is None or self._opened[0] != identity:
-            self._opened = (identity, _pixel_value(source))
-        return self._opened[1]
+        if self._opened is not None and self._opened[0] == identity:
+            return self._opened[1]
+        self._opened = None  # two are not held at once
+        value = _pixel_value(source)
+        if pixels.frames > 1:
+            self._opened = (identity, value)
+        return value
 
     def _compressed(self, source: InstanceSource, pixels: PixelFormat) -> list[bytes]:
         """Return all compressed frames of an instance."""
         identity = source.header.identity
-        if self._split is None or self._split[0] != identity:
-            self._split = (identity, split_frames(_pixel_value(source), pixels.frames))
-        return self._split[1]
+        if self._split is not None and self._split[0] == identity:
+            return self._split[1]
+        self._split = None
+        frames = split_frames(bytes(_pixel_value(source)), pixels.frames)
+        if pixels.frames > 1:
+            self._split = (identity, frames)
+        return frames
 
     def _table(self, source: InstanceSource, pixels: PixelFormat) -> tuple[int, Image] | Dataset:
         """Return the Modality LUT or palette of an instance."""
@@ -187,37 +217,50 @@ def _check_span(source: InstanceSource, pixels: PixelFormat, index: int) -> tupl
     return start, stop
 
 
-def _is_encapsulated(source: InstanceSource) -> bool:
+def is_encapsulated(source: InstanceSource) -> bool:
+    """Tell whether the pixels of an instance are compressed frames."""
     return source.transfer_syntax_uid != DEFLATED and source.pixel_length is None
 
 
-def _part_of(file: str, offset: int, size: int) -> bytes:
-    """Return bytes of a file, fewer if it ends before or they are more than 2 GiB.
+def _part_of(file: str, offset: int, size: int) -> memoryview:
+    """Return bytes of a file, fewer if it ends before; whoever asks may write into them.
 
     A series has thousands of slices: this takes half as long as a file object.
     """
+    raw = np.empty(max(0, size), np.uint8).data
+    at = 0
     handle = os.open(file, os.O_RDONLY)
     try:
-        return os.pread(handle, size, offset)
+        while at < size and (count := os.preadv(handle, [raw[at:]], offset + at)):
+            at += count
     finally:
         os.close(handle)
+    return raw[:at]
 
 
 def _data_set(source: InstanceSource) -> bytes:
     with source.path.open("rb") as file:
         file.seek(source.offset)
         data = file.read()
-    return inflate(data, MOST_INFLATED) if source.transfer_syntax_uid == DEFLATED else data
+    if source.transfer_syntax_uid != DEFLATED:
+        return data
+    return inflate(data, most_inflated(source.header.pixels))
 
 
-def _pixel_value(source: InstanceSource) -> bytes:
+def most_inflated(pixels: PixelFormat | None) -> int:
+    """Return what a deflated data set may grow to, in bytes: its pixels, and a large header."""
+    expected = 0 if pixels is None else frame_bytes(pixels) * pixels.frames
+    return min(MOST_INFLATED, expected + LARGEST_HEADER)
+
+
+def _pixel_value(source: InstanceSource) -> memoryview:
     if source.pixel_offset is not None and source.transfer_syntax_uid != DEFLATED:
         with source.path.open("rb") as file:
             file.seek(source.offset + source.pixel_offset)
-            return file.read()
+            return memoryview(file.read())
     data = _data_set(source)
     found = scan(data, source.transfer_syntax_uid, wanted=frozenset())
     if found.pixel_offset is None:
         raise AssemblyError(Reason.NO_PIXEL_DATA, "The pixel data are gone.", (source.uid,))
     end = None if found.pixel_length is None else found.pixel_offset + found.pixel_length
-    return data[found.pixel_offset : end]
+    return memoryview(data)[found.pixel_offset : end]

@@ -8,6 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
+from node.assemble.codecs import strips
 from node.assemble.pixels import Image
 from node.elements import Buffer, Elements, scan
 from node.errors import AssemblyError, Reason
@@ -54,15 +55,16 @@ def coloured(stored: Image, palette: Dataset) -> Image:
     Raises:
         AssemblyError: the palette is absent or damaged.
     """
-    try:
-        colours = apply_color_lut(stored, palette)
-    except (ValueError, AttributeError, IndexError, TypeError, KeyError) as error:
-        raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"The palette cannot be used: {error}"
-        ) from error
-    if colours.dtype.itemsize == 2:
-        return np.asarray(colours >> 8, np.uint8)
-    return np.asarray(colours, np.uint8)
+    result = np.empty((*stored.shape, len(_COLOURS)), np.uint8)
+    for rows in strips(len(stored), stored[:1].nbytes):
+        try:
+            colours = apply_color_lut(stored[rows], palette)
+        except (ValueError, AttributeError, IndexError, TypeError, KeyError) as error:
+            raise AssemblyError(
+                Reason.PIXELS_UNREADABLE, f"The palette cannot be used: {error}"
+            ) from error
+        result[rows] = colours >> 8 if colours.dtype.itemsize == 2 else colours
+    return result
 
 
 def modality_of(data: Buffer, transfer_syntax_uid: str) -> tuple[int, Image]:
@@ -88,8 +90,11 @@ def modality_of(data: Buffer, transfer_syntax_uid: str) -> tuple[int, Image]:
 def mapped(stored: Image, lut: tuple[int, Image]) -> Image:
     """Return modality values, unsigned 16 bits; what lies beyond the table takes its ends."""
     first, entries = lut
-    index = np.clip(stored.astype(np.int64) - first, 0, len(entries) - 1)
-    return entries[index]
+    values = np.empty(stored.shape, entries.dtype)
+    for rows in strips(len(stored), stored[:1].nbytes):
+        index = np.clip(stored[rows].astype(np.int64) - first, 0, len(entries) - 1)
+        values[rows] = entries[index]
+    return values
 
 
 def _little(elements: Elements, tag: int) -> bytes:

@@ -15,10 +15,11 @@ from node.assemble.layers import Pressed, cut, extremes, flow, flows
 from node.assemble.nifti import make_header
 from node.assemble.pixels import Image
 from node.assemble.preview import window_of
-from node.assemble.regrid import is_resampled, regrid
+from node.assemble.regrid import is_resampled, regrid, regrid_room
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar import repetition_time
 from node.assemble.values import Values, choose, decided, finish, is_final
+from node.convert.room import check_room, volume_room
 from node.convert.sources import PixelReader
 from node.convert.stock import Stock
 from node.errors import AssemblyError, Reason
@@ -131,7 +132,9 @@ def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Vo
     Raises:
         AssemblyError: a slice cannot be read, or there is too little memory.
     """
-    return _filled(volume, _values(volume), read, square=square)
+    values = _values(volume)
+    _check(volume, values, read, whole=True, square=square)
+    return _filled(volume, values, read, square=square)
 
 
 def _filled(volume: VolumePlan, values: Values, read: PixelReader, *, square: bool) -> Volume:
@@ -156,15 +159,36 @@ def opened(
     values = _values(volume)
     size = prod(volume.shape) * values.dtype.itemsize
     twice = not is_final(values)
-    if (
+    whole = (
         is_resampled(volume, square=square)
         or not flows(volume)
         or (twice and (size < SMALL_BYTES or not read.is_cheap))
-    ):
+    )
+    _check(volume, values, read, whole=whole, square=square)
+    if whole:
         return _filled(volume, values, read, square=square)
     if twice:
         values = decided(values, *extremes(volume, values, read))
     return Flowing(volume, values.dtype, values.slope, values.intercept, values, read, stock)
+
+
+def _check(
+    volume: VolumePlan, values: Values, read: PixelReader, *, whole: bool, square: bool
+) -> None:
+    """Refuse what cannot be made, before it is begun.
+
+    Raises:
+        AssemblyError: pixels are not there, or the volume is too large for the memory.
+        TooLittleMemory: it is at the moment.
+    """
+    pieces = [piece for row in volume.grid for piece in row]
+    read.check(pieces)
+    size = prod(volume.shape) * values.dtype.itemsize
+    layer = size // max(1, volume.shape[2] * len(volume.grid)) if flows(volume) else 0
+    room = volume_room(size, layer, [read.room(pieces)], whole=whole)
+    if is_resampled(volume, square=square):
+        room += regrid_room(volume, values.dtype, square=square)
+    check_room(room, f"A volume of {volume.shape} voxels")
 
 
 def too_large(volume: VolumePlan) -> AssemblyError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from node.assemble.layers import Block, Pressed
+from node.assemble.layers import MOST_PRESSED, Block, Pressed
 from node.assemble.nifti import data_view, header_bytes
 from node.assemble.pixels import Image
 from node.convert.gzipped import side_by_side, stream
@@ -80,7 +80,8 @@ def write_image(
     head = memoryview(header_bytes(header))
     parts: Iterable[bytes | memoryview]
     if options.compress:
-        parts = stream(side_by_side(chain([head], map(_raw, blocks)), options.level, threads))
+        raws = chain([head], chain.from_iterable(map(_raw, blocks)))
+        parts = stream(side_by_side(raws, options.level, threads))
     else:
         parts = chain([head], map(_plain, blocks))
     digest = hashlib.sha256()
@@ -97,8 +98,14 @@ def write_image(
     return digest.hexdigest()
 
 
-def _raw(block: Image | Pressed) -> memoryview | Block:
-    return block.block if isinstance(block, Pressed) else data_view(block)
+def _raw(block: Image | Pressed) -> Iterator[memoryview | Block]:
+    """Yield what is compressed at a time."""
+    if isinstance(block, Pressed):
+        yield block.block
+        return
+    view = data_view(block)
+    for start in range(0, len(view), MOST_PRESSED):
+        yield view[start : start + MOST_PRESSED]
 
 
 def _plain(block: Image | Pressed) -> memoryview:

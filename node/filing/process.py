@@ -1,5 +1,5 @@
 """The filer as a process of its own: a copy of the node's, or, in the place of one that died,
-`python -m node.filing.process`, both started by `Filing`.
+a new one, both started by `Filing`.
 
 It reads bytes from stdin, one or more whenever something was answered, files what there is, and
 writes to stdout what became of it. When stdin ends it files the rest and exits.
@@ -8,7 +8,6 @@ writes to stdout what became of it. When stdin ends it files the rest and exits.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import select
 import signal
@@ -19,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from node import children
 from node.archive import Archive
 from node.filing.filer import Filed, Filer
 from node.filing.hashing import Hashing
@@ -32,15 +32,14 @@ from node.journal import Journal
 from node.logs import configure_logging
 from node.supervision import Reporter, install_hooks
 
-ENVIRONMENT: Final = "RASNODE_FILING"
 _NICENESS: Final = 3  # a sender that waits for its answer comes first
 _SWITCH_SECONDS: Final = 0.005  # Python's own: no thread here has anybody waiting for it
 _CONTAINERS: Final = 50_000  # more than a batch has: it is gone before cycles are looked for in it
 
 
 def main() -> None:
-    """File as `Filing` says in the environment."""
-    said: dict[str, Any] = json.loads(os.environ.pop(ENVIRONMENT))
+    """File as `Filing` says."""
+    said = children.told()
     configure_logging(said["log"])
     file(said)
 
@@ -100,7 +99,3 @@ def _report(filed: Filed) -> None:
         os.write(sys.stdout.fileno(), encode(filed))
     except BrokenPipeError:  # nobody listens any more: the filing goes on nevertheless
         return
-
-
-if __name__ == "__main__":
-    main()

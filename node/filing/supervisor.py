@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from node.filing.process import ENVIRONMENT, file
+from node import children
+from node.filing.process import file
 from node.filing.report import Report, decode
 from node.forked import Forked
 from node.supervision import SupervisedProcess
@@ -46,7 +45,7 @@ class Filing:
             "log": log_format,
             "retention": retention,
         }
-        self._environment = {**os.environ, ENVIRONMENT: json.dumps(said)}
+        self._said = said
         self._heard, self.bell = os.pipe()  # the ringing end may go to other processes
         os.set_blocking(self.bell, False)
         self._stopped = False
@@ -83,12 +82,7 @@ class Filing:
         os.close(self._heard)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "node.filing.process"],
-            stdin=self._heard,
-            stdout=subprocess.PIPE,
-            env=self._environment,
-        )
+        return children.start("node.filing.process", self._said, stdin=self._heard)
 
 
 def _wait_and_file(said: Mapping[str, Any]) -> None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from node import listening, metrics
+from node import children, listening, metrics
 from node.config import Dicom, Settings
 from node.errors import ConfigError
 from node.forked import Forked
-from node.receiving.process import ENVIRONMENT, GO, READY, receive
+from node.receiving.process import GO, READY, receive
 from node.supervision import Process, SupervisedProcess
 
 NAME: Final = "receiver"
@@ -125,11 +123,10 @@ class Crew:
     def _spawn(self, lane: int) -> Process:
         """A receiver in the place of one that died."""
         with self._lock:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "node.receiving.process"],
+            process = children.start(
+                "node.receiving.process",
+                self._said(lane),
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, ENVIRONMENT: json.dumps(self._said(lane))},
                 pass_fds=(self._listening.fileno(), self._bell),
             )
         _say(process, GO)

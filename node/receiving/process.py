@@ -1,4 +1,5 @@
-"""A receiver as a process of its own: `python -m node.receiving.process`, started by `Crew`.
+"""A receiver as a process of its own: a copy of the node's, or, in the place of one that died, a
+new one, both started by `Crew`.
 
 What a sender waits for happens here and nowhere else, so that nothing that the node computes can
 hold an answer back. It gets ready while its parent is still busy, and begins at the first line
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import json
 import logging
 import os
 import signal
@@ -18,7 +18,7 @@ import sys
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
-from node import metrics
+from node import children, metrics
 from node.archive import Archive
 from node.config import Dicom, Settings
 from node.errors import traced
@@ -30,7 +30,6 @@ from node.supervision import Reporter, install_hooks
 
 log = logging.getLogger(__name__)
 
-ENVIRONMENT: Final = "RASNODE_RECEIVER"
 READY: Final = "ready"
 GO: Final = b"go\n"
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
@@ -39,8 +38,8 @@ SWITCH_SECONDS: Final = 0.0005
 
 
 def main() -> None:
-    """Receive as `Crew` says in the environment."""
-    said: dict[str, Any] = json.loads(os.environ.pop(ENVIRONMENT))
+    """Receive as `Crew` says."""
+    said = children.told()
     configure_logging(said["settings"]["log"]["format"])
     receive(said)
 
@@ -108,7 +107,3 @@ def _die_with(parent: int) -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         raise SystemExit
-
-
-if __name__ == "__main__":
-    main()

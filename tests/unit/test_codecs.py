@@ -30,7 +30,7 @@ from pydicom.uid import (
 from node.assemble.model import PixelFormat
 from node.assemble.pixels import compressed_frame
 from node.convert import convert_series, read_folder
-from node.convert.isolated import decode_apart
+from node.decoding import decode_apart
 from node.errors import AssemblyError, Reason
 from tests.phantom import Phantom, save
 

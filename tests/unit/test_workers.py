@@ -70,6 +70,28 @@ def test_a_process_is_renewed_after_some_jobs(workers: LocalWorkers) -> None:
     assert len({process(workers) for _ in range(7)}) >= 3
 
 
+@pytest.mark.parametrize("number", [None, signal.SIGKILL])
+def test_a_process_has_a_decoder_ready_which_ends_with_it(number: int | None) -> None:
+    made = LocalWorkers(report, 1, jobs_per_process=2)
+    worker = process(made)
+    (decoder,) = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+    comm = Path(f"/proc/{decoder}/comm")
+    eventually(lambda: comm.read_text().strip() == "rasnode-decode", 10, "it is a decoder")
+    if number is None:
+        process(made)  # its last one
+    else:
+        os.kill(int(worker), number)
+    eventually(lambda: _is_gone(decoder), 10, "the decoder ended")
+    made.close()
+
+
+def _is_gone(pid: str) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
 def test_a_death_is_one_jobs_fault_and_the_next_one_goes_on(workers: LocalWorkers) -> None:
     slow = workers.submit(job("dawdle"))
     with pytest.raises(WorkerDied):
