@@ -21,6 +21,8 @@ from node.journal.segment import Head, Segment, place, position
 from node.journal.supply import Supply
 
 _WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
+_READY: Final = segment.FEWEST  # segments that are made before the port opens,
+_READY_FOR_IMPORT: Final = 3  # and before the first file is read: nobody waits for an answer
 _MUCH: Final = 32 << 10  # bytes at once, to take in which is faster with every processor
 _TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the filer
 
@@ -92,7 +94,7 @@ class Lane:
         self._roll(_WAIT_SECONDS)
         if nothing_left:
             board.set_filed(number, board.answered(number))
-        self._supply.start()
+        self._supply.prepare(_READY if urgent else _READY_FOR_IMPORT)
 
     @property
     def largest(self) -> int:

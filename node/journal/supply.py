@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from contextlib import suppress
 from itertools import count
@@ -15,13 +14,10 @@ from node.errors import StorageFull
 from node.journal import segment
 from node.journal.board import Board
 from node.journal.segment import Segment
-from node.supervision import Background, background
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.005
-_FIRST: Final = 3  # segments that are made before the port opens,
-_READY: Final = segment.FEWEST  # and afterwards, before a sender needs them
 
 
 class JournalFull(StorageFull):
@@ -49,10 +45,7 @@ class Supply:
         self._board = board
         self._size = size
         self._most = most
-        self._making = threading.Lock()
         self._lost: list[Segment] = []
-        self._closing = threading.Event()
-        self._maker: Background | None = None
         try:
             self.segments = [Segment(path, size) for path in paths(folder, lane)]
             # Whoever made them, or the folder, may have died before their names were synced.
@@ -61,11 +54,10 @@ class Supply:
             raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
         self.largest = min((one.size for one in self.segments), default=size) // 4
 
-    def start(self) -> None:
-        """Make the first ones, and more behind the writer's back: making one takes time."""
+    def prepare(self, number: int) -> None:
+        """Have so many of them before somebody needs one: making one takes time."""
         with suppress(StorageFull):  # one is enough to begin with
-            self._grow(_FIRST)
-        self._maker = background("journal segments", self._make_ready)
+            self._grow(number)
 
     def take(self, current: Segment | None, patience: float) -> Segment:
         """A segment that nobody needs any more, a new one, or in time one of them.
@@ -93,25 +85,15 @@ class Supply:
 
     def close(self) -> None:
         """Close the files."""
-        self._closing.set()
-        if self._maker is not None:
-            self._maker.join()
         for one in (*self.segments, *self._lost):
             one.close()
 
     def _drop_lost(self) -> None:
         """Files that somebody removed or cut are not written to any more."""
-        with self._making:
-            for one in [one for one in self.segments if not one.in_place]:
-                log.error("%s of the journal was removed, replaced or cut", one.path.name)
-                self.segments.remove(one)
-                self._lost.append(one)  # its writer may still have to do with it
-
-    def _make_ready(self) -> None:
-        with suppress(StorageFull):  # it is tried again when there is no other
-            for number in range(_FIRST, _READY):
-                if not self._closing.is_set():
-                    self._grow(number + 1)
+        for one in [one for one in self.segments if not one.in_place]:
+            log.error("%s of the journal was removed, replaced or cut", one.path.name)
+            self.segments.remove(one)
+            self._lost.append(one)  # its writer may still have to do with it
 
     def _may_grow(self) -> bool:
         """Whether there may be another one: what is answered has to find room in the archive."""
@@ -126,15 +108,14 @@ class Supply:
         Raises:
             JournalFull: the disk does not take them.
         """
-        with self._making:
-            while len(self.segments) < number:
-                path = self._free_name()
-                try:
-                    one = Segment(path, self._size)
-                except OSError as error:
-                    raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
-                self.segments.append(one)
-                self.largest = min(self.largest, one.size // 4)
+        while len(self.segments) < number:
+            path = self._free_name()
+            try:
+                one = Segment(path, self._size)
+            except OSError as error:
+                raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
+            self.segments.append(one)
+            self.largest = min(self.largest, one.size // 4)
 
     def _free_name(self) -> Path:
         """A name that no segment has, or one that has just been lost."""
