@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from enum import StrEnum
+from typing import Final
 
 
 class Lines(str):
@@ -84,7 +85,15 @@ class Reason(StrEnum):
     RESIDUAL_TOO_LARGE = "residual-too-large"
     MISSING_REFERENCE = "missing-reference"
     FRAME_OF_REFERENCE = "frame-of-reference"
+    INSTANCE_DAMAGED = "instance-damaged"
+    INSTANCE_MISSING = "instance-missing"
+    OUTPUT_DAMAGED = "output-damaged"
+    OUTPUT_MISSING = "output-missing"
     INTERNAL_ERROR = "internal-error"
+
+
+DAMAGE: Final = frozenset({Reason.INSTANCE_DAMAGED, Reason.INSTANCE_MISSING})
+"""Archived files that are not what was received: sent again, they are good again."""
 
 
 class AssemblyError(Permanent):

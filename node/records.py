@@ -86,6 +86,8 @@ class InstanceRecord(msgspec.Struct, frozen=True):
             `node.attributes`); sequences as lists of such mappings.
         header: the encoded `InstanceHeader` that assembly works from.
         received_at: seconds since 1970, UTC.
+        crc32: of the data set; None: not known.
+        fresh: its file was not there before, or held something else.
     """
 
     sop_instance_uid: str
@@ -102,6 +104,8 @@ class InstanceRecord(msgspec.Struct, frozen=True):
     attributes: dict[str, Any] = field(repr=False)
     header: bytes = field(repr=False)
     received_at: float = 0.0
+    crc32: int | None = None
+    fresh: bool = False
 
 
 class Stored(StrEnum):
@@ -177,6 +181,7 @@ class StoredInstance(msgspec.Struct, frozen=True):
     pixel_length: int | None
     received_at: float
     header: bytes
+    crc32: int | None = None  # of the data set; None: it came before that was kept
     conflict: bool = False
 
     def __repr__(self) -> str:

@@ -105,6 +105,7 @@ def _sendable(one: StoredInstance) -> Sendable:
         one.size,
         one.sha256,
         one.data_set_offset,
+        one.crc32,
     )
 
 

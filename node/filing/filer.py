@@ -76,7 +76,7 @@ class Filer:
         self._store = store
         self._clock = clock
         self._hashing = hashing or Hashing()
-        self._placer = Placer(archive, self._is_ours)
+        self._placer = Placer(archive, store.kept)
         self._rows: dict[Source, int] = {}
         self._alike: dict[Source | None, Alike] = {}
 
@@ -133,11 +133,17 @@ class Filer:
     def _index(self, rows: list[tuple[InstanceRecord, int | None]], filed: Filed) -> None:
         for (record, _), outcome in zip(rows, self._store.add(rows), strict=True):
             filed.outcomes.append((outcome, record.size))
+            if outcome is Stored.SAME and record.fresh:
+                log.warning(
+                    "SOP Instance %s came again, and took the place of its damaged or lost file",
+                    record.sop_instance_uid,
+                )
             if outcome is Stored.CONFLICT:
                 log.warning(
                     "conflict: other bytes came for SOP Instance %s; both are kept",
                     record.sop_instance_uid,
                 )
+        self._placer.indexed()
 
     def _end(self, ended: Ended, filed: Filed) -> None:
         end = AssociationEnd(ended.end)
@@ -195,7 +201,8 @@ class Filer:
         if isinstance(reading, Registration):
             part = self._archive.incoming(entry.part) if entry.part else None
             try:
-                placed = self._placer.place(reading, _meta(entry), view, part, anew=anew)
+                syntax = entry.transfer_syntax_uid
+                placed = self._placer.place(reading, syntax, _meta(entry), view, part, anew=anew)
                 return record_of(reading, entry.transfer_syntax_uid, placed, entry.received_at)
             except Retryable:
                 raise
@@ -203,10 +210,6 @@ class Filer:
                 reading = _fault(error)
         self._set_aside(entry, view, reading)
         return None
-
-    def _is_ours(self, sop_uid: str, sha256: str) -> bool:
-        known = self._store.sha256_of(sop_uid)
-        return known is None or known == sha256
 
     def _row(self, source: Source) -> int:
         row = self._rows.get(source)

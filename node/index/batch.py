@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from node.attributes import BY_LEVEL, Level
 from node.index import totals
+from node.index.damages import archived
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
 from node.index.schema import (
     ConflictRow,
+    DamageRow,
     HeaderRow,
     InstanceRow,
     SeriesEventRow,
@@ -28,6 +31,8 @@ from node.records import InstanceRecord, SeriesState, Stored
 Item = tuple[InstanceRecord, int | None]
 
 _AT_ONCE: Final = 500  # values that are looked for, rows in one INSERT
+HEALED: Final = "an instance came again whose file was damaged or lost"
+"""Why a series is made again, in its history."""
 _IMAGE_KEYWORDS: Final = tuple(attribute.keyword for attribute in BY_LEVEL[Level.IMAGE])
 
 _INSTANCES: Final = insert(InstanceRow).returning(InstanceRow.id, InstanceRow.uid)
@@ -56,6 +61,17 @@ _ARRIVALS: Final = text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Where a row says that its bytes are."""
+
+    row: type[InstanceRow | ConflictRow]
+    pk: int
+    path: str
+    size: int
+    data_set_offset: int
+
+
 @dataclass
 class _Known:
     """A SOP Instance UID that is in the index, or about to be.
@@ -63,12 +79,14 @@ class _Known:
     Attributes:
         pk: None as long as its row has not been written.
         others: hashes of the conflicts beside it.
+        files: by hash; those whose rows have been written.
     """
 
     pk: int | None
     sha256: str
     series: KnownSeries
     others: set[str] = field(default_factory=set)
+    files: dict[str, _File] = field(default_factory=dict)
 
 
 @dataclass
@@ -112,25 +130,42 @@ class Batch:
         uids = {record.sop_instance_uid for record, _ in self._items}
         found: dict[str, _Known] = {}
         by_pk: dict[int, _Known] = {}
-        columns = (InstanceRow.uid, InstanceRow.id, InstanceRow.sha256, InstanceRow.series_pk)
+        columns = (
+            InstanceRow.uid,
+            InstanceRow.id,
+            InstanceRow.sha256,
+            InstanceRow.series_pk,
+            InstanceRow.path,
+            InstanceRow.size,
+            InstanceRow.data_set_offset,
+        )
         for part in _parts(uids):
             for row in self._connection.execute(
                 select(*columns).where(one_of(_UID, part, sqlite=self._sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
-                found[row.uid] = by_pk[row.id] = _Known(row.id, row.sha256, series)
+                kept = _File(InstanceRow, row.id, row.path, row.size, row.data_set_offset)
+                found[row.uid] = by_pk[row.id] = _Known(
+                    row.id, row.sha256, series, files={row.sha256: kept}
+                )
         different = [
             known.pk
             for record, _ in self._items
             if (known := found.get(record.sop_instance_uid)) and known.sha256 != record.sha256
         ]
         for part in _parts(different):
-            for pk, sha256 in self._connection.execute(
-                select(ConflictRow.instance_pk, ConflictRow.sha256).where(
-                    ConflictRow.instance_pk.in_(part)
-                )
+            for row in self._connection.execute(
+                select(
+                    ConflictRow.instance_pk,
+                    ConflictRow.sha256,
+                    ConflictRow.id,
+                    ConflictRow.path,
+                    ConflictRow.size,
+                    ConflictRow.data_set_offset,
+                ).where(ConflictRow.instance_pk.in_(part))
             ).all():
-                by_pk[pk].others.add(sha256)
+                by_pk[row.instance_pk].others.add(row.sha256)
+                by_pk[row.instance_pk].files[row.sha256] = _File(ConflictRow, *row[2:])
         return found
 
     def _decide(
@@ -146,19 +181,50 @@ class Batch:
             self._arrive(series, record, association, instances=1)
             return Stored.NEW
         if record.sha256 == there.sha256 or record.sha256 in there.others:
+            self._keep_again(there, record)
             return Stored.SAME
         there.others.add(record.sha256)
         self._conflicts.append((there, {"header": record.header, **_bytes_of(record)}))
-        self._arrive(there.series, record, association, instances=0)
+        self._arrive(there.series, record, association, instances=0, why="a conflict came")
         return Stored.CONFLICT
 
+    def _keep_again(self, there: _Known, record: InstanceRecord) -> None:
+        """Bytes that are known came once more: perhaps in the place of a damaged or lost file."""
+        kept = there.files.get(record.sha256)
+        if kept is None or not (record.fresh or record.path == kept.path):
+            return
+        now = (record.path, record.size, record.data_set_offset)
+        if now != (kept.path, kept.size, kept.data_set_offset):
+            path, size, offset = now  # who sent it is in its meta information, which is as long
+            self._connection.execute(
+                update(kept.row)
+                .where(kept.row.id == kept.pk)
+                .values(path=path, size=size, data_set_offset=offset)
+            )
+            if kept.row is InstanceRow:
+                self._count(Total.BYTES, size - kept.size)
+        if record.fresh or self._is_damaged:
+            paths = [archived(kept.path), archived(record.path)]
+            gone = self._connection.execute(delete(DamageRow).where(DamageRow.path.in_(paths)))
+            if record.fresh or gone.rowcount:
+                self._arrive(there.series, record, None, instances=0, why=HEALED)
+
+    @cached_property
+    def _is_damaged(self) -> bool:
+        """Whether anything is: hardly ever, so that what comes again costs no more than before."""
+        return self._connection.scalar(select(DamageRow.path).limit(1)) is not None
+
     def _arrive(
-        self, series: KnownSeries, record: InstanceRecord, association: int | None, instances: int
+        self,
+        series: KnownSeries,
+        record: InstanceRecord,
+        association: int | None,
+        instances: int,
+        why: str = "another instance came",
     ) -> None:
         at = record.received_at
         changes = self._changes.get(series.pk)
         if changes is None:
-            why = "another instance came" if instances else "a conflict came"
             newest = max(series.last_arrival, at)
             changes = self._changes[series.pk] = _Changes(series, at, at, newest, why)
         changes.instances += instances
@@ -262,6 +328,7 @@ def _bytes_of(record: InstanceRecord) -> dict[str, Any]:
         "data_set_offset": record.data_set_offset,
         "pixel_offset": record.pixel_offset,
         "pixel_length": record.pixel_length,
+        "crc32": record.crc32,
         "received_at": record.received_at,
     }
 

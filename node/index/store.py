@@ -10,7 +10,13 @@ from sqlalchemy import Connection, func, select, text, update
 from node.index.batch import Batch, Item
 from node.index.engine import Index
 from node.index.hierarchy import inserted
-from node.index.schema import ArrivalRow, AssociationRow, InstanceRow, SeriesRow
+from node.index.schema import (
+    ArrivalRow,
+    AssociationRow,
+    ConflictRow,
+    InstanceRow,
+    SeriesRow,
+)
 from node.records import AssociationEnd, SeriesState, Stored
 
 _WRITERS: Final = text("SELECT pg_advisory_xact_lock(7241976330)")
@@ -77,12 +83,22 @@ class Store:
             )
         return found or self.open_association(calling_ae, called_ae, address, opened_at, process)
 
-    def sha256_of(self, sop_instance_uid: str) -> str | None:
-        """The hash of an instance's data set; None if the index does not know the instance."""
+    def kept(self, sop_instance_uid: str) -> dict[str, tuple[str, str]]:
+        """What the index knows of an instance: by the hashes of its data set, and of those that
+        conflict with it, the path and the transfer syntax of each file."""
+        row, other = InstanceRow, ConflictRow
+        first = select(row.sha256, row.path, row.transfer_syntax_uid)
+        others = select(other.sha256, other.path, other.transfer_syntax_uid).join(
+            row, row.id == other.instance_pk
+        )
         with self._index.reading() as connection:
-            return connection.scalar(
-                select(InstanceRow.sha256).where(InstanceRow.uid == sop_instance_uid)
-            )
+            return {
+                sha256: (path, syntax)
+                for query in (others, first)
+                for sha256, path, syntax in connection.execute(
+                    query.where(row.uid == sop_instance_uid)
+                )
+            }
 
     def end_association(self, association: int, end: AssociationEnd, now: float) -> None:
         """Note how an association ended, and wake the series that it brought something to."""

@@ -60,6 +60,7 @@ def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[Instanc
             pixel_offset=instance.pixel_offset,
             pixel_length=instance.pixel_length,
             digest=instance.sha256,
+            crc32=instance.crc32,
         )
         for instance in instances
     ]

@@ -28,11 +28,18 @@ def archive(tmp_path: Path) -> Archive:
     return made
 
 
-def place(archive: Archive, data_set: bytes = DATA_SET, uid: str = "1.2.3"):
+def place(
+    archive: Archive,
+    data_set: bytes = DATA_SET,
+    uid: str = "1.2.3",
+    known: Mapping[str, tuple[str, str]] | None = None,
+    *,
+    anew: bool = False,
+) -> Placed:
     digest = hashlib.sha256(data_set).hexdigest()
     registration = Registration("1.2", uid, "1.9", "1.8", digest, None, None, {}, b"")
-    placer = Placer(archive, lambda *_: True)
-    return placer.place(registration, META, data_set, None, anew=False)
+    placer = Placer(archive, lambda _uid: known or {})
+    return placer.place(registration, "1.2.840.10008.1.2.1", META, data_set, None, anew=anew)
 
 
 def test_the_data_set_is_kept_byte_for_byte_behind_its_meta_information(archive: Archive) -> None:

@@ -1,0 +1,261 @@
+"""Whether a file still is what was received or published: the one place where that is compared.
+
+The index has the SHA-256 of every archived data set, and of every published file. Whoever reads an
+archived file says what is expected, and gets its bytes only if they are that. Where volumes or peers
+wait for the bytes they are compared by the CRC-32 that the index has beside it, which takes a
+twentieth of the time; looking after the archive, commitment and healing go by the SHA-256.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+from isal import isal_zlib
+
+from node.elements import find_data_set
+from node.errors import MalformedDataSet, Permanent, Reason
+
+CHUNK: Final = 1 << 20
+"""Bytes that are read and hashed at once; hashlib lets other threads run meanwhile."""
+_HEAD: Final = 4096
+"""Bytes, more than any meta information that the node writes."""
+_BEYOND: Final = 16
+"""Bytes of the data set that are looked at with the meta information, to see where that ends."""
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR)
+_BROKEN: Final = (errno.EIO, errno.EISDIR, errno.EUCLEAN, errno.ENODATA, errno.EILSEQ)
+"""What a failing disk or file system says of one file; anything else is not the file's fault."""
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class _Crc32:
+    """CRC-32 as hashlib has hashes."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        """Take more in."""
+        self._value = isal_zlib.crc32(data, self._value)
+
+    def hexdigest(self) -> str:
+        """What it is so far."""
+        return f"{self._value:08x}"
+
+
+class Damage(Permanent):
+    """A file is not what it was, or is not there any more.
+
+    Args:
+        reason: its name.
+        sentence: what is wrong with it; names neither the file nor what it is of.
+    """
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(f"{reason}: {sentence}")
+        self.reason = reason
+        self.sentence = sentence
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What an archived file has to be.
+
+    Attributes:
+        sha256: of the data set, in hexadecimal digits.
+        offset: where the data set begins.
+        crc32: of the data set; None: not known.
+        size: of the whole file in bytes; None: whatever it is.
+        transfer_syntax_uid: what its meta information has to say; None: whatever it says.
+    """
+
+    sha256: str
+    offset: int
+    crc32: int | None = None
+    size: int | None = None
+    transfer_syntax_uid: str | None = None
+
+
+def read_part(file: str | Path, expected: Expected, start: int, size: int | None = None) -> bytes:
+    """Bytes of an archived file's data set, if all of it is what was received.
+
+    No more than these are in memory at once.
+
+    Args:
+        start: where they begin in the data set.
+        size: how many; None: up to its end. Fewer come if it ends before.
+
+    Raises:
+        Damage: it is not, or the file is not there.
+        OSError: it cannot be read for a reason that has nothing to do with the file.
+    """
+    begin = expected.offset + start
+    quick = expected.crc32 is not None
+    digest: _Digest = _Crc32() if quick else hashlib.sha256()
+    try:
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            whole = os.fstat(handle).st_size
+            _hash(handle, digest, expected.offset, begin)
+            part = _read(handle, begin, whole - begin if size is None else size)
+            digest.update(part)
+            _hash(handle, digest, begin + len(part))
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise damage_of(error) from error
+    if digest.hexdigest() != (f"{expected.crc32:08x}" if quick else expected.sha256):
+        raise _changed(expected, whole)
+    return part
+
+
+def check_archived(
+    file: str | Path, expected: Expected, pace: Callable[[int], None] = lambda _size: None
+) -> None:
+    """See whether an archived file is what was received, however large it is.
+
+    Args:
+        pace: called with the number of bytes that were read; may take its time.
+
+    Raises:
+        Damage, OSError: as `read_part`.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            check_open(handle, expected, pace)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise damage_of(error) from error
+
+
+def check_open(
+    handle: int, expected: Expected, pace: Callable[[int], None] = lambda _size: None
+) -> None:
+    """Do the same with a file that is open, so that it can be read afterwards.
+
+    Raises:
+        Damage, OSError: as `read_part`; errors of a failing disk come as they are.
+    """
+    size = os.fstat(handle).st_size
+    if expected.size is not None and size != expected.size:
+        raise _changed(expected, size)
+    if expected.transfer_syntax_uid is not None:
+        _check_meta(os.pread(handle, expected.offset + _BEYOND, 0), expected)
+    if _hash_from(handle, expected.offset, pace) != expected.sha256:
+        raise _changed(expected, size)
+
+
+def held_by(file: str | Path) -> tuple[str, str]:
+    """The SHA-256 of an archived file's data set, and the transfer syntax that the file names.
+
+    Raises:
+        Damage: it is no such file, not there, or cannot be read.
+        OSError: it cannot be read for a reason that has nothing to do with the file.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            start = find_data_set(os.pread(handle, _HEAD, 0))
+            return _hash_from(handle, start.offset, lambda _size: None), start.transfer_syntax_uid
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise damage_of(error) from error
+    except MalformedDataSet as error:
+        raise Damage(Reason.INSTANCE_DAMAGED, "its file is no DICOM file") from error
+
+
+def check_published(
+    file: Path, sha256: str, pace: Callable[[int], None] = lambda _size: None
+) -> None:
+    """See whether a published file is what was published.
+
+    Raises:
+        Damage: it is not, or it is not there.
+        OSError: it cannot be read for a reason that has nothing to do with the file.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            found = _hash_from(handle, 0, pace)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise damage_of(error, published=True) from error
+    if found != sha256:
+        raise Damage(Reason.OUTPUT_DAMAGED, "it is not what was published: its checksum differs")
+
+
+def damage_of(error: OSError, *, published: bool = False) -> Damage | OSError:
+    """What an error of the system says of the file that was to be read."""
+    if error.errno in _GONE:
+        reason = Reason.OUTPUT_MISSING if published else Reason.INSTANCE_MISSING
+        return Damage(reason, "its file is not there any more")
+    if error.errno in _BROKEN:
+        reason = Reason.OUTPUT_DAMAGED if published else Reason.INSTANCE_DAMAGED
+        return Damage(reason, f"its file cannot be read: {error.strerror}")
+    return error
+
+
+def _changed(expected: Expected, size: int) -> Damage:
+    if expected.size is not None and size != expected.size:
+        how = f"its file has {size} bytes instead of {expected.size}"
+    else:
+        how = "its bytes are not those that were received: their checksum differs"
+    return Damage(Reason.INSTANCE_DAMAGED, how)
+
+
+def _check_meta(head: bytes, expected: Expected) -> None:
+    """The meta information is the node's own, and no part of what is hashed."""
+    try:
+        start = find_data_set(head)
+    except MalformedDataSet:
+        start = None
+    told = start and (start.offset, start.transfer_syntax_uid)
+    if told != (expected.offset, expected.transfer_syntax_uid):
+        raise Damage(Reason.INSTANCE_DAMAGED, "the meta information of its file has changed")
+
+
+def _read(handle: int, offset: int, size: int) -> bytes:
+    """Bytes of a file; one read for what is not too large for that."""
+    data = os.pread(handle, max(0, size), offset)
+    if len(data) >= size:
+        return data
+    parts, read = [data], len(data)
+    while read < size and (part := os.pread(handle, size - read, offset + read)):
+        parts.append(part)
+        read += len(part)
+    return b"".join(parts)
+
+
+def _hash(
+    handle: int,
+    digest: _Digest,
+    start: int,
+    stop: int | None = None,
+    pace: Callable[[int], None] = lambda _size: None,
+) -> None:
+    """Hash a part of a file; up to its end, if nothing is said."""
+    while size := CHUNK if stop is None else min(CHUNK, stop - start):
+        chunk = os.pread(handle, size, start)
+        if not chunk:
+            return
+        digest.update(chunk)
+        start += len(chunk)
+        pace(len(chunk))
+
+
+def _hash_from(handle: int, offset: int, pace: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+    _hash(handle, digest, offset, pace=pace)
+    return digest.hexdigest()
