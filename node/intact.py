@@ -1,8 +1,8 @@
 """Whether a file still is what was received or published: the one place where that is compared.
 
 The index has the SHA-256 of every archived data set, and of every published file. Whoever reads an
-archived file says what is expected, and gets its bytes only if they are that. Where volumes or peers
-wait for the bytes they are compared by the CRC-32 that the index has beside it, which takes a
+archived file says what is expected, and gets its bytes only if they are that. Where volumes or
+peers wait for the bytes they are compared by the CRC-32 that the index has beside it, which takes a
 twentieth of the time; looking after the archive, commitment and healing go by the SHA-256.
 """
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -118,12 +119,17 @@ def read_part(file: str | Path, expected: Expected, start: int, size: int | None
 
 
 def check_archived(
-    file: str | Path, expected: Expected, pace: Callable[[int], None] = lambda _size: None
+    file: str | Path,
+    expected: Expected,
+    pace: Callable[[int], None] = lambda _size: None,
+    *,
+    from_disk: bool = False,
 ) -> None:
     """See whether an archived file is what was received, however large it is.
 
     Args:
         pace: called with the number of bytes that were read; may take its time.
+        from_disk: what the system's memory holds of it says nothing, and is not kept there.
 
     Raises:
         Damage, OSError: as `read_part`.
@@ -131,7 +137,8 @@ def check_archived(
     try:
         handle = os.open(file, os.O_RDONLY)
         try:
-            check_open(handle, expected, pace)
+            with _uncached(handle, wanted=from_disk):
+                check_open(handle, expected, pace)
         finally:
             os.close(handle)
     except OSError as error:
@@ -176,9 +183,18 @@ def held_by(file: str | Path) -> tuple[str, str]:
 
 
 def check_published(
-    file: Path, sha256: str, pace: Callable[[int], None] = lambda _size: None
+    file: Path,
+    sha256: str,
+    pace: Callable[[int], None] = lambda _size: None,
+    *,
+    from_disk: bool = False,
 ) -> None:
     """See whether a published file is what was published.
+
+    Args:
+        sha256: empty: it only has to be there.
+        pace: called with the number of bytes that were read; may take its time.
+        from_disk: what the system's memory holds of it says nothing, and is not kept there.
 
     Raises:
         Damage: it is not, or it is not there.
@@ -187,13 +203,25 @@ def check_published(
     try:
         handle = os.open(file, os.O_RDONLY)
         try:
-            found = _hash_from(handle, 0, pace)
+            with _uncached(handle, wanted=from_disk):
+                found = _hash_from(handle, 0, pace)
         finally:
             os.close(handle)
     except OSError as error:
         raise damage_of(error, published=True) from error
-    if found != sha256:
+    if sha256 and found != sha256:
         raise Damage(Reason.OUTPUT_DAMAGED, "it is not what was published: its checksum differs")
+
+
+@contextmanager
+def _uncached(handle: int, *, wanted: bool) -> Iterator[None]:
+    """Read from the disk, and leave memory to what others read."""
+    if not wanted:
+        yield
+        return
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    yield
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def damage_of(error: OSError, *, published: bool = False) -> Damage | OSError:

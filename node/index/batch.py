@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
@@ -154,7 +154,7 @@ class Batch:
             if (known := found.get(record.sop_instance_uid)) and known.sha256 != record.sha256
         ]
         for part in _parts(different):
-            for row in self._connection.execute(
+            for pk, sha256, *place in self._connection.execute(
                 select(
                     ConflictRow.instance_pk,
                     ConflictRow.sha256,
@@ -164,8 +164,9 @@ class Batch:
                     ConflictRow.data_set_offset,
                 ).where(ConflictRow.instance_pk.in_(part))
             ).all():
-                by_pk[row.instance_pk].others.add(row.sha256)
-                by_pk[row.instance_pk].files[row.sha256] = _File(ConflictRow, *row[2:])
+                by_pk[pk].others.add(sha256)
+                kept = _File(ConflictRow, *cast("tuple[int, str, int, int]", place))
+                by_pk[pk].files[sha256] = kept
         return found
 
     def _decide(

@@ -252,6 +252,8 @@ class Foreman:
             references=self._grounds.instances(needed),
             grounds=self._grounds.snapshot(needed),
             stock=self._head_start.of(series.pk),
+            folder=folder,
+            before=self._outcomes.before(series),
         )
         return job, folder
 

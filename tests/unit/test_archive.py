@@ -7,12 +7,13 @@ import hashlib
 import os
 import stat
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from node.archive import Archive, file_meta, meta_length
+from node.archive import Archive, Placed, file_meta, meta_length
 from node.errors import StorageFull
 from node.filing.placing import Placer
 from node.registration import Registration
