@@ -129,6 +129,7 @@ class Storage(Strict):
     root: Path = Path("data")
     minimum_free: Size = 1024**3
     retention: Retention | None = None
+    verify_days: Annotated[float, Field(gt=0)] | None = 30.0
 
 
 class Database(Strict):

@@ -94,6 +94,13 @@ class Reason(StrEnum):
 
 DAMAGE: Final = frozenset({Reason.INSTANCE_DAMAGED, Reason.INSTANCE_MISSING})
 """Archived files that are not what was received: sent again, they are good again."""
+OF_FILES: Final = (
+    Reason.INSTANCE_DAMAGED,
+    Reason.INSTANCE_MISSING,
+    Reason.OUTPUT_DAMAGED,
+    Reason.OUTPUT_MISSING,
+)
+"""What can be wrong with archived and with published files."""
 
 
 class AssemblyError(Permanent):

@@ -99,8 +99,7 @@ def read_part(file: str | Path, expected: Expected, start: int, size: int | None
         OSError: it cannot be read for a reason that has nothing to do with the file.
     """
     begin = expected.offset + start
-    quick = expected.crc32 is not None
-    digest: _Digest = _Crc32() if quick else hashlib.sha256()
+    digest = _digest(expected)
     try:
         handle = os.open(file, os.O_RDONLY)
         try:
@@ -113,8 +112,7 @@ def read_part(file: str | Path, expected: Expected, start: int, size: int | None
             os.close(handle)
     except OSError as error:
         raise damage_of(error) from error
-    if digest.hexdigest() != (f"{expected.crc32:08x}" if quick else expected.sha256):
-        raise _changed(expected, whole)
+    _compare(digest, expected, whole)
     return part
 
 
@@ -138,28 +136,29 @@ def check_archived(
         handle = os.open(file, os.O_RDONLY)
         try:
             with _uncached(handle, wanted=from_disk):
-                check_open(handle, expected, pace)
+                _check(handle, expected, pace)
         finally:
             os.close(handle)
     except OSError as error:
         raise damage_of(error) from error
 
 
-def check_open(
-    handle: int, expected: Expected, pace: Callable[[int], None] = lambda _size: None
-) -> None:
-    """Do the same with a file that is open, so that it can be read afterwards.
+def check_quickly(handle: int, expected: Expected) -> None:
+    """See whether an open file is what was received, by the checksum that takes the least time.
 
     Raises:
-        Damage, OSError: as `read_part`; errors of a failing disk come as they are.
+        Damage: it is not.
+        OSError: it cannot be read for a reason that has nothing to do with the file.
     """
     size = os.fstat(handle).st_size
     if expected.size is not None and size != expected.size:
         raise _changed(expected, size)
-    if expected.transfer_syntax_uid is not None:
-        _check_meta(os.pread(handle, expected.offset + _BEYOND, 0), expected)
-    if _hash_from(handle, expected.offset, pace) != expected.sha256:
-        raise _changed(expected, size)
+    digest = _digest(expected)
+    try:
+        _hash(handle, digest, expected.offset)
+    except OSError as error:
+        raise damage_of(error) from error
+    _compare(digest, expected, size)
 
 
 def held_by(file: str | Path) -> tuple[str, str]:
@@ -233,6 +232,26 @@ def damage_of(error: OSError, *, published: bool = False) -> Damage | OSError:
         reason = Reason.OUTPUT_DAMAGED if published else Reason.INSTANCE_DAMAGED
         return Damage(reason, f"its file cannot be read: {error.strerror}")
     return error
+
+
+def _check(handle: int, expected: Expected, pace: Callable[[int], None]) -> None:
+    size = os.fstat(handle).st_size
+    if expected.size is not None and size != expected.size:
+        raise _changed(expected, size)
+    if expected.transfer_syntax_uid is not None:
+        _check_meta(os.pread(handle, expected.offset + _BEYOND, 0), expected)
+    if _hash_from(handle, expected.offset, pace) != expected.sha256:
+        raise _changed(expected, size)
+
+
+def _digest(expected: Expected) -> _Digest:
+    return hashlib.sha256() if expected.crc32 is None else _Crc32()
+
+
+def _compare(digest: _Digest, expected: Expected, size: int) -> None:
+    wanted = expected.sha256 if expected.crc32 is None else f"{expected.crc32:08x}"
+    if digest.hexdigest() != wanted:
+        raise _changed(expected, size)
 
 
 def _changed(expected: Expected, size: int) -> Damage:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from node.archive import Archive
 from node.dimse.encoding import Writer
 from node.elements import scan
-from node.errors import MalformedDataSet
+from node.errors import MalformedDataSet, Reason
 from node.index.commitments import Held
+from node.index.search import Sendable
+from node.intact import Damage, check_archived
 from node.records import checked_uid
+from node.upkeep.reporting import expected
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +29,6 @@ _TRANSACTION: Final = 0x00081195
 _FAILURE_REASON: Final = 0x00081197
 _FAILED: Final = 0x00081198
 _REFERENCED: Final = 0x00081199
-
-_CHUNK: Final = 1 << 20  # bytes read at once
 
 Reference = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""
@@ -55,25 +55,28 @@ def asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference
     return transaction, list(dict.fromkeys(references))
 
 
-def failure(archive: Archive, held: Held | None, reference: Reference) -> int | None:
-    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1)."""
+def failure(
+    archive: Archive, held: Held | None, reference: Reference, met: Callable[[Sendable], None]
+) -> int | None:
+    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1).
+
+    Args:
+        met: told of an instance whose file is not what was received.
+    """
     if held is None:
         return NO_SUCH_INSTANCE
     instance = held.instance
     if instance.sop_class_uid != reference[0]:
         return CLASS_INSTANCE_CONFLICT
-    digest = hashlib.sha256()
     try:
-        with archive.path(instance.path).open("rb") as file:
-            file.seek(instance.data_set_offset)
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        check_archived(archive.path(instance.path), expected(instance))
     except OSError as error:
         log.error("SOP Instance %s cannot be read: %s", instance.sop_instance_uid, error.strerror)
         return PROCESSING_FAILURE
-    if digest.hexdigest() != instance.sha256:
-        log.error("SOP Instance %s is not what was received", instance.sop_instance_uid)
-        return PROCESSING_FAILURE
+    except Damage as damage:
+        met(instance)
+        gone = damage.reason is Reason.INSTANCE_MISSING
+        return NO_SUCH_INSTANCE if gone else PROCESSING_FAILURE
     return None
 
 

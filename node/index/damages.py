@@ -57,10 +57,9 @@ class Damages:
 
     def count(self) -> dict[str, int]:
         """How many there are, by reason."""
-        row = DamageRow
+        query = select(DamageRow.reason, func.count()).group_by(DamageRow.reason)
         with self._index.reading() as connection:
-            found = connection.execute(select(row.reason, func.count()).group_by(row.reason))
-            return dict(found)
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def all(self, limit: int = _MOST_NAMED, series: Sequence[int] | None = None) -> list[Damaged]:
         """What is damaged, the longest known first.

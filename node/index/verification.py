@@ -92,7 +92,7 @@ class Inventory:
             after = rows[-1].series_pk
 
     def outputs_of(self, series_pk: int) -> Outputs | None:
-        """What is published of one series; None: nothing, or it is being replaced."""
+        """What is published of one series, though the next may be on its way; None: nothing."""
         found = self._published(SeriesRow.id == series_pk)
         return found[0] if found else None
 
@@ -152,14 +152,14 @@ class Inventory:
         row = PublicationRow
         last = (
             select(func.max(row.revision))
-            .where(row.series_pk == SeriesRow.id)
+            .where(row.series_pk == SeriesRow.id, row.state == Publishing.VISIBLE)
             .correlate(SeriesRow)
             .scalar_subquery()
         )
         query = (
             select(row.series_pk, SeriesRow.uid, row.revision, row.files, row.digests)
             .join(SeriesRow, SeriesRow.id == row.series_pk)
-            .where(which, row.revision == last, row.state == Publishing.VISIBLE)
+            .where(which, row.revision == last)
             .order_by(row.series_pk)
             .limit(_AT_ONCE)
         )

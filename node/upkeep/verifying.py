@@ -172,7 +172,7 @@ class Verifier:
         """Compare one file, if it still is one of its series."""
         outputs = self._inventory.outputs_of(series_pk)
         if outputs is None:
-            raise Damage(Reason.OUTPUT_MISSING, "it is being made again")
+            return 0
         digests = digests_of(outputs, self._published)
         name = path.removeprefix("nifti/")
         return self._output(name, digests[name]) if name in digests else 0

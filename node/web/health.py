@@ -9,6 +9,7 @@ from pathlib import Path
 from node.archive import Archive
 from node.disk import output_writable
 from node.errors import NodeError
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.inspection import check_writable
 from node.supervision import Sign
@@ -16,6 +17,8 @@ from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0
 """A finding is used again for so long: asking often must not become a load of its own."""
+_NAMED = 3
+"""Damaged files that are named; `rasnode verify` names all."""
 SLOW_SECONDS = 3.0
 """A disk that takes so long is failing or overloaded; some senders give up after ten of them."""
 
@@ -53,6 +56,7 @@ class HealthCheck:
                 "filing": lambda: _check_filing(stuck),
                 "assembly": lambda: _check_assembly(executor),
                 "output": lambda: _check_output(outputs),
+                "damage": lambda: _check_damage(Damages(index)),
             }
         )
         self._signs = signs
@@ -91,6 +95,13 @@ def _check_disk(archive: Archive, minimum_free: int) -> None:
             f"the disk of storage.root takes {seconds:.1f} s to write a few bytes: senders wait "
             "as long for each answer"
         )
+
+
+def _check_damage(damages: Damages) -> None:
+    if count := sum(damages.count().values()):
+        named = "; ".join(map(str, damages.all(_NAMED)))
+        more = f" and {count - _NAMED} more" if count > _NAMED else ""
+        raise _Unfit(f"{named}{more} (`rasnode verify` looks again)")
 
 
 def _check_output(outputs: Path) -> None:

@@ -10,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from node import metrics
 from node.archive import Archive
+from node.errors import OF_FILES
+from node.index.damages import Damages
 from node.index.latest import Latest
 from node.records import SeriesState
 from node.supervision import Sign
@@ -29,12 +31,13 @@ class Scrape:
         self,
         totals: Callable[[], dict[str, int]],
         latest: Latest,
+        damages: Damages,
         archive: Archive,
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._stock = CollectorRegistry()
-        self._stock.register(_Stock(totals, latest, archive, signs, clock))
+        self._stock.register(_Stock(totals, latest, damages, archive, signs, clock))
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -46,12 +49,14 @@ class _Stock(Collector):
         self,
         totals: Callable[[], dict[str, int]],
         latest: Latest,
+        damages: Damages,
         archive: Archive,
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
         self._totals = totals
         self._latest = latest
+        self._damages = damages
         self._archive = archive
         self._signs = signs
         self._clock = clock
@@ -71,6 +76,15 @@ class _Stock(Collector):
         for level in ("studies", "series", "instances", "conflicts"):
             held.add_metric([level], totals[level])
         yield held
+        damaged = GaugeMetricFamily(
+            "rasnode_damaged_files",
+            "Files that are not what was received or published any more.",
+            labels=["reason"],
+        )
+        counted = self._damages.count()
+        for reason in OF_FILES:
+            damaged.add_metric([reason], counted.get(reason, 0))
+        yield damaged
         since = self._latest.waiting_since()
         yield GaugeMetricFamily(
             "rasnode_oldest_waiting_seconds",

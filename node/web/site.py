@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import HTTPException
 
 from node.archive import Archive
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
@@ -19,6 +20,7 @@ from node.supervision import HEARTBEATS
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.outputs import OutputFolder, names_identify
 from node.web.scrape import Scrape
+from node.web.soundness import Soundness
 from node.web.volumes import VolumeCache
 
 
@@ -62,6 +64,8 @@ class Site:
         self._lock = threading.Lock()
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
+        self.soundness = Soundness(index, archive.root.parent, outputs)
+        self.damages = Damages(index)
         self.cache = VolumeCache()
         self.health = HealthCheck(
             index,
@@ -74,7 +78,7 @@ class Site:
             time.monotonic,
             executor,
         )
-        self.scrape = Scrape(self.totals, self.latest, archive, HEARTBEATS.all, clock)
+        self.scrape = Scrape(self.totals, self.latest, self.damages, archive, HEARTBEATS.all, clock)
 
     def totals(self) -> dict[str, int]:
         """How much of everything there is, counted at most once in `FRESH_SECONDS`."""

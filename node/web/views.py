@@ -33,6 +33,7 @@ def detail(
     folder: OutputFolder,
     arrivals: Sequence[Arrival],
     history: Sequence[Mapping[str, Any]],
+    damaged: Sequence[str],
 ) -> SeriesDetail:
     """A row of `index.latest` with everything else that is known of the series."""
     uid = row["series_instance_uid"]
@@ -51,6 +52,7 @@ def detail(
             for arrival in arrivals
         ],
         history=[_transition(step) for step in history],
+        damaged=list(damaged),
     )
 
 

@@ -51,11 +51,14 @@ function chips(states) {
 }
 
 function facts(node) {
-  place("facts").replaceChildren(
+  place("facts").replaceChildren(...[
     make("span", {}, `AE title ${node.ae_title}, port ${node.port}`),
     make("span", {}, `${node.instances.toLocaleString()} instances in ${node.series.toLocaleString()} series`),
     make("span", {}, `${bytes(node.free_bytes)} free`),
-    make("span", {}, `version ${node.version}`));
+    node.damaged ? make("span", { class: "why failed-why" },
+      `${node.damaged.toLocaleString()} files are damaged or lost: rasnode verify names them`) : null,
+    make("span", {}, `version ${node.version}`),
+  ].filter(Boolean));
   const empty = place("empty");
   empty.replaceChildren(
     node.series ? "No series in this state." : "Nothing has arrived yet. Send something:",

@@ -13,7 +13,8 @@ function title(series) {
     make("h1", {}, seriesName(series)), stateBadge(series.state), saying(series.verdict),
     make("span", { class: "quiet" }, series.revision ? `revision ${series.revision}` : "no revision yet"),
     make("span", { class: "mono quiet" }, series.series_instance_uid),
-    ...series.refusals.map((refusal) => make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)));
+    ...series.refusals.map((refusal) => make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)),
+    ...series.damaged.map((sentence) => make("div", { class: "why failed-why" }, sentence)));
 }
 
 function facts(series) {

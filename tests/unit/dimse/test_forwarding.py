@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
 from pathlib import Path
@@ -17,16 +18,18 @@ from node.dimse.requestor import Destination, PeerSilent
 from node.records import StoredInstance
 from tests.unit.dimse.test_requestor import IMPLICIT, RELEASE_RP, RELEASE_RQ, accept, peer, read_pdu
 
+HASH = hashlib.sha256(bytes(100)).hexdigest()
+
 
 def stored(archive: Archive) -> StoredInstance:
     archive.path("a.dcm").parent.mkdir(parents=True, exist_ok=True)
     archive.path("a.dcm").write_bytes(bytes(100))
-    return StoredInstance("1.2.3", "1.2.4", IMPLICIT, "a.dcm", 100, "", 0, 0, 0, 0.0, b"")
+    return StoredInstance("1.2.3", "1.2.4", IMPLICIT, "a.dcm", 100, HASH, 0, 0, 0, 0.0, b"")
 
 
 def outgoing(archive: Archive, there: Destination) -> Outgoing:
     settings = PeerSettings(name="pacs", ae_title="PACS", host=there.host, port=there.port)
-    return Outgoing(lambda: Dicom(peers=(settings,)), archive)
+    return Outgoing(lambda: Dicom(peers=(settings,)), archive, lambda _instance: None)
 
 
 def slow(connection: socket.socket) -> None:
