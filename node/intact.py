@@ -11,16 +11,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from isal import isal_zlib
 
 from node.elements import find_data_set
 from node.errors import MalformedDataSet, Permanent, Reason
+from node.file_meta import meta_length
 
 CHUNK: Final = 1 << 20
 """Bytes that are read and hashed at once; hashlib lets other threads run meanwhile."""
@@ -67,6 +69,14 @@ class Damage(Permanent):
         self.sentence = sentence
 
 
+class Meta(NamedTuple):
+    """What the meta information of a file says of the data set."""
+
+    sop_class_uid: str | None
+    sop_instance_uid: str | None
+    transfer_syntax_uid: str
+
+
 class Expected(msgspec.Struct, frozen=True):
     """What an archived file has to be.
 
@@ -75,14 +85,14 @@ class Expected(msgspec.Struct, frozen=True):
         offset: where the data set begins.
         crc32: of the data set; None: not known.
         size: of the whole file in bytes; None: whatever it is.
-        transfer_syntax_uid: what its meta information has to say; None: whatever it says.
+        meta: what its meta information has to say; None: whatever it says.
     """
 
     sha256: str
     offset: int
     crc32: int | None = None
     size: int | None = None
-    transfer_syntax_uid: str | None = None
+    meta: Meta | None = None
 
 
 def read_part(file: str | Path, expected: Expected, start: int, size: int | None = None) -> bytes:
@@ -161,8 +171,8 @@ def check_quickly(handle: int, expected: Expected) -> None:
     _compare(digest, expected, size)
 
 
-def held_by(file: str | Path) -> tuple[str, str]:
-    """The SHA-256 of an archived file's data set, and the transfer syntax that the file names.
+def held_by(file: str | Path) -> tuple[str, Meta]:
+    """The SHA-256 of an archived file's data set, and its meta information.
 
     Raises:
         Damage: it is no such file, not there, or cannot be read.
@@ -171,14 +181,12 @@ def held_by(file: str | Path) -> tuple[str, str]:
     try:
         handle = os.open(file, os.O_RDONLY)
         try:
-            start = find_data_set(os.pread(handle, _HEAD, 0))
-            return _hash_from(handle, start.offset, lambda _size: None), start.transfer_syntax_uid
+            offset, meta = _meta(os.pread(handle, _HEAD, 0))
+            return _hash_from(handle, offset, lambda _size: None), meta
         finally:
             os.close(handle)
     except OSError as error:
         raise damage_of(error) from error
-    except MalformedDataSet as error:
-        raise Damage(Reason.INSTANCE_DAMAGED, "its file is no DICOM file") from error
 
 
 def check_published(
@@ -238,8 +246,10 @@ def _check(handle: int, expected: Expected, pace: Callable[[int], None]) -> None
     size = os.fstat(handle).st_size
     if expected.size is not None and size != expected.size:
         raise _changed(expected, size)
-    if expected.transfer_syntax_uid is not None:
-        _check_meta(os.pread(handle, expected.offset + _BEYOND, 0), expected)
+    if expected.meta is not None:
+        told = _meta(os.pread(handle, expected.offset + _BEYOND, 0))
+        if told != (expected.offset, expected.meta):
+            raise Damage(Reason.INSTANCE_DAMAGED, "the meta information of its file has changed")
     if _hash_from(handle, expected.offset, pace) != expected.sha256:
         raise _changed(expected, size)
 
@@ -262,15 +272,23 @@ def _changed(expected: Expected, size: int) -> Damage:
     return Damage(Reason.INSTANCE_DAMAGED, how)
 
 
-def _check_meta(head: bytes, expected: Expected) -> None:
-    """The meta information is the node's own, and no part of what is hashed."""
+def _meta(head: bytes) -> tuple[int, Meta]:
+    """Where the data set begins, and what is said of it: by the node itself, so that it is no part
+    of what is hashed.
+
+    Raises:
+        Damage: it is no meta information of the node's.
+    """
     try:
         start = find_data_set(head)
-    except MalformedDataSet:
-        start = None
-    told = start and (start.offset, start.transfer_syntax_uid)
-    if told != (expected.offset, expected.transfer_syntax_uid):
-        raise Damage(Reason.INSTANCE_DAMAGED, "the meta information of its file has changed")
+        sound = meta_length(head) == start.offset
+    except (MalformedDataSet, struct.error):
+        sound = False
+    if not sound:
+        raise Damage(Reason.INSTANCE_DAMAGED, "its file does not begin as it was written")
+    return start.offset, Meta(
+        start.sop_class_uid, start.sop_instance_uid, start.transfer_syntax_uid
+    )
 
 
 def _read(handle: int, offset: int, size: int) -> bytes:

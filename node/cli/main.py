@@ -31,6 +31,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("node.cli.doctor", "doctor"),
     "conformance": ("node.cli.conformance", "conformance"),
     "reindex": ("node.cli.reindexing", "reindex"),
+    "verify": ("node.cli.verify", "verify"),
     "retry": ("node.cli.series", "retry"),
     "force": ("node.cli.series", "force"),
     "hold": ("node.cli.series", "hold"),

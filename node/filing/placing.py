@@ -12,7 +12,7 @@ from typing import Final
 from node.archive import Archive, Buffer, Placed, conflict_name, shard_of
 from node.disk import FOLDER_MODE, link_over, write_new
 from node.errors import StorageFull
-from node.intact import Damage, held_by
+from node.intact import Damage, Meta, held_by
 from node.registration import Registration
 
 _REMEMBERED: Final = 10_000  # folders that are known to be there
@@ -100,7 +100,8 @@ class Placer:
             return path, False
         known = self._known(new.registration.sop_instance_uid)
         there, syntax = known.get(new.registration.sha256, ("", ""))
-        if there == path and held == (new.registration.sha256, syntax):
+        called = new.held[1]._replace(transfer_syntax_uid=syntax)
+        if there == path and held == (new.registration.sha256, called):
             return path, False  # the same bytes, called otherwise
         ours = self._unindexed.get(path, "") if not known else ""
         remnant = anew and not known and not ours  # of a crash: no row speaks of it
@@ -165,13 +166,15 @@ class _New:
     part: Path | None
 
     @property
-    def held(self) -> tuple[str, str]:
+    def held(self) -> tuple[str, Meta]:
         """What a file that has it holds."""
-        return self.registration.sha256, self.transfer_syntax_uid
+        one = self.registration
+        meta = Meta(one.sop_class_uid, one.sop_instance_uid, self.transfer_syntax_uid)
+        return one.sha256, meta
 
 
-def _held(path: str) -> tuple[str, str] | None:
-    """The hash of a file's data set and its transfer syntax; None if it is damaged or half.
+def _held(path: str) -> tuple[str, Meta] | None:
+    """The hash of a file's data set and its meta information; None if it is damaged or half.
 
     Raises:
         OSError: it cannot be read for a reason that has nothing to do with it.

@@ -13,7 +13,7 @@ from node.index.engine import Index
 from node.index.search import Sendable
 from node.index.verification import Outputs
 from node.index.work import Work
-from node.intact import Damage, Expected, check_archived
+from node.intact import Damage, Expected, Meta, check_archived
 from node.records import SeriesState
 
 log = logging.getLogger(__name__)
@@ -123,5 +123,5 @@ def expected(instance: Sendable) -> Expected:
         instance.data_set_offset,
         instance.crc32,
         instance.size,
-        instance.transfer_syntax_uid,
+        Meta(instance.sop_class_uid, instance.sop_instance_uid, instance.transfer_syntax_uid),
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from node.errors import Reason
+from node.errors import Reason, Retryable
 from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.search import Sendable
@@ -101,18 +102,23 @@ class Verifier:
         if not progress.is_under_way:
             progress = Progress(began_at=self._clock(), ended_at=progress.ended_at)
         kept = time.monotonic()
-        for stage, row, checked in self._from(progress.stage, progress.after):
-            progress = msgspec.structs.replace(
-                progress,
-                stage=stage,
-                after=row,
-                files=progress.files + checked.files,
-                bytes=progress.bytes + checked.bytes,
-            )
-            if time.monotonic() - kept > _KEPT_EVERY_SECONDS:
+        try:
+            for stage, row, checked in self._from(progress.stage, progress.after):
+                progress = msgspec.structs.replace(
+                    progress,
+                    stage=stage,
+                    after=row,
+                    files=progress.files + checked.files,
+                    bytes=progress.bytes + checked.bytes,
+                )
+                if time.monotonic() - kept > _KEPT_EVERY_SECONDS:
+                    self._inventory.keep(self._name, progress)
+                    kept = time.monotonic()
+                yield checked
+        except BaseException:  # stopped, by a key or at the node's end
+            with suppress(Retryable):
                 self._inventory.keep(self._name, progress)
-                kept = time.monotonic()
-            yield checked
+            raise
         self._inventory.keep(self._name, Progress(ended_at=self._clock()))
 
     def sample(self, count: int) -> Iterator[Checked]:

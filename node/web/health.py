@@ -69,6 +69,8 @@ class HealthCheck:
         with self._lock:
             if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
                 faults = self._checks.faults()
+                if "index" in faults:  # what is damaged is known there
+                    faults.pop("damage", None)
                 self._found = (self._clock(), faults)
             found = self._found[1]
         return found | {sign.name: sign.fault for sign in self._signs() if sign.fault}

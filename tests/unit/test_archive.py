@@ -19,7 +19,8 @@ from node.filing.placing import Placer
 from node.registration import Registration
 
 DATA_SET = b"\x08\x00\x18\x00UI\x06\x001.2.3\x00" * 50
-META = file_meta("1.2.840.10008.5.1.4.1.1.4", "1.2.3", "1.2.840.10008.1.2.1", "SCANNER")
+CLASS = "1.2.840.10008.5.1.4.1.1.4"
+META = file_meta(CLASS, "1.2.3", "1.2.840.10008.1.2.1", "SCANNER")
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def place(
     anew: bool = False,
 ) -> Placed:
     digest = hashlib.sha256(data_set).hexdigest()
-    registration = Registration("1.2", uid, "1.9", "1.8", digest, None, None, {}, b"")
+    registration = Registration(CLASS, uid, "1.9", "1.8", digest, None, None, {}, b"")
     placer = Placer(archive, lambda _uid: known or {})
     return placer.place(registration, "1.2.840.10008.1.2.1", META, data_set, None, anew=anew)
 
