@@ -78,6 +78,11 @@ class Publications:
         seen = [item for item in self.all(series_pk) if item.stage is Stage.VISIBLE]
         return seen[-1] if seen else None
 
+    def digests(self, series_pk: int) -> tuple[int, dict[str, str]]:
+        """The revision that readers see, 0 if there is none, and the SHA-256 of its files."""
+        found = self.visible(series_pk)
+        return (0, {}) if found is None else (found.revision, found.digests or {})
+
     def latest(self, series_pk: int) -> Publication | None:
         """The revision that was last begun; if it is not visible, its files may be all the same.
 
