@@ -96,3 +96,59 @@ def test_what_not_even_the_quarantine_takes_stays_in_the_journal(
     archive.quarantine.mkdir()
     filer.file(batch)
     assert len(list(archive.quarantine.glob("*.dcm"))) == 1
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_two_data_sets_of_one_uid_in_one_batch_are_both_kept(
+    archive: Archive, filer: Filer, anew: bool
+) -> None:
+    """Also after a crash, when files that no row speaks of are written once more."""
+    (image,) = encoded(series(1, 8))
+    other = image.data_set[:-2] + bytes(2)
+    batch = [found(image.sop_class, image.uid, one) for one in (image.data_set, other)]
+    for _ in range(2):
+        filed = filer.file(batch, anew=anew)
+        contents = [path.read_bytes() for path in archive.files()]
+        assert len(contents) == 2
+        assert sum(content.endswith(image.data_set) for content in contents) == 1
+        assert sum(content.endswith(other) for content in contents) == 1
+    assert [outcome for outcome, _ in filed.outcomes] == [Stored.SAME] * 2
+
+
+@pytest.mark.parametrize("part", ["", PART])
+def test_what_comes_again_takes_the_place_of_what_is_damaged(
+    archive: Archive, filer: Filer, part: str
+) -> None:
+    (image,) = encoded(series(1, 8))
+    again = found(image.sop_class, image.uid, image.data_set)
+    filer.file([again])
+    (file,) = archive.files()
+    whole = file.read_bytes()
+    for harmed in (whole[:-1], whole[:-1] + b"x", whole[:140] + b"\1" + whole[141:], b"", None):
+        file.unlink() if harmed is None else file.write_bytes(harmed)
+        if part:
+            archive.incoming(part).write_bytes(whole)
+            entry = Entry(
+                image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, part,
+                len(whole) - len(image.data_set),
+            )  # fmt: skip
+            again = Found(entry, memoryview(b""), 0)
+        assert [one for one, _ in filer.file([again]).outcomes] == [Stored.SAME]
+        assert [path.read_bytes() for path in archive.files()] == [whole]
+    file.unlink()
+    file.mkdir()  # nobody can take its place: it lies beside it, and the index knows where
+    assert [one for one, _ in filer.file([again]).outcomes] == [Stored.SAME]
+    (place, _) = filer._store.kept(image.uid).values().__iter__().__next__()
+    assert archive.path(place).read_bytes() == whole
+    file.rmdir()
+
+
+def test_a_folder_that_somebody_took_away_is_made_again(archive: Archive, filer: Filer) -> None:
+    images = encoded(series(2, 8))
+    filer.file([found(images[0].sop_class, images[0].uid, images[0].data_set)])
+    (file,) = archive.files()
+    file.unlink()
+    file.parent.rmdir()
+    filed = filer.file([found(one.sop_class, one.uid, one.data_set) for one in images])
+    assert [outcome for outcome, _ in filed.outcomes] == [Stored.SAME, Stored.NEW]
+    assert len(list(archive.files())) == 2

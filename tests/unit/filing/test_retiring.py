@@ -10,7 +10,9 @@ from sqlalchemy import func, select, update
 
 from node.archive import Archive
 from node.deliveries import NewDelivery
+from node.errors import Reason
 from node.filing.retiring import YOUNGEST_SECONDS, Retirement
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.outbox import Outbox
 from node.index.schema import (
@@ -23,6 +25,7 @@ from node.index.schema import (
     StudyRow,
 )
 from node.index.store import Store
+from node.index.verification import Inventory
 from node.records import SeriesState
 from tests.databases import migrated_sqlite
 from tests.unit.index.test_work import record
@@ -159,3 +162,11 @@ def test_what_changes_between_decision_and_deed_stays(house: House) -> None:
     house.add(3, 1, 99 * DAY)
     assert [retirement._retire(one) for one in due] == [False]
     assert house.files() == 5
+
+
+def test_what_is_known_to_be_damaged_goes_with_its_series(house: House) -> None:
+    inventory, damages = Inventory(house.index), Damages(house.index)
+    for _, one in inventory.instances(0):
+        assert damages.note_instance(one, Reason.INSTANCE_DAMAGED, "", 1.0)
+    assert house.retire(days=30) == 1
+    assert damages.count() == {Reason.INSTANCE_DAMAGED: 2}
