@@ -127,5 +127,5 @@ class Assembled:
     unsound: bool = False
 
 
-class ChangedMeanwhile(Retryable):
-    """A file of the archive was replaced while a series was made of it."""
+class ArchiveChanged(Retryable):
+    """A file of the archive was replaced while a series was made of it, or all of it is away."""

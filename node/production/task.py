@@ -20,7 +20,7 @@ from node.errors import DAMAGE, AssemblyError
 from node.faults import fault_point
 from node.intact import Damage, check_published
 from node.production.fingerprint import digests, fingerprint, fingerprint_of_all
-from node.production.jobs import Assembled, Broken, ChangedMeanwhile, Job, Product, Refusal
+from node.production.jobs import ArchiveChanged, Assembled, Broken, Job, Product, Refusal
 from node.records import StoredInstance
 
 
@@ -113,8 +113,10 @@ def _broken(job: Job) -> Assembled:
     """Name every instance whose file is not what was received: one is enough to make nothing.
 
     Raises:
-        ChangedMeanwhile: they all are, by now.
+        ArchiveChanged: they all are, by now; or there is no archive, so that nothing of it is lost.
     """
+    if not job.archive.is_dir() or not any(job.archive.iterdir()):
+        raise ArchiveChanged("the archive below storage.root is not there: is it mounted?")
     broken = []
     for instance, source in zip(job.instances, _sources(job.archive, job.instances), strict=True):
         try:
@@ -122,7 +124,7 @@ def _broken(job: Job) -> Assembled:
         except AssemblyError as error:
             broken.append(Broken(instance, error.reason, error.sentence))
     if not broken:
-        raise ChangedMeanwhile("files of the archive were replaced while they were read")
+        raise ArchiveChanged("files of the archive were replaced while they were read")
     return Assembled(
         refusals=tuple(
             Refusal(reason, _sentence(some, len(job.instances)), _uids(some))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from node.errors import Retryable
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.verification import Inventory
 from node.supervision import Loop
@@ -23,6 +24,7 @@ _LEAST_RATE: Final = 4 << 20
 _FIRST_SECONDS: Final = 60.0  # after the start, which has enough to do
 _STEP_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 60.0
+_KNOWN_SECONDS: Final = 600.0  # between two looks at what is known to be damaged
 _LEAST_PRIORITY: Final = 19
 
 
@@ -44,7 +46,8 @@ class Upkeep:
         self._clock = clock
         self._rate = float(_LEAST_RATE)
         self._round: Iterator[Checked] | None = None
-        self._since_start = time.monotonic()
+        self._damages = Damages(index)
+        self._since_start = self._looked = time.monotonic()
         self._calm = False
         self._loop = Loop(NAME, self._step, vital=False)
 
@@ -63,11 +66,14 @@ class Upkeep:
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
         rest = self._wait()
         if rest > 0:
-            return min(rest, _LOOK_SECONDS)
+            if time.monotonic() - self._looked < _KNOWN_SECONDS or not self._damages.count():
+                return min(rest, _LOOK_SECONDS)
+            self._round = self._verifier.known()  # somebody may have put it right
         if self._round is None:
             self._rate = max(_LEAST_RATE, self._inventory.size()[1] / (self._seconds / 2))
             self._round = self._compared()
-        until = time.monotonic() + _STEP_SECONDS
+        self._looked = time.monotonic()
+        until = self._looked + _STEP_SECONDS
         try:
             for _ in self._round:
                 self._loop.heartbeat.beat()

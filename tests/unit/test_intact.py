@@ -14,7 +14,7 @@ from node.assemble.headers import encode_header
 from node.convert import InstanceSource, OutputOptions, convert_series, read_folder
 from node.errors import AssemblyError, Reason
 from node.intact import Damage, Expected, check_archived, read_part
-from node.production.jobs import Job
+from node.production.jobs import ArchiveChanged, Job
 from node.production.task import assemble
 from node.records import StoredInstance
 from tests.phantom import Phantom, save
@@ -177,6 +177,17 @@ def test_an_assembly_names_every_damaged_instance(tmp_path: Path) -> None:
     assert {one.instance.path for one in made.broken} == {
         sources[number].path.name for number in (1, 3, 4)
     }
+
+
+def test_an_archive_that_is_away_damages_nothing(tmp_path: Path) -> None:
+    save(Phantom(size=(36, 32, 4)).instances(), tmp_path / "in")
+    job = job_of(received(tmp_path / "in", quick=True), tmp_path / "out")
+    (tmp_path / "in").rename(tmp_path / "unmounted")
+    with pytest.raises(ArchiveChanged, match="is it mounted"):
+        assemble(job)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ArchiveChanged, match="is it mounted"):
+        assemble(job)
 
 
 def test_a_part_is_given_out_only_if_the_whole_is_right(tmp_path: Path) -> None:

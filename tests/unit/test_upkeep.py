@@ -123,6 +123,23 @@ def test_a_file_that_is_back_takes_its_series_from_failed(world: World) -> None:
     assert series.due == 9.0
 
 
+def test_the_node_finds_soon_that_a_file_is_back(world: World) -> None:
+    now = 1000.0
+    upkeep = Upkeep(world.index, world.root, days=30, clock=lambda: now)
+    content = world.files[0].read_bytes()
+    world.files[0].unlink()
+    upkeep._since_start -= 60
+    upkeep._step()
+    assert world.damaged()
+    world.files[0].write_bytes(content)
+    assert upkeep._step() == 60.0
+    assert world.damaged()
+    upkeep._looked -= 600
+    assert upkeep._step() == 0.0
+    assert world.damaged() == {}
+    assert upkeep._verifier.progress().ended_at == now
+
+
 def test_who_meets_damage_looks_again_before_it_is_noted(world: World) -> None:
     reporter = Reporter(world.index, world.root, lambda: 9.0)
     verifier = world.verifier()
