@@ -9,7 +9,7 @@ from typing import Final
 from node.archive import Archive
 from node.dimse.encoding import Writer
 from node.elements import scan
-from node.errors import MalformedDataSet, Reason
+from node.errors import MalformedDataSet
 from node.index.commitments import Held
 from node.index.search import Sendable
 from node.intact import Damage, check_archived
@@ -73,10 +73,9 @@ def failure(
     except OSError as error:
         log.error("SOP Instance %s cannot be read: %s", instance.sop_instance_uid, error.strerror)
         return PROCESSING_FAILURE
-    except Damage as damage:
+    except Damage:
         met(instance)
-        gone = damage.reason is Reason.INSTANCE_MISSING
-        return NO_SUCH_INSTANCE if gone else PROCESSING_FAILURE
+        return PROCESSING_FAILURE
     return None
 
 
