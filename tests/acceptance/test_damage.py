@@ -66,6 +66,15 @@ HARM: dict[str, Callable[[Path], None]] = {
 }
 
 
+TRIED = {
+    ".nii.gz": ("flipped", "truncated", "deleted", "replaced"),
+    ".json": ("flipped",),
+    ".png": ("truncated",),
+    ".manifest.json": ("flipped", "deleted"),
+}
+"""Published files, and what is done to them."""
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     folder = tmp_path_factory.mktemp("damage")
@@ -243,8 +252,8 @@ def test_damaged_outputs_are_not_shown_and_made_again(scan: Scan) -> None:
     revision = 1
     good = {name: Path(name).read_bytes() for name in scan.row()["outputs"]}
     page = f"http://127.0.0.1:{scan.node._ports[1]}/api/series/{scan.uid}"
-    for ending in (".nii.gz", ".json", ".png", ".manifest.json"):
-        for harm in ("flipped", "truncated", "deleted", "replaced"):
+    for ending, harms in TRIED.items():
+        for harm in harms:
             victim = Path(min((name for name in good if name.endswith(ending)), key=len))
             HARM[harm](victim)
             number = scan.row()["outputs"].index(str(victim))
@@ -292,7 +301,7 @@ def test_damage_while_the_node_is_stopped(node: RunningNode, scan: Scan) -> None
     assert f'rasnode_damaged_files{{reason="{MISSING}"}} {SLICES}.0' in metrics
     node.rasnode("retry", scan.uid)
     scan.wait("failed")
-    node.send(*scan.paths)
+    node.rasnode("import", str(scan.paths[0].parent))  # is as good as sending
     scan.wait("ready")
     scan.check_volume()
     assert verified(node)[0] == 0
@@ -331,7 +340,7 @@ def test_a_conflicting_data_set_heals_too(node: RunningNode, scan: Scan, tmp_pat
 def test_the_node_looks_by_itself_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     """`storage.verify_days`, here some seconds."""
     node = RunningNode(
-        tmp_path, {"storage": {"verify_days": 4 / 86400}, "http": {"port": free_port()}}
+        tmp_path, {"storage": {"verify_days": 2 / 86400}, "http": {"port": free_port()}}
     )
     node.start()
     try:
