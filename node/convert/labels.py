@@ -19,9 +19,9 @@ from node.assemble.preview import Glimpse, render
 from node.assemble.regrid import regrid
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
-from node.convert.sources import MOST_INFLATED, InstanceSource, PixelReader
+from node.convert.sources import InstanceSource, PixelReader, plain
 from node.convert.writing import OutputOptions, write_image, write_json
-from node.elements import DEFLATED, Elements, inflate, scan
+from node.elements import Elements, scan
 from node.errors import AssemblyError, Reason
 from node.version import VERSION
 
@@ -146,15 +146,7 @@ def _masks(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list
 
 
 def _elements(source: InstanceSource) -> Elements:
-    try:
-        data = source.path.read_bytes()[source.offset :]
-    except OSError as error:
-        raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
-        ) from error
-    if source.transfer_syntax_uid == DEFLATED:
-        data = inflate(data, MOST_INFLATED)
-    return scan(data, source.transfer_syntax_uid).elements
+    return scan(plain(source), source.transfer_syntax_uid).elements
 
 
 def write_labels(
