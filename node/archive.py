@@ -62,7 +62,7 @@ class Placed(msgspec.Struct, frozen=True):
         path: relative to the archive folder.
         size: bytes of the file.
         data_set_offset: where the data set begins.
-        fresh: False if the same bytes had that name already.
+        fresh: False if the same bytes were there already.
     """
 
     path: str
@@ -198,15 +198,3 @@ def _mark(lane: int) -> str:
 def shard_of(study_uid: str) -> str:
     """The first folder: studies in 256 parts, so that no folder grows too large."""
     return hashlib.sha1(study_uid.encode(), usedforsecurity=False).hexdigest()[:2]
-
-
-def conflict_name(sop_uid: str, sha256: str) -> str:
-    """The file name of other bytes under a SOP Instance UID that has a file."""
-    return f"{sop_uid}.{sha256[:16]}.dcm"
-
-
-def data_set_sha256(path: str | Path) -> str:
-    """The hash of the data set in an archived file."""
-    with open(path, "rb") as file:  # noqa: PTH123
-        file.seek(meta_length(file.read(144)))
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -166,6 +166,7 @@ class Storage(Strict):
     retention: Retention | None = None
     quarantine: QuarantineSettings = QuarantineSettings()
     conflicts: ConflictSettings = ConflictSettings()
+    verify_days: Annotated[float, Field(gt=0)] | None = 30.0
 
 
 class Database(Strict):

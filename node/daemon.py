@@ -48,6 +48,8 @@ from node.receiving.process import SWITCH_SECONDS
 from node.results import Results
 from node.run_file import RunState, announce, withdraw
 from node.supervision import Loop, Watchdog, install_hooks
+from node.upkeep.loop import Upkeep
+from node.upkeep.reporting import Reporter
 from node.workers import IdleWorker, make_workers
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ _PRUNE_SECONDS = 3600.0
 _WORKER_SHARE = 0.75  # of the memory, for one worker: what needs more fails by name
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
+_UPKEEP_SECONDS = 2.0  # for the file that is being compared: it is again at the next start
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries under way: they are taken up at the next
 
 
@@ -164,6 +167,12 @@ class Daemon:
         self._desk.start()
         results.start()
         self._prune_quarantine(archive, undo)
+        if settings.storage.verify_days is not None:
+            upkeep = Upkeep(
+                index, settings.storage.root, days=settings.storage.verify_days, clock=time.time
+            )
+            undo.callback(upkeep.stop, _UPKEEP_SECONDS)
+            upkeep.start()
         if page is not None:
             web = self._page(page, index, archive, journal)
             self._page_port = web.port
@@ -238,7 +247,8 @@ class Daemon:
     def _results(self, archive: Archive, index: Index) -> Results:
         settings = self._settings
         check_template(settings.output.name)
-        outgoing = Outgoing(lambda: self._settings.dicom, archive)
+        met = Reporter(index, settings.storage.root, time.time).met
+        outgoing = Outgoing(lambda: self._settings.dicom, archive, met)
         return Results(
             index,
             self._workers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from enum import StrEnum
+from typing import Final
 
 
 class Lines(str):
@@ -101,7 +102,22 @@ class Reason(StrEnum):
     MISSING_REFERENCE = "missing-reference"
     FRAME_OF_REFERENCE = "frame-of-reference"
     CONTRADICTORY_IDENTITY = "contradictory-identity"
+    INSTANCE_DAMAGED = "instance-damaged"
+    INSTANCE_MISSING = "instance-missing"
+    OUTPUT_DAMAGED = "output-damaged"
+    OUTPUT_MISSING = "output-missing"
     INTERNAL_ERROR = "internal-error"
+
+
+DAMAGE: Final = frozenset({Reason.INSTANCE_DAMAGED, Reason.INSTANCE_MISSING})
+"""Archived files that are not what was received: sent again, they are good again."""
+OF_FILES: Final = (
+    Reason.INSTANCE_DAMAGED,
+    Reason.INSTANCE_MISSING,
+    Reason.OUTPUT_DAMAGED,
+    Reason.OUTPUT_MISSING,
+)
+"""What can be wrong with archived and with published files."""
 
 
 class AssemblyError(Permanent):

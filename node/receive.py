@@ -225,6 +225,8 @@ def record_of(
         attributes=registration.attributes,
         header=registration.header,
         received_at=now,
+        crc32=registration.crc32,
+        fresh=placed.fresh,
     )
 
 

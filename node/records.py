@@ -71,6 +71,11 @@ class Peer:
     association: int  # its row in the index
 
 
+def conflict_name(sop_uid: str, sha256: str) -> str:
+    """The file name of other bytes under a SOP Instance UID that has a file."""
+    return f"{sop_uid}.{sha256[:16]}.dcm"
+
+
 class InstanceRecord(msgspec.Struct, frozen=True):
     """One SOP Instance: what the archive holds and what the index says of it.
 
@@ -86,6 +91,8 @@ class InstanceRecord(msgspec.Struct, frozen=True):
             `node.attributes`); sequences as lists of such mappings.
         header: the encoded `InstanceHeader` that assembly works from.
         received_at: seconds since 1970, UTC.
+        crc32: of the data set; None: not known.
+        fresh: its file was not there before, or held something else.
     """
 
     sop_instance_uid: str
@@ -102,6 +109,8 @@ class InstanceRecord(msgspec.Struct, frozen=True):
     attributes: dict[str, Any] = field(repr=False)
     header: bytes = field(repr=False)
     received_at: float = 0.0
+    crc32: int | None = None
+    fresh: bool = False
 
 
 class Stored(StrEnum):
@@ -199,6 +208,7 @@ class StoredInstance(msgspec.Struct, frozen=True):
     pixel_length: int | None
     received_at: float
     header: bytes
+    crc32: int | None = None  # of the data set; None: it came before that was kept
     conflict: bool = False
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from isal import isal_zlib
 from pydicom.datadict import keyword_for_tag
 
 from node.assemble.headers import describe, encode_header
@@ -56,6 +57,7 @@ class Registration(msgspec.Struct, frozen=True):
     pixel_length: int | None
     attributes: dict[str, Any]
     header: bytes
+    crc32: int | None = None
 
 
 def register(
@@ -101,6 +103,7 @@ def register(
                 concatenation=once(elements, concatenation),
             )
         ),
+        crc32=isal_zlib.crc32(data_set),
     )
 
 

@@ -16,6 +16,7 @@ from node.deliveries import NewDelivery, News
 from node.habits import Habits
 from node.index.engine import Index
 from node.index.outbox import Outbox
+from node.index.publications import Publications
 from node.index.recorded import Recordings
 from node.index.statements import Statements
 from node.index.work import Work
@@ -69,6 +70,7 @@ class Results:
         owner: str,
         clock: Callable[[], float],
     ) -> None:
+        self._index = index
         self._work = Work(index)
         self._output = output
         self._sender = sender
@@ -132,6 +134,7 @@ class Results:
             instances=self._work.instances,
             attributes=self._work.attributes,
             sender=self._sender,
+            published=Publications(self._index).digests,
             clock=self._clock,
         )
 

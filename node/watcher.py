@@ -23,6 +23,7 @@ from node.deliver.publish import Publisher
 from node.disk import free_bytes
 from node.errors import Retryable, traced
 from node.faults import fault_point
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.future import bring_back
 from node.index.known import COMPLETION
@@ -300,7 +301,7 @@ def make_watcher(
     names, herald = Names(work, publisher, template), Herald(work, rules)
     namesakes = Namesakes(index)
     grounds = Grounds(work, References(index), namesakes)
-    outcomes = Outcomes(work, publications, publisher, names, herald, grounds)
+    outcomes = Outcomes(work, publications, publisher, names, herald, grounds, Damages(index))
     woken = threading.Event()
     head_start = HeadStart(
         work,

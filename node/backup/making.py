@@ -3,7 +3,7 @@
 The order is what makes it whole. First nothing that was answered is left in the journal, or what
 is there is copied: everything answered before is then in the index, or in that copy. Then the index
 is copied as it is at one moment, and last the files that this copy lists, none of which changes
-once it has its name, and none of which retention removes meanwhile.
+once it has its name, unless it is damaged, and none of which retention removes meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from node.identity import identity_of
 from node.index import snapshot
 from node.index.engine import Index
 from node.index.holdings import listed
+from node.intact import Damage, Expected, check_archived
 from node.journal import Journal
 from node.journal.mapping import Segments
 from node.ownership import is_serving, nothing_removed
@@ -36,6 +37,7 @@ _SETTLE_SECONDS: Final = 60.0
 _MOST_PROBLEMS: Final = 1000
 _KEPT: Final = ("quarantine", "nifti")  # folders of the root that are copied as they are
 _STAGING: Final = ".staging"
+_COARSE_SECONDS: Final = 2.0  # file systems may keep times no better than that
 
 
 @dataclass
@@ -195,23 +197,25 @@ class Backup:
     def _copy_archive(self, files: Iterator[snapshot.Archived]) -> None:
         for one in files:
             self._advance(1)
+            source = self._root / "archive" / one.path
             target = self._target / "archive" / one.path
-            with suppress(OSError):
-                if target.stat().st_size == one.size:
-                    self._made.there += 1
-                    continue
+            if _is_there(target, source, one.size):
+                self._made.there += 1
+                continue
             try:
                 copy(
-                    self._root / "archive" / one.path,
+                    source,
                     target,
                     offset=one.offset,
                     size=one.size,
                     sha256=one.sha256,
                 )
-            except FileNotFoundError:
-                self._made.problems.append(f"archive/{one.path} is missing")
-            except NotAsItWas as error:
-                self._made.problems.append(f"archive/{one.path} {error}")
+            except (FileNotFoundError, NotAsItWas) as error:
+                if _is_whole(target, one):  # as it was before that was damaged
+                    self._made.there += 1
+                    continue
+                fault = error if isinstance(error, NotAsItWas) else "is missing"
+                self._made.problems.append(f"archive/{one.path} {fault}")
             else:
                 self._made.copied += 1
                 self._made.size += one.size
@@ -270,6 +274,29 @@ class Backup:
             _remove(self._target / "archive", self._target / "archive", lists)
         for name in _KEPT:
             _remove(self._target / name, self._target, kept.__contains__)
+
+
+def _is_there(copied: Path, source: Path, size: int) -> bool:
+    """Whether a file of the archive was copied since it last changed.
+
+    It does if it was damaged or lost, and what came again took its name.
+    """
+    try:
+        there = copied.stat()
+    except OSError:
+        return False
+    with suppress(OSError):  # what is damaged or lost by now was not when it was copied
+        if source.stat().st_mtime > there.st_mtime + _COARSE_SECONDS:
+            return False
+    return there.st_size == size
+
+
+def _is_whole(copied: Path, one: snapshot.Archived) -> bool:
+    try:
+        check_archived(copied, Expected(one.sha256, one.offset, size=one.size))
+    except (Damage, OSError):
+        return False
+    return True
 
 
 def _has(path: Path, member: Member) -> bool:

@@ -17,11 +17,12 @@ from node.cli.kept import kept, lines
 from node.cli.opening import ConfigOption, JsonOption, existing_index
 from node.cli.overview import Overview, show
 from node.cli.selecting import LimitOption, SinceOption, StateOption, StudyOption, selection
-from node.cli.telling import deliveries, delivery_warnings, why
+from node.cli.telling import damage_warnings, deliveries, delivery_warnings, why
 from node.cli.telling import history as history_of
 from node.cli.terminal import say, say_columns, say_exactly
 from node.config import Settings
 from node.config_file import load_settings
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.listing import Listing
 from node.index.namesakes import Namesakes
@@ -72,7 +73,8 @@ def status(
         parts = Selector(index).series(asked) if as_json else _for_people(index, asked)
         series = _described(index, settings, parts)
         free = shutil.disk_usage(settings.storage.root).free
-        warnings = delivery_warnings(settings.storage.root)
+        damaged = Damages(index)
+        warnings = [*delivery_warnings(settings.storage.root), *damage_warnings(damaged)]
         disk = {"free": free, "minimum_free": settings.storage.minimum_free}
         beside = kept(settings, index)
         if as_json:
@@ -82,6 +84,7 @@ def status(
             say_exactly(f' "disk": {json.dumps(disk)},')
             say_exactly(f' "kept": {json.dumps(beside.said())},')
             say_exactly(f' "deliveries": {json.dumps(told)},')
+            say_exactly(f' "damaged": {json.dumps(damaged.count())},')
             say_exactly(f' "warnings": {json.dumps(warnings)}\n}}')
             return
         shown = list(series)

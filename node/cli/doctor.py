@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -46,15 +47,19 @@ from node.dimse.scu import PeerSilent, echo, own_port, peer
 from node.errors import NodeError
 from node.identity import FILE, identity_of, refuse_foreign
 from node.index.conflicts import Conflicts
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.inspection import check_writable, migration_level
 from node.index.latest import Latest
+from node.index.verification import Inventory
 from node.passcodes import outdated_users
 from node.run_file import UNSEEN, RunState, running_node
+from node.upkeep.loop import NAME as VERIFICATION
 
 Answer = TypeVar("Answer")
 
 _PEER_SECONDS = 10.0
+_NAMED = 3  # damaged files
 _STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.WRONG: "bold red"}
 
 
@@ -65,6 +70,7 @@ class Subject(StrEnum):
     HTTP = "http"
     STORAGE = "storage"
     DATABASE = "database"
+    DAMAGE = "damage"
     CLOCK = "clock"
     PEERS = "peers"
     DELIVERIES = "deliveries"
@@ -115,6 +121,7 @@ def diagnose(
             check_journal(root),
         ],
         Subject.DATABASE: lambda: [check_database(settings), *_conflicts(settings)],
+        Subject.DAMAGE: lambda: [check_damage(settings)],
         Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
         Subject.PEERS: lambda: check_peers(settings.dicom),
         Subject.DELIVERIES: lambda: check_deliveries(settings.deliver, own),
@@ -223,6 +230,23 @@ def check_database(settings: Settings) -> Finding:
     return Finding("database", Grade.GOOD, f"can be written, migration {level.current}")
 
 
+def check_damage(settings: Settings) -> Finding:
+    """Is anything known to be damaged."""
+    try:
+        with _known_index(settings) as index:
+            damages = Damages(index) if index is not None else None
+            count = sum(damages.count().values()) if damages else 0
+            named = "; ".join(str(one) for one in damages.all(_NAMED)) if damages else ""
+            ended = Inventory(index).progress(VERIFICATION).ended_at if index is not None else None
+    except (NodeError, ImportError):
+        return Finding("damage", Grade.NOTE, "not known: see database")
+    if count:
+        found = f"{count} files are damaged or lost: {named}"
+        return Finding("damage", Grade.WRONG, found, "rasnode verify names all and looks again")
+    when = "" if ended is None else time.strftime("; all compared by %Y-%m-%d", time.gmtime(ended))
+    return Finding("damage", Grade.GOOD, f"no file is known to be damaged{when}")
+
+
 def check_peers(dicom: Dicom) -> list[Finding]:
     """Does each configured peer answer C-ECHO."""
     if not dicom.peers:
@@ -282,17 +306,25 @@ def _conflicts(settings: Settings) -> list[Finding]:
 
 def _asked(settings: Settings, ask: Callable[[Index], Answer]) -> Answer | None:
     """What the index says, if it is there and of this program's form."""
-    if settings.database.url is None and not (settings.storage.root / "index.db").exists():
-        return None
     try:
-        index = Index(settings.database_url())
-        try:
-            level = migration_level(index)
-            return ask(index) if level.current == level.newest else None
-        finally:
-            index.close()
+        with _known_index(settings) as index:
+            return None if index is None else ask(index)
     except (NodeError, ImportError):
         return None  # what is wrong with the database is said under its own name
+
+
+@contextmanager
+def _known_index(settings: Settings) -> Iterator[Index | None]:
+    """The index, if it is there and of this program's form."""
+    if settings.database.url is None and not (settings.storage.root / "index.db").exists():
+        yield None
+        return
+    index = Index(settings.database_url())
+    try:
+        level = migration_level(index)
+        yield index if level.current == level.newest else None
+    finally:
+        index.close()
 
 
 def _installed() -> float:

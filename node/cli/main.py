@@ -35,6 +35,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "passcode": ("node.cli.passcode", "passcode"),
     "backup": ("node.cli.backing_up", "backup"),
     "restore": ("node.cli.backing_up", "restore"),
+    "verify": ("node.cli.verify", "verify"),
     "retry": ("node.cli.series", "retry"),
     "force": ("node.cli.series", "force"),
     "hold": ("node.cli.series", "hold"),

@@ -9,12 +9,14 @@ from typing import Any
 
 from node.deliveries import Delivery, DeliveryState
 from node.errors import NodeError
+from node.index.damages import Damages
 from node.index.outbox import Outbox
 from node.index.work import Work
 from node.records import SeriesRecord, SeriesState, Verdict
 from node.run_file import running_node
 
 _MOST_DEAD = 100
+_MOST_DAMAGED = 20
 
 
 def why(record: SeriesRecord) -> str:
@@ -72,6 +74,13 @@ def delivery_warnings(root: Path) -> list[str]:
     own = running_node(root)
     faults = (own.faults or {}) if own else {}
     return [f"delivery {name} cannot work: {why}" for name, why in faults.items()]
+
+
+def damage_warnings(damages: Damages) -> list[str]:
+    """Which files are damaged or lost, as far as it is known."""
+    named = [str(one) for one in damages.all(_MOST_DAMAGED)]
+    more = sum(damages.count().values()) - len(named)
+    return [*named, f"{more} more files are damaged: `rasnode verify` has all"] if more else named
 
 
 def _dead(delivery: Delivery) -> dict[str, Any]:

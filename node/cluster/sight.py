@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.errors import Reason
+from node.errors import DAMAGE, Reason
 from node.production.jobs import Assembled, Job
 
-_UNREADABLE = (Reason.PIXELS_UNREADABLE, Reason.PIXELS_TRUNCATED)
+_UNREADABLE = (Reason.PIXELS_UNREADABLE, Reason.PIXELS_TRUNCATED, *DAMAGE)
 
 
 @dataclass(frozen=True, slots=True)

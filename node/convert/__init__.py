@@ -2,7 +2,7 @@
 
 from node.convert.folder import Series, Unreadable, read_folder
 from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of
-from node.convert.sources import InstanceSource, PixelReader
+from node.convert.sources import InstanceSource, PixelReader, check
 from node.convert.stock import lay_in
 from node.convert.volume import Volume
 from node.convert.writing import OutputOptions
@@ -17,6 +17,7 @@ __all__ = [
     "Series",
     "Unreadable",
     "Volume",
+    "check",
     "convert_series",
     "lay_in",
     "read_folder",

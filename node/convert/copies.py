@@ -11,8 +11,8 @@ from node.assemble.headers import encode_header
 from node.assemble.model import LABEL_CLASSES, STRUCTURE_SET, FrameHeader, InstanceHeader
 from node.assemble.series import LeftOut
 from node.assemble.stacking import Piece
-from node.convert.sources import InstanceSource, PixelReader
-from node.errors import AssemblyError
+from node.convert.sources import InstanceSource, PixelReader, data_set
+from node.errors import DAMAGE, AssemblyError
 
 
 def without_copies(
@@ -106,7 +106,8 @@ def _same_pixels(one: InstanceSource, other: InstanceSource) -> tuple[bool, bool
             if not np.array_equal(values, second(Piece(other.header, others))):
                 return False, False
             plain = plain and values.min() == values.max()
-    except AssemblyError:
+    except AssemblyError as error:
+        _unless_damaged(error)
         return False, True
     return True, plain
 
@@ -131,8 +132,15 @@ def _shows_the_same(one: InstanceSource, other: InstanceSource) -> bool:
             np.array_equal(first(Piece(one.header, frame)), second(Piece(other.header, frame)))
             for frame in _frames(one.header)
         )
-    except AssemblyError:
+    except AssemblyError as error:
+        _unless_damaged(error)
         return False
+
+
+def _unless_damaged(error: AssemblyError) -> None:
+    """What is damaged in the archive differs from nothing: the damage is to be named."""
+    if error.reason in DAMAGE:
+        raise error
 
 
 def _meaning(header: InstanceHeader) -> tuple[object, ...]:
@@ -159,6 +167,7 @@ def _frames(header: InstanceHeader) -> tuple[FrameHeader, ...]:
 
 def _bytes(source: InstanceSource) -> bytes | None:
     try:
-        return source.path.read_bytes()[source.offset :]
-    except OSError:
+        return data_set(source)
+    except AssemblyError as error:
+        _unless_damaged(error)
         return None

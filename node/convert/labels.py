@@ -21,9 +21,9 @@ from node.assemble.regrid import regrid
 from node.assemble.series import VolumePlan
 from node.assemble.stacking import Piece
 from node.convert.room import check_room
-from node.convert.sources import InstanceSource, PixelReader, most_inflated
+from node.convert.sources import InstanceSource, PixelReader, plain
 from node.convert.writing import OutputOptions, write_image, write_json
-from node.elements import DEFLATED, Elements, inflate, scan
+from node.elements import Elements, scan
 from node.errors import AssemblyError, Reason
 from node.version import VERSION
 
@@ -152,15 +152,7 @@ def _masks(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list
 
 
 def _elements(source: InstanceSource) -> Elements:
-    try:
-        data = source.path.read_bytes()[source.offset :]
-    except OSError as error:
-        raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
-        ) from error
-    if source.transfer_syntax_uid == DEFLATED:
-        data = inflate(data, most_inflated(source.header.pixels))
-    return scan(data, source.transfer_syntax_uid).elements
+    return scan(plain(source), source.transfer_syntax_uid).elements
 
 
 def write_labels(

@@ -1,9 +1,14 @@
-"""Instances in files, and their pixels: native ones read at known offsets."""
+"""Instances in files, and their pixels: native ones read at known offsets.
+
+Where it is known what an instance was when it came, nothing of it is used before all of it has been
+compared with that, once: its header was read on arrival, and has to be that of these pixels.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +31,10 @@ from node.assemble.stacking import Piece
 from node.convert.room import frame_room
 from node.convert.tables import coloured, mapped, modality_of, palette_of
 from node.decoding import decode_apart
-from node.elements import DEFLATED, inflate, scan
+from node.elements import DEFLATED, Buffer, inflate, scan
 from node.elements.scanner import EXPLICIT_BIG
 from node.errors import AssemblyError, MalformedDataSet, Reason
+from node.intact import Damage, Expected, check_archived, damage_of, read_part
 
 LARGEST_HEADER: Final = 64 << 20
 """Bytes beside the pixels."""
@@ -48,6 +54,7 @@ class InstanceSource(msgspec.Struct, frozen=True):
             not known, then it is looked for.
         pixel_length: their length in bytes; None if they are in fragments.
         digest: SHA-256 of the data set, where it is known.
+        crc32: of the data set, where it is known.
     """
 
     header: InstanceHeader
@@ -57,6 +64,7 @@ class InstanceSource(msgspec.Struct, frozen=True):
     pixel_offset: int | None = None
     pixel_length: int | None = None
     digest: str = ""
+    crc32: int | None = None
 
     @property
     def path(self) -> Path:
@@ -83,6 +91,7 @@ class PixelReader:
         self._opened: tuple[object, memoryview] | None = None
         self._split: tuple[object, list[bytes]] | None = None
         self._tables: tuple[object, tuple[int, Image] | Dataset] | None = None
+        self._checked: set[object] = set()
 
     @property
     def is_cheap(self) -> bool:
@@ -161,13 +170,23 @@ class PixelReader:
             return decode_apart(frame, pixels, syntax)
         start, stop = _check_span(source, pixels, index)
         if source.pixel_offset is not None and source.pixel_length is not None:
-            offset = source.offset + source.pixel_offset
-            raw = _part_of(source.file, offset + start, min(stop, source.pixel_length) - start)
+            size = min(stop, source.pixel_length) - start
+            raw = self._part(source, source.pixel_offset + start, size)
         else:
             raw = self._value(source, pixels)[start:stop]
         if pixels.bits_allocated == 1:
             return bit_frame(raw, pixels, index)
         return native_frame(raw, pixels, little=source.transfer_syntax_uid != EXPLICIT_BIG)
+
+    def _part(self, source: InstanceSource, start: int, size: int) -> Buffer:
+        """Return bytes of a data set, fewer if it ends before."""
+        identity = source.header.identity
+        if not source.digest or identity in self._checked:
+            return _part_of(source, start, size)
+        with _named(source):
+            part = read_part(source.file, _expected(source), start, size)
+        self._checked.add(identity)
+        return part
 
     def _value(self, source: InstanceSource, pixels: PixelFormat) -> memoryview:
         """Return the whole value of pixel data that lie at no known offset."""
@@ -196,7 +215,7 @@ class PixelReader:
         identity = source.header.identity
         if self._tables is None or self._tables[0] != identity:
             read = modality_of if pixels.tabled else palette_of
-            self._tables = (identity, read(_data_set(source), source.transfer_syntax_uid))
+            self._tables = (identity, read(plain(source), source.transfer_syntax_uid))
         return self._tables[1]
 
 
@@ -222,29 +241,62 @@ def is_encapsulated(source: InstanceSource) -> bool:
     return source.transfer_syntax_uid != DEFLATED and source.pixel_length is None
 
 
-def _part_of(file: str, offset: int, size: int) -> memoryview:
-    """Return bytes of a file, fewer if it ends before; whoever asks may write into them.
+def data_set(source: InstanceSource) -> bytes:
+    """Return a data set as it was received; with a digest only if it still is.
+
+    Raises:
+        AssemblyError: it is damaged, not there, or cannot be read.
+    """
+    with _named(source):
+        if source.digest:
+            return read_part(source.file, _expected(source), 0)
+        with source.path.open("rb") as file:
+            file.seek(source.offset)
+            return file.read()
+
+
+def plain(source: InstanceSource) -> bytes:
+    """Return a data set that is not deflated, whatever was received.
+
+    Raises:
+        AssemblyError: as `data_set`.
+    """
+    data = data_set(source)
+    return (
+        inflate(data, most_inflated(source.header.pixels))
+        if source.transfer_syntax_uid == DEFLATED
+        else data
+    )
+
+
+def check(source: InstanceSource) -> None:
+    """See whether an instance is what was received, where that is known.
+
+    Raises:
+        AssemblyError: it is not.
+    """
+    if source.digest:
+        with _named(source):
+            check_archived(source.file, _expected(source))
+
+
+def _part_of(source: InstanceSource, start: int, size: int) -> memoryview:
+    """Return bytes of a data set, fewer if it ends before; whoever asks may write into them.
 
     A series has thousands of slices: this takes half as long as a file object.
     """
     raw = np.empty(max(0, size), np.uint8).data
     at = 0
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        while at < size and (count := os.preadv(handle, [raw[at:]], offset + at)):
-            at += count
-    finally:
-        os.close(handle)
+    with _named(source):
+        handle = os.open(source.file, os.O_RDONLY)
+        try:
+            while at < size and (
+                count := os.preadv(handle, [raw[at:]], source.offset + start + at)
+            ):
+                at += count
+        finally:
+            os.close(handle)
     return raw[:at]
-
-
-def _data_set(source: InstanceSource) -> bytes:
-    with source.path.open("rb") as file:
-        file.seek(source.offset)
-        data = file.read()
-    if source.transfer_syntax_uid != DEFLATED:
-        return data
-    return inflate(data, most_inflated(source.header.pixels))
 
 
 def most_inflated(pixels: PixelFormat | None) -> int:
@@ -255,12 +307,39 @@ def most_inflated(pixels: PixelFormat | None) -> int:
 
 def _pixel_value(source: InstanceSource) -> memoryview:
     if source.pixel_offset is not None and source.transfer_syntax_uid != DEFLATED:
-        with source.path.open("rb") as file:
-            file.seek(source.offset + source.pixel_offset)
-            return memoryview(file.read())
-    data = _data_set(source)
+        return memoryview(data_set(source))[source.pixel_offset :]
+    data = plain(source)
     found = scan(data, source.transfer_syntax_uid, wanted=frozenset())
     if found.pixel_offset is None:
         raise AssemblyError(Reason.NO_PIXEL_DATA, "The pixel data are gone.", (source.uid,))
     end = None if found.pixel_length is None else found.pixel_offset + found.pixel_length
     return memoryview(data)[found.pixel_offset : end]
+
+
+def _expected(source: InstanceSource) -> Expected:
+    return Expected(source.digest, source.offset, source.crc32)
+
+
+@contextmanager
+def _named(source: InstanceSource) -> Iterator[None]:
+    """Say of which instance it is that a file is damaged, or cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        found = damage_of(error) if source.digest else error
+        if isinstance(found, Damage):
+            raise _refused(source, found) from error
+        raise AssemblyError(
+            Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
+        ) from error
+    except Damage as error:
+        raise _refused(source, error) from error
+
+
+def _refused(source: InstanceSource, damage: Damage) -> AssemblyError:
+    return AssemblyError(
+        damage.reason,
+        f"SOP Instance {source.uid} in the archive: {damage.sentence}. Send it again, and the "
+        "series is made again by itself.",
+        (source.uid,),
+    )

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from node.deliver.publish import FILE_MODE, MANIFEST
-from node.deliver.target import TargetDown, Trouble
+from node.deliver.target import NotTaken, TargetDown, Trouble
 from node.deliver_settings import FolderSettings
 from node.deliveries import Delivery, Happening
 from node.disk import make_folder, sync_folders
+from node.errors import Reason
 from node.records import SeriesState
 
 _CHUNK = 1 << 20
 
 
-class Folder:
-    """A folder, perhaps on another machine, that holds what the output folder holds."""
+Published = Callable[[int], tuple[int, Mapping[str, str]]]
+"""Which revision of a series is visible, by the series' row, and the SHA-256 of its files."""
 
-    def __init__(self, settings: FolderSettings) -> None:
+
+class Folder:
+    """A folder, perhaps on another machine, that holds what the output folder holds.
+
+    Args:
+        published: what the files have to be.
+    """
+
+    def __init__(self, settings: FolderSettings, published: Published) -> None:
         self._root = settings.path
         self._seconds = settings.timeout_seconds
+        self._published = published
 
     def deliver(self, delivery: Delivery) -> None:
         """Copy a revision's files, and remove those that it replaces."""
@@ -35,21 +46,24 @@ class Folder:
             if not self._root.is_dir():
                 raise TargetDown(f"{self._root} is not there")
             if delivery.event == Happening.READY:
-                self._copy(Path(payload["root"]), payload, deadline)
+                self._copy(Path(payload["root"]), payload, deadline, delivery.series_pk)
             elif payload["state"] != SeriesState.READY:
                 self._remove([*payload["files"], *payload["replaced"]])
         except OSError as error:
             raise TargetDown(f"{self._root} cannot be written: {error.strerror}") from error
 
-    def _copy(self, source: Path, payload: dict[str, Any], deadline: float) -> None:
+    def _copy(self, source: Path, payload: dict[str, Any], deadline: float, series_pk: int) -> None:
         files = sorted(payload["files"], key=lambda name: (name.endswith(MANIFEST), name))
         revision = payload["revision"]
         copies: dict[str, Path] = {}
+        found: dict[str, str] = {}
         try:
             for folder in {(self._root / name).parent for name in files}:
                 make_folder(folder, below=self._root)
             for name in files:
-                copies[name] = self._staged(source / name, self._root / name, deadline)
+                copies[name], found[name] = self._staged(source / name, self._root / name, deadline)
+            if not self._is_sound(series_pk, revision, found):
+                return  # replaced meanwhile: the next delivery brings what is there now
             manifests = [copies[name] for name in files if name.endswith(MANIFEST)]
             if not manifests or any(_revision(path) != revision for path in manifests):
                 return  # replaced meanwhile: the next delivery brings what is there now
@@ -68,13 +82,31 @@ class Folder:
             for path in copies.values():
                 path.unlink(missing_ok=True)
 
-    def _staged(self, source: Path, target: Path, deadline: float) -> Path:
-        """A copy under another name in the same folder."""
+    def _is_sound(self, series_pk: int, revision: int, found: Mapping[str, str]) -> bool:
+        """Whether what was copied is a revision; False if that is not the visible one any more.
+
+        Raises:
+            NotTaken: it is, and a file is damaged: it is made again, and told as the next revision.
+        """
+        visible, digests = self._published(series_pk)
+        if visible != revision:
+            return False
+        if any(digests.get(name, digest) != digest for name, digest in found.items()):
+            raise NotTaken(
+                f"{Reason.OUTPUT_DAMAGED}: a file is not what was published; nothing was copied, "
+                "and it is made again"
+            )
+        return True
+
+    def _staged(self, source: Path, target: Path, deadline: float) -> tuple[Path, str]:
+        """A copy under another name in the same folder, and its SHA-256."""
+        digest = hashlib.sha256()
         copy = target.with_name(f".{uuid.uuid4().hex}.part")
         try:
             with source.open("rb") as original, copy.open("xb") as file:
                 while piece := original.read(_CHUNK):
                     self._check(deadline)
+                    digest.update(piece)
                     file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
@@ -83,7 +115,7 @@ class Folder:
         except BaseException:
             copy.unlink(missing_ok=True)
             raise
-        return copy
+        return copy, digest.hexdigest()
 
     def _check(self, deadline: float) -> None:
         """Before anything visible changes, too: an attempt that hung must not go on when it wakes.

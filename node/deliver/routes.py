@@ -8,7 +8,7 @@ from typing import Any, Final
 from node.deliver.bounded import Bounded
 from node.deliver.command import Command
 from node.deliver.courier import Route
-from node.deliver.folder import Folder
+from node.deliver.folder import Folder, Published
 from node.deliver.forward import Forward, Sender
 from node.deliver.target import Target
 from node.deliver_settings import TargetSettings
@@ -25,6 +25,7 @@ def make_routes(
     instances: Callable[[int], Sequence[StoredInstance]],
     attributes: Callable[[int], Mapping[str, Any]],
     sender: Sender,
+    published: Published,
     clock: Callable[[], float],
 ) -> dict[str, Route]:
     """A route for every entry of `deliver:`.
@@ -33,6 +34,7 @@ def make_routes(
         instances: of a series, by its row.
         attributes: what the index keeps of a series, its study and its patient, by its row.
         sender: brings instances to a DICOM peer.
+        published: what the files of a series have to be.
         clock: seconds since 1970.
 
     Raises:
@@ -47,7 +49,7 @@ def make_routes(
         if settings.command:
             return Command(settings.command, attributes)
         if settings.folder:
-            return Folder(settings.folder)
+            return Folder(settings.folder, published)
         assert settings.forward is not None  # noqa: S101  the settings have exactly one
         return Forward(settings.forward, instances, sender)
 

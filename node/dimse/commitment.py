@@ -30,6 +30,7 @@ from node.dimse.upper_layer import Proposal
 from node.dimse.watching import Notifications
 from node.errors import InvalidUID, MalformedDataSet, Retryable, error_reference, traced
 from node.index.commitments import Commitment, Commitments, Held
+from node.index.search import Sendable
 from node.index.statements import Statements
 from node.supervision import Loop
 
@@ -63,6 +64,7 @@ class CommitmentReporter:
     Args:
         destination_of: a configured peer by its AE title; None if there is none.
         clock: seconds since 1970, UTC.
+        met: told of each instance whose file is not what was received.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class CommitmentReporter:
         *,
         ae_title: str,
         clock: Callable[[], float],
+        met: Callable[[Sendable], None],
     ) -> None:
         self._commitments = commitments
         self._statements = statements
@@ -81,6 +84,7 @@ class CommitmentReporter:
         self._destination_of = destination_of
         self._ae_title = ae_title
         self._clock = clock
+        self._met = met
         self._open: dict[tuple[str, str], OpenAssociation] = {}
         self._lock = threading.Lock()
         self._loop = Loop("storage commitment", self._step)
@@ -142,7 +146,7 @@ class CommitmentReporter:
         committed: list[Reference] = []
         failed: list[tuple[Reference, int]] = []
         for reference in commitment.instances:
-            reason = failure(self._archive, held.get(reference[1], ()), reference)
+            reason = failure(self._archive, held.get(reference[1], ()), reference, self._met)
             if reason is None:
                 committed.append(reference)
             else:

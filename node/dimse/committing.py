@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from node.archive import Archive
@@ -13,7 +12,9 @@ from node.elements import scan
 from node.errors import MalformedDataSet
 from node.index.commitments import Held
 from node.index.search import Sendable
+from node.intact import Damage, check_archived
 from node.records import checked_uid
+from node.upkeep.reporting import expected
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,6 @@ _TRANSACTION: Final = 0x00081195
 _FAILURE_REASON: Final = 0x00081197
 _FAILED: Final = 0x00081198
 _REFERENCED: Final = 0x00081199
-
-_CHUNK: Final = 1 << 20  # bytes read at once
 
 Reference = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""
@@ -56,33 +55,37 @@ def asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference
     return transaction, list(dict.fromkeys(references))
 
 
-def failure(archive: Archive, held: Sequence[Held], reference: Reference) -> int | None:
+def failure(
+    archive: Archive,
+    held: Sequence[Held],
+    reference: Reference,
+    met: Callable[[Sendable], None],
+) -> int | None:
     """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1).
 
     Nothing says which of several copies is meant: all of them have to be what came.
+
+    Args:
+        met: told of an instance whose file is not what was received.
     """
     if not held:
         return NO_SUCH_INSTANCE
     meant = [one.instance for one in held if one.instance.sop_class_uid == reference[0]]
     if not meant:
         return CLASS_INSTANCE_CONFLICT
-    failures = (_damage(archive, instance) for instance in meant)
+    failures = (_failure(archive, instance, met) for instance in meant)
     return next((one for one in failures if one is not None), None)
 
 
-def _damage(archive: Archive, instance: Sendable) -> int | None:
-    """Why the bytes of an instance are not what came; None if they are."""
-    digest = hashlib.sha256()
+def _failure(archive: Archive, instance: Sendable, met: Callable[[Sendable], None]) -> int | None:
+    """Why one of the copies is not what came; None if it is."""
     try:
-        with archive.path(instance.path).open("rb") as file:
-            file.seek(instance.data_set_offset)
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        check_archived(archive.path(instance.path), expected(instance))
     except OSError as error:
         log.error("SOP Instance %s cannot be read: %s", instance.sop_instance_uid, error.strerror)
         return PROCESSING_FAILURE
-    if digest.hexdigest() != instance.sha256:
-        log.error("SOP Instance %s is not what was received", instance.sop_instance_uid)
+    except Damage:
+        met(instance)
         return PROCESSING_FAILURE
     return None
 

@@ -78,7 +78,7 @@ STORAGE_COMMITMENT: Final = """\
 committed if its bytes on disk still have the SHA-256 that they had on arrival. The report comes
 on the association that asked, if it is still open, else on a new one to the configured peer; it
 is tried again after 5 s to 1 h for seven days, over restarts. Failure reasons: 0x0110 (the file
-cannot be read or has changed), 0x0112 (not here), 0x0119 (another SOP class).
+cannot be read, is lost or has changed), 0x0112 (not here), 0x0119 (another SOP class).
 
 **MPPS** (N-CREATE, N-SET) keeps the state of a step and the lists of its series;
 **Instance Availability Notification** (N-CREATE) the lists of its series. Both serve as evidence

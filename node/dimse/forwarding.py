@@ -10,7 +10,7 @@ from node.archive import Archive
 from node.config import Dicom
 from node.dimse.carrier import Carrier
 from node.dimse.messages import C_STORE_RQ
-from node.dimse.payload import CannotSend
+from node.dimse.payload import CannotSend, Damaged
 from node.dimse.requestor import Destination
 from node.dimse.scu import SUCCESS, count_of_series, peer
 from node.errors import Permanent, Retryable
@@ -35,11 +35,15 @@ class Outgoing:
 
     Args:
         settings: returns the current settings; SIGHUP may change peers.
+        met: told of each instance whose file is not what was received.
     """
 
-    def __init__(self, settings: Callable[[], Dicom], archive: Archive) -> None:
+    def __init__(
+        self, settings: Callable[[], Dicom], archive: Archive, met: Callable[[Sendable], None]
+    ) -> None:
         self._settings = settings
         self._archive = archive
+        self._met = met
 
     def titles(self) -> list[str]:
         """The AE titles of peers that may be asked how many instances a series has."""
@@ -77,7 +81,9 @@ class Outgoing:
                 try:
                     status = carrier.store(self._archive, _sendable(one), _request(one))
                 except CannotSend as error:
-                    refused.append(str(error))
+                    if isinstance(error, Damaged):
+                        self._met(_sendable(one))
+                    refused.append(f"SOP Instance {one.sop_instance_uid}: {error}")
                     continue
                 if status in _OUT_OF_RESOURCES:
                     raise PeerFull(f"{there} has no room (0x{status:04X})")
@@ -105,6 +111,7 @@ def _sendable(one: StoredInstance) -> Sendable:
         one.size,
         one.sha256,
         one.data_set_offset,
+        one.crc32,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,13 +21,16 @@ from pydicom.uid import (
 )
 from pynetdicom.dsutils import encode
 
-from node.archive import Archive
+from node.archive import Archive, file_meta
 from node.errors import Permanent
 from node.index.search import Sendable
+from node.intact import Damage, Expected, check_quickly, read_part
 
 CHUNK: Final = 262144  # bytes read at once
 FALLBACKS: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """What an instance can be turned into."""
+_IN_MEMORY: Final = 4 << 20
+"""Bytes of a data set that is read once; a larger one is read to be compared, and then sent."""
 _CONVERTIBLE: Final = 1 << 30  # bytes; a larger file is not taken into memory
 
 _validation = threading.Lock()
@@ -33,6 +38,10 @@ _validation = threading.Lock()
 
 class CannotSend(Permanent):
     """An instance that cannot be sent to this peer, or cannot be read any more."""
+
+
+class Damaged(CannotSend):
+    """An instance whose file is not what was received, or is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +66,51 @@ def payload(archive: Archive, instance: Sendable, contexts: Mapping[str, int]) -
         contexts: transfer syntax -> accepted presentation context of its SOP class.
 
     Raises:
-        CannotSend: the peer takes no transfer syntax that it can be had in, or it is not there.
+        CannotSend: the peer takes no transfer syntax that it can be had in, or it cannot be read.
+        Damaged: its file is not what was received: nothing of it is to be sent.
     """
     stored = contexts.get(instance.transfer_syntax_uid)
-    if stored is not None:
-        return _as_it_is(archive, instance, stored)
-    if not contexts:
-        raise CannotSend(f"the peer does not take SOP class {instance.sop_class_uid}")
-    wanted = next((uid for uid in FALLBACKS if uid in contexts), None)
-    if wanted is None:
-        name = UID(instance.transfer_syntax_uid).name
-        raise CannotSend(f"the peer takes neither {name} nor an uncompressed transfer syntax")
-    data = _converted(archive, instance, UID(wanted))
+    try:
+        if stored is not None:
+            return _as_it_is(archive, instance, stored)
+        if not contexts:
+            raise CannotSend(f"the peer does not take SOP class {instance.sop_class_uid}")
+        wanted = next((uid for uid in FALLBACKS if uid in contexts), None)
+        if wanted is None:
+            name = UID(instance.transfer_syntax_uid).name
+            raise CannotSend(f"the peer takes neither {name} nor an uncompressed transfer syntax")
+        data = _converted(archive, instance, UID(wanted))
+    except Damage as error:
+        raise Damaged(str(error)) from error
+    except OSError as error:
+        raise CannotSend(f"its file cannot be read: {error.strerror}") from error
     return Payload(contexts[wanted], len(data), iter([data]))
 
 
 def _as_it_is(archive: Archive, instance: Sendable, context_id: int) -> Payload:
-    path = archive.path(instance.path)
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise CannotSend(f"its file cannot be read: {error.strerror}") from error
-    if size != instance.size:
-        raise CannotSend("its file has changed size")
-    length = size - instance.data_set_offset
+    """All of it is compared with what was received before the first byte is sent."""
+    path, expected = archive.path(instance.path), _expected(instance)
+    length = instance.size - instance.data_set_offset
+    if length <= _IN_MEMORY:
+        data = read_part(path, expected, 0)
+        return Payload(context_id, len(data), iter([data]))
+    chunks = _streamed(path, expected)
+    next(chunks)  # it is compared, and stays open
+    return Payload(context_id, length, chunks)
 
-    def chunks() -> Iterator[bytes]:
-        with path.open("rb", buffering=0) as file:
-            file.seek(instance.data_set_offset)
-            while chunk := file.read(CHUNK):
-                yield chunk
 
-    return Payload(context_id, length, chunks())
+def _streamed(path: Path, expected: Expected) -> Iterator[bytes]:
+    """Yield nothing once the file has been compared, and then its data set."""
+    with path.open("rb", buffering=0) as file:
+        check_quickly(file.fileno(), expected)
+        yield b""
+        file.seek(expected.offset)
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _expected(instance: Sendable) -> Expected:
+    return Expected(instance.sha256, instance.data_set_offset, instance.crc32, instance.size)
 
 
 def _converted(archive: Archive, instance: Sendable, wanted: UID) -> bytes:
@@ -96,8 +118,11 @@ def _converted(archive: Archive, instance: Sendable, wanted: UID) -> bytes:
     if instance.size > _CONVERTIBLE:
         raise CannotSend("it is too large to be decompressed")
     stored = UID(instance.transfer_syntax_uid)
+    # The meta information is made anew: that of the file is no part of what was compared.
+    meta = file_meta(instance.sop_class_uid, instance.sop_instance_uid, str(stored))
+    data = read_part(archive.path(instance.path), _expected(instance), 0)
     try:
-        data_set = dcmread(archive.path(instance.path), force=True)
+        data_set = dcmread(BytesIO(meta + data))
         if stored.is_compressed and stored != DeflatedExplicitVRLittleEndian:
             data_set.decompress(generate_instance_uid=False)
         elif stored == ExplicitVRBigEndian:

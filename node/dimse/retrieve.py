@@ -16,7 +16,7 @@ from node.dimse.direct import Operation, PeerGone
 from node.dimse.identifiers import failed_instances
 from node.dimse.messages import C_STORE_RQ, Value, fragments
 from node.dimse.operations import CANCEL, GET, MOVE, SUCCESS, serve
-from node.dimse.payload import CannotSend, payload
+from node.dimse.payload import CannotSend, Damaged, payload
 from node.dimse.requestor import Destination, PeerSilent
 from node.dimse.watching import Cancellations
 from node.index.search import Search, Sendable
@@ -34,6 +34,8 @@ _MOST: Final = 0xFFFF  # what the counts of a response can say
 _WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116})  # PS3.7 Annex C
 
 Send = Callable[[Sendable], int]
+Met = Callable[[Sendable], None]
+"""Told of each instance whose file is not what was received."""
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Suboperations:
 
 
 def get_handler(
-    search: Search, archive: Archive, peers: Peers, cancellations: Cancellations
+    search: Search, archive: Archive, peers: Peers, cancellations: Cancellations, met: Met
 ) -> Callable[[Event], None]:
     """The handler of pynetdicom's EVT_C_GET."""
 
@@ -102,7 +104,7 @@ def get_handler(
             pdus = fragments(found.context_id, found.chunks, found.length, operation.max_pdu)
             return operation.store(found.context_id, _request(instance), pdus)
 
-        return _perform(operation, search, rows, send)
+        return _perform(operation, search, rows, send, met)
 
     def handle(event: Event) -> None:
         serve(event, cancellations, peers, "get", answer)
@@ -116,6 +118,7 @@ def move_handler(
     peers: Peers,
     cancellations: Cancellations,
     destination_of: Callable[[str], Destination | None],
+    met: Met,
 ) -> Callable[[Event], None]:
     """The handler of pynetdicom's EVT_C_MOVE.
 
@@ -140,7 +143,7 @@ def move_handler(
             def send(instance: Sendable) -> int:
                 return carrier.store(archive, instance, _request(instance) | originator)
 
-            outcome = _perform(operation, search, rows, send)
+            outcome = _perform(operation, search, rows, send, met)
         return f"to {destination.called_ae}: {outcome}"
 
     def handle(event: Event) -> None:
@@ -168,14 +171,16 @@ def _request(instance: Sendable) -> dict[str, Value]:
     }
 
 
-def _perform(operation: Operation, search: Search, rows: Sequence[int], send: Send) -> str:
+def _perform(
+    operation: Operation, search: Search, rows: Sequence[int], send: Send, met: Met
+) -> str:
     """Send everything, one after the other, and report after each (PS3.4 C.4.2.3.1)."""
     counts = Suboperations(len(rows))
     reasons: dict[str, None] = {}
     for instance in _instances(search, rows, counts):
         if operation.cancelled:
             break
-        status, reason = _sent(instance, send)
+        status, reason = _sent(instance, send, met)
         counts.ended(instance.sop_instance_uid, status)
         if reason and reason not in reasons:  # once each, however many instances it is about
             reasons[reason] = None
@@ -206,12 +211,15 @@ def _instances(search: Search, rows: Sequence[int], counts: Suboperations) -> It
         yield from found
 
 
-def _sent(instance: Sendable, send: Send) -> tuple[int | None, str]:
+def _sent(instance: Sendable, send: Send, met: Met) -> tuple[int | None, str]:
     """The status of the peer's answer, None without one; and what was wrong."""
     try:
         status = send(instance)
     except PeerGone:
         raise
+    except Damaged as error:
+        met(instance)
+        return None, f"not sent: {error}"
     except (CannotSend, PeerSilent) as error:
         return None, str(error)
     return status, "" if status == SUCCESS else f"C-STORE was answered with 0x{status:04X}"

@@ -24,6 +24,7 @@ from node.index.commitments import Commitments
 from node.index.engine import Index
 from node.index.search import Search
 from node.index.statements import Statements
+from node.upkeep.reporting import Reporter
 
 SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """In which identifiers and other data sets of these services may come and go."""
@@ -62,6 +63,7 @@ class Services:
         cancellations, notifications = Cancellations(), Notifications()
         peers = Peers(settings)
         ae_title = settings().ae_title
+        met = Reporter(index, archive.root.parent, clock).met
 
         def destination_of(title: str) -> Destination | None:
             known = peers.by_title(title)
@@ -74,6 +76,7 @@ class Services:
             destination_of,
             ae_title=ae_title,
             clock=clock,
+            met=met,
         )
         serve_directly(*FIND, *GET, *MOVE)
         self.handlers: Sequence[EventHandlerType] = [
@@ -86,8 +89,11 @@ class Services:
                     search, peers, cancellations, ae_title, lambda: settings().empty_matches
                 ),
             ),
-            (evt.EVT_C_GET, get_handler(search, archive, peers, cancellations)),
-            (evt.EVT_C_MOVE, move_handler(search, archive, peers, cancellations, destination_of)),
+            (evt.EVT_C_GET, get_handler(search, archive, peers, cancellations, met)),
+            (
+                evt.EVT_C_MOVE,
+                move_handler(search, archive, peers, cancellations, destination_of, met),
+            ),
             (evt.EVT_N_ACTION, commitment.action_handler(self._reporter, peers, notifications)),
             (evt.EVT_N_CREATE, mpps.create_handler(announced, peers, clock)),
             (evt.EVT_N_SET, mpps.set_handler(announced, peers, clock)),

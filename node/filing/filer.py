@@ -80,7 +80,7 @@ class Filer:
         self._clock = clock
         self._hashing = hashing or Hashing()
         self._quarantine = Quarantine(archive.quarantine, clock=clock)
-        self._placer = Placer(archive, self._is_ours)
+        self._placer = Placer(archive, store.kept)
         self._rows: dict[Source, int] = {}
         self._alike: dict[Source | None, Alike] = {}
 
@@ -95,7 +95,6 @@ class Filer:
         """
         filed = Filed()
         rows: list[tuple[InstanceRecord, int | None]] = []
-        self._placer.begin()
         # All are read and then all are placed: the processor does the same again and again.
         with self._hashing.ahead([found.data_set for found in batch]) as hashes:
             readings = [self._read(*pair) for pair in zip(batch, hashes, strict=True)]
@@ -138,11 +137,17 @@ class Filer:
     def _index(self, rows: list[tuple[InstanceRecord, int | None]], filed: Filed) -> None:
         for (record, _), outcome in zip(rows, self._store.add(rows), strict=True):
             filed.outcomes.append((outcome, record.size))
+            if outcome is Stored.SAME and record.fresh:
+                log.warning(
+                    "SOP Instance %s came again, and took the place of its damaged or lost file",
+                    record.sop_instance_uid,
+                )
             if outcome is Stored.CONFLICT:
                 log.warning(
                     "conflict: other bytes came for SOP Instance %s; both are kept",
                     record.sop_instance_uid,
                 )
+        self._placer.indexed()
 
     def _end(self, ended: Ended, filed: Filed) -> None:
         end = AssociationEnd(ended.end)
@@ -201,7 +206,8 @@ class Filer:
         if isinstance(reading, Registration):
             part = self._archive.incoming(entry.part) if entry.part else None
             try:
-                placed = self._placer.place(reading, _meta(entry), view, part, anew=anew)
+                syntax = entry.transfer_syntax_uid
+                placed = self._placer.place(reading, syntax, _meta(entry), view, part, anew=anew)
                 return record_of(reading, entry.transfer_syntax_uid, placed, entry.received_at)
             except Retryable:
                 raise
@@ -209,10 +215,6 @@ class Filer:
                 reading = _fault(error)
         self._set_aside(entry, view, reading)
         return None
-
-    def _is_ours(self, sop_uid: str, path: str, sha256: str) -> bool:
-        known = self._store.sha256_at(sop_uid, path)
-        return known is None or known == sha256
 
     def _row(self, source: Source) -> int:
         row = self._rows.get(source)

@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from node.archive import Archive, Buffer, Placed, conflict_name, data_set_sha256, shard_of
+from node.archive import Archive, Buffer, Placed, shard_of
 from node.disk import FOLDER_MODE, link_over, write_new
 from node.errors import StorageFull
+from node.intact import Damage, Meta, held_by
+from node.records import conflict_name
 from node.registration import Registration
 
 _REMEMBERED: Final = 10_000  # folders that are known to be there
 
 
+Known = Callable[[str], Mapping[str, tuple[str, str]]]
+"""What the index knows of a SOP Instance UID: by hash the path and transfer syntax of each file."""
+
+
 class Placer:
     """Gives instances their files. For one thread.
 
+    A file that holds something else than the index says of it is damaged: the bytes that came
+    again take its place.
+
     Args:
-        is_ours: of a SOP Instance UID, a file of it and the hash of a data set: whether other
-            bytes in that file are a remnant of a crash, as no row says that they belong there.
+        known: asked where a name is taken by other bytes.
     """
 
-    def __init__(self, archive: Archive, is_ours: Callable[[str, str, str], bool]) -> None:
+    def __init__(self, archive: Archive, known: Known) -> None:
         self._archive = archive
         self._root = os.fspath(archive.root)
-        self._is_ours = is_ours
+        self._known = known
         self._made: set[str] = set()
-        self._placed: set[str] = set()  # files of this batch, of which no row speaks yet
+        self._unindexed: dict[str, str] = {}  # files of which no row speaks yet, with their hashes
 
     def place(
         self,
         registration: Registration,
+        transfer_syntax_uid: str,
         meta: bytes,
         data_set: Buffer,
         part: Path | None,
@@ -54,71 +63,92 @@ class Placer:
         study, sop_uid = registration.study_instance_uid, registration.sop_instance_uid
         folder = f"{shard_of(study)}/{study}/{registration.series_instance_uid}"
         path = f"{folder}/{sop_uid}.dcm"
+        new = _New(registration, transfer_syntax_uid, meta, data_set, part)
         try:
-            self._make(folder)
-            fresh = self._create(path, meta, data_set, part)
+            fresh = self._first(folder, path, new)
             if not fresh:
-                path, fresh = self._beside(path, registration, meta, data_set, part, anew=anew)
-            self._placed.add(path)
-            size = len(meta) + len(data_set)
-            if not fresh:
-                size = os.stat(f"{self._root}/{path}").st_size  # noqa: PTH116
+                path, fresh = self._again(path, new, anew=anew)
+            size = os.stat(f"{self._root}/{path}").st_size  # noqa: PTH116
         except OSError as error:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
+        self._unindexed[path] = registration.sha256
         return Placed(path, size, size - len(data_set), fresh)
 
-    def begin(self) -> None:
-        """A new batch: rows speak of everything that was placed before."""
-        self._placed.clear()
+    def indexed(self) -> None:
+        """The index knows whatever has been placed."""
+        self._unindexed.clear()
 
     def forget(self) -> None:
         """Folders may have gone."""
         self._made.clear()
 
-    def _create(self, path: str, meta: bytes, data_set: Buffer, part: Path | None) -> bool:
+    def _first(self, folder: str, path: str, new: _New) -> bool:
+        """Make the file; False if there is one of that name."""
+        self._make(folder)
+        try:
+            return self._create(path, new)
+        except FileNotFoundError:  # somebody took the folder away
+            self.forget()
+            self._make(folder)
+            return self._create(path, new)
+
+    def _again(self, path: str, new: _New, *, anew: bool) -> tuple[str, bool]:
+        """Where an instance goes whose name is taken; whether its bytes were not there."""
+        held = _held(f"{self._root}/{path}")
+        if held == new.held:
+            if anew:
+                self._replace(path, new)
+            return path, False
+        known = self._known(new.registration.sop_instance_uid)
+        there, syntax = known.get(new.registration.sha256, ("", ""))
+        called = new.held[1]._replace(transfer_syntax_uid=syntax)
+        if there == path and held == (new.registration.sha256, called):
+            return path, False  # the same bytes, called otherwise
+        mine = there == path or (anew and not there)  # a remnant of a crash: no row speaks of it
+        if mine and not self._is_taken(path, new, known):
+            self._replace(path, new)
+            return path, True
+        return self._beside(path, new, anew=anew)
+
+    def _is_taken(self, path: str, new: _New, known: Mapping[str, tuple[str, str]]) -> bool:
+        """Whether other bytes belong there, of which a row speaks or will speak."""
+        sha256 = new.registration.sha256
+        return (
+            self._unindexed.get(path, sha256) != sha256
+            or any(other != sha256 and name == path for other, (name, _) in known.items())
+            or os.path.isdir(f"{self._root}/{path}")  # noqa: PTH112
+        )
+
+    def _beside(self, path: str, new: _New, *, anew: bool) -> tuple[str, bool]:
+        """What conflicts with another data set has the hash of its own in its name."""
+        name = conflict_name(new.registration.sop_instance_uid, new.registration.sha256)
+        path = f"{path.rpartition('/')[0]}/{name}"
+        if self._create(path, new):
+            return path, True
+        same = _held(f"{self._root}/{path}") == new.held
+        if anew or not same:
+            self._replace(path, new)
+        return path, not same
+
+    def _create(self, path: str, new: _New) -> bool:
         """False if there is a file of that name."""
         whole = f"{self._root}/{path}"
         try:
-            if part is None:
-                write_new(whole, (meta, data_set), durable=False)
+            if new.part is None:
+                write_new(whole, (new.meta, new.data_set), durable=False)
             else:
-                os.link(part, whole)
+                os.link(new.part, whole)
         except FileExistsError:
             return False
         return True
 
-    def _beside(
-        self,
-        path: str,
-        registration: Registration,
-        meta: bytes,
-        data_set: Buffer,
-        part: Path | None,
-        *,
-        anew: bool,
-    ) -> tuple[str, bool]:
-        """Where an instance goes whose name is taken; whether it was written."""
-        sop_uid, sha256 = registration.sop_instance_uid, registration.sha256
-        same = _sha256(f"{self._root}/{path}") == sha256
-        if same and not anew:
-            return path, False
-        remnant = anew and path not in self._placed and self._is_ours(sop_uid, path, sha256)
-        if not (same or remnant):
-            path = f"{path.rpartition('/')[0]}/{conflict_name(sop_uid, sha256)}"
-            if self._create(path, meta, data_set, part):
-                return path, True
-            if not anew:
-                return path, False
-        self._replace(path, meta, data_set, part)
-        return path, True
-
-    def _replace(self, path: str, meta: bytes, data_set: Buffer, part: Path | None) -> None:
+    def _replace(self, path: str, new: _New) -> None:
         target = self._archive.path(path)
-        if part is not None:
-            link_over(part, target)
+        if new.part is not None:
+            link_over(new.part, target)
             return
         temporary = self._archive.new_part()
-        write_new(temporary, (meta, data_set), durable=False)
+        write_new(temporary, (new.meta, new.data_set), durable=False)
         temporary.replace(target)
 
     def _make(self, folder: str) -> None:
@@ -134,9 +164,31 @@ class Placer:
         self._made.add(folder)
 
 
-def _sha256(path: str) -> str | None:
-    """The hash of a file's data set; None if it is no whole file."""
+@dataclass(frozen=True, slots=True)
+class _New:
+    """An instance that came."""
+
+    registration: Registration
+    transfer_syntax_uid: str
+    meta: bytes
+    data_set: Buffer
+    part: Path | None
+
+    @property
+    def held(self) -> tuple[str, Meta]:
+        """What a file that has it holds."""
+        one = self.registration
+        meta = Meta(one.sop_class_uid, one.sop_instance_uid, self.transfer_syntax_uid)
+        return one.sha256, meta
+
+
+def _held(path: str) -> tuple[str, Meta] | None:
+    """The hash of a file's data set and its meta information; None if it is damaged or half.
+
+    Raises:
+        OSError: it cannot be read for a reason that has nothing to do with it.
+    """
     try:
-        return data_set_sha256(path)
-    except struct.error:
+        return held_by(path)
+    except Damage:
         return None

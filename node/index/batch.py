@@ -6,18 +6,21 @@ The caller holds the write lock, so that what was read stays true until the tran
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, cast
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from node.attributes import BY_LEVEL, Level
 from node.index import totals
+from node.index.damages import archived
 from node.index.hierarchy import Hierarchy, KnownSeries, integer_of
 from node.index.namesakes import RECEIVER, Pair, flag
 from node.index.schema import (
     AssociationRow,
     ConflictRow,
+    DamageRow,
     HeaderRow,
     InstanceRow,
     SeriesEventRow,
@@ -25,12 +28,14 @@ from node.index.schema import (
 )
 from node.index.totals import LISTED, Total
 from node.index.where import one_of
-from node.records import InstanceRecord, SeriesState, Shared, Stored
+from node.records import InstanceRecord, SeriesState, Shared, Stored, conflict_name
 from node.senders import IMPORTED
 
 Item = tuple[InstanceRecord, int | None]
 
 _AT_ONCE: Final = 500  # values that are looked for, rows in one INSERT
+HEALED: Final = "an instance came again whose file was damaged or lost"
+"""Why a series is made again, in its history."""
 _IMAGE_KEYWORDS: Final = tuple(attribute.keyword for attribute in BY_LEVEL[Level.IMAGE])
 
 _INSTANCES: Final = insert(InstanceRow).returning(
@@ -43,6 +48,9 @@ _HELD: Final = select(
     InstanceRow.sha256,
     InstanceRow.series_pk,
     InstanceRow.association_pk,
+    InstanceRow.path,
+    InstanceRow.size,
+    InstanceRow.data_set_offset,
 ).order_by(InstanceRow.id)
 _HEADERS: Final = insert(HeaderRow)
 _CONFLICTS: Final = insert(ConflictRow)
@@ -74,6 +82,17 @@ _ARRIVALS: Final = text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Where a row says that its bytes are."""
+
+    row: type[InstanceRow | ConflictRow]
+    pk: int
+    path: str
+    size: int
+    data_set_offset: int
+
+
 @dataclass
 class _Known:
     """An instance that is in the index, or about to be.
@@ -82,6 +101,7 @@ class _Known:
         pk: None as long as its row has not been written.
         association: that brought it last; None: an import.
         others: hashes of the conflicts beside it.
+        files: by hash; those whose rows have been written.
     """
 
     pk: int | None
@@ -89,6 +109,7 @@ class _Known:
     series: KnownSeries
     association: int | None
     others: set[str] = field(default_factory=set)
+    files: dict[str, _File] = field(default_factory=dict)
 
 
 _ByUID = dict[str, list[_Known]]
@@ -142,7 +163,10 @@ class Batch:
                 _HELD.where(one_of(_UID, part, sqlite=self._sqlite))
             ).all():
                 series = self._hierarchy.series_of_instance(row.series_pk)
-                one = _Known(row.id, row.sha256, series, row.association_pk)
+                kept = _File(InstanceRow, row.id, row.path, row.size, row.data_set_offset)
+                one = _Known(
+                    row.id, row.sha256, series, row.association_pk, files={row.sha256: kept}
+                )
                 found.setdefault(row.uid, []).append(one)
         by_pk = {
             there.pk: there
@@ -151,23 +175,31 @@ class Batch:
             if there.sha256 != record.sha256
         }
         for part in _parts(by_pk):
-            for pk, sha256 in self._connection.execute(
-                select(ConflictRow.instance_pk, ConflictRow.sha256).where(
-                    ConflictRow.instance_pk.in_(part)
-                )
+            for pk, sha256, *place in self._connection.execute(
+                select(
+                    ConflictRow.instance_pk,
+                    ConflictRow.sha256,
+                    ConflictRow.id,
+                    ConflictRow.path,
+                    ConflictRow.size,
+                    ConflictRow.data_set_offset,
+                ).where(ConflictRow.instance_pk.in_(part))
             ).all():
                 by_pk[pk].others.add(sha256)
+                kept = _File(ConflictRow, *cast("tuple[int, str, int, int]", place))
+                by_pk[pk].files[sha256] = kept
         return found
 
     def _decide(self, known: _ByUID, record: InstanceRecord, association: int | None) -> Stored:
         sha256 = record.sha256
         of_uid = known.setdefault(record.sop_instance_uid, [])
         for one in of_uid:
-            if sha256 == one.sha256:
-                self._repeat(one, record, association)
+            if sha256 == one.sha256 or sha256 in one.others:
+                self._keep_again(one, record)
+                if sha256 == one.sha256:
+                    self._repeat(one, record, association)
                 return Stored.SAME
-            if sha256 in one.others:
-                return Stored.SAME
+        self._give_way(of_uid, record)
         series, there = self._hierarchy.series(record), None
         for one in of_uid:
             if one.series is series:
@@ -184,7 +216,7 @@ class Batch:
             return Stored.NEW
         there.others.add(sha256)
         self._conflicts.append((there, association, {"header": record.header, **_bytes_of(record)}))
-        self._arrive(series, record, association, instances=0)
+        self._arrive(series, record, association, instances=0, why="a conflict came")
         return Stored.CONFLICT
 
     def _flag(self, series: KnownSeries, other: KnownSeries) -> None:
@@ -219,13 +251,61 @@ class Batch:
             },
         )
 
+    def _keep_again(self, there: _Known, record: InstanceRecord) -> None:
+        """Bytes that are known came once more: perhaps in the place of a damaged or lost file."""
+        kept = there.files.get(record.sha256)
+        if kept is None or not (record.fresh or record.path == kept.path):
+            return
+        now = (record.path, record.size, record.data_set_offset)
+        if now != (kept.path, kept.size, kept.data_set_offset):
+            path, size, offset = now  # who sent it is in its meta information, which is as long
+            self._connection.execute(
+                update(kept.row)
+                .where(kept.row.id == kept.pk)
+                .values(path=path, size=size, data_set_offset=offset)
+            )
+            if kept.row is InstanceRow:
+                self._count(Total.BYTES, size - kept.size)
+        if record.fresh or self._is_damaged:
+            paths = [archived(kept.path), archived(record.path)]
+            gone = self._connection.execute(delete(DamageRow).where(DamageRow.path.in_(paths)))
+            if record.fresh or gone.rowcount:
+                self._arrive(there.series, record, None, instances=0, why=HEALED)
+
+    def _give_way(self, of_uid: Sequence[_Known], record: InstanceRecord) -> None:
+        """Other bytes have the name of a file that was lost: what was in that has another name.
+
+        So no file is that of two rows, and none goes with the series of another or is replaced.
+        """
+        for one in of_uid:
+            for sha256, file in one.files.items():
+                if file.path != record.path:
+                    continue
+                folder = file.path.rpartition("/")[0]
+                path = f"{folder}/{conflict_name(record.sop_instance_uid, sha256)}"
+                one.files[sha256] = replace(file, path=path)
+                named = update(file.row).where(file.row.id == file.pk)
+                self._connection.execute(named.values(path=path))
+                if self._is_damaged:
+                    known = update(DamageRow).where(DamageRow.path == archived(file.path))
+                    self._connection.execute(known.values(path=archived(path)))
+
+    @cached_property
+    def _is_damaged(self) -> bool:
+        """Whether anything is: hardly ever, so that what comes again costs no more than before."""
+        return self._connection.scalar(select(DamageRow.path).limit(1)) is not None
+
     def _arrive(
-        self, series: KnownSeries, record: InstanceRecord, association: int | None, instances: int
+        self,
+        series: KnownSeries,
+        record: InstanceRecord,
+        association: int | None,
+        instances: int,
+        why: str = "another instance came",
     ) -> None:
         at = record.received_at
         changes = self._changes.get(series.pk)
         if changes is None:
-            why = "another instance came" if instances else "a conflict came"
             newest = max(series.last_arrival, at)
             changes = self._changes[series.pk] = _Changes(series, at, at, newest, why)
         changes.instances += instances
@@ -339,6 +419,7 @@ def _bytes_of(record: InstanceRecord) -> dict[str, Any]:
         "data_set_offset": record.data_set_offset,
         "pixel_offset": _offset(record),
         "pixel_length": record.pixel_length,
+        "crc32": record.crc32,
         "received_at": record.received_at,
     }
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, select
 
 from node.index.engine import Index
 from node.index.schema import ConflictRow, InstanceRow, TotalRow
@@ -60,19 +60,27 @@ class Conflicts:
         return sorted(copies, key=lambda one: one.size, reverse=True)
 
     def would_be(self, sop_instance_uid: str, sha256: str) -> bool:
-        """Whether an instance is there with other bytes than those, and these are not.
+        """Whether an instance is there with other bytes than those, and these are nowhere.
 
         Args:
             sha256: of the data set.
         """
         instance, other = InstanceRow, ConflictRow
-        same = (
+        there = select(instance.id).where(instance.uid == sop_instance_uid)
+        beside = (
             select(other.id)
-            .where(other.instance_pk == instance.id, other.sha256 == sha256)
-            .exists()
-        )
-        query = select(instance.id).where(
-            instance.uid == sop_instance_uid, ~or_(instance.sha256 == sha256, same)
+            .join(instance, instance.id == other.instance_pk)
+            .where(instance.uid == sop_instance_uid, other.sha256 == sha256)
         )
         with self._index.reading() as connection:
-            return connection.scalar(query) is not None
+            return bool(
+                connection.scalar(
+                    select(
+                        and_(
+                            there.exists(),
+                            ~there.where(instance.sha256 == sha256).exists(),
+                            ~beside.exists(),
+                        )
+                    )
+                )
+            )

@@ -14,6 +14,7 @@ from node.index.engine import Index
 from node.index.leftovers import remove_evidence
 from node.index.schema import (
     ConflictRow,
+    DamageRow,
     DeliveryRow,
     HeaderRow,
     InstanceRow,
@@ -39,6 +40,7 @@ _OF_SERIES: Final = (
     PublicationRow,
     ReferenceRow,
     DeliveryRow,
+    DamageRow,
 )
 
 

@@ -229,4 +229,5 @@ def _stored(kept: type[InstanceRow | ConflictRow], header: Any) -> Sequence[Any]
         kept.pixel_length,
         kept.received_at,
         header,
+        kept.crc32,
     )

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from node.deliveries import NewDelivery
 from node.index.engine import Index
 from node.index.outbox import enqueue
-from node.index.schema import PublicationRow, SeriesEventRow, SeriesRow
+from node.index.schema import DamageRow, PublicationRow, SeriesEventRow, SeriesRow
 from node.index.work import swap
 from node.records import SeriesRecord, SeriesState
 
@@ -37,6 +37,7 @@ class Publication:
     Attributes:
         fingerprint: equal for revisions between which nothing differs.
         files: relative to the output folder.
+        digests: SHA-256 of each; None: made before they were kept.
     """
 
     revision: int
@@ -45,6 +46,7 @@ class Publication:
     files: tuple[str, ...]
     verdict: dict[str, Any]
     visible_at: float | None
+    digests: dict[str, str] | None = None
 
 
 class Publications:
@@ -66,6 +68,7 @@ class Publications:
                     files=tuple(found.files),
                     verdict=found.verdict,
                     visible_at=found.visible_at,
+                    digests=found.digests,
                 )
                 for found in connection.execute(query)
             ]
@@ -74,6 +77,11 @@ class Publications:
         """The revision that readers see, if there is one."""
         seen = [item for item in self.all(series_pk) if item.stage is Stage.VISIBLE]
         return seen[-1] if seen else None
+
+    def digests(self, series_pk: int) -> tuple[int, dict[str, str]]:
+        """The revision that readers see, 0 if there is none, and the SHA-256 of its files."""
+        found = self.visible(series_pk)
+        return (0, {}) if found is None else (found.revision, found.digests or {})
 
     def latest(self, series_pk: int) -> Publication | None:
         """The revision that was last begun; if it is not visible, its files may be all the same.
@@ -105,8 +113,12 @@ class Publications:
         files: Sequence[str],
         verdict: dict[str, Any],
         now: float,
+        digests: dict[str, str] | None = None,
     ) -> bool:
         """Reserve a revision before its files appear.
+
+        Args:
+            digests: SHA-256 of each file, by its name relative to the output folder.
 
         Returns:
             False if the series has changed since, or if a revision of this number was begun
@@ -133,6 +145,7 @@ class Publications:
                     state=Stage.BEGUN,
                     fingerprint=fingerprint,
                     files=list(files),
+                    digests=digests,
                     verdict=verdict,
                     begun_at=now,
                 )
@@ -166,6 +179,9 @@ class Publications:
             values = {"revision": revision, "outputs": found.files}
             full = {**values, "verdict": found.verdict, "due": None, "owner": ""}
             enqueue(connection, series.pk, deliveries, now)
+            connection.execute(
+                delete(DamageRow).where(DamageRow.series_pk == series.pk, DamageRow.uid == "")
+            )
             if swap(connection, series, state, now, actor, detail, full):
                 return state
             return _overtaken(connection, series, now, actor, detail, values)

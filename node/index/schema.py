@@ -192,6 +192,7 @@ class InstanceRow(Base):
     data_set_offset: Mapped[int]
     pixel_offset: Mapped[int | None]
     pixel_length: Mapped[int | None] = mapped_column(BigInteger)
+    crc32: Mapped[int | None] = mapped_column(BigInteger)  # of the data set, as sha256 is
     received_at: Mapped[float]
     association_pk: Mapped[int | None] = mapped_column(  # that brought it last, while it counted
         ForeignKey("association.id"),
@@ -224,6 +225,7 @@ class ConflictRow(Base):
     data_set_offset: Mapped[int]
     pixel_offset: Mapped[int | None]
     pixel_length: Mapped[int | None] = mapped_column(BigInteger)
+    crc32: Mapped[int | None] = mapped_column(BigInteger)
     header: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[float]
     sender: Mapped[str] = mapped_column(
@@ -317,6 +319,7 @@ class PublicationRow(Base):
     state: Mapped[str]  # index.publications.Stage
     fingerprint: Mapped[str]  # of everything that makes one revision differ from another
     files: Mapped[list[Any]]  # relative to storage.root/nifti
+    digests: Mapped[dict[str, Any] | None]  # SHA-256 of each file; None: made before they were kept
     verdict: Mapped[dict[str, Any]]
     begun_at: Mapped[float]
     visible_at: Mapped[float | None]
@@ -431,6 +434,33 @@ class ProcedureStepRow(Base):
     created_at: Mapped[float] = mapped_column(index=True)
     updated_at: Mapped[float]
     series: Mapped[dict[str, Any]]  # Series Instance UID -> SOP Instance UIDs
+
+
+class DamageRow(Base):
+    """A file that is not what was received or published, until it is again."""
+
+    __tablename__ = "damage"
+
+    path: Mapped[str] = mapped_column(primary_key=True)  # relative to storage.root
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    uid: Mapped[str]  # SOP Instance UID; empty for what was published
+    reason: Mapped[str]  # errors.Reason
+    sentence: Mapped[str]
+    found_at: Mapped[float]
+
+
+class VerificationRow(Base):
+    """How far somebody has come who compares all files with what they were."""
+
+    __tablename__ = "verification"
+
+    name: Mapped[str] = mapped_column(primary_key=True)  # the node itself, or the command
+    stage: Mapped[str]  # index.damages.Stage
+    after: Mapped[int] = mapped_column(BigInteger)  # the row that was looked at last
+    files: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    began_at: Mapped[float]
+    ended_at: Mapped[float | None]  # of the last round that came to its end
 
 
 class TotalRow(Base):

@@ -31,6 +31,7 @@ class Sendable:
     size: int
     sha256: str
     data_set_offset: int
+    crc32: int | None = None
 
 
 def sendable_columns() -> tuple[Any, ...]:
@@ -43,6 +44,7 @@ def sendable_columns() -> tuple[Any, ...]:
         InstanceRow.size,
         InstanceRow.sha256,
         InstanceRow.data_set_offset,
+        InstanceRow.crc32,
     )
 
 

@@ -83,17 +83,22 @@ class Store:
             )
         return found or self.open_association(calling_ae, called_ae, address, opened_at, process)
 
-    def sha256_at(self, sop_instance_uid: str, path: str) -> str | None:
-        """The hash of the data set that rows of an instance say is in a file; None if none does."""
-        kept, beside = InstanceRow, ConflictRow
-        first = select(kept.sha256).where(kept.uid == sop_instance_uid, kept.path == path)
-        other = (
-            select(beside.sha256)
-            .join(kept, kept.id == beside.instance_pk)
-            .where(kept.uid == sop_instance_uid, beside.path == path)
+    def kept(self, sop_instance_uid: str) -> dict[str, tuple[str, str]]:
+        """What the index knows of an instance: by the hashes of its data set, and of those that
+        conflict with it, the path and the transfer syntax of each file."""
+        row, other = InstanceRow, ConflictRow
+        first = select(row.sha256, row.path, row.transfer_syntax_uid)
+        others = select(other.sha256, other.path, other.transfer_syntax_uid).join(
+            row, row.id == other.instance_pk
         )
         with self._index.reading() as connection:
-            return connection.scalar(first) or connection.scalar(other)
+            return {
+                sha256: (path, syntax)
+                for query in (others, first)
+                for sha256, path, syntax in connection.execute(
+                    query.where(row.uid == sop_instance_uid)
+                )
+            }
 
     def end_association(self, association: int, end: AssociationEnd, now: float) -> None:
         """Note how an association ended, and wake the series that it brought something to."""

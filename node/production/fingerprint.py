@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 from node.deliver.publish import MANIFEST
 
@@ -40,6 +40,50 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
         elif not (folder / name).is_file():
             raise FileNotFoundError(name)
     return digest.hexdigest()
+
+
+def fingerprint_of_all(folder: str, made: Iterable[tuple[str, str]]) -> str:
+    """The digest of all volumes of a revision.
+
+    Args:
+        folder: where they are, relative to the output folder.
+        made: stem and fingerprint of each.
+    """
+    parts = sorted(f"{joined(folder, stem)} {one}" for stem, one in made)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def joined(folder: str, name: str) -> str:
+    """A name relative to the output folder."""
+    return f"{folder}/{name}" if folder else name
+
+
+def digests(folder: Path, files: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """The SHA-256 of each file.
+
+    Args:
+        known: those that are known already, by name.
+    """
+    return {name: known.get(name) or _sha256(folder / name) for name in files}
+
+
+def digests_of_images(folder: Path, files: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of images, by their names, as the manifests beside them say."""
+    found = {}
+    for name in files:
+        if name.endswith(MANIFEST):
+            try:
+                manifest = json.loads((folder / name).read_bytes())
+                image = str(PurePosixPath(name).with_name(str(manifest["image"])))
+                found[image] = str(manifest["sha256"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _trailer(path: Path) -> bytes:

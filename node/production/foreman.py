@@ -262,6 +262,8 @@ class Foreman:
             grounds=self._grounds.snapshot(needed),
             stock=self._head_start.of(series.pk),
             contradiction=contradiction(series, self._namesakes.parts(series)),
+            folder=folder,
+            before=self._outcomes.before(series),
         )
         return job, folder
 

@@ -20,6 +20,21 @@ class ExecutorAway(Retryable):
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What is published of a series already.
+
+    Attributes:
+        fingerprint: of all of it.
+        output: the folder that the names are relative to.
+        digests: SHA-256 of each file, by its name; empty: only known to have been there.
+    """
+
+    fingerprint: str
+    output: Path
+    digests: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One assembly of one series.
 
@@ -34,6 +49,8 @@ class Job:
         grounds: how those series stood, for `node.production.grounds`.
         stock: a file with slices that were compressed already.
         contradiction: why the series cannot be a volume, whatever its instances are.
+        folder: where the files will be, relative to the output folder.
+        before: what is published already; None: nothing.
     """
 
     series_uid: str
@@ -49,6 +66,8 @@ class Job:
     grounds: tuple[tuple[str, int], ...] = ()
     stock: Path | None = None
     contradiction: Refusal | None = None
+    folder: str = ""
+    before: Before | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +78,13 @@ class Product:
         stem: the job's stem with what tells the volume from the series' others.
         files: names in the staging folder, each beginning with the stem.
         fingerprint: equal for volumes between which nothing differs.
+        digests: SHA-256 of each file, by its name.
     """
 
     stem: str
     files: tuple[str, ...]
     fingerprint: str
+    digests: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +105,29 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """An instance whose file is not what was received."""
+
+    instance: StoredInstance
+    reason: Reason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assembled:
-    """What became of a job."""
+    """What became of a job.
+
+    Attributes:
+        broken: instances because of which nothing was made.
+        unsound: whether nothing differs from what is published but that a file of that is damaged
+            or lost.
+    """
 
     products: tuple[Product, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    unsound: bool = False
+
+
+class ArchiveChanged(Retryable):
+    """A file of the archive was replaced while a series was made of it, or all of it is away."""

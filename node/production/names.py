@@ -10,6 +10,7 @@ from node.deliver.publish import Publisher
 from node.errors import Retryable
 from node.index.work import Work
 from node.naming import is_bids, render_name
+from node.production.fingerprint import joined
 from node.production.jobs import Product
 from node.records import SeriesRecord
 
@@ -60,11 +61,6 @@ class Names:
     def _may_have(self, series: SeriesRecord, stem: str) -> bool:
         on_disk = self._publisher.owner_on_disk(stem)
         return on_disk in {"", series.uid} and self._work.claim_stem(series.pk, stem)
-
-
-def joined(folder: str, name: str) -> str:
-    """A name relative to the output folder."""
-    return f"{folder}/{name}" if folder else name
 
 
 def _digits(series: SeriesRecord) -> str:

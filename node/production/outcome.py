@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -10,22 +9,31 @@ from typing import Any
 from node.completion.policy import Event, follow
 from node.deliver.publish import Publisher
 from node.deliveries import Happening, NewDelivery
-from node.errors import Reason
+from node.errors import DAMAGE, Reason
 from node.faults import fault_point
+from node.index.damages import Damages
 from node.index.publications import Publications, Stage
+from node.index.search import Sendable
 from node.index.work import Work
 from node.naming import folded
-from node.production.fingerprint import fingerprint
+from node.production.fingerprint import (
+    digests,
+    digests_of_images,
+    fingerprint,
+    fingerprint_of_all,
+    joined,
+)
 from node.production.grounds import Grounds
 from node.production.herald import Herald
-from node.production.jobs import Assembled, Job, Product, Refusal
-from node.production.names import Names, joined
+from node.production.jobs import Assembled, Before, Job, Product, Refusal
+from node.production.names import Names
 from node.records import SeriesRecord, SeriesState
 
 log = logging.getLogger(__name__)
 
 ACTOR = "assembler"
 VISIBLE = Stage.VISIBLE
+DAMAGED = "found when its series was to be made"
 _UNDECODABLE = (Reason.PIXELS_UNREADABLE, Reason.PIXELS_TRUNCATED, Reason.UNSUPPORTED_PIXELS)
 """Refusals that a codec or a better copy can cure: the series failed. With all others it is no
 volume, and nothing but other instances makes it one."""
@@ -42,6 +50,7 @@ class Outcomes:
         names: Names,
         herald: Herald,
         grounds: Grounds,
+        damages: Damages,
     ) -> None:
         self._work = work
         self._publications = publications
@@ -49,6 +58,7 @@ class Outcomes:
         self._names = names
         self._herald = herald
         self._grounds = grounds
+        self._damages = damages
 
     def next_revision(self, series: SeriesRecord) -> int:
         """The number that a new revision of the series would get."""
@@ -57,6 +67,14 @@ class Outcomes:
             stems = self._work.stems(series.pk)
             floor = self._publisher.revision_on_disk(stems, series.uid)
         return self._publications.next_revision(series.pk, floor)
+
+    def before(self, series: SeriesRecord) -> Before | None:
+        """What is published of a series, for whoever makes it again."""
+        latest = self._publications.latest(series.pk)
+        if latest is None or latest.stage is not VISIBLE or not latest.files:
+            return None
+        digests = latest.digests or dict.fromkeys(latest.files, "")
+        return Before(latest.fingerprint, self._publisher.folder(""), digests)
 
     def end(
         self, series: SeriesRecord, job: Job, folder: str, result: Assembled, now: float
@@ -77,10 +95,15 @@ class Outcomes:
             return False
         state = self.state_of(result)
         if not made:
-            return self.end_without(series, state, verdict, now)
+            return self._end_with_nothing(series, result, state, verdict, now)
         print_of_all = _fingerprint(folder, made)
         before = self._publications.latest(series.pk)
-        if before is not None and (before.stage, before.fingerprint) == (VISIBLE, print_of_all):
+        same = (
+            before is not None
+            and not result.unsound
+            and (before.stage, before.fingerprint) == (VISIBLE, print_of_all)
+        )
+        if before is not None and same:
             why = f"nothing differs from revision {before.revision}"
             self._move(series, state, verdict, now, {"why": why})
             return True
@@ -88,7 +111,10 @@ class Outcomes:
         files = tuple(joined(folder, name) for name in names)
         if before is None and self._is_on_disk(folder, made):
             return self._adopt(series, print_of_all, files, verdict, now)
-        begun = self._publications.begin(series, job.revision, print_of_all, files, verdict, now)
+        kept = {joined(folder, name): one for each in made for name, one in each.digests.items()}
+        begun = self._publications.begin(
+            series, job.revision, print_of_all, files, verdict, now, kept
+        )
         if not begun:
             return False
         fault_point("revision-begun")
@@ -124,7 +150,9 @@ class Outcomes:
         """Take up what an earlier index had published; nobody is told again."""
         stems = self._work.stems(series.pk)
         revision = max(1, self._publisher.revision_on_disk(stems, series.uid))
-        if not self._publications.begin(series, revision, print_of_all, files, verdict, now):
+        root = self._publisher.folder("")
+        kept = digests(root, files, digests_of_images(root, files))
+        if not self._publications.begin(series, revision, print_of_all, files, verdict, now, kept):
             return False
         detail = {"why": f"revision {revision} was there before this index"}
         state = SeriesState.READY
@@ -132,6 +160,41 @@ class Outcomes:
         finish(series, revision, state, now=now, actor=ACTOR, detail=detail)
         self._grounds.changed(series.uid, now)
         return True
+
+    def _end_with_nothing(
+        self,
+        series: SeriesRecord,
+        result: Assembled,
+        state: SeriesState,
+        verdict: dict[str, Any],
+        now: float,
+    ) -> bool:
+        if not result.broken:
+            return self.end_without(series, state, verdict, now)
+        self._note(series, result, now)
+        self.rest(series, state, verdict, now)  # what was made before the damage stays
+        return True
+
+    def _note(self, series: SeriesRecord, result: Assembled, now: float) -> None:
+        """Keep which instances are damaged; if the series has changed, perhaps they no more are."""
+        for one in result.broken:
+            instance = Sendable(
+                sop_instance_uid=one.instance.sop_instance_uid,
+                sop_class_uid=one.instance.sop_class_uid,
+                transfer_syntax_uid=one.instance.transfer_syntax_uid,
+                path=one.instance.path,
+                size=one.instance.size,
+                sha256=one.instance.sha256,
+                data_set_offset=one.instance.data_set_offset,
+            )
+            reason = one.reason
+            if self._damages.note_instance(instance, reason, DAMAGED, now, series.change):
+                log.error(
+                    "%s: SOP Instance %s of series %s",
+                    reason,
+                    instance.sop_instance_uid,
+                    series.address,
+                )
 
     def end_without(
         self,
@@ -265,11 +328,10 @@ def _why(verdict: dict[str, Any]) -> str:
 
 
 def _state_without(refusals: Sequence[Refusal]) -> SeriesState:
-    if any(refusal.reason in _UNDECODABLE for refusal in refusals):
+    if any(refusal.reason in _UNDECODABLE or refusal.reason in DAMAGE for refusal in refusals):
         return SeriesState.FAILED
     return SeriesState.NOT_A_VOLUME
 
 
 def _fingerprint(folder: str, made: Sequence[Product]) -> str:
-    parts = sorted(f"{joined(folder, product.stem)} {product.fingerprint}" for product in made)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return fingerprint_of_all(folder, ((one.stem, one.fingerprint) for one in made))

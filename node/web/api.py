@@ -56,6 +56,7 @@ def router(site: Site) -> APIRouter:
             free_bytes=site.archive.free_bytes(),
             minimum_free=site.minimum_free,
             quarantine=_by_kind(site),
+            damaged=sum(site.damages.count().values()),
             **{name: totals[name] for name in ("instances", "series", "studies", "conflicts")},
         )
 
@@ -88,6 +89,7 @@ def router(site: Site) -> APIRouter:
             site.work.arrivals(pk),
             site.work.history(pk),
             site.namesakes.of([pk]).get(pk, ()),
+            [str(one) for one in site.damages.all(series=[pk])],
         )
 
     @api.get("/series/{uid}/files/{number}")
@@ -143,7 +145,7 @@ def router(site: Site) -> APIRouter:
         return Voxel(
             value=[each if isfinite(each) else None for each in value],
             ras=(place[0], place[1], place[2]),
-            source=source_of(found.manifest, (i, j, k), time),
+            source=_source(site, uid, found, (i, j, k), time),
         )
 
     return api
@@ -159,9 +161,18 @@ def _file(site: Site, uid: str, number: int, revision: int | None) -> OutputFile
     if revision is not None and revision != row["revision"]:
         raise HTTPException(409, f"revision {row['revision']} is the current one")
     for found in site.outputs.files(row["outputs"]):
-        if found.number == number and found.path.is_file():
+        if found.number == number:
+            site.soundness.check(row["id"], found.path)
             return found
     raise HTTPException(404, "there is no such file")
+
+
+def _source(
+    site: Site, uid: str, volume: OutputFile, voxel: tuple[int, int, int], time: int
+) -> str | None:
+    """The instance that a voxel came from, if the manifest is what was published."""
+    site.soundness.check(site.row(uid)["id"], volume.manifest)
+    return source_of(volume.manifest, voxel, time)
 
 
 def _volume(site: Site, uid: str, number: int, revision: int | None) -> Volume:

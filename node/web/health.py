@@ -10,6 +10,7 @@ from node.archive import Archive
 from node.contents import check_running
 from node.disk import output_writable
 from node.errors import NodeError
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.inspection import check_writable
 from node.supervision import Sign
@@ -17,6 +18,8 @@ from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0
 """A finding is used again for so long: asking often must not become a load of its own."""
+_NAMED = 3
+"""Damaged files that are named; `rasnode verify` names all."""
 SLOW_SECONDS = 3.0
 """A disk that takes so long is failing or overloaded; some senders give up after ten of them."""
 
@@ -57,6 +60,7 @@ class HealthCheck:
                 "filing": lambda: _check_filing(stuck),
                 "assembly": lambda: _check_assembly(executor),
                 "output": lambda: _check_output(outputs),
+                "damage": lambda: _check_damage(Damages(index)),
             }
         )
         self._signs = signs
@@ -69,6 +73,8 @@ class HealthCheck:
         with self._lock:
             if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
                 faults = self._checks.faults()
+                if "index" in faults:  # what is damaged is known there
+                    faults.pop("damage", None)
                 self._found = (self._clock(), faults)
             found = self._found[1]
         return found | {sign.name: sign.fault for sign in self._signs() if sign.fault}
@@ -105,6 +111,13 @@ def _check_index(index: Index, root: Path) -> None:
 def _check_journal(journal: Callable[[], str | None]) -> None:
     if fault := journal():
         raise _Unfit(fault)
+
+
+def _check_damage(damages: Damages) -> None:
+    if count := sum(damages.count().values()):
+        named = "; ".join(map(str, damages.all(_NAMED)))
+        more = f" and {count - _NAMED} more" if count > _NAMED else ""
+        raise _Unfit(f"{named}{more} (`rasnode verify` looks again)")
 
 
 def _check_output(outputs: Path) -> None:

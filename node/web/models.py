@@ -102,6 +102,7 @@ class SeriesDetail(SeriesSummary):
     files: list[PublishedFile]
     arrivals: list[ArrivalView]
     history: list[Transition]
+    damaged: list[str] = Field(description="files of it that are damaged or lost")
 
 
 class Plane(BaseModel):
@@ -154,6 +155,7 @@ class NodeView(BaseModel):
     )
     free_bytes: int
     minimum_free: int
+    damaged: int = Field(description="files that are not what was received or published any more")
 
 
 class Health(BaseModel):
@@ -161,7 +163,9 @@ class Health(BaseModel):
 
     healthy: bool
     faults: dict[str, str] = Field(
-        description="what is wrong, by name: dicom, index, disk, filing, output, or a heartbeat's"
+        description=(
+            "what is wrong, by name: dicom, index, disk, filing, output, damage, or a heartbeat's"
+        )
     )
     heartbeats: dict[str, float] = Field(
         description="seconds since each thread and process of the node last finished a step"

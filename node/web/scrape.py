@@ -10,7 +10,9 @@ from prometheus_client.registry import Collector
 
 from node import metrics
 from node.archive import Archive
+from node.errors import OF_FILES
 from node.index.conflicts import Copies
+from node.index.damages import Damages
 from node.index.latest import Latest
 from node.quarantine import Kind, Left
 from node.records import SeriesState
@@ -33,6 +35,7 @@ class Scrape:
         self,
         totals: Callable[[], dict[str, int]],
         latest: Latest,
+        damages: Damages,
         archive: Archive,
         quarantine: Callable[[], Sequence[Left]],
         conflicts: Callable[[], Sequence[Copies]],
@@ -40,7 +43,9 @@ class Scrape:
         clock: Callable[[], float],
     ) -> None:
         self._stock = CollectorRegistry()
-        self._stock.register(_Stock(totals, latest, archive, quarantine, conflicts, signs, clock))
+        self._stock.register(
+            _Stock(totals, latest, damages, archive, quarantine, conflicts, signs, clock)
+        )
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -52,6 +57,7 @@ class _Stock(Collector):
         self,
         totals: Callable[[], dict[str, int]],
         latest: Latest,
+        damages: Damages,
         archive: Archive,
         quarantine: Callable[[], Sequence[Left]],
         conflicts: Callable[[], Sequence[Copies]],
@@ -60,6 +66,7 @@ class _Stock(Collector):
     ) -> None:
         self._totals = totals
         self._latest = latest
+        self._damages = damages
         self._archive = archive
         self._quarantine = quarantine
         self._conflicts = conflicts
@@ -82,6 +89,15 @@ class _Stock(Collector):
             held.add_metric([level], totals[level])
         yield held
         yield from self._beside()
+        damaged = GaugeMetricFamily(
+            "rasnode_damaged_files",
+            "Files that are not what was received or published any more.",
+            labels=["reason"],
+        )
+        counted = self._damages.count()
+        for reason in OF_FILES:
+            damaged.add_metric([reason], counted.get(reason, 0))
+        yield damaged
         since = self._latest.waiting_since()
         yield GaugeMetricFamily(
             "rasnode_oldest_waiting_seconds",

@@ -12,6 +12,7 @@ from fastapi import HTTPException
 
 from node.archive import Archive
 from node.index.conflicts import Conflicts
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.latest import Latest
 from node.index.listing import Listing
@@ -22,6 +23,7 @@ from node.supervision import HEARTBEATS
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.outputs import OutputFolder, names_identify
 from node.web.scrape import Scrape
+from node.web.soundness import Soundness
 from node.web.volumes import VolumeCache
 
 
@@ -70,6 +72,8 @@ class Site:
         self._lock = threading.Lock()
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
+        self.soundness = Soundness(index, archive.root.parent, outputs)
+        self.damages = Damages(index)
         self.cache = VolumeCache()
         self.health = HealthCheck(
             index,
@@ -86,6 +90,7 @@ class Site:
         self.scrape = Scrape(
             self.totals,
             self.latest,
+            self.damages,
             archive,
             self.quarantine.left,
             self.conflicts.left,

@@ -37,7 +37,8 @@ def detail(
     folder: OutputFolder,
     arrivals: Sequence[Arrival],
     history: Sequence[Mapping[str, Any]],
-    shares: Sequence[Namesake] = (),
+    shares: Sequence[Namesake],
+    damaged: Sequence[str],
 ) -> SeriesDetail:
     """A row of `index.latest` with everything else that is known of the series."""
     uid = _address(row)
@@ -56,6 +57,7 @@ def detail(
             for arrival in arrivals
         ],
         history=[_transition(step) for step in history],
+        damaged=list(damaged),
     )
 
 

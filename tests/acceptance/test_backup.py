@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,10 +163,34 @@ def test_what_is_damaged_at_its_source_does_not_spoil_the_backup(
     path = next((stopped.root / "archive").rglob("*.dcm"))
     content = bytearray(path.read_bytes())
     path.write_bytes(content[:-1])
-    run(stopped, "backup", str(tmp_path / "backup"))  # it has it already, as it was received
+    for seconds in (0, 60):
+        os.utime(path, (time.time() + seconds,) * 2)
+        run(stopped, "backup", str(tmp_path / "backup"))  # it has it already, as it was received
     with pytest.raises(NodeError, match="not in the backup as they were received"):
         run(stopped, "backup", str(tmp_path / "other"))
     assert path.name in capsys.readouterr().err
+
+
+def test_what_took_the_name_of_a_lost_file_is_in_the_next_backup(
+    stopped: RunningNode, tmp_path: Path
+) -> None:
+    path = next((stopped.root / "archive").rglob("*.dcm"))
+    lost = pydicom.dcmread(path)
+    path.unlink()
+    other = tmp_path / "other.dcm"
+    pixels = bytearray(lost.PixelData)
+    pixels[0] ^= 1
+    lost.PixelData = bytes(pixels)
+    lost.save_as(other)
+    run(stopped, "import", str(other))
+    os.utime(path, (time.time() + 60,) * 2)
+    with pytest.raises(NodeError, match="not in the backup as they were received"):
+        run(stopped, "backup", str(tmp_path / "backup"))  # the lost one is not there
+    again = configured(tmp_path / "again", [])
+    with pytest.raises(NodeError, match="1 files could not be restored"):
+        run(again, "restore", str(tmp_path / "backup"))
+    restored = again.root / path.relative_to(stopped.root)
+    assert pydicom.dcmread(restored).PixelData == lost.PixelData
 
 
 @pytest.mark.parametrize("harm", ["cut", "index", "list", "manifest"])

@@ -184,7 +184,7 @@ class Life:
         names = Names(work, publisher, "{StudyInstanceUID}/{SeriesDescription}")  # type: ignore[arg-type]
         herald = Herald(work, _tell)  # type: ignore[arg-type]
         grounds = Grounds(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
-        outcomes = Outcomes(work, publications, publisher, names, herald, grounds)  # type: ignore[arg-type]
+        outcomes = Outcomes(work, publications, publisher, names, herald, grounds, None)  # type: ignore[arg-type]
         archive, options = Path("/archive"), OutputOptions()
         foreman = Foreman(
             work,  # type: ignore[arg-type]

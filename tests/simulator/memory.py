@@ -343,6 +343,7 @@ class MemoryPublications:
         files: Sequence[str],
         verdict: dict[str, Any],
         now: float,
+        digests: dict[str, str] | None = None,
     ) -> bool:
         self._memory.act("begin")
         series = self._memory.by_pk(seen.pk)

@@ -7,18 +7,20 @@ import hashlib
 import os
 import stat
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from node.archive import Archive, file_meta, meta_length
+from node.archive import Archive, Placed, file_meta, meta_length
 from node.errors import StorageFull
 from node.filing.placing import Placer
 from node.registration import Registration
 
 DATA_SET = b"\x08\x00\x18\x00UI\x06\x001.2.3\x00" * 50
-META = file_meta("1.2.840.10008.5.1.4.1.1.4", "1.2.3", "1.2.840.10008.1.2.1", "SCANNER")
+CLASS = "1.2.840.10008.5.1.4.1.1.4"
+META = file_meta(CLASS, "1.2.3", "1.2.840.10008.1.2.1", "SCANNER")
 
 
 @pytest.fixture
@@ -28,11 +30,18 @@ def archive(tmp_path: Path) -> Archive:
     return made
 
 
-def place(archive: Archive, data_set: bytes = DATA_SET, uid: str = "1.2.3"):
+def place(
+    archive: Archive,
+    data_set: bytes = DATA_SET,
+    uid: str = "1.2.3",
+    known: Mapping[str, tuple[str, str]] | None = None,
+    *,
+    anew: bool = False,
+) -> Placed:
     digest = hashlib.sha256(data_set).hexdigest()
-    registration = Registration("1.2", uid, "1.9", "1.8", digest, None, None, {}, b"")
-    placer = Placer(archive, lambda *_: True)
-    return placer.place(registration, META, data_set, None, anew=False)
+    registration = Registration(CLASS, uid, "1.9", "1.8", digest, None, None, {}, b"")
+    placer = Placer(archive, lambda _uid: known or {})
+    return placer.place(registration, "1.2.840.10008.1.2.1", META, data_set, None, anew=anew)
 
 
 def test_the_data_set_is_kept_byte_for_byte_behind_its_meta_information(archive: Archive) -> None:

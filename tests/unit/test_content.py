@@ -94,7 +94,7 @@ def test_people_see_what_is_not_ready_and_the_newest(commands: Commands) -> None
 
 def test_scripts_get_every_series_and_the_same_object_as_ever(commands: Commands) -> None:
     found = commands.status()
-    assert list(found) == ["series", "totals", "disk", "kept", "deliveries", "warnings"]
+    assert list(found) == ["series", "totals", "disk", "kept", "deliveries", "damaged", "warnings"]
     assert commands.numbers() == list(range(1, MANY + 1))
     assert found["series"][0]["by"] == "person"
     assert found["totals"]["instances"] == MANY + 1

@@ -52,14 +52,17 @@ function chips(states) {
 }
 
 function facts(node) {
-  place("facts").replaceChildren(
+  place("facts").replaceChildren(...[
     make("span", {}, `AE title ${node.ae_title}, port ${node.port}`),
     make("span", {}, `${node.instances.toLocaleString()} instances in ${node.series.toLocaleString()} series`),
     ...(node.conflicts ? [make("span", {}, `${node.conflicts.toLocaleString()} in conflict`)] : []),
     ...(node.quarantine.refused + node.quarantine.answered ? [make("span", {},
       `in quarantine ${node.quarantine.refused.toLocaleString()} refused, ${node.quarantine.answered.toLocaleString()} not filed`)] : []),
     make("span", {}, `${bytes(node.free_bytes)} free`),
-    make("span", {}, `version ${node.version}`));
+    node.damaged ? make("span", { class: "why failed-why" },
+      `${node.damaged.toLocaleString()} files are damaged or lost: rasnode verify names them`) : null,
+    make("span", {}, `version ${node.version}`),
+  ].filter(Boolean));
   const empty = place("empty");
   empty.replaceChildren(
     node.series ? "No series in this state." : "Nothing has arrived yet. Send something:",

@@ -14,6 +14,7 @@ function title(series) {
     make("span", { class: "quiet" }, series.revision ? `revision ${series.revision}` : "no revision yet"),
     make("span", { class: "mono quiet" }, series.address),
     ...series.refusals.map((refusal) => make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)),
+    ...series.damaged.map((sentence) => make("div", { class: "why failed-why" }, sentence)),
     ...series.shares.map((share) => make("div", { class: "why" },
       `${share.sentence.split(":")[0]}: `, make("a", { href: `/series/${share.address}` }, share.address))));
 }

@@ -67,7 +67,7 @@ def published(root: Path) -> dict[str, Any]:
 def test_a_folder_is_not_touched_after_its_time(tmp_path: Path) -> None:
     share = tmp_path / "share"
     share.mkdir()
-    late = Folder(FolderSettings(path=share, timeout_seconds=1e-9))
+    late = Folder(FolderSettings(path=share, timeout_seconds=1e-9), lambda _series: (1, {}))
     with pytest.raises(TargetDown, match=r"timed-out: copying to .* took longer than 1e-09 s"):
         late.deliver(delivery(**published(tmp_path / "out")))
     assert not [path for path in share.rglob("*") if path.is_file()]
@@ -101,6 +101,7 @@ def test_every_way_of_delivering_ends_though_the_system_hangs(
         instances=lambda _uid: [],
         attributes=lambda _pk: {},
         sender=hang,
+        published=lambda _pk: (1, {}),
         clock=time.time,
     )
     target = routes["t"].target

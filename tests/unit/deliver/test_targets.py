@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -33,6 +34,12 @@ from node.deliver_settings import (
 from node.errors import Permanent, Retryable
 from node.records import StoredInstance
 from tests.unit.deliver.samples import FILES, delivery
+
+
+def FIRST(_series: int) -> tuple[int, dict[str, str]]:
+    """The first revision is visible."""
+    return 1, {}
+
 
 SECRET = "a secret of sixteen"  # noqa: S105
 
@@ -211,11 +218,13 @@ def share(tmp_path: Path) -> Path:
 def test_a_folder_gets_what_is_there_and_loses_what_was_replaced(
     tmp_path: Path, share: Path
 ) -> None:
-    folder = Folder(FolderSettings(path=share))
+    folder = Folder(FolderSettings(path=share), lambda _series: (visible, {}))
+    visible = 1
     folder.deliver(delivery(**made(tmp_path / "out", 1, [*FILES, "s/a_e2.nii.gz"])))
     assert len(here(share)) == 4
     (tmp_path / "out" / "s" / "a_e2.nii.gz").unlink()
     replaced = [*FILES, "s/a_e2.nii.gz"]
+    visible = 2
     folder.deliver(delivery(**made(tmp_path / "out", 2), replaced=replaced))
     assert here(share) == here(tmp_path / "out")
     folder.deliver(delivery(event="superseded", state="held", files=FILES))
@@ -225,7 +234,7 @@ def test_a_folder_gets_what_is_there_and_loses_what_was_replaced(
 def test_a_folder_is_not_given_what_was_replaced_meanwhile(tmp_path: Path, share: Path) -> None:
     first = made(tmp_path / "out", 1)
     made(tmp_path / "out", 2)
-    Folder(FolderSettings(path=share)).deliver(delivery(**first))
+    Folder(FolderSettings(path=share), FIRST).deliver(delivery(**first))
     assert here(share) == {}
 
 
@@ -233,13 +242,28 @@ def test_a_folder_whose_files_are_gone_meanwhile(tmp_path: Path, share: Path) ->
     first = made(tmp_path / "out", 1)
     for name in FILES:
         (tmp_path / "out" / name).unlink()
-    Folder(FolderSettings(path=share)).deliver(delivery(**first))
+    Folder(FolderSettings(path=share), FIRST).deliver(delivery(**first))
     assert here(share) == {}
+
+
+def test_a_folder_does_not_get_what_is_damaged(tmp_path: Path, share: Path) -> None:
+    first = made(tmp_path / "out", 1)
+    digests = {
+        name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() for name in FILES
+    }
+    victim = tmp_path / "out" / FILES[0]
+    victim.write_bytes(victim.read_bytes() + b"x")
+    folder = Folder(FolderSettings(path=share), lambda _series: (1, digests))
+    with pytest.raises(NotTaken, match="output-damaged"):
+        folder.deliver(delivery(**first))
+    assert here(share) == {}
+    Folder(FolderSettings(path=share), lambda _series: (2, {})).deliver(delivery(**first))
+    assert here(share) == {}  # the next revision is another delivery
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TargetDown, match="is not there"):
-        Folder(FolderSettings(path=tmp_path / "gone")).deliver(delivery())
+        Folder(FolderSettings(path=tmp_path / "gone"), FIRST).deliver(delivery())
 
 
 def test_forwarding_sends_what_the_series_has() -> None:

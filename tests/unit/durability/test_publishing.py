@@ -105,7 +105,7 @@ def test_what_was_delivered_to_a_folder_is_whole_after_every_power_cut(
     target = memory / "disk" / "share"
     target.mkdir(parents=True)
     disk = Recorder(memory / "disk", monkeypatch)
-    folder = Folder(FolderSettings(path=target))
+    folder = Folder(FolderSettings(path=target), lambda _series: (revision, {}))
     replaced: list[str] = []
     for revision in (1, 2):
         files = publish(publisher, revision)

@@ -12,14 +12,18 @@ from isal import isal_zlib
 
 from benchmarks.instances import EXPLICIT, encoded, series
 from node.archive import Archive
-from node.errors import StorageFull
+from node.errors import Reason, StorageFull
 from node.filing.filer import Filer
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.listing import Listing
 from node.index.store import Store
+from node.index.verification import Inventory
+from node.intact import check_archived
 from node.journal import Entry, Found, Source
 from node.records import Stored
 from node.reindex import reindex
+from node.upkeep.reporting import expected
 
 SOURCE = Source("run", "SENDER", "RASNODE", "127.0.0.1", 1.0)
 PART = "large.part"
@@ -167,3 +171,89 @@ def test_after_a_crash_a_torn_file_is_written_again(archive: Archive, filer: Fil
     path.write_bytes(whole[:-7])
     filer.file(batch, anew=True)
     assert [one.read_bytes() for one in archive.files()] == [whole]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_two_data_sets_of_one_uid_in_one_batch_are_both_kept(
+    archive: Archive, filer: Filer, anew: bool
+) -> None:
+    """Also after a crash, when files that no row speaks of are written once more."""
+    (image,) = encoded(series(1, 8))
+    other = image.data_set[:-2] + bytes(2)
+    batch = [found(image.sop_class, image.uid, one) for one in (image.data_set, other)]
+    for _ in range(2):
+        filed = filer.file(batch, anew=anew)
+        contents = [path.read_bytes() for path in archive.files()]
+        assert len(contents) == 2
+        assert sum(content.endswith(image.data_set) for content in contents) == 1
+        assert sum(content.endswith(other) for content in contents) == 1
+    assert [outcome for outcome, _ in filed.outcomes] == [Stored.SAME] * 2
+
+
+@pytest.mark.parametrize("part", ["", PART])
+def test_what_comes_again_takes_the_place_of_what_is_damaged(
+    archive: Archive, filer: Filer, part: str
+) -> None:
+    (image,) = encoded(series(1, 8))
+    again = found(image.sop_class, image.uid, image.data_set)
+    filer.file([again])
+    (file,) = archive.files()
+    whole = file.read_bytes()
+    for harmed in (whole[:-1], whole[:-1] + b"x", whole[:140] + b"\1" + whole[141:], b"", None):
+        file.unlink() if harmed is None else file.write_bytes(harmed)
+        if part:
+            archive.incoming(part).write_bytes(whole)
+            entry = Entry(
+                image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, part,
+                len(whole) - len(image.data_set),
+            )  # fmt: skip
+            again = Found(entry, memoryview(b""), 0)
+        assert [one for one, _ in filer.file([again]).outcomes] == [Stored.SAME]
+        assert [path.read_bytes() for path in archive.files()] == [whole]
+    file.unlink()
+    file.mkdir()  # nobody can take its place: it lies beside it, and the index knows where
+    assert [one for one, _ in filer.file([again]).outcomes] == [Stored.SAME]
+    (place, _) = filer._store.kept(image.uid).values().__iter__().__next__()
+    assert archive.path(place).read_bytes() == whole
+    file.rmdir()
+
+
+def test_a_folder_that_somebody_took_away_is_made_again(archive: Archive, filer: Filer) -> None:
+    images = encoded(series(2, 8))
+    filer.file([found(images[0].sop_class, images[0].uid, images[0].data_set)])
+    (file,) = archive.files()
+    file.unlink()
+    file.parent.rmdir()
+    filed = filer.file([found(one.sop_class, one.uid, one.data_set) for one in images])
+    assert [outcome for outcome, _ in filed.outcomes] == [Stored.SAME, Stored.NEW]
+    assert len(list(archive.files())) == 2
+
+
+@pytest.mark.parametrize("patient", ["8", "another"])
+@pytest.mark.parametrize("batches", [1, 2])
+def test_what_takes_the_name_of_a_lost_file_is_not_replaced_by_it(
+    archive: Archive, filer: Filer, index: Index, batches: int, patient: str
+) -> None:
+    """As a conflict of the same series, and as an instance of another patient's."""
+    image = series(1, 8)[0]
+    (first,) = encoded([image])
+    image.PatientName, image.PatientID = "Other", patient
+    (other,) = encoded([image])
+    again, stranger = (found(one.sop_class, one.uid, one.data_set) for one in (first, other))
+    filer.file([again])
+    (file,) = archive.files()
+    (_, lost) = next(Inventory(index).instances(0))
+    file.unlink()
+    assert Damages(index).note_instance(lost, Reason.INSTANCE_MISSING, "", 1.0)
+    for part in [[stranger, again]] if batches == 1 else [[stranger], [again]]:
+        filer.file(part)
+        if len(part) == 1 and part[0] is stranger:  # the damage is still that of the lost one
+            (damaged,) = Damages(index).all()
+            (meant,) = Damages(index).expected(damaged)
+            assert meant.sha256 == lost.sha256
+    inventory = Inventory(index)
+    files = [*inventory.instances(0), *inventory.conflicts(0)]
+    assert len({one.path for _, one in files}) == 2
+    for _, one in files:
+        check_archived(archive.path(one.path), expected(one))
+    assert Damages(index).count() == {}

@@ -11,7 +11,9 @@ from sqlalchemy import func, select, update
 from node.archive import Archive
 from node.completion.facts import Source, Statement
 from node.deliveries import NewDelivery
+from node.errors import Reason
 from node.filing.retiring import YOUNGEST_SECONDS, Retirement
+from node.index.damages import Damages
 from node.index.engine import Index
 from node.index.outbox import Outbox
 from node.index.schema import (
@@ -26,6 +28,7 @@ from node.index.schema import (
 )
 from node.index.statements import Statements
 from node.index.store import Store
+from node.index.verification import Inventory
 from node.index.work import Work
 from node.records import SeriesState
 from tests.databases import migrated_sqlite
@@ -205,3 +208,11 @@ def test_a_copy_stays_when_the_original_goes_and_the_other_way_round(house: Hous
     house.now += 15 * DAY
     assert house.retire(days=30) == 1
     assert [one.address for one in work.in_state() if one.uid == uid] == [f"{uid}~2"]
+
+
+def test_what_is_known_to_be_damaged_goes_with_its_series(house: House) -> None:
+    inventory, damages = Inventory(house.index), Damages(house.index)
+    for _, one in inventory.instances(0):
+        assert damages.note_instance(one, Reason.INSTANCE_DAMAGED, "", 1.0)
+    assert house.retire(days=30) == 1
+    assert damages.count() == {Reason.INSTANCE_DAMAGED: 2}

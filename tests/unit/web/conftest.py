@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from PIL import Image
 from node.archive import Archive
 from node.errors import NodeError
 from node.index.engine import Index
+from node.index.publications import Publications
 from node.index.store import Store
 from node.index.work import Work
 from node.listening import bound
@@ -82,20 +84,20 @@ class World:
         sources = [{"k": k, "t": 0, "sop_instance_uid": f"1.2.{k}"} for k in range(6)]
         manifest = {"slice_axis": "k", "sources": sources}
         (self.outputs / f"{name}.manifest.json").write_text(json.dumps(manifest))
-        self.work.move(
-            series,
-            SeriesState.READY,
-            now=1_700_000_100.0,
-            actor="test",
-            detail={"why": "waited", "files": [f"{name}.nii.gz"]},
-            revision=series.revision + 1,
-            outputs=[f"{name}.nii.gz", f"{name}.png", f"{name}.manifest.json"],
-            verdict={
-                "verdict": "complete",
-                "why": "waited",
-                "reasons": [{"source": "grid", "says": "complete", "reason": HOSTILE}],
-                "refusals": [{"reason": "missing-slice", "sentence": HOSTILE}],
-            },
+        files = [f"{name}.nii.gz", f"{name}.png", f"{name}.manifest.json"]
+        verdict = {
+            "verdict": "complete",
+            "why": "waited",
+            "reasons": [{"source": "grid", "says": "complete", "reason": HOSTILE}],
+            "refusals": [{"reason": "missing-slice", "sentence": HOSTILE}],
+        }
+        publications, revision = Publications(self.index), series.revision + 1
+        digests = {one: sha256((self.outputs / one).read_bytes()).hexdigest() for one in files}
+        now = 1_700_000_100.0
+        assert publications.begin(series, revision, "", files, verdict, now, digests)
+        detail = {"why": "waited", "files": files[:1]}
+        publications.finish(
+            series, revision, SeriesState.READY, now=now, actor="test", detail=detail
         )
         return array
 

@@ -1,0 +1,79 @@
+"""Published files are handed out only if they are what was published."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fastapi import HTTPException
+
+from node.index.engine import Index
+from node.index.verification import Inventory
+from node.intact import Damage, check_published
+from node.upkeep.outputs import digests_of
+from node.upkeep.reporting import Reporter
+
+_REMEMBERED: Final = 4096  # files that were compared
+_State = tuple[str, int, int, int, int, str]
+
+
+class Soundness:
+    """Compares files with what was published; again only when they have changed.
+
+    Args:
+        root: `storage.root`.
+        folder: the output folder.
+        clock: seconds since 1970, UTC.
+    """
+
+    def __init__(
+        self, index: Index, root: Path, folder: Path, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._inventory = Inventory(index)
+        self._reporter = Reporter(index, root, clock)
+        self._folder = folder.absolute()
+        self._sound: OrderedDict[_State, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, series_pk: int, file: Path) -> None:
+        """See whether a published file may be handed out.
+
+        Raises:
+            HTTPException: 404, there is no such file; 503, it is damaged and made again, or it is
+                being replaced.
+            Retryable: the index or the output folder is away.
+        """
+        outputs = self._inventory.outputs_of(series_pk)
+        name = file.relative_to(self._folder).as_posix()
+        digests = {} if outputs is None else digests_of(outputs, self._folder)
+        if outputs is None or name not in digests:
+            raise HTTPException(503, "the file is being replaced; ask again")
+        try:
+            self._compare(file, digests[name])
+        except Damage as damage:
+            if not self._reporter.output(outputs, name, damage):
+                raise HTTPException(503, "the file is being replaced; ask again") from damage
+            raise HTTPException(
+                503, f"{damage.reason}: {damage.sentence}; it is made again from the archive"
+            ) from damage
+
+    def _compare(self, file: Path, digest: str) -> None:
+        try:
+            now = file.stat()
+        except OSError:
+            check_published(file, digest)
+            return
+        state = (str(file), now.st_mtime_ns, now.st_ctime_ns, now.st_ino, now.st_size, digest)
+        with self._lock:
+            if state in self._sound:
+                self._sound.move_to_end(state)
+                return
+        check_published(file, digest)
+        with self._lock:
+            self._sound[state] = None
+            while len(self._sound) > _REMEMBERED:
+                self._sound.popitem(last=False)
