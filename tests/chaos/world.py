@@ -47,6 +47,7 @@ class World:
         self.sent: list[str] = []  # series of which every instance was acknowledged
         self._made = 0
         self._stopping = threading.Event()
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -75,6 +76,12 @@ class World:
             self._thread.join(60)
             assert not self._thread.is_alive(), "a series could not be sent"
 
+    def close(self) -> None:
+        """Send nothing more, finished or not, and end the node."""
+        self._closed.set()
+        self.node.kill()
+        self.stop_sending()
+
     def ready(self, series_uid: str) -> bool:
         """Whether it was told that a series is ready."""
         return any(
@@ -98,7 +105,7 @@ class World:
         left = [pydicom.dcmread(path) for path in paths]
         uid = str(left[0].SeriesInstanceUID)
         deadline = time.monotonic() + seconds
-        while left and time.monotonic() < deadline:
+        while left and time.monotonic() < deadline and not self._closed.is_set():
             self._attempt(left)
             if left:
                 time.sleep(_PAUSE_SECONDS)

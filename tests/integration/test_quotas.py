@@ -138,6 +138,10 @@ def test_other_versions_of_an_instance_are_taken_within_a_bound(
 
 
 def test_it_is_seen(node: RunningNode, stranger: Requestor) -> None:
+    if not refused(node, HERE):  # whoever runs this test alone
+        test_what_is_refused_is_kept_once_and_within_a_bound(node, stranger)
+    if not any(one["sop_instance_uid"] == "1.7.1.1" for one in node.instances()):
+        test_other_versions_of_an_instance_are_taken_within_a_bound(node, stranger)
     kept = json.loads(node.rasnode("status", "--json").stdout)["kept"]
     quarantine, conflicts = (
         {row["sender"]: row for row in kept[name]} for name in ("quarantine", "conflicts")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from node import listening, port_holders
+from node import listening
 from node.listening import bound, refusal
 from node.port_holders import Holder, holders
 
@@ -97,6 +97,5 @@ def test_nobody_waits_for_an_address_of_another_machine() -> None:
     assert "an address of this machine" in refusal("x", "192.0.2.1", 1, "http.port", caught.value)
 
 
-def test_a_name_of_a_process_is_no_line_of_its_own() -> None:
-    assert port_holders._printable("a\nb") == "a?b"
+def test_a_holder_is_called_by_name_and_number() -> None:
     assert str(Holder(7, "a", receiver=False)) == "a (process 7)"
