@@ -16,6 +16,7 @@ from node.deliver.payload import payload
 from node.deliver_settings import FolderSettings
 from node.deliveries import Delivery, NewDelivery, News
 from node.index.namesakes import Namesakes
+from node.index.publications import Publications
 from node.records import InstanceRecord, SeriesState
 from tests.simulator.bench import Bench, record
 from tests.unit.completion.builders import stack, uids, without
@@ -243,11 +244,13 @@ def test_names_that_share_a_file_reach_output_and_folder_apart(tmp_path: Path) -
                 ],
             )
             bench.run(10.0)
-    target = Folder(FolderSettings(path=share))
+    target = Folder(FolderSettings(path=share), Publications(bench.index).digests)
     for number, new in enumerate(told):
+        series = bench.work.series(new.payload["series_instance_uid"])
+        assert series is not None
         target.deliver(
-            Delivery(number, new.key, 1, "1.5", "share", new.event, new.revision, new.payload,
-                     "pending", 0, None, 0.0, "")  # type: ignore[arg-type]
+            Delivery(number, new.key, series.pk, "1.5", "share", new.event, new.revision,
+                     new.payload, "pending", 0, None, 0.0, "")  # type: ignore[arg-type]
         )  # fmt: skip
     visible = {path.name: path.read_bytes() for path in share.iterdir()}
     expected = [name for series in bench.work.in_state() for name in series.outputs]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from node.errors import Reason
+from node.index.conflicts import Conflicts
 from node.index.damages import Damages, archived, file_columns
 from node.index.engine import Index
 from node.index.publications import Publications
@@ -111,6 +112,38 @@ def test_a_conflict_is_damaged_and_healed_by_itself(index: Index) -> None:
     Store(index).add([(msgspec.structs.replace(other, fresh=True), None)])
     assert damages.count() == {}
     assert len(file_columns(ConflictRow)) == len(file_columns(InstanceRow))
+
+
+def test_damage_of_a_copy_is_told_and_healed_apart_from_the_original(index: Index) -> None:
+    first = record(1)
+    copy = msgspec.structs.replace(
+        first, sha256="copy", path="copy.dcm", attributes={**first.attributes, "PatientID": "other"}
+    )
+    added(index, first, copy)
+    damages = Damages(index)
+    for one in (sendable(index), sendable(index, 1)):
+        assert damages.note_instance(one, BAD, "", 1.0)
+    assert {one.path: one.address for one in damages.all()} == {
+        archived(first.path): first.series_instance_uid,
+        archived(copy.path): f"{first.series_instance_uid}~1",
+    }
+    before = {one.address: one.change for one in Work(index).in_state()}
+    Store(index).add([(msgspec.structs.replace(copy, fresh=True), None)])
+    assert [one.path for one in damages.all()] == [archived(first.path)]
+    after = {one.address: one.change for one in Work(index).in_state()}
+    assert {uid for uid in after if after[uid] != before[uid]} == {f"{copy.series_instance_uid}~1"}
+
+
+def test_what_heals_is_no_further_conflict_where_there_are_copies(index: Index) -> None:
+    first, conflict = record(1), record(1, sha256="b")
+    values = {**first.attributes, "PatientID": "other"}
+    copy = msgspec.structs.replace(first, sha256="copy", path="copy.dcm", attributes=values)
+    added(index, first, copy, conflict)
+    conflicts = Conflicts(index)
+    for one in (first, copy, conflict):
+        assert not conflicts.would_be(one.sop_instance_uid, one.sha256)
+    assert conflicts.would_be(first.sop_instance_uid, "c")
+    assert not conflicts.would_be("1.2.3", "c")
 
 
 def test_only_the_visible_revision_is_damaged_and_the_next_heals_it(index: Index) -> None:
