@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' node/version.py)
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' node/core/version.py)
 SBOM ?= dist/rasnode-$(VERSION).cdx.json
 # The same sources make the same files: the time of the last commit stands for now.
 EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)

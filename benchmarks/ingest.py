@@ -37,9 +37,9 @@ from benchmarks.servers import (
     rasnode,
     storescp,
 )
-from node.dimse.messages import C_ECHO_RQ
-from node.dimse.requestor import Destination, Requestor
-from node.dimse.upper_layer import Proposal
+from node.dimse.upper_layer.messages import C_ECHO_RQ
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import Destination, Requestor
 
 SIDES: Final = {"512 KiB": 512, "20 KiB": 101}
 """Rows and columns of 16-bit slices."""

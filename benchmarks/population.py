@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import insert
 
-from node.attributes import fold
-from node.index.engine import Index
-from node.index.schema import InstanceRow, PatientRow, SeriesRow, StudyModalityRow, StudyRow
+from node.core.attributes import fold
+from node.storage.index.engine import Index
+from node.storage.index.schema import InstanceRow, PatientRow, SeriesRow, StudyModalityRow, StudyRow
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STUDIES_OF_A_PATIENT = 2

@@ -29,9 +29,9 @@ from benchmarks.picture import Bars, draw
 from benchmarks.population import STUDIES_OF_A_PATIENT, Study, fill_rasnode
 from benchmarks.questions import BROAD, QUERIES
 from benchmarks.servers import ORTHANC, orthanc, peak_memory, rasnode
-from node.dimse.messages import C_CANCEL_RQ, C_FIND_RQ
-from node.dimse.requestor import Destination, PeerSilent, Requestor
-from node.dimse.upper_layer import Proposal
+from node.dimse.upper_layer.messages import C_CANCEL_RQ, C_FIND_RQ
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import Destination, PeerSilent, Requestor
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT = str(ImplicitVRLittleEndian)

@@ -28,13 +28,13 @@ from typing import Any, NamedTuple
 import yaml
 from fastapi.testclient import TestClient
 
-from node.archive import Archive
 from node.cli.main import build
 from node.completion.policy import Timing
 from node.convert import OutputOptions
-from node.filing.retiring import Retirement
-from node.index.engine import Index
-from node.watcher import make_watcher
+from node.lifecycle.watcher import make_watcher
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.ingest.retention import RetentionJob
 from node.web.app import create_app
 from node.web.site import Site
 
@@ -244,7 +244,7 @@ def _retention(
     archive: Archive, index: Index, days: float | None = None, max_size: int | None = None
 ) -> Callable[[], None]:
     def step() -> None:
-        Retirement(archive, index, days=days, max_size=max_size, clock=lambda: NOW).step()
+        RetentionJob(archive, index, days=days, max_size=max_size, clock=lambda: NOW).step()
 
     return step
 
@@ -326,7 +326,7 @@ def main() -> None:
             flush=True,
         )
     for node in nodes:
-        node.index.close()
+        node.storage.index.close()
     sys.exit(worst > TARGET)
 
 

@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any, Final
 
 from benchmarks.instances import EXPLICIT, Instance, wire
-from node.dimse.upper_layer import Proposal, associate_ac, associate_rq, pdu
+from node.dimse.upper_layer.pdus import Proposal, associate_ac, associate_rq, pdu
 
 LARGEST_PDU: Final = 131072
 PATIENCE_SECONDS: Final = 60.0

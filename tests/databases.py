@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from node.index.engine import Index
+from node.storage.index.engine import Index
 from tests.running import free_port
 
 _NUMBERS = count(1)

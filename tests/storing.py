@@ -6,23 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 
-from node.archive import Archive
-from node.filing.filer import Filer
-from node.index.store import Store
-from node.journal import Entry, Found
-from node.receive import Incoming, Reception
-from node.records import Stored
-from node.registration import check
+from node.core.records import Stored
+from node.storage.archive import Archive
+from node.storage.index.store import Store
+from node.storage.ingest.checks import Incoming, InstanceReceiver
+from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.registration import check
+from node.storage.journal import Entry, Found
 
 
-class DirectReception(Reception):
+class DirectReception(InstanceReceiver):
     """Files an instance before it is answered."""
 
     def __init__(
         self, archive: Archive, store: Store, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(archive, minimum_free=0, clock=clock)
-        self._filer = Filer(archive, store, clock)
+        self._ingester = Ingester(archive, store, clock)
         self._turn = threading.Lock()
 
     def _take(self, incoming: Incoming) -> Stored:
@@ -41,5 +41,5 @@ class DirectReception(Reception):
             source_ae=incoming.source_ae,
         )
         with self._turn:
-            filed = self._filer.file([Found(entry, memoryview(incoming.data_set), 0)])
+            filed = self._ingester.file([Found(entry, memoryview(incoming.data_set), 0)])
         return filed.outcomes[0][0]

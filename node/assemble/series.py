@@ -10,7 +10,17 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.geometry import (
+from node.assemble.frames.model import (
+    FIELD_MAP,
+    IMAGINARY,
+    PHASE,
+    REAL,
+    FrameHeader,
+    InstanceHeader,
+)
+from node.assemble.order.timeline import Timeline, arrange
+from node.assemble.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
+from node.assemble.stacks.geometry import (
     DEFAULT_SPACING_MM,
     Points,
     check_spacing,
@@ -19,13 +29,10 @@ from node.assemble.geometry import (
     residuals,
     stack_affine,
 )
-from node.assemble.model import FIELD_MAP, IMAGINARY, PHASE, REAL, FrameHeader, InstanceHeader
-from node.assemble.stacking import Piece, Stack, stacks_of, usable
-from node.assemble.strays import strays
-from node.assemble.timeline import Timeline, arrange
-from node.assemble.torn import torn
-from node.errors import AssemblyError, Reason
-from node.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
+from node.assemble.stacks.outliers import strays
+from node.assemble.stacks.stacking import Piece, Stack, stacks_of, usable
+from node.assemble.stacks.torn import torn
+from node.core.errors import AssemblyError, Reason
 
 _ECHO_TIME_DECIMALS: Final = 1
 """Echo times in ms of volumes that agree in as many decimals are one echo."""

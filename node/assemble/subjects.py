@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from node.assemble.model import InstanceHeader
-from node.errors import AssemblyError, Reason
-from node.persons import Person, differ
+from node.assemble.frames.model import InstanceHeader
+from node.core.errors import AssemblyError, Reason
+from node.dicom.persons import Person, differ
 
 
 @dataclass

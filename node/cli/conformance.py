@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from node.cli.opening import ConfigOption
-from node.cli.terminal import say_exactly
-from node.config_file import load_settings
-from node.dimse.conformance import statement
+from node.cli.context import ConfigOption
+from node.cli.output.terminal import say_exactly
+from node.core.settings.file import load_settings
+from node.dimse.scp.conformance import statement
 
 
 def conformance(config: ConfigOption = None) -> None:

@@ -13,23 +13,23 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from node.cli.kept import kept, lines
-from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.cli.context import ConfigOption, JsonOption, existing_index
+from node.cli.output.formatting import damage_warnings, deliveries, delivery_warnings, why
+from node.cli.output.formatting import history as history_of
+from node.cli.output.terminal import say, say_columns, say_exactly
 from node.cli.overview import Overview, show
+from node.cli.quarantine import kept, lines
 from node.cli.selecting import LimitOption, SinceOption, StateOption, StudyOption, selection
-from node.cli.telling import damage_warnings, deliveries, delivery_warnings, why
-from node.cli.telling import history as history_of
-from node.cli.terminal import say, say_columns, say_exactly
-from node.config import Settings
-from node.config_file import load_settings
-from node.index.damages import Damages
-from node.index.engine import Index
-from node.index.listing import Listing
-from node.index.namesakes import Namesakes
-from node.index.outbox import Outbox
-from node.index.selection import Selection, Selector
-from node.index.work import Work
-from node.records import SeriesRecord, SeriesState
+from node.core.records import SeriesRecord, SeriesState
+from node.core.settings.file import load_settings
+from node.core.settings.model import Settings
+from node.storage.index.engine import Index
+from node.storage.index.peers.outbox import Outbox
+from node.storage.index.search.listing import Listing
+from node.storage.index.search.selection import Selection, Selector
+from node.storage.index.series.damages import Damages
+from node.storage.index.series.namesakes import Namesakes
+from node.storage.index.series.work import Work
 
 NEWEST: Final = 50
 """Series that people are shown when they ask for nothing in particular,"""

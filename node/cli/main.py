@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from node.cli.terminal import say
-from node.errors import ConfigError, NodeError
-from node.version import VERSION
+from node.cli.output.terminal import say
+from node.core.errors import ConfigError, NodeError
+from node.core.version import VERSION
 
 FAILED, WRONG_USE = 1, 2
 
@@ -24,17 +24,17 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "check-config": ("node.cli.service", "check_config"),
     "status": ("node.cli.content", "status"),
     "ls": ("node.cli.content", "ls"),
-    "import": ("node.cli.intake", "import_files"),
-    "convert": ("node.cli.convert", "convert"),
-    "coords": ("node.cli.coords", "coords"),
-    "resample": ("node.cli.resample", "resample"),
-    "demo": ("node.cli.demo", "demo"),
-    "doctor": ("node.cli.doctor", "doctor"),
+    "import": ("node.cli.importing", "import_files"),
+    "convert": ("node.cli.convert.command", "convert"),
+    "coords": ("node.cli.images.coords", "coords"),
+    "resample": ("node.cli.images.resample", "resample"),
+    "demo": ("node.cli.demo.demo", "demo"),
+    "doctor": ("node.cli.doctor.doctor", "doctor"),
     "conformance": ("node.cli.conformance", "conformance"),
     "reindex": ("node.cli.reindexing", "reindex"),
     "passcode": ("node.cli.passcode", "passcode"),
-    "backup": ("node.cli.backing_up", "backup"),
-    "restore": ("node.cli.backing_up", "restore"),
+    "backup": ("node.cli.backup", "backup"),
+    "restore": ("node.cli.backup", "restore"),
     "verify": ("node.cli.verify", "verify"),
     "retry": ("node.cli.series", "retry"),
     "force": ("node.cli.series", "force"),

@@ -10,8 +10,8 @@ from typing import Any, Final
 from rich.table import Column
 from rich.text import Text
 
-from node.cli.tables import Console, Table
-from node.records import SeriesState
+from node.cli.output.tables import Console, Table
+from node.core.records import SeriesState
 
 _TABLE_WIDTH: Final = 150
 _PIPE_WIDTH: Final = 200

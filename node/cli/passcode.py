@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import sys
 
-from node.cli.terminal import say
-from node.errors import ConfigError
-from node.passcodes import make_hash
+from node.cli.output.terminal import say
+from node.core.errors import ConfigError
+from node.core.settings.passcodes import make_hash
 
 
 def passcode() -> None:

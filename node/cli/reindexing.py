@@ -6,20 +6,20 @@ from typing import Annotated
 
 import typer
 
-from node import contents
-from node.archive import Archive
-from node.cli.opening import ConfigOption
-from node.cli.progress import progress_bar
-from node.cli.terminal import say
-from node.config_file import load_settings
-from node.contents import Contents
-from node.errors import ConfigError, NodeError
-from node.identity import claim, refuse_foreign
-from node.index.engine import Index, IndexDamaged
-from node.index.holdings import holdings
-from node.index.store import Store
-from node.ownership import sole_owner
-from node.reindex import reindex as rebuild
+from node.cli.context import ConfigOption
+from node.cli.output.progress import progress_bar
+from node.cli.output.terminal import say
+from node.core.errors import ConfigError, NodeError
+from node.core.settings.file import load_settings
+from node.storage import index_holdings
+from node.storage.archive import Archive
+from node.storage.identity import claim, refuse_foreign
+from node.storage.index.engine import Index, IndexDamaged
+from node.storage.index.holdings import holdings
+from node.storage.index.store import Store
+from node.storage.index_holdings import Contents
+from node.storage.ownership import sole_owner
+from node.storage.reindex import reindex as rebuild
 
 
 def reindex(
@@ -49,10 +49,10 @@ def reindex(
                 raise
             before = 0
         # Until it has come to its end, nobody takes the half of it for the whole.
-        known = contents.read(root)
+        known = index_holdings.read(root)
         command = "reindex --add" if add else "reindex"
         most = max(before, known.listed if known else 0)
-        contents.write(root, Contents(most, command), durable=True)
+        index_holdings.write(root, Contents(most, command), durable=True)
         if add:
             index.migrate()
         else:
@@ -60,7 +60,7 @@ def reindex(
         claim(index, root)
         with progress_bar("reindexing", sum(1 for _ in archive.files())) as bar:
             files, unreadable = rebuild(archive, Store(index), bar.advance)
-        contents.begin(index, root)
+        index_holdings.begin(index, root)
         index.close()
     for path in unreadable:
         say(f"not indexed: {path}", err=True)

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.opening import ConfigOption, JsonOption, existing_index
+from node.cli.context import ConfigOption, JsonOption, existing_index
+from node.cli.output.tables import Console, Table
+from node.cli.output.terminal import say_exactly
 from node.cli.selecting import MOST_ROWS
-from node.cli.tables import Console, Table
-from node.cli.terminal import say_exactly
 from node.completion.policy import Timing
-from node.completion.timing import Gap, Percentiles, learned_quiet
-from node.config import Completion
-from node.config_file import load_settings
-from node.index.recorded import Recordings
-from node.index.statements import Statements
-from node.index.work import Work
-from node.replaying import Comparison, Replayer
+from node.completion.silences import Gap, Percentiles, learned_quiet
+from node.core.settings.file import load_settings
+from node.core.settings.model import Completion
+from node.lifecycle.replay import Comparison, Replayer
+from node.storage.index.peers.statements import Statements
+from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.work import Work
 
 _USUAL = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _MOST_NAMED = 10

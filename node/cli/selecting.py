@@ -9,8 +9,8 @@ from typing import Annotated, Final
 
 import typer
 
-from node.index.selection import Selection
-from node.records import SeriesState
+from node.core.records import SeriesState
+from node.storage.index.search.selection import Selection
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}

@@ -11,19 +11,19 @@ from typing import Annotated
 
 import typer
 
-from node.cli.opening import ConfigOption, JsonOption, existing_index
-from node.cli.terminal import say, say_exactly
-from node.config_file import load_settings
+from node.cli.context import ConfigOption, JsonOption, existing_index
+from node.cli.output.terminal import say, say_exactly
+from node.core.errors import NodeError
+from node.core.events import EventType, NewDelivery, SeriesEvent
+from node.core.records import SeriesState
+from node.core.settings.file import load_settings
 from node.deliver.rules import Rules
-from node.deliveries import Happening, NewDelivery, News
-from node.errors import NodeError
-from node.index.outbox import Outbox
-from node.index.statements import Statements
-from node.index.work import Work
-from node.interventions import Interventions, NoSuchSeries
-from node.observe import Observer
-from node.production.herald import Herald
-from node.records import SeriesState
+from node.lifecycle.evidence_loader import EvidenceLoader
+from node.lifecycle.operator_actions import NoSuchSeries, OperatorActions
+from node.lifecycle.publisher import EventPublisher
+from node.storage.index.peers.outbox import Outbox
+from node.storage.index.peers.statements import Statements
+from node.storage.index.series.work import Work
 
 SeriesArgument = Annotated[
     str, typer.Argument(metavar="SERIES_UID", help="Its Series Instance UID.")
@@ -32,14 +32,14 @@ SeriesArgument = Annotated[
 
 def retry(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
     """Assemble a series again; what is held is judged anew, dead deliveries are tried again."""
-    with _interventions(config) as people:
+    with _operator_actions(config) as people:
         done = people.retry(series_uid)
     say(f"{series_uid}: {done}")
 
 
 def force(series_uid: SeriesArgument, config: ConfigOption = None) -> None:
     """Assemble an incomplete series as it stands."""
-    with _interventions(config) as people:
+    with _operator_actions(config) as people:
         done = people.force(series_uid)
     say(f"{series_uid}: {done}")
 
@@ -50,7 +50,7 @@ def hold(
     release: Annotated[bool, typer.Option("--release", help="Let it go again.")] = False,
 ) -> None:
     """Keep a series from being assembled, whatever comes, until it is let go."""
-    with _interventions(config) as people:
+    with _operator_actions(config) as people:
         done = people.release(series_uid) if release else people.hold(series_uid)
     say(f"{series_uid}: {done}")
 
@@ -58,8 +58,8 @@ def hold(
 def rules(
     series: Annotated[str, typer.Option("--series", metavar="SERIES_UID", help="Try it on this.")],
     event: Annotated[
-        Happening, typer.Option("--event", help="As if this had happened to it.")
-    ] = Happening.READY,
+        EventType, typer.Option("--event", help="As if this had happened to it.")
+    ] = EventType.READY,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,29 +77,29 @@ def rules(
             say(f"{name}: {f'no: {why}' if why else 'yes'}")
 
 
-def _news(work: Work, uid: str, event: Happening) -> News:
+def _news(work: Work, uid: str, event: EventType) -> SeriesEvent:
     record = work.series(uid)
     if record is None:
         raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists those there are")
-    heard: list[News] = []
+    heard: list[SeriesEvent] = []
 
-    def listen(news: News) -> list[NewDelivery]:
+    def listen(news: SeriesEvent) -> list[NewDelivery]:
         heard.append(news)
         return []
 
-    state = SeriesState.READY if event is Happening.SUPERSEDED else SeriesState(str(event))
-    Herald(work, listen).word(record, event, state, record.verdict or {}, time.time())
+    state = SeriesState.READY if event is EventType.SUPERSEDED else SeriesState(str(event))
+    EventPublisher(work, listen).word(record, event, state, record.verdict or {}, time.time())
     return heard[0]
 
 
 @contextmanager
-def _interventions(config: ConfigOption) -> Iterator[Interventions]:
+def _operator_actions(config: ConfigOption) -> Iterator[OperatorActions]:
     with existing_index(load_settings(config), config) as index:
         work = Work(index)
-        yield Interventions(
+        yield OperatorActions(
             work,
             Outbox(index),
-            Observer(work, Statements(index)),
+            EvidenceLoader(work, Statements(index)),
             person=_person(),
             clock=time.time,
         )

@@ -9,20 +9,20 @@ from typing import Annotated
 
 import typer
 
-from node.children import take_no_code_from_here, withdraw
-from node.cli.effective import annotated, shown, sources
-from node.cli.opening import ConfigOption, JsonOption
-from node.cli.terminal import say, say_exactly
-from node.config import Settings
-from node.config_file import Configuration, load_configuration
-from node.contradictions import Location
-from node.daemon import Daemon
+from node.cli.context import ConfigOption, JsonOption
+from node.cli.output.effective import annotated, shown, sources
+from node.cli.output.terminal import say, say_exactly
+from node.core.errors import ConfigError
+from node.core.logs import configure_logging
+from node.core.output_names import check_template
+from node.core.settings.contradictions import Location
+from node.core.settings.file import Configuration, load_configuration
+from node.core.settings.model import Settings
+from node.core.system.interpreters import take_no_code_from_here, withdraw
+from node.daemon.daemon import Daemon
 from node.deliver.needs import secret_fault
-from node.dimse.tls import server_context
-from node.errors import ConfigError
-from node.logs import configure_logging
-from node.naming import check_template
-from node.ownership import sole_owner
+from node.dimse.upper_layer.access.tls import server_context
+from node.storage.ownership import sole_owner
 
 log = logging.getLogger(__name__)
 

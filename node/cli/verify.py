@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.opening import ConfigOption, JsonOption, existing_index
-from node.cli.progress import progress_bar
-from node.cli.terminal import say, say_exactly
-from node.config import parse_size
-from node.config_file import load_settings
-from node.errors import ConfigError, NodeError
-from node.index.damages import Damaged, Damages
-from node.index.engine import Index
-from node.index.verification import Inventory
-from node.upkeep.verifying import Checked, Pace, Verifier
+from node.cli.context import ConfigOption, JsonOption, existing_index
+from node.cli.output.progress import progress_bar
+from node.cli.output.terminal import say, say_exactly
+from node.core.errors import ConfigError, NodeError
+from node.core.settings.file import load_settings
+from node.core.settings.model import parse_size
+from node.lifecycle.verification.verifier import Checked, Pace, Verifier
+from node.storage.index.engine import Index
+from node.storage.index.series.damages import Damaged, Damages
+from node.storage.index.series.verification import Inventory
 
 _NAME = "command"
 _MOST_NAMED = 10_000

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from node.completion.facts import Count
-from node.elements import Elements
+from node.dicom import Elements
 
 _STANDARD: Final = (
     (Count.IMAGES_IN_ACQUISITION, 0x00201002),

@@ -7,7 +7,7 @@ from typing import Any
 
 from node.completion.facts import Evidence, InstanceFacts, Source
 from node.completion.layout import EVEN, Numbering, Stack, spacing
-from node.records import Verdict
+from node.core.records import Verdict
 
 MOST_NAMED = 20
 

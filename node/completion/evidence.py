@@ -12,7 +12,7 @@ from node.completion.layout import lay_out, numbering
 from node.completion.numbers import announced_evidence, number_evidence
 from node.completion.peers import association_evidence, statement_evidence
 from node.completion.space import grid_evidence, position_evidence
-from node.records import Arrival, Verdict
+from node.core.records import Arrival, Verdict
 
 
 @dataclass(frozen=True, slots=True)

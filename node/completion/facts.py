@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from node.records import Verdict
+from node.core.records import Verdict
 
 Vector = tuple[float, float, float]
 

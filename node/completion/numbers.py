@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from node.completion.facts import Count, Evidence, InstanceFacts, Source
 from node.completion.layout import Numbering, Stack, cut_short
-from node.records import Verdict
+from node.core.records import Verdict
 
 MOST_NAMED = 20
 

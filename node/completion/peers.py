@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from node.completion.facts import Evidence, Source, Statement
-from node.records import Arrival, AssociationEnd, Verdict
+from node.core.records import Arrival, AssociationEnd, Verdict
 
 MOST_NAMED = 5
 _ENDED_BADLY = (AssociationEnd.ABORTED, AssociationEnd.LOST)

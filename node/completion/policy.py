@@ -10,8 +10,8 @@ from typing import Literal
 
 from node.completion.evidence import Finding
 from node.completion.peers import unrepaired
-from node.errors import Permanent
-from node.records import Arrival, AssociationEnd, SeriesState, Verdict
+from node.core.errors import Permanent
+from node.core.records import Arrival, AssociationEnd, SeriesState, Verdict
 
 GAPS_FACTOR = 10
 """Proven gaps are given this many times the quiet time before they are taken for lost."""

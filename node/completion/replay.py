@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from node.completion.evidence import gather
 from node.completion.facts import InstanceFacts, SeriesFacts, Statement
 from node.completion.policy import Action, Situation, Timing, decide
-from node.records import Arrival, AssociationEnd, SeriesState
+from node.core.records import Arrival, AssociationEnd, SeriesState
 
 BREATH_SECONDS = 0.1  # a series is not judged while its instances follow each other this closely
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from node.completion.facts import Evidence, Source
 from node.completion.layout import Image, Numbering, Spacing, Stack, cut_short, spacing
-from node.records import Verdict
+from node.core.records import Verdict
 
 MOST_NAMED = 20  # missing things named one by one; beyond that the number has to do
 FEW_MISSING = 0.25  # without usable numbers, more than this share missing is taken for the design

@@ -2,8 +2,8 @@
 
 from node.convert.folder import Series, Unreadable, read_folder
 from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of
+from node.convert.slice_cache import lay_in
 from node.convert.sources import InstanceSource, PixelReader, check
-from node.convert.stock import lay_in
 from node.convert.volume import Volume
 from node.convert.writing import OutputOptions
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from node.assemble.headers import encode_header
-from node.assemble.model import LABEL_CLASSES, STRUCTURE_SET, FrameHeader, InstanceHeader
+from node.assemble.frames.headers import encode_header
+from node.assemble.frames.model import LABEL_CLASSES, STRUCTURE_SET, FrameHeader, InstanceHeader
 from node.assemble.series import LeftOut
-from node.assemble.stacking import Piece
+from node.assemble.stacks.stacking import Piece
 from node.convert.sources import InstanceSource, PixelReader, data_set
-from node.errors import DAMAGE, AssemblyError
+from node.core.errors import DAMAGE, AssemblyError
 
 
 def without_copies(

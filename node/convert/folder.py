@@ -8,12 +8,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from node.assemble.headers import describe
+from node.assemble.frames.headers import describe
 from node.assemble.subjects import parted
 from node.convert.runs import joined
 from node.convert.sources import InstanceSource
-from node.elements import DEFLATED, Buffer, find_data_set, inflate, scan
-from node.errors import MalformedDataSet, Reason, unforeseen
+from node.core.errors import MalformedDataSet, Reason, unforeseen
+from node.dicom import DEFLATED, Buffer, find_data_set, inflate, scan
 
 MOST_INFLATED: Final = 1 << 30
 """Bytes; a deflated file that becomes larger is refused."""

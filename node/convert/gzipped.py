@@ -13,7 +13,7 @@ from typing import Final
 
 from isal import isal_zlib
 
-from node.assemble.layers import Block
+from node.assemble.volumes.layers import Block
 
 _HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """Deflate, no name, no time: equal content gives equal files."""

@@ -10,22 +10,22 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from node.assemble.labels import Mask, Segment, layers, own_grid, segmentation_masks
-from node.assemble.labels_contours import contour_masks
-from node.assemble.layers import cut
-from node.assemble.model import STRUCTURE_SET, FrameHeader
-from node.assemble.nifti import make_header
-from node.assemble.pixels import Image
-from node.assemble.preview import Glimpse, render
-from node.assemble.regrid import regrid
+from node.assemble.frames.model import STRUCTURE_SET, FrameHeader
+from node.assemble.pixels.frames import Image
 from node.assemble.series import VolumePlan
-from node.assemble.stacking import Piece
-from node.convert.room import check_room
+from node.assemble.stacks.stacking import Piece
+from node.assemble.volumes.contours import contour_masks
+from node.assemble.volumes.labels import Mask, Segment, layers, own_grid, segmentation_masks
+from node.assemble.volumes.layers import cut
+from node.assemble.volumes.nifti import make_header
+from node.assemble.volumes.preview import Glimpse, render
+from node.assemble.volumes.regrid import regrid
+from node.convert.memory import check_room
 from node.convert.sources import InstanceSource, PixelReader, plain
 from node.convert.writing import OutputOptions, write_image, write_json
-from node.elements import Elements, scan
-from node.errors import AssemblyError, Reason
-from node.version import VERSION
+from node.core.errors import AssemblyError, Reason
+from node.core.version import VERSION
+from node.dicom import Elements, scan
 
 _BYTES_A_VOXEL: Final = 8
 """Of a label map, while it is made: masks, numbers, and the picture."""

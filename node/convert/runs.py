@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from node.assemble.subjects import person_of
-from node.assemble.vendors import siemens
+from node.assemble.vendors.siemens import siemens
 from node.convert.sources import InstanceSource
 
 _SOFTWARE: Final = "XA"

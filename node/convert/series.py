@@ -12,26 +12,26 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from node.assemble.diffusion import gradients
-from node.assemble.labeling import volume_types
-from node.assemble.manifest import make_manifest
-from node.assemble.model import LABEL_CLASSES, InstanceHeader
-from node.assemble.preview import Glimpses, render
+from node.assemble.frames.model import LABEL_CLASSES, InstanceHeader
+from node.assemble.pixels.values import as_displayed
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
-from node.assemble.sidecar import make_sidecar
+from node.assemble.sidecar.diffusion import gradients
+from node.assemble.sidecar.labeling import volume_types
+from node.assemble.sidecar.sidecar import make_sidecar
 from node.assemble.subjects import contradiction
-from node.assemble.values import as_displayed
-from node.convert.bids import asl_context, completed, with_suffix
+from node.assemble.volumes.manifest import make_manifest
+from node.assemble.volumes.preview import Glimpses, render
 from node.convert.copies import without_copies
-from node.convert.file_names import FileNames
+from node.convert.decoding import prepare
 from node.convert.labels import LabelMap, read_labels, read_own, write_labels
+from node.convert.naming.bids import asl_context, completed, with_suffix
+from node.convert.naming.unique import FileNames
+from node.convert.slice_cache import Stock
 from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
-from node.convert.stock import Stock
 from node.convert.volume import Volume, Voxels, filled, opened, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
-from node.decoding import prepare
-from node.errors import AssemblyError, Reason, TooLittleMemory
-from node.version import VERSION
+from node.core.errors import AssemblyError, Reason, TooLittleMemory
+from node.core.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
 """Until an image has its name; others may be writing into the folder, too."""

@@ -16,9 +16,8 @@ import msgspec
 import numpy as np
 from pydicom.dataset import Dataset
 
-from node.assemble.model import InstanceHeader, PixelFormat
-from node.assemble.packed import is_packed, packed_frame
-from node.assemble.pixels import (
+from node.assemble.frames.model import InstanceHeader, PixelFormat
+from node.assemble.pixels.frames import (
     PALETTE,
     Image,
     bit_frame,
@@ -27,14 +26,15 @@ from node.assemble.pixels import (
     native_frame,
     split_frames,
 )
-from node.assemble.stacking import Piece
-from node.convert.room import frame_room
+from node.assemble.pixels.packed import is_packed, packed_frame
+from node.assemble.stacks.stacking import Piece
+from node.convert.decoding import decode_apart
+from node.convert.memory import frame_room
 from node.convert.tables import coloured, mapped, modality_of, palette_of
-from node.decoding import decode_apart
-from node.elements import DEFLATED, Buffer, inflate, scan
-from node.elements.scanner import EXPLICIT_BIG
-from node.errors import AssemblyError, MalformedDataSet, Reason
-from node.intact import Damage, Expected, check_archived, damage_of, read_part
+from node.core.errors import AssemblyError, MalformedDataSet, Reason
+from node.dicom import DEFLATED, Buffer, inflate, scan
+from node.dicom.scanner import EXPLICIT_BIG
+from node.storage.integrity import Damage, Expected, check_archived, damage_of, read_part
 
 LARGEST_HEADER: Final = 64 << 20
 """Bytes beside the pixels."""
@@ -46,7 +46,7 @@ class InstanceSource(msgspec.Struct, frozen=True):
     """One instance: its header, and where its bytes are.
 
     Attributes:
-        header: what `node.assemble.headers.describe` read on arrival.
+        header: what `node.assemble.frames.headers.describe` read on arrival.
         file: its name with its folder: text, as thousands of them are opened.
         offset: where the data set begins in the file.
         transfer_syntax_uid: how it is encoded.

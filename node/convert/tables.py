@@ -8,10 +8,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
-from node.assemble.codecs import strips
-from node.assemble.pixels import Image
-from node.elements import Buffer, Elements, scan
-from node.errors import AssemblyError, Reason
+from node.assemble.pixels.codecs import strips
+from node.assemble.pixels.frames import Image
+from node.core.errors import AssemblyError, Reason
+from node.dicom import Buffer, Elements, scan
 
 MODALITY_LUT: Final = 0x00283000
 _DESCRIPTOR: Final = 0x00283002

@@ -10,20 +10,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from node.assemble.fill import fill
-from node.assemble.layers import Pressed, cut, extremes, flow, flows
-from node.assemble.nifti import make_header
-from node.assemble.pixels import Image
-from node.assemble.preview import window_of
-from node.assemble.regrid import is_resampled, regrid, regrid_room
+from node.assemble.pixels.frames import Image
+from node.assemble.pixels.values import Values, choose, decided, finish, is_final
 from node.assemble.series import VolumePlan
-from node.assemble.sidecar import repetition_time
-from node.assemble.values import Values, choose, decided, finish, is_final
-from node.convert.room import check_room, volume_room
+from node.assemble.sidecar.sidecar import repetition_time
+from node.assemble.volumes.fill import fill
+from node.assemble.volumes.layers import Pressed, cut, extremes, flow, flows
+from node.assemble.volumes.nifti import make_header
+from node.assemble.volumes.preview import window_of
+from node.assemble.volumes.regrid import is_resampled, regrid, regrid_room
+from node.convert.memory import check_room, volume_room
+from node.convert.slice_cache import Stock
 from node.convert.sources import PixelReader
-from node.convert.stock import Stock
-from node.errors import AssemblyError, Reason
-from node.version import VERSION
+from node.core.errors import AssemblyError, Reason
+from node.core.version import VERSION
 
 SMALL_BYTES: Final = 32 << 20
 """Below this it is faster to have a volume in memory than to read its slices twice."""

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from node.assemble.layers import MOST_PRESSED, Block, Pressed
-from node.assemble.nifti import data_view, header_bytes
-from node.assemble.pixels import Image
+from node.assemble.pixels.frames import Image
+from node.assemble.volumes.layers import MOST_PRESSED, Block, Pressed
+from node.assemble.volumes.nifti import data_view, header_bytes
 from node.convert.gzipped import side_by_side, stream
-from node.disk import start_writing
+from node.core.system.disk import start_writing
 
 THREADS: Final = 2
 """That compress; more than two wait for the disk and for the hash."""
@@ -70,7 +70,7 @@ def write_image(
     """Write a NIfTI file, the same for the same image, however many threads compress it.
 
     Args:
-        header: from `node.assemble.nifti.make_header`.
+        header: from `node.assemble.volumes.nifti.make_header`.
         blocks: the voxels in the order of the file, each block Fortran-contiguous. Only a file
             that is compressed can have pressed ones, of the same level.
 

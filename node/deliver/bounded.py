@@ -7,9 +7,9 @@ off from within: such an attempt is left behind.
 
 from __future__ import annotations
 
+from node.core.events import Delivery
+from node.core.supervision import Background, background
 from node.deliver.target import Target, TargetDown, Trouble
-from node.deliveries import Delivery
-from node.supervision import Background, background
 
 
 class Bounded:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any
 
+from node.core.errors import NodeError
+from node.core.events import Delivery
+from node.core.settings.deliver import CommandSettings
 from node.deliver.payload import encoded
 from node.deliver.process import Ran, run
 from node.deliver.publish import MANIFEST
 from node.deliver.redaction import redacted
 from node.deliver.target import NotTaken, Trouble
-from node.deliver_settings import CommandSettings
-from node.deliveries import Delivery
-from node.errors import NodeError
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "SystemRoot")
 _TAIL = 600  # characters of the end of its complaints that go into the outbox

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from node.core.errors import Reason
+from node.core.events import Delivery, EventType
+from node.core.records import SeriesState
+from node.core.settings.deliver import FolderSettings
+from node.core.system.disk import make_folder, sync_folders
 from node.deliver.publish import FILE_MODE, MANIFEST
 from node.deliver.target import NotTaken, TargetDown, Trouble
-from node.deliver_settings import FolderSettings
-from node.deliveries import Delivery, Happening
-from node.disk import make_folder, sync_folders
-from node.errors import Reason
-from node.records import SeriesState
 
 _CHUNK = 1 << 20
 
@@ -45,7 +45,7 @@ class Folder:
         try:
             if not self._root.is_dir():
                 raise TargetDown(f"{self._root} is not there")
-            if delivery.event == Happening.READY:
+            if delivery.event == EventType.READY:
                 self._copy(Path(payload["root"]), payload, deadline, delivery.series_pk)
             elif payload["state"] != SeriesState.READY:
                 self._remove([*payload["files"], *payload["replaced"]])

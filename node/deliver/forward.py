@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from node.core.errors import Permanent, Retryable
+from node.core.events import Delivery, EventType
+from node.core.records import StoredInstance
+from node.core.settings.deliver import ForwardSettings
 from node.deliver.target import NotTaken, TargetDown
-from node.deliver_settings import ForwardSettings
-from node.deliveries import Delivery, Happening
-from node.errors import Permanent, Retryable
-from node.records import StoredInstance
 
 Sender = Callable[[str, Sequence[StoredInstance], float], None]
 """Stores instances at a peer, by the peer's name in the settings, as the bytes they came in; all of
@@ -39,7 +39,7 @@ class Forward:
 
     def deliver(self, delivery: Delivery) -> None:
         """Send every instance that the series has now; a peer knows what it has already."""
-        if delivery.event == Happening.SUPERSEDED:
+        if delivery.event == EventType.SUPERSEDED:
             return
         instances = [one for one in self._instances(delivery.series_pk) if not one.conflict]
         try:

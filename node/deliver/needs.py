@@ -11,9 +11,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from node.deliver_settings import CommandSettings, TargetSettings, WebhookSettings
-from node.disk import output_writable
-from node.supervision import within
+from node.core.settings.deliver import CommandSettings, TargetSettings, WebhookSettings
+from node.core.supervision import within
+from node.core.system.disk import output_writable
 
 _SECONDS = 3.0  # for one target: a file server that is away may never answer
 _AT_ONCE = 16

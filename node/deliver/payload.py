@@ -6,13 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from node.deliveries import News
-from node.records import address_of
+from node.core.events import SeriesEvent
+from node.core.records import address_of
 
 SCHEMA = 1
 
 
-def payload(news: News, key: str, output: str) -> dict[str, Any]:
+def payload(news: SeriesEvent, key: str, output: str) -> dict[str, Any]:
     """The object.
 
     Args:
@@ -22,7 +22,7 @@ def payload(news: News, key: str, output: str) -> dict[str, Any]:
     number = news.attributes.get("SeriesNumber")
     return {
         "schema": SCHEMA,
-        "event": str(news.happening),
+        "event": str(news.event_type),
         "key": key,
         "at": datetime.fromtimestamp(news.at, UTC).isoformat(timespec="milliseconds"),
         "series_instance_uid": news.series_uid,

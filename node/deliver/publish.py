@@ -16,9 +16,9 @@ import shutil
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
-from node.disk import make_folder
-from node.errors import Retryable
-from node.faults import fault_point
+from node.core.errors import Retryable
+from node.core.fault_points import fault_point
+from node.core.system.disk import make_folder
 
 log = logging.getLogger(__name__)
 

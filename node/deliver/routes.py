@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from node.core.records import StoredInstance
+from node.core.settings.deliver import TargetSettings
 from node.deliver.bounded import Bounded
 from node.deliver.command import Command
-from node.deliver.courier import Route
+from node.deliver.dispatcher import Route
 from node.deliver.folder import Folder, Published
 from node.deliver.forward import Forward, Sender
 from node.deliver.target import Target
-from node.deliver_settings import TargetSettings
-from node.records import StoredInstance
 
 _MARGIN_SECONDS: Final = 15.0
 """What a target may need beyond its time-out: to end a command's children, to abort an association;

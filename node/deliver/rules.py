@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from node.core.events import NewDelivery, SeriesEvent
+from node.core.settings.deliver import TargetSettings
 from node.deliver.payload import payload
-from node.deliver_settings import TargetSettings
-from node.deliveries import NewDelivery, News
 
 
 class Rules:
@@ -22,13 +22,13 @@ class Rules:
         self._targets = tuple(targets)
         self._output = output
 
-    def __call__(self, news: News) -> list[NewDelivery]:
+    def __call__(self, news: SeriesEvent) -> list[NewDelivery]:
         """What is to be delivered of the news."""
         return [
             NewDelivery(
                 key=news.key(target.name),
                 target=target.name,
-                event=str(news.happening),
+                event=str(news.event_type),
                 revision=news.revision,
                 payload=payload(news, news.key(target.name), str(self._output)),
             )
@@ -36,6 +36,6 @@ class Rules:
             if not target.conditions.refusal(news)
         ]
 
-    def tried(self, news: News) -> dict[str, str]:
+    def tried(self, news: SeriesEvent) -> dict[str, str]:
         """By target, why the news is not for it; empty where it is."""
         return {target.name: target.conditions.refusal(news) for target in self._targets}

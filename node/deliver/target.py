@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
-from node.deliveries import Delivery
-from node.errors import Permanent, Retryable
+from node.core.errors import Permanent, Retryable
+from node.core.events import Delivery
 
 LONGEST_ERROR = 1000
 """Characters of an attempt's error that the outbox keeps: what others say has no end."""

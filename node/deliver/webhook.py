@@ -14,12 +14,12 @@ from typing import Final
 
 import httpx
 
+from node.core.errors import ConfigError
+from node.core.events import Delivery
+from node.core.settings.deliver import WebhookSettings
+from node.core.version import VERSION
 from node.deliver.payload import encoded
 from node.deliver.target import NeverTaken, TargetDown, Trouble
-from node.deliver_settings import WebhookSettings
-from node.deliveries import Delivery
-from node.errors import ConfigError
-from node.version import VERSION
 
 EVENT = "X-Rasnode-Event"
 KEY = "Idempotency-Key"

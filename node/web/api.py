@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse
 
-from node.quarantine import Kind
-from node.records import SeriesState
-from node.version import VERSION
+from node.core.records import SeriesState
+from node.core.version import VERSION
+from node.storage.quarantine import Kind
 from node.web.models import (
     NodeView,
     SeriesDetail,

@@ -12,8 +12,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from node.errors import Retryable
-from node.version import VERSION
+from node.core.errors import Retryable
+from node.core.version import VERSION
 from node.web.api import SeriesUID, router
 from node.web.deadlines import Deadlines
 from node.web.guard import Guard

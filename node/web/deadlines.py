@@ -15,8 +15,8 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from node.errors import NodeError
-from node.supervision import background
+from node.core.errors import NodeError
+from node.core.supervision import background
 
 REQUEST_SECONDS: Final = 15.0
 """From a request to the first byte of its answer. Slices of large volumes take some seconds."""

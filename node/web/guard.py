@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from node.errors import error_reference, traced
-from node.host_names import Authority, read_authority
+from node.core.errors import error_reference, traced
+from node.core.settings.host_names import Authority, read_authority
 
 log = logging.getLogger(__name__)
 

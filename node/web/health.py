@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from node.archive import Archive
-from node.contents import check_running
-from node.disk import output_writable
-from node.errors import NodeError
-from node.index.damages import Damages
-from node.index.engine import Index
-from node.index.inspection import check_writable
-from node.supervision import Sign
+from node.core.errors import NodeError
+from node.core.supervision import Sign
+from node.core.system.disk import output_writable
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.index.inspection import check_writable
+from node.storage.index.series.damages import Damages
+from node.storage.index_holdings import check_running
 from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0

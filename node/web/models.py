@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from node.quarantine import Kind
-from node.records import SeriesState, Shared
+from node.core.records import SeriesState, Shared
+from node.storage.quarantine import Kind
 
 
 class Reason(BaseModel):

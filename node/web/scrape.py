@@ -8,19 +8,19 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from node import metrics
-from node.archive import Archive
-from node.errors import OF_FILES
-from node.index.conflicts import Copies
-from node.index.damages import Damages
-from node.index.latest import Latest
-from node.quarantine import Kind, Left
-from node.records import SeriesState
-from node.supervision import Sign
-from node.version import VERSION
+from node.core import metrics
+from node.core.errors import OF_FILES
+from node.core.records import SeriesState
+from node.core.supervision import Sign
+from node.core.version import VERSION
+from node.storage.archive import Archive
+from node.storage.index.search.latest import Latest
+from node.storage.index.series.conflicts import Copies
+from node.storage.index.series.damages import Damages
+from node.storage.quarantine import Kind, Left
 
 
-class Scrape:
+class MetricsCollector:
     """Answers Prometheus.
 
     Args:

@@ -9,10 +9,10 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
-from node.errors import ConfigError
-from node.faults import fault_point
-from node.listening import refusal
-from node.supervision import Heartbeat, Loop
+from node.core.errors import ConfigError
+from node.core.fault_points import fault_point
+from node.core.supervision import Heartbeat, Loop
+from node.core.system.listening import refusal
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 3

@@ -10,19 +10,19 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from node.archive import Archive
-from node.index.conflicts import Conflicts
-from node.index.damages import Damages
-from node.index.engine import Index
-from node.index.latest import Latest
-from node.index.listing import Listing
-from node.index.namesakes import Namesakes
-from node.index.work import Work
-from node.quarantine import Quarantine
-from node.supervision import HEARTBEATS
+from node.core.supervision import HEARTBEATS
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.index.search.latest import Latest
+from node.storage.index.search.listing import Listing
+from node.storage.index.series.conflicts import Conflicts
+from node.storage.index.series.damages import Damages
+from node.storage.index.series.namesakes import Namesakes
+from node.storage.index.series.work import Work
+from node.storage.quarantine import Quarantine
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.outputs import OutputFolder, names_identify
-from node.web.scrape import Scrape
+from node.web.scrape import MetricsCollector
 from node.web.soundness import Soundness
 from node.web.volumes import VolumeCache
 
@@ -87,7 +87,7 @@ class Site:
             executor,
             journal,
         )
-        self.scrape = Scrape(
+        self.scrape = MetricsCollector(
             self.totals,
             self.latest,
             self.damages,

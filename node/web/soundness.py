@@ -11,11 +11,11 @@ from typing import Final
 
 from fastapi import HTTPException
 
-from node.index.engine import Index
-from node.index.verification import Inventory
-from node.intact import Damage, check_published
-from node.upkeep.outputs import digests_of
-from node.upkeep.reporting import Reporter
+from node.lifecycle.verification.outputs import digests_of
+from node.lifecycle.verification.reporting import Reporter
+from node.storage.index.engine import Index
+from node.storage.index.series.verification import Inventory
+from node.storage.integrity import Damage, check_published
 
 _REMEMBERED: Final = 4096  # files that were compared
 _State = tuple[str, int, int, int, int, str]

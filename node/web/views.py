@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from node.index.namesakes import Namesake
-from node.records import Arrival, address_of
+from node.core.records import Arrival, address_of
+from node.storage.index.series.namesakes import Namesake
 from node.web.models import (
     ArrivalView,
     Plane,

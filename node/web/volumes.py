@@ -21,8 +21,8 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 from PIL import Image
 
-from node.assemble.preview import SOFT_TISSUE
-from node.errors import Permanent
+from node.assemble.volumes.preview import SOFT_TISSUE
+from node.core.errors import Permanent
 
 MAX_BYTES = 768 * 1024 * 1024
 """Voxels of one volume that the viewer is willing to hold in memory."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 from pynetdicom.dsutils import encode
 
-from node.dimse.requestor import Destination, Requestor
-from node.dimse.upper_layer import Proposal
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import Destination, Requestor
 from tests.running import RunningNode, eventually
 from tests.small import small_ct
 

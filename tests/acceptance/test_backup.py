@@ -13,14 +13,14 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from node.archive import Archive
-from node.backup.manifest import BackupError
-from node.backup.restoring import Restore
 from node.cli.main import build
-from node.errors import ConfigError, NodeError
-from node.filing.retiring import Retirement
-from node.index.engine import Index
-from node.ownership import nothing_removed
+from node.core.errors import ConfigError, NodeError
+from node.storage.archive import Archive
+from node.storage.backup.manifest import BackupError
+from node.storage.backup.restore import Restore
+from node.storage.index.engine import Index
+from node.storage.ingest.retention import RetentionJob
+from node.storage.ownership import nothing_removed
 from tests.databases import migrated_postgresql
 from tests.running import RunningNode, configured
 from tests.small import small_ct
@@ -29,7 +29,7 @@ NOBODY = {"name": "hook", "webhook": {"url": "http://127.0.0.1:9/nobody"}}
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build(arguments[0])([*arguments, "-c", str(node.core.settings.model)], standalone_mode=False)
 
 
 def uids(paths: list[Path]) -> set[str]:
@@ -267,7 +267,7 @@ def test_retention_waits_for_a_backup(stopped: RunningNode) -> None:
         looked.append(1.0)
         return 4e9
 
-    retirement = Retirement(archive, index, days=1, max_size=None, clock=clock)
+    retirement = RetentionJob(archive, index, days=1, max_size=None, clock=clock)
     index.close()
     with nothing_removed(stopped.root):
         assert retirement.step() == 0

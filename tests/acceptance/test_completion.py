@@ -13,8 +13,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from node.dimse.requestor import Destination
-from node.dimse.scu import send
+from node.dimse.scu.requests import send
+from node.dimse.upper_layer.requestor import Destination
 from tests.databases import postgresql
 from tests.running import RunningNode, eventually, manifests, shared, slowness
 from tests.small import small_ct

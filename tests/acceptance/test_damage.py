@@ -219,10 +219,10 @@ def test_damaged_instances_are_named_make_nothing_and_heal(scan: Scan, tmp_path:
 
 
 def test_a_damaged_instance_is_not_committed(node: RunningNode, scan: Scan) -> None:
-    from node.archive import Archive
-    from node.dimse.committing import failure
-    from node.index.commitments import Commitments
-    from node.index.engine import Index
+    from node.dimse.scp.commitment_messages import failure
+    from node.storage.archive import Archive
+    from node.storage.index.engine import Index
+    from node.storage.index.peers.commitments import Commitments
 
     flipped(scan.archived(scan.paths[0]))
     deleted(scan.archived(scan.paths[1]))

@@ -1,7 +1,7 @@
 """Damage of journal and index: nothing wrong is served or made, it is named at once, and heals.
 
 Each kind of damage: flipped, truncated, deleted, replaced; while the node is stopped and while it
-runs. What a damaged journal costs record by record is in `tests.unit.test_journal_damage`.
+runs. What a damaged journal costs record by record is in `tests.unit.storage.test_journal_damage`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import pytest
 
-from node import contents
 from node.cli.main import build
-from node.contents import IndexIncomplete
-from node.index.engine import Index, IndexDamaged
-from node.journal import segment
-from node.journal.damage import FOLDER
+from node.storage import index_holdings
+from node.storage.index.engine import Index, IndexDamaged
+from node.storage.index_holdings import IndexIncomplete
+from node.storage.journal import segment
+from node.storage.journal.damage import FOLDER
 from tests.running import RunningNode, eventually, free_port
 from tests.small import small_ct
 
@@ -65,7 +65,7 @@ def without_index(root: Path) -> None:
 def as_after_a_power_cut(node: RunningNode) -> None:
     """Nothing but the journal has reached the disk."""
     without_index(node.root)
-    (node.root / contents.FILE).unlink(missing_ok=True)
+    (node.root / index_holdings.FILE).unlink(missing_ok=True)
     for shard in (node.root / "archive").glob("??"):
         shutil.rmtree(shard)
 
@@ -150,7 +150,7 @@ def stopped(tmp_path: Path) -> RunningNode:
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build(arguments[0])([*arguments, "-c", str(node.core.settings.model)], standalone_mode=False)
 
 
 def deleted(index: Path) -> None:
@@ -247,7 +247,7 @@ def test_an_archive_without_anything_else_is_not_served_as_if_it_were_empty(
     stopped: RunningNode,
 ) -> None:
     without_index(stopped.root)
-    for name in (contents.FILE, "identity"):
+    for name in (index_holdings.FILE, "identity"):
         (stopped.root / name).unlink()
     with pytest.raises(IndexIncomplete):
         run(stopped, "status")
@@ -258,7 +258,7 @@ def test_an_emptied_database_server(stopped: RunningNode, server: str, tmp_path:
     index.recreate()
     try:
         with pytest.raises(IndexIncomplete, match="names another one"):
-            contents.check(index, stopped.root)
+            index_holdings.check(index, stopped.root)
         with index.writing() as connection:
             connection.exec_driver_sql("DROP TABLE instance CASCADE")
         with pytest.raises(IndexDamaged), index.reading() as connection:

@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from node import load_all
-from node.elements import find_data_set
+from node.dicom import find_data_set
 from tests.reference import dcm2niix, judged
 from tests.running import RunningNode, dcmtk, eventually, shared
 

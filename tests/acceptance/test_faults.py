@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from node.deliveries import DeliveryState
-from node.faults import VARIABLE
+from node.core.events import DeliveryState
+from node.core.fault_points import VARIABLE
 from tests.hooks import Receiver, listening
 from tests.running import configured, eventually, manifests
 from tests.small import small_ct

@@ -10,8 +10,8 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from node.convert import convert_series, read_folder
-from node.dimse.requestor import Destination
-from node.dimse.scu import send
+from node.dimse.scu.requests import send
+from node.dimse.upper_layer.requestor import Destination
 from tests.files import contents
 from tests.phantom import CT, Phantom, save
 from tests.running import RunningNode, eventually, manifests

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from node.assemble.series import plan
-from node.assemble.sidecar import repetition_time
+from node.assemble.sidecar.sidecar import repetition_time
 from node.convert import convert_series, read_folder
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.reference import CORE_FIELDS, dcm2niix, judged
 from tests.running import shared
 

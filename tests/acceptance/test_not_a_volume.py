@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pytest
 
 from node.assemble.series import SeriesPlan, plan
+from node.assemble.space import is_sheared
 from node.convert import read_folder
-from node.errors import Reason
-from node.space import is_sheared
+from node.core.errors import Reason
 from tests.running import shared
 
 pytestmark = pytest.mark.acceptance

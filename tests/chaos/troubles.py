@@ -116,9 +116,9 @@ def _processes(world: World) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {"node": [own]}
     for pid in _children(own):
         said = _said(pid)
-        if "rasnode-receive" in said or "node.receiving" in said:
+        if "rasnode-receive" in said or "node.daemon.receiving" in said:
             found.setdefault("receiver", []).append(pid)
-        elif "rasnode-file" in said or "node.filing" in said:
+        elif "rasnode-file" in said or "node.storage.ingest" in said:
             found.setdefault("filer", []).append(pid)
         elif "forkserver" in said:
             found.setdefault("fork server", []).append(pid)

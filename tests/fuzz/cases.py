@@ -6,8 +6,8 @@ import random
 import struct
 from typing import Final
 
-from node.dimse.messages import C_STORE_RQ, encode_command
-from node.dimse.upper_layer import Proposal, associate_rq, pdu
+from node.dimse.upper_layer.messages import C_STORE_RQ, encode_command
+from node.dimse.upper_layer.pdus import Proposal, associate_rq, pdu
 
 MR: Final = "1.2.840.10008.5.1.4.1.1.4"
 VERIFICATION: Final = "1.2.840.10008.1.1"

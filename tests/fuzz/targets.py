@@ -10,23 +10,23 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from node.dimse.arrival import Arrival
-from node.dimse.associate import read_associate
-from node.dimse.fastpath import FastPath, Turn
-from node.dimse.hall import Hall
-from node.dimse.intake import Buffers
-from node.dimse.proposal import plain, unacceptable
-from node.dimse.requests import StoreAnswer, StoreRequest, stored
-from node.dimse.upper_layer import MalformedPDU
-from node.dimse.visit import Visit
-from node.dimse.wire import Wire
-from node.elements import Alike
-from node.errors import InvalidUID, MalformedDataSet
-from node.registration import Mismatch, Registration, register
-from node.spill import Spill
+from node.core.errors import InvalidUID, MalformedDataSet
+from node.dicom import HeaderTemplate
+from node.dimse.scp.store.buffer_pool import BufferPool
+from node.dimse.scp.store.fast_path import FastPath, Turn
+from node.dimse.scp.store.lent_connection import LentConnection
+from node.dimse.scp.store.loop import StoreLoop
+from node.dimse.scp.store.message_reader import Arrival
+from node.dimse.scp.store.requests import StoreAnswer, StoreRequest, stored
+from node.dimse.upper_layer.associate_request import read_associate
+from node.dimse.upper_layer.connection import PeerConnection
+from node.dimse.upper_layer.pdus import MalformedPDU
+from node.dimse.upper_layer.request_repair import plain, unacceptable
+from node.storage.ingest.registration import Mismatch, Registration, register
+from node.storage.spill import Spill
 from tests.fuzz import cases
 
-_BUFFERS: Final = Buffers(1 << 20)
+_BUFFERS: Final = BufferPool(1 << 20)
 _REFUSED: Final = (MalformedDataSet, InvalidUID, Mismatch)
 HANG_SECONDS: Final = 10.0
 
@@ -59,7 +59,7 @@ def data_sets(rng: random.Random) -> None:
 
 def likenesses(rng: random.Random) -> None:
     """Data sets that are like the one before, or damaged: each is read as if it came alone."""
-    syntax, alike = rng.choice(cases.SYNTAXES), Alike()
+    syntax, alike = rng.choice(cases.SYNTAXES), HeaderTemplate()
     instance = cases.uid(rng)
     whole = cases.data_set(rng, instance)
     for _ in range(6):
@@ -67,7 +67,7 @@ def likenesses(rng: random.Random) -> None:
         assert _registered(data, syntax, alike) == _registered(data, syntax, None)
 
 
-def _registered(data: bytes, syntax: str, alike: Alike | None) -> Registration | str:
+def _registered(data: bytes, syntax: str, alike: HeaderTemplate | None) -> Registration | str:
     try:
         return register(data, syntax, alike=alike)
     except _REFUSED as error:
@@ -117,7 +117,9 @@ Found = dict[str, bytes]
 def _in_hall(stream: bytes) -> Found:
     failures: list[Exception] = []
 
-    def serve(visits: Sequence[Visit[Found]], meanwhile: Callable[[], None]) -> list[bytes | None]:
+    def serve(
+        visits: Sequence[LentConnection[Found]], meanwhile: Callable[[], None]
+    ) -> list[bytes | None]:
         try:
             meanwhile()
             return _serve_together(visits)
@@ -125,16 +127,16 @@ def _in_hall(stream: bytes) -> Found:
             failures.append(error)
             raise
 
-    hall: Hall[Found] = Hall(serve)
-    hall.start()
+    store_loop: StoreLoop[Found] = StoreLoop(serve)
+    store_loop.start()
     try:
-        return _served(stream, hall)
+        return _served(stream, store_loop)
     finally:
-        hall.close()
+        store_loop.close()
         assert not failures
 
 
-def _serve_together(visits: Sequence[Visit[Found]]) -> list[bytes | None]:
+def _serve_together(visits: Sequence[LentConnection[Found]]) -> list[bytes | None]:
     """Every other one; the rest is for their own threads."""
     answers: list[bytes | None] = []
     for visit in visits:
@@ -147,7 +149,7 @@ def _serve_together(visits: Sequence[Visit[Found]]) -> list[bytes | None]:
     return answers
 
 
-def _served(stream: bytes, hall: Hall[Found] | None) -> Found:
+def _served(stream: bytes, store_loop: StoreLoop[Found] | None) -> Found:
     ours, theirs = socket.socketpair()
     found: Found = {}
 
@@ -161,7 +163,7 @@ def _served(stream: bytes, hall: Hall[Found] | None) -> Found:
         theirs.sendall(stream)
         theirs.shutdown(socket.SHUT_WR)
         arrival = Arrival({cases.CONTEXT: cases.EXPLICIT}, _BUFFERS, _no_spill)
-        path = FastPath(Wire(ours), arrival, serve, hall, found)
+        path = FastPath(PeerConnection(ours), arrival, serve, store_loop, found)
         assert path.run(_User()) in set(Turn)
     return found
 

@@ -21,20 +21,20 @@ from pynetdicom.association import Association
 from pynetdicom.dsutils import decode, encode
 from pynetdicom.dul import DULServiceProvider
 
-from node.archive import Archive
-from node.config import Dicom, PeerSettings
-from node.dimse.associations import Associations
-from node.dimse.messages import C_CANCEL_RQ, C_FIND_RQ, Message
-from node.dimse.requestor import Destination, Requestor
-from node.dimse.scp import StorageSCP
-from node.dimse.services import Services
-from node.dimse.upper_layer import Proposal
-from node.index.engine import Index
-from node.index.store import Store
-from node.receive import Incoming
+from node.core.settings.model import Dicom, PeerSettings
+from node.dimse.scp.associations import Associations
+from node.dimse.scp.entity import StorageSCP
+from node.dimse.scp.services import Services
+from node.dimse.upper_layer.messages import C_CANCEL_RQ, C_FIND_RQ, Message
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import Destination, Requestor
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.index.store import Store
+from node.storage.ingest.checks import Incoming
 from tests.databases import migrated_sqlite
 from tests.storing import DirectReception
-from tests.unit.matching.identifiers import encoded, identifier
+from tests.unit.dicom.matching.identifiers import encoded, identifier
 
 # pynetdicom, as a client or peer of a test, leaves sockets to the garbage collector.
 careless_peers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -15,10 +15,10 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from pynetdicom.sop_class import Verification
 
-from node.config import Identity
-from node.dimse import admission, attempts, identification
-from node.passcodes import make_hash, matches
-from node.supervision import HEARTBEATS
+from node.core.settings.model import Identity
+from node.core.settings.passcodes import make_hash, matches
+from node.core.supervision import HEARTBEATS
+from node.dimse.upper_layer.access import admission, attempts, identification
 from tests.integration.queryable import Queryable
 from tests.running import eventually
 

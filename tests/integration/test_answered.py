@@ -19,21 +19,21 @@ from pynetdicom.sop_class import (
 )
 
 from benchmarks.instances import EXPLICIT, series
-from node.archive import Archive
-from node.config import Settings
-from node.filing.filer import Filer
-from node.filing.service import FilingService
-from node.index.engine import Index
-from node.index.store import Store
-from node.journal import Journal
-from node.receiving.desk import Desk
+from node.core.settings.model import Settings
+from node.daemon.receiving.receiver import Receiver
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.index.store import Store
+from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.service import IngestService
+from node.storage.journal import Journal
 
 FIND = StudyRootQueryRetrieveInformationModelFind
 GET = StudyRootQueryRetrieveInformationModelGet
 
 
 @contextmanager
-def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Desk, threading.Event]]:
+def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Receiver, threading.Event]]:
     """A receiver, and a filer that begins when the event is set."""
     settings = Settings.model_validate(
         {
@@ -50,9 +50,9 @@ def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Desk, threa
         time.sleep(0.002)
         return not stop.is_set()
 
-    filing = FilingService(
+    filing = IngestService(
         journal,
-        Filer(archive, Store(index), time.time),
+        Ingester(archive, Store(index), time.time),
         archive,
         index,
         wait=wait,
@@ -63,17 +63,17 @@ def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Desk, threa
         begin.wait()
         filing.run()
 
-    filer = threading.Thread(target=file)
-    filer.start()
-    desk = Desk(settings, archive, index, journal, run="run", lane=0, ring=lambda: None)
-    desk.start()
+    ingester = threading.Thread(target=file)
+    ingester.start()
+    receiver = Receiver(settings, archive, index, journal, run="run", lane=0, ring=lambda: None)
+    receiver.start()
     try:
-        yield desk, begin
+        yield receiver, begin
     finally:
-        desk.stop(2.0)
+        receiver.stop(2.0)
         stop.set()
         begin.set()
-        filer.join()
+        ingester.join()
         index.close()
         journal.close()
 
@@ -93,7 +93,7 @@ def study_of(image: Dataset) -> Dataset:
 
 
 @contextmanager
-def associated(desk: Desk, got: list[Dataset]) -> Iterator[Association]:
+def associated(receiver: Receiver, got: list[Dataset]) -> Iterator[Association]:
     ae = AE("TESTER")
     ae.add_requested_context(FIND)
     ae.add_requested_context(GET)
@@ -105,7 +105,7 @@ def associated(desk: Desk, got: list[Dataset]) -> Iterator[Association]:
 
     made = ae.associate(
         "127.0.0.1",
-        desk.port,
+        receiver.port,
         ext_neg=[build_role(CTImageStorage, scu_role=True, scp_role=True)],
         evt_handlers=[(evt.EVT_C_STORE, keep)],
     )
@@ -133,7 +133,7 @@ def test_what_was_answered_is_found_however_busy_the_filer_is(
     query: Callable[[Association, Dataset], int],
 ) -> None:
     image = ct_image()
-    with receiving(tmp_path) as (desk, begin), associated(desk, []) as association:
+    with receiving(tmp_path) as (receiver, begin), associated(receiver, []) as association:
         settle = Journal.settle
 
         def settling(journal: Journal, seconds: float) -> bool:
@@ -149,8 +149,8 @@ def test_what_was_answered_is_found_however_busy_the_filer_is(
 def test_a_disk_without_room_takes_nothing(tmp_path: Path) -> None:
     image = ct_image()
     with (
-        receiving(tmp_path, minimum_free=1 << 60) as (desk, begin),
-        associated(desk, []) as association,
+        receiving(tmp_path, minimum_free=1 << 60) as (receiver, begin),
+        associated(receiver, []) as association,
     ):
         begin.set()
         assert association.send_c_store(image).Status == 0xA700

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from node.convert.bids import completed, repeated, task_of, with_suffix
+from node.convert.naming.bids import completed, repeated, task_of, with_suffix
 from tests.commands import rasnode
 from tests.phantom import ROOT, Phantom, save
 from tests.running import RunningNode

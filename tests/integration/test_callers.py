@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pynetdicom import acse
 
-from node.config import PeerSettings
-from node.dimse.upper_layer import Proposal
+from node.core.settings.model import PeerSettings
+from node.dimse.upper_layer.pdus import Proposal
 from tests.integration.queryable import FIND, IMPLICIT, MOVE, Queryable, ask, instance
-from tests.unit.dimse.test_proposal import USUAL, item
+from tests.unit.dimse.test_request_repair import USUAL, item
 
 VERIFICATION = b"1.2.840.10008.1.1"
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from node import config_file
 from node.cli.main import build
-from node.errors import ConfigError
-from node.passcodes import make_hash
+from node.core.errors import ConfigError
+from node.core.settings import file
+from node.core.settings.passcodes import make_hash
 from tests.running import RunningNode, configured, eventually, free_port
 
 
@@ -30,15 +30,20 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
     try:
         node.start(env={"RASNODE_DICOM__PORT": str(port)})
         first = node.log.read_text().splitlines()[0]
-        assert f"configuration: {node.config}; set by the environment: dicom.port " in first
+        assert (
+            f"configuration: {node.core.settings.model}; set by the environment: dicom.port "
+            in first
+        )
         assert "(RASNODE_DICOM__PORT, not line" in first
         warning = f"delivery lost cannot work: {tmp_path}/lost is not there"
         eventually(lambda: "listening on" in node.log.read_text(), 30, "it has started")
         assert warning in node.log.read_text()
         assert json.loads(node.rasnode("status", "--json").stdout)["warnings"] == [warning]
 
-        whole = node.config.read_text()
-        node.config.write_text(whole.replace("minimum_free", "minimum_fre") + "lgo: 1\n")
+        whole = node.core.settings.model.read_text()
+        node.core.settings.model.write_text(
+            whole.replace("minimum_free", "minimum_fre") + "lgo: 1\n"
+        )
         assert node.process is not None
         node.process.send_signal(signal.SIGHUP)
         eventually(lambda: "not taken over" in node.log.read_text(), 10, "the log says so")
@@ -46,11 +51,11 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
         log = node.log.read_text().splitlines()
         (at,) = [number for number, line in enumerate(log) if "not taken over" in line]
         assert "there is no key 'storage.minimum_fre'" in log[at]
-        assert log[at + 1].startswith(f"    {node.config}, line ")
+        assert log[at + 1].startswith(f"    {node.core.settings.model}, line ")
         assert "there is no key 'lgo'; did you mean 'log'?" in log[at + 1]
 
         (tmp_path / "lost").mkdir()
-        node.config.write_text(whole)
+        node.core.settings.model.write_text(whole)
         node.process.send_signal(signal.SIGHUP)
         eventually(lambda: "were read again" in node.log.read_text(), 10, "it is taken over")
         found = eventually(
@@ -69,7 +74,7 @@ def test_no_port_is_opened_while_the_page_has_none(tmp_path: Path) -> None:
         node = RunningNode(tmp_path, {"http": {"port": taken}})
         with node.log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "node", "serve", "-c", str(node.config)],
+                [sys.executable, "-m", "node", "serve", "-c", str(node.core.settings.model)],
                 stdout=log,
                 stderr=log,
             )
@@ -101,7 +106,7 @@ def test_commands_name_the_configuration_that_they_used(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     system = tmp_path / "etc.yaml"
-    monkeypatch.setattr(config_file, "SYSTEM_FILE", system)
+    monkeypatch.setattr(file, "SYSTEM_FILE", system)
     with pytest.raises(ConfigError, match="the configuration is the built-in defaults"):
         build("status")(["status"], standalone_mode=False)
     system.write_text(f"storage: {{root: {tmp_path}/data}}")
@@ -135,7 +140,7 @@ def test_check_config_says_where_each_value_comes_from(
     again = tmp_path / "again.yaml"
     again.write_text(text)
     monkeypatch.delenv("RASNODE_HTTP__PORT")
-    assert config_file.load_settings(again).http.port is None
+    assert file.load_settings(again).http.port is None
 
     build("check-config")([*command, "--json"], standalone_mode=False)
     said = json.loads(capsys.readouterr().out)

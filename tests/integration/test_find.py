@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pynetdicom import AE
 
-from node.config import PeerSettings
-from node.dimse.upper_layer import Proposal
+from node.core.settings.model import PeerSettings
+from node.dimse.upper_layer.pdus import Proposal
 from tests.integration.queryable import (  # noqa: F401
     EXPLICIT,
     FIND,
@@ -21,7 +21,7 @@ from tests.integration.queryable import (  # noqa: F401
     collected,
     instance,
 )
-from tests.unit.matching.identifiers import encoded, identifier
+from tests.unit.dicom.matching.identifiers import encoded, identifier
 
 pytestmark = careless_peers
 

@@ -112,8 +112,8 @@ def test_serve_and_all_that_it_starts(mined: Path, program: Path, tmp_path: Path
         eventually(lambda: running._answers(running.port), 30, "the node listens")
         running.send(*small_ct(tmp_path / "first", 2, announced=True))
         successors = {
-            "rasnode-receive": "node.receiving.process",
-            "rasnode-file": "node.filing.process",
+            "rasnode-receive": "node.daemon.receiving.process",
+            "rasnode-file": "node.storage.ingest.process",
         }
         for name in successors:
             first = child(running, name)

@@ -21,23 +21,23 @@ from pynetdicom.dsutils import encode
 from sqlalchemy import select, update
 
 from benchmarks.instances import renewed, series, write
-from node.archive import Archive
 from node.cli.main import build
-from node.config_file import load_settings
-from node.errors import ConfigError, NodeError
-from node.filing.filer import Filer
-from node.filing.retiring import Retirement
-from node.filing.service import FilingService
-from node.importing.access import journal_access
-from node.importing.intake import Intake
-from node.importing.opening import intake_into
-from node.index.engine import Index
-from node.index.schema import InstanceRow, SeriesRow
-from node.index.store import Store
-from node.intact import held_by
-from node.journal import Journal
-from node.ownership import sole_owner
-from node.records import SeriesState, Stored
+from node.core.errors import ConfigError, NodeError
+from node.core.records import SeriesState, Stored
+from node.core.settings.file import load_settings
+from node.storage.archive import Archive
+from node.storage.importing.access import journal_access
+from node.storage.importing.intake import Intake
+from node.storage.importing.opening import intake_into
+from node.storage.index.engine import Index
+from node.storage.index.schema import InstanceRow, SeriesRow
+from node.storage.index.store import Store
+from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.retention import RetentionJob
+from node.storage.ingest.service import IngestService
+from node.storage.integrity import held_by
+from node.storage.journal import Journal
+from node.storage.ownership import sole_owner
 from tests.running import RunningNode, eventually
 
 _DIRECTORY = b"1.2.840.10008.1.3.10"
@@ -72,7 +72,8 @@ def start_import(node: RunningNode, *paths: Path) -> BaseProcess:
         os.dup2(nowhere, 2)
         try:
             build("import")(
-                ["import", *map(str, paths), "-c", str(node.config)], standalone_mode=False
+                ["import", *map(str, paths), "-c", str(node.core.settings.model)],
+                standalone_mode=False,
             )
         finally:
             os._exit(0)
@@ -86,7 +87,7 @@ def start_import(node: RunningNode, *paths: Path) -> BaseProcess:
 def opened(node: RunningNode, patience: float = 60.0) -> Iterator[tuple[Intake, list[str]]]:
     """An import in this process, step by step, and what it says."""
     said: list[str] = []
-    settings, stopping = load_settings(node.config), threading.Event()
+    settings, stopping = load_settings(node.core.settings.model), threading.Event()
     with ExitStack() as stack:
         access = stack.enter_context(journal_access(settings, stopping))
         yield (
@@ -112,7 +113,7 @@ def uids(*folders: Path) -> set[str]:
 
 def written_after(journal: Journal, position: int) -> bool:
     """Whether the first lane for imports has come further."""
-    return journal.board.answered(64) > position + 4096  # a segment that has begun is empty
+    return journal.offsets.answered(64) > position + 4096  # a segment that has begun is empty
 
 
 def nothing(_: int) -> None:
@@ -137,7 +138,7 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
     for number in range(6):
         folders.append(folder_of(tmp_path / str(number), 60))
         folder_of(tmp_path / f"{number}" / "large", 1, LARGE)
-        before = journal.board.answered(64)
+        before = journal.offsets.answered(64)
         killed = start_import(node, folders[-1])
         if number % 2:
             eventually(partial(written_after, journal, before), 20, "it has written something")
@@ -147,7 +148,7 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
         intact(node)
     assert set(journal.lanes()) == lanes | {64}  # each has taken over what the one before had
     eventually(
-        lambda: journal.board.safe(64) >= journal.board.answered(64), 60, "all of it is safe"
+        lambda: journal.offsets.safe(64) >= journal.offsets.answered(64), 60, "all of it is safe"
     )
     journal.close()
     with opened(node) as (intake, said):
@@ -249,7 +250,7 @@ def test_each_file_is_judged_as_if_it_had_been_sent(node: RunningNode, tmp_path:
 def test_a_full_disk_stops_an_import_with_a_sentence(node: RunningNode, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "a", 2)
     stopping, said = threading.Event(), list[str]()
-    settings = load_settings(node.config)
+    settings = load_settings(node.core.settings.model)
     storage = settings.storage.model_copy(update={"minimum_free": 1 << 60})
     full = settings.model_copy(update={"storage": storage})
     with (
@@ -290,14 +291,14 @@ def test_what_is_imported_while_retention_removes_the_same_series_has_its_files(
     index = Index(f"sqlite:///{node.root / 'index.db'}", relaxed=True)
     index.migrate()
     archive, journal = Archive(node.root), Journal(node.root)
-    filer = Filer(archive, Store(index), time.time)
+    ingester = Ingester(archive, Store(index), time.time)
     # For retention half a minute is a year.
     clock = partial(fast_clock, time.time())
-    retirement = Retirement(archive, index, days=1, max_size=None, clock=clock)
+    retirement = RetentionJob(archive, index, days=1, max_size=None, clock=clock)
     ending = threading.Event()
-    service = FilingService(
+    service = IngestService(
         journal,
-        filer,
+        ingester,
         archive,
         index,
         wait=lambda _: not ending.wait(0.005),

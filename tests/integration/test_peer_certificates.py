@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from node.cli.main import build
-from node.config import TLS, Dicom, PeerSettings
-from node.dimse.requestor import Destination, PeerSilent, Requestor
-from node.dimse.scu import echo, peer
-from node.dimse.upper_layer import Proposal
-from node.errors import ConfigError
+from node.core.errors import ConfigError
+from node.core.settings.model import TLS, Dicom, PeerSettings
+from node.dimse.scu.requests import echo, peer
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import Destination, PeerSilent, Requestor
 from tests.certificates import HERE, Authority
 from tests.integration.queryable import IMPLICIT, Queryable
 from tests.running import eventually

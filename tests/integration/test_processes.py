@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from node.dimse.front import QUIET_SECONDS
-from node.dimse.messages import C_ECHO_RQ
-from node.dimse.requestor import Destination, PeerSilent, Requestor
-from node.dimse.stock import MOST
-from node.dimse.upper_layer import ABORT, Proposal, associate_rq, pdu
+from node.dimse.upper_layer.association_pool import MOST
+from node.dimse.upper_layer.listener import QUIET_SECONDS
+from node.dimse.upper_layer.messages import C_ECHO_RQ
+from node.dimse.upper_layer.pdus import ABORT, Proposal, associate_rq, pdu
+from node.dimse.upper_layer.requestor import Destination, PeerSilent, Requestor
 from tests.running import RunningNode, configured, eventually
 from tests.small import small_ct
 
@@ -42,7 +42,10 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
 
 @pytest.mark.parametrize(
     ("name", "successor"),
-    [("rasnode-receive", "node.receiving.process"), ("rasnode-file", "node.filing.process")],
+    [
+        ("rasnode-receive", "node.daemon.receiving.process"),
+        ("rasnode-file", "node.storage.ingest.process"),
+    ],
     ids=["a receiver", "the filer"],
 )
 def test_a_process_that_dies_is_started_again(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from node.config import TLS
-from node.dimse.requestor import Destination, PeerSilent, Requestor
-from node.dimse.upper_layer import Proposal
+from node.core.settings.model import TLS
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import Destination, PeerSilent, Requestor
 from tests.certificates import self_signed
 from tests.integration.queryable import (  # noqa: F401
     CT,
@@ -26,7 +26,7 @@ from tests.integration.queryable import (  # noqa: F401
     collected,
     instance,
 )
-from tests.unit.matching.identifiers import encoded, identifier
+from tests.unit.dicom.matching.identifiers import encoded, identifier
 
 pytestmark = careless_peers
 

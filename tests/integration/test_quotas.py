@@ -15,9 +15,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
-from node.dimse.messages import C_STORE_RQ
-from node.dimse.requestor import Destination, Requestor
-from node.dimse.upper_layer import Proposal
+from node.dimse.upper_layer.messages import C_STORE_RQ
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import Destination, Requestor
 from tests.integration.queryable import CT, EXPLICIT, instance
 from tests.running import TITLE, RunningNode, eventually, free_port
 
@@ -167,7 +167,7 @@ def test_it_is_seen(node: RunningNode, stranger: Requestor) -> None:
     assert HERE in found["conflicts"]["found"]
     assert "refused" in found["quarantine"]["found"]
 
-    port = yaml.safe_load(node.config.read_text())["http"]["port"]
+    port = yaml.safe_load(node.core.settings.model.read_text())["http"]["port"]
     with httpx.Client(base_url=f"http://{HERE}:{port}") as page:
         told = page.get("/api/node").json()["quarantine"]
         assert told == {"refused": quarantine[HERE]["files"], "answered": 0}

@@ -9,9 +9,9 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 
-from node.index.engine import Index
-from node.index.work import Work
-from node.records import AssociationEnd
+from node.core.records import AssociationEnd
+from node.storage.index.engine import Index
+from node.storage.index.series.work import Work
 from tests.running import RunningNode, eventually
 from tests.small import small_ct
 

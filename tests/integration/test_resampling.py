@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from node.assemble.regrid import EVENED, SQUARED
+from node.assemble.volumes.regrid import EVENED, SQUARED
 from tests.phantom import CT, ROOT, Phantom, decimal, save
 from tests.running import RunningNode, manifests
 

@@ -16,8 +16,8 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 from pynetdicom import AE, build_role, evt
 from pynetdicom.dsutils import decode, encode
 
-from node.config import PeerSettings
-from node.dimse.upper_layer import Proposal
+from node.core.settings.model import PeerSettings
+from node.dimse.upper_layer.pdus import Proposal
 from tests.integration.queryable import (  # noqa: F401
     CT,
     EXPLICIT,
@@ -255,9 +255,9 @@ def test_big_endian_words_are_turned_round(node: Queryable) -> None:
 def test_a_file_that_is_gone_fails_alone(node: Queryable) -> None:
     for number in range(3):
         node.store(instance(1, number))
-    (victim,) = node.archive.root.rglob("1.7.1.1.dcm")
+    (victim,) = node.storage.archive.root.rglob("1.7.1.1.dcm")
     victim.unlink()
-    (shorter,) = node.archive.root.rglob("1.7.1.2.dcm")
+    (shorter,) = node.storage.archive.root.rglob("1.7.1.2.dcm")
     shorter.write_bytes(shorter.read_bytes()[:-2])
     node.start()
     with Peer().listening(*PLAIN) as peer:

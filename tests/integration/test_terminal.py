@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydicom import dcmread
 
-from node.plain_text import plain
+from node.core.plain_text import plain
 from tests.commands import rasnode
 from tests.small import small_ct
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from node.dimse.scu import Destination, PeerSilent, send
-from node.phantom import Study, ct_study
+from node.cli.demo.phantom import Study, ct_study
+from node.dimse.scu.requests import Destination, PeerSilent, send
 from tests.running import TITLE, RunningNode, eventually, free_port
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from node.index.engine import Index
+from node.storage.index.engine import Index
 from tests.recording_disk.operations import (
     ROOT,
     Enter,
@@ -228,7 +228,7 @@ class Recorder:
             return 0
 
     def _library(self, *_: Any, **__: Any) -> Any:
-        """The C library, as far as `node.disk` looks into it at run time."""
+        """The C library, as far as `node.core.system.disk` looks into it at run time."""
 
         class Library:
             syncfs = staticmethod(self._sync_everything)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from sqlalchemy import inspect, select
 
-from node.archive import Archive
-from node.filing.filer import Filer
-from node.filing.recovery import recover
-from node.index.engine import Index
-from node.index.schema import ConflictRow, InstanceRow
-from node.index.store import Store
-from node.journal import Journal
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.index.schema import ConflictRow, InstanceRow
+from node.storage.index.store import Store
+from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.recovery import recover
+from node.storage.journal import Journal
 from tests.recording_disk.cuts import PowerCut, power_cuts
 from tests.recording_disk.operations import Operation
 
@@ -53,7 +53,7 @@ class Restarts:
             index.migrate()
         journal, store = Journal(self._root), Store(index)
         try:
-            recover(journal, Filer(archive, store, lambda: 9.0), archive, index, lambda: 9.0)
+            recover(journal, Ingester(archive, store, lambda: 9.0), archive, index, lambda: 9.0)
         finally:
             journal.close()
         kept = _indexed(archive, index) | _set_aside(archive)

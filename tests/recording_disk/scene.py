@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy import select
 
 from benchmarks.instances import EXPLICIT, Instance
-from node.archive import Archive
-from node.filing.filer import Filer
-from node.filing.recovery import recover
-from node.filing.service import FilingService
-from node.index.schema import InstanceRow
-from node.index.store import Store
-from node.journal import Entry, Journal, Lane, Source, lane, segment
-from node.journaling import JournalReceiver
-from node.receive import SUCCESS, Incoming
+from node.storage.archive import Archive
+from node.storage.index.schema import InstanceRow
+from node.storage.index.store import Store
+from node.storage.ingest.acknowledging import JournalReceiver
+from node.storage.ingest.checks import SUCCESS, Incoming
+from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.recovery import recover
+from node.storage.ingest.service import IngestService
+from node.storage.journal import Entry, Journal, JournalWriter, Source, lane, segment
 from tests.recording_disk.recorder import Recorder
 from tests.recording_disk.restart import index_of, nothing_is_lost
 
@@ -38,15 +38,15 @@ class Scene:
         self.sent: dict[str, bytes] = {}
         self._archive = Archive(root)
         self._journal = journal
-        self._lane = Lane(journal.folder, 0, journal.board, segment.SMALLEST)
+        self._lane = JournalWriter(journal.folder, 0, journal.offsets, segment.SMALLEST)
         self._receiver = JournalReceiver(
             self._archive, journal, self._lane, minimum_free=0, clock=lambda: 2.0
         )
         self._index = index_of(root, relaxed=True)
         disk.follow(self._index)
-        self._filing = FilingService(
+        self._filing = IngestService(
             journal,
-            Filer(self._archive, Store(self._index), lambda: 3.0),
+            Ingester(self._archive, Store(self._index), lambda: 3.0),
             self._archive,
             self._index,
             wait=lambda _seconds: False,
@@ -98,8 +98,8 @@ class Scene:
         index = index_of(self.root, relaxed=relaxed)
         self.disk.follow(index)
         store = Store(index)
-        filer = Filer(self._archive, store, lambda: 4.0)
-        recover(self._journal, filer, self._archive, index, lambda: 4.0)
+        ingester = Ingester(self._archive, store, lambda: 4.0)
+        recover(self._journal, ingester, self._archive, index, lambda: 4.0)
         self.disk.said("recovered")
         index.close()
 
@@ -142,7 +142,7 @@ def scene(folder: Path) -> Iterator[Scene]:
         journal = Journal(root)
         recover(
             journal,
-            Filer(Archive(root), Store(index), lambda: 3.0),
+            Ingester(Archive(root), Store(index), lambda: 3.0),
             Archive(root),
             index,
             lambda: 3.0,

@@ -11,21 +11,21 @@ from typing import Any
 
 from sqlalchemy import event
 
-from node.assemble.model import FrameHeader, InstanceHeader, PixelFormat, encode_header
+from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat, encode_header
 from node.completion.facts import InstanceFacts
 from node.completion.policy import Timing
 from node.convert import OutputOptions
-from node.deliveries import NewDelivery, News
-from node.index.engine import Index
-from node.index.outbox import Outbox
-from node.index.publications import Publications
-from node.index.statements import Statements
-from node.index.store import Store
-from node.index.work import Work
-from node.production.headstart import Apart
-from node.production.jobs import Assembled, Job, Product, Refusal
-from node.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
-from node.watcher import Inquirer, Watcher, make_watcher
+from node.core.events import NewDelivery, SeriesEvent
+from node.core.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
+from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
+from node.lifecycle.assembly.precompression import Apart
+from node.lifecycle.watcher import CountQuery, Watcher, make_watcher
+from node.storage.index.engine import Index
+from node.storage.index.peers.outbox import Outbox
+from node.storage.index.peers.statements import Statements
+from node.storage.index.series.publications import Publications
+from node.storage.index.series.work import Work
+from node.storage.index.store import Store
 from tests.databases import migrated_sqlite
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -118,8 +118,8 @@ class Bench:
         task: Callable[[Job], Assembled] = stage,
         at_once: bool = True,
         template: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}",
-        rules: Callable[[News], Sequence[NewDelivery]] = lambda _news: (),
-        inquirer: Inquirer | None = None,
+        rules: Callable[[SeriesEvent], Sequence[NewDelivery]] = lambda _news: (),
+        inquirer: CountQuery | None = None,
         apart: Apart | None = None,
         minimum_free: int = 0,
     ) -> None:
@@ -164,8 +164,8 @@ class Bench:
         return self.watcher
 
     def _while_judging(self, _senders: Sequence[str]) -> Timing:
-        happening, self.meanwhile = self.meanwhile, lambda: None
-        happening()
+        event_type, self.meanwhile = self.meanwhile, lambda: None
+        event_type()
         return self.timing
 
     def open(self, ae: str = "CT1") -> int:

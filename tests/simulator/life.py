@@ -12,18 +12,18 @@ from typing import Any
 from node.completion.facts import InstanceFacts
 from node.completion.policy import LONGEST_PATIENCE, Timing
 from node.convert import OutputOptions
+from node.core.events import NewDelivery, SeriesEvent
+from node.core.records import AssociationEnd, SeriesState, Stored
 from node.deliver.publish import MANIFEST
-from node.deliveries import NewDelivery, News
-from node.observe import Observer
-from node.production.foreman import Foreman
-from node.production.grounds import Grounds
-from node.production.headstart import HeadStart
-from node.production.herald import Herald
-from node.production.jobs import Assembled, Job, Product
-from node.production.names import Names
-from node.production.outcome import Outcomes
-from node.records import AssociationEnd, SeriesState, Stored
-from node.watcher import PACE_SECONDS, POLL_SECONDS, Watcher
+from node.lifecycle.assembly.jobs import Assembled, Job, Product
+from node.lifecycle.assembly.label_references import LabelReferences
+from node.lifecycle.assembly.names import Names
+from node.lifecycle.assembly.outcome import Outcomes
+from node.lifecycle.assembly.precompression import Precompression
+from node.lifecycle.assembly.scheduler import AssemblyScheduler
+from node.lifecycle.evidence_loader import EvidenceLoader
+from node.lifecycle.publisher import EventPublisher
+from node.lifecycle.watcher import PACE_SECONDS, POLL_SECONDS, Watcher
 from tests.simulator.bench import record
 from tests.simulator.memory import (
     Memory,
@@ -182,11 +182,11 @@ class Life:
         self.watcher_work = work
         self.executor = MemoryExecutor(self._assemble, capacity=2)
         names = Names(work, publisher, "{StudyInstanceUID}/{SeriesDescription}")  # type: ignore[arg-type]
-        herald = Herald(work, _tell)  # type: ignore[arg-type]
-        grounds = Grounds(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
-        outcomes = Outcomes(work, publications, publisher, names, herald, grounds, None)  # type: ignore[arg-type]
+        event_publisher = EventPublisher(work, _tell)  # type: ignore[arg-type]
+        grounds = LabelReferences(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
+        outcomes = Outcomes(work, publications, publisher, names, event_publisher, grounds, None)  # type: ignore[arg-type]
         archive, options = Path("/archive"), OutputOptions()
-        foreman = Foreman(
+        assembly_scheduler = AssemblyScheduler(
             work,  # type: ignore[arg-type]
             publisher,  # type: ignore[arg-type]
             names,
@@ -194,7 +194,7 @@ class Life:
             grounds,
             MemoryNamesakes(),  # type: ignore[arg-type]
             self.executor,
-            HeadStart(work, publisher, None, archive=archive, options=options),  # type: ignore[arg-type]
+            Precompression(work, publisher, None, archive=archive, options=options),  # type: ignore[arg-type]
             archive=archive,
             options=options,
             owner=f"run {self._runs}",
@@ -202,8 +202,8 @@ class Life:
         )
         watcher = Watcher(
             work,  # type: ignore[arg-type]
-            Observer(work, self.statements),  # type: ignore[arg-type]
-            foreman,
+            EvidenceLoader(work, self.statements),  # type: ignore[arg-type]
+            assembly_scheduler,
             outcomes,
             timing=self._while_judging,
             clock=lambda: self.now,
@@ -376,9 +376,9 @@ class _Unheard:
         pass
 
 
-def _tell(news: News) -> list[NewDelivery]:
+def _tell(news: SeriesEvent) -> list[NewDelivery]:
     payload = {"series": news.series_uid, "occasion": news.occasion}
-    return [NewDelivery(news.key("t"), "t", str(news.happening), news.revision, payload)]
+    return [NewDelivery(news.key("t"), "t", str(news.event_type), news.revision, payload)]
 
 
 def in_order(world: World, decided: dict[str, float]) -> World:

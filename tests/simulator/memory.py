@@ -1,8 +1,8 @@
 """The index, the output folder and the executor in memory, so that thousands of worlds are cheap.
 
-Each method does what its namesake in `node.index`, `node.deliver.publish` or `node.workers` does,
-as one indivisible act; `test_worlds.py` holds the two against each other. Before and after every
-act the power may go out.
+Each method does what its namesake in `node.storage.index`, `node.deliver.publish` or
+`node.lifecycle.workers.local` does, as one indivisible act; `test_worlds.py` holds the two against
+each other. Before and after every act the power may go out.
 """
 
 from __future__ import annotations
@@ -14,13 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from node.completion.facts import Statement
-from node.deliver.publish import MANIFEST
-from node.deliveries import NewDelivery
-from node.index.known import Background, InstanceHeader
-from node.index.namesakes import Part
-from node.index.publications import Publication, Stage
-from node.production.jobs import Assembled, Job
-from node.records import (
+from node.core.events import NewDelivery
+from node.core.records import (
     Arrival,
     AssociationEnd,
     InstanceRecord,
@@ -29,6 +24,11 @@ from node.records import (
     Stored,
     StoredInstance,
 )
+from node.deliver.publish import MANIFEST
+from node.lifecycle.assembly.jobs import Assembled, Job
+from node.storage.index.series.known import Background, InstanceHeader
+from node.storage.index.series.namesakes import Part
+from node.storage.index.series.publications import Publication, Stage
 
 
 class PowerCut(BaseException):
@@ -149,7 +149,7 @@ class MemoryStore:
 
 
 class MemoryWork:
-    """`node.index.work.Work` in memory."""
+    """`node.storage.index.series.work.Work` in memory."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -298,7 +298,7 @@ class MemoryWork:
 
 
 class MemoryStatements:
-    """`node.index.statements.Statements` in memory."""
+    """`node.storage.index.peers.statements.Statements` in memory."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -315,7 +315,7 @@ class MemoryStatements:
 
 
 class MemoryPublications:
-    """`node.index.publications.Publications` in memory."""
+    """`node.storage.index.series.publications.Publications` in memory."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -390,14 +390,14 @@ class MemoryPublications:
 
 
 class MemoryReferences:
-    """`node.index.references` of a world without labels."""
+    """`node.storage.index.series.references` of a world without labels."""
 
     def labels_of(self, _uid: str) -> list[str]:
         return []
 
 
 class MemoryNamesakes:
-    """`node.index.namesakes` of a world in which no two series share a UID."""
+    """`node.storage.index.series.namesakes` of a world in which no two series share a UID."""
 
     def beside(self, uid: str, _series: SeriesRecord) -> str | None:
         return uid

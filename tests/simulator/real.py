@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import event
 
 from node.completion.facts import Statement
+from node.core.records import AssociationEnd, InstanceRecord, SeriesState, Stored
 from node.deliver.publish import MANIFEST, Publisher
-from node.index.engine import Index
-from node.index.publications import Publications
-from node.index.statements import Statements
-from node.index.store import Store
-from node.index.work import Work
-from node.production.jobs import Assembled, Job, Product
-from node.records import AssociationEnd, InstanceRecord, SeriesState, Stored
+from node.lifecycle.assembly.jobs import Assembled, Job, Product
+from node.storage.index.engine import Index
+from node.storage.index.peers.statements import Statements
+from node.storage.index.series.publications import Publications
+from node.storage.index.series.work import Work
+from node.storage.index.store import Store
 from tests.databases import migrated_sqlite
 from tests.simulator.bench import hasten
 from tests.simulator.life import Life

@@ -12,8 +12,8 @@ import pydicom
 import pytest
 
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan
-from node.assemble.stacking import Piece
-from node.errors import AssemblyError, Reason
+from node.assemble.stacks.stacking import Piece
+from node.core.errors import AssemblyError, Reason
 from tests.simulator.scanner.encoding import part10
 from tests.simulator.scanner.explaining import explain
 from tests.simulator.scanner.judge import judge, kinds

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from node.records import SeriesState
+from node.core.records import SeriesState
 from tests.simulator.life import Account, Life, in_order
 from tests.simulator.real import RealLife, ends_in_memory
 from tests.simulator.worlds import World, make_world

@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 
 from node.completion.facts import Count, FrameFacts, InstanceFacts, Source, Statement
-from node.records import AssociationEnd
+from node.core.records import AssociationEnd
 from tests.unit.completion.builders import AXIAL, stack
 
 START = 1000.0

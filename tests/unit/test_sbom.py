@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from node.version import VERSION
+from node.core.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 

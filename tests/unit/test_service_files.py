@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from node import config_file
-from node.cli.doctor import Subject
+from node.cli.doctor.doctor import Subject
 from node.cli.main import _COMMANDS
-from node.config import Settings
-from node.config_file import load_settings
-from node.errors import Reason
+from node.core.errors import Reason
+from node.core.settings import file
+from node.core.settings.file import load_settings
+from node.core.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd/rasnode.service"
@@ -132,7 +132,7 @@ def test_the_installed_file_alone_says_where_the_data_lies(
     )
     (command,) = re.findall(r"^sed -i .*$", (ROOT / "docs/install.md").read_text(), re.MULTILINE)
     made = installed(tmp_path, command)
-    monkeypatch.setattr(config_file, "SYSTEM_FILE", made)
+    monkeypatch.setattr(file, "SYSTEM_FILE", made)
     assert load_settings(made).storage.root == Path("/var/lib/rasnode")
     assert directives(UNIT)["WorkingDirectory"] == ["/var/lib/rasnode"]
 
@@ -143,7 +143,7 @@ def test_the_file_of_the_image_says_where_it_is_served(
     recipe = (ROOT / "Dockerfile").read_text()
     (command,) = re.findall(r"^RUN (sed -i (?:.*\\\n)*.*)$", recipe, re.MULTILINE)
     made = installed(tmp_path, command)
-    monkeypatch.setattr(config_file, "SYSTEM_FILE", made)
+    monkeypatch.setattr(file, "SYSTEM_FILE", made)
     settings = load_settings(made)
     assert settings.storage.root == Path("/data")
     assert settings.http.host == "0.0.0.0"  # noqa: S104  inside the container

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from node.assemble.model import FrameHeader
-from node.assemble.vendors import canon, ge, hitachi, philips, siemens, toshiba, uih
-from node.assemble.vendors.siemens_mosaic import MOSAIC
-from node.elements import Elements
+from node.assemble.frames.model import FrameHeader
+from node.assemble.vendors import canon, hitachi, philips, toshiba, uih
+from node.assemble.vendors.ge import ge
+from node.assemble.vendors.siemens import siemens
+from node.assemble.vendors.siemens.mosaic import MOSAIC
+from node.dicom import Elements
 
 
 class Vendor(Protocol):

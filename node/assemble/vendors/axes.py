@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.geometry import UNIT_TOLERANCE
-from node.assemble.model import Orientation, Vector
+from node.assemble.frames.model import Orientation, Vector
+from node.assemble.stacks.geometry import UNIT_TOLERANCE
 
 SHORTEST_DIRECTION: Final = 1e-3
 """Length below which a direction is none: rounding to three decimals leaves this of a zero."""

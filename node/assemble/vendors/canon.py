@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.model import FrameHeader
+from node.assemble.frames.model import FrameHeader
 from node.assemble.vendors.echo_train import phase_direction
 from node.assemble.vendors.logical import from_logical
-from node.elements import Elements
+from node.dicom import Elements
 
 NAME: Final = "Canon"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.elements import Elements, whole
+from node.dicom import Elements, whole
 
 COLUMN: Final = "COL"
 ROW: Final = "ROW"

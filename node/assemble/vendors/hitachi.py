@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.assemble.model import FrameHeader
-from node.elements import Elements
+from node.assemble.frames.model import FrameHeader
+from node.dicom import Elements
 
 NAME: Final = "Hitachi"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.assemble.model import Orientation, Vector
+from node.assemble.frames.model import Orientation, Vector
 from node.assemble.vendors.axes import normal_axis, to_patient
 from node.assemble.vendors.echo_train import COLUMN, ROW
 

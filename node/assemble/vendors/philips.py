@@ -6,12 +6,12 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.frames import unit_vector
-from node.assemble.labeling import CONTEXT
-from node.assemble.model import UNREADABLE, UNREADABLE_PRECISE, Facts, FrameHeader
-from node.assemble.scales import is_unreadable
+from node.assemble.frames.attributes import unit_vector
+from node.assemble.frames.model import UNREADABLE, UNREADABLE_PRECISE, Facts, FrameHeader
+from node.assemble.pixels.scales import is_unreadable
+from node.assemble.sidecar.labeling import CONTEXT
 from node.assemble.vendors.echo_train import reconstructed_lines
-from node.elements import Elements
+from node.dicom import Elements
 
 NAME: Final = "Philips"
 

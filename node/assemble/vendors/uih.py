@@ -8,12 +8,12 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.facts import SECOND, date_time, moment
-from node.assemble.model import Facts, FrameHeader, Vector
+from node.assemble.frames.model import Facts, FrameHeader, Vector
+from node.assemble.sidecar.standard import SECOND, date_time, moment
 from node.assemble.vendors.axes import to_patient
 from node.assemble.vendors.echo_train import is_echo_planar
-from node.elements import Elements
-from node.errors import AssemblyError, Reason
+from node.core.errors import AssemblyError, Reason
+from node.dicom import Elements
 
 NAME: Final = "UIH"
 

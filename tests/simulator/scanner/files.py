@@ -10,13 +10,13 @@ from typing import Final
 import nibabel as nib
 import numpy as np
 
-from node.assemble.nifti import scaled_image
 from node.assemble.series import SeriesPlan
+from node.assemble.space import LPS_TO_RAS
+from node.assemble.volumes.nifti import scaled_image
 from node.convert import OutputOptions, Volume, read_folder
 from node.convert.series import _planned
 from node.convert.volume import filled
-from node.errors import AssemblyError
-from node.space import LPS_TO_RAS
+from node.core.errors import AssemblyError
 from tests.simulator.scanner.encoding import part10
 from tests.simulator.scanner.judge import judge
 from tests.simulator.scanner.truth import Frame, World

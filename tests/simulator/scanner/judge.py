@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 
-from node.assemble.geometry import residual_limit
 from node.assemble.series import SeriesPlan, VolumePlan
+from node.assemble.stacks.geometry import residual_limit
 from tests.simulator.scanner.places import normal_of
 from tests.simulator.scanner.truth import Frame, Volume, World
 

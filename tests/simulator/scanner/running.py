@@ -8,10 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 
-from node.assemble.headers import describe
-from node.assemble.model import InstanceHeader
+from node.assemble.frames.headers import describe
+from node.assemble.frames.model import InstanceHeader
 from node.assemble.series import SeriesPlan, plan
-from node.elements import scan
+from node.dicom import scan
 from tests.simulator.scanner.files import convert
 from tests.simulator.scanner.judge import judge, kinds
 from tests.simulator.scanner.truth import World

@@ -115,7 +115,7 @@ class World:
         form: how frames are put into instances, as in `sending.instances_of`.
         made: every instance that the scanner made.
         kind: what was measured, for people.
-        pointers: how dimensions are written, as in `Habits`.
+        pointers: how dimensions are written, as in `SenderStatistics`.
         sent: those that arrive, in the order of arrival, some of them twice.
         defined: nothing was lost, and the headers state which frames belong together and in which
             order.

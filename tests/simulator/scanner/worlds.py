@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from node.assemble.geometry import residual_limit
+from node.assemble.stacks.geometry import residual_limit
 from tests.simulator.scanner.evidence import stated
 from tests.simulator.scanner.habits import (
     Habits,

@@ -10,9 +10,9 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.assemble.headers import describe
-from node.assemble.model import InstanceHeader
-from node.elements import scan
+from node.assemble.frames.headers import describe
+from node.assemble.frames.model import InstanceHeader
+from node.dicom import scan
 
 
 def data_set(dataset: Dataset) -> bytes:

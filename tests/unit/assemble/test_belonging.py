@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from node.assemble.belonging import same_values
 from node.assemble.series import SeriesPlan, plan
-from node.errors import Reason
+from node.assemble.stacks.belonging import same_values
+from node.core.errors import Reason
 from tests.phantom import CT, Phantom
 from tests.unit.assemble.build import changed, headers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.assemble.clock import DAY, SECOND, earliest, elapsed
+from node.assemble.order.clock import DAY, SECOND, earliest, elapsed
 
 LATE, EARLY = 86_399 * SECOND, 1 * SECOND
 SOME_DAY = 738_000 * DAY

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from node.assemble.diffusion import Gradients, gradients, to_fsl
 from node.assemble.series import VolumePlan, plan
+from node.assemble.sidecar.diffusion import Gradients, gradients, to_fsl
 from tests.phantom import Matrix, Phantom, oblique
 from tests.unit.assemble import weighted
 from tests.unit.assemble.build import headers

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from node.assemble.diffusion import Gradients, gradients
-from node.assemble.model import PHASE, decode_header, encode_header
+from node.assemble.frames.model import PHASE, decode_header, encode_header
 from node.assemble.series import plan
-from node.errors import Reason
+from node.assemble.sidecar.diffusion import Gradients, gradients
+from node.core.errors import Reason
 from tests.phantom import Phantom, oblique
 from tests.unit.assemble.build import changed, header, headers
 

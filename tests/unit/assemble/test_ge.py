@@ -7,9 +7,9 @@ from struct import pack_into
 import pytest
 from pydicom.dataset import Dataset
 
-from node.assemble.model import FrameHeader
-from node.assemble.vendors.ge_protocol import release_of
-from node.elements import scan
+from node.assemble.frames.model import FrameHeader
+from node.assemble.vendors.ge.protocol import release_of
+from node.dicom import scan
 from tests.phantom import Phantom
 from tests.unit.assemble.build import data_set, header
 from tests.unit.assemble.ge_scans import epi

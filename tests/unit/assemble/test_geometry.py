@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node import space
-from node.assemble.regrid import EVENED, SQUARED
+from node.assemble import space
 from node.assemble.series import plan
+from node.assemble.volumes.regrid import EVENED, SQUARED
 from node.convert import OutputOptions, convert_series, read_folder
 from node.convert.series import Conversion
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.phantom import CT, Phantom, oblique, save
 from tests.unit.assemble.build import changed, headers
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.assemble.facts import DAY, SECOND, date_time, moment, time_of_day
-from node.assemble.headers import decode_header, describe, encode_header
-from node.assemble.model import FrameHeader, InstanceHeader
-from node.assemble.values import as_displayed
-from node.elements import scan
-from node.errors import MalformedDataSet, Reason
+from node.assemble.frames.headers import decode_header, describe, encode_header
+from node.assemble.frames.model import FrameHeader, InstanceHeader
+from node.assemble.pixels.values import as_displayed
+from node.assemble.sidecar.standard import DAY, SECOND, date_time, moment, time_of_day
+from node.core.errors import MalformedDataSet, Reason
+from node.dicom import scan
 from tests.phantom import Phantom
 from tests.unit.assemble.build import changed, data_set, header
 

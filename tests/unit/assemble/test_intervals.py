@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from node.assemble.nifti import make_header
 from node.assemble.series import plan
-from node.assemble.sidecar import repetition_time
+from node.assemble.sidecar.sidecar import repetition_time
+from node.assemble.volumes.nifti import make_header
 from tests.phantom import CT, PET, Phantom
 from tests.unit.assemble.build import changed, header, headers
 from tests.unit.assemble.siemens_scans import Mosaic, sheet

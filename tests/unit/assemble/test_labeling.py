@@ -6,9 +6,9 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from node.assemble.labeling import volume_types
 from node.assemble.series import VolumePlan, plan
-from node.assemble.sidecar import make_sidecar
+from node.assemble.sidecar.labeling import volume_types
+from node.assemble.sidecar.sidecar import make_sidecar
 from tests.phantom import Phantom
 from tests.unit.assemble.build import changed, header
 from tests.unit.assemble.test_enhanced import enhanced, item

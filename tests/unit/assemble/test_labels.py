@@ -20,12 +20,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from node import space
-from node.assemble.labels_contours import inside_polygon
+from node.assemble import space
+from node.assemble.volumes.contours import inside_polygon
 from node.convert import OutputOptions, convert_series, read_folder
+from node.convert.load import load_all
 from node.convert.series import Conversion
-from node.errors import AssemblyError, Reason
-from node.load import load_all
+from node.core.errors import AssemblyError, Reason
 from tests.phantom import CT, ROOT, Phantom, decimal, oblique, save
 from tests.unit.assemble.build import header
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from node import space
+from node.assemble import space
 from node.convert import OutputOptions, convert_series, read_folder
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.phantom import CT, ROOT, Phantom, decimal, oblique, save
 
 SIZE = (12, 10, 6)

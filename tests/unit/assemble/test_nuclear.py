@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from node import space
-from node.assemble.nuclear import NUCLEAR_CLASS
+from node.assemble import space
+from node.assemble.frames.nuclear import NUCLEAR_CLASS
 from node.assemble.series import plan
 from node.convert import OutputOptions, convert_series, read_folder
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.phantom import Phantom, code, decimal, oblique, save
 from tests.unit.assemble.build import changed, header
 

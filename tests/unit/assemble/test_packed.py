@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.assemble.model import PixelFormat
-from node.assemble.packed import DEFLATED_FRAMES, is_packed, packed_frame
-from node.errors import AssemblyError, Reason
+from node.assemble.frames.model import PixelFormat
+from node.assemble.pixels.packed import DEFLATED_FRAMES, is_packed, packed_frame
+from node.core.errors import AssemblyError, Reason
 
 RLE = "1.2.840.10008.1.2.5"
 LONGEST_RUN = 128

@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-from node import space
+from node.assemble import space
 from node.convert import OutputOptions, convert_series, read_folder
 from node.convert.series import Conversion
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.phantom import save
 from tests.unit.assemble.test_labels import PHANTOM, SIZE, images
 

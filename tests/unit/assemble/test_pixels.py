@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from node.assemble.model import FrameHeader, InstanceHeader, PixelFormat
-from node.assemble.pixels import check_supported, native_frame
-from node.assemble.stacking import Piece
-from node.assemble.values import choose, finish
-from node.errors import AssemblyError, Reason
+from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat
+from node.assemble.pixels.frames import check_supported, native_frame
+from node.assemble.pixels.values import choose, finish
+from node.assemble.stacks.stacking import Piece
+from node.core.errors import AssemblyError, Reason
 
 PLAIN = PixelFormat(
     rows=2, columns=3, samples=1, photometric="MONOCHROME2", planar=0,

@@ -5,17 +5,23 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from node.assemble import settings
-from node.assemble.belonging import ALWAYS, BY_PLACE, Attribute, Piece
-from node.assemble.model import FrameHeader, InstanceHeader, PixelFormat
-from node.assemble.readings import readings_of
+from node.assemble.frames import acquisition
+from node.assemble.frames.cached import readings_of
+from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat
+from node.assemble.stacks.belonging import ALWAYS, BY_PLACE, Attribute, Piece
 
 PIXELS = PixelFormat(4, 4, 1, "MONOCHROME2", 0, 16, 16, 15, False)
 SETTINGS = (
-    *(settings.FLIP_ANGLE, settings.KERNEL, settings.KVP, settings.FILTER, settings.ALGORITHM),
-    *(settings.METHOD, settings.ATTENUATION, settings.CONTRAST, settings.CORRECTED),
-    *(settings.INVERSION, settings.COIL, settings.VELOCITY, settings.TRANSFER),
-    settings.IMAGE_CLASS,
+    *(
+        acquisition.FLIP_ANGLE,
+        acquisition.KERNEL,
+        acquisition.KVP,
+        acquisition.FILTER,
+        acquisition.ALGORITHM,
+    ),
+    *(acquisition.METHOD, acquisition.ATTENUATION, acquisition.CONTRAST, acquisition.CORRECTED),
+    *(acquisition.INVERSION, acquisition.COIL, acquisition.VELOCITY, acquisition.TRANSFER),
+    acquisition.IMAGE_CLASS,
 )
 OF_FRAMES: list[dict[str, object]] = [
     *({"rows": 5}, {"columns": 5}, {"kind": "phase"}, {"derived": "ADC"}, {"echo": 2}),

@@ -13,11 +13,11 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from node.assemble.model import PixelFormat
-from node.assemble.values import choose
+from node.assemble.frames.model import PixelFormat
+from node.assemble.pixels.values import choose
 from node.convert import OutputOptions, convert_series, read_folder
 from node.convert.series import Conversion
-from node.errors import AssemblyError, Reason
+from node.core.errors import AssemblyError, Reason
 from tests.phantom import CT, MR, PET, Phantom, code, save
 from tests.unit.assemble.build import header
 from tests.unit.assemble.test_labels import dose

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from node import space
+from node.assemble import space
 from node.assemble.series import SeriesPlan, VolumePlan, plan
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.phantom import CT, Phantom, oblique
 from tests.unit.assemble.build import changed, headers
 

@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.assemble.series import plan
-from node.assemble.sidecar import make_sidecar
+from node.assemble.sidecar.sidecar import make_sidecar
 from tests.phantom import CT, PET, Phantom
 from tests.unit.assemble.build import header, headers
 from tests.unit.assemble.test_enhanced import enhanced, item

@@ -11,9 +11,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
-from node.assemble.diffusion import gradients
 from node.assemble.series import plan
-from node.assemble.sidecar import make_sidecar
+from node.assemble.sidecar.diffusion import gradients
+from node.assemble.sidecar.sidecar import make_sidecar
 from node.convert import convert_series, read_folder
 from tests.phantom import Phantom, oblique, save
 from tests.unit.assemble.build import header, headers

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from node.assemble.headers import encode_header
-from node.assemble.vendors.siemens_csa import parse_csa
-from node.assemble.vendors.siemens_protocol import number, parse_protocol, slices, whole
+from node.assemble.frames.headers import encode_header
+from node.assemble.vendors.siemens.csa import parse_csa
+from node.assemble.vendors.siemens.protocol import number, parse_protocol, slices, whole
 from tests.phantom import Phantom
 from tests.unit.assemble.build import header
 from tests.unit.assemble.siemens_scans import (

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from node import load_dicom, space
-from node.assemble.model import FrameHeader
+from node import load_dicom
+from node.assemble import space
+from node.assemble.frames.model import FrameHeader
 from node.assemble.series import VolumePlan, plan
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.phantom import Phantom, code, decimal, oblique, save
 from tests.unit.assemble.build import changed, header, headers
 from tests.unit.assemble.siemens_scans import CSA, Mosaic, centre, sheet

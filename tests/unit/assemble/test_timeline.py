@@ -7,7 +7,7 @@ import random
 import pytest
 
 from node.assemble.series import plan
-from node.errors import Reason
+from node.core.errors import Reason
 from tests.phantom import Phantom
 from tests.unit.assemble.build import changed, headers
 from tests.unit.assemble.weighted import series, uih

@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.assemble.series import VolumePlan, plan
-from node.assemble.sidecar import make_sidecar, repetition_time
-from node.assemble.vendors.ge_protocol import slice_times
+from node.assemble.sidecar.sidecar import make_sidecar, repetition_time
+from node.assemble.vendors.ge.protocol import slice_times
 from tests.phantom import CT, PET, Phantom
 from tests.unit.assemble.build import changed, headers
 from tests.unit.assemble.ge_scans import epi, protocol

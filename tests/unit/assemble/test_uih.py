@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from node.assemble.series import plan
-from node.assemble.sidecar import make_sidecar
-from node.errors import Reason
+from node.assemble.sidecar.sidecar import make_sidecar
+from node.core.errors import Reason
 from tests.phantom import Phantom, code, decimal, oblique
 from tests.unit.assemble.build import header, headers
 from tests.unit.assemble.weighted import private

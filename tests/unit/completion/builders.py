@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from node.completion.facts import Count, FrameFacts, InstanceFacts
-from node.records import Arrival, AssociationEnd
+from node.core.records import Arrival, AssociationEnd
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)

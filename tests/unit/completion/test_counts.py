@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.completion.counts import announced, concatenation
 from node.completion.facts import Count
-from node.elements import Elements, find_data_set, scan
+from node.dicom import Elements, find_data_set, scan
 from tests.running import shared
 
 

@@ -17,7 +17,7 @@ from node.completion.facts import (
     Source,
     Statement,
 )
-from node.records import AssociationEnd, Verdict
+from node.core.records import AssociationEnd, Verdict
 from tests.unit.completion.builders import AXIAL, SAGITTAL, arrival, image, stack, uids, without
 
 IIA = Count.IMAGES_IN_ACQUISITION

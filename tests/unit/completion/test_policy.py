@@ -23,7 +23,7 @@ from node.completion.policy import (
     decide,
     follow,
 )
-from node.records import Arrival, AssociationEnd, SeriesState, Verdict
+from node.core.records import Arrival, AssociationEnd, SeriesState, Verdict
 from tests.unit.completion.builders import arrival
 
 TIMING = Timing(quiet=5.0, open_quiet=60.0, incomplete="hold")

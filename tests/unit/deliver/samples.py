@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.deliveries import Delivery, DeliveryState
+from node.core.events import Delivery, DeliveryState
 
 FILES = ["s/a.json", "s/a.manifest.json", "s/a.nii.gz"]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from node.core.events import Delivery
+from node.core.settings.deliver import FolderSettings, TargetSettings
 from node.deliver.bounded import Bounded
 from node.deliver.folder import Folder
 from node.deliver.routes import make_routes
 from node.deliver.target import NotTaken, TargetDown
-from node.deliver_settings import FolderSettings, TargetSettings
-from node.deliveries import Delivery
 from tests.unit.deliver.samples import FILES, delivery
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from node.core.settings.deliver import CommandSettings
 from node.deliver import process
 from node.deliver.command import Command
 from node.deliver.target import NotTaken
-from node.deliver_settings import CommandSettings
 from tests.unit.deliver.samples import delivery
 
 

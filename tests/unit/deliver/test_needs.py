@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from node.core.settings.deliver import TargetSettings, WebhookSettings
+from node.core.system.disk import output_writable
 from node.deliver import needs
 from node.deliver.needs import fault_of, faults, secret_fault
-from node.deliver_settings import TargetSettings, WebhookSettings
-from node.disk import output_writable
 
 
 def target(**way: Any) -> TargetSettings:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from node.core.events import EventType, SeriesEvent
+from node.core.records import SeriesState, Verdict
+from node.core.settings.deliver import TargetSettings
 from node.deliver.payload import payload
 from node.deliver.rules import Rules
-from node.deliver_settings import TargetSettings
-from node.deliveries import Happening, News
-from node.records import SeriesState, Verdict
 
 ATTRIBUTES = {
     "Modality": "MR",
@@ -22,8 +22,8 @@ ATTRIBUTES = {
     "PatientID": "4711",
     "OperatorsName": ["A", "B"],
 }
-NEWS = News(
-    happening=Happening.READY,
+NEWS = SeriesEvent(
+    event_type=EventType.READY,
     series_uid="1.5",
     study_uid="1.4",
     occasion="revision 1",
@@ -73,7 +73,7 @@ def test_keys_are_the_same_for_the_same_news_and_differ_otherwise() -> None:
     keys = {
         NEWS.key("t"),
         NEWS.key("u"),
-        replace(NEWS, happening=Happening.SUPERSEDED).key("t"),
+        replace(NEWS, event_type=EventType.SUPERSEDED).key("t"),
         replace(NEWS, occasion="revision 2").key("t"),
         replace(NEWS, series_uid="1.6").key("t"),
     }

@@ -18,21 +18,21 @@ import pytest
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from node.config import Settings
-from node.deliver.command import Command
-from node.deliver.folder import Folder
-from node.deliver.forward import Forward
-from node.deliver.target import NeverTaken, NotTaken, TargetDown
-from node.deliver.webhook import Webhook, signature
-from node.deliver_settings import (
+from node.core.errors import Permanent, Retryable
+from node.core.records import StoredInstance
+from node.core.settings.deliver import (
     CommandSettings,
     FolderSettings,
     ForwardSettings,
     TargetSettings,
     WebhookSettings,
 )
-from node.errors import Permanent, Retryable
-from node.records import StoredInstance
+from node.core.settings.model import Settings
+from node.deliver.command import Command
+from node.deliver.folder import Folder
+from node.deliver.forward import Forward
+from node.deliver.target import NeverTaken, NotTaken, TargetDown
+from node.deliver.webhook import Webhook, signature
 from tests.unit.deliver.samples import FILES, delivery
 
 

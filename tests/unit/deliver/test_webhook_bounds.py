@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from node.core.settings.deliver import WebhookSettings
 from node.deliver.payload import encoded
 from node.deliver.target import NeverTaken, TargetDown
 from node.deliver.webhook import Webhook
-from node.deliver_settings import WebhookSettings
 from tests.unit.deliver.samples import delivery
 
 MIB = 1 << 20

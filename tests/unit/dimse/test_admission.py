@@ -6,11 +6,11 @@ import hashlib
 
 import pytest
 
-from node.config import Dicom
-from node.dimse.admission import Admission
-from node.dimse.associate import AssociateRequest, read_associate
-from node.dimse.lookup import Names
-from node.dimse.upper_layer import Proposal, associate_rq
+from node.core.settings.model import Dicom
+from node.dimse.upper_layer.access.admission import Admission
+from node.dimse.upper_layer.access.name_resolution import Names
+from node.dimse.upper_layer.associate_request import AssociateRequest, read_associate
+from node.dimse.upper_layer.pdus import Proposal, associate_rq
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.attributes import KEYS
-from node.config import Dicom
-from node.dimse.conformance import statement
-from node.dimse.services import OFFERED
+from node.core.attributes import KEYS
+from node.core.settings.model import Dicom
+from node.dimse.scp.conformance import statement
+from node.dimse.scp.services import OFFERED
 
 COPY = Path(__file__).parents[3] / "docs" / "conformance.md"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from node.config import Identity
-from node.dimse.associate import Rejection, UserIdentity
-from node.dimse.identification import Identification
+from node.core.settings.model import Identity
+from node.dimse.upper_layer.access.identification import Identification
+from node.dimse.upper_layer.associate_request import Rejection, UserIdentity
 
 NAMES = [f"user {number}" for number in range(40)]
 KNOWN = Identity(users=dict.fromkeys(NAMES, hashlib.sha256(b"secret").hexdigest()))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pynetdicom.dsutils import decode
 
-from node.dimse.identifiers import Responses, failed_instances
-from node.dimse.texts import charset, choose
-from tests.unit.matching.identifiers import EXPLICIT, IMPLICIT, query
+from node.dimse.scp.query.identifiers import Responses, failed_instances
+from node.dimse.scp.query.texts import charset, choose
+from tests.unit.dicom.matching.identifiers import EXPLICIT, IMPLICIT, query
 
 JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 

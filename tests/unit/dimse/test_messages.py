@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.dsutils import decode
 from pynetdicom.pdu import P_DATA_TF
 
-from node.dimse.messages import (
+from node.dimse.upper_layer.messages import (
     Assembler,
     MalformedMessage,
     Message,

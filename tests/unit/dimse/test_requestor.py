@@ -13,9 +13,9 @@ from dataclasses import replace
 
 import pytest
 
-from node.dimse.messages import encode_message
-from node.dimse.requestor import MAX_PDU, Destination, PeerSilent, Requestor
-from node.dimse.upper_layer import Proposal
+from node.dimse.upper_layer.messages import encode_message
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import MAX_PDU, Destination, PeerSilent, Requestor
 
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -190,7 +190,7 @@ def test_an_association_has_one_deadline_for_everything() -> None:
 
 
 def test_a_release_does_not_wait_for_a_peer_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.dimse.requestor.RELEASE_SECONDS", 0.2)
+    monkeypatch.setattr("node.dimse.upper_layer.requestor.RELEASE_SECONDS", 0.2)
 
     def script(connection: socket.socket) -> None:
         read_pdu(connection)

@@ -5,8 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.dimse.messages import C_STORE_RQ, DATA_SET, Value, encode_command
-from node.dimse.requests import RequestReader, Said, StoreAnswer, StoreRequest, response, stored
+from node.dimse.scp.store.requests import (
+    RequestReader,
+    Said,
+    StoreAnswer,
+    StoreRequest,
+    response,
+    stored,
+)
+from node.dimse.upper_layer.messages import C_STORE_RQ, DATA_SET, Value, encode_command
 
 UIDS = st.one_of(
     st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,12}){0,4}", fullmatch=True),

@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from node.archive import Archive
-from node.errors import NodeError
-from node.index.engine import Index
-from node.index.publications import Publications
-from node.index.store import Store
-from node.index.work import Work
-from node.listening import bound
-from node.phantom import ct_study
-from node.receive import SUCCESS, incoming_from_file
-from node.records import SeriesState
+from node.cli.demo.phantom import ct_study
+from node.core.errors import NodeError
+from node.core.records import SeriesState
+from node.core.system.listening import bound
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.index.series.publications import Publications
+from node.storage.index.series.work import Work
+from node.storage.index.store import Store
+from node.storage.ingest.checks import SUCCESS, incoming_from_file
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site

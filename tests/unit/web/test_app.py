@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from node.config import Http
-from node.errors import Retryable
+from node.core.errors import Retryable
+from node.core.settings.model import Http
 from node.web import health
 from node.web.app import create_app
 from node.web.guard import is_loopback
@@ -204,7 +204,7 @@ def test_an_error_that_nobody_foresaw_says_nothing_of_a_patient(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(name)
 
-    monkeypatch.setattr("node.index.latest.Latest.series", fail)
+    monkeypatch.setattr("node.storage.index.search.latest.Latest.series", fail)
     answer = world.client().get("/api/series")
     assert answer.status_code == 500
     (reference,) = re.findall(r"reference ([0-9a-f]{8}) in the log", answer.json()["detail"])
@@ -327,8 +327,8 @@ def test_a_disk_that_is_too_slow_is_unhealthy(
 
 
 def test_an_index_that_cannot_be_written(world: World, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("node.index.engine.BUSY_SECONDS", 0)
-    from node.index.engine import Index
+    monkeypatch.setattr("node.storage.index.engine.BUSY_SECONDS", 0)
+    from node.storage.index.engine import Index
 
     world.index.close()
     world.index = Index(world.index.url)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from node.index.engine import Index
+from node.storage.index.engine import Index
 from node.web import deadlines
 from tests.unit.web.conftest import World
 

@@ -9,10 +9,10 @@ import socket
 import httpx
 import pytest
 
-from node.config import Http
-from node.errors import ConfigError
-from node.listening import bound, bound_for_page
-from node.supervision import HEARTBEATS, heartbeat
+from node.core.errors import ConfigError
+from node.core.settings.model import Http
+from node.core.supervision import HEARTBEATS, heartbeat
+from node.core.system.listening import bound, bound_for_page
 from node.web.app import create_app
 from node.web.server import WebServer
 from tests.running import eventually

@@ -1,0 +1,193 @@
+"""Elements of one instance to its header: read once, on arrival, without ever failing."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from node.assemble.frames.attributes import classic_frame
+from node.assemble.frames.common import facts_apart
+from node.assemble.frames.dose import DOSE_CLASS, dose_facts, dose_frames
+from node.assemble.frames.enhanced import enhanced_frames, is_enhanced
+from node.assemble.frames.model import (
+    LABEL_CLASSES,
+    Facts,
+    FrameHeader,
+    InstanceHeader,
+    PixelFormat,
+    Problem,
+    decode_header,
+    encode_header,
+)
+from node.assemble.frames.nuclear import is_reconstructed, reconstructed_frames
+from node.assemble.sidecar.standard import read_facts
+from node.assemble.vendors import Vendor, tiler_of, vendor_of
+from node.core.errors import AssemblyError, Reason
+from node.dicom import Elements, once
+
+__all__ = ["decode_header", "describe", "encode_header"]
+
+FLOAT_PIXELS: Final = 0x7FE00008
+DOUBLE_PIXELS: Final = 0x7FE00009
+_DESCRIBING: Final = (
+    (0x00280002, "Samples per Pixel"),
+    (0x00280006, "Planar Configuration"),
+    (0x00280008, "Number of Frames"),
+    (0x00280101, "Bits Stored"),
+    (0x00280102, "High Bit"),
+    (0x00280103, "Pixel Representation"),
+)
+"""What has a default where it is absent: one that is there and cannot be read is not absent."""
+
+
+def describe(elements: Elements) -> InstanceHeader:
+    """Read everything that assembly and sidecars need from one instance.
+
+    Args:
+        elements: its data set, as `node.dicom.scan` found it.
+    """
+    source = once(elements, _provenance)
+    pixels = once(elements, _pixel_format)
+    frames: tuple[FrameHeader, ...] = ()
+    spoken = elements
+    labelling = source.sop_class_uid in LABEL_CLASSES
+    problem = None if labelling else _unfit(elements, pixels)
+    more: Facts = {}
+    whole = [part.upper() for part in elements.texts(0x00080008)]
+    if problem is None and pixels is not None and not labelling:
+        try:
+            if source.sop_class_uid == DOSE_CLASS:
+                frames, more = dose_frames(elements, pixels), dose_facts(elements)
+            elif once(elements, is_reconstructed):
+                frames = reconstructed_frames(elements, pixels)
+            elif is_enhanced(elements):
+                frames, spoken = enhanced_frames(elements, pixels, source.vendor)
+                more = {"ImageType": whole} if whole else {}
+            else:
+                frames = _frames(elements, pixels, source.vendor)
+        except AssemblyError as error:
+            problem = Problem(error.reason, error.sentence)
+    frames, common = facts_apart(frames)
+    return InstanceHeader(
+        sop_instance_uid=elements.uid(0x00080018) or "",
+        sop_class_uid=source.sop_class_uid,
+        series_instance_uid=source.series_instance_uid,
+        study_instance_uid=source.study_instance_uid,
+        modality=source.modality,
+        vendor=source.vendor.NAME if source.vendor else source.manufacturer,
+        series_number=source.series_number,
+        frame_of_reference_uid=source.frame_of_reference_uid,
+        pixels=pixels,
+        frames=frames,
+        problem=problem,
+        facts=once(spoken, read_facts) | more | common,
+        concatenation=source.concatenation,
+        references=_references(elements) if labelling else (),
+    )
+
+
+class _Provenance(NamedTuple):
+    """What instances of a series mostly have in common: which series, of which machine."""
+
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    manufacturer: str
+    vendor: Vendor | None
+    series_number: int | None
+    frame_of_reference_uid: str
+    concatenation: str
+
+
+def _provenance(elements: Elements) -> _Provenance:
+    manufacturer = elements.text(0x00080070) or ""
+    return _Provenance(
+        sop_class_uid=elements.uid(0x00080016) or "",
+        series_instance_uid=elements.uid(0x0020000E) or "",
+        study_instance_uid=elements.uid(0x0020000D) or "",
+        modality=elements.text(0x00080060) or "",
+        manufacturer=manufacturer,
+        vendor=vendor_of(manufacturer),
+        series_number=elements.integer(0x00200011),
+        frame_of_reference_uid=elements.uid(0x00200052) or "",
+        concatenation=elements.uid(0x00209161) or "",
+    )
+
+
+def _references(elements: Elements) -> tuple[str, ...]:
+    """Return the Series Instance UIDs that labels were drawn on (C.12.4, C.8.8.5)."""
+    series = list(elements.items(0x00081115))
+    for frame in elements.items(0x30060010):
+        for study in frame.items(0x30060012):
+            series += study.items(0x30060014)
+    found = (item.uid(0x0020000E) for item in series)
+    return tuple(dict.fromkeys(uid for uid in found if uid))
+
+
+def _pixel_format(elements: Elements) -> PixelFormat | None:
+    """Read the Image Pixel module; None if it is absent or makes no sense (PS3.3 C.7.6.3)."""
+    rows, columns = elements.integer(0x00280010), elements.integer(0x00280011)
+    allocated = elements.integer(0x00280100)
+    if not rows or not columns or not allocated or min(rows, columns, allocated) < 0:
+        return None
+    stored = elements.integer(0x00280101) or allocated
+    high = elements.integer(0x00280102)
+    kinds = {FLOAT_PIXELS: "float", DOUBLE_PIXELS: "double"}
+    lying = elements.pixels
+    return PixelFormat(
+        rows=rows,
+        columns=columns,
+        samples=elements.integer(0x00280002) or 1,
+        photometric=elements.text(0x00280004) or "MONOCHROME2",
+        planar=elements.integer(0x00280006) or 0,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=stored - 1 if high is None else high,
+        signed=elements.integer(0x00280103) == 1,
+        kind=kinds.get(lying.tag if lying else 0, "integer"),
+        frames=elements.integer(0x00280008) or 1,
+        padding=elements.integer(0x00280120),
+        swapped=lying is not None and lying.vr != b"OB" and not elements.encoding.little,
+        tabled=elements.item(0x00283000) is not None,
+    )
+
+
+def _unreadable(elements: Elements) -> str:
+    """Name a number of the Image Pixel module that is there and cannot be read; mostly none."""
+    for tag, name in _DESCRIBING:
+        raw = elements.raw(tag)
+        if raw and raw.strip(b" \0") and (elements.integer(tag) is None):
+            return f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return ""
+
+
+def _unfit(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
+    """Say why an instance is no image that volumes are made of, before its frames are read."""
+    sop_class = elements.uid(0x00080016) or ""
+    if pixels is None:
+        return Problem(Reason.NOT_AN_IMAGE, "It holds no image: no rows and columns of pixels.")
+    if elements.pixels is None:
+        return Problem(Reason.NO_PIXEL_DATA, "It describes an image but holds no pixel data.")
+    unreadable = once(elements, _unreadable)
+    if unreadable:
+        return Problem(
+            Reason.PIXELS_UNREADABLE,
+            f"{unreadable} is no number that can be read, so that it is not known what the pixel "
+            "data hold. Send the image again from where it came first.",
+        )
+    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or once(elements, is_reconstructed)
+    if pixels.frames > 1 and not placed:
+        return Problem(Reason.NO_GEOMETRY, "A multi-frame image without the positions of frames.")
+    return None
+
+
+def _frames(
+    elements: Elements, pixels: PixelFormat, vendor: Vendor | None
+) -> tuple[FrameHeader, ...]:
+    """Read the single frame of a classic image, or the slices that a vendor tiled into it."""
+    frame = classic_frame(elements, pixels)
+    vendor = vendor or tiler_of(frame)
+    if vendor is None:
+        return (frame,)
+    frame = vendor.refine(elements, frame)
+    return vendor.tiles(elements, frame) or (frame,)

@@ -1,0 +1,267 @@
+"""Which frames of a series belong to one image: one table of what parts them, and what does not.
+
+Frames are parted by what they show and how (this module), then by where they lie (`stacking`,
+`regions`). A value that is empty in some frames never tears an image apart, nor does one whose
+differences are rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from node.assemble.frames import acquisition
+from node.assemble.frames.model import MICROSECONDS, Fact, FrameHeader, InstanceHeader
+
+Value = str | float | tuple[object, ...]
+
+
+class Piece(NamedTuple):
+    """One frame and the instance that it is in."""
+
+    header: InstanceHeader
+    frame: FrameHeader
+
+    @property
+    def uid(self) -> str:
+        """The SOP Instance UID."""
+        return self.header.sop_instance_uid
+
+    def fact(self, name: str) -> Fact | None:
+        """Return what the frame says of a sidecar's field, or else its instance."""
+        value = self.frame.facts.get(name)
+        return self.header.facts.get(name) if value is None else value
+
+
+class Rule(Enum):
+    """How an attribute parts frames whose values differ.
+
+    Members:
+        IDENTITY: always; frames without a value belong to those that have one.
+        APART: always; frames without a value belong to those that have one, unless they lie at
+            the same places.
+        AT_ONE_PLACE: where it tells frames at one place apart, each value at most of the places;
+            or where the places of all together are no regular grid and those of each value are.
+        RECONSTRUCTION: the same, and where the values take turns along the slices.
+        ACQUISITION: never at one place (that is a time); where the places of all together are no
+            regular grid and those of each value are, or slices of two acquisitions overlap.
+    """
+
+    IDENTITY = "identity"
+    APART = "apart"
+    AT_ONE_PLACE = "at one place"
+    RECONSTRUCTION = "reconstruction"
+    ACQUISITION = "acquisition"
+
+
+class Attribute(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        name: as people know it.
+        rule: how it parts.
+        read: its value in a frame; None where it is empty or absent.
+        tolerance: by how much numbers may differ from the next and be the same value.
+        part: the same as a part of the value.
+    """
+
+    name: str
+    rule: Rule
+    read: Callable[[Piece], Value | None]
+    tolerance: float = 0.0
+    part: float = 0.0
+
+
+_KNOWN_WORDS: Final = frozenset(
+    {
+        *("WATER", "FAT", "W", "F", "IN_PHASE", "OUT_PHASE", "OPP_PHASE", "INPHASE", "OUTPHASE"),
+        *("IP", "OP", "OPPOSED_PHASE", "FAT_FRACTION", "WATER_FRACTION", "FF"),
+        *("ADC", "EADC", "FA", "TRACEW", "TENSOR", "COLFA", "AVERAGE", "ISOTROPIC"),
+        *("T1", "T2", "T2_STAR", "T1_MAP", "T2_MAP", "T2_STAR_MAP", "R1", "R2", "R2_STAR", "PD"),
+        *("B0", "B1", "SUB", "SUBTRACTION", "MIP", "MINIP", "MPR", "MEAN", "SWI", "MNIP"),
+        *("TTP", "MTT", "RCBV", "RCBF", "CBV", "CBF", "TMAX", "PEI", "RELCBF", "RELCBV"),
+        *("UNI", "INV1", "INV2", "DEN", "LOCALIZER", "SCOUT", "VELOCITY", "PHASE_SUBTRACT"),
+    }
+)
+"""Values of Image Type beyond the third that say what an image shows; others are the maker's own
+(PS3.3 C.7.6.1.1.2) and part nothing unless they tell images at one place apart."""
+_MODALITY_VALUE: Final = 2
+"""Index of the value of Image Type that is the modality's: AXIAL, LOCALIZER, M …"""
+
+
+def _setting(name: str) -> Callable[[Piece], Value | None]:
+    def read(piece: Piece) -> Value | None:
+        return next((value for key, value in piece.frame.settings if key == name), None)
+
+    return read
+
+
+def _pixels(piece: Piece) -> Value | None:
+    pixels = piece.header.pixels
+    return None if pixels is None else (pixels.samples, pixels.photometric, pixels.kind)
+
+
+def _image_type(index: int) -> Callable[[Piece], Value | None]:
+    def read(piece: Piece) -> Value | None:
+        values = piece.frame.image_type
+        return values[index] or None if len(values) > index else None
+
+    return read
+
+
+def _known_words(piece: Piece) -> Value | None:
+    words = piece.frame.image_type[_MODALITY_VALUE + 1 :]
+    return tuple(word for word in words if word in _KNOWN_WORDS)
+
+
+def _other_words(piece: Piece) -> Value | None:
+    words = piece.frame.image_type[_MODALITY_VALUE + 1 :]
+    return tuple(word for word in words if word not in _KNOWN_WORDS)
+
+
+def _seconds(piece: Piece) -> Value | None:
+    acquired = piece.frame.acquired
+    return None if acquired is None else acquired / MICROSECONDS
+
+
+STACK: Final = "Stack ID"
+_PAUSE: Final = 20.0
+"""s between the slices of two acquisitions; within one they follow each other faster."""
+_SIZE: Final = (
+    Attribute("Rows and Columns", Rule.APART, lambda p: (p.frame.rows, p.frame.columns)),
+    Attribute("pixel format", Rule.APART, _pixels),
+    Attribute("Series Number", Rule.IDENTITY, lambda p: p.header.series_number),
+    Attribute(
+        "Frame of Reference UID", Rule.IDENTITY, lambda p: p.header.frame_of_reference_uid or None
+    ),
+)
+_SHOWN: Final = (
+    Attribute("kind of image", Rule.APART, lambda p: p.frame.kind or None),
+    Attribute("derivation", Rule.APART, lambda p: p.frame.derived),
+    Attribute("value 2 of Image Type", Rule.APART, _image_type(1)),
+    Attribute("value 3 of Image Type", Rule.APART, _image_type(_MODALITY_VALUE)),
+    Attribute("Image Type", Rule.APART, _known_words),
+    Attribute("Echo Number", Rule.APART, lambda p: p.frame.echo),
+    Attribute("Echo Time", Rule.APART, lambda p: p.frame.echo_time or None, 0.02, 0.005),
+    Attribute(acquisition.FLIP_ANGLE, Rule.APART, _setting(acquisition.FLIP_ANGLE), 0.2),
+    Attribute(acquisition.KERNEL, Rule.APART, _setting(acquisition.KERNEL)),
+    Attribute(acquisition.KVP, Rule.APART, _setting(acquisition.KVP), 0.5),
+    Attribute(acquisition.FILTER, Rule.AT_ONE_PLACE, _setting(acquisition.FILTER)),
+    Attribute(acquisition.ALGORITHM, Rule.APART, _setting(acquisition.ALGORITHM)),
+    Attribute(acquisition.METHOD, Rule.APART, _setting(acquisition.METHOD)),
+    Attribute(acquisition.ATTENUATION, Rule.APART, _setting(acquisition.ATTENUATION)),
+)
+_BY_PLACE: Final = (
+    Attribute("Slice Thickness", Rule.RECONSTRUCTION, lambda p: p.frame.thickness, 0.05, 0.02),
+    Attribute(
+        acquisition.CONTRAST, Rule.RECONSTRUCTION, lambda p: _setting(acquisition.CONTRAST)(p) or ""
+    ),
+    Attribute(acquisition.CORRECTED, Rule.AT_ONE_PLACE, _setting(acquisition.CORRECTED)),
+    Attribute(
+        acquisition.INVERSION, Rule.AT_ONE_PLACE, _setting(acquisition.INVERSION), 0.5, 0.002
+    ),
+    Attribute(acquisition.COIL, Rule.AT_ONE_PLACE, _setting(acquisition.COIL)),
+    Attribute(acquisition.VELOCITY, Rule.AT_ONE_PLACE, _setting(acquisition.VELOCITY)),
+    Attribute(acquisition.TRANSFER, Rule.AT_ONE_PLACE, _setting(acquisition.TRANSFER)),
+    Attribute(acquisition.IMAGE_CLASS, Rule.AT_ONE_PLACE, _setting(acquisition.IMAGE_CLASS)),
+    Attribute("other values of Image Type", Rule.AT_ONE_PLACE, _other_words),
+    Attribute(STACK, Rule.AT_ONE_PLACE, lambda p: p.frame.stack),
+    Attribute("Acquisition Number", Rule.ACQUISITION, lambda p: p.frame.acquisition),
+    Attribute("Acquisition Time", Rule.ACQUISITION, _seconds, _PAUSE),
+)
+
+RECONSTRUCTED: Final = frozenset(
+    {
+        acquisition.KERNEL,
+        acquisition.KVP,
+        acquisition.ALGORITHM,
+        acquisition.METHOD,
+        acquisition.ATTENUATION,
+        acquisition.CONTRAST,
+        "Slice Thickness",
+    }
+)
+"""Attributes of images that may well lie between each other's slices."""
+ACQUIRED: Final = frozenset({"Acquisition Number", "Acquisition Time"})
+"""Attributes of acquisitions that may, if nothing else parts them."""
+CLOCKED: Final = frozenset({"Acquisition Time"})
+"""The one that slices of one acquisition may differ in as well."""
+LOOSE: Final = _SIZE
+"""What parts frames even where echoes, phases and the like are to be one image."""
+ALWAYS: Final = _SIZE + _SHOWN
+"""What parts frames wherever they lie."""
+BY_PLACE: Final = _BY_PLACE
+"""What parts frames by where they lie."""
+
+
+def parted(
+    values: Sequence[Value | None],
+    attribute: Attribute,
+    meet: Callable[[list[int], list[int]], bool],
+) -> list[list[int]]:
+    """Part frames by one attribute.
+
+    Args:
+        values: that it has in each frame of one group.
+        attribute: whose values they are.
+        meet: tells whether frames of two lists of indices lie at one place.
+
+    Returns:
+        the indices of every part, in the order of its first frame.
+    """
+    if values.count(values[0]) == len(values):
+        return [list(range(len(values)))]
+    label = same_values(values, attribute.tolerance, attribute.part)
+    parts: dict[int | None, list[int]] = {}
+    for index, value in enumerate(values):
+        parts.setdefault(None if value is None else label[value], []).append(index)
+    empty = parts.pop(None, [])
+    found = list(parts.values())
+    if not found:
+        return [empty]
+    if empty:
+        joins = len(found) == 1 and (attribute.rule is not Rule.APART or not meet(empty, found[0]))
+        if joins:
+            found[0] = sorted(found[0] + empty)
+        else:
+            found.append(empty)
+    return sorted(found)
+
+
+def same_values(
+    values: Iterable[Value | None], tolerance: float, part: float = 0.0
+) -> dict[Value, int]:
+    """Number values; those that differ by rounding have one number.
+
+    Numbers are sorted, and each that is nearer to the one before than the tolerance has its number.
+
+    Args:
+        values: numbers, or anything that is compared as it is.
+        tolerance: the largest difference of neighbours that are the same value.
+        part: the same as a part of the larger one.
+    """
+    distinct = {value for value in values if value is not None}
+    numbers = sorted(value for value in distinct if isinstance(value, int | float))
+    label: dict[Value, int] = dict.fromkeys(numbers[:1], 0)
+    count = 0
+    for before, value in pairwise(numbers):
+        count += value - before > tolerance + part * abs(value)
+        label[value] = count
+    count += bool(numbers)
+    others = sorted((value for value in distinct if not isinstance(value, int | float)), key=repr)
+    label |= {other: count + offset for offset, other in enumerate(others)}
+    return label
+
+
+def differences(one: Piece, other: Piece) -> tuple[Attribute, ...]:
+    """Return the attributes by which two frames are parted."""
+    found: list[Attribute] = []
+    for attribute in (*ALWAYS, *BY_PLACE):
+        label = same_values(
+            [attribute.read(one), attribute.read(other)], attribute.tolerance, attribute.part
+        )
+        if len(set(label.values())) > 1:
+            found.append(attribute)
+    return tuple(found)

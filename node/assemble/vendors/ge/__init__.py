@@ -1,0 +1,1 @@
+"""GE's private elements."""

@@ -1,0 +1,1 @@
+"""Siemens' private elements."""

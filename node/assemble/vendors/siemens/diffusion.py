@@ -1,0 +1,77 @@
+"""Siemens' diffusion weighting: b-values and directions, and images made of several of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from node.assemble.frames.attributes import unit_vector
+from node.assemble.frames.model import FrameHeader, Vector
+from node.assemble.vendors.siemens.private import Private
+
+_MADE: Final = {"ADC": "ADC", "FA": "FA", "TRACEW": "trace", "EXP": "exponential"}
+"""Value of Image Type -> what an image was computed to be; a tensor's images are named alike."""
+_TENSOR: Final = frozenset({"TENSOR", "TENSOR_B0", "COLFA", "RGB_FA"})
+_DIFFUSION: Final = "DIFFUSION"
+_ISOTROPIC: Final = "ISOTROPIC"
+_LARGEST_B: Final = 1e6
+"""s/mm²; more is garbage."""
+
+
+def weighting(private: Private, frame: FrameHeader) -> dict[str, object]:
+    """Return b-value, direction and b-matrix of one image, and whether it was computed.
+
+    B_value is what was asked for, DiffusionGradientDirection is in the patient's frame (LPS). The
+    standard's own attributes count where the private ones are absent. A b-matrix alone has the
+    b-value as its trace, and the direction as the axis of its largest eigenvalue.
+    """
+    b_value, gradient = frame.b_value, frame.gradient
+    stated = private.number("B_value")
+    matrix = _matrix(private)
+    if stated is not None and 0 <= stated < _LARGEST_B:
+        b_value = stated
+        gradient = unit_vector(private.numbers("DiffusionGradientDirection")) or gradient
+    if matrix:
+        own_value, own_gradient = _of_matrix(matrix)
+        b_value = own_value if b_value is None else b_value
+        gradient = gradient or (own_gradient if b_value else None)
+    if b_value == 0:
+        gradient = None
+    found: dict[str, object] = {
+        "b_value": b_value,
+        "gradient": gradient,
+        "b_matrix": matrix or frame.b_matrix,
+    }
+    made = _made(private, frame, b_value, gradient)
+    if made:
+        found["derived"] = made
+    return found
+
+
+def _matrix(private: Private) -> tuple[float, ...]:
+    """Return the b-matrix, empty where there is none or garbage."""
+    matrix = private.numbers("B_matrix")
+    return matrix if len(matrix) == 6 and max(map(abs, matrix)) < _LARGEST_B else ()
+
+
+def _of_matrix(matrix: tuple[float, ...]) -> tuple[float, Vector | None]:
+    """Return trace and main axis of a b-matrix xx, xy, xz, yy, yz, zz; s/mm², LPS."""
+    xx, xy, xz, yy, yz, zz = matrix
+    values, axes = np.linalg.eigh(np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]))
+    main = axes[:, int(np.argmax(values))]
+    return float(round(xx + yy + zz)), unit_vector(tuple(main.tolist()))
+
+
+def _made(
+    private: Private, frame: FrameHeader, b_value: float | None, gradient: Vector | None
+) -> str:
+    """Name what an image was computed to be from several; empty for one that was measured."""
+    if _DIFFUSION in frame.image_type:
+        for part in frame.image_type:
+            if part in _MADE:
+                return _MADE[part]
+            if part in _TENSOR:
+                return "tensor"
+    isotropic = private.text("DiffusionDirectionality") == _ISOTROPIC
+    return "trace" if isotropic and b_value and gradient is None else ""

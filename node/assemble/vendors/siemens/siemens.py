@@ -1,0 +1,64 @@
+"""Siemens' private elements: mosaics, diffusion, timing and what its protocols say."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from node.assemble.frames.model import FrameHeader
+from node.assemble.vendors.siemens.diffusion import weighting
+from node.assemble.vendors.siemens.labeling import private_labeling
+from node.assemble.vendors.siemens.mosaic import MOSAIC, mosaic_tiles
+from node.assemble.vendors.siemens.private import Private
+from node.assemble.vendors.siemens.sidecar import polarity, private_facts, readout
+from node.assemble.vendors.siemens.times import slice_time
+from node.dicom import Elements
+
+NAME: Final = "Siemens"
+_MODALITY: Final = 0x00080060
+_ECHO: Final = re.compile(r"[X\d]+_(\d{1,3})_")
+
+
+def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
+    """Add diffusion, slice time, phase polarity and facts of the protocol."""
+    if not _is_mr(elements, frame):
+        return frame
+    private = Private(elements)
+    return msgspec.structs.replace(
+        frame,
+        **weighting(private, frame),
+        echo=_echo(private) if frame.echo is None else frame.echo,
+        slice_time=slice_time(private, frame),
+        phase_polarity=polarity(private),
+        facts=frame.facts | private_facts(private, frame) | private_labeling(private),
+    )
+
+
+def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
+    """Cut a mosaic into its slices.
+
+    Raises:
+        AssemblyError: it is a mosaic, but nothing, or nothing consistent, says where its slices
+            lie.
+    """
+    if not _is_mr(elements, frame):
+        return ()
+    private = Private(elements)
+    found = mosaic_tiles(private, frame)
+    if not found:
+        return ()
+    facts = frame.facts | readout(private, found[0], tuple(tile.slice_time for tile in found))
+    return tuple(msgspec.structs.replace(tile, facts=facts) for tile in found)
+
+
+def _is_mr(elements: Elements, frame: FrameHeader) -> bool:
+    """Tell whether an image is MR; what calls itself a mosaic is, whatever became of Modality."""
+    return elements.text(_MODALITY) == "MR" or MOSAIC in frame.image_type
+
+
+def _echo(private: Private) -> int | None:
+    """Return the echo's number, which enhanced images have in ICE_Dims only: X_2_1_1 …"""
+    found = _ECHO.match(private.text("ICE_Dims"))
+    return int(found[1]) if found else None

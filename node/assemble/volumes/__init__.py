@@ -1,0 +1,1 @@
+"""Volumes in RAS order: filled, scaled, written, pictured, labelled."""

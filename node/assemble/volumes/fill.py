@@ -1,0 +1,95 @@
+"""One array in RAS order, filled slice by slice: never more than one slice of extra memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from node.assemble.pixels.codecs import strips
+from node.assemble.pixels.frames import RGB, Image
+from node.assemble.pixels.scales import check_zero, too_large
+from node.assemble.pixels.values import Values, wrapped
+from node.assemble.series import VolumePlan
+from node.assemble.space import Matrix
+from node.assemble.stacks.stacking import Piece
+
+
+def dicom_view(array: Image, orientation: Matrix) -> Image:
+    """Return a view of a RAS array whose axes are DICOM's.
+
+    Args:
+        array: (i, j, k, t) in RAS order.
+        orientation: (3, 2) DICOM axes (column, row, slice) -> axes of the array.
+
+    Returns:
+        (column, row, slice, t), sharing the array's memory.
+    """
+    view = array.transpose([*(int(axis) for axis in orientation[:, 0]), 3])
+    steps = tuple(slice(None, None, -1 if sign < 0 else 1) for sign in orientation[:, 1])
+    return view[steps]
+
+
+def fill(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> Image:
+    """Read every frame of a volume and put it where it belongs.
+
+    Args:
+        volume: the plan.
+        values: voxel type and scale.
+        read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
+
+    Returns:
+        (i, j, k, t) in RAS order, Fortran-contiguous as NIfTI stores it.
+    """
+    array = np.empty((*volume.shape[:3], len(volume.grid)), values.dtype, order="F")
+    view = dicom_view(array, volume.orientation)
+    for t, row in enumerate(volume.grid):
+        for k, piece in enumerate(row):
+            put(view[:, :, k, t], piece, values, read)
+    return array
+
+
+def put(target: Image, piece: Piece, values: Values, read: Callable[[Piece], Image]) -> None:
+    """Read one frame, and write its voxel values.
+
+    Args:
+        target: (columns, rows) of the array that they belong into.
+    """
+    for rows, part in voxels(piece, values, read):
+        target[:, rows] = part
+
+
+def voxels(
+    piece: Piece, values: Values, read: Callable[[Piece], Image]
+) -> Iterator[tuple[slice, Image]]:
+    """Read one frame, and yield (columns, rows) voxel values of so many rows at a time."""
+    image = read(piece)
+    scaled = values.scaled and values.dtype != RGB
+    if scaled and piece.frame.slope == 0.0:
+        check_zero(piece, image)
+    for rows in strips(len(image), image[:1].nbytes):
+        part = image[rows]
+        if values.dtype == RGB:
+            part = np.ascontiguousarray(part, np.uint8).view(RGB)[..., 0]
+        elif scaled:
+            part = _scaled(part, piece, values.dtype)
+        yield rows, part.T
+
+
+def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
+    slope, intercept = piece.frame.slope, piece.frame.intercept
+    if slope == 1.0 and intercept == 0.0:
+        return image
+    if dtype.kind in "iu":
+        # what is too large on the way wraps around, and back again: the result fits
+        whole = image.astype(dtype)
+        if slope != 1.0:
+            whole *= wrapped(int(slope), dtype)
+        if intercept:
+            whole += wrapped(int(intercept), dtype)
+        return whole
+    with np.errstate(over="ignore", invalid="ignore"):  # pixels that are floating point
+        scaled = (image.astype(np.float64) * slope + intercept).astype(dtype)
+    if image.dtype.kind == "f" and (np.isfinite(image) & ~np.isfinite(scaled)).any():
+        raise too_large([piece])
+    return scaled

@@ -1,0 +1,109 @@
+"""Volumes brought to a regular grid at right angles, only where somebody asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from node.assemble.pixels.codecs import strips
+from node.assemble.pixels.frames import RGB, Image
+from node.assemble.series import VolumePlan
+from node.assemble.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid, resample
+from node.core.errors import AssemblyError, Reason
+
+EVENED: str = "slices interpolated to even spacing"
+SQUARED: str = "resampled from a tilted grid"
+_WORKED_ON_BYTES: int = 64 << 20
+"""Doubles, of some slices at a time."""
+HALF: float = 0.5
+"""Of the way to the next slice, up to which a label is that of the slice before."""
+
+
+def is_resampled(volume: VolumePlan, *, square: bool) -> bool:
+    """Tell whether `regrid` changes a volume."""
+    return bool(volume.places) or (square and is_sheared(volume.affine))
+
+
+def regrid(
+    volume: VolumePlan, array: Image, *, square: bool, labels: bool = False
+) -> tuple[VolumePlan, Image]:
+    """Even out slices that lie at uneven places, and square a sheared grid if that is wanted.
+
+    Args:
+        volume: the plan; one with `places` was asked for and is always evened.
+        array: (i, j, k, t) in RAS order, as filled from the slices.
+        square: resample a sheared grid.
+        labels: the voxels are numbers of segments: the nearest one counts, nothing is mixed.
+
+    Raises:
+        AssemblyError: the voxels are colours.
+    """
+    if volume.places:
+        _check_interpolable(array)
+        volume, array = _evened(volume, array, labels=labels)
+    if square and is_sheared(volume.affine):
+        _check_interpolable(array)
+        volume, array = _squared(volume, array, labels=labels)
+    return volume, array
+
+
+def regrid_room(volume: VolumePlan, dtype: np.dtype[np.generic], *, square: bool) -> int:
+    """Return how much memory `regrid` takes beside the volume, in bytes.
+
+    Args:
+        dtype: of the voxels.
+        square: as for `regrid`.
+    """
+    voxels = 0
+    if volume.places:
+        voxels = prod(volume.shape) // len(volume.places) * (int(volume.places[-1]) + 1)
+    if square and is_sheared(volume.affine):
+        i, j, k = volume.shape[:3]
+        _, shape = orthogonal_grid(volume.affine, (i, j, k), int(volume.orientation[2, 0]))
+        voxels += prod(shape) * len(volume.grid)
+    return voxels * dtype.itemsize + _WORKED_ON_BYTES
+
+
+def _check_interpolable(array: Image) -> None:
+    if array.dtype == RGB:
+        raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Colour cannot be interpolated.")
+
+
+def _evened(volume: VolumePlan, array: Image, *, labels: bool) -> tuple[VolumePlan, Image]:
+    """Interpolate linearly along the slices, each between its two neighbours."""
+    axis, sign = int(volume.orientation[2, 0]), volume.orientation[2, 1]
+    slices = np.moveaxis(array, axis, 0)[:: -1 if sign < 0 else 1]
+    places = np.array(volume.places)
+    count = int(places[-1] + 1e-6) + 1
+    shape = list(array.shape)
+    shape[axis] = count
+    result = np.empty(shape, array.dtype, order="F")
+    target = np.moveaxis(result, axis, 0)[:: -1 if sign < 0 else 1]
+    for k in range(count):
+        upper = int(np.clip(np.searchsorted(places, k), 1, places.size - 1))
+        weight = (k - places[upper - 1]) / (places[upper] - places[upper - 1])
+        weight = float(weight > HALF) if labels else weight
+        for rows in strips(slices.shape[1], slices[0, :1].nbytes):
+            below, above = slices[upper - 1, rows], slices[upper, rows]
+            mixed = below * (1.0 - weight) + above * weight
+            target[k, rows] = np.rint(mixed) if array.dtype.kind in "iu" else mixed
+    i, j, n = (shape[int(to)] for to in volume.orientation[:, 0])
+    affine = canonical_affine(lps_to_ras(volume.lps), (i, j, n), volume.orientation)
+    return _changed(volume, result, affine, EVENED), result
+
+
+def _squared(volume: VolumePlan, array: Image, *, labels: bool) -> tuple[VolumePlan, Image]:
+    i, j, k = array.shape[:3]
+    affine, shape = orthogonal_grid(volume.affine, (i, j, k), int(volume.orientation[2, 0]))
+    outside = min(float(array.min()), 0.0)
+    order = 0 if labels else 1
+    sampled = resample(array, volume.affine, affine, shape, order=order, outside=outside)
+    result = np.asfortranarray(sampled)
+    return _changed(volume, result, affine, SQUARED), result
+
+
+def _changed(volume: VolumePlan, array: Image, affine: Image, how: str) -> VolumePlan:
+    shape = array.shape if len(volume.shape) > 3 else array.shape[:3]
+    return replace(volume, shape=shape, affine=affine, resampled=(*volume.resampled, how))

@@ -1,0 +1,1 @@
+"""`rasnode convert`: a folder of DICOM to NIfTI."""

@@ -1,0 +1,158 @@
+"""What `rasnode convert` says of its work: in words, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from node.cli.output.terminal import say, say_exactly
+from node.convert import Conversion, Product, Series, Unreadable
+from node.core.errors import NodeError, Reason
+
+
+class Done(NamedTuple):
+    """What became of one series.
+
+    Attributes:
+        conversion: its volumes and refusals.
+        skipped: volumes that were not written, because files of their names were there.
+    """
+
+    series: Series
+    conversion: Conversion
+    skipped: tuple[Product, ...] = ()
+
+    @property
+    def written(self) -> tuple[Product, ...]:
+        """The volumes that were written."""
+        return tuple(one for one in self.conversion.products if one not in self.skipped)
+
+
+def report(
+    results: Sequence[Done],
+    strangers: Sequence[Unreadable],
+    target: Path,
+    *,
+    as_json: bool,
+    verbose: str,
+) -> None:
+    """Say what was written and what was not.
+
+    Args:
+        results: of every series.
+        strangers: files that were not read.
+        target: folder of the results.
+        as_json: for a script.
+        verbose: n, y (with affines) or 2 (with what was left out, too).
+
+    Raises:
+        NodeError: nothing was written, or an image was refused.
+    """
+    if as_json:
+        say_exactly(json.dumps(_as_dict(results, strangers, target), indent=1))
+    else:
+        _tell(results, strangers, target, verbose=verbose)
+    written = sum(len(done.written) for done in results)
+    skipped = sum(len(done.skipped) for done in results)
+    refused = [
+        error
+        for done in results
+        for error in done.conversion.refusals
+        if error.reason is not Reason.NOT_AN_IMAGE
+    ]
+    unread = [one for one in strangers if one.error is not None]
+    if refused or unread:
+        raise NodeError(f"{written} volumes written, {len(refused) + len(unread)} refused.")
+    if not written and not skipped:
+        raise NodeError("There is nothing in it that could be made into a volume.")
+
+
+def tell_found(
+    found: Sequence[Series], strangers: Sequence[Unreadable], *, listed: bool, as_json: bool
+) -> None:
+    """Say what a search found, as dcm2niix's -q does.
+
+    Args:
+        found: every series.
+        strangers: files that are no DICOM images.
+        listed: with the files.
+        as_json: for a script.
+
+    Raises:
+        NodeError: there is none.
+    """
+    paths = [one.file for series in found for one in series.instances]
+    if as_json:
+        each = [{"series_instance_uid": one.uid, "instances": len(one.instances)} for one in found]
+        unreadable = [{"path": str(one.path), "reason": one.reason} for one in strangers]
+        files = {"files": paths} if listed else {}
+        say_exactly(json.dumps({"series": each, "unreadable": unreadable} | files, indent=1))
+    else:
+        for path in paths if listed else ():
+            say(path)
+        say(f"Found {len(paths)} DICOM files, of {len(found)} series.")
+    if not paths:
+        raise NodeError("There is no DICOM image in it.")
+
+
+def _tell(
+    results: Sequence[Done], strangers: Sequence[Unreadable], target: Path, *, verbose: str
+) -> None:
+    for series, conversion, skipped in results:
+        for product in conversion.products:
+            if product in skipped:
+                say(f"left as it is: {target / product.files[0]}")
+                continue
+            size = "x".join(map(str, product.shape))
+            say(f"{target / product.files[0]}  {size}")
+            if verbose != "n":
+                for row in product.affine:
+                    say("    " + " ".join(f"{value:12.5f}" for value in row))
+        for error in conversion.refusals:
+            say(f"not a volume: {series.uid}: {error.reason}: {error.sentence}", err=True)
+        for one in conversion.left_out if verbose == "2" else ():
+            say(f"left out: {one.sop_instance_uid}: {one.reason}", err=True)
+    for path, reason, _ in strangers:
+        say(f"not read: {path}: {reason}", err=True)
+    if strangers:
+        say(f"{len(strangers)} files are no DICOM images.", err=True)
+
+
+def _as_dict(
+    results: Sequence[Done], strangers: Sequence[Unreadable], target: Path
+) -> dict[str, Any]:
+    return {
+        "series": [
+            {
+                "series_instance_uid": done.series.uid,
+                "instances": len(done.series.instances),
+                "volumes": [_volume(product, target) for product in done.written],
+                "skipped": [_volume(product, target) for product in done.skipped],
+                "refused": [
+                    {
+                        "reason": str(error.reason),
+                        "sentence": error.sentence,
+                        "instances": list(error.instances),
+                    }
+                    for error in done.conversion.refusals
+                ],
+                "left_out": [
+                    {"sop_instance_uid": one.sop_instance_uid, "reason": one.reason}
+                    for one in done.conversion.left_out
+                ],
+            }
+            for done in results
+        ],
+        "unreadable": [{"path": str(one.path), "reason": one.reason} for one in strangers],
+    }
+
+
+def _volume(product: Product, target: Path) -> dict[str, Any]:
+    return {
+        "files": [str(target / file) for file in product.files],
+        "shape": list(product.shape),
+        "affine": [list(row) for row in product.affine],
+        "sha256": product.sha256,
+    }

@@ -1,0 +1,1 @@
+"""`rasnode demo`: a node of its own and synthetic studies."""

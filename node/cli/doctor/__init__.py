@@ -1,0 +1,1 @@
+"""`rasnode doctor`: can a node run here and do its work."""

@@ -1,0 +1,1 @@
+"""`coords` and `resample`: commands on images that the node wrote."""

@@ -1,7 +1,0 @@
-"""Assemblies on a dask.distributed cluster: the connection, what its workers see, the jobs."""
-
-from node.cluster.executor import DaskWorkers
-from node.cluster.inspection import Look, look_round
-from node.cluster.link import address_of
-
-__all__ = ["DaskWorkers", "Look", "address_of", "look_round"]

@@ -1,0 +1,162 @@
+"""Names in the form of the Brain Imaging Data Structure: sub-01/anat/sub-01_run-2_T1w.
+
+Only a template that begins with `sub-` is taken for one; then what tells the volumes of a series
+apart becomes entities, in the order that BIDS wants, and the dataset gets the files that it needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from node.core.output_names import is_bids
+from node.core.version import VERSION
+
+BIDS_VERSION: Final = "1.10.0"
+_ORDER: Final = (
+    "sub", "ses", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain", "rec",
+    "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split",
+    "recording", "chunk",
+)  # fmt: skip
+"""Entities in their order; an unknown one stays where it was, behind the known."""
+_ENTITIES: Final = {
+    "ph": ("part", "phase"),
+    "real": ("part", "real"),
+    "imaginary": ("part", "imag"),
+}
+_SUFFIXES: Final = {"adc": "ADC", "fa": "FA", "trace": "trace"}
+"""What scanners derive from diffusion images, by the suffix that BIDS has for it."""
+_FIELD_MAP: Final = "_fieldmap"
+"""A map in Hz; the magnitude image of the same series is its `_magnitude`."""
+_LABELING: Final = "_asl"
+_LABELED: Final = frozenset({"asl", "m0scan"})
+_FUNCTIONAL: Final = frozenset({"bold", "cbv"})
+_LASTING: Final = frozenset({"SliceTiming", "AcquisitionDuration"})
+_DIGITS: Final = 6
+_DATASET: Final = "dataset_description.json"
+_IGNORED: Final = ".bidsignore"
+_INCOMPLETE: Final = "perf/\n"
+"""Images with spin labeling want fields that no header has, such as BackgroundSuppression."""
+_WEIGHTED_TRACE: Final = "*_trace.bval\n"
+"""The b-values of traces, for which the specification has no file."""
+_README: Final = "README"
+
+
+def with_suffix(base: str, suffix: str) -> str:
+    """Return the name of one volume of a series.
+
+    Args:
+        base: the series' name.
+        suffix: what tells the volume from others: "_e2_ph"; "" for the only one.
+    """
+    if not is_bids(base):
+        return base + suffix
+    name = base
+    parts = [part for part in suffix.split("_") if part]
+    if base.endswith(_FIELD_MAP) and parts:
+        return base if "fieldmaphz" in parts else base.removesuffix(_FIELD_MAP) + "_magnitude"
+    for part in parts:
+        if part in _ENTITIES:
+            name = _with_entity(name, *_ENTITIES[part])
+        elif part[0] == "e" and part[1:].isdecimal():
+            name = _with_entity(name, "echo", part[1:])
+        elif part.lower() in _SUFFIXES:
+            name = f"{name.rpartition('_')[0]}_{_SUFFIXES[part.lower()]}"
+        else:
+            name = _with_entity(name, "rec", "".join(filter(str.isalnum, part)))
+    return name
+
+
+def repeated(name: str, times: int) -> str:
+    """Return a name that has been given away so many times already: another run, or a letter."""
+    if times == 0:
+        return name
+    if is_bids(name):
+        run = _entities(name).get("run", "1")
+        return _with_entity(name, "run", str((int(run) if run.isdecimal() else 1) + times))
+    return f"{name}{chr(ord('a') + times - 1)}" if times <= 26 else f"{name}_{times}"
+
+
+def task_of(name: str) -> str:
+    """Return the task that a name speaks of, which BIDS wants in the sidecar, too."""
+    return _entities(name).get("task", "") if is_bids(name) else ""
+
+
+def completed(name: str, fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a sidecar as BIDS wants them beside an image of this name.
+
+    Times of volumes stand instead of a time of repetition, never beside one, and want to know how
+    long a volume takes: one repetition of the sequence, at most the shortest time to the next one.
+    What prepares the blood in labeling is repeated with each volume.
+    """
+    complete = dict(fields)
+    if not is_bids(name):
+        return complete
+    if task := task_of(name):
+        complete["TaskName"] = task
+    suffix, repetition = name.rpartition("_")[2], fields.get("RepetitionTime")
+    if suffix in _LABELED and repetition is not None:
+        complete["RepetitionTimePreparation"] = repetition
+    starts = fields.get("VolumeTiming")
+    if suffix in _FUNCTIONAL and isinstance(starts, list):
+        stated = fields.get("RepetitionTimeExcitation", repetition)
+        shortest = min(after - before for before, after in pairwise(starts))
+        for other in ("RepetitionTime", "DelayTime"):
+            complete.pop(other, None)
+        if _LASTING.isdisjoint(complete):
+            lasts = min(stated, shortest) if isinstance(stated, int | float) else shortest
+            complete["FrameAcquisitionDuration"] = round(lasts, _DIGITS)
+    return complete
+
+
+def asl_context(name: str, types: Sequence[str]) -> str:
+    """Return the table of what each volume of an image with spin labeling is; "" for others."""
+    if not is_bids(name) or not name.endswith(_LABELING) or not types:
+        return ""
+    return "\n".join(["volume_type", *types]) + "\n"
+
+
+def begin_dataset(root: Path, template: str) -> None:
+    """Write the files that a dataset has at its root, if names are those of BIDS.
+
+    What is there already is left as it is.
+    """
+    if not is_bids(template):
+        return
+    described = {
+        "Name": "Series received by rasnode",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "raw",
+        "GeneratedBy": [{"Name": "rasnode", "Version": VERSION}],
+    }
+    readme = "Each volume's manifest says which DICOM instance filled which slice.\n"
+    ignored = f"*.manifest*.json\n*.png\n.staging/\n{_WEIGHTED_TRACE}{_INCOMPLETE}"
+    for name, text in (
+        (_DATASET, json.dumps(described, indent=2) + "\n"),
+        (_IGNORED, ignored),
+        (_README, readme),
+    ):
+        path = root / name
+        if not path.exists():
+            path.write_text(text, "utf-8")
+
+
+def _entities(name: str) -> dict[str, str]:
+    parts = name.rpartition("/")[2].split("_")[:-1]
+    return {key: label for key, dash, label in (part.partition("-") for part in parts) if dash}
+
+
+def _with_entity(name: str, entity: str, label: str) -> str:
+    """Return a name with an entity set, and its entities in order."""
+    folder, slash, stem = name.rpartition("/")
+    suffix = stem.rpartition("_")[2]
+    entities = _entities(name) | {entity: label}
+    ranked = sorted(entities.items(), key=lambda item: _rank(item[0]))
+    return folder + slash + "_".join([*(f"{key}-{value}" for key, value in ranked), suffix])
+
+
+def _rank(entity: str) -> int:
+    return _ORDER.index(entity) if entity in _ORDER else len(_ORDER)

@@ -1,0 +1,59 @@
+"""Names that are given in one run: no file of a volume gets the name of another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate, count
+
+from node.convert.naming.bids import repeated
+from node.core.output_names import ENDINGS, folded
+
+
+class FileNames:
+    """The names of a run, compared as SMB, APFS and NTFS do."""
+
+    def __init__(self, exists: Callable[[str], bool] = lambda _: False) -> None:
+        """Begin with none.
+
+        Args:
+            exists: whether a file of this name, folded, is there already and has to stay.
+        """
+        self._exists = exists
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._owners: dict[str, str] = {}
+
+    def stem(self, name: str, series: str) -> str:
+        """Return a name for a series' volumes that no other series has; a run or letter tells.
+
+        Args:
+            name: without what tells the volumes of the series apart.
+            series: who asks; it gets the same again.
+        """
+        names = (repeated(name, times) for times in count())
+        return next(one for one in names if self._owners.setdefault(folded(one), series) == series)
+
+    def take(self, name: str) -> str:
+        """Return a name whose files nobody has; the run or letter that makes it new is added.
+
+        Args:
+            name: of a volume, whole but for the endings.
+        """
+        free = next(one for times in count() if self._is_free(one := repeated(name, times)))
+        self._files.update(folded(free + ending) for ending in ENDINGS)
+        self._folders.update(_folders(folded(free)))
+        return free
+
+    def _is_free(self, name: str) -> bool:
+        files = {folded(name + ending) for ending in ENDINGS}
+        return (
+            self._files.isdisjoint(files)
+            and self._folders.isdisjoint(files)
+            and self._files.isdisjoint(_folders(folded(name)))
+            and not any(map(self._exists, files))
+        )
+
+
+def _folders(name: str) -> list[str]:
+    """Return every folder that a name lies in."""
+    return list(accumulate(name.split("/")[:-1], lambda above, below: f"{above}/{below}"))

@@ -1,0 +1,156 @@
+"""`deliver:` in the settings: what is told to whom, and of which series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from node.core.events import EventType
+from node.core.settings.conditions import Conditions
+from node.core.settings.host_names import check_host
+
+PLACEHOLDERS = (
+    "event",
+    "key",
+    "series_instance_uid",
+    "study_instance_uid",
+    "revision",
+    "state",
+    "verdict",
+    "folder",
+    "image",
+    "manifest",
+)
+
+
+def _listed(value: Any) -> Any:
+    """One pattern or several, numbers as text."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: [
+            str(item) for item in (patterns if isinstance(patterns, list | tuple) else [patterns])
+        ]
+        for key, patterns in value.items()
+    }
+
+
+Patterns = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_listed)]
+Argument = Annotated[str, Field(max_length=4096)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a typo must not silently mean the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+"""For the whole of one attempt."""
+
+
+def _reachable(url: AnyHttpUrl) -> AnyHttpUrl:
+    check_host((url.unicode_host() or "").strip("[]"))
+    return url
+
+
+class WebhookSettings(Strict):
+    """JSON by HTTP POST, signed if there is a secret (HMAC-SHA256)."""
+
+    url: Annotated[AnyHttpUrl, AfterValidator(_reachable)]
+    secret: Annotated[SecretStr, Field(min_length=16)] | None = None
+    secret_file: Path | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> WebhookSettings:
+        if self.secret and self.secret_file:
+            raise ValueError("a webhook has secret or secret_file, not both")
+        return self
+
+
+class CommandSettings(Strict):
+    """A program with arguments, started without a shell."""
+
+    run: Annotated[tuple[Argument, ...], Field(min_length=1)]
+    environment: dict[str, str] = {}
+    timeout_seconds: Seconds = 600
+
+    @model_validator(mode="after")
+    def _placeholders_are_known(self) -> CommandSettings:
+        for argument in self.run:
+            for _, name, spec, conversion in Formatter().parse(argument):
+                if name is not None and (name not in PLACEHOLDERS or spec or conversion):
+                    names = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+                    raise ValueError(f"in {argument!r} only {names} can be filled in")
+        return self
+
+
+class ForwardSettings(Strict):
+    """The series' instances to a DICOM peer, by C-STORE."""
+
+    peer: str
+    timeout_seconds: Seconds = 3600
+
+
+class FolderSettings(Strict):
+    """The volumes' files into another folder, under the same names."""
+
+    path: Path
+    timeout_seconds: Seconds = 600
+
+
+class TargetSettings(Strict):
+    """One entry of `deliver:`: a name, one of four ways, and the rules that choose series."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    events: tuple[EventType, ...] = (EventType.READY, EventType.SUPERSEDED)
+    when: Patterns = {}
+    unless: Patterns = {}
+    give_up_after_hours: Annotated[float, Field(gt=0)] = 72
+    webhook: WebhookSettings | None = None
+    command: CommandSettings | None = None
+    forward: ForwardSettings | None = None
+    folder: FolderSettings | None = None
+
+    @property
+    def kind(self) -> Literal["webhook", "command", "forward", "folder"]:
+        """Which of the four ways it is."""
+        if self.webhook:
+            return "webhook"
+        if self.command:
+            return "command"
+        return "forward" if self.forward else "folder"
+
+    @property
+    def timeout_seconds(self) -> float:
+        """For the whole of one attempt."""
+        way = self.webhook or self.command or self.forward or self.folder
+        return way.timeout_seconds if way else 0.0
+
+    @property
+    def conditions(self) -> Conditions:
+        """The rules, as they are tried on news."""
+        return Conditions(self.events, self.when, self.unless)
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> TargetSettings:
+        ways = [self.webhook, self.command, self.forward, self.folder]
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(
+                f"{self.name!r} needs exactly one of webhook, command, forward and folder"
+            )
+        self.conditions.check()
+        return self

@@ -1,0 +1,302 @@
+"""The settings: built-in defaults, then the YAML file, then `RASNODE_…` environment variables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from node.core.settings.contradictions import DICOM_PORT, PAGE_PORT, contradictions
+from node.core.settings.convert import ConvertSettings
+from node.core.settings.deliver import TargetSettings
+from node.core.settings.host_names import (
+    check_certificate,
+    check_host,
+    check_host_or_network,
+    check_page_host,
+)
+from node.core.settings.passcodes import check_hash
+from node.core.system.interpreters import variables
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
+_FACTORS = {
+    unit + suffix: base**power
+    for power, unit in enumerate(["", "k", "m", "g", "t", "p"])
+    for suffix, base in (("", 1000), ("i", 1024))
+    if unit or not suffix
+}
+
+
+def parse_size(value: object) -> object:
+    """Bytes from a number or a text such as `500 MiB`, `1GiB`, `2 GB`."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value)
+    if not match:
+        raise ValueError("a size such as 500 MiB or 1GiB")
+    return int(float(match[1]) * _FACTORS[(match[2] or "").lower()])
+
+
+def _ae_title(value: str) -> str:
+    stripped = value.strip()
+    if not 0 < len(stripped) <= 16 or not stripped.isascii() or not stripped.isprintable():
+        raise ValueError("an AE title has 1 to 16 printable ASCII characters (PS3.5 6.2)")
+    if "\\" in stripped:
+        raise ValueError("an AE title has no backslash (PS3.5 6.2)")
+    return stripped
+
+
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Host = Annotated[str, AfterValidator(check_host)]
+PasscodeHash = Annotated[str, AfterValidator(check_hash)]
+PageHost = Annotated[str, AfterValidator(check_page_host)]
+HostOrNetwork = Annotated[str, AfterValidator(check_host_or_network)]
+CertificateOfPeer = Annotated[str, AfterValidator(check_certificate)]
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port
+Seconds = Annotated[float, Field(ge=0)]
+Permission = Literal["store", "find", "move", "get", "commit"]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a typo must not silently mean the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TLS(Strict):
+    """TLS for the DICOM port, after the BCP 195 profiles of PS3.15 B.9 and later."""
+
+    certificate: Path
+    key: Path
+    ca: Path | None = None
+    require_client_certificate: bool = False
+
+
+class PeerSettings(Strict):
+    """A DICOM node that this one knows: where it is and what it may ask for.
+
+    Attributes:
+        certificate: which one it shows, both when it comes and when we connect to it: the SHA-256
+            fingerprint, as hexadecimal digits in lower case, or a name of its Subject Alternative
+            Name. None: it is known by its host.
+    """
+
+    name: str
+    ae_title: AETitle
+    host: HostOrNetwork
+    port: Port = 104
+    may: tuple[Permission, ...] = ("store", "find", "move", "get", "commit")
+    query_back: bool = False
+    tls: bool = False
+    certificate: CertificateOfPeer | None = None
+
+
+class Identity(Strict):
+    """Who may use the node, where peers say who they are (user identity, PS3.7 D.3.3.7).
+
+    Attributes:
+        users: name -> hash of the passcode, as `rasnode passcode` prints it; empty: none needed.
+    """
+
+    required: bool = True
+    users: dict[str, PasscodeHash] = {}
+
+
+class Dicom(Strict):
+    """The DICOM port."""
+
+    ae_title: AETitle = "RASNODE"
+    host: Host = "0.0.0.0"  # noqa: S104  a destination listens for its senders
+    port: Port = DICOM_PORT
+    accept: Literal["any", "known"] = "any"
+    check_called_ae: bool = False
+    empty_matches: bool = True
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    max_associations: Annotated[int, Field(ge=1)] = 64
+    keep_awake: bool = True
+    tls: TLS | None = None
+    identity: Identity | None = None
+    peers: tuple[PeerSettings, ...] = ()
+
+
+class Retention(Strict):
+    """How long the archive keeps what is assembled and delivered."""
+
+    days: Annotated[float, Field(gt=0)] | None = None
+    max_size: Size | None = None
+
+    @model_validator(mode="after")
+    def _says_when(self) -> Retention:
+        if self.days is None and self.max_size is None:
+            raise ValueError("say after how many days, or above what max_size, instances may go")
+        return self
+
+
+class QuarantineSettings(Strict):
+    """How much of what cannot be understood is kept.
+
+    Attributes:
+        per_peer: of each sender.
+        days: after so many what was refused goes; None: not by age.
+    """
+
+    per_peer: Size = 1024**3
+    days: Annotated[float, Field(gt=0)] | None = 30.0
+
+
+class ConflictSettings(Strict):
+    """How many other versions of instances that are there already are taken.
+
+    Attributes:
+        per_peer: of each sender.
+    """
+
+    per_peer: Size = 1024**3
+
+
+class Storage(Strict):
+    """Where everything is kept."""
+
+    root: Path = Path("data")
+    minimum_free: Size = 1024**3
+    retention: Retention | None = None
+    quarantine: QuarantineSettings = QuarantineSettings()
+    conflicts: ConflictSettings = ConflictSettings()
+    verify_days: Annotated[float, Field(gt=0)] | None = 30.0
+
+
+class Database(Strict):
+    """The index. None: SQLite below `storage.root`."""
+
+    url: str | None = None
+
+
+class Completion(Strict):
+    """When a series counts as whole."""
+
+    quiet_seconds: Seconds | Literal["learned"] = 5.0
+    open_quiet_seconds: Seconds = 60.0
+    incomplete: Literal["hold", "convert", "fail"] = "hold"
+
+
+class ClusterTLS(Strict):
+    """TLS between the node and a dask cluster, both ways: who has no certificate is refused."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
+class AssemblySettings(Strict):
+    """How volumes are built."""
+
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    worker_memory: Size | Literal["auto"] | None = "auto"
+    executor: Annotated[str, Field(pattern=r"^(local|dask://[^/\s]+)$")] = "local"
+    tls: ClusterTLS | None = None
+    resample_tilt: bool = False
+    resample_unequal: bool = False
+
+
+class Output(Strict):
+    """What is written for each volume."""
+
+    name: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}"
+    compress: bool = True
+    sidecar: bool = True
+    identifiers: bool = False
+    preview: bool = True
+
+
+class Http(Strict):
+    """The status page. Port null: no page.
+
+    Attributes:
+        hosts: what the page may be called by besides the names of this machine: a browser says
+            in the Host header whom it believes to ask.
+    """
+
+    host: Host = "127.0.0.1"
+    port: Port | None = PAGE_PORT
+    hosts: tuple[PageHost, ...] = ()
+
+
+class Log(Strict):
+    """How the log reads."""
+
+    format: Literal["text", "json"] = "text"
+
+
+class NullableEnv(EnvSettingsSource):
+    """Environment values that may say `null`, as the YAML can."""
+
+    def prepare_field_value(
+        self, field_name: str, field: Any, value: Any, value_is_complex: bool
+    ) -> Any:
+        prepared = super().prepare_field_value(field_name, field, value, value_is_complex)
+        return _with_nulls(prepared)
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_nulls(item) for key, item in value.items()}
+    return None if isinstance(value, str) and value.lower() == "null" else value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with the defaults that work on an empty machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RASNODE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    dicom: Dicom = Dicom()
+    storage: Storage = Storage()
+    database: Database = Database()
+    completion: Completion = Completion()
+    assembly: AssemblySettings = AssemblySettings()
+    output: Output = Output()
+    convert: ConvertSettings = ConvertSettings()
+    deliver: tuple[TargetSettings, ...] = ()
+    http: Http = Http()
+    log: Log = Log()
+    shutdown_seconds: Seconds = 30.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        found = [sentence for _, sentence in contradictions(self.model_dump())]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; nothing else is read."""
+        environment = NullableEnv(settings_cls)
+        environment.env_vars = {name.lower(): value for name, value in variables().items()}
+        return environment, init_settings
+
+    def database_url(self) -> str:
+        """The SQLAlchemy URL of the index."""
+        if self.database.url:
+            return self.database.url
+        return f"sqlite:///{self.storage.root / 'index.db'}"

@@ -1,0 +1,155 @@
+"""A thread that does one thing again and again, and that no exception ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from node.core.errors import Retryable, error_reference, traced
+from node.core.fault_points import fault_point
+from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, Heartbeat
+
+_BEAT_SECONDS: Final = 1.0  # how often a loop that has nothing to do says that it lives
+_FIRST_PAUSE_SECONDS: Final = 0.5  # after a failed step; doubled each time in a row,
+_LONGEST_PAUSE_SECONDS: Final = 5.0  # up to this
+_SAID_AGAIN_SECONDS: Final = 60.0  # the same failure is logged again after so long
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """A guarded thread with a heartbeat.
+
+    A step that raises is logged, once for each kind and with a reference, without the exception's
+    text, which may quote a data set; then the loop goes on. `Retryable` is foreseen: the loop is
+    in trouble but alive. After anything else it counts as late until a step succeeds.
+
+    Args:
+        name: of the thread, for people.
+        step: does what is to be done now; returns seconds to rest unless it is woken.
+        limit: seconds that a step may take.
+        vital: whether the node has to be restarted if it stays late.
+        pace: seconds between two steps at least, even if it is woken.
+        woken: set by whoever has something to do for it; None: `wake` alone does that.
+        failed: called with the exception of a step that raised, before the pause.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], float],
+        *,
+        limit: float = LATE_SECONDS,
+        vital: bool = True,
+        pace: float = 0.0,
+        woken: threading.Event | None = None,
+        failed: Callable[[BaseException], None] = lambda _error: None,
+    ) -> None:
+        self._step = step
+        self._failed = failed
+        self._pace = pace
+        self._point = f"loop {name}"
+        self.heartbeat = Heartbeat(name, limit, vital=vital)
+        self._stopping = threading.Event()
+        self._woken = woken or threading.Event()
+        self._failures = 0
+        self._logged: dict[str, float] = {}
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stopping.is_set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin."""
+        self.heartbeat.beat()
+        HEARTBEATS.add(self.heartbeat)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do: do not rest any longer."""
+        self._woken.set()
+
+    def ask_to_stop(self) -> None:
+        """Make no further step."""
+        self._stopping.set()
+        self._woken.set()
+        HEARTBEATS.remove(self.heartbeat)
+
+    def stop(self, timeout: float) -> None:
+        """Make no further step, and wait for the one at hand for so many seconds."""
+        self.ask_to_stop()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._woken.clear()
+            rest, well = self._guarded()
+            if self._pace:
+                self._stopping.wait(self._pace)
+            if not well:  # whoever wakes it must not have it fail all the more often
+                self._stopping.wait(rest)
+                continue
+            until = time.monotonic() + rest - self._pace
+            while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
+                woken = self._woken.wait(min(left, _BEAT_SECONDS))
+                self.heartbeat.beat()
+                if woken:
+                    break
+
+    def _guarded(self) -> tuple[float, bool]:
+        """Seconds to rest after a step, and whether that did not fail."""
+        try:
+            fault_point(self._point)
+            rest = self._step()
+        except Retryable as error:
+            self.heartbeat.beat()
+            self.heartbeat.troubled(str(error))
+            self._say(str(error), "%s cannot work now and tries again: %s", error)
+            self._after(error)
+            return self._pause(), False
+        except BaseException as error:  # noqa: BLE001  SystemExit of a library, too, ends nothing
+            place = error_reference(error)
+            self.heartbeat.troubled(f"{type(error).__name__}, reference {place} in the log")
+            self._say(
+                place,
+                f"%s met an error that nobody foresaw and goes on (reference {place}): %s",
+                traced(error),
+            )
+            self._after(error)
+            return self._pause(), False
+        self._failures = 0
+        self.heartbeat.well()
+        return rest, True
+
+    def _after(self, error: BaseException) -> None:
+        try:
+            self._failed(error)
+        except Exception as another:  # noqa: BLE001  a guard must not raise
+            log.error("%s: %s", self.heartbeat.name, traced(another))
+
+    def _pause(self) -> float:
+        self._failures += 1
+        return min(
+            _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE_SECONDS
+        )
+
+    def _say(self, kind: str, message: str, why: object) -> None:
+        """Log a failure, once in a while for each kind."""
+        now = time.monotonic()
+        if now - self._logged.get(kind, -_SAID_AGAIN_SECONDS) < _SAID_AGAIN_SECONDS:
+            return
+        if len(self._logged) >= 64:
+            self._logged.clear()
+        self._logged[kind] = now
+        log.error(message, self.heartbeat.name, why)

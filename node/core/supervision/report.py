@@ -1,0 +1,54 @@
+"""How a process of the node tells its parent that it lives: a line a second on its stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from node.core.supervision.heartbeat import HEARTBEATS, Sign
+from node.core.supervision.loop import Loop
+
+LIFE: Final = b"life "
+_EVERY_SECONDS: Final = 1.0
+_STDOUT: Final = 1
+
+
+class Reporter:
+    """Reports the heartbeats of this process once a second, in a thread of its own.
+
+    Args:
+        tell: takes the line; must not wait.
+    """
+
+    def __init__(self, tell: Callable[[bytes], None] | None = None) -> None:
+        self._tell = tell or _to_stdout
+        self._loop = Loop("reporter", self._report)
+
+    def start(self) -> None:
+        """Begin."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._loop.stop(1.0)
+
+    def _report(self) -> float:
+        signs = [sign.said() for sign in HEARTBEATS.own()]
+        self._tell(LIFE + json.dumps(signs).encode() + b"\n")
+        return _EVERY_SECONDS
+
+
+def _to_stdout(line: bytes) -> None:
+    with suppress(BlockingIOError, BrokenPipeError):  # the parent is busy or gone
+        os.write(_STDOUT, line)
+
+
+def read_life(line: bytes) -> list[Sign]:
+    """The signs in a line that begins with `LIFE`; none if it cannot be read."""
+    try:
+        return [Sign(**one) for one in json.loads(line[len(LIFE) :])]
+    except (ValueError, TypeError):
+        return []

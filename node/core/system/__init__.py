@@ -1,0 +1,1 @@
+"""What the machine has and does: disk, sockets, processes, clock."""

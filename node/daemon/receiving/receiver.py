@@ -1,0 +1,107 @@
+"""All that one process needs to serve the DICOM port."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+from node.core.settings.model import Dicom, Settings
+from node.dimse.scp.associations import Associations
+from node.dimse.scp.entity import StorageSCP
+from node.dimse.scp.services import Services
+from node.dimse.upper_layer.port import Shared
+from node.storage.archive import Archive
+from node.storage.index.engine import Index
+from node.storage.index.series.conflicts import Conflicts
+from node.storage.ingest.acknowledging import JournalReceiver
+from node.storage.journal import Journal, JournalWriter
+from node.storage.journal.segment import count_for, size_for
+from node.storage.quarantine import Quarantine
+from node.storage.quarantine.quotas import Quotas
+
+
+class Receiver:
+    """Receives into one lane of the journal, and answers queries.
+
+    Args:
+        run: which run of the node this is.
+        lane: of the journal; no other process has it.
+        ring: wakes the filer.
+        listening: the socket that processes share; None: it opens its own.
+
+    Raises:
+        StorageFull: the journal cannot be opened.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        archive: Archive,
+        index: Index,
+        journal: Journal,
+        *,
+        run: str,
+        lane: int,
+        ring: Callable[[], None],
+        listening: socket.socket | None = None,
+    ) -> None:
+        self._dicom = settings.dicom
+        offsets, free = journal.offsets, archive.free_bytes()
+        self._lane = JournalWriter(
+            journal.folder, lane, offsets, size_for(free), ring, most=count_for(free)
+        )
+        kept = settings.storage.quarantine
+        quarantine = Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days)
+        self._quotas = Quotas(quarantine, Conflicts(index), settings.storage.conflicts.per_peer)
+        receiver = JournalReceiver(
+            archive,
+            journal,
+            self._lane,
+            minimum_free=settings.storage.minimum_free,
+            clock=time.time,
+            quarantine=quarantine,
+            quotas=self._quotas,
+        )
+        self._services = Services(index, archive, lambda: self._dicom, time.time)
+        self._scp = StorageSCP(
+            settings.dicom,
+            receiver,
+            Associations(receiver.ended, process=run, clock=time.time),
+            services=self._services.services,
+            handlers=self._services.handlers,
+            shared=None
+            if listening is None
+            else Shared(
+                listening,
+                elsewhere=lambda: offsets.all_guests() - offsets.guests(lane),
+                counted=lambda count: offsets.set_guests(lane, count),
+            ),
+        )
+
+    @property
+    def port(self) -> int:
+        """The DICOM port, once started."""
+        return self._scp.port
+
+    def start(self) -> None:
+        """Open the port.
+
+        Raises:
+            ConfigError: it is taken or may not be used, or certificates cannot.
+        """
+        self._quotas.start()
+        self._services.start()
+        self._scp.start()
+
+    def allow(self, dicom: Dicom) -> None:
+        """Take over changed peers, rules and certificates."""
+        self._dicom = dicom
+        self._scp.allow(dicom)
+
+    def stop(self, seconds: float) -> None:
+        """Accept no more, let what is under way be answered, and end the rest."""
+        self._scp.stop(seconds)
+        self._services.stop()
+        self._quotas.stop()
+        self._lane.close()

@@ -1,0 +1,1 @@
+"""The node as a provider of services (PS3.4)."""

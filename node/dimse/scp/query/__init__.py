@@ -1,0 +1,1 @@
+"""Query/Retrieve SCP (PS3.4 C)."""

@@ -1,0 +1,1 @@
+"""Storage SCP (PS3.4 B)."""

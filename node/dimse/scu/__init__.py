@@ -1,0 +1,1 @@
+"""The node as a user of other nodes' services."""

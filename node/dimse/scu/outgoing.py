@@ -1,0 +1,124 @@
+"""What deliveries and completion ask of peers: take these instances, and how many are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from node.core.errors import Permanent, Retryable
+from node.core.records import StoredInstance
+from node.core.settings.model import Dicom
+from node.dimse.scu.payload import CannotSend, Damaged
+from node.dimse.scu.requests import SUCCESS, count_of_series, peer
+from node.dimse.scu.store import StoreSCU
+from node.dimse.upper_layer.messages import C_STORE_RQ
+from node.dimse.upper_layer.requestor import Destination
+from node.storage.archive import Archive
+from node.storage.index.search.search import Sendable
+
+QUESTION_SECONDS = 10.0  # for each answer to a question about counts: nobody waits for it for long
+_WARNINGS = range(0xB000, 0xC000)  # stored, but something was changed or doubted (PS3.7 C.3)
+_OUT_OF_RESOURCES = range(0xA700, 0xA800)  # PS3.4 Table B.2-1
+
+
+class NotStored(Permanent):
+    """A peer refuses an instance, and would again."""
+
+
+class PeerFull(Retryable):
+    """A peer has no room for an instance now."""
+
+
+class Outgoing:
+    """The node as a user of its peers' services.
+
+    Args:
+        settings: returns the current settings; SIGHUP may change peers.
+        met: told of each instance whose file is not what was received.
+    """
+
+    def __init__(
+        self, settings: Callable[[], Dicom], archive: Archive, met: Callable[[Sendable], None]
+    ) -> None:
+        self._settings = settings
+        self._archive = archive
+        self._met = met
+
+    def titles(self) -> list[str]:
+        """The AE titles of peers that may be asked how many instances a series has."""
+        return [known.ae_title for known in self._settings().peers if known.query_back]
+
+    def count(self, ae_title: str, study_uid: str, series_uid: str) -> int | None:
+        """How many instances a peer has of a series; None if it does not say.
+
+        Raises:
+            PeerSilent: it is away, or does not answer queries.
+        """
+        dicom = self._settings()
+        for known in dicom.peers:
+            if known.ae_title == ae_title and known.query_back:
+                there = peer(dicom, known, QUESTION_SECONDS)
+                return count_of_series(there, study_uid, series_uid)
+        return None
+
+    def store(self, name: str, instances: Sequence[StoredInstance], seconds: float) -> None:
+        """Bring instances to a peer, as the bytes they came in if it takes them so.
+
+        Args:
+            seconds: for all of it.
+
+        Raises:
+            PeerSilent, PeerFull: the peer is away or too slow, or has no room now.
+            NotStored: it refused some; what it took before stays there.
+        """
+        there = replace(self._destination(name), deadline=time.monotonic() + seconds)
+        kinds = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in instances})
+        refused = []
+        with StoreSCU(there, kinds) as carrier:
+            for one in instances:
+                there.patience()  # turning one into another transfer syntax takes time, too
+                try:
+                    status = carrier.store(self._archive, _sendable(one), _request(one))
+                except CannotSend as error:
+                    if isinstance(error, Damaged):
+                        self._met(_sendable(one))
+                    refused.append(f"SOP Instance {one.sop_instance_uid}: {error}")
+                    continue
+                if status in _OUT_OF_RESOURCES:
+                    raise PeerFull(f"{there} has no room (0x{status:04X})")
+                if status != SUCCESS and status not in _WARNINGS:
+                    refused.append(f"it answered 0x{status:04X}")
+        if refused:
+            raise NotStored(
+                f"{there} did not take {len(refused)} of {len(instances)} instances: {refused[0]}"
+            )
+
+    def _destination(self, name: str) -> Destination:
+        dicom = self._settings()
+        for known in dicom.peers:
+            if known.name == name:
+                return peer(dicom, known)
+        raise NotStored(f"there is no peer {name!r} in dicom.peers any more")
+
+
+def _sendable(one: StoredInstance) -> Sendable:
+    return Sendable(
+        one.sop_instance_uid,
+        one.sop_class_uid,
+        one.transfer_syntax_uid,
+        one.path,
+        one.size,
+        one.sha256,
+        one.data_set_offset,
+        one.crc32,
+    )
+
+
+def _request(one: StoredInstance) -> dict[str, str | int]:
+    return {
+        "CommandField": C_STORE_RQ,
+        "AffectedSOPClassUID": one.sop_class_uid,
+        "AffectedSOPInstanceUID": one.sop_instance_uid,
+        "Priority": 0,
+    }

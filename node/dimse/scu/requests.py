@@ -1,0 +1,211 @@
+"""Asking other DICOM nodes: is it there (C-ECHO), take this (C-STORE), what is there (C-FIND)."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom.dsutils import decode, encode
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
+
+from node.core.errors import ConfigError
+from node.core.settings.model import Dicom, PeerSettings
+from node.dimse.upper_layer.access.tls import client_context
+from node.dimse.upper_layer.messages import C_ECHO_RQ, C_FIND_RQ, C_STORE_RQ, Value, number
+from node.dimse.upper_layer.pdus import Proposal
+from node.dimse.upper_layer.requestor import ANSWER_SECONDS, Destination, PeerSilent, Requestor
+
+__all__ = [
+    "ANSWER_SECONDS",
+    "Destination",
+    "PeerSilent",
+    "count_of_series",
+    "echo",
+    "find",
+    "own_port",
+    "peer",
+    "send",
+]
+
+PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+SUCCESS: Final = 0x0000
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
+_PENDING: Final = (0xFF00, 0xFF01)
+_VERIFICATION: Final = str(Verification)
+_FIND: Final = str(StudyRootQueryRetrieveInformationModelFind)
+
+
+def echo(destination: Destination) -> None:
+    """Ask a peer whether it is there (PS3.4 A.4).
+
+    Raises:
+        PeerSilent: it is not, or it does not want us.
+    """
+    with Requestor(destination, [Proposal(_VERIFICATION, PLAIN)]) as requestor:
+        (context,) = requestor.contexts(_VERIFICATION).values()
+        command: dict[str, Value] = {
+            "AffectedSOPClassUID": _VERIFICATION,
+            "CommandField": C_ECHO_RQ,
+        }
+        status = _status(requestor, requestor.request(context, command))
+    if status != SUCCESS:
+        raise PeerSilent(f"{destination} answers C-ECHO with {_said(status)}")
+
+
+def send(
+    destination: Destination,
+    data_sets: Iterable[Dataset],
+    contexts: Iterable[tuple[str, str]],
+    sent: Callable[[Dataset], None] = lambda _data_set: None,
+) -> None:
+    """Store data sets at a peer, in one association (PS3.4 B.2).
+
+    Args:
+        contexts: SOP Class UID and Transfer Syntax UID of what is sent.
+        sent: called after each data set that the peer took.
+
+    Raises:
+        PeerSilent: the peer is away or did not take one; what it took before stays there.
+    """
+    proposals = [Proposal(sop_class, (syntax,)) for sop_class, syntax in contexts]
+    with Requestor(destination, proposals) as requestor:
+        for data_set in data_sets:
+            status = _store(requestor, data_set)
+            if status != SUCCESS:
+                raise PeerSilent(f"{destination} answers C-STORE with {_said(status)}")
+            sent(data_set)
+
+
+def find(destination: Destination, identifier: Dataset) -> Iterator[Dataset]:
+    """Ask a peer what it has, in Study Root (PS3.4 C.4.1.2); yields each match.
+
+    Raises:
+        PeerSilent: the peer is away, or does not answer the query.
+    """
+    with Requestor(destination, [Proposal(_FIND, PLAIN)]) as requestor:
+        ((syntax, context),) = requestor.contexts(_FIND).items()
+        implicit = UID(syntax).is_implicit_VR
+        command: dict[str, Value] = {
+            "AffectedSOPClassUID": _FIND,
+            "CommandField": C_FIND_RQ,
+            "Priority": 0,
+        }
+        message_id = requestor.request(context, command, _encoded(identifier, implicit=implicit))
+        while True:
+            message = requestor.response(message_id)
+            status = number(message.command, "Status")
+            if status not in _PENDING:
+                break
+            if message.data is not None:
+                yield decode(BytesIO(message.data), implicit, True)
+    if status != SUCCESS:
+        raise PeerSilent(f"{destination} answers C-FIND with {_said(status)}")
+
+
+def count_of_series(
+    destination: Destination, study_instance_uid: str, series_instance_uid: str
+) -> int | None:
+    """How many instances a peer says that a series has; None if it does not say (PS3.4 C.3.4).
+
+    Asked at series level, and where the peer keeps no counts by listing the instances.
+
+    Raises:
+        PeerSilent: the peer is away, or does not answer the query.
+    """
+    query = Dataset()
+    query.QueryRetrieveLevel = "SERIES"
+    query.StudyInstanceUID = study_instance_uid
+    query.SeriesInstanceUID = series_instance_uid
+    query.NumberOfSeriesRelatedInstances = None
+    matches = list(find(destination, query))
+    if not matches:
+        return None
+    said = str(matches[0].get("NumberOfSeriesRelatedInstances") or "")
+    if _COUNT.fullmatch(said):
+        return int(said)
+    query.QueryRetrieveLevel = "IMAGE"
+    del query.NumberOfSeriesRelatedInstances
+    query.SOPInstanceUID = ""
+    return sum(1 for _ in find(destination, query)) or None
+
+
+def _store(requestor: Requestor, data_set: Dataset) -> int | None:
+    sop_class = str(data_set.SOPClassUID)
+    contexts = requestor.contexts(sop_class)
+    syntax = str(data_set.file_meta.TransferSyntaxUID)
+    if syntax not in contexts:
+        name = UID(sop_class).name
+        raise PeerSilent(f"{requestor.destination} does not take {name} in {UID(syntax).name}")
+    command: dict[str, Value] = {
+        "AffectedSOPClassUID": sop_class,
+        "AffectedSOPInstanceUID": str(data_set.SOPInstanceUID),
+        "CommandField": C_STORE_RQ,
+        "Priority": 0,
+    }
+    encoded = _encoded(data_set, implicit=UID(syntax).is_implicit_VR)
+    return _status(requestor, requestor.request(contexts[syntax], command, encoded))
+
+
+def _encoded(data_set: Dataset, *, implicit: bool) -> bytes:
+    encoded = encode(data_set, implicit, True)
+    if encoded is None:
+        raise ValueError("the data set cannot be encoded")
+    return bytes(encoded)
+
+
+def _status(requestor: Requestor, message_id: int) -> int | None:
+    return number(requestor.response(message_id).command, "Status")
+
+
+def _said(status: int | None) -> str:
+    return "nothing" if status is None else f"0x{status:04X}"
+
+
+def own_port(dicom: Dicom, port: int, seconds: float = 5.0) -> Destination:
+    """The node's own DICOM port, asked as somebody whom it lets in.
+
+    Args:
+        port: where it listens; the settings may say 0 for any.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(dicom.host, dicom.host)  # noqa: S104
+    tls = None
+    if dicom.tls is not None:
+        tls = _tls(dicom, check_name=False)
+        tls.verify_mode = ssl.CERT_NONE  # only whether it answers is asked
+    return Destination(
+        host=host,
+        port=port,
+        called_ae=dicom.ae_title,
+        calling_ae=dicom.ae_title,
+        tls=tls,
+        seconds=seconds,
+    )
+
+
+def peer(dicom: Dicom, settings: PeerSettings, seconds: float = ANSWER_SECONDS) -> Destination:
+    """A peer of the settings.
+
+    Raises:
+        PeerSilent: our own certificate, key or CA cannot be used.
+    """
+    return Destination(
+        host=settings.host,
+        port=settings.port,
+        called_ae=settings.ae_title,
+        calling_ae=dicom.ae_title,
+        tls=_tls(dicom, check_name=not settings.certificate) if settings.tls else None,
+        certificate=settings.certificate or "",
+        seconds=seconds,
+    )
+
+
+def _tls(dicom: Dicom, *, check_name: bool) -> ssl.SSLContext:
+    try:
+        return client_context(dicom.tls, check_name=check_name)
+    except ConfigError as error:
+        raise PeerSilent(str(error)) from error

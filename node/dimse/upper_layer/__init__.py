@@ -1,0 +1,1 @@
+"""Associations: PDUs, connections, TLS, and who may associate (PS3.8)."""

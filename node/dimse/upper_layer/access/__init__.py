@@ -1,0 +1,1 @@
+"""Who may associate, and with which rights: titles, addresses, certificates, passcodes."""

@@ -1,0 +1,100 @@
+"""TLS of the DICOM port and towards peers, after the BCP 195 profile of PS3.15 B.12.
+
+RFC 8996 and RFC 9325: TLS 1.2 or later, forward secrecy, and a name for whoever is connected to.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Final
+
+from node.core.errors import ConfigError
+from node.core.settings.model import TLS
+
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has no others."""
+
+
+def server_context(settings: TLS) -> ssl.SSLContext:
+    """What we show who connects, and what we want to see of them.
+
+    Raises:
+        ConfigError: certificate, key or CA cannot be used.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    if settings.require_client_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+    elif settings.ca is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+    if settings.require_client_certificate and settings.ca is None:
+        raise ConfigError(
+            "dicom.tls.require_client_certificate needs dicom.tls.ca: "
+            "the certificate authority that signs the certificates of peers"
+        )
+    _load(context, settings)
+    return context
+
+
+def client_context(settings: TLS | None, *, check_name: bool) -> ssl.SSLContext:
+    """What we show a peer that we connect to, and what we want to see of it.
+
+    Its certificate has to be signed by an authority in `ca`; without `ca`, by one that the system
+    trusts.
+
+    Args:
+        check_name: its Subject Alternative Name has to have the host that is connected to.
+
+    Raises:
+        ConfigError: our own certificate, key or CA cannot be used.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # RFC 9525: a name is a Subject Alternative Name
+    context.check_hostname = check_name
+    if settings is not None:
+        _load(context, settings)
+    if settings is None or settings.ca is None:
+        context.load_default_certs()
+    return context
+
+
+def _context(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    return context
+
+
+def _load(context: ssl.SSLContext, settings: TLS) -> None:
+    for path, key in (
+        (settings.certificate, "certificate"),
+        (settings.key, "key"),
+        (settings.ca, "ca"),
+    ):
+        if path is not None:
+            _readable(path, key)
+    try:
+        context.load_cert_chain(settings.certificate, settings.key, password=_no_password)
+    except ssl.SSLError as error:
+        raise ConfigError(
+            f"dicom.tls: {settings.certificate} and {settings.key} cannot be used together, "
+            f"or are not PEM: {error.reason or 'nothing in them is'}"
+        ) from error
+    if settings.ca is not None:
+        try:
+            context.load_verify_locations(settings.ca)
+        except ssl.SSLError as error:
+            raise ConfigError(f"dicom.tls.ca {settings.ca} is no PEM certificate") from error
+
+
+def _readable(path: Path, key: str) -> None:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"dicom.tls.{key} {path} cannot be read: {error.strerror}") from error
+
+
+def _no_password() -> str:
+    raise ConfigError("dicom.tls.key is encrypted; the node has nobody to ask for its password")

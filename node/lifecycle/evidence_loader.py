@@ -1,0 +1,77 @@
+"""From the index to what the evidence is drawn from, each header decoded once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from node.assemble.frames.headers import decode_header
+from node.assemble.frames.model import FrameHeader
+from node.completion.facts import Count, FrameFacts, InstanceFacts, SeriesFacts
+from node.storage.index.peers.statements import Statements
+from node.storage.index.series.known import InstanceHeader
+from node.storage.index.series.work import Work
+
+_REMEMBERED = 256  # series whose decoded headers are kept between two looks
+_COUNTS = {str(count): count for count in Count}
+
+
+class EvidenceLoader:
+    """Reads what is known of series; what has been read is not decoded again."""
+
+    def __init__(self, work: Work, statements: Statements) -> None:
+        self._work = work
+        self._statements = statements
+        self._seen: OrderedDict[int, tuple[int, tuple[InstanceFacts, ...]]] = OrderedDict()
+
+    def facts(self, series_pk: int, series_uid: str) -> SeriesFacts:
+        """Everything that is known of a series apart from how it came."""
+        return SeriesFacts(self.catch_up(series_pk), self._statements.of(series_uid))
+
+    def catch_up(self, series_pk: int) -> tuple[InstanceFacts, ...]:
+        """Read of a series what was not read before, so that it need not be when it matters."""
+        last, known = self._seen.pop(series_pk, (0, ()))
+        rows = self._work.headers(series_pk, after=last)
+        if rows:
+            last = rows[-1].pk
+            known = (*known, *map(instance_facts, rows))
+        self._seen[series_pk] = (last, known)
+        while len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return known
+
+    def forget(self, series_pk: int) -> None:
+        """Drop what is remembered of a series."""
+        self._seen.pop(series_pk, None)
+
+
+def instance_facts(row: InstanceHeader) -> InstanceFacts:
+    """What the evidence needs of one instance."""
+    header = decode_header(row.header)
+    frames = header.frames
+    return InstanceFacts(
+        uid=row.uid,
+        number=row.number,
+        acquisition=frames[0].acquisition if frames else None,
+        derived=any(_derived(frame) for frame in frames),
+        announced={
+            _COUNTS[name]: value for name, value in header.announced.items() if name in _COUNTS
+        },
+        frames=tuple(_frame_facts(frame) for frame in frames),
+        concatenation=header.concatenation,
+    )
+
+
+def _frame_facts(frame: FrameHeader) -> FrameFacts:
+    return FrameFacts(
+        rows=frame.rows,
+        columns=frame.columns,
+        orientation=frame.orientation,
+        position=frame.position,
+        kind="/".join((frame.kind, frame.derived)),
+        echo=frame.echo_time if frame.echo_time is not None else frame.echo,
+        time=frame.temporal,
+    )
+
+
+def _derived(frame: FrameHeader) -> bool:
+    return bool(frame.derived) or frame.image_type[:1] == ("DERIVED",)

@@ -1,0 +1,1 @@
+"""Processes that assemble series, and the watch over them."""

@@ -1,0 +1,1 @@
+"""What is held: journal, archive, index, and what moves instances between them."""

@@ -1,0 +1,153 @@
+"""How an import gets to the journal: beside the node that runs, or, if none does, as its owner."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity.stop import stop_when_event_set
+
+from node.core.errors import ConfigError, NodeError
+from node.core.settings.model import Settings
+from node.core.supervision import background
+from node.storage import index_holdings
+from node.storage.archive import Archive
+from node.storage.identity import claim, refuse_foreign
+from node.storage.index.engine import Index
+from node.storage.index.store import Store
+from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.recovery import recover
+from node.storage.ingest.service import IngestService
+from node.storage.journal import Journal
+from node.storage.journal.claims import claimed_lane
+from node.storage.ownership import Owned, is_serving, sole_owner
+
+_BUSY_SECONDS: Final = 60.0  # for a node that starts, or another import, to be done
+_LOOK_SECONDS: Final = 0.2
+
+
+class RootBusy(NodeError):
+    """Another process has the storage root, and nobody may write to the journal yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The journal, and a lane of it that is this process' alone.
+
+    Attributes:
+        ring: wakes the filer.
+        has_node: whether it is a running node that files, and makes volumes.
+    """
+
+    journal: Journal
+    index: Index
+    lane: int
+    ring: Callable[[], None]
+    has_node: bool
+
+
+@contextmanager
+def journal_access(settings: Settings, stopping: threading.Event) -> Iterator[Access]:
+    """A lane of the journal, which is filed as long as the block lasts.
+
+    Args:
+        stopping: once it is set, nobody is waited for.
+
+    Raises:
+        ConfigError: the root cannot be used, or not by this user.
+        RootBusy: a node is starting, an index is being rebuilt, or too many imports are under way.
+    """
+    with ExitStack() as stack:
+        _check_user(settings)
+        access = Retrying(
+            retry=retry_if_exception_type(RootBusy),
+            stop=stop_after_delay(_BUSY_SECONDS) | stop_when_event_set(stopping),
+            wait=wait_fixed(_LOOK_SECONDS),
+            reraise=True,
+        )(_open, settings, stack)
+        yield access
+
+
+def _open(settings: Settings, stack: ExitStack) -> Access:
+    root = settings.storage.root
+    with ExitStack() as undo:
+        ring, has_node = None, True
+        try:
+            undo.enter_context(sole_owner(root, patience=0.0))
+        except Owned:
+            index = Index(settings.database_url())
+        else:
+            index, has_node = Index(settings.database_url(), relaxed=True), False
+        undo.callback(index.close)
+        refuse_foreign(index, root)
+        index_holdings.check(index, root)
+        journal = Journal(root)
+        undo.callback(journal.close)
+        if not has_node:
+            ring = undo.enter_context(_filing(settings, journal, index))
+        lane = undo.enter_context(claimed_lane(journal.folder))
+        if lane is None:
+            raise RootBusy(
+                "as many imports are under way as there may be at once; "
+                "start this one again when another has ended"
+            )
+        # Only after the claim: a node that starts from here on leaves the lane alone.
+        if has_node and not is_serving(root):
+            raise RootBusy(
+                f"another rasnode has storage.root {root} open and does not take anything in: "
+                "a node that is starting or is of another version, an import without a node, or "
+                "`rasnode reindex`; try again when it is done"
+            )
+        stack.enter_context(undo.pop_all())
+    return Access(journal, index, lane, ring or _nothing, has_node)
+
+
+@contextmanager
+def _filing(settings: Settings, journal: Journal, index: Index) -> Iterator[Callable[[], None]]:
+    """File what the journal gets, in a thread, as long as the block lasts; yields what wakes it."""
+    archive = Archive(settings.storage.root)
+    archive.prepare()
+    index.migrate()
+    claim(index, settings.storage.root)
+    ingester = Ingester(archive, Store(index), time.time)
+    recover(journal, ingester, archive, index, time.time)
+    index_holdings.begin(index, settings.storage.root)
+    rung, stopping = threading.Event(), threading.Event()
+
+    def wait(seconds: float) -> bool:
+        rung.wait(seconds)
+        rung.clear()
+        return not stopping.is_set()
+
+    service = IngestService(journal, ingester, archive, index, wait=wait, filed=_nothing)
+    thread = background("filer", service.run)
+    try:
+        yield rung.set
+    finally:
+        stopping.set()
+        rung.set()
+        thread.join(_BUSY_SECONDS)
+
+
+def _check_user(settings: Settings) -> None:
+    """What one user writes into the journal the node of another could not read."""
+    root = settings.storage.root
+    try:
+        owner = (root / "journal").stat().st_uid
+    except OSError:
+        return  # there is none yet
+    if owner != os.geteuid():
+        raise ConfigError(
+            f"{root} belongs to a node of another user (uid {owner}); import as that user, "
+            f"such as with: sudo -u '#{owner}' rasnode import …"
+        )
+
+
+def _nothing(*_: object) -> None:
+    """Nobody waits for it."""

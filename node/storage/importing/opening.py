@@ -1,0 +1,64 @@
+"""An intake into the lane that an import has, with everything that it needs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from node.core.settings.model import Settings
+from node.storage.archive import Archive
+from node.storage.importing.access import Access
+from node.storage.importing.intake import PATIENCE_SECONDS, Intake
+from node.storage.index.imported import Imported
+from node.storage.ingest.acknowledging import JournalReceiver
+from node.storage.journal import JournalWriter
+from node.storage.journal.segment import count_for, size_for
+from node.storage.quarantine import Quarantine
+
+
+@contextmanager
+def intake_into(
+    access: Access,
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    stopping: threading.Event,
+    patience: float = PATIENCE_SECONDS,
+) -> Iterator[Intake]:
+    """An intake, as long as the block lasts. Arguments as for `Intake`.
+
+    Raises:
+        StorageFull: the lane's files cannot be made or opened.
+    """
+    journal, number = access.journal, access.lane
+    offsets = journal.offsets
+    archive = Archive(settings.storage.root, number)
+    if offsets.safe(number) >= offsets.answered(number):
+        archive.drop_import(number)
+    free = archive.free_bytes()
+    size, most = size_for(free), count_for(free)
+    lane = JournalWriter(
+        journal.folder, number, offsets, size, access.ring, most=most, urgent=False
+    )
+    with closing(lane):
+        kept = settings.storage.quarantine
+        receiver = JournalReceiver(
+            archive,
+            journal,
+            lane,
+            minimum_free=settings.storage.minimum_free,
+            clock=time.time,
+            quarantine=Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days),
+        )
+        yield Intake(
+            receiver,
+            journal,
+            number,
+            Imported(access.index),
+            clock=time.time,
+            say=say,
+            stopping=stopping,
+            patience=patience,
+        )

@@ -1,0 +1,382 @@
+"""One engine for the process: SQLite in WAL mode, or PostgreSQL; migrations; transactions."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
+
+from node.core.errors import ConfigError, Retryable, StorageFull
+from node.core.system.disk import start_writing, sync_folders
+from node.storage.index import postgresql, totals
+from node.storage.index.schema import Base
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_WRITES = "rasnode_writes"
+_encode = msgspec.json.Encoder().encode
+BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
+_CHECKPOINT_PAGES = 16384
+"""Pages of the write-ahead log at which a commit of the filer's moves them into the file, should
+`Index.sync` not have come to it before: two syncs, for which senders and volumes would wait."""
+_READ_ONLY = "25006"  # SQLSTATE: for instance a standby that is not the primary yet
+_FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
+
+
+def _to_json(value: object) -> str:
+    try:
+        return _encode(value).decode()
+    except (TypeError, UnicodeEncodeError):  # a number of numpy's, or half a surrogate pair
+        return json.dumps(value)
+
+
+_OPTIONS: dict[str, Any] = {
+    "pool_size": 20,
+    "max_overflow": 80,
+    "hide_parameters": True,  # an error's text goes into the log, and values name patients
+    "json_serializer": _to_json,  # of every instance's attributes
+}
+
+
+class IndexUnavailable(Retryable):
+    """The database did not answer or refused the transaction; the same call may succeed later."""
+
+
+class IndexDamaged(IndexUnavailable):
+    """The database is there and is no index any more: damaged, replaced or emptied."""
+
+
+_SQLITE: Final = b"SQLite format 3\0"
+_CORRUPT: Final = (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
+_NO_TABLE: Final = ("no such table", "no such column")
+_UNDEFINED: Final = ("42P01", "42703")  # SQLSTATE: tables or columns are gone
+HEAL: Final = (
+    "stop the node, and put the index back from a backup or type `rasnode reindex`, which makes "
+    "it again from the archive"
+)
+
+
+class Index:
+    """The index's database. Safe to share between threads, not over a fork.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
+        relaxed: an SQLite commit need not be on stable storage when it returns: something else
+            can repeat it after a power cut, and `sync` is called before that forgets.
+        statement_seconds: how long a PostgreSQL server may work on one statement.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        relaxed: bool = False,
+        statement_seconds: float = postgresql.STATEMENT_SECONDS,
+    ) -> None:
+        self.url = url
+        self._relaxed = relaxed
+        self.engine: Engine = _engine(url, relaxed=relaxed, statement_seconds=statement_seconds)
+        # Of the SQLite file, for `sync` and to see what is in it. Closing it while there are
+        # connections would give up the locks that SQLite has on the file (fcntl(2)), and others
+        # could take its log away.
+        self._handle: int | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that the first one opened
+        self._written = False
+        self._opening = threading.Lock()
+        if self.file is not None:
+            event.listen(self.engine, "connect", self._opened)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the index is an SQLite file."""
+        return self.engine.dialect.name == "sqlite"
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's form, from nothing or from any earlier one."""
+        from alembic import command  # noqa: PLC0415  slow to import, and only needed here
+        from alembic.config import Config  # noqa: PLC0415
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self._maintenance() as plain, _unchecked(plain):
+            connection = plain.execution_options(**{_WRITES: True})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+        _private(self.file)
+
+    def recreate(self) -> None:
+        """Forget everything and begin with empty tables; the archive has what matters."""
+        path = self.file
+        if path is None:
+            with self._maintenance() as connection:
+                Base.metadata.drop_all(connection)
+                connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+                connection.commit()
+        else:
+            self.close()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+        self.migrate()
+
+    @contextmanager
+    def _maintenance(self) -> Iterator[Connection]:
+        """A transaction that may take hours, and waits for locks as long as any other."""
+        seconds = postgresql.MAINTENANCE_SECONDS
+        with _translated(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                milliseconds = int(seconds * 1000)
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+            with postgresql.answers_within(seconds):
+                yield connection
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a database server."""
+        database = make_url(self.url).database
+        return Path(database) if self.is_sqlite and database else None
+
+    def check_in_place(self) -> None:
+        """See that the SQLite file is the one that was opened first.
+
+        Raises:
+            IndexDamaged: it was removed or replaced, so that what is written goes into a file that
+                the next start does not find; or it was overwritten.
+        """
+        path = self.file
+        if self._identity is None or path is None:
+            return
+        if self._identity_now() != self._identity:
+            raise IndexDamaged(f"the index {path} was removed or replaced: {HEAL}")
+        # What is in SQLite's cache may be long gone in the file.
+        begins = os.pread(self._opened_file(path), len(_SQLITE), 0)
+        self._written |= begins == _SQLITE
+        if begins != _SQLITE and (begins or self._written):
+            raise IndexDamaged(f"the index {path} was overwritten or emptied: {HEAL}")
+
+    def _opened(self, _connection: object, _record: object) -> None:
+        if self._identity is None:
+            self._identity = self._identity_now()
+        self.check_in_place()
+
+    def _identity_now(self) -> tuple[int, int] | None:
+        path = self.file
+        try:
+            status = path.stat() if path is not None else None
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino) if status is not None else None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection on one consistent snapshot."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its first statement on.
+
+        It is durable when the block has been left without an exception.
+
+        Raises:
+            StorageFull: the disk is full or failing.
+            IndexUnavailable: anything else that the database refuses for now.
+        """
+        with _translated(), self.engine.connect() as connection:
+            counts: Counter[str] = Counter()
+            writer = connection.execution_options(**{_WRITES: True, totals.COUNTS: counts})
+            with writer.begin():
+                yield writer
+                totals.write(writer, counts)
+
+    def start_sync(self) -> None:
+        """Have the disk begin with what was committed: whoever commits next syncs that, too."""
+        path = self.file
+        if path is None or not self._relaxed:
+            return
+        with suppress(OSError):  # it is no more than a beginning
+            handle = os.open(f"{path}-wal", os.O_RDONLY)
+            try:
+                start_writing(handle)
+            finally:
+                os.close(handle)
+
+    def sync(self, *, anew: bool = False) -> None:
+        """Put every commit on stable storage; only a `relaxed` index leaves that to be done.
+
+        What SQLite's write-ahead log holds goes into the file, so that no commit has to do it.
+
+        Args:
+            anew: an earlier sync has failed, and the log may have holes on the disk that nobody
+                sees until a power cut: all of it goes into the file, and the log is emptied.
+
+        Raises:
+            StorageFull: the disk is failing.
+            IndexUnavailable: the database refuses it for now.
+        """
+        path = self.file
+        if path is None or not self._relaxed:
+            return
+        with self.reading() as connection:
+            mode = "TRUNCATE" if anew else "PASSIVE"
+            busy = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").scalar()
+        if anew and busy:
+            raise IndexUnavailable("the index's log cannot be emptied while others read it")
+        try:
+            self._sync_files(path)
+        except OSError as error:
+            raise StorageFull(f"the index cannot be synced: {error.strerror}") from error
+
+    def _sync_files(self, path: Path) -> None:
+        os.fsync(self._opened_file(path))
+        log = Path(f"{path}-wal")
+        if log.exists():
+            handle = os.open(log, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_folders([path.absolute().parent])  # SQLite makes a new log whenever the last one went
+
+    def _opened_file(self, path: Path) -> int:
+        with self._opening:
+            if self._handle is None:
+                self._handle = os.open(path, os.O_RDONLY)
+            return self._handle
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+        self._identity, self._written = None, False
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _engine(url: str, *, relaxed: bool, statement_seconds: float) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            "database.url is no SQLAlchemy URL, such as sqlite:///index.db"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend not in {"sqlite", "postgresql"}:
+        raise ConfigError(
+            f"database.url names {backend}; the index can be kept in SQLite or in PostgreSQL "
+            "(postgresql+psycopg://…)"
+        )
+    if backend == "postgresql":
+        return postgresql.make_engine(parsed, statement_seconds, _OPTIONS)
+    engine = create_engine(
+        parsed, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **_OPTIONS
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    if relaxed:
+        event.listen(engine, "connect", _relax_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def _unchecked(connection: Connection) -> Iterator[None]:
+    """Without foreign keys on SQLite, where a constraint is only changed by copying its table:
+    what refers to the table's rows would be in the way of the one that is copied."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection  # no transaction has begun: it would
+    driver.execute("PRAGMA foreign_keys=OFF")  # have no effect within one
+    try:
+        yield
+    finally:
+        connection.rollback()
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours: see _begin_sqlite
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # a commit is on stable storage when it returns
+        "foreign_keys=ON",
+        "cache_size=-16384",
+        "temp_store=MEMORY",
+        "mmap_size=0",
+        f"wal_autocheckpoint={2 * _CHECKPOINT_PAGES}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _relax_sqlite(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")  # whole after a power cut, perhaps not the last
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE: a transaction that reads first and writes later would fail as busy, not wait.
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        complaint = str(error.orig).lower()
+        if _is_damage(error):
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
+        if any(sign in complaint for sign in _FULL):
+            raise StorageFull(f"the index cannot be written: {_line(error)}") from error
+        raise IndexUnavailable(f"the index did not answer: {_line(error)}") from error
+    except NoConnectionLeft as error:
+        raise IndexUnavailable(
+            "the index did not answer: all connections to the database are waiting for it"
+        ) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise IndexUnavailable(f"the index's connection broke: {_line(error)}") from error
+        if _is_damage(error):
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            raise IndexUnavailable(f"the index cannot be written: {_line(error)}") from error
+        raise
+
+
+def _is_damage(error: DBAPIError) -> bool:
+    """Whether the database cannot be read, or has lost its tables."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if isinstance(code, int) and code & 0xFF in _CORRUPT:
+        return True
+    if getattr(error.orig, "sqlstate", None) in _UNDEFINED:
+        return True
+    return any(sign in str(error.orig) for sign in _NO_TABLE)
+
+
+def _line(error: DBAPIError) -> str:
+    """What the driver says; PostgreSQL's goes over several lines."""
+    return " ".join(str(error.orig).split())
+
+
+def _private(path: Path | None) -> None:
+    """Names and dates of patients are in it: not for others on the machine."""
+    if path is None:
+        return
+    for suffix in ("", "-wal", "-shm"):
+        file = Path(f"{path}{suffix}")
+        if file.exists():
+            file.chmod(0o640)

@@ -1,0 +1,42 @@
+"""Whose index a database holds: the identity of the storage root that claimed it."""
+
+from __future__ import annotations
+
+from sqlalchemy import inspect, select, text
+
+from node.storage.index.engine import Index
+from node.storage.index.schema import InstanceRow, RootIdentityRow
+
+
+def owner(index: Index) -> str | None:
+    """The identity of the root that the database belongs to; None if none has claimed it."""
+    with index.reading() as connection:
+        if not inspect(connection).has_table(RootIdentityRow.__tablename__):
+            return None  # a database without tables, or an earlier version's
+        return connection.scalar(select(RootIdentityRow.identity))
+
+
+def claim(index: Index, identity: str, now: float) -> str:
+    """Write a root's identity into a database that nobody has claimed.
+
+    Returns:
+        whose it is now: another root's, if that one was faster.
+    """
+    with index.writing() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO root_identity (id, identity, claimed_at) VALUES (1, :identity, :now)"
+                " ON CONFLICT (id) DO NOTHING"
+            ),
+            {"identity": identity, "now": now},
+        )
+        return str(connection.scalar(select(RootIdentityRow.identity)))
+
+
+def any_path(index: Index) -> str | None:
+    """Where the archive should have the newest instance of the index; None if there is none."""
+    with index.reading() as connection:
+        if not inspect(connection).has_table(InstanceRow.__tablename__):
+            return None
+        newest = select(InstanceRow.path).order_by(InstanceRow.id.desc()).limit(1)
+        return connection.scalar(newest)

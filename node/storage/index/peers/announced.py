@@ -1,0 +1,133 @@
+"""Performed procedure steps, and what they and availability notices say of series.
+
+What they list becomes evidence: `Statements` hands it to the completion of each series, as SOP
+Instance UIDs with who said so, when, and whether more may come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from sqlalchemy import insert, select, update
+
+from node.completion.facts import Source, Statement
+from node.core.errors import Permanent
+from node.storage.index.engine import Index
+from node.storage.index.peers.statements import Statements
+from node.storage.index.schema import ProcedureStepRow
+
+Listed = Mapping[str, Sequence[str]]
+"""Series Instance UID -> SOP Instance UIDs."""
+
+
+class StepState(StrEnum):
+    """Performed Procedure Step Status (0040,0252)."""
+
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
+
+
+class StepExists(Permanent):
+    """A procedure step with that SOP Instance UID is known already."""
+
+
+class StepUnknown(Permanent):
+    """No procedure step with that SOP Instance UID is known."""
+
+
+class StepEnded(Permanent):
+    """The procedure step was completed or discontinued: it may not change any more."""
+
+
+class Announced:
+    """Keeps what is announced, and states it for every series that is named."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._statements = Statements(index)
+
+    def create_step(
+        self, uid: str, peer: str, state: StepState, series: Listed, now: float
+    ) -> None:
+        """A procedure step begins (N-CREATE).
+
+        Raises:
+            StepExists: it has begun before.
+        """
+        row = ProcedureStepRow
+        with self._index.writing() as connection:
+            if connection.scalar(select(row.uid).where(row.uid == uid)) is not None:
+                raise StepExists("a procedure step with this UID is known already")
+            connection.execute(
+                insert(row).values(
+                    uid=uid,
+                    peer=peer,
+                    state=state,
+                    created_at=now,
+                    updated_at=now,
+                    series={key: list(value) for key, value in series.items()},
+                )
+            )
+        self._state_step(uid, peer, state, series, now)
+
+    def update_step(
+        self, uid: str, state: StepState | None, series: Listed | None, now: float
+    ) -> StepState:
+        """A procedure step goes on or ends (N-SET); what is None stays as it was.
+
+        Returns:
+            Its state now.
+
+        Raises:
+            StepUnknown: it never began.
+            StepEnded: it has ended.
+        """
+        row = ProcedureStepRow
+        with self._index.writing() as connection:
+            found = connection.execute(select(row).where(row.uid == uid)).first()
+            if found is None:
+                raise StepUnknown("no procedure step with this UID is known")
+            if found.state != StepState.IN_PROGRESS:
+                raise StepEnded("the procedure step has ended")
+            now_state = StepState(found.state) if state is None else state
+            listed = found.series if series is None else series
+            connection.execute(
+                update(row)
+                .where(row.uid == uid)
+                .values(
+                    state=now_state,
+                    updated_at=now,
+                    series={key: list(value) for key, value in listed.items()},
+                )
+            )
+        self._state_step(uid, found.peer, now_state, listed, now)
+        return now_state
+
+    def step(self, uid: str) -> tuple[StepState, dict[str, list[str]]] | None:
+        """A procedure step's state and lists; None if it is unknown."""
+        row = ProcedureStepRow
+        with self._index.reading() as connection:
+            found = connection.execute(select(row.state, row.series).where(row.uid == uid)).first()
+        return None if found is None else (StepState(found.state), found.series)
+
+    def available(self, uid: str, peer: str, series: Listed, now: float) -> None:
+        """A notice that instances can be had from somewhere (PS3.4 R.3)."""
+        for series_uid, instances in series.items():
+            if instances:
+                said = Statement(Source.INSTANCE_AVAILABILITY, peer, now, uids=frozenset(instances))
+                self._statements.add(series_uid, said, uid)
+
+    def _state_step(
+        self, uid: str, peer: str, state: StepState, series: Listed, now: float
+    ) -> None:
+        for series_uid, instances in series.items():
+            said = Statement(
+                Source.MPPS,
+                peer,
+                now,
+                final=state is not StepState.IN_PROGRESS,
+                uids=frozenset(instances) if instances else None,
+            )
+            self._statements.add(series_uid, said, uid)

@@ -1,0 +1,1 @@
+"""Queries: which patients, studies, series and instances somebody asks for."""

@@ -1,0 +1,1 @@
+"""How far each series has come: states, revisions, history, expiry."""

@@ -1,0 +1,243 @@
+"""Series that the archive need not keep any longer, and their rows' end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy.orm import aliased
+
+from node.core.events import DeliveryState
+from node.core.records import SeriesState
+from node.storage.index import totals
+from node.storage.index.engine import Index
+from node.storage.index.schema import (
+    ConflictRow,
+    DamageRow,
+    DeliveryRow,
+    HeaderRow,
+    InstanceRow,
+    NamesakeRow,
+    OutputRow,
+    PatientRow,
+    PublicationRow,
+    ReferenceRow,
+    SeriesEventRow,
+    SeriesRow,
+    StudyModalityRow,
+    StudyRow,
+)
+from node.storage.index.series.leftovers import remove_evidence
+from node.storage.index.store import take_turn
+from node.storage.index.totals import Total
+
+_AT_REST: Final = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
+_AT_ONCE: Final = 200  # series that are looked at together, whether or not they may go
+_OF_SERIES: Final = (
+    SeriesEventRow,
+    OutputRow,
+    PublicationRow,
+    ReferenceRow,
+    DeliveryRow,
+    DamageRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Expendable:
+    """A series that may go.
+
+    Attributes:
+        change: what `remove` compares, so that nothing goes that has changed meanwhile.
+        size: bytes of its instances.
+    """
+
+    pk: int
+    uid: str
+    change: int
+    size: int
+
+
+class Place(NamedTuple):
+    """How far a search for series that may go has come: the series that was looked at last."""
+
+    last_arrival: float
+    pk: int
+
+
+BEGINNING: Final = Place(float("-inf"), 0)
+
+
+class Expiry:
+    """Finds and removes what has been assembled and delivered."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def size(self) -> int:
+        """Bytes of all instances."""
+        with self._index.reading() as connection:
+            return totals.read(connection)[Total.BYTES]
+
+    def expendable(
+        self, before: float, limit: int, after: Place = BEGINNING
+    ) -> tuple[list[Expendable], Place]:
+        """Series that are ready, delivered to all who get them, without conflict, in a study in
+        which nothing is going on, and have not changed since `before`; the oldest first.
+
+        Only the next few hundred are looked at: many may be old and yet have to stay.
+
+        Args:
+            after: where an earlier search ended.
+
+        Returns:
+            what may go, and where to go on; `BEGINNING` if the last one has been looked at.
+        """
+        series = SeriesRow
+        looked_at = (
+            select(series.id, series.last_arrival)
+            .where(
+                series.state == SeriesState.READY,
+                series.last_arrival < before,
+                tuple_(series.last_arrival, series.id) > tuple_(*after),
+            )
+            .order_by(series.last_arrival, series.id)
+            .limit(_AT_ONCE)
+        )
+        size = (
+            select(func.coalesce(func.sum(InstanceRow.size), 0))
+            .where(InstanceRow.series_pk == series.id)
+            .scalar_subquery()
+        )
+        with self._index.reading() as connection:
+            places = [Place(at, pk) for pk, at in connection.execute(looked_at)]
+            found = connection.execute(
+                select(series.id, series.uid, series.change, size, series.last_arrival)
+                .where(
+                    series.id.in_([place.pk for place in places]),
+                    series.state_since < before,
+                    *_unfinished(),
+                )
+                .order_by(series.last_arrival, series.id)
+                .limit(limit)
+            ).all()
+        expendable = [Expendable(*row[:4]) for row in found]
+        if len(found) == limit:
+            return expendable, Place(found[-1].last_arrival, found[-1].id)
+        return expendable, places[-1] if len(places) == _AT_ONCE else BEGINNING
+
+    def remove(self, expendable: Expendable) -> list[str]:
+        """Forget a series, and what was kept only because of it.
+
+        Returns:
+            The paths of its files, which nothing speaks of any more; none if it has changed.
+        """
+        series = SeriesRow
+        with self._index.writing() as connection:
+            take_turn(connection)
+            study = connection.scalar(
+                update(series)
+                .where(
+                    series.id == expendable.pk,
+                    series.change == expendable.change,
+                    series.state == SeriesState.READY,
+                    *_unfinished(),
+                )
+                .values(change=series.change + 1)
+                .returning(series.study_pk)
+            )
+            if study is None:
+                return []
+            mine = select(InstanceRow.id).where(InstanceRow.series_pk == expendable.pk)
+            files = connection.execute(
+                select(InstanceRow.path, InstanceRow.size).where(
+                    InstanceRow.series_pk == expendable.pk
+                )
+            ).all()
+            connection.execute(delete(HeaderRow).where(HeaderRow.instance_pk.in_(mine)))
+            connection.execute(delete(InstanceRow).where(InstanceRow.series_pk == expendable.pk))
+            told = connection.scalar(
+                select(func.count()).where(DeliveryRow.series_pk == expendable.pk)
+            )
+            for row in _OF_SERIES:
+                connection.execute(delete(row).where(row.series_pk == expendable.pk))
+            pair = NamesakeRow
+            connection.execute(
+                delete(pair).where(
+                    or_(pair.series_pk == expendable.pk, pair.other_pk == expendable.pk)
+                )
+            )
+            remove_evidence(connection, expendable.pk, expendable.uid)
+            connection.execute(delete(series).where(series.id == expendable.pk))
+            delivered = totals.in_state(DeliveryState.DELIVERED, of="deliveries")
+            totals.count(connection, delivered, -(told or 0))
+            totals.count(connection, totals.in_state(SeriesState.READY), -1)
+            totals.count(connection, Total.SERIES, -1)
+            totals.count(connection, Total.INSTANCES, -len(files))
+            totals.count(connection, Total.BYTES, -sum(size for _, size in files))
+            _count_again(connection, study, len(files))
+            return [path for path, _ in files]
+
+
+def _unfinished() -> tuple[ColumnElement[bool], ...]:
+    """Reasons to keep a series, each denied."""
+    sibling = aliased(SeriesRow)
+    undelivered = exists().where(
+        DeliveryRow.series_pk == SeriesRow.id, DeliveryRow.state != DeliveryState.DELIVERED
+    )
+    going_on = exists().where(
+        sibling.study_pk == SeriesRow.study_pk, sibling.state.not_in(_AT_REST)
+    )
+    conflicting = exists().where(
+        InstanceRow.series_pk == SeriesRow.id, ConflictRow.instance_pk == InstanceRow.id
+    )
+    return ~undelivered, ~going_on, ~conflicting
+
+
+def _count_again(connection: Connection, study_pk: int, instances: int) -> None:
+    """Bring study and patient up to what is left; they go with their last series."""
+    patient_pk = connection.scalar(select(StudyRow.patient_pk).where(StudyRow.id == study_pk))
+    left = connection.execute(
+        select(SeriesRow.modality, SeriesRow.instances).where(SeriesRow.study_pk == study_pk)
+    ).all()
+    modalities = sorted({modality for modality, _ in left if modality})
+    gone = StudyModalityRow.study_pk == study_pk
+    if not left:
+        connection.execute(delete(StudyModalityRow).where(gone))
+        connection.execute(delete(StudyRow).where(StudyRow.id == study_pk))
+        totals.count(connection, Total.STUDIES, -1)
+    else:
+        connection.execute(
+            delete(StudyModalityRow).where(gone, StudyModalityRow.modality.not_in(modalities))
+        )
+        classes = connection.scalars(
+            select(InstanceRow.sop_class_uid)
+            .join(SeriesRow, SeriesRow.id == InstanceRow.series_pk)
+            .where(SeriesRow.study_pk == study_pk)
+            .distinct()
+        )
+        connection.execute(
+            update(StudyRow)
+            .where(StudyRow.id == study_pk)
+            .values(
+                series=len(left),
+                instances=sum(count for _, count in left),
+                modalities="\\".join(modalities),
+                sop_classes="\\".join(classes),
+            )
+        )
+    # By what went, as everything without a patient ID is one patient's.
+    studies = connection.scalar(
+        update(PatientRow)
+        .where(PatientRow.id == patient_pk)
+        .values(
+            studies=PatientRow.studies - int(not left),
+            series=PatientRow.series - 1,
+            instances=PatientRow.instances - instances,
+        )
+        .returning(PatientRow.studies)
+    )
+    if studies == 0:
+        connection.execute(delete(PatientRow).where(PatientRow.id == patient_pk))
+        totals.count(connection, Total.PATIENTS, -1)

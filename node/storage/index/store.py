@@ -1,0 +1,144 @@
+"""Writing: instances, associations and what they brought, in one transaction a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, func, select, text, update
+
+from node.core.records import AssociationEnd, SeriesState, Stored
+from node.storage.index.batch import Batch, Item
+from node.storage.index.engine import Index
+from node.storage.index.patients import inserted
+from node.storage.index.schema import (
+    ArrivalRow,
+    AssociationRow,
+    ConflictRow,
+    InstanceRow,
+    SeriesRow,
+)
+
+_WRITERS: Final = text("SELECT pg_advisory_xact_lock(7241976330)")
+"""PostgreSQL: one writer of arrivals at a time, as SQLite has it anyway."""
+
+
+_RECENT: Final = 1000  # associations among which one is looked for that may have a row already
+
+
+class Store:
+    """Adds what arrives. Every method is one transaction, durable when it returns."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def add(self, items: Sequence[Item]) -> list[Stored]:
+        """Index instances whose files are on stable storage already.
+
+        Args:
+            items: records, each with the row of the association that brought it (None: import).
+
+        Returns:
+            For each record what became of it. A conflict is kept beside the first instance.
+
+        Raises:
+            StorageFull, IndexUnavailable: nothing of the batch was indexed.
+        """
+        if not items:
+            return []
+        with self._index.writing() as connection:
+            take_turn(connection)
+            return Batch(connection, items, sqlite=self._index.is_sqlite).write()
+
+    def open_association(
+        self, calling_ae: str, called_ae: str, address: str, now: float, process: str
+    ) -> int:
+        """Note that an association began to carry instances; returns its row."""
+        with self._index.writing() as connection:
+            return inserted(
+                connection,
+                AssociationRow,
+                calling_ae=calling_ae,
+                called_ae=called_ae,
+                address=address,
+                opened_at=now,
+                end=AssociationEnd.OPEN,
+                process=process,
+            )
+
+    def find_or_open_association(
+        self, calling_ae: str, called_ae: str, address: str, opened_at: float, process: str
+    ) -> int:
+        """The row of an association that is told by who, when and in which run of the node."""
+        row = AssociationRow
+        with self._index.reading() as connection:
+            found = connection.scalar(
+                select(row.id).where(
+                    row.id > select(func.max(row.id) - _RECENT).scalar_subquery(),
+                    row.opened_at == opened_at,
+                    row.calling_ae == calling_ae,
+                    row.address == address,
+                    row.process == process,
+                )
+            )
+        return found or self.open_association(calling_ae, called_ae, address, opened_at, process)
+
+    def kept(self, sop_instance_uid: str) -> dict[str, tuple[str, str]]:
+        """What the index knows of an instance: by the hashes of its data set, and of those that
+        conflict with it, the path and the transfer syntax of each file."""
+        row, other = InstanceRow, ConflictRow
+        first = select(row.sha256, row.path, row.transfer_syntax_uid)
+        others = select(other.sha256, other.path, other.transfer_syntax_uid).join(
+            row, row.id == other.instance_pk
+        )
+        with self._index.reading() as connection:
+            return {
+                sha256: (path, syntax)
+                for query in (others, first)
+                for sha256, path, syntax in connection.execute(
+                    query.where(row.uid == sop_instance_uid)
+                )
+            }
+
+    def end_association(self, association: int, end: AssociationEnd, now: float) -> None:
+        """Note how an association ended, and wake the series that it brought something to."""
+        with self._index.writing() as connection:
+            take_turn(connection)
+            connection.execute(
+                update(AssociationRow)
+                .where(AssociationRow.id == association)
+                .values(end=end, ended_at=now)
+            )
+            _wake(connection, [association], now)
+
+    def end_lost_associations(self, process: str, now: float) -> int:
+        """After an unclean end: whatever an earlier run of `process` left open is lost."""
+        with self._index.writing() as connection:
+            take_turn(connection)
+            rows = connection.scalars(
+                select(AssociationRow.id).where(
+                    AssociationRow.end == AssociationEnd.OPEN, AssociationRow.process != process
+                )
+            ).all()
+            connection.execute(
+                update(AssociationRow)
+                .where(AssociationRow.id.in_(rows))
+                .values(end=AssociationEnd.LOST, ended_at=now)
+            )
+            _wake(connection, rows, now)
+            return len(rows)
+
+
+def take_turn(connection: Connection) -> None:
+    """Wait until no other transaction adds or removes what arrived; until this one ends."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(_WRITERS)
+
+
+def _wake(connection: Connection, associations: Sequence[int], now: float) -> None:
+    brought = select(ArrivalRow.series_pk).where(ArrivalRow.association_pk.in_(associations))
+    connection.execute(
+        update(SeriesRow)
+        .where(SeriesRow.id.in_(brought), SeriesRow.state == SeriesState.RECEIVING)
+        .values(due=now)
+    )

@@ -1,0 +1,209 @@
+"""Taking instances in through the journal: one write and one sync, and then the answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from node.core.errors import Permanent, Retryable, StorageFull
+from node.core.records import AssociationEnd
+from node.storage.archive import Archive, file_meta, sync_folders
+from node.storage.ingest.checks import Incoming, InstanceReceiver, sender_of
+from node.storage.ingest.registration import check
+from node.storage.journal import Draft, Ended, Entry, Journal, JournalWriter, Source
+from node.storage.quarantine import Quarantine
+from node.storage.quarantine.quotas import Quotas
+from node.storage.spill import Spill
+
+_SETTLE_SECONDS: Final = 10.0
+
+
+class JournalReceiver(InstanceReceiver):
+    """Answers an instance once it is in the journal; the filer does the rest.
+
+    Args:
+        journal: to see how far the filing is.
+        quotas: which senders have left too much; None: nobody has.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        journal: Journal,
+        lane: JournalWriter,
+        *,
+        minimum_free: int,
+        clock: Callable[[], float],
+        quarantine: Quarantine | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
+        super().__init__(archive, minimum_free=minimum_free, clock=clock, quarantine=quarantine)
+        self._quotas = quotas
+        self._one_by_one = threading.Lock()
+        self._journal = journal
+        self._lane = lane
+
+    def ended(self, source: Source, end: AssociationEnd, at: float) -> None:
+        """An association that brought instances came to its end.
+
+        Raises:
+            Retryable: that could not be noted.
+        """
+        self._lane.note(Ended(source, end, at))
+
+    def settle(self) -> bool:
+        """Wait until whatever has been answered by now, by any process, can be found."""
+        return self._journal.settle(_SETTLE_SECONDS)
+
+    def store_together(
+        self, incoming: Sequence[Incoming], meanwhile: Callable[[], None] = lambda: None
+    ) -> Sequence[bool]:
+        """Make durable what can be with one sync, without waiting for anything but the disk.
+
+        What there is to see about an instance is seen while its bytes go to the disk.
+
+        Args:
+            meanwhile: called once, while the disk works if it does.
+
+        Returns:
+            Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
+        """
+        fits = [
+            one.spill is None
+            and len(one.data_set) <= self._lane.largest
+            and not (self._quotas is not None and self._quotas.limits(one.source))
+            for one in incoming
+        ]
+        draft = self._draft(incoming) if incoming and all(fits) else None
+        try:
+            good = [fit and _understood(one) for fit, one in zip(fits, incoming, strict=True)]
+            ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
+            may = self._may_take(ready)
+            meanwhile()
+        except BaseException:
+            if draft is not None:
+                draft.drop()
+            raise
+        if draft is not None:
+            if may and all(good):
+                return [draft.keep()] * len(incoming)
+            draft.drop()
+        if not may:
+            return [False] * len(incoming)
+        done = self._lane.append_together([(self._entry(one), one.data_set) for one in ready])
+        written = iter([True] * done + [False] * (len(ready) - done))
+        return [is_good and next(written) for is_good in good]
+
+    def answered(self) -> None:
+        """What was stored together has its answers: it can be filed."""
+        self._lane.ring()
+
+    def _draft(self, incoming: Sequence[Incoming]) -> Draft | None:
+        return self._lane.draft([(self._entry(one), one.data_set) for one in incoming])
+
+    def _may_take(self, ready: Sequence[Incoming]) -> bool:
+        if not ready or self._journal.offsets.stuck:
+            return False
+        try:
+            self._check_space(sum(len(one.data_set) for one in ready), len(ready))
+        except StorageFull:
+            return False
+        return True
+
+    def _take(self, incoming: Incoming) -> None:
+        _check(incoming)
+        if self._journal.offsets.stuck:
+            raise Retryable("what was received before cannot be filed yet")
+        self._check_space(len(incoming.data_set))
+        with self._within_quotas(incoming):
+            self._append(incoming)
+
+    @contextmanager
+    def _within_quotas(self, incoming: Incoming) -> Iterator[None]:
+        """For as long as an instance is taken: whoever sends it may leave it here.
+
+        Raises:
+            QuotaReached: it may not. Retryable: that cannot be seen now.
+        """
+        quotas = self._quotas
+        if quotas is None or not quotas.limits(incoming.source):
+            yield
+            return
+        sender = sender_of(incoming.source)
+        quotas.check_sender(sender)
+        if not quotas.limits_copies(sender):
+            yield
+            return
+        with self._one_by_one:  # two versions at once are one too many
+            if not self.settle():
+                raise Retryable("what was received before is not filed yet")
+            quotas.check_copy(sender, incoming.sop_instance_uid or "", incoming.data_set)
+            yield
+
+    def _append(self, incoming: Incoming) -> None:
+        if incoming.spill is not None:
+            self._append_file(incoming, incoming.spill)
+        elif len(incoming.data_set) > self._lane.largest:
+            spill = self._spilled(incoming)
+            try:
+                self._append_file(incoming, spill)
+            finally:
+                spill.close()
+        else:
+            self._lane.append(self._entry(incoming), incoming.data_set)
+
+    def _append_file(self, incoming: Incoming, spill: Spill) -> None:
+        spill.sync()
+        try:
+            sync_folders([spill.path.parent])
+        except OSError as error:
+            raise Retryable(f"the archive cannot be synced: {error.strerror}") from error
+        self._lane.append(self._entry(incoming, spill), b"")
+        spill.keep()
+
+    def _spilled(self, incoming: Incoming) -> Spill:
+        meta = file_meta(
+            incoming.sop_class_uid or "",
+            incoming.sop_instance_uid or "",
+            incoming.transfer_syntax_uid,
+            incoming.source_ae,
+        )
+        spill = self._archive.spill(meta, self._check_space)
+        spill.write(memoryview(incoming.data_set))
+        return spill
+
+    def _entry(self, incoming: Incoming, spill: Spill | None = None) -> Entry:
+        return Entry(
+            incoming.sop_class_uid or "",
+            incoming.sop_instance_uid or "",
+            incoming.transfer_syntax_uid,
+            self._clock() if incoming.received_at is None else incoming.received_at,
+            incoming.source,
+            spill.path.name if spill else "",
+            spill.offset if spill else 0,
+            "" if incoming.source else incoming.source_ae,
+            spill.crc if spill else None,
+        )
+
+    def _backlog(self) -> int:
+        return self._lane.backlog()
+
+
+def _understood(incoming: Incoming) -> bool:
+    try:
+        _check(incoming)
+    except Permanent:
+        return False
+    return True
+
+
+def _check(incoming: Incoming) -> None:
+    check(
+        incoming.data_set,
+        incoming.transfer_syntax_uid,
+        sop_class_uid=incoming.sop_class_uid,
+        sop_instance_uid=incoming.sop_instance_uid,
+        alike=incoming.alike,
+    )

@@ -1,0 +1,164 @@
+"""What could not be read of the journal: named in the log, noted and set aside.
+
+The notes stay until a person has seen them, and `/health` and `doctor` speak of them as long.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from node.core.system.disk import free_bytes, sync_folders, write_new
+
+log = logging.getLogger(__name__)
+
+FOLDER: Final = "damaged"  # below the journal's
+_SEGMENTS: Final = 4  # files that are kept, the newest
+_NOTES: Final = 100
+_NAMED: Final = 20  # SOP Instance UIDs in a line of the log
+
+
+class Damage(NamedTuple):
+    """A part of a lane that was written and cannot be read.
+
+    Attributes:
+        generation: of the segment.
+        start, end: offsets in it; `end` is None where nobody knows how much there was.
+        seen: of each damaged record that can be told apart the SOP Instance UID as it can be read,
+            or nothing.
+        view: of the segment; None if it is gone.
+    """
+
+    lane: int
+    generation: int
+    start: int
+    end: int | None
+    seen: tuple[str, ...]
+    view: memoryview | None
+
+    @property
+    def name(self) -> str:
+        """Of its note; the same for the same damage."""
+        return f"{self.lane:02d}-{self.generation:010d}-{self.start:08d}"
+
+    def __str__(self) -> str:
+        where = f"lane {self.lane}, segment {self.generation}"
+        if self.end is None:
+            return f"{where} is gone, and nobody knows how many records were in it"
+        what = f"{max(1, len(self.seen))} or more" if not self.seen else str(len(self.seen))
+        records = f"{what} record{'' if what == '1' else 's'}"
+        gone = "" if self.view is not None else ", which is gone"
+        return f"{where}{gone}, bytes {self.start} to {self.end}: {records}"
+
+
+class Damages:
+    """Notes damage of the journal in its folder.
+
+    Args:
+        folder: the journal's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+
+    def note(self, damage: Damage) -> None:
+        """Say it in the log, write it down, and keep the segment as it is; once for each damage."""
+        if (self._folder / f"{damage.name}.json").exists():
+            return
+        uids = [uid for uid in damage.seen if uid]
+        log.error(
+            "the journal is damaged: %s that senders were answered 0x0000 for cannot be read, and "
+            "are not in the archive%s. Have them sent again; what is left is in %s",
+            damage,
+            f" (SOP Instances {', '.join(uids[:_NAMED])})" if uids else "",
+            self._folder,
+        )
+        try:
+            self._folder.mkdir(mode=0o750, exist_ok=True)
+            aside = self._set_aside(damage)
+            note = {
+                "found": time.time(),
+                "what": str(damage),
+                "lane": damage.lane,
+                "generation": damage.generation,
+                "start": damage.start,
+                "end": damage.end,
+                "records": len(damage.seen) or None,
+                "sop_instance_uids": uids,
+                "segment": aside,
+            }
+            path = self._folder / f"{damage.name}.json"
+            write_new(path, (json.dumps(note, indent=1).encode(),), durable=True)
+            _keep_newest(self._folder, "*.json", _NOTES)
+            sync_folders([self._folder.parent, self._folder])
+        except OSError as error:
+            log.error("damage of the journal cannot be noted: %s", error.strerror)
+
+    def note_lost(self) -> None:
+        """Say that the whole journal is gone."""
+        what = "all of it is gone; if the node was stopped in order before, nothing was in it"
+        log.error("the journal is damaged: %s", what)
+        try:
+            self._folder.mkdir(mode=0o750, exist_ok=True)
+            note = {"found": time.time(), "what": what}
+            path = self._folder / f"gone-{time.time_ns()}.json"
+            write_new(path, (json.dumps(note, indent=1).encode(),), durable=True)
+        except OSError as error:
+            log.error("damage of the journal cannot be noted: %s", error.strerror)
+
+    def _set_aside(self, damage: Damage) -> str | None:
+        """Copy the segment, if there is room; returns the copy's name."""
+        view = damage.view
+        name = f"{damage.lane:02d}-{damage.generation:010d}.seg"
+        if view is None or not len(view):
+            return None
+        if (self._folder / name).exists():
+            return name
+        if free_bytes(self._folder) < 8 * len(view):
+            return None
+        write_new(self._folder / name, (view,), durable=True)
+        _keep_newest(self._folder, "*.seg", _SEGMENTS)
+        return name
+
+
+def damages(folder: Path) -> list[str]:
+    """What was found damaged and nobody has seen yet, oldest first.
+
+    Args:
+        folder: the journal's.
+    """
+    found = []
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        try:
+            found.append(str(json.loads(path.read_bytes())["what"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            found.append(f"{path.name} cannot be read")
+    return found
+
+
+def damage_sentence(folder: Path) -> str | None:
+    """What `/health` and `doctor` say as long as there are notes of damage; None: there are none.
+
+    Args:
+        folder: the journal's.
+    """
+    found = damages(folder)
+    if not found:
+        return None
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return (
+        f"instances that were answered 0x0000 were damaged in the journal and are not in the "
+        f"archive: {found[0]}{more}. The log and {folder / FOLDER} say which; have them sent "
+        "again, then remove that folder"
+    )
+
+
+def _keep_newest(folder: Path, pattern: str, most: int) -> None:
+    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in files[most:]:
+        with suppress(OSError):
+            path.unlink()

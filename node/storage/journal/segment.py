@@ -1,0 +1,216 @@
+"""Segments: preallocated files that the journal writes again and again.
+
+Overwriting blocks that a file has already costs a fraction of extending it: no metadata has to
+reach the disk for the sync to be complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from isal import isal_zlib
+
+from node.core.system.disk import start_writing, sync_folders
+from node.dicom import Buffer
+
+HEADER: Final = 4096  # bytes before the first record
+SMALLEST: Final = 512 * 1024
+LARGEST: Final = 32 * 1024 * 1024
+FEWEST: Final = 8  # segments that a lane may have, on a small disk,
+MOST: Final = 32  # and on a large one
+
+_HEADER: Final = struct.Struct("<8sQIQQI")
+"""Magic, generation, seed, safe, before: see `Head`; CRC-32."""
+_MAGIC: Final = b"RNJSEG2\0"
+_COPY_AT: Final = 2048  # the header once more, for whoever finds the first one damaged
+_EARLIER: Final = struct.Struct("<8sQI")  # magic, generation, CRC-32
+_EARLIER_MAGIC: Final = b"RNJSEG1\0"
+_END: Final = struct.Struct("<QQ")  # generation, offset behind its last record
+_END_AT: Final = 64
+_RECORD_HEAD: Final = 64  # bytes, more than the header of a record has
+_FILE_MODE: Final = 0o640
+_FILL: Final = bytes(256 * 1024)
+"""Written at once, this becomes a folio of the page cache; whatever is written into a larger one
+later costs more, as Linux looks through all of its blocks."""
+_SHARE: Final = 32  # of the free space, all segments of a lane
+
+
+def size_for(free: int) -> int:
+    """How large segments should be on a disk with so many free bytes."""
+    return max(SMALLEST, min(LARGEST, free // _SHARE // FEWEST)) // HEADER * HEADER
+
+
+def count_for(free: int) -> int:
+    """How many of them a lane may have there: so much can come before it has to be filed."""
+    return max(FEWEST, min(MOST, free // _SHARE // LARGEST))
+
+
+def position(generation: int, offset: int) -> int:
+    """A place in a lane as one number that grows."""
+    return generation << 32 | offset
+
+
+def place(value: int) -> tuple[int, int]:
+    """Generation and offset of a position."""
+    return value >> 32, value & 0xFFFFFFFF
+
+
+class Head(NamedTuple):
+    """What a segment says of itself.
+
+    Attributes:
+        generation: of its records.
+        seed: of their checksums; 0 in segments of earlier versions.
+        safe: up to where the lane was safe when this segment was begun, as a position.
+        before: where the records before these end, as a position; 0: that is not known.
+    """
+
+    generation: int
+    seed: int = 0
+    safe: int = 0
+    before: int = 0
+
+
+class Segment:
+    """One file of a lane, open for writing.
+
+    Raises:
+        OSError: it cannot be made or opened.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.generation = 0  # of the records in it; 0: not known to hold any
+        self.end = 0  # position after its last record
+        if not _is_whole(path):
+            _make(path, size)
+        self._handle = os.open(path, os.O_RDWR)
+        self.size = os.fstat(self._handle).st_size
+        self.seed = 0
+        start = os.pread(self._handle, HEADER + 8, 0)
+        head = read_head(start)
+        self.has_records = any(start[HEADER:])
+        if head is not None:
+            self.generation, self.seed = head.generation, head.seed
+
+    def begin(self, head: Head) -> None:
+        """Start over; the sync of the first record makes it durable."""
+        said = _HEADER.pack(_MAGIC, *head, 0)[:-4]
+        said += struct.pack("<I", isal_zlib.crc32(said))
+        os.pwrite(self._handle, said.ljust(_COPY_AT, b"\0") + said, 0)
+        self.generation, self.seed = head.generation, head.seed
+
+    def finish(self, end: int) -> None:
+        """Say that the records of this generation end there, for readers to see; not synced."""
+        os.pwrite(self._handle, _END.pack(self.generation, end), _END_AT)
+
+    def cut(self, at: int) -> None:
+        """Have no record begin at `at`, where one may have been begun.
+
+        Raises:
+            OSError: that could not be written.
+        """
+        if at < self.size:
+            os.pwrite(self._handle, bytes(min(_RECORD_HEAD, self.size - at)), at)
+            os.fdatasync(self._handle)
+
+    def write(self, parts: list[Buffer], at: int) -> None:
+        """Write buffers one after the other.
+
+        Raises:
+            OSError: they could not be written completely.
+        """
+        for first in range(0, len(parts), 1000):
+            some = parts[first : first + 1000]  # IOV_MAX is 1024
+            wanted = sum(map(len, some))
+            done = os.pwritev(self._handle, some, at)
+            if done < wanted:
+                self._write_rest(some, at, done)
+            at += wanted
+
+    def start(self, at: int, end: int) -> None:
+        """Have the disk begin with what was written there."""
+        start_writing(self._handle, at, end - at)
+
+    def sync(self) -> None:
+        """Put what was written on stable storage.
+
+        Raises:
+            OSError: the disk is failing, or the file is not where the next start looks for it.
+        """
+        os.fdatasync(self._handle)
+        if not self.in_place:
+            raise OSError(errno.ESTALE, f"{self.path.name} was removed, replaced or cut")
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file has kept its name and its size."""
+        status = os.fstat(self._handle)
+        return status.st_nlink > 0 and status.st_size >= self.size
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._handle)
+
+    def _write_rest(self, parts: list[Buffer], at: int, done: int) -> None:
+        rest = memoryview(b"".join(parts))[done:]
+        at += done
+        while rest:
+            count = os.pwrite(self._handle, rest, at)
+            rest = rest[count:]
+            at += count
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return False
+    return size >= SMALLEST and not size % HEADER
+
+
+def _make(path: Path, size: int) -> None:
+    """Make a file, which has its name once it is whole: the filer maps it as soon as it has."""
+    beside = path.with_suffix(".new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+    try:
+        for at in range(0, size, len(_FILL)):
+            os.pwrite(handle, _FILL[: size - at], at)
+        os.fsync(handle)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    sync_folders([path.parent])
+
+
+def read_end(data: memoryview, generation: int) -> int:
+    """The offset behind the last record of a generation that was finished; else 0."""
+    finished, end = _END.unpack_from(data, _END_AT)
+    return int(end) if finished == generation else 0
+
+
+def read_head(start: bytes | memoryview) -> Head | None:
+    """What a segment says of itself; None if it was never begun, or that cannot be read.
+
+    Args:
+        start: its first `HEADER` bytes.
+    """
+    for at in (0, _COPY_AT):
+        if len(start) >= at + _HEADER.size:
+            magic, *said, crc = _HEADER.unpack_from(start, at)
+            checked = isal_zlib.crc32(bytes(start[at : at + _HEADER.size - 4]))
+            if magic == _MAGIC and crc == checked:
+                return Head(*said)
+    if len(start) >= _EARLIER.size:
+        magic, generation, crc = _EARLIER.unpack_from(start)
+        checked = isal_zlib.crc32(bytes(start[: _EARLIER.size - 4]))
+        if magic == _EARLIER_MAGIC and crc == checked and generation:
+            return Head(generation)
+    return None

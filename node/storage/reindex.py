@@ -1,0 +1,89 @@
+"""The index from the archive alone: every file is read once more, as if it had just come."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from node.core.errors import InvalidUID, MalformedDataSet
+from node.core.records import InstanceRecord
+from node.dicom import find_data_set
+from node.storage.archive import Archive, Placed, meta_length
+from node.storage.index.store import Store
+from node.storage.ingest.checks import record_of
+from node.storage.ingest.registration import register
+
+log = logging.getLogger(__name__)
+
+_BATCH = 200
+
+
+def reindex(
+    archive: Archive, store: Store, progress: Callable[[int], None] = lambda _files: None
+) -> tuple[int, list[Path]]:
+    """Add every archived file to an index, first versions before conflicts.
+
+    Args:
+        store: of an index that is empty, or lacks some rows: what it has already stays.
+        progress: called with the number of files done since the last call.
+
+    Returns:
+        How many files were read, and which could not be.
+
+    Raises:
+        Retryable: disk or database does not let it; running it again goes on.
+    """
+    files, unreadable = 0, []
+    batch: list[tuple[InstanceRecord, int | None]] = []
+    for path in _first_versions_first(archive):
+        files += 1
+        record = _record(archive, path)
+        if record is None:
+            unreadable.append(path)
+        else:
+            batch.append((record, None))
+        if len(batch) >= _BATCH:
+            store.add(batch)
+            progress(len(batch))
+            batch = []
+    store.add(batch)
+    progress(len(batch))
+    return files, unreadable
+
+
+def _first_versions_first(archive: Archive) -> Iterator[Path]:
+    conflicts = []
+    for path in archive.files():
+        if _is_conflict(path):
+            conflicts.append(path)
+        else:
+            yield path
+    yield from conflicts
+
+
+def _is_conflict(path: Path) -> bool:
+    """`<UID>.<16 hex of its hash>.dcm`: sixteen digits alone could end a UID, so look inside."""
+    tail = path.stem.rsplit(".", 1)[-1]
+    if len(tail) != 16:
+        return False
+    data = path.read_bytes()
+    return hashlib.sha256(data[meta_length(data) :]).hexdigest().startswith(tail)
+
+
+def _record(archive: Archive, path: Path) -> InstanceRecord | None:
+    data = path.read_bytes()
+    try:
+        start = find_data_set(data)
+        registration = register(memoryview(data)[start.offset :], start.transfer_syntax_uid)
+    except (MalformedDataSet, InvalidUID) as error:
+        log.error("%s cannot be indexed: %s", path, error)
+        return None
+    placed = Placed(
+        path=path.relative_to(archive.root).as_posix(),
+        size=len(data),
+        data_set_offset=start.offset,
+        fresh=True,
+    )
+    return record_of(registration, start.transfer_syntax_uid, placed, path.stat().st_mtime)
