@@ -326,7 +326,7 @@ def main() -> None:
             flush=True,
         )
     for node in nodes:
-        node.storage.index.close()
+        node.index.close()
     sys.exit(worst > TARGET)
 
 

@@ -73,8 +73,8 @@ def configured(folder: Path, deliver: list[dict[str, Any]], **sections: Any) -> 
     """A node that delivers, not started."""
     folder.mkdir(exist_ok=True)
     node = RunningNode(folder, sections)
-    config = yaml.safe_load(node.core.settings.model.read_text())
-    node.core.settings.model.write_text(yaml.safe_dump({**config, "deliver": deliver}))
+    config = yaml.safe_load(node.config.read_text())
+    node.config.write_text(yaml.safe_dump({**config, "deliver": deliver}))
     return node
 
 

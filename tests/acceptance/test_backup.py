@@ -29,7 +29,7 @@ NOBODY = {"name": "hook", "webhook": {"url": "http://127.0.0.1:9/nobody"}}
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.core.settings.model)], standalone_mode=False)
+    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 def uids(paths: list[Path]) -> set[str]:

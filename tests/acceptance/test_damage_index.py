@@ -150,7 +150,7 @@ def stopped(tmp_path: Path) -> RunningNode:
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.core.settings.model)], standalone_mode=False)
+    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 def deleted(index: Path) -> None:

@@ -36,7 +36,7 @@ def test_kill_and_immediate_restart(tmp_path: Path) -> None:
             began = time.monotonic()
             with node.log.open("ab") as log:
                 node.process = subprocess.Popen(
-                    [sys.executable, "-m", "node", "serve", "-c", str(node.core.settings.model)],
+                    [sys.executable, "-m", "node", "serve", "-c", str(node.config)],
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,

@@ -78,18 +78,18 @@ def test_a_completed_step_lists_what_belongs_to_a_series(
 ) -> None:
     created, _ = scanner.send_n_create(step("IN PROGRESS"), MPPS, STEP)
     running, _ = scanner.send_n_set(step(None, ("1.8.1", ["1.7.1"], [])), MPPS, STEP)
-    meanwhile = Statements(node.storage.index).of("1.8.1")
+    meanwhile = Statements(node.index).of("1.8.1")
     ended, _ = scanner.send_n_set(
         step("COMPLETED", ("1.8.1", ["1.7.1", "1.7.2"], ["1.7.3"])), MPPS, STEP
     )
     assert [created.Status, running.Status, ended.Status] == [0, 0, 0]
     assert [(one.final, one.uids) for one in meanwhile] == [(False, {"1.7.1"})]
-    (said,) = Statements(node.storage.index).of("1.8.1")
+    (said,) = Statements(node.index).of("1.8.1")
     assert said.source is Source.MPPS
     assert said.by == "SCANNER"
     assert said.final
     assert said.uids == {"1.7.1", "1.7.2", "1.7.3"}
-    assert Announced(node.storage.index).step(STEP) == (
+    assert Announced(node.index).step(STEP) == (
         StepState.COMPLETED,
         {"1.8.1": ["1.7.1", "1.7.2", "1.7.3"]},
     )
@@ -98,7 +98,7 @@ def test_a_completed_step_lists_what_belongs_to_a_series(
 def test_a_discontinued_step_lists_what_was_made(node: Queryable, scanner: Association) -> None:
     scanner.send_n_create(step("IN PROGRESS", ("1.8.1", [], [])), MPPS, STEP)
     scanner.send_n_set(step("DISCONTINUED", ("1.8.1", ["1.7.1"], [])), MPPS, STEP)
-    (said,) = Statements(node.storage.index).of("1.8.1")
+    (said,) = Statements(node.index).of("1.8.1")
     assert (said.final, said.uids) == (True, {"1.7.1"})
 
 
@@ -122,9 +122,7 @@ def test_a_step_without_a_uid_gets_one(node: Queryable) -> None:
         data = encode(step("IN PROGRESS"), True, True)
         response = scanner.response(scanner.request(1, request, data))
     assert response.command["Status"] == 0
-    assert (
-        Announced(node.storage.index).step(response.command["AffectedSOPInstanceUID"]) is not None
-    )
+    assert Announced(node.index).step(response.command["AffectedSOPInstanceUID"]) is not None
 
 
 def test_availability_lists_what_belongs_to_a_series(node: Queryable, scanner: Association) -> None:
@@ -136,7 +134,7 @@ def test_availability_lists_what_belongs_to_a_series(node: Queryable, scanner: A
     notice.ReferencedSeriesSequence = [series]
     status, _ = scanner.send_n_create(notice, IAN, "1.6.2")
     assert status.Status == 0
-    (said,) = Statements(node.storage.index).of("1.8.1")
+    (said,) = Statements(node.index).of("1.8.1")
     assert said.source is Source.INSTANCE_AVAILABILITY
     assert said.uids == {"1.7.1", "1.7.2"}
 
@@ -145,4 +143,4 @@ def test_who_may_not_store_may_not_announce(node: Queryable, scanner: Associatio
     node.know(PeerSettings(name="s", ae_title="SCANNER", host="h", port=1, may=("find",)))
     status, _ = scanner.send_n_create(step("IN PROGRESS"), MPPS, STEP)
     assert status.Status == 0x0124
-    assert Announced(node.storage.index).step(STEP) is None
+    assert Announced(node.index).step(STEP) is None

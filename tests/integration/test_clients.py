@@ -115,7 +115,7 @@ def test_orthanc_stores(node: Queryable, orthanc: Orthanc) -> None:
     uploaded = orthanc.http.post("/instances", content=buffer.getvalue()).json()
     stored = orthanc.http.post("/modalities/rasnode/store", json=[uploaded["ID"]])
     assert stored.is_success, stored.text
-    (kept,) = node.storage.archive.root.rglob("1.7.5.1.dcm")
+    (kept,) = node.archive.root.rglob("1.7.5.1.dcm")
     assert dcmread(kept).SOPInstanceUID == "1.7.5.1"
 
 
@@ -158,4 +158,4 @@ def test_pynetdicom_echoes_and_stores(node: Queryable, tmp_path: Path) -> None:
     sent.file_meta.TransferSyntaxUID = EXPLICIT
     sent.save_as(tmp_path / "one.dcm", enforce_file_format=True)
     app(node, "storescu", cwd=tmp_path, files=("one.dcm",))
-    assert len(list(node.storage.archive.root.rglob("1.7.6.1.dcm"))) == 1
+    assert len(list(node.archive.root.rglob("1.7.6.1.dcm"))) == 1

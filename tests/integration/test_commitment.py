@@ -102,11 +102,11 @@ def test_reported_on_the_same_association(node: Queryable) -> None:
 
 
 def test_each_failure_has_its_reason(node: Queryable) -> None:
-    (damaged,) = node.storage.archive.root.rglob("1.7.1.1.dcm")
+    (damaged,) = node.archive.root.rglob("1.7.1.1.dcm")
     raw = bytearray(damaged.read_bytes())
     raw[-1] ^= 1
     damaged.write_bytes(raw)
-    (gone,) = node.storage.archive.root.rglob("1.7.1.2.dcm")
+    (gone,) = node.archive.root.rglob("1.7.1.2.dcm")
     gone.unlink()
     node.start()
     with Peer().listening() as peer:
@@ -138,7 +138,7 @@ def test_a_report_survives_a_restart_and_a_peer_that_is_away(node: Queryable) ->
     node.start()
     node.know(peer.settings)
     assert ask(node, wanted((CT, "1.7.1.0"))) == 0x0000
-    commitments = Commitments(node.storage.index)
+    commitments = Commitments(node.index)
     eventually(lambda: (commitments.next_due() or 0) > 1, 30, "a first attempt")
     node.stop()
     waiting = commitments.claim(1e12)
@@ -169,7 +169,7 @@ def test_refused_by_name(node: Queryable, request_, title: str, action: int, sta
         PeerSettings(name="w", ae_title="WEAK", host="127.0.0.1", port=9, may=("store",)),
     )
     assert ask(node, request_, title, action) == status
-    assert Commitments(node.storage.index).next_due() is None
+    assert Commitments(node.index).next_due() is None
 
 
 def test_a_list_of_what_was_sent_is_evidence(node: Queryable) -> None:
@@ -180,13 +180,13 @@ def test_a_list_of_what_was_sent_is_evidence(node: Queryable) -> None:
         eventually(lambda: peer.reports, 30, "the report")
         ask(node, wanted((CT, "1.7.1.0"), (CT, "1.2.3"), transaction="1.5.2"))
         eventually(lambda: len(peer.reports) == 2, 30, "the second report")
-    (said,) = Statements(node.storage.index).of("1.8.1")
+    (said,) = Statements(node.index).of("1.8.1")
     assert said.by == "PEER"
     assert said.uids == {"1.7.1.0", "1.7.1.1"}
 
 
 def test_two_processes_never_report_the_same(node: Queryable) -> None:
-    commitments = Commitments(node.storage.index)
+    commitments = Commitments(node.index)
     commitments.add("PEER", "1.5.1", [(CT, "1.7.1.0")], 10.0)
     commitments.add("PEER", "1.5.1", [(CT, "1.7.1.1")], 11.0)
     first = commitments.claim(20.0)

@@ -30,20 +30,15 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
     try:
         node.start(env={"RASNODE_DICOM__PORT": str(port)})
         first = node.log.read_text().splitlines()[0]
-        assert (
-            f"configuration: {node.core.settings.model}; set by the environment: dicom.port "
-            in first
-        )
+        assert f"configuration: {node.config}; set by the environment: dicom.port " in first
         assert "(RASNODE_DICOM__PORT, not line" in first
         warning = f"delivery lost cannot work: {tmp_path}/lost is not there"
         eventually(lambda: "listening on" in node.log.read_text(), 30, "it has started")
         assert warning in node.log.read_text()
         assert json.loads(node.rasnode("status", "--json").stdout)["warnings"] == [warning]
 
-        whole = node.core.settings.model.read_text()
-        node.core.settings.model.write_text(
-            whole.replace("minimum_free", "minimum_fre") + "lgo: 1\n"
-        )
+        whole = node.config.read_text()
+        node.config.write_text(whole.replace("minimum_free", "minimum_fre") + "lgo: 1\n")
         assert node.process is not None
         node.process.send_signal(signal.SIGHUP)
         eventually(lambda: "not taken over" in node.log.read_text(), 10, "the log says so")
@@ -51,11 +46,11 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
         log = node.log.read_text().splitlines()
         (at,) = [number for number, line in enumerate(log) if "not taken over" in line]
         assert "there is no key 'storage.minimum_fre'" in log[at]
-        assert log[at + 1].startswith(f"    {node.core.settings.model}, line ")
+        assert log[at + 1].startswith(f"    {node.config}, line ")
         assert "there is no key 'lgo'; did you mean 'log'?" in log[at + 1]
 
         (tmp_path / "lost").mkdir()
-        node.core.settings.model.write_text(whole)
+        node.config.write_text(whole)
         node.process.send_signal(signal.SIGHUP)
         eventually(lambda: "were read again" in node.log.read_text(), 10, "it is taken over")
         found = eventually(
@@ -74,7 +69,7 @@ def test_no_port_is_opened_while_the_page_has_none(tmp_path: Path) -> None:
         node = RunningNode(tmp_path, {"http": {"port": taken}})
         with node.log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "node", "serve", "-c", str(node.core.settings.model)],
+                [sys.executable, "-m", "node", "serve", "-c", str(node.config)],
                 stdout=log,
                 stderr=log,
             )

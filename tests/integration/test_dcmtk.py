@@ -123,7 +123,7 @@ def test_storescu_sends_compressed_files_and_getscu_brings_them_back(
     sent = dcmread(made)
     assert sent.file_meta.TransferSyntaxUID == syntax
     client("storescu", node, proposal, str(made))
-    (file,) = node.storage.archive.root.rglob(f"{sent.SOPInstanceUID}.dcm")
+    (file,) = node.archive.root.rglob(f"{sent.SOPInstanceUID}.dcm")
     kept = dcmread(file)
     assert kept.file_meta.TransferSyntaxUID == syntax
     assert kept.PixelData == sent.PixelData

@@ -72,7 +72,7 @@ def start_import(node: RunningNode, *paths: Path) -> BaseProcess:
         os.dup2(nowhere, 2)
         try:
             build("import")(
-                ["import", *map(str, paths), "-c", str(node.core.settings.model)],
+                ["import", *map(str, paths), "-c", str(node.config)],
                 standalone_mode=False,
             )
         finally:
@@ -87,7 +87,7 @@ def start_import(node: RunningNode, *paths: Path) -> BaseProcess:
 def opened(node: RunningNode, patience: float = 60.0) -> Iterator[tuple[Intake, list[str]]]:
     """An import in this process, step by step, and what it says."""
     said: list[str] = []
-    settings, stopping = load_settings(node.core.settings.model), threading.Event()
+    settings, stopping = load_settings(node.config), threading.Event()
     with ExitStack() as stack:
         access = stack.enter_context(journal_access(settings, stopping))
         yield (
@@ -250,7 +250,7 @@ def test_each_file_is_judged_as_if_it_had_been_sent(node: RunningNode, tmp_path:
 def test_a_full_disk_stops_an_import_with_a_sentence(node: RunningNode, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "a", 2)
     stopping, said = threading.Event(), list[str]()
-    settings = load_settings(node.core.settings.model)
+    settings = load_settings(node.config)
     storage = settings.storage.model_copy(update={"minimum_free": 1 << 60})
     full = settings.model_copy(update={"storage": storage})
     with (

@@ -167,7 +167,7 @@ def test_it_is_seen(node: RunningNode, stranger: Requestor) -> None:
     assert HERE in found["conflicts"]["found"]
     assert "refused" in found["quarantine"]["found"]
 
-    port = yaml.safe_load(node.core.settings.model.read_text())["http"]["port"]
+    port = yaml.safe_load(node.config.read_text())["http"]["port"]
     with httpx.Client(base_url=f"http://{HERE}:{port}") as page:
         told = page.get("/api/node").json()["quarantine"]
         assert told == {"refused": quarantine[HERE]["files"], "answered": 0}

@@ -255,9 +255,9 @@ def test_big_endian_words_are_turned_round(node: Queryable) -> None:
 def test_a_file_that_is_gone_fails_alone(node: Queryable) -> None:
     for number in range(3):
         node.store(instance(1, number))
-    (victim,) = node.storage.archive.root.rglob("1.7.1.1.dcm")
+    (victim,) = node.archive.root.rglob("1.7.1.1.dcm")
     victim.unlink()
-    (shorter,) = node.storage.archive.root.rglob("1.7.1.2.dcm")
+    (shorter,) = node.archive.root.rglob("1.7.1.2.dcm")
     shorter.write_bytes(shorter.read_bytes()[:-2])
     node.start()
     with Peer().listening(*PLAIN) as peer:

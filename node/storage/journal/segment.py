@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,6 +37,7 @@ _FILE_MODE: Final = 0o640
 _FILL: Final = bytes(256 * 1024)
 """Written at once, this becomes a folio of the page cache; whatever is written into a larger one
 later costs more, as Linux looks through all of its blocks."""
+_LOOK_SECONDS: Final = 0.1  # whether a file is still there is not asked after each write
 _SHARE: Final = 32  # of the free space, all segments of a lane
 
 
@@ -86,6 +88,7 @@ class Segment:
         self.path = path
         self.generation = 0  # of the records in it; 0: not known to hold any
         self.end = 0  # position after its last record
+        self._looked = 0.0  # when it was last seen to be in place
         if not _is_whole(path):
             _make(path, size)
         self._handle = os.open(path, os.O_RDWR)
@@ -143,6 +146,10 @@ class Segment:
             OSError: the disk is failing, or the file is not where the next start looks for it.
         """
         os.fdatasync(self._handle)
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
         if not self.in_place:
             raise OSError(errno.ESTALE, f"{self.path.name} was removed, replaced or cut")
 

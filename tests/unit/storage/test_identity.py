@@ -29,7 +29,7 @@ def node_at(folder: Path, url: str) -> RunningNode:
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.core.settings.model)], standalone_mode=False)
+    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 @pytest.fixture

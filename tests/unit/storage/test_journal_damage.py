@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -286,6 +287,7 @@ def test_what_was_removed_is_not_written_to(world: World) -> None:
 
     def harm() -> None:
         world.segment(1).unlink()
+        time.sleep(segment._LOOK_SECONDS)
         with pytest.raises(Exception, match="journal"):
             world.send(1)
         world.send(4)
