@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,3 +75,8 @@ def test_resampling_follows_the_world() -> None:
     assert np.allclose(sampled[2, 3, 4], [5, 7, 9])
     outside = space.resample(data[..., 0], coarse, fine, (30, 3, 3), outside=-1.0)
     assert outside[-1, 0, 0] == -1
+
+
+def test_programs_find_it_under_its_public_name() -> None:
+    public = import_module("node.space")
+    assert all(getattr(public, name) is getattr(space, name) for name in public.__all__)
