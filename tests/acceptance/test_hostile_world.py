@@ -17,13 +17,13 @@ import json, os, sys
 from pathlib import Path
 
 sys.path.insert(0, {root!r})
-from node.cli import opening
+from node.cli import context
 from tests.commands import rasnode
 
-opening._SETTLE_SECONDS = 60.0  # a busy machine takes its time over hundreds of megabytes
+context._SETTLE_SECONDS = 60.0  # a busy machine takes its time over hundreds of megabytes
 
 def rows(folder, port):
-    opening.let_settle(Path(folder))
+    context.let_settle(Path(folder))
     os.environ["RASNODE_STORAGE__ROOT"] = folder
     listed = rasnode("ls", "--level", "instance", "--json", "-c", {config!r}, check=True)
     for line in listed.stdout.splitlines():

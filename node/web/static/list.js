@@ -56,12 +56,12 @@ function facts(node) {
     make("span", {}, `AE title ${node.ae_title}, port ${node.port}`),
     make("span", {}, `${node.instances.toLocaleString()} instances in ${node.series.toLocaleString()} series`),
     ...(node.conflicts ? [make("span", {}, `${node.conflicts.toLocaleString()} in conflict`)] : []),
-    ...(node.storage.quarantine.refused + node.storage.quarantine.answered ? [make("span", {},
-      `in quarantine ${node.storage.quarantine.refused.toLocaleString()} refused, ${node.storage.quarantine.answered.toLocaleString()} not filed`)] : []),
+    ...(node.quarantine.refused + node.quarantine.answered ? [make("span", {},
+      `in quarantine ${node.quarantine.refused.toLocaleString()} refused, ${node.quarantine.answered.toLocaleString()} not filed`)] : []),
     make("span", {}, `${bytes(node.free_bytes)} free`),
     node.damaged ? make("span", { class: "why failed-why" },
       `${node.damaged.toLocaleString()} files are damaged or lost: rasnode verify names them`) : null,
-    make("span", {}, `version ${node.core.version}`),
+    make("span", {}, `version ${node.version}`),
   ].filter(Boolean));
   const empty = place("empty");
   empty.replaceChildren(

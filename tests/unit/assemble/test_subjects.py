@@ -70,7 +70,7 @@ def test_one_series_of_two_is_refused_by_name(tmp_path: Path, change: Change) ->
     assert made == []
     assert "contradictory-identity" in said
     assert "4 as" in said
-    for identifier in ("OTHER", "SMALL", "Other", "1970"):
+    for identifier in ("OTHER", "SMALL", "Other", "19700101"):
         assert identifier not in said
     with pytest.raises(AssemblyError) as refusal:
         node.load_dicom(source)

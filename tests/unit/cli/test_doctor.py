@@ -246,8 +246,8 @@ def test_a_silent_peer() -> None:
 
 
 def test_beside_a_running_node(node: RunningNode) -> None:
-    found = node.rasnode("doctor", "--running", "--only", "dicom")
-    assert "this node answers C-ECHO" in " ".join(found.stdout.replace("│", " ").split())
+    found = node.rasnode("doctor", "--running", "--only", "dicom", "--json")
+    assert "this node answers C-ECHO" in found.stdout
     own = running_node(node.root)
     assert own is not None
     here = Dicom(host="127.0.0.1", port=node.port)
