@@ -46,14 +46,7 @@ def sole_owner(root: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[Call
         raise ConfigError(f"cannot write to storage.root {root}: {error.strerror}") from error
     try:
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception_type(BlockingIOError),
-                stop=stop_after_delay(patience),
-                wait=wait_fixed(_LOOK_SECONDS),
-                reraise=True,
-            ):
-                with attempt:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle, fcntl.LOCK_EX, patience)
         except OSError as error:
             raise Owned(
                 f"another rasnode has storage.root {root} open; stop it first, "
@@ -79,14 +72,7 @@ def nothing_removed(root: Path, patience: float = _REMOVING_SECONDS) -> Iterator
     """
     with _removal_lock(root) as handle:
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception_type(BlockingIOError),
-                stop=stop_after_delay(patience),
-                wait=wait_fixed(_LOOK_SECONDS),
-                reraise=True,
-            ):
-                with attempt:
-                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _lock(handle, fcntl.LOCK_SH, patience)
         except BlockingIOError as error:
             raise Retryable("retention is removing files; try again later") from error
         yield
@@ -134,3 +120,19 @@ def is_serving(root: Path) -> bool:
 
 def _say(handle: int, what: bytes) -> None:
     os.pwrite(handle, what, 0)
+
+
+def _lock(handle: int, kind: int, patience: float) -> None:
+    """Lock an open file, waiting so many seconds for whoever has it.
+
+    Raises:
+        BlockingIOError: that one still has it.
+    """
+    for attempt in Retrying(
+        retry=retry_if_exception_type(BlockingIOError),
+        stop=stop_after_delay(patience),
+        wait=wait_fixed(_LOOK_SECONDS),
+        reraise=True,
+    ):
+        with attempt:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -182,3 +183,13 @@ def output_writable(path: Path) -> str | None:
         return None if os.access(path, os.W_OK | os.X_OK) else f"{path} cannot be written"
     os.close(handle)
     return None
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a whole file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from node.core.system.disk import file_sha256
 from node.deliver.publish import MANIFEST
 
 _OF_THE_OCCASION = ("revision", "verdict", "evidence", "rasnode", "refused")
@@ -64,7 +65,7 @@ def digests(folder: Path, files: Iterable[str], known: Mapping[str, str]) -> dic
     Args:
         known: those that are known already, by name.
     """
-    return {name: known.get(name) or _sha256(folder / name) for name in files}
+    return {name: known.get(name) or file_sha256(folder / name) for name in files}
 
 
 def digests_of_images(folder: Path, files: Iterable[str]) -> dict[str, str]:
@@ -79,11 +80,6 @@ def digests_of_images(folder: Path, files: Iterable[str]) -> dict[str, str]:
             except (OSError, ValueError, KeyError, TypeError):
                 continue
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _trailer(path: Path) -> bytes:

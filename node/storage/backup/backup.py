@@ -19,9 +19,9 @@ from typing import Final
 
 import msgspec
 
-from node.core.system.disk import FOLDER_MODE, sync_file_system
+from node.core.system.disk import FOLDER_MODE, file_sha256, sync_file_system
 from node.core.version import VERSION
-from node.storage.backup.copying import NotAsItWas, copy, sha256_of
+from node.storage.backup.copying import NotAsItWas, copy
 from node.storage.backup.manifest import BackupError, Manifest, Member, members, read, write
 from node.storage.identity import FILE as IDENTITY
 from node.storage.identity import identity_of
@@ -122,7 +122,7 @@ class Backup:
             self._copy_archive(snapshot.archived(frozen))
         others += self._copy_rest(earlier)
         files = self._write_list(others)
-        index = Member(copied.name, copied.stat().st_size, sha256_of(copied))
+        index = Member(copied.name, copied.stat().st_size, file_sha256(copied))
         sync_file_system(self._target)
         write(
             self._target,
@@ -261,7 +261,7 @@ class Backup:
         encode = msgspec.json.Encoder().encode
         with path.open("wb") as file:
             file.writelines(encode(one) + b"\n" for one in others)
-        return Member(path.name, path.stat().st_size, sha256_of(path))
+        return Member(path.name, path.stat().st_size, file_sha256(path))
 
     def _prune(self, index: Path, kept: set[str]) -> None:
         """What the root has no longer, and what earlier backups were about, goes."""

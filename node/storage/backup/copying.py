@@ -76,9 +76,3 @@ def _read(file: IO[bytes]) -> bytes:
         return file.read(_CHUNK)
     except OSError as error:
         raise NotAsItWas(f"cannot be read: {error.strerror}") from error
-
-
-def sha256_of(path: Path) -> str:
-    """The hash of a whole file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

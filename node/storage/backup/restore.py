@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from node.completion.policy import Event, NotNow, follow
 from node.core.errors import ConfigError
-from node.core.system.disk import FOLDER_MODE, sync_file_system
+from node.core.system.disk import FOLDER_MODE, file_sha256, sync_file_system
 from node.storage import index_holdings
 from node.storage.archive import Archive
-from node.storage.backup.copying import NotAsItWas, copy, sha256_of
+from node.storage.backup.copying import NotAsItWas, copy
 from node.storage.backup.manifest import BackupError, Manifest, Member, members, read
 from node.storage.index import snapshot
 from node.storage.index.engine import Index
@@ -214,7 +214,7 @@ def _whole(folder: Path) -> Manifest:
     for one in (manifest.index, manifest.files):
         path = folder / one.path
         try:
-            if os.path.basename(one.path) != one.path or sha256_of(path) != one.sha256:  # noqa: PTH119
+            if os.path.basename(one.path) != one.path or file_sha256(path) != one.sha256:  # noqa: PTH119
                 raise BackupError(f"{path} is damaged: this backup cannot be used")
         except OSError as error:
             raise BackupError(f"cannot read {path}: {error.strerror}") from error
@@ -253,6 +253,6 @@ def _agrees(manifest: Path, revision: int) -> bool:
     try:
         said = json.loads(manifest.read_bytes())
         image = manifest.parent / str(said["image"])
-        return bool(said["revision"] <= revision and sha256_of(image) == said["sha256"])
+        return bool(said["revision"] <= revision and file_sha256(image) == said["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
