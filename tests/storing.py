@@ -1,4 +1,4 @@
-"""Instances stored and filed in this process, without a journal: for tests of what comes after."""
+"""Instances stored and ingested in this process, without a journal, for later stages' tests."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ class DirectReception(InstanceReceiver):
             source_ae=incoming.source_ae,
         )
         with self._turn:
-            filed = self._ingester.file([Found(entry, memoryview(incoming.data_set), 0)])
-        return filed.outcomes[0][0]
+            ingested = self._ingester.file([Found(entry, memoryview(incoming.data_set), 0)])
+        return ingested.outcomes[0][0]

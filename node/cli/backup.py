@@ -43,7 +43,7 @@ def backup(
     else:
         say(f"{made.copied} files copied ({made.size / 2**20:.1f} MiB), {made.there} were there")
         if made.journal:
-            say("the journal is in the backup, as not everything in it was filed")
+            say("the journal is in the backup, as not everything in it was ingested")
     _complain(made.problems, "are not in the backup as they were received; all else is")
 
 

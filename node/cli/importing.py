@@ -29,7 +29,7 @@ from node.storage.importing.walking import count_below
 from node.storage.index.imported import Imported
 from node.storage.ownership import is_serving
 
-_OUTCOME_SECONDS: Final = 5.0  # for the node to have filed what was imported
+_OUTCOME_SECONDS: Final = 5.0  # for the node to have ingested what was imported
 _STILL_SECONDS: Final = 3600.0
 _QUIET_TIMES: Final = 20.0  # of the longest wait that completion.quiet_seconds may lead to
 _INTERRUPTED: Final = 130
@@ -95,7 +95,7 @@ def _summary(tally: Tally) -> str:
         f"{stored[Stored.NEW]} imported, {stored[Stored.SAME]} were there already, "
         f"{stored[Stored.CONFLICT]} in conflict, {tally.refused} not imported"
     )
-    return f"{said}, {tally.waiting} are safe and being filed" if tally.waiting else said
+    return f"{said}, {tally.waiting} are safe and being ingested" if tally.waiting else said
 
 
 def _wait(settings: Settings, access: Access, tally: Tally, stopping: threading.Event) -> None:

@@ -43,7 +43,7 @@ def left_in_quarantine(settings: Settings) -> list[Left]:
 
 def lines(found: Kept) -> Iterator[str]:
     """For people; nothing where there is nothing."""
-    for kind, what in ((Kind.REFUSED, "refused"), (Kind.ANSWERED, "answered and not filed")):
+    for kind, what in ((Kind.REFUSED, "refused"), (Kind.ANSWERED, "answered and not ingested")):
         if some := [one for one in found.quarantine if one.kind is kind]:
             yield f"in quarantine, {what}: {_amount(some)}"
     if found.conflicts:
@@ -60,13 +60,13 @@ def check_quarantine(found: list[Left], storage: Storage) -> Finding:
             "quarantine",
             Grade.WRONG,
             f"storage.quarantine.per_peer is reached: nothing is taken from {', '.join(full)}",
-            "see in the .json files why it could not be filed, and move it out of quarantine/",
+            "see in the .json files why it could not be ingested, and move it out of quarantine/",
         )
     if answered:
         return Finding(
             "quarantine",
             Grade.WRONG,
-            f"answered and not filed: {_amount(answered)}",
+            f"answered and not ingested: {_amount(answered)}",
             "the .json files say why; rasnode import tries again, for example after an upgrade",
         )
     if any(one.size > _MUCH * most for one in found):

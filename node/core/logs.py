@@ -12,10 +12,23 @@ import logging
 import sys
 import uuid
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
 from node.core.errors import ConfigError, Lines
 from node.core.plain_text import plain
+
+FIELDS: Final = (
+    "association",
+    "peer",
+    "study",
+    "series",
+    "instance",
+    "job",
+    "delivery",
+)
+"""What a record may say in its `extra` beside the sentence, each a name or UID, for collectors that
+filter by it: the association's number, the AE title of the peer, UIDs, and the numbers of jobs and
+deliveries."""
 
 _BREAK = uuid.uuid4().hex  # nobody who sends text to the node can know it
 _INDENT = "\n    "
@@ -39,6 +52,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        entry |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

@@ -69,7 +69,7 @@ _HEARTBEAT_SECONDS = 2.0
 _PRUNE_SECONDS = 3600.0
 _WORKER_SHARE = 0.75  # of the memory, for one worker: what needs more fails by name
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
-_FILING_SHARE = 0.1  # for what was answered and is not filed yet: it keeps until the next start
+_FILING_SHARE = 0.1  # for what was answered and is not ingested yet: it keeps until the next start
 _UPKEEP_SECONDS = 2.0  # for the file that is being compared: it is again at the next start
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries under way: they are taken up at the next
 
@@ -131,7 +131,7 @@ class Daemon:
             settings.storage.root,
             settings.database_url(),
             settings.log.format,
-            self._filed,
+            self._ingested,
             None if retention is None else retention.model_dump(mode="json"),
         )
         # Should it never come to start; from then on it has to stop before the index is closed.
@@ -159,7 +159,7 @@ class Daemon:
         undo.callback(filing.stop, settings.shutdown_seconds * _FILING_SHARE)
         if receivers is None:
             self._receiver = Receiver(
-                settings, archive, index, journal, run=self._run, lane=0, ring=filing.ring
+                settings, archive, index, journal, run=self._run, partition=0, ring=filing.ring
             )
             undo.callback(self._receiver.stop, settings.shutdown_seconds * _RECEIVE_SHARE)
         else:
@@ -209,7 +209,7 @@ class Daemon:
         return receivers
 
     def _recovered(self, archive: Archive, index: Index, store: Store) -> Journal:
-        """The journal, after whatever an earlier run left in it has been filed."""
+        """The journal, after whatever an earlier run left in it has been ingested."""
         journal = Journal(self._settings.storage.root)
         back = recover(journal, Ingester(archive, store, time.time), archive, index, time.time)
         lost = store.end_lost_associations(self._run, time.time())
@@ -269,7 +269,7 @@ class Daemon:
             clock=time.time,
         )
 
-    def _filed(self, report: Report) -> None:
+    def _ingested(self, report: Report) -> None:
         for outcome, count in report.outcomes.items():
             metrics.INSTANCES.labels(outcome).inc(count)
         for end, count in report.ends.items():

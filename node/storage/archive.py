@@ -4,7 +4,7 @@
     archive/.incoming/            what is being written; after a crash: what was in flight
     quarantine/                   beside it: `node.storage.quarantine`
 
-Whatever comes here was in the journal first. It is filed under its final name at once, and synced
+Whatever comes here was in the journal first. It is written under its final name at once, synced
 with everything else before the journal forgets it, so that a file that no row speaks of is always
 found without walking the archive: in the journal, or in `.incoming`.
 """
@@ -76,14 +76,14 @@ class Archive:
 
     Args:
         root: `storage.root`.
-        lane: of the journal, for an import: its files in `.incoming` name it.
+        partition: of the journal, for an import: its files in `.incoming` name it.
     """
 
-    def __init__(self, root: Path, lane: int | None = None) -> None:
+    def __init__(self, root: Path, partition: int | None = None) -> None:
         self.root = root / "archive"
         self.quarantine = root / "quarantine"
         self._incoming = self.root / ".incoming"
-        self._mark = "" if lane is None else _mark(lane)
+        self._mark = "" if partition is None else _mark(partition)
 
     def prepare(self) -> None:
         """Make the folders, so that they outlast a power cut.
@@ -170,7 +170,7 @@ class Archive:
         """What was being stored when the node died, whole or half.
 
         Args:
-            but: lanes of imports that are under way: theirs is left out.
+            but: partitions of imports that are under way: theirs is left out.
         """
         return [
             path
@@ -178,9 +178,9 @@ class Archive:
             if not (path.name.startswith(_IMPORTING) and int(path.name.split("-")[1]) in but)
         ]
 
-    def drop_import(self, lane: int) -> None:
-        """Remove what an import into a lane left behind that nobody needs any more."""
-        for path in self._incoming.glob(f"{_mark(lane)}*.part"):
+    def drop_import(self, partition: int) -> None:
+        """Remove what an import into a partition left behind that nobody needs any more."""
+        for path in self._incoming.glob(f"{_mark(partition)}*.part"):
             path.unlink(missing_ok=True)
 
     def files(self) -> Iterator[Path]:
@@ -190,8 +190,8 @@ class Archive:
                 yield from sorted(shard.glob("*/*/*.dcm"))
 
 
-def _mark(lane: int) -> str:
-    return f"{_IMPORTING}{lane:02d}-"
+def _mark(partition: int) -> str:
+    return f"{_IMPORTING}{partition:02d}-"
 
 
 @lru_cache(maxsize=1024)

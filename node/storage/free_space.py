@@ -63,7 +63,7 @@ class FreeSpaceGuard:
 
     def _see(self, now: float) -> None:
         self._until = 0.0
-        backlog = self._backlog()  # first: what is filed meanwhile counts twice, and not never
+        backlog = self._backlog()  # first: what is ingested meanwhile counts twice, and not never
         try:
             free, names = self._look()
         except OSError as error:

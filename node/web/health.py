@@ -31,11 +31,11 @@ class HealthCheck:
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         outputs: the folder that volumes are published in.
         minimum_free: bytes; with less the node refuses instances.
-        stuck: whether what was received cannot be filed for the time being.
+        stuck: whether what was received cannot be ingested for the time being.
         signs: how the loops of all threads and processes of the node are.
         clock: seconds, monotonic.
         executor: why no volume can be made for the time being; None: they can.
-        journal: what is wrong with what was answered and is not filed yet; None: nothing.
+        journal: what is wrong with what was answered and is not ingested yet; None: nothing.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class HealthCheck:
                 "index": lambda: _check_index(index, archive.root.parent),
                 "journal": lambda: _check_journal(journal),
                 "disk": lambda: _check_disk(archive, minimum_free),
-                "filing": lambda: _check_filing(stuck),
+                "ingest": lambda: _check_ingest(stuck),
                 "assembly": lambda: _check_assembly(executor),
                 "output": lambda: _check_output(outputs),
                 "damage": lambda: _check_damage(Damages(index)),
@@ -125,10 +125,10 @@ def _check_output(outputs: Path) -> None:
         raise _Unfit(f"no volume can be published: {fault}; what is received is kept, and waits")
 
 
-def _check_filing(stuck: Callable[[], bool]) -> None:
+def _check_ingest(stuck: Callable[[], bool]) -> None:
     if stuck():
         raise _Unfit(
-            "what was received cannot be filed, so that C-STORE is answered 0xA700; the log says "
+            "what was received cannot be ingested, so C-STORE is answered 0xA700; the log says "
             "whether the disk or the database is to blame"
         )
 

@@ -151,7 +151,7 @@ class NodeView(BaseModel):
     studies: int
     conflicts: int
     quarantine: dict[Kind, int] = Field(
-        description="files: refused, and answered with success but not filed"
+        description="files: refused, and answered with success but not ingested"
     )
     free_bytes: int
     minimum_free: int

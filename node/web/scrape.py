@@ -126,7 +126,7 @@ class _Stock(Collector):
         left = self._quarantine()
         files = GaugeMetricFamily(
             "rasnode_quarantine_files",
-            "Files in quarantine: refused, or answered with success and not filed.",
+            "Files in quarantine: refused, or answered with success and not ingested.",
             labels=["kind"],
         )
         size = GaugeMetricFamily(

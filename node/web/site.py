@@ -37,9 +37,9 @@ class Site:
         ae_title: the node's own.
         dicom_port: asked when it is needed, as it may be any free one.
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
-        stuck: whether what was received cannot be filed for the time being.
+        stuck: whether what was received cannot be ingested for the time being.
         executor: why no volume can be made for the time being; None: they can.
-        journal: what is wrong with what was answered and is not filed yet; None: nothing.
+        journal: what is wrong with what was answered and is not ingested yet; None: nothing.
         clock: seconds since 1970, UTC.
     """
 

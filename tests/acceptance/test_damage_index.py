@@ -116,7 +116,7 @@ def test_index_while_the_node_runs(watched: RunningNode, tmp_path: Path) -> None
     node.send(*small_ct(tmp_path / "ct", 4, announced=True))
     node.settle()
     without_index(node.root)
-    eventually(lambda: named(node, "reindex", "replaced", "cannot be filed"), 10, "it is named")
+    eventually(lambda: named(node, "reindex", "replaced", "cannot be ingested"), 10, "it is named")
     with pytest.raises(subprocess.CalledProcessError):
         node.send(*small_ct(tmp_path / "more", 2, announced=True))
     assert node.terminate() == 0

@@ -16,20 +16,20 @@ LOOPS = {
     "watcher": "node",
     "deliveries to hook": "node",
     "assembly workers": "node",
-    "supervisor of filer": "node",
+    "supervisor of ingester": "node",
     "supervisor of receiver": "node",
     "page tick": "node",
-    "filing": "filer",
-    "journal keeper": "filer",
-    "priority of filing": "filer",
-    "reporter": "filer",
+    "ingest": "ingester",
+    "journal keeper": "ingester",
+    "ingest priority": "ingester",
+    "reporter": "ingester",
     "DICOM port": "receiver",
     "C-STORE requests": "receiver",
     "storage commitment": "receiver",
 }
 """Every loop of a node that makes a step every few seconds, and the process that it is of."""
 
-PROCESSES = ("node", "receiver", "filer", "worker", "fork server")
+PROCESSES = ("node", "receiver", "ingester", "worker", "fork server")
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,14 @@ class Trouble:
     def names(self) -> tuple[str, ...]:
         """What `/health` may call it; any of these."""
         if self.whom in LOOPS:
-            own = {"page tick": "page", "reporter": "filer"}.get(self.whom, self.whom)
-            return (own, *{"filer": ("filer",), "receiver": ("receiver",)}.get(self.process, ()))
+            own = {"page tick": "page", "reporter": "ingester"}.get(self.whom, self.whom)
+            return (
+                own,
+                *{"ingester": ("ingester",), "receiver": ("receiver",)}.get(self.process, ()),
+            )
         return {
             "receiver": ("receiver", "dicom"),
-            "filer": ("filer",),
+            "ingester": ("ingester",),
             "worker": ("assembly workers", "watcher"),
             "fork server": ("assembly workers", "watcher"),
         }.get(self.whom, ())
@@ -119,7 +122,7 @@ def _processes(world: World) -> dict[str, list[int]]:
         if "rasnode-receive" in said or "node.daemon.receiving" in said:
             found.setdefault("receiver", []).append(pid)
         elif "rasnode-file" in said or "node.storage.ingest" in said:
-            found.setdefault("filer", []).append(pid)
+            found.setdefault("ingester", []).append(pid)
         elif "forkserver" in said:
             found.setdefault("fork server", []).append(pid)
             found.setdefault("worker", []).extend(_children(pid)[:1])

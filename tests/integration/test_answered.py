@@ -34,7 +34,7 @@ GET = StudyRootQueryRetrieveInformationModelGet
 
 @contextmanager
 def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Receiver, threading.Event]]:
-    """A receiver, and a filer that begins when the event is set."""
+    """A receiver, and an ingester that begins when the event is set."""
     settings = Settings.model_validate(
         {
             "dicom": {"host": "127.0.0.1", "port": 0, "keep_awake": False},
@@ -56,7 +56,7 @@ def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Receiver, t
         archive,
         index,
         wait=wait,
-        filed=lambda _filed: None,
+        ingested=lambda _ingested: None,
     )
 
     def file() -> None:
@@ -65,7 +65,9 @@ def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Receiver, t
 
     ingester = threading.Thread(target=file)
     ingester.start()
-    receiver = Receiver(settings, archive, index, journal, run="run", lane=0, ring=lambda: None)
+    receiver = Receiver(
+        settings, archive, index, journal, run="run", partition=0, ring=lambda: None
+    )
     receiver.start()
     try:
         yield receiver, begin

@@ -112,7 +112,7 @@ def uids(*folders: Path) -> set[str]:
 
 
 def written_after(journal: Journal, position: int) -> bool:
-    """Whether the first lane for imports has come further."""
+    """Whether the first partition for imports has come further."""
     return journal.offsets.answered(64) > position + 4096  # a segment that has begun is empty
 
 
@@ -134,7 +134,7 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
     node: RunningNode, tmp_path: Path
 ) -> None:
     chance, journal = random.Random(17), Journal(node.root)
-    lanes, folders = set(journal.lanes()), []
+    partitions, folders = set(journal.partitions()), []
     for number in range(6):
         folders.append(folder_of(tmp_path / str(number), 60))
         folder_of(tmp_path / f"{number}" / "large", 1, LARGE)
@@ -146,7 +146,9 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
         killed.kill()
         killed.join(10)
         intact(node)
-    assert set(journal.lanes()) == lanes | {64}  # each has taken over what the one before had
+    assert set(journal.partitions()) == partitions | {
+        64
+    }  # each has taken over what the one before had
     eventually(
         lambda: journal.offsets.safe(64) >= journal.offsets.answered(64), 60, "all of it is safe"
     )
@@ -157,7 +159,7 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
         assert not said
         assert intake.tally.stored[Stored.NEW] + intake.tally.stored[Stored.SAME] == 6 * 61
     incoming = node.root / "archive" / ".incoming"
-    eventually(lambda: not list(incoming.glob("import-*")), 20, "large files are filed")
+    eventually(lambda: not list(incoming.glob("import-*")), 20, "large files are ingested")
     assert intact(node) >= uids(*folders)
 
 
@@ -185,7 +187,7 @@ def test_what_nobody_files_is_safe_and_said_to_be(node: RunningNode, tmp_path: P
     with opened(node, patience=0.2) as (intake, _):
         node.kill()
         intake.take([folder], nothing)
-        with pytest.raises(Exception, match="5 files are safe in the journal and not filed yet"):
+        with pytest.raises(Exception, match="5 files are safe in the journal and not ingested yet"):
             intake.finish()
         assert intake.tally.waiting == 5
         intake.finish(within=0.01)  # who does not want to wait goes on
@@ -302,7 +304,7 @@ def test_what_is_imported_while_retention_removes_the_same_series_has_its_files(
         archive,
         index,
         wait=lambda _: not ending.wait(0.005),
-        filed=lambda _: None,
+        ingested=lambda _: None,
         retirement=retirement,
     )
     thread = threading.Thread(target=service.run)

@@ -46,7 +46,7 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
         ("rasnode-receive", "node.daemon.receiving.process"),
         ("rasnode-file", "node.storage.ingest.process"),
     ],
-    ids=["a receiver", "the filer"],
+    ids=["a receiver", "the ingester"],
 )
 def test_a_process_that_dies_is_started_again(
     node: RunningNode, name: str, successor: str, tmp_path: Path

@@ -18,7 +18,7 @@ from node.storage.ingest.checks import SUCCESS, Incoming
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.ingest.service import IngestService
-from node.storage.journal import Entry, Journal, JournalWriter, Source, lane, segment
+from node.storage.journal import Entry, Journal, JournalWriter, Source, partition, segment
 from tests.recording_disk.recorder import Recorder
 from tests.recording_disk.restart import index_of, nothing_is_lost
 
@@ -38,9 +38,9 @@ class Scene:
         self.sent: dict[str, bytes] = {}
         self._archive = Archive(root)
         self._journal = journal
-        self._lane = JournalWriter(journal.folder, 0, journal.offsets, segment.SMALLEST)
+        self._partition = JournalWriter(journal.folder, 0, journal.offsets, segment.SMALLEST)
         self._receiver = JournalReceiver(
-            self._archive, journal, self._lane, minimum_free=0, clock=lambda: 2.0
+            self._archive, journal, self._partition, minimum_free=0, clock=lambda: 2.0
         )
         self._index = index_of(root, relaxed=True)
         disk.follow(self._index)
@@ -50,7 +50,7 @@ class Scene:
             self._archive,
             self._index,
             wait=lambda _seconds: False,
-            filed=lambda _filed: None,
+            ingested=lambda _ingested: None,
         )
 
     def store(self, *instances: Instance, together: bool = False) -> None:
@@ -69,9 +69,9 @@ class Scene:
             self._answered(bytes(one.data_set))
 
     def store_unchecked(self, instance: Instance, data_set: bytes) -> None:
-        """What is found wrong only when it is filed."""
+        """What is found wrong only when it is ingested."""
         entry = Entry(instance.sop_class, instance.uid, EXPLICIT, 2.0, SOURCE)
-        self._lane.append(entry, data_set)
+        self._partition.append(entry, data_set)
         self._answered(data_set)
 
     def file(self) -> None:
@@ -104,7 +104,7 @@ class Scene:
         index.close()
 
     def end(self) -> None:
-        """Stop: what is left is filed."""
+        """Stop: what is left is ingested."""
         self._filing.run()
 
     def nothing_is_lost(self, folder: Path) -> int:
@@ -118,7 +118,7 @@ class Scene:
 
     def close(self) -> None:
         """Close its files."""
-        self._lane.close()
+        self._partition.close()
         self._index.close()
 
     def _answered(self, data_set: bytes) -> None:
@@ -133,7 +133,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     folder.mkdir()
     root = folder / "var" / "node"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lane, "_READY", 1)  # one is enough for what is sent
+        patch.setattr(partition, "_READY", 1)  # one is enough for what is sent
         disk = Recorder(folder, patch)
         Archive(root).prepare()
         index = index_of(root)

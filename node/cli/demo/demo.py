@@ -134,7 +134,7 @@ def _wait_for_volumes(
 def _ready(series: SeriesRecord | None, study: Study) -> SeriesRecord | None:
     """The series once it has its volume."""
     if series is None:
-        return None  # it is answered, and not filed yet
+        return None  # it is answered, and not ingested yet
     if series.state in _NO_VOLUME:
         refusals = (series.verdict or {}).get("refusals") or [{}]
         why = refusals[0].get("sentence", "see rasnode status")

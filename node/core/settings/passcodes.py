@@ -39,8 +39,8 @@ def check_hash(value: str) -> str:
     found = _ARGON2.fullmatch(value)
     if found is None:
         raise ValueError("not the hash of a passcode; `rasnode passcode` prints it")
-    memory, passes, lanes = map(int, found.groups())
-    if memory > _MOST_MEMORY or memory * passes > _MOST_WORK or lanes > _MOST_LANES:
+    memory, passes, partitions = map(int, found.groups())
+    if memory > _MOST_MEMORY or memory * passes > _MOST_WORK or partitions > _MOST_LANES:
         raise ValueError(
             "a hash that takes too much memory or time; `rasnode passcode` prints one that does not"
         )

@@ -56,7 +56,7 @@ class SupervisedProcess:
     """One process, and whoever takes its place.
 
     Args:
-        name: for people, as in "the filer".
+        name: for people, as in "the ingester".
         first: the process as it was started.
         again: starts another in its place.
         heard: called with each line that it says, but for its heartbeats.

@@ -74,7 +74,7 @@ def receive(said: dict[str, Any]) -> None:
             index,
             journal,
             run=said["run"],
-            lane=int(said["lane"]),
+            partition=int(said["partition"]),
             ring=ring,
             listening=socket.socket(fileno=int(said["listening"])),
         )

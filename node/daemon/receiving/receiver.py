@@ -22,12 +22,12 @@ from node.storage.quarantine.quotas import Quotas
 
 
 class Receiver:
-    """Receives into one lane of the journal, and answers queries.
+    """Receives into one partition of the journal, and answers queries.
 
     Args:
         run: which run of the node this is.
-        lane: of the journal; no other process has it.
-        ring: wakes the filer.
+        partition: of the journal; no other process has it.
+        ring: wakes the ingester.
         listening: the socket that processes share; None: it opens its own.
 
     Raises:
@@ -42,14 +42,14 @@ class Receiver:
         journal: Journal,
         *,
         run: str,
-        lane: int,
+        partition: int,
         ring: Callable[[], None],
         listening: socket.socket | None = None,
     ) -> None:
         self._dicom = settings.dicom
         offsets, free = journal.offsets, archive.free_bytes()
-        self._lane = JournalWriter(
-            journal.folder, lane, offsets, size_for(free), ring, most=count_for(free)
+        self._partition = JournalWriter(
+            journal.folder, partition, offsets, size_for(free), ring, most=count_for(free)
         )
         kept = settings.storage.quarantine
         quarantine = Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days)
@@ -57,7 +57,7 @@ class Receiver:
         receiver = JournalReceiver(
             archive,
             journal,
-            self._lane,
+            self._partition,
             minimum_free=settings.storage.minimum_free,
             clock=time.time,
             quarantine=quarantine,
@@ -74,8 +74,8 @@ class Receiver:
             if listening is None
             else Shared(
                 listening,
-                elsewhere=lambda: offsets.all_guests() - offsets.guests(lane),
-                counted=lambda count: offsets.set_guests(lane, count),
+                elsewhere=lambda: offsets.all_guests() - offsets.guests(partition),
+                counted=lambda count: offsets.set_guests(partition, count),
             ),
         )
 
@@ -104,4 +104,4 @@ class Receiver:
         self._scp.stop(seconds)
         self._services.stop()
         self._quotas.stop()
-        self._lane.close()
+        self._partition.close()

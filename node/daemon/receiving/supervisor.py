@@ -32,7 +32,7 @@ class ReceiverSupervisor:
 
     Args:
         run: which run of the node this is.
-        bell: descriptor that wakes the filer.
+        bell: descriptor that wakes the ingester.
         seconds: how long a receiver may take to answer what is under way when it is stopped.
 
     Raises:
@@ -49,12 +49,12 @@ class ReceiverSupervisor:
         self._ready = [threading.Event() for _ in range(settings.dicom.processes)]
         self._processes = [
             SupervisedProcess(
-                NAME if settings.dicom.processes == 1 else f"{NAME} {lane + 1}",
-                self._fork(lane),
-                partial(self._spawn, lane),
-                partial(self._heard, lane),
+                NAME if settings.dicom.processes == 1 else f"{NAME} {partition + 1}",
+                self._fork(partition),
+                partial(self._spawn, partition),
+                partial(self._heard, partition),
             )
-            for lane in range(settings.dicom.processes)
+            for partition in range(settings.dicom.processes)
         ]
 
     @property
@@ -103,41 +103,41 @@ class ReceiverSupervisor:
         for one in self._processes:
             one.stop(max(0.1, deadline - time.monotonic()))
 
-    def _said(self, lane: int) -> dict[str, Any]:
+    def _said(self, partition: int) -> dict[str, Any]:
         return {
             # A receiver delivers nothing, and is not given the secrets of deliveries.
             "settings": self._settings.model_dump(mode="json", exclude={"deliver"}),
             "run": self._run,
-            "lane": lane,
+            "partition": partition,
             "listening": self._listening.fileno(),
             "bell": self._bell,
             "seconds": self._seconds,
             "parent": os.getpid(),
         }
 
-    def _fork(self, lane: int) -> ForkedProcess:
+    def _fork(self, partition: int) -> ForkedProcess:
         """A receiver from the start: while this process has no other thread."""
-        said = self._said(lane)
+        said = self._said(partition)
         keep = (self._listening.fileno(), self._bell)
         return ForkedProcess("rasnode-receive", lambda: receive(said), keep)
 
-    def _spawn(self, lane: int) -> Process:
+    def _spawn(self, partition: int) -> Process:
         """A receiver in the place of one that died."""
         with self._lock:
             process = interpreters.start(
                 "node.daemon.receiving.process",
-                self._said(lane),
+                self._said(partition),
                 stdin=subprocess.PIPE,
                 pass_fds=(self._listening.fileno(), self._bell),
             )
         _say(process, GO)
         return process
 
-    def _heard(self, lane: int, line: bytes) -> None:
+    def _heard(self, partition: int, line: bytes) -> None:
         said = line.decode("ascii", "replace").strip()
         if said == READY:
-            self._ready[lane].set()
-            if (one := self._processes[lane]).deaths:
+            self._ready[partition].set()
+            if (one := self._processes[partition]).deaths:
                 with self._lock:  # settings may have changed while it was being started
                     _say(one.process, _encoded(self._settings.dicom))
         else:

@@ -48,7 +48,7 @@ class Made:
         copied: files, and `size` their bytes.
         there: files that the backup had already.
         problems: what could not be copied, or is damaged at its source.
-        journal: whether it has the journal, because what was received could not be filed.
+        journal: whether it has the journal, because what was received could not be ingested.
     """
 
     copied: int = 0
@@ -106,7 +106,7 @@ class Backup:
         others: list[Member] = []
         journal = Journal(self._root)
         try:
-            if not self._is_filed(journal):
+            if not self._is_ingested(journal):
                 others += self._copy_journal(journal)
         except NotAsItWas as error:
             raise BackupError(f"the journal {error}") from error
@@ -142,7 +142,7 @@ class Backup:
         self._prune(copied, {member.path for member in others})
         return self._made
 
-    def _is_filed(self, journal: Journal) -> bool:
+    def _is_ingested(self, journal: Journal) -> bool:
         """Whether everything that was answered by now is in archive and index."""
         if is_serving(self._root):
             return journal.settle(_SETTLE_SECONDS)
@@ -180,17 +180,19 @@ class Backup:
         return {}
 
     def _copy_journal(self, journal: Journal) -> Iterator[Member]:
-        """What was answered and may not be filed: positions first, as they only grow."""
+        """What was answered and may not be ingested: positions first, as they only grow."""
         folder = f"journal-{self._stamp}"
         self._made.journal = True
-        safe = {lane: journal.offsets.safe(lane) >> 32 for lane in journal.lanes()}
+        safe = {
+            partition: journal.offsets.safe(partition) >> 32 for partition in journal.partitions()
+        }
         found = [self._put(journal.folder / "board", f"{folder}/board")]
-        for lane, least in safe.items():
-            for generation, one in Segments(journal.folder, lane).begun(0).items():
+        for partition, least in safe.items():
+            for generation, one in Segments(journal.folder, partition).begun(0).items():
                 if generation >= least:
                     found.append(self._put(journal.folder / one.name, f"{folder}/{one.name}"))
         for part in sorted((self._root / "archive" / ".incoming").glob("*.part")):
-            with suppress(FileNotFoundError):  # it has been filed meanwhile
+            with suppress(FileNotFoundError):  # it has been ingested meanwhile
                 found.append(self._put(part, f"{folder}/incoming/{part.name}"))
         return iter(found)
 

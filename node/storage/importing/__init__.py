@@ -1,1 +1,1 @@
-"""Import: DICOM files into a lane of the journal, with the checks and the durability of C-STORE."""
+"""Import: DICOM files go into the journal, with the checks and the durability of C-STORE."""

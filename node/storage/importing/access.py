@@ -25,7 +25,7 @@ from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.ingest.service import IngestService
 from node.storage.journal import Journal
-from node.storage.journal.claims import claimed_lane
+from node.storage.journal.claims import claimed_partition
 from node.storage.ownership import Owned, is_serving, sole_owner
 
 _BUSY_SECONDS: Final = 60.0  # for a node that starts, or another import, to be done
@@ -38,23 +38,23 @@ class RootBusy(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The journal, and a lane of it that is this process' alone.
+    """The journal, and a partition of it that is this process' alone.
 
     Attributes:
-        ring: wakes the filer.
+        ring: wakes the ingester.
         has_node: whether it is a running node that files, and makes volumes.
     """
 
     journal: Journal
     index: Index
-    lane: int
+    partition: int
     ring: Callable[[], None]
     has_node: bool
 
 
 @contextmanager
 def journal_access(settings: Settings, stopping: threading.Event) -> Iterator[Access]:
-    """A lane of the journal, which is filed as long as the block lasts.
+    """A partition of the journal, which is ingested as long as the block lasts.
 
     Args:
         stopping: once it is set, nobody is waited for.
@@ -91,13 +91,13 @@ def _open(settings: Settings, stack: ExitStack) -> Access:
         undo.callback(journal.close)
         if not has_node:
             ring = undo.enter_context(_filing(settings, journal, index))
-        lane = undo.enter_context(claimed_lane(journal.folder))
-        if lane is None:
+        partition = undo.enter_context(claimed_partition(journal.folder))
+        if partition is None:
             raise RootBusy(
                 "as many imports are under way as there may be at once; "
                 "start this one again when another has ended"
             )
-        # Only after the claim: a node that starts from here on leaves the lane alone.
+        # Only after the claim: a node that starts from here on leaves the partition alone.
         if has_node and not is_serving(root):
             raise RootBusy(
                 f"another rasnode has storage.root {root} open and does not take anything in: "
@@ -105,7 +105,7 @@ def _open(settings: Settings, stack: ExitStack) -> Access:
                 "`rasnode reindex`; try again when it is done"
             )
         stack.enter_context(undo.pop_all())
-    return Access(journal, index, lane, ring or _nothing, has_node)
+    return Access(journal, index, partition, ring or _nothing, has_node)
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def _filing(settings: Settings, journal: Journal, index: Index) -> Iterator[Call
         rung.clear()
         return not stopping.is_set()
 
-    service = IngestService(journal, ingester, archive, index, wait=wait, filed=_nothing)
-    thread = background("filer", service.run)
+    service = IngestService(journal, ingester, archive, index, wait=wait, ingested=_nothing)
+    thread = background("ingester", service.run)
     try:
         yield rung.set
     finally:

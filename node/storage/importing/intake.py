@@ -1,4 +1,4 @@
-"""Files into a lane of the journal, batch by batch, and what became of each."""
+"""Files into a partition of the journal, batch by batch, and what became of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from node.storage.ingest.acknowledging import JournalReceiver
 from node.storage.ingest.checks import SUCCESS, Outcome
 from node.storage.journal import Journal, JournalFull
 
-_MOST_PENDING: Final = 5000  # files that are in the journal and not known to be filed
+_MOST_PENDING: Final = 5000  # files that are in the journal and not known to be ingested
 _LOOK_SECONDS: Final = 0.02
 PATIENCE_SECONDS: Final = 60.0
 
@@ -41,7 +41,7 @@ class Tally:
     """What became of the files.
 
     Attributes:
-        waiting: of how many it is not known, as they have not been filed yet.
+        waiting: of how many it is not known, as they have not been ingested yet.
         series: rows of the series that they belong to.
     """
 
@@ -60,12 +60,12 @@ class Intake:
     """Takes files in. For one thread.
 
     Args:
-        lane: the one that `receiver` writes to.
-        imported: knows what has been filed.
+        partition: the one that `receiver` writes to.
+        imported: knows what has been ingested.
         clock: seconds since 1970.
         say: told of each file that is not imported, or in conflict.
         stopping: once it is set nothing more is begun.
-        patience: seconds in which the filer has to get on.
+        patience: seconds in which the ingester has to get on.
 
     Attributes:
         tally: what became of the files so far.
@@ -75,7 +75,7 @@ class Intake:
         self,
         receiver: JournalReceiver,
         journal: Journal,
-        lane: int,
+        partition: int,
         imported: Imported,
         *,
         clock: Callable[[], float],
@@ -86,7 +86,7 @@ class Intake:
         self.tally = Tally()
         self._receiver = receiver
         self._offsets = journal.offsets
-        self._lane = lane
+        self._partition = partition
         self._imported = imported
         self._say = say
         self.stopping = stopping
@@ -111,10 +111,10 @@ class Intake:
             self._look(most=_MOST_PENDING)
 
     def finish(self, within: float = math.inf) -> None:
-        """Wait until everything that was taken in has been filed.
+        """Wait until everything that was taken in has been ingested.
 
         Args:
-            within: seconds, after which it is left to the filer: it is as safe as what was sent.
+            within: seconds, after which it is left to the ingester: it is as safe as what was sent.
 
         Raises:
             NodeError: that takes too long; it is safe in the journal.
@@ -132,7 +132,7 @@ class Intake:
                     written.append(FileWritten(one.path, uid, at))
         finally:
             self._receiver.answered()
-            self._pending.append(_Pending(self._offsets.answered(self._lane), written))
+            self._pending.append(_Pending(self._offsets.answered(self._partition), written))
             self.tally.waiting += len(written)
 
     def _insist(self, one: FileRead) -> bool:
@@ -155,25 +155,25 @@ class Intake:
         return outcome.status == SUCCESS
 
     def _look(self, most: int, within: float = math.inf) -> None:
-        """See what has been filed, and wait until so few files have not."""
+        """See what has been ingested, and wait until so few files have not."""
         began = moved = time.monotonic()
         last = -1
         while self._pending:
-            filed = self._offsets.filed(self._lane)
-            while self._pending and self._pending[0].position <= filed:
+            ingested = self._offsets.ingested(self._partition)
+            while self._pending and self._pending[0].position <= ingested:
                 self._count(self._pending.popleft().files)
             if self.tally.waiting <= most:
                 return
             now = time.monotonic()
             if now - began > within:
                 return
-            if filed != last:
-                last, moved = filed, now
+            if ingested != last:
+                last, moved = ingested, now
             if now - moved > self._patience:
                 raise NodeError(
-                    f"{self.tally.waiting} files are safe in the journal and not filed yet, as "
+                    f"{self.tally.waiting} files are safe in the journal and not ingested yet, as "
                     "nothing files at the moment: the node's log says why, or it does not run; "
-                    "they are filed when it goes on"
+                    "they are ingested when it goes on"
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -190,7 +190,7 @@ class Intake:
                 self._refuse(
                     file.path,
                     "it was taken in and is not in the index: it is in quarantine if it could not "
-                    "be filed; if its series is old, storage.retention has removed it",
+                    "be ingested; if its series is old, storage.retention has removed it",
                 )
                 continue
             self.tally.stored[outcome.stored] += 1

@@ -1,4 +1,4 @@
-"""An intake into the lane that an import has, with everything that it needs."""
+"""An intake into the partition that an import has, with everything that it needs."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def intake_into(
     """An intake, as long as the block lasts. Arguments as for `Intake`.
 
     Raises:
-        StorageFull: the lane's files cannot be made or opened.
+        StorageFull: the partition's files cannot be made or opened.
     """
-    journal, number = access.journal, access.lane
+    journal, number = access.journal, access.partition
     offsets = journal.offsets
     archive = Archive(settings.storage.root, number)
     if offsets.safe(number) >= offsets.answered(number):
         archive.drop_import(number)
     free = archive.free_bytes()
     size, most = size_for(free), count_for(free)
-    lane = JournalWriter(
+    partition = JournalWriter(
         journal.folder, number, offsets, size, access.ring, most=most, urgent=False
     )
-    with closing(lane):
+    with closing(partition):
         kept = settings.storage.quarantine
         receiver = JournalReceiver(
             archive,
             journal,
-            lane,
+            partition,
             minimum_free=settings.storage.minimum_free,
             clock=time.time,
             quarantine=Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days),

@@ -1,4 +1,4 @@
-"""What the index made of imported files, once they have been filed."""
+"""What the index made of imported files, once they have been ingested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Made(NamedTuple):
 
 
 def outcomes(imported: Imported, files: Sequence[FileWritten]) -> list[Made | None]:
-    """What became of each of some files that have been filed; None: the index does not have it.
+    """What became of each of some files that have been ingested; None: the index does not have it.
 
     Raises:
         Retryable: the index does not answer.

@@ -27,7 +27,7 @@ _WRITES = "rasnode_writes"
 _encode = msgspec.json.Encoder().encode
 BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
 _CHECKPOINT_PAGES = 16384
-"""Pages of the write-ahead log at which a commit of the filer's moves them into the file, should
+"""Pages of the write-ahead log at which a commit of the ingester's moves them into the file, should
 `Index.sync` not have come to it before: two syncs, for which senders and volumes would wait."""
 _READ_ONLY = "25006"  # SQLSTATE: for instance a standby that is not the primary yet
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")

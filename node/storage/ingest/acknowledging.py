@@ -21,7 +21,7 @@ _SETTLE_SECONDS: Final = 10.0
 
 
 class JournalReceiver(InstanceReceiver):
-    """Answers an instance once it is in the journal; the filer does the rest.
+    """Answers an instance once it is in the journal; the ingester does the rest.
 
     Args:
         journal: to see how far the filing is.
@@ -32,7 +32,7 @@ class JournalReceiver(InstanceReceiver):
         self,
         archive: Archive,
         journal: Journal,
-        lane: JournalWriter,
+        partition: JournalWriter,
         *,
         minimum_free: int,
         clock: Callable[[], float],
@@ -43,7 +43,7 @@ class JournalReceiver(InstanceReceiver):
         self._quotas = quotas
         self._one_by_one = threading.Lock()
         self._journal = journal
-        self._lane = lane
+        self._partition = partition
 
     def ended(self, source: Source, end: AssociationEnd, at: float) -> None:
         """An association that brought instances came to its end.
@@ -51,7 +51,7 @@ class JournalReceiver(InstanceReceiver):
         Raises:
             Retryable: that could not be noted.
         """
-        self._lane.note(Ended(source, end, at))
+        self._partition.note(Ended(source, end, at))
 
     def settle(self) -> bool:
         """Wait until whatever has been answered by now, by any process, can be found."""
@@ -72,7 +72,7 @@ class JournalReceiver(InstanceReceiver):
         """
         fits = [
             one.spill is None
-            and len(one.data_set) <= self._lane.largest
+            and len(one.data_set) <= self._partition.largest
             and not (self._quotas is not None and self._quotas.limits(one.source))
             for one in incoming
         ]
@@ -92,16 +92,16 @@ class JournalReceiver(InstanceReceiver):
             draft.drop()
         if not may:
             return [False] * len(incoming)
-        done = self._lane.append_together([(self._entry(one), one.data_set) for one in ready])
+        done = self._partition.append_together([(self._entry(one), one.data_set) for one in ready])
         written = iter([True] * done + [False] * (len(ready) - done))
         return [is_good and next(written) for is_good in good]
 
     def answered(self) -> None:
-        """What was stored together has its answers: it can be filed."""
-        self._lane.ring()
+        """What was stored together has its answers: it can be ingested."""
+        self._partition.ring()
 
     def _draft(self, incoming: Sequence[Incoming]) -> Draft | None:
-        return self._lane.draft([(self._entry(one), one.data_set) for one in incoming])
+        return self._partition.draft([(self._entry(one), one.data_set) for one in incoming])
 
     def _may_take(self, ready: Sequence[Incoming]) -> bool:
         if not ready or self._journal.offsets.stuck:
@@ -115,7 +115,7 @@ class JournalReceiver(InstanceReceiver):
     def _take(self, incoming: Incoming) -> None:
         _check(incoming)
         if self._journal.offsets.stuck:
-            raise Retryable("what was received before cannot be filed yet")
+            raise Retryable("what was received before cannot be ingested yet")
         self._check_space(len(incoming.data_set))
         with self._within_quotas(incoming):
             self._append(incoming)
@@ -138,21 +138,21 @@ class JournalReceiver(InstanceReceiver):
             return
         with self._one_by_one:  # two versions at once are one too many
             if not self.settle():
-                raise Retryable("what was received before is not filed yet")
+                raise Retryable("what was received before is not ingested yet")
             quotas.check_copy(sender, incoming.sop_instance_uid or "", incoming.data_set)
             yield
 
     def _append(self, incoming: Incoming) -> None:
         if incoming.spill is not None:
             self._append_file(incoming, incoming.spill)
-        elif len(incoming.data_set) > self._lane.largest:
+        elif len(incoming.data_set) > self._partition.largest:
             spill = self._spilled(incoming)
             try:
                 self._append_file(incoming, spill)
             finally:
                 spill.close()
         else:
-            self._lane.append(self._entry(incoming), incoming.data_set)
+            self._partition.append(self._entry(incoming), incoming.data_set)
 
     def _append_file(self, incoming: Incoming, spill: Spill) -> None:
         spill.sync()
@@ -160,7 +160,7 @@ class JournalReceiver(InstanceReceiver):
             sync_folders([spill.path.parent])
         except OSError as error:
             raise Retryable(f"the archive cannot be synced: {error.strerror}") from error
-        self._lane.append(self._entry(incoming, spill), b"")
+        self._partition.append(self._entry(incoming, spill), b"")
         spill.keep()
 
     def _spilled(self, incoming: Incoming) -> Spill:
@@ -188,7 +188,7 @@ class JournalReceiver(InstanceReceiver):
         )
 
     def _backlog(self) -> int:
-        return self._lane.backlog()
+        return self._partition.backlog()
 
 
 def _understood(incoming: Incoming) -> bool:

@@ -121,7 +121,7 @@ class InstanceReceiver(ABC):
         """As `store`, but for what may succeed later.
 
         Raises:
-            Retryable: there is no room, or the filer does not keep up.
+            Retryable: there is no room, or the ingester does not keep up.
         """
         try:
             stored = self._take(incoming)

@@ -1,4 +1,4 @@
-"""One lane of the journal, read behind its writer in batches that are worth a transaction."""
+"""One partition of the journal, read behind its writer in batches that are worth a transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOK_SECONDS: Final = 0.002
 
 
 class JournalConsumer:
-    """How far a lane has been filed.
+    """How far a partition has been ingested.
 
     What a transaction costs besides its rows is what filing five instances takes, so that records
     are let gather as long as more of them come.
@@ -26,17 +26,17 @@ class JournalConsumer:
     """
 
     def __init__(
-        self, journal: Journal, lane: int, rest: Callable[[float], None] = time.sleep
+        self, journal: Journal, partition: int, rest: Callable[[float], None] = time.sleep
     ) -> None:
-        self.lane = lane
+        self.partition = partition
         self._journal = journal
         self._rest = rest
-        self._cursor = journal.cursor(lane, journal.offsets.filed(lane))
+        self._cursor = journal.cursor(partition, journal.offsets.ingested(partition))
         self._begin = self._cursor.position
         self._pending: list[Found] = []
         self._size = 0
-        # Of what an earlier filer was at when it died there may be half files.
-        self._anew_until = journal.offsets.answered(lane)
+        # Of what an earlier ingester was at when it died there may be half files.
+        self._anew_until = journal.offsets.answered(partition)
 
     @property
     def position(self) -> int:
@@ -45,7 +45,7 @@ class JournalConsumer:
 
     @property
     def anew(self) -> bool:
-        """Whether some of the pending batch may have been filed before, by halves."""
+        """Whether some of the pending batch may have been ingested before, by halves."""
         return self._begin < self._anew_until
 
     def batch(self) -> list[Found]:
@@ -59,14 +59,14 @@ class JournalConsumer:
         return self._pending
 
     def done(self) -> None:
-        """The batch has been filed."""
+        """The batch has been ingested."""
         self._forget()
 
     def again(self) -> None:
         """File once more what is not safe: it cannot be trusted to have reached the disk."""
         offsets = self._journal.offsets
         self._anew_until = max(self._anew_until, self.position)
-        self._cursor = self._journal.cursor(self.lane, offsets.safe(self.lane))
+        self._cursor = self._journal.cursor(self.partition, offsets.safe(self.partition))
         self._forget()
 
     @property
@@ -79,7 +79,7 @@ class JournalConsumer:
         self._size = 0
 
     def _read(self) -> None:
-        limit = self._journal.offsets.answered(self.lane)
+        limit = self._journal.offsets.answered(self.partition)
         while len(self._pending) < _MOST and self._size < _BYTES:
             found = self._cursor.next(limit)
             if found is None:

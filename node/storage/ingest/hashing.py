@@ -1,4 +1,4 @@
-"""Hashes of large data sets, made on another processor while the one before is being filed."""
+"""Hashes of large data sets, made on another processor while the one before is being ingested."""
 
 from __future__ import annotations
 

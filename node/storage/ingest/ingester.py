@@ -31,7 +31,7 @@ _ALIKE: Final = 32  # and of which it is known what their headers have in common
 
 
 class _Fault(NamedTuple):
-    """Why an instance cannot be filed: an exception would hold on to the data set."""
+    """Why an instance cannot be ingested: an exception would hold on to the data set."""
 
     name: str
     sentence: str
@@ -93,7 +93,7 @@ class Ingester:
         Raises:
             Retryable: disk or database do not let it; nothing is lost, try again later.
         """
-        filed = Ingested()
+        ingested = Ingested()
         rows: list[tuple[InstanceRecord, int | None]] = []
         # All are read and then all are placed: the processor does the same again and again.
         with self._hashing.ahead([found.data_set for found in batch]) as hashes:
@@ -102,21 +102,21 @@ class Ingester:
             if isinstance(item, Entry):
                 self._breathe()
                 record = (
-                    self._kept_from_file(item, filed, anew=anew)
+                    self._kept_from_file(item, ingested, anew=anew)
                     if item.part
                     else self._kept(item, data_set, reading, anew=anew)
                 )
                 if record is not None:
                     rows.append((record, self._row(item.source) if item.source else None))
                 continue
-            self._index(rows, filed)
+            self._index(rows, ingested)
             rows = []
-            self._end(item, filed)
-        self._index(rows, filed)
-        return filed
+            self._end(item, ingested)
+        self._index(rows, ingested)
+        return ingested
 
     def set_aside(self, found: Found, error: Exception) -> None:
-        """Quarantine an instance that cannot be filed for a reason that nobody foresaw.
+        """Quarantine an instance that cannot be ingested for a reason that nobody foresaw.
 
         Raises:
             Retryable: the disk does not let it.
@@ -134,9 +134,9 @@ class Ingester:
         """Folders of the archive may have gone."""
         self._placer.forget()
 
-    def _index(self, rows: list[tuple[InstanceRecord, int | None]], filed: Ingested) -> None:
+    def _index(self, rows: list[tuple[InstanceRecord, int | None]], ingested: Ingested) -> None:
         for (record, _), outcome in zip(rows, self._store.add(rows), strict=True):
-            filed.outcomes.append((outcome, record.size))
+            ingested.outcomes.append((outcome, record.size))
             if outcome is Stored.SAME and record.fresh:
                 log.warning(
                     "SOP Instance %s came again, and took the place of its damaged or lost file",
@@ -149,12 +149,12 @@ class Ingester:
                 )
         self._placer.indexed()
 
-    def _end(self, ended: Ended, filed: Ingested) -> None:
+    def _end(self, ended: Ended, ingested: Ingested) -> None:
         end = AssociationEnd(ended.end)
         self._store.end_association(self._row(ended.source), end, ended.at)
         self._rows.pop(ended.source, None)
         self._alike.pop(ended.source, None)
-        filed.ended.append(end)
+        ingested.ended.append(end)
 
     def _read(self, found: Found, sha256: Callable[[], str]) -> Registration | _Fault | None:
         """What an instance says; None if it is not in memory."""
@@ -174,7 +174,7 @@ class Ingester:
             return _fault(error)
 
     def _kept_from_file(
-        self, entry: Entry, filed: Ingested, *, anew: bool
+        self, entry: Entry, ingested: Ingested, *, anew: bool
     ) -> InstanceRecord | None:
         """What `_kept` returns, of an instance that lies in a file."""
         part = self._archive.incoming(entry.part)
@@ -191,7 +191,7 @@ class Ingester:
         ):
             reading = _damage_of(entry, view)
             record = self._kept(entry, view, reading, anew=anew)
-        filed.parts.append(part)
+        ingested.parts.append(part)
         return record
 
     def _kept(
@@ -242,7 +242,7 @@ class Ingester:
         return alike
 
     def _set_aside(self, entry: Entry, view: memoryview, fault: _Fault) -> None:
-        """Quarantine what was answered and cannot be filed: a fault of ours, and never silent.
+        """Quarantine what was answered and cannot be ingested: a fault of ours, and never silent.
 
         Raises:
             StorageFull: not even the quarantine takes it; the journal has to keep it.
@@ -253,7 +253,7 @@ class Ingester:
             _meta(entry),
             view,
             {
-                "reason": "cannot-be-filed",
+                "reason": "cannot-be-ingested",
                 "sentence": fault.sentence,
                 "status": "0x0000",
                 "from": entry.calling_ae,
@@ -262,7 +262,7 @@ class Ingester:
             },
         )
         log.error(
-            "SOP Instance %s was answered and cannot be filed (%s); kept in quarantine as %s",
+            "SOP Instance %s was answered and cannot be ingested (%s); kept in quarantine as %s",
             entry.sop_instance_uid,
             fault.name,
             kept,
@@ -272,14 +272,14 @@ class Ingester:
 def _fault(error: Exception) -> _Fault:
     name = type(error).__name__
     known = isinstance(error, MalformedDataSet | InvalidUID)
-    return _Fault(name, str(error) if known else f"{name} while it was filed")
+    return _Fault(name, str(error) if known else f"{name} while it was ingested")
 
 
 def _damage_of(entry: Entry, view: memoryview) -> _Fault | None:
     """What is wrong with a file that holds a data set; None if it is what was received."""
     if entry.crc is None or isal_zlib.crc32(view) == entry.crc:
         return None
-    return _Fault("Damaged", "its bytes changed on the disk before it was filed; send it again")
+    return _Fault("Damaged", "its bytes changed on the disk before it was ingested; send it again")
 
 
 def _meta(entry: Entry) -> bytes:

@@ -1,4 +1,4 @@
-"""Senders first: the filer takes what processor time they leave, unless it falls behind."""
+"""Senders first: the ingester takes what processor time they leave, unless it falls behind."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from node.core.supervision import Loop, background
 _PATIENCE_SECONDS: Final = 0.5
 """Behind for longer, filing is as urgent as receiving: what was answered has to be found."""
 _BREAK_SECONDS: Final = 0.01
-"""Between two that come so close the filer does nothing: a sender and a receiver of much use two
-processors, and a system call of the filer's, once it has begun, is not interrupted for them."""
+"""Between two that come so close the ingester does nothing: a sender and a receiver of much use two
+processors, and a system call of the ingester's, once it has begun, is not interrupted for them."""
 
 
 class Priority:
@@ -40,7 +40,7 @@ class Priority:
         self._low = False
         self._since: float | None = None  # when there has been something to do
         self._busy = threading.Event()
-        self._watcher = Loop("priority of filing", self._watch)
+        self._watcher = Loop("ingest priority", self._watch)
         self._watcher.start()
 
     def caught_up(self) -> None:

@@ -1,4 +1,4 @@
-"""The filer as a process of its own: a copy of the node's, or, in the place of one that died,
+"""The ingester as a process of its own: a copy of the node's, or, in the place of one that died,
 a new one, both started by `IngestSupervisor`.
 
 It reads bytes from stdin, one or more whenever something was answered, files what there is, and
@@ -66,7 +66,7 @@ def file(said: Mapping[str, Any]) -> None:
         archive,
         index,
         wait=partial(_wait, priority),
-        filed=_report,
+        ingested=_report,
         retirement=_retirement(archive, index, said["retention"]),
     )
     gc.freeze()  # what is loaded stays: never looked through again
@@ -94,8 +94,8 @@ def _wait(priority: Priority, seconds: float) -> bool:
     return bool(os.read(sys.stdin.fileno(), 65536))
 
 
-def _report(filed: Ingested) -> None:
+def _report(ingested: Ingested) -> None:
     try:
-        os.write(sys.stdout.fileno(), encode(filed))
+        os.write(sys.stdout.fileno(), encode(ingested))
     except BrokenPipeError:  # nobody listens any more: the filing goes on nevertheless
         return

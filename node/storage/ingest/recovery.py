@@ -1,4 +1,4 @@
-"""After an unclean end: what the journal still holds is filed before the port opens."""
+"""After an unclean end: what the journal still holds is ingested before the port opens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from node.storage.index.engine import Index
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.registration import check
 from node.storage.journal import Entry, Found, Journal
-from node.storage.journal.claims import lanes_in_use
+from node.storage.journal.claims import partitions_in_use
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _BATCH_BYTES: Final = 16 << 20
 def recover(
     journal: Journal, ingester: Ingester, archive: Archive, index: Index, clock: Callable[[], float]
 ) -> int:
-    """File everything that an earlier run answered and may not have filed durably.
+    """File everything that an earlier run answered and may not have ingested durably.
 
     Takes as long as what was in flight is large, whatever the archive's size. Imports that are
     under way go on meanwhile: what they have written stays in the journal.
@@ -43,7 +43,7 @@ def recover(
     """
     if journal.is_new and index_holdings.read(archive.root.parent) is not None:
         journal.note_lost()
-    with lanes_in_use(journal.folder) as alive:
+    with partitions_in_use(journal.folder) as alive:
         count = _file_journal(journal, ingester, archive, index, alive)
         return count + _file_parts(ingester, archive, index, alive, clock())
 

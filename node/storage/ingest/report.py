@@ -1,4 +1,4 @@
-"""What the filer tells its parent after each batch, as a line of numbers."""
+"""What the ingester tells its parent after each batch, as a line of numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from node.storage.ingest.ingester import Ingested
 
 _OUTCOMES: Final = tuple(Stored)
 _ENDS: Final = tuple(end for end in AssociationEnd if end is not AssociationEnd.OPEN)
-_FILED: Final = b"filed"
+_INGESTED: Final = b"ingested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Report:
     size: int
 
 
-def encode(filed: Ingested) -> bytes:
+def encode(ingested: Ingested) -> bytes:
     """A report of a batch."""
-    outcomes = Counter(outcome for outcome, _ in filed.outcomes)
-    ends = Counter(filed.ended)
-    size = sum(size for _, size in filed.outcomes)
+    outcomes = Counter(outcome for outcome, _ in ingested.outcomes)
+    ends = Counter(ingested.ended)
+    size = sum(size for _, size in ingested.outcomes)
     counts = [*(outcomes[one] for one in _OUTCOMES), *(ends[one] for one in _ENDS), size]
-    return b"%s %s\n" % (_FILED, " ".join(map(str, counts)).encode())
+    return b"%s %s\n" % (_INGESTED, " ".join(map(str, counts)).encode())
 
 
 def decode(line: bytes) -> Report:

@@ -1,6 +1,6 @@
 """`storage.retention`: old instances leave the archive once they are volumes, and delivered.
 
-Only the filer does it, between two batches: nobody else writes into the archive while the node
+Only the ingester does it, between two batches: nobody else writes into the archive while the node
 runs, so that no instance can come back while its file is on the way out.
 """
 

@@ -1,4 +1,4 @@
-"""The filer's endless work: follow every lane, and say what has become safe."""
+"""The ingester's endless work: follow every partition, and say what has become safe."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from node.storage.journal import Found, Journal, segment
 
 log = logging.getLogger(__name__)
 
-_SAFE_SECONDS: Final = 2.0  # so long after the last instance was filed, the journal may forget
+_SAFE_SECONDS: Final = 2.0  # so long after the last instance was ingested, the journal may forget
 _BUSY_TURNS: Final = 5  # and after so many times that while they keep coming
 _UNSAFE_SEGMENTS: Final = segment.FEWEST // 2
-"""So many that were filed may wait for the time: making them safe keeps senders from the disk."""
+"""So many ingested instances may wait to be made safe together: each sync delays senders."""
 _RETRY_SECONDS: Final = 0.5
 _STOP_SECONDS: Final = 60.0  # for a sync that is under way
 
 
 class IngestService:
-    """Files what the lanes get, for ever.
+    """Files what the partitions get, for ever.
 
     Args:
         wait: returns when there may be something new, or after a while; False: to stop.
-        filed: told what became of each batch.
+        ingested: told what became of each batch.
         retirement: takes old series out; None if they stay.
     """
 
@@ -47,7 +47,7 @@ class IngestService:
         index: Index,
         *,
         wait: Callable[[float], bool],
-        filed: Callable[[Ingested], None],
+        ingested: Callable[[Ingested], None],
         retirement: RetentionJob | None = None,
     ) -> None:
         self._retirement = retirement
@@ -56,18 +56,18 @@ class IngestService:
         self._archive = archive
         self._index = index
         self._wait = wait
-        self._filed = filed
+        self._ingested = ingested
         self._followers: dict[int, JournalConsumer] = {}
-        self._reached: dict[int, int] = {}  # what each lane's next sync makes safe
+        self._reached: dict[int, int] = {}  # what each partition's next sync makes safe
         self._parts: list[tuple[int, int, Path]] = []
         self._parts_lock = threading.Lock()
         self._due = threading.Event()  # wakes the keeper
         self._due_now = threading.Event()  # and says that it is not only the time that did
         self._stopping = threading.Event()
         self._untrusted = threading.Event()
-        self._heartbeat = Heartbeat("filing")
+        self._heartbeat = Heartbeat("ingest")
         self._before: dict[int, int] = {}
-        self._busy = 0  # times in a row that something had been filed
+        self._busy = 0  # times in a row that something had been ingested
         self._keeper = Loop("journal keeper", self._keep_safe, woken=self._due)
         self._failed = False  # the last sync
         self._ledger = Ledger(index, archive.root.parent)
@@ -81,7 +81,7 @@ class IngestService:
         going = True
         while True:
             try:
-                fault_point("loop filing")
+                fault_point("loop ingest")
                 busy = self._round()
                 if not busy and not going:
                     break
@@ -92,7 +92,7 @@ class IngestService:
                 log.error("filing cannot go on now and tries again: %s", error)
                 self._heartbeat.beat()
                 going = self._wait(_RETRY_SECONDS) and going
-            except Exception as error:  # noqa: BLE001  whatever it is, what was answered is filed
+            except Exception as error:  # noqa: BLE001  whatever it is, what was answered is ingested
                 place = error_reference(error)
                 self._heartbeat.troubled(f"{type(error).__name__}, reference {place} in the log")
                 log.error("filing failed and goes on (reference %s): %s", place, traced(error))
@@ -107,34 +107,34 @@ class IngestService:
         HEARTBEATS.remove(self._heartbeat)
 
     def _retire(self) -> bool:
-        """While nothing waits to be filed; whether anything went."""
+        """While nothing waits to be ingested; whether anything went."""
         if self._lost or self._retirement is None or not self._retirement.step():
             return False
         self._ingester.forget_folders()
         return True
 
     def _round(self) -> bool:
-        """One batch of each lane; whether there was one."""
+        """One batch of each partition; whether there was one."""
         if self._untrusted.is_set():
             self._begin_again()
         if not self._index_there():
             return False
         busy = False
-        for lane in self._journal.lanes():
-            if lane not in self._followers:
-                self._followers[lane] = JournalConsumer(self._journal, lane)
-                self._reached[lane] = self._followers[lane].position
-            busy |= self._advance(self._followers[lane])
+        for partition in self._journal.partitions():
+            if partition not in self._followers:
+                self._followers[partition] = JournalConsumer(self._journal, partition)
+                self._reached[partition] = self._followers[partition].position
+            busy |= self._advance(self._followers[partition])
         return busy
 
     def _index_there(self) -> bool:
-        """Whether what is filed would be found at the next start; until it would, all waits in the
+        """Whether what is ingested would be found at the next start; until then, all waits in the
         journal, and senders keep what they have."""
         try:
             self._index.check_in_place()
         except IndexDamaged as error:
             if not self._lost:
-                log.error("what is received cannot be filed: %s", error)
+                log.error("what is received cannot be ingested: %s", error)
             self._lost = True
             self._journal.offsets.set_stuck(True)
             return False
@@ -145,46 +145,46 @@ class IngestService:
         return True
 
     def _begin_again(self) -> None:
-        """A sync has failed: whatever is not safe is filed once more."""
-        for lane, consumer in self._followers.items():
+        """A sync has failed: whatever is not safe is ingested once more."""
+        for partition, consumer in self._followers.items():
             consumer.again()
-            self._reached[lane] = consumer.position
-            self._journal.offsets.set_filed(lane, consumer.position)
+            self._reached[partition] = consumer.position
+            self._journal.offsets.set_ingested(partition, consumer.position)
         self._untrusted.clear()
 
     def _advance(self, consumer: JournalConsumer) -> bool:
         batch = consumer.batch()
-        offsets, lane = self._journal.offsets, consumer.lane
+        offsets, partition = self._journal.offsets, consumer.partition
         if not batch:
-            if consumer.position > offsets.filed(lane):  # past an empty segment, or damage
+            if consumer.position > offsets.ingested(partition):  # past an empty segment, or damage
                 consumer.done()
-                offsets.set_filed(lane, consumer.position)
-                self._reached[lane] = consumer.position
+                offsets.set_ingested(partition, consumer.position)
+                self._reached[partition] = consumer.position
             return False
         try:
-            filed = self._file(batch, anew=consumer.anew)
+            ingested = self._file(batch, anew=consumer.anew)
         except Retryable as error:
             if not offsets.stuck:
                 log.error(
-                    "what was received cannot be filed: %s; it is kept and tried again", error
+                    "what was received cannot be ingested: %s; it is kept and tried again", error
                 )
                 offsets.set_stuck(True)
             return not self._stopping.is_set() and self._wait(_RETRY_SECONDS)
         if offsets.stuck:
             log.info("filing goes on")
             offsets.set_stuck(False)
-        before, now = offsets.filed(lane), consumer.position
+        before, now = offsets.ingested(partition), consumer.position
         consumer.done()
         with self._parts_lock:
-            self._parts += [(lane, now, part) for part in filed.parts]
-        offsets.set_filed(lane, max(before, now))
-        self._reached[lane] = now
-        if filed.ended:
+            self._parts += [(partition, now, part) for part in ingested.parts]
+        offsets.set_ingested(partition, max(before, now))
+        self._reached[partition] = now
+        if ingested.ended:
             self._index.start_sync()  # the series is decided on next
-        if (now >> 32) - (offsets.safe(lane) >> 32) >= _UNSAFE_SEGMENTS:
+        if (now >> 32) - (offsets.safe(partition) >> 32) >= _UNSAFE_SEGMENTS:
             self._due_now.set()  # they can be used again once all of them is safe
             self._due.set()
-        self._filed(filed)
+        self._ingested(ingested)
         return True
 
     def _file(self, batch: Sequence[Found], *, anew: bool) -> Ingested:
@@ -193,25 +193,25 @@ class IngestService:
             return self._ingester.file(batch, anew=anew)
         except Retryable:
             raise
-        except Exception as error:  # noqa: BLE001  it was answered: all of it is filed or kept
+        except Exception as error:  # noqa: BLE001  it was answered: all of it is ingested or kept
             log.error(
-                "a batch could not be filed and is filed one by one (reference %s): %s",
+                "a batch could not be ingested and is ingested one by one (reference %s): %s",
                 error_reference(error),
                 traced(error),
             )
-        filed = Ingested()
+        ingested = Ingested()
         for found in batch:
             try:
-                filed.add(self._ingester.file([found], anew=True))
+                ingested.add(self._ingester.file([found], anew=True))
             except Retryable:
                 raise
             except Exception as error:  # noqa: BLE001
                 self._ingester.set_aside(found, error)
             self._heartbeat.beat()
-        return filed
+        return ingested
 
     def _keep_safe(self) -> float:
-        """Make safe what was filed, if it is time to; seconds until that has to be seen again."""
+        """Make safe what was ingested, if it is time to; seconds until the next look."""
         due = self._due_now.is_set()
         self._due_now.clear()
         reached = dict(self._reached)
@@ -226,26 +226,26 @@ class IngestService:
         if self._untrusted.is_set():
             return  # a sync that succeeds now says nothing of what the failed one has lost
         offsets, reached = self._journal.offsets, dict(self._reached)
-        if all(offsets.safe(lane) >= position for lane, position in reached.items()):
+        if all(offsets.safe(partition) >= position for partition, position in reached.items()):
             return
         try:
             self._ledger.look()
         except Retryable as error:
             if not offsets.stuck:
-                log.error("the journal keeps what was filed: %s", error)
+                log.error("the journal keeps what was ingested: %s", error)
             return
         try:
             self._archive.sync_all()
             self._index.sync(anew=self._failed)
         except Retryable as error:
-            log.error("%s; what was filed since the last time is filed again", error)
+            log.error("%s; what was ingested since the last time is ingested again", error)
             self._failed = True
             self._untrusted.set()
             return
         self._failed = False
         self._ledger.note()
-        for lane, position in reached.items():
-            offsets.set_safe(lane, max(offsets.safe(lane), position))
+        for partition, position in reached.items():
+            offsets.set_safe(partition, max(offsets.safe(partition), position))
         with self._parts_lock:
             gone = [one for one in self._parts if one[1] <= reached.get(one[0], 0)]
             self._parts = [one for one in self._parts if one not in gone]

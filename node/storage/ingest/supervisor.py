@@ -1,4 +1,4 @@
-"""The node's end of the filer: starts it, wakes it, and hears from it."""
+"""The node's end of the ingester: starts it, wakes it, and hears from it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from node.storage.ingest.report import Report, decode
 
 log = logging.getLogger(__name__)
 
-NAME: Final = "filer"
+NAME: Final = "ingester"
 
 
 class IngestSupervisor:
-    """The filer process. It is made at once, and files from `start` on.
+    """The ingester process. It is made at once, and files from `start` on.
 
     Args:
         retention: `storage.retention`, as JSON has it.
-        filed: called with a report of each batch, in a thread of its own.
+        ingested: called with a report of each batch, in a thread of its own.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class IngestSupervisor:
         root: Path,
         database_url: str,
         log_format: str,
-        filed: Callable[[Report], None],
+        ingested: Callable[[Report], None],
         retention: Mapping[str, Any] | None,
     ) -> None:
-        self._filed = filed
+        self._ingested = ingested
         said: Mapping[str, Any] = {
             "root": str(root.absolute()),
             "url": database_url,
@@ -53,7 +53,7 @@ class IngestSupervisor:
             NAME,
             ForkedProcess("rasnode-file", partial(_wait_and_file, said), hear=self._heard),
             self._spawn,
-            lambda line: self._filed(decode(line)),
+            lambda line: self._ingested(decode(line)),
         )
 
     def start(self) -> None:
@@ -67,7 +67,7 @@ class IngestSupervisor:
             os.write(self.bell, b"\0")
 
     def stop(self, seconds: float) -> None:
-        """Let it file the rest; what it does not manage in time is filed at the next start."""
+        """Let it file the rest; what it does not manage in time is ingested at the next start."""
         if self._stopped:
             return
         self._stopped = True
@@ -76,7 +76,7 @@ class IngestSupervisor:
         try:
             self._process.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            log.warning("filing takes too long; the rest is filed at the next start")
+            log.warning("filing takes too long; the rest is ingested at the next start")
             self._process.process.kill()
         self._process.stop(1.0)
         os.close(self._heard)

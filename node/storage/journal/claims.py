@@ -1,6 +1,6 @@
 """Lanes that are not for receivers: an import has one for as long as it lives, and no longer.
 
-A claim is a lock on a file, which the system takes back from a process however that ends. A lane
+A claim is a lock on a file, which the system takes back from a process however it ends. A partition
 that nobody claims belongs to nobody, whatever an earlier import left in it.
 """
 
@@ -19,8 +19,8 @@ _LANES: Final = range(RECEIVERS, RECEIVERS + IMPORTS)
 
 
 @contextmanager
-def claimed_lane(folder: Path) -> Iterator[int | None]:
-    """A lane for an import as long as the block lasts; None if all of them are taken.
+def claimed_partition(folder: Path) -> Iterator[int | None]:
+    """A partition for an import as long as the block lasts; None if all of them are taken.
 
     Args:
         folder: the journal's.
@@ -29,31 +29,31 @@ def claimed_lane(folder: Path) -> Iterator[int | None]:
         OSError: the folder cannot be written.
     """
     with ExitStack() as stack:
-        for lane in _LANES:
-            handle = _lock(folder, lane)
+        for partition in _LANES:
+            handle = _lock(folder, partition)
             if handle is not None:
                 stack.callback(os.close, handle)
-                yield lane
+                yield partition
                 return
         yield None
 
 
 @contextmanager
-def lanes_in_use(folder: Path) -> Iterator[frozenset[int]]:
-    """The lanes of imports that are under way; until the block ends no other one begins."""
+def partitions_in_use(folder: Path) -> Iterator[frozenset[int]]:
+    """The partitions of imports that are under way; until the block ends no other one begins."""
     with ExitStack() as stack:
         taken = set()
-        for lane in _LANES:
-            handle = _lock(folder, lane)
+        for partition in _LANES:
+            handle = _lock(folder, partition)
             if handle is None:
-                taken.add(lane)
+                taken.add(partition)
             else:
                 stack.callback(os.close, handle)
         yield frozenset(taken)
 
 
-def _lock(folder: Path, lane: int) -> int | None:
-    handle = os.open(folder / f"import-{lane:02d}.lock", os.O_RDWR | os.O_CREAT, 0o640)
+def _lock(folder: Path, partition: int) -> int | None:
+    handle = os.open(folder / f"import-{partition:02d}.lock", os.O_RDWR | os.O_CREAT, 0o640)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Reading one lane of the journal record by record, past whatever is damaged.
+"""Reading one partition of the journal record by record, past whatever is damaged.
 
 Every record is compared with its checksum, which takes a twentieth of the time of the SHA-256 that
 filing it needs. What cannot be read is told, and reading goes on behind it.
@@ -31,27 +31,27 @@ class Found(NamedTuple):
 
 
 class Cursor:
-    """Reads one lane, behind its writer or after it. For one thread.
+    """Reads one partition, behind its writer or after it. For one thread.
 
     Args:
         start: a position; what is before it is not read.
-        seed: of the lane, for segments whose header cannot be read.
+        seed: of the partition, for segments whose header cannot be read.
         damaged: told of each part that was written and cannot be read.
     """
 
     def __init__(
         self,
         folder: Path,
-        lane: int,
+        partition: int,
         start: int,
         damaged: Callable[[Damage], None] = lambda _damage: None,
         *,
         seed: int = 0,
     ) -> None:
         self._seed = seed
-        self._lane = lane
+        self._partition = partition
         self._damaged = damaged
-        self._segments = Segments(folder, lane)
+        self._segments = Segments(folder, partition)
         self._generation, self._offset = place(start)
         self._records: Records | None = None
         self._doubted = -1  # the position at which nothing could be read the last time
@@ -169,4 +169,4 @@ class Cursor:
         records = self._records if generation == self._generation else None
         seen = records.seen(start, end) if records is not None and end is not None else []
         view = records.view if records is not None else None
-        self._damaged(Damage(self._lane, generation, start, end, tuple(seen), view))
+        self._damaged(Damage(self._partition, generation, start, end, tuple(seen), view))

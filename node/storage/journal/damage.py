@@ -23,7 +23,7 @@ _NAMED: Final = 20  # SOP Instance UIDs in a line of the log
 
 
 class Damage(NamedTuple):
-    """A part of a lane that was written and cannot be read.
+    """A part of a partition that was written and cannot be read.
 
     Attributes:
         generation: of the segment.
@@ -33,7 +33,7 @@ class Damage(NamedTuple):
         view: of the segment; None if it is gone.
     """
 
-    lane: int
+    partition: int
     generation: int
     start: int
     end: int | None
@@ -43,10 +43,10 @@ class Damage(NamedTuple):
     @property
     def name(self) -> str:
         """Of its note; the same for the same damage."""
-        return f"{self.lane:02d}-{self.generation:010d}-{self.start:08d}"
+        return f"{self.partition:02d}-{self.generation:010d}-{self.start:08d}"
 
     def __str__(self) -> str:
-        where = f"lane {self.lane}, segment {self.generation}"
+        where = f"partition {self.partition}, segment {self.generation}"
         if self.end is None:
             return f"{where} is gone, and nobody knows how many records were in it"
         what = f"{max(1, len(self.seen))} or more" if not self.seen else str(len(self.seen))
@@ -83,7 +83,7 @@ class Damages:
             note = {
                 "found": time.time(),
                 "what": str(damage),
-                "lane": damage.lane,
+                "partition": damage.partition,
                 "generation": damage.generation,
                 "start": damage.start,
                 "end": damage.end,
@@ -113,7 +113,7 @@ class Damages:
     def _set_aside(self, damage: Damage) -> str | None:
         """Copy the segment, if there is room; returns the copy's name."""
         view = damage.view
-        name = f"{damage.lane:02d}-{damage.generation:010d}.seg"
+        name = f"{damage.partition:02d}-{damage.generation:010d}.seg"
         if view is None or not len(view):
             return None
         if (self._folder / name).exists():

@@ -1,4 +1,4 @@
-"""The files of a lane, mapped into memory."""
+"""The files of a partition, mapped into memory."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Begun(NamedTuple):
 
 
 class Segments:
-    """The segments of a lane as they are found at the moment. For one thread."""
+    """The segments of a partition as they are found at the moment. For one thread."""
 
-    def __init__(self, folder: Path, lane: int) -> None:
+    def __init__(self, folder: Path, partition: int) -> None:
         self._folder = folder
-        self._lane = lane
+        self._partition = partition
         self._mapped: dict[int, _Mapped] = {}  # by inode
 
     def begun(self, needed: int) -> dict[int, Begun]:
@@ -68,7 +68,7 @@ class Segments:
         """Map what is new or of another size; of a file that is too small for anybody to have
         written to it, nothing."""
         names: dict[int, str] = {}
-        for path in paths(self._folder, self._lane):
+        for path in paths(self._folder, self._partition):
             try:
                 handle = os.open(path, os.O_RDONLY)
             except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The journal's folder: what is new, and after an unclean end what may not have been filed."""
+"""The journal's folder: what is new, and after an unclean end what may not have been ingested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from node.storage.journal.segment import place, position
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.002
-_DEAD_SECONDS: Final = 2.0  # the filer moves on within that time, or there is none
+_DEAD_SECONDS: Final = 2.0  # the ingester moves on within that time, or there is none
 
 
 class Journal:
@@ -38,10 +38,10 @@ class Journal:
         self.offsets = OffsetTable(self.folder)
         self._damages = Damages(self.folder)
 
-    def cursor(self, lane: int, start: int) -> Cursor:
-        """Reads a lane from a position on; what is damaged is told and noted."""
-        note, seed = self._damages.note, self.offsets.seed(lane)
-        return Cursor(self.folder, lane, start, note, seed=seed)
+    def cursor(self, partition: int, start: int) -> Cursor:
+        """Reads a partition from a position on; what is damaged is told and noted."""
+        note, seed = self._damages.note, self.offsets.seed(partition)
+        return Cursor(self.folder, partition, start, note, seed=seed)
 
     def note_lost(self) -> None:
         """There has to have been a journal, and it is gone."""
@@ -56,8 +56,8 @@ class Journal:
             )
         return damage_sentence(self.folder)
 
-    def lanes(self) -> list[int]:
-        """Numbers of the lanes that have files."""
+    def partitions(self) -> list[int]:
+        """Numbers of the partitions that have files."""
         return sorted({int(path.name[:2]) for path in self.folder.glob("[0-9][0-9]-*.seg")})
 
     def settle(self, seconds: float) -> bool:
@@ -66,55 +66,60 @@ class Journal:
         Returns:
             False if that takes too long, or nobody files any more.
         """
-        reached = [(lane, self.offsets.answered(lane)) for lane in self.lanes()]
+        reached = [(partition, self.offsets.answered(partition)) for partition in self.partitions()]
         start = moved = time.monotonic()
         last = -1
-        while any(self.offsets.filed(lane) < position for lane, position in reached):
+        while any(self.offsets.ingested(partition) < position for partition, position in reached):
             now = time.monotonic()
-            filed = sum(self.offsets.filed(lane) for lane, _ in reached)
-            if filed != last:
-                last, moved = filed, now
+            ingested = sum(self.offsets.ingested(partition) for partition, _ in reached)
+            if ingested != last:
+                last, moved = ingested, now
             if self.offsets.stuck or now - start > seconds or now - moved > _DEAD_SECONDS:
                 return False
             time.sleep(_LOOK_SECONDS)
         return True
 
     def left_over(self, but: Container[int] = ()) -> Iterator[Found]:
-        """What an earlier run has answered and may not have filed, lane by lane.
+        """What an earlier run has answered and may not have ingested, partition by partition.
 
         Args:
-            but: lanes that are being written.
+            but: partitions that are being written.
         """
-        for lane in [one for one in self.lanes() if one not in but]:
-            heads = [one.head for one in Segments(self.folder, lane).begun(0).values()]
+        for partition in [one for one in self.partitions() if one not in but]:
+            heads = [one.head for one in Segments(self.folder, partition).begun(0).values()]
             newest = max((head.generation for head in heads), default=0)
             # After a power cut the board may be an old one.
-            safe = max([self.offsets.safe(lane), *(head.safe for head in heads)])
-            answered = self.offsets.answered(lane)
+            safe = max([self.offsets.safe(partition), *(head.safe for head in heads)])
+            answered = self.offsets.answered(partition)
             if place(answered)[0] > max(newest, place(safe)[0]) + segment.MOST:
-                log.error("the journal's board is damaged: lane %d cannot be so far", lane)
+                log.error(
+                    "the journal's board is damaged: partition %d cannot be so far", partition
+                )
                 answered = 0
-                self.offsets.set_answered(lane, 0)
-            cursor = self.cursor(lane, safe)
+                self.offsets.set_answered(partition, 0)
+            cursor = self.cursor(partition, safe)
             while found := cursor.next(max(answered, position(newest + 1, 0)), answered):
                 yield found
 
     def forget(self, but: Container[int] = ()) -> None:
-        """Everything in it has been filed, and is on stable storage.
+        """Everything in it has been ingested, and is on stable storage.
 
         Args:
-            but: lanes that are being written: what is not safe in them is to be filed again.
+            but: partitions being written: what is not safe in them is to be ingested again.
         """
-        for lane in self.lanes():
-            if lane in but:
-                self.offsets.set_filed(lane, self.offsets.safe(lane))
+        for partition in self.partitions():
+            if partition in but:
+                self.offsets.set_ingested(partition, self.offsets.safe(partition))
                 continue
-            known = (self.offsets.safe(lane), self.offsets.answered(lane))
-            generations = [*Segments(self.folder, lane).begun(0), *(place(one)[0] for one in known)]
+            known = (self.offsets.safe(partition), self.offsets.answered(partition))
+            generations = [
+                *Segments(self.folder, partition).begun(0),
+                *(place(one)[0] for one in known),
+            ]
             end = position(max(generations) + 1, 0)
-            self.offsets.set_answered(lane, end)
-            self.offsets.set_filed(lane, end)
-            self.offsets.set_safe(lane, end)
+            self.offsets.set_answered(partition, end)
+            self.offsets.set_ingested(partition, end)
+            self.offsets.set_safe(partition, end)
 
     def close(self) -> None:
         """Let the shared memory go."""

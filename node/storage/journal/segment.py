@@ -21,7 +21,7 @@ from node.dicom import Buffer
 HEADER: Final = 4096  # bytes before the first record
 SMALLEST: Final = 512 * 1024
 LARGEST: Final = 32 * 1024 * 1024
-FEWEST: Final = 8  # segments that a lane may have, on a small disk,
+FEWEST: Final = 8  # segments that a partition may have, on a small disk,
 MOST: Final = 32  # and on a large one
 
 _HEADER: Final = struct.Struct("<8sQIQQI")
@@ -38,7 +38,7 @@ _FILL: Final = bytes(256 * 1024)
 """Written at once, this becomes a folio of the page cache; whatever is written into a larger one
 later costs more, as Linux looks through all of its blocks."""
 _LOOK_SECONDS: Final = 0.1  # whether a file is still there is not asked after each write
-_SHARE: Final = 32  # of the free space, all segments of a lane
+_SHARE: Final = 32  # of the free space, all segments of a partition
 
 
 def size_for(free: int) -> int:
@@ -47,12 +47,12 @@ def size_for(free: int) -> int:
 
 
 def count_for(free: int) -> int:
-    """How many of them a lane may have there: so much can come before it has to be filed."""
+    """How many of them a partition may have: so much can come before it has to be ingested."""
     return max(FEWEST, min(MOST, free // _SHARE // LARGEST))
 
 
 def position(generation: int, offset: int) -> int:
-    """A place in a lane as one number that grows."""
+    """A place in a partition as one number that grows."""
     return generation << 32 | offset
 
 
@@ -67,7 +67,7 @@ class Head(NamedTuple):
     Attributes:
         generation: of its records.
         seed: of their checksums; 0 in segments of earlier versions.
-        safe: up to where the lane was safe when this segment was begun, as a position.
+        safe: up to where the partition was safe when this segment was begun, as a position.
         before: where the records before these end, as a position; 0: that is not known.
     """
 
@@ -78,7 +78,7 @@ class Head(NamedTuple):
 
 
 class Segment:
-    """One file of a lane, open for writing.
+    """One file of a partition, open for writing.
 
     Raises:
         OSError: it cannot be made or opened.
@@ -181,7 +181,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _make(path: Path, size: int) -> None:
-    """Make a file, which has its name once it is whole: the filer maps it as soon as it has."""
+    """Make a file, which has its name once it is whole: the ingester maps it as soon as it has."""
     beside = path.with_suffix(".new")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
     try:

@@ -1,4 +1,4 @@
-"""The segments of a lane: those that are there, those that may be written again, and new ones."""
+"""The segments of a partition: those in use, those that may be written again, and new ones."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LOOK_SECONDS: Final = 0.005
 
 
 class JournalFull(StorageFull):
-    """Instances come in faster than they can be filed, and the journal has no room left."""
+    """Instances come in faster than they can be ingested, and the journal has no room left."""
 
 
 class SegmentPool:
-    """Segments for one lane to write to. For one thread at a time, and its own.
+    """Segments for one partition to write to. For one thread at a time, and its own.
 
     Args:
         size: of segments that are made from now on.
@@ -39,15 +39,17 @@ class SegmentPool:
         StorageFull: those that are there cannot be opened.
     """
 
-    def __init__(self, folder: Path, lane: int, offsets: OffsetTable, size: int, most: int) -> None:
+    def __init__(
+        self, folder: Path, partition: int, offsets: OffsetTable, size: int, most: int
+    ) -> None:
         self._folder = folder
-        self._lane = lane
+        self._partition = partition
         self._offsets = offsets
         self._size = size
         self._most = most
         self._lost: list[Segment] = []
         try:
-            self.segments = [Segment(path, size) for path in paths(folder, lane)]
+            self.segments = [Segment(path, size) for path in paths(folder, partition)]
             # Whoever made them, or the folder, may have died before their names were synced.
             sync_folders([folder, folder.parent])
         except OSError as error:
@@ -64,14 +66,14 @@ class SegmentPool:
 
         Args:
             current: the one that is being written.
-            patience: seconds to wait for the filer to make room.
+            patience: seconds to wait for the ingester to make room.
 
         Raises:
             JournalFull: there is none.
         """
         deadline = time.monotonic() + patience
         while True:
-            safe = self._offsets.safe(self._lane)
+            safe = self._offsets.safe(self._partition)
             self._drop_lost()
             for one in self.segments:
                 if one is not current and one.end <= safe:
@@ -120,10 +122,10 @@ class SegmentPool:
     def _free_name(self) -> Path:
         """A name that no segment has, or one that has just been lost."""
         taken = {one.path for one in self.segments}
-        names = (self._folder / f"{self._lane:02d}-{made}.seg" for made in count())
+        names = (self._folder / f"{self._partition:02d}-{made}.seg" for made in count())
         return next(path for path in names if path not in taken)
 
 
-def paths(folder: Path, lane: int) -> list[Path]:
-    """The files of a lane."""
-    return sorted(folder.glob(f"{lane:02d}-*.seg"))
+def paths(folder: Path, partition: int) -> list[Path]:
+    """The files of a partition."""
+    return sorted(folder.glob(f"{partition:02d}-*.seg"))

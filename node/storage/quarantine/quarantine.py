@@ -4,7 +4,7 @@
 
 What was `refused` is only kept for people to look at, since its sender was told: the oldest of a
 sender's goes when that sender leaves more than it may, and nobody else's. What was `answered` with
-success and could not be filed is never removed: who leaves too much of it is refused from then on.
+success and could not be ingested is never removed: a sender that leaves too much is refused.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Quarantine:
             return None
 
     def answered(self, sender: str, meta: bytes, data_set: Buffer, why: Mapping[str, Any]) -> str:
-        """Keep what was answered with success and cannot be filed; returns the file's name.
+        """Keep what was answered with success and cannot be ingested; returns the file's name.
 
         Raises:
             StorageFull: it cannot be written.

@@ -29,7 +29,7 @@ class Quotas:
         self._quarantine = quarantine
         self._conflicts = conflicts
         self._per_peer = per_peer
-        self._unfiled: frozenset[str] = frozenset()
+        self._not_ingested: frozenset[str] = frozenset()
         self._copying: frozenset[str] = frozenset()
         self._loop = Loop("quotas", self.look, limit=_LIMIT_SECONDS, vital=False)
 
@@ -43,7 +43,7 @@ class Quotas:
 
     def look(self) -> float:
         """See who has left too much; seconds until that should be seen again."""
-        self._unfiled = self._quarantine.full()
+        self._not_ingested = self._quarantine.full()
         try:
             left = self._conflicts.left()
             self._copying = frozenset(one.sender for one in left if one.size > self._per_peer)
@@ -53,20 +53,20 @@ class Quotas:
 
     def limits(self, source: Source | None) -> bool:
         """Whether something that comes from somewhere may have to be refused; mostly nothing."""
-        if not self._copying and not self._unfiled:
+        if not self._copying and not self._not_ingested:
             return False
         sender = sender_of(source)
-        return sender in self._copying or sender in self._unfiled
+        return sender in self._copying or sender in self._not_ingested
 
     def check_sender(self, sender: str) -> None:
         """See that a sender may leave anything at all.
 
         Raises:
-            QuotaReached: too much of what it sent cannot be filed.
+            QuotaReached: too much of what it sent cannot be ingested.
         """
-        if sender in self._unfiled:
+        if sender in self._not_ingested:
             raise QuotaReached(
-                f"what {sender} sent and could not be filed is more than "
+                f"what {sender} sent and could not be ingested is more than "
                 "storage.quarantine.per_peer: see why, and move it out of quarantine/",
                 "too much from this address is in quarantine; see the log",
             )

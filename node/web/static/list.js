@@ -57,7 +57,7 @@ function facts(node) {
     make("span", {}, `${node.instances.toLocaleString()} instances in ${node.series.toLocaleString()} series`),
     ...(node.conflicts ? [make("span", {}, `${node.conflicts.toLocaleString()} in conflict`)] : []),
     ...(node.quarantine.refused + node.quarantine.answered ? [make("span", {},
-      `in quarantine ${node.quarantine.refused.toLocaleString()} refused, ${node.quarantine.answered.toLocaleString()} not filed`)] : []),
+      `in quarantine ${node.quarantine.refused.toLocaleString()} refused, ${node.quarantine.answered.toLocaleString()} not ingested`)] : []),
     make("span", {}, `${bytes(node.free_bytes)} free`),
     node.damaged ? make("span", { class: "why failed-why" },
       `${node.damaged.toLocaleString()} files are damaged or lost: rasnode verify names them`) : null,

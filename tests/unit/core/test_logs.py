@@ -70,3 +70,13 @@ def test_json_is_one_object_a_line(said: io.StringIO, monkeypatch: pytest.Monkey
     logging.getLogger("node.x").error("wrong: %s", ConfigError("one\ntwo"))
     (line,) = said.getvalue().splitlines()
     assert json.loads(line)["message"] == "wrong: one\ntwo"
+
+
+def test_json_says_whom_it_is_about(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", said)
+    configure_logging("json")
+    logging.getLogger("node.x").info("series %s is ready", "1.2", extra={"series": "1.2"})
+    logging.getLogger("node.x").info("started")
+    about, plainly = (json.loads(line) for line in said.getvalue().splitlines())
+    assert about["series"] == "1.2"
+    assert "series" not in plainly

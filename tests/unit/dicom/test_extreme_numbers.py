@@ -1,4 +1,4 @@
-"""Numbers that nobody can mean: the instance is filed, and what depends on them is refused."""
+"""Numbers that nobody can mean: the instance is ingested, and what depends on them is refused."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def lane(journal: Journal) -> Iterator[JournalWriter]:
+def partition(journal: Journal) -> Iterator[JournalWriter]:
     made = JournalWriter(journal.folder, 0, journal.offsets, segment.SMALLEST)
     yield made
     made.close()
@@ -54,7 +54,7 @@ def failing_sync(_handle: int) -> None:
 
 
 def test_all_of_them_are_there(
-    journal: Journal, lane: JournalWriter, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, partition: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     syncs: list[segment.Segment] = []
     sync = segment.Segment.sync
@@ -64,18 +64,18 @@ def test_all_of_them_are_there(
         sync(one)
 
     monkeypatch.setattr(segment.Segment, "sync", counted)
-    assert lane.append_together([(entry(n), bytes([n]) * 1000) for n in range(5)]) == 5
+    assert partition.append_together([(entry(n), bytes([n]) * 1000) for n in range(5)]) == 5
     assert len(syncs) == 1
     assert found(journal) == [f"1.9.{n}" for n in range(5)]
 
 
-def test_a_full_journal_takes_what_fits_at_once(journal: Journal, lane: JournalWriter) -> None:
-    data = bytes(lane.largest)
+def test_a_full_journal_takes_what_fits_at_once(journal: Journal, partition: JournalWriter) -> None:
+    data = bytes(partition.largest)
     several = [(entry(number), data) for number in range(5 * segment.FEWEST)]
     started = time.monotonic()
-    done = lane.append_together(several)
+    done = partition.append_together(several)
     assert 2 * segment.FEWEST <= done < len(several)
-    assert lane.append_together(several[done:]) == 0
+    assert partition.append_together(several[done:]) == 0
     assert time.monotonic() - started < 5.0  # another writer would wait for 10 s
     assert found(journal) == [one.sop_instance_uid for one, _ in several[:done]]
 
@@ -85,11 +85,13 @@ def test_a_large_disk_takes_more_before_it_has_to_be_filed(journal: Journal) -> 
     assert segment.size_for(free) * segment.count_for(free) == 1 << 30
     free = 1 << 30
     assert free // 64 < segment.size_for(free) * segment.count_for(free) <= free // 32
-    lane = JournalWriter(journal.folder, 0, journal.offsets, segment.SMALLEST, most=segment.MOST)
-    data = bytes(lane.largest)
-    done = lane.append_together([(entry(n), data) for n in range(5 * segment.MOST)])
+    partition = JournalWriter(
+        journal.folder, 0, journal.offsets, segment.SMALLEST, most=segment.MOST
+    )
+    data = bytes(partition.largest)
+    done = partition.append_together([(entry(n), data) for n in range(5 * segment.MOST)])
     assert 2 * segment.MOST <= done < 5 * segment.MOST
-    lane.close()
+    partition.close()
 
 
 def test_the_journal_does_not_take_what_is_left_of_a_disk(
@@ -98,16 +100,18 @@ def test_the_journal_does_not_take_what_is_left_of_a_disk(
     disk = os.statvfs(journal.folder)
     left = SimpleNamespace(f_bavail=segment.SMALLEST // disk.f_frsize * 20, f_frsize=disk.f_frsize)
     monkeypatch.setattr(os, "statvfs", lambda _where: left)
-    lane = JournalWriter(journal.folder, 0, journal.offsets, segment.SMALLEST, most=segment.MOST)
-    data = bytes(lane.largest)
-    done = lane.append_together([(entry(n), data) for n in range(5 * segment.MOST)])
+    partition = JournalWriter(
+        journal.folder, 0, journal.offsets, segment.SMALLEST, most=segment.MOST
+    )
+    data = bytes(partition.largest)
+    done = partition.append_together([(entry(n), data) for n in range(5 * segment.MOST)])
     assert 2 * segment.FEWEST <= done <= 4 * segment.FEWEST
     assert len(list(journal.folder.glob("00-*.seg"))) == segment.FEWEST
-    lane.close()
+    partition.close()
 
 
 def test_segments_are_there_before_a_sender_needs_them(
-    journal: Journal, lane: JournalWriter
+    journal: Journal, partition: JournalWriter
 ) -> None:
     def made() -> int:
         return len(list(journal.folder.glob("00-*.seg")))
@@ -116,67 +120,69 @@ def test_segments_are_there_before_a_sender_needs_them(
 
 
 def test_nothing_counts_that_could_not_be_synced(
-    lane: JournalWriter, monkeypatch: pytest.MonkeyPatch
+    partition: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_segment: segment.Segment) -> None:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
         patch.setattr(segment.Segment, "sync", failing)
-        assert lane.append_together([(entry(1), b"x")]) == 0
+        assert partition.append_together([(entry(1), b"x")]) == 0
         with pytest.raises(StorageFull):
-            lane.append(entry(1), b"x")
-    assert lane.append_together([(entry(1), b"x")]) == 1
+            partition.append(entry(1), b"x")
+    assert partition.append_together([(entry(1), b"x")]) == 1
 
 
 def test_a_draft_counts_once_it_is_kept(
-    journal: Journal, lane: JournalWriter, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, partition: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = journal.offsets.answered(0)
-    draft = lane.draft([(entry(n), bytes([n]) * 1000) for n in range(3)])
+    draft = partition.draft([(entry(n), bytes([n]) * 1000) for n in range(3)])
     assert draft is not None
     assert journal.offsets.answered(0) == before
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", failing_sync)
         assert not draft.keep()
     assert journal.offsets.answered(0) == before
-    assert lane.draft([(entry(1), b"x")]) is None  # that file is not trusted any more
-    assert lane.append_together([(entry(7), b"x")]) == 1
-    again = lane.draft([(entry(8), b"y")])
+    assert partition.draft([(entry(1), b"x")]) is None  # that file is not trusted any more
+    assert partition.append_together([(entry(7), b"x")]) == 1
+    again = partition.draft([(entry(8), b"y")])
     assert again is not None
     assert again.keep()
     assert found(journal)[-2:] == ["1.9.7", "1.9.8"]
 
 
-def test_a_draft_that_is_dropped_leaves_nothing(journal: Journal, lane: JournalWriter) -> None:
-    assert lane.append_together([(entry(1), b"x" * 1000)]) == 1
-    draft = lane.draft([(entry(n), bytes([n]) * 1000) for n in range(3)])
+def test_a_draft_that_is_dropped_leaves_nothing(journal: Journal, partition: JournalWriter) -> None:
+    assert partition.append_together([(entry(1), b"x" * 1000)]) == 1
+    draft = partition.draft([(entry(n), bytes([n]) * 1000) for n in range(3)])
     assert draft is not None
     draft.drop()
     assert found(journal) == ["1.9.1"]
-    assert lane.append_together([(entry(2), b"y" * 1000)]) == 1
+    assert partition.append_together([(entry(2), b"y" * 1000)]) == 1
     assert found(journal) == ["1.9.1", "1.9.2"]
 
 
-def test_a_draft_is_for_one_segment_and_one_writer(journal: Journal, lane: JournalWriter) -> None:
-    with lane._lock:
-        assert lane.draft([(entry(1), b"x")]) is None
-    data = bytes(lane.largest)
-    assert lane.draft([(entry(n), data) for n in range(5)]) is None
+def test_a_draft_is_for_one_segment_and_one_writer(
+    journal: Journal, partition: JournalWriter
+) -> None:
+    with partition._lock:
+        assert partition.draft([(entry(1), b"x")]) is None
+    data = bytes(partition.largest)
+    assert partition.draft([(entry(n), data) for n in range(5)]) is None
     assert found(journal) == []
-    assert lane.append_together([(entry(n), data) for n in range(5)]) == 5
+    assert partition.append_together([(entry(n), data) for n in range(5)]) == 5
 
 
 def test_the_filer_sees_when_there_is_much_to_take_in(
-    journal: Journal, lane: JournalWriter
+    journal: Journal, partition: JournalWriter
 ) -> None:
     offsets, before = journal.offsets, time.monotonic()
-    assert lane.append_together([(entry(1), bytes(20_000))]) == 1
+    assert partition.append_together([(entry(1), bytes(20_000))]) == 1
     assert offsets.pressed(time.monotonic()) < before
-    assert lane.append_together([(entry(n), bytes(20_000)) for n in range(2)]) == 2
+    assert partition.append_together([(entry(n), bytes(20_000)) for n in range(2)]) == 2
     assert before <= offsets.pressed(time.monotonic()) <= time.monotonic()
     between = time.monotonic()
-    draft = lane.draft([(entry(1), bytes(100_000))])
+    draft = partition.draft([(entry(1), bytes(100_000))])
     assert draft is not None
     assert draft.keep()
     assert between <= offsets.pressed(time.monotonic()) <= time.monotonic()
@@ -184,9 +190,9 @@ def test_the_filer_sees_when_there_is_much_to_take_in(
     assert offsets.pressed(time.monotonic()) == 0.0
 
 
-def test_it_does_not_wait_for_another_writer(lane: JournalWriter) -> None:
-    with lane._lock:
-        assert lane.append_together([(entry(1), b"x")]) == 0
+def test_it_does_not_wait_for_another_writer(partition: JournalWriter) -> None:
+    with partition._lock:
+        assert partition.append_together([(entry(1), b"x")]) == 0
 
 
 def incoming(uid: str, data: bytes) -> Incoming:
@@ -203,11 +209,11 @@ def encoded(uid: str) -> bytes:
 
 
 def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
-    tmp_path: Path, journal: Journal, lane: JournalWriter
+    tmp_path: Path, journal: Journal, partition: JournalWriter
 ) -> None:
     archive = Archive(tmp_path)
     archive.prepare()
-    receiver = JournalReceiver(archive, journal, lane, minimum_free=0, clock=time.time)
+    receiver = JournalReceiver(archive, journal, partition, minimum_free=0, clock=time.time)
     several = [
         incoming("1.9.1", encoded("1.9.1")),
         incoming("1.9.2", encoded("1.9.9")),
@@ -221,13 +227,13 @@ def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
     assert receiver.store_together(several, lambda: called.append(2)) == [False] * 4
     assert called == [1, 2]
     journal.offsets.set_stuck(False)
-    full = JournalReceiver(archive, journal, lane, minimum_free=1 << 62, clock=time.time)
+    full = JournalReceiver(archive, journal, partition, minimum_free=1 << 62, clock=time.time)
     assert full.store_together(several) == [False] * 4
     assert found(journal) == ["1.9.1", "1.9.4"]
 
 
 def again(journal: Journal) -> JournalWriter:
-    """The lane of a process that takes the place of one that died."""
+    """The partition of a process that takes the place of one that died."""
     return JournalWriter(journal.folder, 0, journal.offsets, segment.SMALLEST, most=segment.MOST)
 
 
@@ -235,29 +241,29 @@ def again(journal: Journal) -> JournalWriter:
 def test_who_takes_over_keeps_what_is_not_safe_yet(journal: Journal, rounds: int) -> None:
     data, sent = bytes(segment.SMALLEST // 4), 0
     for _ in range(rounds):
-        lane = again(journal)
+        partition = again(journal)
         for _ in range(2):
-            lane.append(entry(sent), data)
+            partition.append(entry(sent), data)
             sent += 1
-        lane.close()
+        partition.close()
     assert found(journal) == [f"1.9.{number}" for number in range(sent)]
 
 
 def test_who_takes_over_uses_what_is_safe(journal: Journal) -> None:
     for _ in range(3 * segment.FEWEST):
-        lane = again(journal)
-        lane.append(entry(1), b"data")
-        lane.close()
+        partition = again(journal)
+        partition.append(entry(1), b"data")
+        partition.close()
         journal.forget()
     assert len(list(journal.folder.glob("00-*.seg"))) <= segment.FEWEST
 
 
 def test_what_was_being_written_when_a_process_died_is_not_read(journal: Journal) -> None:
-    lane = again(journal)
-    lane.append(entry(0), b"whole")
+    partition = again(journal)
+    partition.append(entry(0), b"whole")
     answered = journal.offsets.answered(0)
-    lane.append(entry(1), b"unanswered")
-    lane.close()
+    partition.append(entry(1), b"unanswered")
+    partition.close()
     journal.offsets.set_answered(0, answered)  # it died before it said so
     after = again(journal)
     after.append(entry(2), b"later")
@@ -273,7 +279,7 @@ def test_what_was_being_written_when_a_process_died_is_not_read(journal: Journal
 def test_a_segment_has_its_name_once_it_is_whole(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The filer looks into the folder at any time, and maps what it finds."""
+    """The ingester looks into the folder at any time, and maps what it finds."""
     path = journal.folder / "00-0.seg"
     seen: list[int | None] = []
 
@@ -296,13 +302,13 @@ def test_what_lies_beyond_what_was_mapped_is_read(journal: Journal) -> None:
     assert cursor.next(segment.position(1, segment.HEADER)) is None
     with path.open("ab") as file:
         file.write(bytes(segment.SMALLEST))
-    lane = JournalWriter(journal.folder, 0, journal.offsets, 2 * segment.SMALLEST)
+    partition = JournalWriter(journal.folder, 0, journal.offsets, 2 * segment.SMALLEST)
     sent = [f"1.9.{number}" for number in range(20)]
     items = []
     for number in range(len(sent)):
-        lane.append(entry(number), bytes(segment.SMALLEST // 4))
+        partition.append(entry(number), bytes(segment.SMALLEST // 4))
         while one := cursor.next(journal.offsets.answered(0)):
             items.append(one.item)
         journal.offsets.set_safe(0, journal.offsets.answered(0))
-    lane.close()
+    partition.close()
     assert [item.sop_instance_uid for item in items if isinstance(item, Entry)] == sent

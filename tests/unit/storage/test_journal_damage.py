@@ -31,25 +31,25 @@ def entry(number: int) -> Entry:
 
 
 class World:
-    """A journal of one lane, as it is damaged and read."""
+    """A journal of one partition, as it is damaged and read."""
 
     def __init__(self, root: Path) -> None:
         self.journal = Journal(root)
         self.folder = self.journal.folder
-        self.lane: JournalWriter | None = None
+        self.partition: JournalWriter | None = None
         self.sent = 0
 
     def send(self, count: int, data: bytes = b"") -> None:
-        if self.lane is None:
-            self.lane = JournalWriter(self.folder, 0, self.journal.offsets, segment.SMALLEST)
+        if self.partition is None:
+            self.partition = JournalWriter(self.folder, 0, self.journal.offsets, segment.SMALLEST)
         for _ in range(count):
-            self.lane.append(entry(self.sent), data or bytes([self.sent]) * SIZE)
+            self.partition.append(entry(self.sent), data or bytes([self.sent]) * SIZE)
             self.sent += 1
 
     def stop(self) -> None:
-        if self.lane is not None:
-            self.lane.close()
-            self.lane = None
+        if self.partition is not None:
+            self.partition.close()
+            self.partition = None
 
     def left(self) -> list[int]:
         """What is read after the end; each has its own bytes."""
@@ -174,15 +174,15 @@ def test_several_at_once(world: World) -> None:
 
 def test_nothing_in_a_data_set_is_taken_for_a_record(world: World) -> None:
     world.send(1)
-    assert world.lane is not None
+    assert world.partition is not None
     nested = b"".join(parts_of(entry(999), bytes([231]) * SIZE, 1, 0))
-    own = b"".join(parts_of(entry(998), bytes([230]) * SIZE, 1, world.lane._seed))
+    own = b"".join(parts_of(entry(998), bytes([230]) * SIZE, 1, world.partition._seed))
     for inside in (nested, own):
         world.send(1, inside + bytes([world.sent]) * SIZE)
     world.send(1)
     world.stop()
     # The lengths of the one are damaged, which leaves only what looks like records; of the other
-    # they lead past a record that even has the lane's own seed.
+    # they lead past a record that even has the partition's own seed.
     world.flip(1, world.where(1, nested[:64]) - 40)
     world.flip(1, world.where(1, own[:64]) + len(own) - 2)
     assert 999 not in (kept := world.left())
@@ -241,7 +241,7 @@ def test_without_its_board_everything_is_read(world: World, tmp_path: Path, dama
 
 
 def following(world: World, harm: Callable[[], None]) -> list[int]:
-    """What the running filer reads, before and after it is done some harm."""
+    """What the running ingester reads, before and after it is done some harm."""
     consumer = JournalConsumer(world.journal, 0)
     found = []
     for _ in range(20):
@@ -340,10 +340,10 @@ def test_damage_at_the_end_holds_nothing_up(world: World, tmp_path: Path) -> Non
         archive,
         index,
         wait=lambda _seconds: next(going, False),
-        filed=lambda _filed: None,
+        ingested=lambda _ingested: None,
     )
     service.run()
     index.close()
     offsets = world.journal.offsets
-    assert offsets.safe(0) == offsets.filed(0) == offsets.answered(0)
+    assert offsets.safe(0) == offsets.ingested(0) == offsets.answered(0)
     assert len(damages(world.folder)) == 1

@@ -313,8 +313,8 @@ def test_an_output_folder_that_takes_no_files_is_unhealthy(world: World) -> None
 def test_filing_that_cannot_go_on_is_unhealthy(world: World) -> None:
     world.stuck = True
     faults = world.client().get("/health").json()["faults"]
-    assert set(faults) == {"filing"}
-    assert "0xA700" in faults["filing"]
+    assert set(faults) == {"ingest"}
+    assert "0xA700" in faults["ingest"]
 
 
 def test_a_disk_that_is_too_slow_is_unhealthy(

@@ -59,20 +59,20 @@ def test_a_log_that_could_not_be_synced_is_not_relied_on(memory: Path) -> None:
             played.disk.fail_once("index.db-wal")
             played.file()
         played.file()
-        played.disk.said("filed")
+        played.disk.said("ingested")
     assert played.nothing_is_lost(memory / "cut") > 10
 
 
-@pytest.mark.parametrize(("relaxed", "filed"), [(False, True), (True, False)])
+@pytest.mark.parametrize(("relaxed", "ingested"), [(False, True), (True, False)])
 def test_what_a_start_brings_back_is_safe_before_the_journal_forgets_it(
-    memory: Path, relaxed: bool, filed: bool
+    memory: Path, relaxed: bool, ingested: bool
 ) -> None:
     (one,) = encoded(series(1, 8))
     (large,) = encoded(series(1, LARGE, seed=2))
     with scene(memory / "disk") as played:
         played.store(one)
         played.store(large)
-        if filed:
+        if ingested:
             played.file_without_sync()
         played.recover(relaxed=relaxed)
     assert played.nothing_is_lost(memory / "cut") > 10
@@ -86,5 +86,5 @@ def test_what_is_not_moved_into_the_index_is_synced_in_its_log(memory: Path) -> 
         with played.somebody_reads():  # so that SQLite cannot move what comes from here on
             played.store(two)
             played.file()
-            played.disk.said("filed")
+            played.disk.said("ingested")
     assert played.nothing_is_lost(memory / "cut") > 10

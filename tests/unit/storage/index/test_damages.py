@@ -88,7 +88,7 @@ def test_the_same_bytes_again_heal_what_was_damaged(index: Index) -> None:
 
 
 def test_a_file_that_was_replaced_before_its_row_was_written(index: Index) -> None:
-    """A crash between the two: filed again, the bytes are there already."""
+    """A crash between the two: ingested again, the bytes are there already."""
     series = added(index, record(1))
     Damages(index).note_instance(sendable(index), BAD, "", 1.0)
     assert Store(index).add([(record(1), None)]) == [Stored.SAME]

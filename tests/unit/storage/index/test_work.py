@@ -128,7 +128,7 @@ def test_an_aborted_association_is_repeated_once_all_that_it_brought_came_again(
     assert brought(again, 1, 1, at=5.0) == [Stored.SAME, Stored.SAME]
     assert repeated() == [False, False]
     assert brought(again, 2, at=6.0) == [Stored.SAME]
-    assert brought(cut, 1, 2, at=2.0) == [Stored.SAME, Stored.SAME]  # filed again after a crash
+    assert brought(cut, 1, 2, at=2.0) == [Stored.SAME, Stored.SAME]  # ingested again after a crash
     assert work.series("1.8.1") == before
     first, second = work.arrivals(pk)
     assert (first.repeated, first.last_at, first.instances) == (True, 2.0, 2)

@@ -14,11 +14,11 @@ SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
 
 
 class World:
-    """A lane, and what comes while its follower rests."""
+    """A partition, and what comes while its follower rests."""
 
     def __init__(self, root: Path) -> None:
         self.journal = Journal(root)
-        self.lane = JournalWriter(self.journal.folder, 0, self.journal.offsets, 4 << 20)
+        self.partition = JournalWriter(self.journal.folder, 0, self.journal.offsets, 4 << 20)
         self.sent = 0
         self.rests = 0
         self.meanwhile: Callable[[], None] = lambda: None
@@ -26,7 +26,9 @@ class World:
     def send(self, count: int = 1, size: int = 10) -> None:
         for _ in range(count):
             uid = f"1.9.{self.sent}"
-            self.lane.append(Entry("1.2.3", uid, "1.2.840.10008.1.2", 2.0, SOURCE), bytes(size))
+            self.partition.append(
+                Entry("1.2.3", uid, "1.2.840.10008.1.2", 2.0, SOURCE), bytes(size)
+            )
             self.sent += 1
 
     def consumer(self) -> JournalConsumer:
@@ -41,7 +43,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
-    made.lane.close()
+    made.partition.close()
     made.journal.close()
 
 
@@ -91,14 +93,14 @@ def test_a_batch_stays_until_it_is_filed(world: World) -> None:
     assert uids(consumer.batch()) == ["1.9.0", "1.9.1"]
     world.send()
     assert uids(consumer.batch()) == ["1.9.0", "1.9.1", "1.9.2"]
-    world.journal.offsets.set_filed(0, consumer.position)
+    world.journal.offsets.set_ingested(0, consumer.position)
     consumer.done()
     world.send()
     assert uids(consumer.batch()) == ["1.9.3"]
 
 
 def test_a_batch_with_halves_of_an_earlier_filer_is_written_anew(world: World) -> None:
-    world.send()  # an earlier filer may have died in the middle of it
+    world.send()  # an earlier ingester may have died in the middle of it
     consumer = world.consumer()
     world.send()
     assert len(consumer.batch()) == 2

@@ -22,7 +22,7 @@ def test_each_data_set_has_its_own() -> None:
             assert [one() for one in hashes] == WANTED
         with made.ahead(DATA) as hashes:
             assert [one() for one in reversed(hashes)] == WANTED[::-1]
-            assert [one() for one in hashes] == WANTED  # of what is filed once more
+            assert [one() for one in hashes] == WANTED  # of what is ingested once more
     with made.ahead([]) as hashes:
         assert hashes == []
 

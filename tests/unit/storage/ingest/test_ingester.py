@@ -1,4 +1,4 @@
-"""Whatever was answered is filed, or kept in quarantine under a name."""
+"""Whatever was answered is ingested, or kept in quarantine under a name."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def test_what_cannot_be_understood_is_set_aside_and_the_rest_is_filed(
         found(images[2].sop_class, images[2].uid, b"", PART),
         found(images[3].sop_class, images[3].uid, images[3].data_set),
     ]
-    filed = ingester.file(batch)
-    assert [outcome for outcome, _ in filed.outcomes] == [Stored.NEW, Stored.NEW]
-    assert filed.parts == [archive.incoming(PART)]
+    ingested = ingester.file(batch)
+    assert [outcome for outcome, _ in ingested.outcomes] == [Stored.NEW, Stored.NEW]
+    assert ingested.parts == [archive.incoming(PART)]
     assert sorted(path.stem for path in archive.files()) == sorted([images[0].uid, images[3].uid])
     kept = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
-    assert [one["reason"] for one in kept] == ["cannot-be-filed"] * 2
+    assert [one["reason"] for one in kept] == ["cannot-be-ingested"] * 2
     assert all("Element (7FE0,0010) says it has" in one["sentence"] for one in kept)
     contents = [(archive.quarantine / one["file"]).read_bytes() for one in kept]
     for data_set in broken[1:3]:  # UIDs, and so data sets, differ in length now and then
@@ -95,9 +95,9 @@ def test_a_large_one_whose_bytes_have_changed_is_set_aside(
         archive.incoming(name).write_bytes(content)
         entry = Entry(image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, name, crc=crc)
         batch.append(Found(entry, memoryview(b""), 0))
-    filed = ingester.file(batch)
+    ingested = ingester.file(batch)
     assert [path.stem for path in archive.files()] == [good.uid]
-    assert len(filed.parts) == 2
+    assert len(ingested.parts) == 2
     (note,) = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
     assert "changed on the disk" in note["sentence"]
 
@@ -111,15 +111,15 @@ def test_a_fault_of_ours_is_named(
     monkeypatch.setattr("node.storage.ingest.ingester.register", fail)
     image, other = encoded(series(2, 8))
     archive.incoming(PART).write_bytes(other.data_set)
-    filed = ingester.file(
+    ingested = ingester.file(
         [
             found(image.sop_class, image.uid, image.data_set),
             found(other.sop_class, other.uid, b"", PART),
         ]
     )
-    assert not filed.outcomes
+    assert not ingested.outcomes
     kept = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
-    assert [one["sentence"] for one in kept] == ["ZeroDivisionError while it was filed"] * 2
+    assert [one["sentence"] for one in kept] == ["ZeroDivisionError while it was ingested"] * 2
 
 
 def test_what_not_even_the_quarantine_takes_stays_in_the_journal(
@@ -184,12 +184,12 @@ def test_two_data_sets_of_one_uid_in_one_batch_are_both_kept(
     other = image.data_set[:-2] + bytes(2)
     batch = [found(image.sop_class, image.uid, one) for one in (image.data_set, other)]
     for _ in range(2):
-        filed = ingester.file(batch, anew=anew)
+        ingested = ingester.file(batch, anew=anew)
         contents = [path.read_bytes() for path in archive.files()]
         assert len(contents) == 2
         assert sum(content.endswith(image.data_set) for content in contents) == 1
         assert sum(content.endswith(other) for content in contents) == 1
-    assert [outcome for outcome, _ in filed.outcomes] == [Stored.SAME] * 2
+    assert [outcome for outcome, _ in ingested.outcomes] == [Stored.SAME] * 2
 
 
 @pytest.mark.parametrize("part", ["", PART])
@@ -228,8 +228,8 @@ def test_a_folder_that_somebody_took_away_is_made_again(
     (file,) = archive.files()
     file.unlink()
     file.parent.rmdir()
-    filed = ingester.file([found(one.sop_class, one.uid, one.data_set) for one in images])
-    assert [outcome for outcome, _ in filed.outcomes] == [Stored.SAME, Stored.NEW]
+    ingested = ingester.file([found(one.sop_class, one.uid, one.data_set) for one in images])
+    assert [outcome for outcome, _ in ingested.outcomes] == [Stored.SAME, Stored.NEW]
     assert len(list(archive.files())) == 2
 
 

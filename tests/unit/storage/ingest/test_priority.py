@@ -1,4 +1,4 @@
-"""The filer gives way, and stops giving way when it falls behind."""
+"""The ingester gives way, and stops giving way when it falls behind."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ from node.storage.journal.offsets import OffsetTable
 from node.storage.journal.segment import Head, Segment, place, position
 from node.storage.journal.segment_pool import SegmentPool
 
-_WAIT_SECONDS: Final = 10.0  # for the filer to make room, before a sender hears 0xA700
+_WAIT_SECONDS: Final = 10.0  # for the ingester to make room, before a sender hears 0xA700
 _READY: Final = segment.FEWEST  # segments that are made before the port opens,
 _READY_FOR_IMPORT: Final = 3  # and before the first file is read: nobody waits for an answer
 _MUCH: Final = 32 << 10  # bytes at once, to take in which is faster with every processor
-_TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the filer
+_TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the ingester
 
 
 class _Item(NamedTuple):
@@ -34,7 +34,7 @@ class _Item(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """Instances on their way to the disk, and the lane with them until one of these was called.
+    """Instances being written; no other write starts until `keep` or `drop` was called.
 
     Attributes:
         keep: says whether all of them are on stable storage; without that none of them counts.
@@ -46,13 +46,13 @@ class Draft(NamedTuple):
 
 
 class JournalWriter:
-    """Appends to one lane. For many threads of one process.
+    """Appends to one partition. For many threads of one process.
 
     Args:
-        number: of the lane; no other process may have it.
+        number: of the partition; no other process may have it.
         segment_size: of segments that are made from now on.
         most: how many segments there may be.
-        urgent: whether senders wait for answers, so that the filer should let them go first.
+        urgent: whether senders wait for answers, so that the ingester should let them go first.
         written: called after each write, outside any lock.
 
     Raises:
@@ -89,11 +89,11 @@ class JournalWriter:
         self._current: Segment | None = None
         self._offset = 0
         self._distrusted = False
-        nothing_left = offsets.filed(number) >= offsets.answered(number)
+        nothing_left = offsets.ingested(number) >= offsets.answered(number)
         self._take_over()
         self._roll(_WAIT_SECONDS)
         if nothing_left:
-            offsets.set_filed(number, offsets.answered(number))
+            offsets.set_ingested(number, offsets.answered(number))
         self._supply.prepare(_READY if urgent else _READY_FOR_IMPORT)
 
     @property
@@ -105,7 +105,7 @@ class JournalWriter:
         """Return once the instance is on stable storage.
 
         Raises:
-            StorageFull: the disk does not take it. JournalFull: the filer does not keep up.
+            StorageFull: the disk does not take it. JournalFull: the ingester does not keep up.
         """
         self._group.submit(_Item(entry, data_set, durable=True))
         self._written()
@@ -139,7 +139,7 @@ class JournalWriter:
         return None
 
     def append_together(self, items: Sequence[tuple[Entry, Buffer]]) -> int:
-        """Write several instances with one sync, without waiting for the filer to make room.
+        """Write several instances with one sync, without waiting for the ingester to make room.
 
         Returns:
             How many of them, counted from the first, are on stable storage.
@@ -175,10 +175,10 @@ class JournalWriter:
         self._written()
 
     def backlog(self) -> int:
-        """Bytes, roughly, that are answered and not filed yet."""
+        """Bytes, roughly, that are answered and not ingested yet."""
         answered, answered_at = place(self._offsets.answered(self._number))
-        filed, filed_at = place(self._offsets.filed(self._number))
-        return max(0, (answered - filed) * self._size + answered_at - filed_at)
+        ingested, ingested_at = place(self._offsets.ingested(self._number))
+        return max(0, (answered - ingested) * self._size + answered_at - ingested_at)
 
     def close(self) -> None:
         """Close the files; nothing may be appended any more."""
@@ -217,7 +217,7 @@ class JournalWriter:
             elif 0 < one.generation < generation:
                 one.end = position(one.generation + 1, 0)
             elif not one.generation and one.has_records:
-                one.end = answered  # its header is damaged, and what is in it may not be filed
+                one.end = answered  # its header is damaged, and what is in it may not be ingested
 
     def _write(self, batch: Sequence[_Item]) -> list[None]:
         done = 0
@@ -263,7 +263,7 @@ class JournalWriter:
         """Go on in another segment, or at the beginning of this one if nothing is in it.
 
         Args:
-            patience: seconds to wait for the filer to make room.
+            patience: seconds to wait for the ingester to make room.
         """
         current, empty = self._current, self._offset == segment.HEADER
         following = (
@@ -297,7 +297,7 @@ class JournalWriter:
 
 
 def _seed_of(segments: Sequence[Segment]) -> int:
-    """The lane's seed; 0 if none of its segments has any."""
+    """The partition's seed; 0 if none of its segments has any."""
     seeded = (one for one in segments if one.seed)
     newest = max(seeded, key=lambda one: one.generation, default=None)
     return newest.seed if newest else 0
