@@ -29,9 +29,9 @@ import yaml
 from fastapi.testclient import TestClient
 
 from node.cli.main import build
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.convert import OutputOptions
-from node.lifecycle.watcher import make_watcher
+from node.lifecycle.composition import make_completion_watcher
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.ingest.retention import RetentionJob
@@ -181,7 +181,7 @@ def opened(folder: Path, series: int) -> Node:
             }
         )
     )
-    watcher = make_watcher(
+    watcher = make_completion_watcher(
         index,
         Idle(),  # type: ignore[arg-type]
         archive=archive.root,

@@ -13,7 +13,7 @@ from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.tables import Console, Table
 from node.cli.output.terminal import say_exactly
 from node.cli.selecting import MOST_ROWS
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.completion.silences import Gap, Percentiles, learned_quiet
 from node.core.settings.file import load_settings
 from node.core.settings.model import Completion

@@ -18,9 +18,9 @@ from node.core.events import EventType, NewDelivery, SeriesEvent
 from node.core.records import SeriesState
 from node.core.settings.file import load_settings
 from node.deliver.rules import Rules
+from node.lifecycle.event_publisher import EventPublisher
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.operator_actions import NoSuchSeries, OperatorActions
-from node.lifecycle.publisher import EventPublisher
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.work import Work
@@ -67,7 +67,7 @@ def rules(
     settings = load_settings(config)
     with existing_index(settings, config) as index:
         news = _news(Work(index), series, event)
-    tried = Rules(settings.deliver, settings.storage.root / "nifti").tried(news)
+    tried = Rules(settings.deliver, settings.storage.root / "nifti").refusals(news)
     if as_json:
         say_exactly(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
     elif not tried:
@@ -88,7 +88,9 @@ def _news(work: Work, uid: str, event: EventType) -> SeriesEvent:
         return []
 
     state = SeriesState.READY if event is EventType.SUPERSEDED else SeriesState(str(event))
-    EventPublisher(work, listen).word(record, event, state, record.verdict or {}, time.time())
+    EventPublisher(work, listen).deliveries_for(
+        record, event, state, record.verdict or {}, time.time()
+    )
     return heard[0]
 
 

@@ -20,7 +20,7 @@ from node.core.settings.file import Configuration, load_configuration
 from node.core.settings.model import Settings
 from node.core.system.interpreters import take_no_code_from_here, withdraw
 from node.daemon.daemon import Daemon
-from node.deliver.needs import secret_fault
+from node.deliver.target_checks import secret_fault
 from node.dimse.upper_layer.access.tls import server_context
 from node.storage.ownership import sole_owner
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import sdnotify
 
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.convert import OutputOptions
 from node.core import metrics
 from node.core.errors import ConfigError, error_reference, traced
@@ -31,14 +31,14 @@ from node.core.system.machine import memory_bytes
 from node.daemon.receiving.process import SWITCH_SECONDS
 from node.daemon.receiving.receiver import Receiver
 from node.daemon.receiving.supervisor import ReceiverSupervisor
-from node.deliver.needs import faults
+from node.deliver.target_checks import faults
 from node.dimse.scu.outgoing import Outgoing
 from node.dimse.scu.requests import echo, own_port
 from node.dimse.upper_layer.acceptor import usable
 from node.lifecycle.assembly.task import assemble
-from node.lifecycle.pipeline import Results
-from node.lifecycle.verification.loop import Upkeep
-from node.lifecycle.verification.reporting import Reporter
+from node.lifecycle.pipeline import Pipeline
+from node.lifecycle.verification.damage_reporter import DamageReporter
+from node.lifecycle.verification.loop import VerificationLoop
 from node.lifecycle.workers.local import IdleWorker, make_workers
 from node.storage import index_holdings
 from node.storage.archive import Archive
@@ -91,7 +91,7 @@ class Daemon:
         self._watchdog = Watchdog(partial(self._systemd.notify, "WATCHDOG=1"))
         self._cleanup = ExitStack()
         self._receiver: Receiver | ReceiverSupervisor | None = None
-        self._made: Results | None = None
+        self._made: Pipeline | None = None
         self._page_port: int | None = None
 
     @property
@@ -169,7 +169,7 @@ class Daemon:
         results.start()
         self._prune_quarantine(archive, undo)
         if settings.storage.verify_days is not None:
-            upkeep = Upkeep(
+            upkeep = VerificationLoop(
                 index, settings.storage.root, days=settings.storage.verify_days, clock=time.time
             )
             undo.callback(upkeep.stop, _UPKEEP_SECONDS)
@@ -245,12 +245,12 @@ class Daemon:
         )
         return WebServer(create_app(site, settings.http.host, settings.http.hosts), listening)
 
-    def _results(self, archive: Archive, index: Index) -> Results:
+    def _results(self, archive: Archive, index: Index) -> Pipeline:
         settings = self._settings
         check_template(settings.output.name)
-        met = Reporter(index, settings.storage.root, time.time).met
+        met = DamageReporter(index, settings.storage.root, time.time).met
         outgoing = Outgoing(lambda: self._settings.dicom, archive, met)
-        return Results(
+        return Pipeline(
             index,
             self._workers,
             IdleWorker(self._memory),

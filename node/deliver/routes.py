@@ -1,4 +1,4 @@
-"""From the settings to targets that deliveries can be brought to."""
+"""Makes the targets that the settings describe."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, Final
 
 from node.core.records import StoredInstance
 from node.core.settings.deliver import TargetSettings
-from node.deliver.bounded import Bounded
-from node.deliver.command import Command
-from node.deliver.dispatcher import Route
-from node.deliver.folder import Folder, Published
-from node.deliver.forward import Forward, Sender
-from node.deliver.target import Target
+from node.deliver.outbox_dispatcher import Route
+from node.deliver.targets.command import Command
+from node.deliver.targets.folder import Folder, Published
+from node.deliver.targets.forward import Forward, Sender
+from node.deliver.targets.target import Target
+from node.deliver.targets.time_limited import TimeLimited
 
 _MARGIN_SECONDS: Final = 15.0
-"""What a target may need beyond its time-out: to end a command's children, to abort an association;
-an attempt that has not ended then hangs."""
+"""What a target may need beyond its time-out, to end a command's children or to abort an
+association. An attempt that has not ended then hangs."""
 
 
 def make_routes(
@@ -28,14 +28,19 @@ def make_routes(
     published: Published,
     clock: Callable[[], float],
 ) -> dict[str, Route]:
-    """A route for every entry of `deliver:`.
+    """Make a route for every entry of `deliver:`.
 
     Args:
-        instances: of a series, by its row.
-        attributes: what the index keeps of a series, its study and its patient, by its row.
-        sender: brings instances to a DICOM peer.
-        published: what the files of a series have to be.
-        clock: seconds since 1970.
+        targets: the entries.
+        instances: returns the instances of a series, by the series' row.
+        attributes: returns what the index holds of a series, its study and its patient, by the
+            series' row.
+        sender: stores instances at a DICOM peer.
+        published: returns what the files of a series have to be.
+        clock: returns seconds since 1970.
+
+    Returns:
+        the routes, by the names of the entries.
 
     Raises:
         ConfigError: a secret's file cannot be read.
@@ -43,7 +48,7 @@ def make_routes(
 
     def made(settings: TargetSettings) -> Target:
         if settings.webhook:
-            from node.deliver.webhook import Webhook  # noqa: PLC0415  loads an HTTP client
+            from node.deliver.targets.webhook import Webhook  # noqa: PLC0415  loads an HTTP client
 
             return Webhook(settings.webhook, clock)
         if settings.command:
@@ -55,7 +60,7 @@ def make_routes(
 
     def route(settings: TargetSettings) -> Route:
         longest = settings.timeout_seconds + _MARGIN_SECONDS
-        target = Bounded(made(settings), longest)
+        target = TimeLimited(made(settings), longest)
         return Route(settings.name, target, settings.give_up_after_hours * 3600, longest)
 
     return {settings.name: route(settings) for settings in targets}

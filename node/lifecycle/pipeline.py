@@ -1,23 +1,23 @@
-"""Everything after receiving, as one: watch, assemble, publish, deliver."""
+"""Everything that follows receiving: completion, assembly, publishing, delivery."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent
 from node.core.settings.deliver import TargetSettings
-from node.deliver.dispatcher import OutboxDispatcher, Route
-from node.deliver.forward import Sender
+from node.deliver.outbox_dispatcher import OutboxDispatcher, Route
 from node.deliver.routes import make_routes
 from node.deliver.rules import Rules
+from node.deliver.targets.forward import Sender
 from node.lifecycle.assembly.precompression import Apart
 from node.lifecycle.assembly.scheduler import Executor
-from node.lifecycle.sender_counts import Count, SenderCountQuery
+from node.lifecycle.composition import make_completion_watcher
+from node.lifecycle.sender_count_query import Count, SenderCountQuery
 from node.lifecycle.sender_statistics import SenderStatistics
-from node.lifecycle.watcher import make_watcher
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
@@ -26,25 +26,26 @@ from node.storage.index.series.recorded import Recordings
 from node.storage.index.series.work import Work
 
 
-class Results:
-    """Turns what is stored into results, and takes them to whoever wants them.
+class Pipeline:
+    """Makes volumes of what is stored, and delivers them.
 
     Args:
-        executor: where volumes are made.
-        apart: does in advance what can be done of a series that is still arriving.
-        minimum_free: bytes of the disk that are left free by that.
+        index: the database.
+        executor: runs the assemblies.
+        apart: a process that compresses slices of series that are still being received.
+        minimum_free: bytes of the disk that it leaves free.
         archive: the folder that the instances' paths are relative to.
-        output: the folder that volumes appear in.
+        output: the folder that volumes are published in.
         template: `output.name`.
         options: which files are made of a volume.
-        timing: the settings of completion.
-        learned: whether `completion.quiet_seconds` says `learned`.
-        targets: `deliver:`.
-        titles: the AE titles that may be asked for counts, as the settings say now.
+        timing: the settings of `completion`.
+        learned: whether `completion.quiet_seconds` is `learned`.
+        targets: the entries of `deliver:`.
+        titles: returns the AE titles that may be asked for counts.
         count: asks one of them.
-        sender: brings instances to a DICOM peer.
-        owner: this run of the node, unlike any other.
-        clock: seconds since 1970.
+        sender: stores instances at a DICOM peer.
+        owner: identifies this run of the node.
+        clock: returns seconds since 1970.
 
     Raises:
         ConfigError: a secret's file cannot be read.
@@ -76,8 +77,8 @@ class Results:
         self._sender = sender
         self._clock = clock
         self._rules = Rules(targets, output)
-        self._routes = self._made(targets)
-        self._told = False
+        self._routes = self._make_routes(targets)
+        self._has_deliveries = False
         self._dispatcher = OutboxDispatcher(Outbox(index), clock)
         self._sender_statistics = SenderStatistics(
             Recordings(index), timing, learned=learned, clock=clock
@@ -85,7 +86,7 @@ class Results:
         self._count_query = SenderCountQuery(
             Statements(index), titles=titles, count=count, clock=clock, wake=self.wake
         )
-        self._watcher = make_watcher(
+        self._watcher = make_completion_watcher(
             index,
             executor,
             archive=archive.absolute(),
@@ -95,42 +96,42 @@ class Results:
             timing=self._sender_statistics.timing,
             owner=owner,
             clock=clock,
-            rules=self._tell,
-            inquirer=self._count_query,
+            rules=self._deliveries_of,
+            count_query=self._count_query,
             stepped=self._stepped,
             apart=apart,
             minimum_free=minimum_free,
         )
 
     def start(self) -> None:
-        """Take up what an earlier run left, and start."""
+        """Recover what an earlier run left unfinished, and start."""
         self._sender_statistics.start()
         self._dispatcher.start(self._routes)
         self._watcher.start()
 
     def wake(self) -> None:
-        """Something was stored, an association ended, or somebody said something."""
+        """Look now: an instance was stored, an association ended, or a peer said something."""
         self._watcher.wake()
 
     def reread(self, targets: Sequence[TargetSettings]) -> None:
-        """Deliver by other rules from now on.
+        """Deliver by changed settings from now on.
 
         Raises:
             ConfigError: a secret's file cannot be read; nothing has changed.
         """
-        routes = self._made(targets)
+        routes = self._make_routes(targets)
         self._rules = Rules(targets, self._output)
         self._dispatcher.start(routes)
 
     def stop(self, timeout: float) -> None:
-        """Publish and deliver what can be in `timeout` seconds; the rest keeps in the index."""
+        """Publish and deliver what is possible in `timeout` seconds; the index keeps the rest."""
         end = self._clock() + timeout
         self._count_query.stop()
         self._watcher.stop(timeout)
         self._dispatcher.stop(max(0.5, end - self._clock()))
         self._sender_statistics.stop()
 
-    def _made(self, targets: Sequence[TargetSettings]) -> dict[str, Route]:
+    def _make_routes(self, targets: Sequence[TargetSettings]) -> dict[str, Route]:
         return make_routes(
             targets,
             instances=self._work.instances,
@@ -140,12 +141,12 @@ class Results:
             clock=self._clock,
         )
 
-    def _tell(self, news: SeriesEvent) -> list[NewDelivery]:
-        told = self._rules(news)
-        self._told = self._told or bool(told)
-        return told
+    def _deliveries_of(self, event: SeriesEvent) -> list[NewDelivery]:
+        deliveries = self._rules(event)
+        self._has_deliveries = self._has_deliveries or bool(deliveries)
+        return deliveries
 
     def _stepped(self) -> None:
-        if self._told:
-            self._told = False
+        if self._has_deliveries:
+            self._has_deliveries = False
             self._dispatcher.wake()

@@ -11,8 +11,8 @@ from typing import Final
 
 from fastapi import HTTPException
 
-from node.lifecycle.verification.outputs import digests_of
-from node.lifecycle.verification.reporting import Reporter
+from node.lifecycle.verification.damage_reporter import DamageReporter
+from node.lifecycle.verification.published_digests import digests_of
 from node.storage.index.engine import Index
 from node.storage.index.series.verification import Inventory
 from node.storage.integrity import Damage, check_published
@@ -34,7 +34,7 @@ class Soundness:
         self, index: Index, root: Path, folder: Path, clock: Callable[[], float] = time.time
     ) -> None:
         self._inventory = Inventory(index)
-        self._reporter = Reporter(index, root, clock)
+        self._reporter = DamageReporter(index, root, clock)
         self._folder = folder.absolute()
         self._sound: OrderedDict[_State, None] = OrderedDict()
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from node.cli.doctor.findings import Finding, Grade
 from node.core.settings.deliver import TargetSettings, WebhookSettings
-from node.deliver.needs import fault_of, secret_fault
+from node.deliver.target_checks import fault_of, secret_fault
 from node.storage.run_file import RunState
 
 _CONNECT_SECONDS = 3.0

@@ -44,7 +44,7 @@ from node.core.settings.file import load_settings
 from node.core.settings.model import AssemblySettings, Dicom, Identity, PeerSettings, Settings
 from node.core.settings.passcodes import outdated_users
 from node.dimse.scu.requests import PeerSilent, echo, own_port, peer
-from node.lifecycle.cluster import address_of, look_round
+from node.lifecycle.cluster import address_of, inspect_cluster
 from node.lifecycle.verification.loop import NAME as VERIFICATION
 from node.storage import index_holdings
 from node.storage.identity import FILE, identity_of, refuse_foreign
@@ -275,7 +275,7 @@ def check_executor(assembly: AssemblySettings, root: Path) -> list[Finding]:
         return []
     try:
         address = address_of(assembly.executor, assembly.tls)
-        look = look_round(address, assembly.tls, root.absolute(), FILE, identity_of(root))
+        look = inspect_cluster(address, assembly.tls, root.absolute(), FILE, identity_of(root))
     except NodeError as error:
         return [Finding("executor", Grade.WRONG, str(error), "see docs/postgresql-and-dask.md")]
     if look.fault is not None:

@@ -10,7 +10,7 @@ from node.core.errors import MalformedDataSet
 from node.core.records import checked_uid
 from node.dicom import scan
 from node.dimse.scp.query.encoding import Writer
-from node.lifecycle.verification.reporting import expected
+from node.lifecycle.verification.damage_reporter import expected
 from node.storage.archive import Archive
 from node.storage.index.peers.commitments import Held
 from node.storage.index.search.search import Sendable

@@ -18,7 +18,7 @@ from node.dimse.scp.query.retrieve import get_handler, move_handler
 from node.dimse.scu.requests import peer
 from node.dimse.upper_layer.access.permissions import Peers
 from node.dimse.upper_layer.requestor import Destination
-from node.lifecycle.verification.reporting import Reporter
+from node.lifecycle.verification.damage_reporter import DamageReporter
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.peers.announced import Announced
@@ -63,7 +63,7 @@ class Services:
         cancellations, notifications = Cancellations(), Notifications()
         peers = Peers(settings)
         ae_title = settings().ae_title
-        met = Reporter(index, archive.root.parent, clock).met
+        met = DamageReporter(index, archive.root.parent, clock).met
 
         def destination_of(title: str) -> Destination | None:
             known = peers.by_title(title)

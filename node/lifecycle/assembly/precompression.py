@@ -15,7 +15,7 @@ from node.assemble.volumes.layers import foreseen
 from node.convert import OutputOptions
 from node.core.errors import Retryable, traced
 from node.core.records import SeriesRecord
-from node.deliver.publish import Publisher
+from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.task import press
 from node.storage.index.series.work import Work
 
@@ -109,7 +109,7 @@ class Precompression:
     def __init__(
         self,
         work: Work,
-        publisher: Publisher,
+        output_folder: OutputFolder,
         apart: Apart | None,
         *,
         archive: Path,
@@ -117,7 +117,7 @@ class Precompression:
         room: Callable[[int], bool] = lambda _size: True,
     ) -> None:
         self._work = work
-        self._publisher = publisher
+        self._output_folder = output_folder
         self._apart = apart if options.image and options.compress else None
         self._archive = archive
         self._options = options
@@ -126,12 +126,12 @@ class Precompression:
         self._begun: dict[int, _Begun] = {}
         self._numbers = count()  # no two files have one name: one may still be being written
 
-    def give(self, series: SeriesRecord, now: float) -> None:
+    def compress(self, series: SeriesRecord, now: float) -> None:
         """Compress some of the slices that came since the last time, if there is time to."""
         if self._apart is None:
             return
         try:
-            self._give(self._apart, series, now)
+            self._compress(self._apart, series, now)
         except Retryable:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, the volume needs none of this
@@ -139,7 +139,7 @@ class Precompression:
             if series.pk in self._begun:
                 self._begun[series.pk].hopeless = True
 
-    def _give(self, apart: Apart, series: SeriesRecord, now: float) -> None:
+    def _compress(self, apart: Apart, series: SeriesRecord, now: float) -> None:
         begun = self._begun.get(series.pk) or self._new(series, now)
         if begun is None:
             return
@@ -156,23 +156,23 @@ class Precompression:
             press, instances, self._archive, begun.path, self._options
         )
 
-    def look_round(self, now: float) -> bool:
+    def inspect_cluster(self, now: float) -> bool:
         """Throw away what has rested for long; tell whether to look soon for more slices."""
         rest = {pk: now - begun.grew_at for pk, begun in self._begun.items()}
         for pk, seconds in rest.items():
             if seconds > LONGEST_REST_SECONDS:
-                self.take_back(pk)
+                self.discard(pk)
         return any(
             begun.is_slow and not begun.hopeless and rest[pk] < LIVELY_SECONDS
             for pk, begun in self._begun.items()
         )
 
-    def of(self, series_pk: int) -> Path | None:
+    def file(self, series_pk: int) -> Path | None:
         """The file with what was compressed of a series, None if nothing was."""
         begun = self._begun.get(series_pk)
         return begun.path if begun is not None and begun.future is not None else None
 
-    def take_back(self, series_pk: int) -> None:
+    def discard(self, series_pk: int) -> None:
         """Throw away what was compressed of a series."""
         begun = self._begun.pop(series_pk, None)
         if begun is not None:
@@ -192,9 +192,9 @@ class Precompression:
             pk, longest = min(self._begun.items(), key=lambda item: item[1].grew_at)
             if now - longest.grew_at < LIVELY_SECONDS:
                 return None
-            self.take_back(pk)
+            self.discard(pk)
         _, instances = self._work.arrived(series.pk, after=0, limit=1)
-        path = self._publisher.staged(f"{_NAME}{series.pk}-{next(self._numbers)}")
+        path = self._output_folder.staged(f"{_NAME}{series.pk}-{next(self._numbers)}")
         begun = self._begun[series.pk] = _Begun(
             path,
             looked_at=series.first_arrival,

@@ -1,8 +1,8 @@
-"""Executors of assemblies: local processes, or the cluster that `node.lifecycle.cluster` speaks to.
+"""Executors of assemblies: local worker processes, or a cluster (`node.lifecycle.cluster`).
 
-Each local slot is a pool of one process, so that a process that dies is one series' fault, and is
-renewed after some jobs so that no leak in an image library grows for ever. Processes come from a
-fork server: the daemon has threads, and forking it could deadlock the child.
+Each local slot is a pool of one process, so that the death of a process costs one series. A process
+is replaced after some jobs, so that no memory leak of an image library grows without end. A fork
+server starts them: the daemon has threads, and forking it could deadlock the child.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from node.lifecycle.workers.watch import Watched, WorkerWatch
 
 log = logging.getLogger(__name__)
 
-JOBS_PER_PROCESS = 100  # then a local process is renewed
+JOBS_PER_PROCESS = 100  # then a local process is replaced
 LEAST_PRIORITY = 19
 Task = Callable[[Job], Assembled]
 
 
 class LocalWorkers:
-    """Slots, each with a process of its own.
+    """Runs jobs in local processes.
 
     Args:
         task: what a process does with a job; importable by name.
-        count: how many jobs run at once; None: as many as there are processors.
-        jobs_per_process: after how many jobs a process is renewed.
+        count: how many jobs may run at once; None: as many as there are processors.
+        jobs_per_process: after how many jobs a process is replaced.
         memory: bytes that each process may have as data (RLIMIT_DATA); None: no limit.
     """
 
@@ -61,7 +61,7 @@ class LocalWorkers:
         _choose_temporary_folder()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([task.__module__])
-        self._settle_in = partial(_settle_in, memory)
+        self._prepare_process = partial(_prepare_process, memory)
         self._lock = threading.Lock()
         self._watch = WorkerWatch("assembly workers", self._slots)
         self._idle: list[_Slot] = []
@@ -74,7 +74,7 @@ class LocalWorkers:
         return self._count
 
     def fault(self) -> str | None:
-        """Processes are started when they are needed: nothing can be missing."""
+        """None: processes are started when they are needed."""
         return None
 
     def warm_up(self) -> None:
@@ -84,7 +84,7 @@ class LocalWorkers:
             wanted = not self._idle and not self._busy and not self._stopped
         if not wanted:
             return
-        slot = _Slot(self._context, self._settle_in)  # not under the lock: it may take long
+        slot = _Slot(self._context, self._prepare_process)  # not under the lock: it may take long
         with self._lock:
             if not self._stopped:
                 self._idle.append(slot)
@@ -99,28 +99,28 @@ class LocalWorkers:
         """
         outer: Future[Assembled] = Future()
         outer.set_running_or_notify_cancel()
-        slot, inner = self._begun(job)
+        slot, inner = self._start(job)
         with self._lock:
             self._busy[outer] = slot
         inner.add_done_callback(lambda done: self._done(outer, done))
         return outer
 
-    def _begun(self, job: Job) -> tuple[_Slot, Future[Assembled]]:
-        """A process that has taken the job; that one died while it was idle is not the job's fault.
+    def _start(self, job: Job) -> tuple[_Slot, Future[Assembled]]:
+        """Start a job in an idle or a new process; an idle process that has died is replaced.
 
         Raises:
-            WorkerDied: not even a new process takes it.
+            WorkerDied: a new process died at once.
         """
         while True:
             with self._lock:
                 idle = self._idle.pop() if self._idle else None
-            slot = idle or _Slot(self._context, self._settle_in)
+            slot = idle or _Slot(self._context, self._prepare_process)
             try:
                 if idle is None or idle.alive:
                     return slot, slot.submit(self._task, job)
             except BrokenExecutor as error:
                 if idle is None:
-                    raise WorkerDied("a new process for assemblies died at once") from error
+                    raise WorkerDied("a new assembly worker process died at once") from error
             slot.retire()
 
     def kill(self, future: Future[Assembled]) -> None:
@@ -146,7 +146,9 @@ class LocalWorkers:
             return [*busy, *((slot, False) for slot in self._idle)]
 
     def _done(self, outer: Future[Assembled], inner: Future[Assembled]) -> None:
-        error = WorkerDied("stopped") if inner.cancelled() else inner.exception()
+        error = (
+            WorkerDied("the worker process was stopped") if inner.cancelled() else inner.exception()
+        )
         died = isinstance(error, BrokenProcessPool | WorkerDied)
         with self._lock:
             slot = self._busy.pop(outer)
@@ -156,7 +158,7 @@ class LocalWorkers:
         if not keep:
             slot.retire()
         if died:
-            outer.set_exception(WorkerDied("the process that assembled the series died"))
+            outer.set_exception(WorkerDied("the worker process that assembled the series died"))
         elif error is not None:
             outer.set_exception(error)
         else:
@@ -172,7 +174,7 @@ class IdleWorker:
 
     def __init__(self, memory: int | None = None) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._settle_in = partial(_rest, memory)
+        self._prepare_process = partial(_rest, memory)
         self._slot: _Slot | None = None
         self._last: Future[int] | None = None
         self._watch: WorkerWatch | None = None
@@ -202,7 +204,7 @@ class IdleWorker:
             self._watch.start()
         if self._slot is not None:
             self._slot.retire()
-        self._slot = _Slot(self._context, self._settle_in)
+        self._slot = _Slot(self._context, self._prepare_process)
         return self._slot
 
     def _slots(self) -> list[tuple[Watched, bool]]:
@@ -211,7 +213,7 @@ class IdleWorker:
 
 
 class _Slot:
-    """One process behind an executor of its own."""
+    """One process with an executor of its own."""
 
     def __init__(self, context: Any, settle_in: Callable[[], None]) -> None:
         self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=settle_in)
@@ -227,9 +229,9 @@ class _Slot:
 
     @property
     def alive(self) -> bool:
-        """Whether its process has not ended, as far as is known."""
-        done = activity(self.pid) if self.pid is not None else None
-        return self.pid is None or (done is not None and not done.ended)
+        """Whether its process runs, as far as is known."""
+        found = activity(self.pid) if self.pid is not None else None
+        return self.pid is None or (found is not None and not found.ended)
 
     def submit(self, task: Callable[..., Any], *args: object) -> Future[Any]:
         self.jobs += 1
@@ -248,7 +250,7 @@ def _kill(process: Future[int]) -> None:
         try:
             os.kill(process.result(), signal.SIGKILL)
         except ProcessLookupError:
-            log.debug("the worker process was gone already")
+            log.debug("the worker process had ended already")
 
 
 def _rest(memory: int | None) -> None:
@@ -257,21 +259,21 @@ def _rest(memory: int | None) -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):  # not Linux, or not allowed
         os.nice(LEAST_PRIORITY)
-    _settle_in(memory)
+    _prepare_process(memory)
 
 
-def _settle_in(memory: int | None) -> None:
+def _prepare_process(memory: int | None) -> None:
     """Runs first in every worker process."""
     if memory is not None:
-        # What one series needs too much fails by name, before the system ends some other process.
+        # A series that needs more fails by name, before the system ends another process.
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     install_hooks()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and service managers mean the daemon,
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which ends its workers itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and service managers end the daemon,
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which ends its workers
     os.nice(5)  # receiving comes first
-    gc.freeze()  # what is loaded stays: never looked through again
-    prepare_copy()  # before there is another thread
-    Finalize(None, close_decoders, exitpriority=0)  # a worker that is renewed leaves no orphan
+    gc.freeze()  # loaded modules stay: no collection has to examine them
+    prepare_copy()  # before another thread starts
+    Finalize(None, close_decoders, exitpriority=0)  # a worker that is replaced leaves no orphan
     background("die with the parent", _die_with_parent)
 
 
@@ -286,13 +288,15 @@ Workers = LocalWorkers | DaskWorkers
 
 
 def make_workers(task: Task, settings: AssemblySettings, memory: int | None = None) -> Workers:
-    """The executor that `assembly` names.
+    """Make the executor that the settings name.
 
     Args:
+        task: what a worker does with a job; importable by name.
+        settings: the settings of `assembly`.
         memory: bytes that a local process may have as data; None: no limit.
 
     Raises:
-        ConfigError: a cluster is named, and what is needed for one is not installed or readable.
+        ConfigError: `distributed` is not installed, or certificates cannot be read.
     """
     count = None if settings.workers == "auto" else settings.workers
     if settings.executor == "local":
@@ -302,8 +306,10 @@ def make_workers(task: Task, settings: AssemblySettings, memory: int | None = No
 
 
 def _choose_temporary_folder() -> None:
-    """For the fork server's socket. Left alone, Python tries folders out with a file, which would
-    stay for ever if the node were killed in that moment."""
+    """Choose the folder for the fork server's socket.
+
+    Python itself would try folders with a file, which stays if the node is killed in that moment.
+    """
     folder = os.environ.get("TMPDIR", "/tmp")  # noqa: S108
     if tempfile.tempdir is None and os.access(folder, os.W_OK | os.X_OK):
         tempfile.tempdir = folder

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from node.completion.policy import Event, NotNow, follow
+from node.completion.states import Event, NotNow, follow
 from node.core.errors import ConfigError
 from node.core.system.disk import FOLDER_MODE, file_sha256, sync_file_system
 from node.storage import index_holdings

@@ -14,7 +14,7 @@ from isal import isal_zlib
 from pydicom.datadict import keyword_for_tag
 
 from node.assemble.frames.headers import describe, encode_header
-from node.completion.counts import announced, concatenation
+from node.completion.header_counts import announced, concatenation
 from node.core.attributes import ATTRIBUTES, BY_TAG
 from node.core.errors import MalformedDataSet, Permanent
 from node.core.records import checked_uid

@@ -14,8 +14,8 @@ from node.completion.facts import Count, InstanceFacts, Source, Statement
 from node.core.events import Delivery, NewDelivery, SeriesEvent
 from node.core.records import InstanceRecord, SeriesState
 from node.core.settings.deliver import FolderSettings
-from node.deliver.folder import Folder
 from node.deliver.payload import payload
+from node.deliver.targets.folder import Folder
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from tests.simulator.bench import Bench, record

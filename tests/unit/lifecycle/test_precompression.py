@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from node.completion.decision import Timing
 from node.completion.facts import InstanceFacts
-from node.completion.policy import Timing
 from node.core.records import StoredInstance
 from node.lifecycle.assembly.precompression import FASTEST, LEAST, MOST, MOST_SERIES
 from tests.simulator.bench import Bench

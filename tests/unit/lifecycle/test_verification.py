@@ -11,8 +11,8 @@ from pydicom import dcmread
 
 from node.core.errors import Reason
 from node.core.records import SeriesState
-from node.lifecycle.verification.loop import Upkeep, _Stopped
-from node.lifecycle.verification.reporting import Reporter, StorageAway
+from node.lifecycle.verification.damage_reporter import DamageReporter, StorageAway
+from node.lifecycle.verification.loop import VerificationLoop, _Stopped
 from node.lifecycle.verification.verifier import Verifier
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
@@ -125,7 +125,7 @@ def test_a_file_that_is_back_takes_its_series_from_failed(world: World) -> None:
 
 def test_the_node_finds_soon_that_a_file_is_back(world: World) -> None:
     now = 1000.0
-    upkeep = Upkeep(world.index, world.root, days=30, clock=lambda: now)
+    upkeep = VerificationLoop(world.index, world.root, days=30, clock=lambda: now)
     content = world.files[0].read_bytes()
     world.files[0].unlink()
     upkeep._since_start -= 60
@@ -141,7 +141,7 @@ def test_the_node_finds_soon_that_a_file_is_back(world: World) -> None:
 
 
 def test_who_meets_damage_looks_again_before_it_is_noted(world: World) -> None:
-    reporter = Reporter(world.index, world.root, lambda: 9.0)
+    reporter = DamageReporter(world.index, world.root, lambda: 9.0)
     verifier = world.verifier()
     uid = str(dcmread(world.paths[0]).SOPInstanceUID)
     (one,) = [one for one in verifier._inventory.sample(SLICES) if one.sop_instance_uid == uid]
@@ -154,7 +154,7 @@ def test_who_meets_damage_looks_again_before_it_is_noted(world: World) -> None:
 
 
 def test_the_node_reads_slowly_and_stops_at_once(world: World) -> None:
-    upkeep = Upkeep(world.index, world.root, days=30, clock=time.time)
+    upkeep = VerificationLoop(world.index, world.root, days=30, clock=time.time)
     began = time.monotonic()
     upkeep._pace(1 << 20)
     assert time.monotonic() - began > 0.2  # 4 MiB a second
@@ -166,7 +166,7 @@ def test_the_node_reads_slowly_and_stops_at_once(world: World) -> None:
 
 def test_the_node_waits_after_its_start_and_between_rounds(world: World) -> None:
     now = 1000.0
-    upkeep = Upkeep(world.index, world.root, days=30, clock=lambda: now)
+    upkeep = VerificationLoop(world.index, world.root, days=30, clock=lambda: now)
     assert 50 < upkeep._step() <= 60
     upkeep._since_start -= 60
     assert upkeep._step() == 0.0

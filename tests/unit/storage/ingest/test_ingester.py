@@ -13,7 +13,7 @@ from isal import isal_zlib
 from benchmarks.instances import EXPLICIT, encoded, series
 from node.core.errors import Reason, StorageFull
 from node.core.records import Stored
-from node.lifecycle.verification.reporting import expected
+from node.lifecycle.verification.damage_reporter import expected
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.search.listing import Listing
