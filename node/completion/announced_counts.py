@@ -31,20 +31,20 @@ def announced_evidence(
     if not instances or any(instance.derived for instance in instances):
         return
     total = len(instances)
-    said = {count: _agreed(instances, count) for count in Count}
-    times = said[Count.TEMPORAL_POSITIONS] or 1
+    counts = {count: _agreed(instances, count) for count in Count}
+    times = counts[Count.TEMPORAL_POSITIONS] or 1
     per_place = _images_per_place(stacks)
     findings = [
-        _whole(Count.IMAGES_IN_ACQUISITION, said, total, (times, _acquisitions(instances))),
-        _whole(Count.IMAGES_IN_SERIES, said, total, (times,)),
-        _pet(said, total),
+        _whole(Count.IMAGES_IN_ACQUISITION, counts, total, (times, _acquisitions(instances))),
+        _whole(Count.IMAGES_IN_SERIES, counts, total, (times,)),
+        _pet(counts, total),
         _concatenations(instances),
         _times(times, per_place) if times > 1 else None,
-        _times(said[Count.DYNAMICS] or 1, per_place),
-        _planned(said, instances, stacks, per_place),
+        _times(counts[Count.DYNAMICS] or 1, per_place),
+        _planned(counts, instances, stacks, per_place),
         _frames(instances, stacks),
-        _locations(Count.LOCATIONS, said, stacks),
-        _locations(Count.SLICES, said, stacks),
+        _locations(Count.LOCATIONS, counts, stacks),
+        _locations(Count.SLICES, counts, stacks),
     ]
     present = [finding for finding in findings if finding is not None]
     short = [finding for finding in present if finding.says is Verdict.INCOMPLETE]
@@ -77,28 +77,32 @@ def _acquisitions(instances: Sequence[InstanceFacts]) -> int:
 
 
 def _whole(
-    count: Count, said: dict[Count, int | None], total: int, factors: tuple[int, ...]
+    count: Count, counts: dict[Count, int | None], total: int, factors: tuple[int, ...]
 ) -> Evidence | None:
     """A count of images: of the series, or of each time or acquisition in it."""
-    value = said[count]
+    value = counts[count]
     if value is None:
         return None
     expected = sorted({value, *(value * factor for factor in factors)})
     if total in expected:
-        return _said("whole", Verdict.COMPLETE, f"{count} says {value}: all {total} were received")
+        return _evidence(
+            "whole", Verdict.COMPLETE, f"{count} says {value}: all {total} were received"
+        )
     larger = [number for number in expected if number > total]
     if not larger:
-        return _said("whole", Verdict.UNKNOWN, f"{count} says {value}, but {total} were received")
+        return _evidence(
+            "whole", Verdict.UNKNOWN, f"{count} says {value}, but {total} were received"
+        )
     sentence = f"{count} says {value}: {total} of {larger[0]} were received"
-    return _said("whole", Verdict.INCOMPLETE, sentence, larger[0] - total)
+    return _evidence("whole", Verdict.INCOMPLETE, sentence, larger[0] - total)
 
 
-def _pet(said: dict[Count, int | None], total: int) -> Evidence | None:
+def _pet(counts: dict[Count, int | None], total: int) -> Evidence | None:
     """NumberOfSlices and NumberOfTimeSlices, mandatory in PET series (PS3.3 C.8.9.1)."""
-    slices = said[Count.PET_SLICES]
+    slices = counts[Count.PET_SLICES]
     if slices is None:
         return None
-    expected = slices * (said[Count.PET_TIME_SLICES] or 1)
+    expected = slices * (counts[Count.PET_TIME_SLICES] or 1)
     says = (
         Verdict.COMPLETE
         if total == expected
@@ -107,7 +111,7 @@ def _pet(said: dict[Count, int | None], total: int) -> Evidence | None:
         else Verdict.UNKNOWN
     )
     sentence = f"{Count.PET_SLICES} says {expected}: {total} were received"
-    return _said("whole", says, sentence, max(0, expected - total))
+    return _evidence("whole", says, sentence, max(0, expected - total))
 
 
 def _concatenations(instances: Sequence[InstanceFacts]) -> Evidence | None:
@@ -124,14 +128,14 @@ def _concatenations(instances: Sequence[InstanceFacts]) -> Evidence | None:
     if not parts:
         return None
     if lacking:
-        here, expected = lacking[0]
-        return _said(
+        received, expected = lacking[0]
+        return _evidence(
             "whole",
             Verdict.INCOMPLETE,
-            f"{here} of {expected} parts of a concatenation were received",
+            f"{received} of {expected} parts of a concatenation were received",
         )
     whole = len(parts) == 1 and sum(map(len, parts.values())) == len(instances)
-    return _said(
+    return _evidence(
         "whole" if whole else "part",
         Verdict.COMPLETE,
         "all parts of its concatenations were received",
@@ -155,12 +159,12 @@ def _times(value: int, per_place: tuple[int, int] | None) -> Evidence | None:
     fewest, most = per_place
     sentence = f"{value} temporal positions are announced, {fewest} are complete"
     if fewest >= value and most == value:
-        return _said("times", Verdict.COMPLETE, sentence)
+        return _evidence("times", Verdict.COMPLETE, sentence)
     if most > value:
-        return _said(
+        return _evidence(
             "times", Verdict.UNKNOWN, f"{value} times are announced, but {most} were received"
         )
-    return _said("times", Verdict.INCOMPLETE, sentence)
+    return _evidence("times", Verdict.INCOMPLETE, sentence)
 
 
 def _frames(instances: Sequence[InstanceFacts], stacks: Sequence[Stack]) -> Evidence | None:
@@ -168,49 +172,51 @@ def _frames(instances: Sequence[InstanceFacts], stacks: Sequence[Stack]) -> Evid
     frames = {len(instance.frames) for instance in instances}
     if min(frames) < 2 or not each_covers_its_stack(instances, stacks):
         return None
-    said = " or ".join(map(str, sorted(frames)))
-    return _said("places", Verdict.COMPLETE, f"each instance has complete stacks of {said} frames")
+    sizes = " or ".join(map(str, sorted(frames)))
+    return _evidence(
+        "places", Verdict.COMPLETE, f"each instance has complete stacks of {sizes} frames"
+    )
 
 
 def _planned(
-    said: dict[Count, int | None],
+    counts: dict[Count, int | None],
     instances: Sequence[InstanceFacts],
     stacks: Sequence[Stack],
     per_place: tuple[int, int] | None,
 ) -> Evidence | None:
     """What a protocol planned: proof if all was received, else none, as scans are stopped early."""
-    volumes, slices = said[Count.VOLUMES], said[Count.PLANNED_SLICES]
+    volumes, slices = counts[Count.VOLUMES], counts[Count.PLANNED_SLICES]
     if volumes is None or per_place is None:
         return None
-    here = per_place == (volumes, volumes)
+    all_received = per_place == (volumes, volumes)
     sentence = f"{Count.VOLUMES} plans {volumes} volumes: {per_place[1]} were received"
     if slices is not None:
         places = sum(len(stack.places) for stack in stacks)
-        done = here and places == slices
+        done = all_received and places == slices
         sentence += f"; {Count.PLANNED_SLICES} plans {slices} slices: {places} were received"
     elif each_covers_its_stack(instances, stacks):
-        done = here and len(stacks) == 1
+        done = all_received and len(stacks) == 1
     else:
         return None
-    return _said("whole", Verdict.COMPLETE if done else Verdict.UNKNOWN, sentence)
+    return _evidence("whole", Verdict.COMPLETE if done else Verdict.UNKNOWN, sentence)
 
 
 def _locations(
-    count: Count, said: dict[Count, int | None], stacks: Sequence[Stack]
+    count: Count, counts: dict[Count, int | None], stacks: Sequence[Stack]
 ) -> Evidence | None:
-    value = said[count]
+    value = counts[count]
     if value is None or value < 2 or not stacks:
         return None
     found = [len(stack.places) for stack in stacks]
     if set(found) == {value} or sum(found) == value:
-        return _said("places", Verdict.COMPLETE, f"{count} says {value}: all were received")
+        return _evidence("places", Verdict.COMPLETE, f"{count} says {value}: all were received")
     if len(stacks) > 1 or found[0] > value:
         return None  # it does not say which stack it counts
     sentence = f"{count} says {value}: {found[0]} were received"
-    return _said("places", Verdict.INCOMPLETE, sentence, value - found[0])
+    return _evidence("places", Verdict.INCOMPLETE, sentence, value - found[0])
 
 
-def _said(of: str, says: Verdict, sentence: str, lacking: int = 0) -> Evidence:
+def _evidence(of: str, says: Verdict, sentence: str, lacking: int = 0) -> Evidence:
     detail = {"of": of, "lacking": lacking} if lacking else {"of": of}
     return Evidence(Source.ANNOUNCED, says, sentence, detail=detail)
 
