@@ -119,7 +119,7 @@ class Bench:
         task: Callable[[Job], Assembled] = stage,
         at_once: bool = True,
         template: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}",
-        rules: Callable[[SeriesEvent], Sequence[NewDelivery]] = lambda _news: (),
+        rules: Callable[[SeriesEvent], Sequence[NewDelivery]] = lambda _event: (),
         count_query: CountQuery | None = None,
         apart: Apart | None = None,
         minimum_free: int = 0,

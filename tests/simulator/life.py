@@ -387,9 +387,9 @@ class _Unheard:
         pass
 
 
-def _tell(news: SeriesEvent) -> list[NewDelivery]:
-    payload = {"series": news.series_uid, "occasion": news.occasion}
-    return [NewDelivery(news.key("t"), "t", str(news.event_type), news.revision, payload)]
+def _tell(event: SeriesEvent) -> list[NewDelivery]:
+    payload = {"series": event.series_uid, "occasion": event.occasion}
+    return [NewDelivery(event.key("t"), "t", str(event.event_type), event.revision, payload)]
 
 
 def in_order(world: World, decided: dict[str, float]) -> World:

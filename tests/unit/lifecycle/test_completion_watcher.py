@@ -371,19 +371,19 @@ def test_an_unexpected_error_of_the_node_costs_the_series_and_not_the_watcher(
     tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(tmp_path)
-    surprises = []
+    errors = []
 
-    def surprising(*_: object) -> None:
-        surprises.append(None)
+    def failing(*_: object) -> None:
+        errors.append(None)
         raise UnicodeError("Doe^John")
 
     if where == "submit":
-        monkeypatch.setattr(bench.executor, "submit", surprising)
+        monkeypatch.setattr(bench.executor, "submit", failing)
     else:
-        monkeypatch.setattr(RevisionPublisher, "conclude", surprising)
+        monkeypatch.setattr(RevisionPublisher, "conclude", failing)
     bench.deliver(stack(3))
     bench.run(60.0)
-    assert (bench.state(), len(surprises)) == ("failed", MOST_UNEXPECTED_ERRORS)
+    assert (bench.state(), len(errors)) == ("failed", MOST_UNEXPECTED_ERRORS)
     refusal = (bench.series().verdict or {})["refusals"][0]
     assert refusal["reason"] == "UnicodeError"
     assert "reference" in refusal["sentence"]
@@ -493,7 +493,7 @@ def test_an_answer_during_assembly_to_a_question_before_it_is_noted(tmp_path: Pa
     bench.index.close()
 
 
-def test_a_series_that_cannot_be_judged_is_assembled_and_stops_nobody(
+def test_a_series_that_cannot_be_judged_is_assembled_and_stops_no_other(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from node.lifecycle import completion_watcher
@@ -576,8 +576,8 @@ def test_an_index_that_was_made_again_takes_up_what_is_there(tmp_path: Path) -> 
 
     told: list[str] = []
 
-    def rules(news: SeriesEvent) -> list[NewDelivery]:
-        told.append(str(news.event_type))
+    def rules(event: SeriesEvent) -> list[NewDelivery]:
+        told.append(str(event.event_type))
         return []
 
     bench = Bench(tmp_path, task=task, rules=rules)

@@ -58,7 +58,7 @@ def output_folder(tmp_path: Path) -> OutputFolder:
     return made
 
 
-def test_files_and_folders_are_for_the_group_and_nobody_else(
+def test_files_and_folders_are_for_the_group_alone(
     output_folder: OutputFolder, tmp_path: Path
 ) -> None:
     put(output_folder, 1, ["a"], ["a"])

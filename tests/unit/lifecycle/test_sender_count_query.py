@@ -79,7 +79,7 @@ def test_a_larger_count_is_waited_for_and_asked_again_when_more_came(asking: Ask
     assert (asking.bench.state(), len(asking.sender.asked)) == ("ready", 2)
 
 
-def test_nobody_is_asked_while_an_association_is_open(asking: Asking) -> None:
+def test_no_sender_is_asked_while_an_association_is_open(asking: Asking) -> None:
     association = asking.bench.open()
     asking.bench.send(association, stack(30))
     asking.bench.run(30.0)
