@@ -156,7 +156,7 @@ class Precompression:
             press, instances, self._archive, begun.path, self._options
         )
 
-    def inspect_cluster(self, now: float) -> bool:
+    def expects_more(self, now: float) -> bool:
         """Throw away what has rested for long; tell whether to look soon for more slices."""
         rest = {pk: now - begun.grew_at for pk, begun in self._begun.items()}
         for pk, seconds in rest.items():

@@ -293,7 +293,7 @@ class RevisionPublisher:
         """
         refusal = {"reason": reason, "sentence": sentence, "instances": []}
         verdict = {**(series.verdict or {}), "refusals": [refusal]}
-        self.rest(series, follow(series.state, Event.CRASH), verdict, now)
+        self.record(series, follow(series.state, Event.CRASH), verdict, now)
 
     def _finish(
         self,

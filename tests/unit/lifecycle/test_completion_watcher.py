@@ -630,21 +630,21 @@ def test_series_are_judged_while_the_first_worker_loads(
         bench.watcher.stop(5.0)
 
 
-def test_an_association_for_each_instance_does_not_mean_a_look_for_each(
+def test_an_association_for_each_instance_is_not_judged_each_time(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked: list[float] = []
-    look = bench.watcher._look
+    judged: list[float] = []
+    judge = bench.watcher._judge
 
     def counted(series: SeriesRecord, now: float) -> None:
-        looked.append(now)
-        look(series, now)
+        judged.append(now)
+        judge(series, now)
 
-    monkeypatch.setattr(bench.watcher, "_look", counted)
+    monkeypatch.setattr(bench.watcher, "_judge", counted)
     for instance in stack(200):
         association = bench.open()
         bench.send(association, [instance])
         bench.now += 0.005
         bench.end(association)
         bench.watcher.step()
-    assert 10 < len(looked) < 60
+    assert 10 < len(judged) < 60

@@ -149,8 +149,8 @@ def test_what_cannot_be_done_is_said(bench: Bench) -> None:
     with pytest.raises(NoSuchSeries, match=r"no series 1\.5"):
         ann(bench).retry("1.5")
     bench.deliver(stack(20))
-    with pytest.raises(NotNow, match="a series that is receiving"):
+    with pytest.raises(NotNow, match="the series is receiving"):
         ann(bench).retry("1.5")
     bench.run(10.0)
-    with pytest.raises(NotNow, match="a series that is ready"):
+    with pytest.raises(NotNow, match="the series is ready; release is not possible"):
         ann(bench).release("1.5")
