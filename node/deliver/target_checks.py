@@ -47,7 +47,7 @@ def fault_of(target: TargetSettings) -> str:
     try:
         return within(_SECONDS, check) or ""
     except TimeoutError:
-        return f"{what} does not respond within {_SECONDS:g} s; check its file server"
+        return f"{what} does not answer within {_SECONDS:g} s; check its file server"
 
 
 def secret_fault(webhook: WebhookSettings) -> str:

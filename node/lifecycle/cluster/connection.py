@@ -111,7 +111,7 @@ class ClusterConnection:
         return ClusterState(MappingProxyType(workers))
 
     def close(self) -> None:
-        """Disconnect, without waiting long for a scheduler that does not respond."""
+        """Disconnect, without waiting long for a scheduler that does not answer."""
         client, self._client = self._client, None
         if client is not None:
             with suppress(Exception):
@@ -128,7 +128,7 @@ class ClusterConnection:
     def _fault(self, error: Exception) -> str:
         kind = type(error).__name__
         return (
-            f"the dask scheduler at {self.address} does not respond ({kind}); series wait until "
+            f"the dask scheduler at {self.address} does not answer ({kind}); series wait until "
             "it does; check that it runs and can be reached"
         )
 

@@ -89,7 +89,7 @@ class DaskWorkers:
         self._connection = ClusterConnection(address, tls)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cluster")
         self._lock = threading.Lock()
-        self._state = ClusterState(fault=f"the dask scheduler at {address} has not responded yet")
+        self._state = ClusterState(fault=f"the dask scheduler at {address} has not answered yet")
         self._queried: float | None = None  # None: a query is running, or there was none
         self._pending: dict[Future[Assembled], _Pending] = {}
         self._excluded: dict[str, _Excluded] = {}

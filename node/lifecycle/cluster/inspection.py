@@ -49,13 +49,13 @@ def inspect_cluster(
         if state is not None and state.fault is not None:
             return ClusterReport(fault=state.fault)
         if state is None or connection.client is None:
-            return ClusterReport(fault=f"the dask scheduler at {address} does not respond")
+            return ClusterReport(fault=f"the dask scheduler at {address} does not answer")
         answers = connection.client.run(
             visible_identity, str(root), file, on_error="return", callback_timeout=ANSWER_SECONDS
         )
         blind = sorted(worker for worker, found in answers.items() if found != (identity or ""))
         return ClusterReport(state.workers, None, tuple(blind))
     except TimeoutError:
-        return ClusterReport(fault=f"workers of the dask cluster at {address} do not respond")
+        return ClusterReport(fault=f"workers of the dask cluster at {address} do not answer")
     finally:
         connection.close()

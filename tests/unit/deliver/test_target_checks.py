@@ -70,7 +70,7 @@ def test_an_unavailable_file_server_delays_nothing(
     monkeypatch.setattr(target_checks, "output_writable", lambda _path: over.wait(30))
     found = faults([folder(tmp_path)])
     over.set()
-    assert "does not respond within 0.1 s" in found["t"]
+    assert "does not answer within 0.1 s" in found["t"]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_the_node_finds_soon_that_a_file_is_back(world: World) -> None:
     world.files[0].write_bytes(content)
     assert upkeep._step() == 60.0
     assert world.damaged()
-    upkeep._looked -= 600
+    upkeep._checked_at -= 600
     assert upkeep._step() == 0.0
     assert world.damaged() == {}
     assert upkeep._verifier.progress().ended_at == now

@@ -135,7 +135,7 @@ def test_tls_both_ways(tmp_path: Path) -> None:
 def test_a_certificate_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
     missing = ClusterTLS(certificate=tmp_path / "a", key=tmp_path / "b", ca=tmp_path / "c")
     settings = AssemblySettings(executor="dask://127.0.0.1:1", tls=missing)
-    with pytest.raises(ConfigError, match=r"assembly\.tls: cannot read"):
+    with pytest.raises(ConfigError, match=r"assembly\.tls: the node cannot read"):
         make_workers(report, settings)
 
 
