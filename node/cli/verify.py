@@ -54,7 +54,7 @@ def verify(
         _check_readable(root)
         verifier = Verifier(index, root, name=_NAME, clock=time.time, pace=pace)
         if restart:
-            verifier.begin_again()
+            verifier.restart()
         resumed = sample is None and verifier.progress().is_under_way
         done = _run(index, verifier, sample, resumed=resumed)
         damaged = Damages(index).all(_MOST_NAMED)
@@ -77,9 +77,9 @@ def _run(index: Index, verifier: Verifier, sample: int | None, *, resumed: bool)
         if resumed:
             bar.say(f"going on where an earlier run was stopped, after {files} files")
             bar.advance(files)
-        for _ in verifier.known():
+        for _ in verifier.recheck_damaged():
             pass
-        steps: Iterator[Checked] = verifier.rest() if sample is None else verifier.sample(sample)
+        steps: Iterator[Checked] = verifier.remaining() if sample is None else verifier.sample(sample)
         for checked in steps:
             files, size = files + checked.files, size + checked.bytes
             bar.advance(checked.files)

@@ -248,7 +248,7 @@ class Daemon:
     def _results(self, archive: Archive, index: Index) -> Pipeline:
         settings = self._settings
         check_template(settings.output.name)
-        met = DamageReporter(index, settings.storage.root, time.time).met
+        met = DamageReporter(index, settings.storage.root, time.time).check
         outgoing = Outgoing(lambda: self._settings.dicom, archive, met)
         return Pipeline(
             index,

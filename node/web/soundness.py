@@ -55,7 +55,7 @@ class Soundness:
         try:
             self._compare(file, digests[name])
         except Damage as damage:
-            if not self._reporter.output(outputs, name, damage):
+            if not self._reporter.record_output(outputs, name, damage):
                 raise HTTPException(503, "the file is being replaced; ask again") from damage
             raise HTTPException(
                 503, f"{damage.reason}: {damage.sentence}; it is made again from the archive"

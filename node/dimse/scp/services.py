@@ -63,7 +63,7 @@ class Services:
         cancellations, notifications = Cancellations(), Notifications()
         peers = Peers(settings)
         ae_title = settings().ae_title
-        met = DamageReporter(index, archive.root.parent, clock).met
+        met = DamageReporter(index, archive.root.parent, clock).check
 
         def destination_of(title: str) -> Destination | None:
             known = peers.by_title(title)

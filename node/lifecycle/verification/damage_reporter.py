@@ -40,7 +40,7 @@ class DamageReporter:
         self._root = root
         self._clock = clock
 
-    def instance(self, instance: Sendable, damage: Damage) -> bool:
+    def record_instance(self, instance: Sendable, damage: Damage) -> bool:
         """Record that the archived file of an instance is damaged.
 
         Args:
@@ -68,7 +68,7 @@ class DamageReporter:
         )
         return True
 
-    def met(self, instance: Sendable) -> None:
+    def check(self, instance: Sendable) -> None:
         """Check the file of an instance that a reader found damaged, and record the damage.
 
         It raises nothing because of the file, as its callers have requests to answer.
@@ -77,7 +77,7 @@ class DamageReporter:
             check_archived(self._root / "archive" / instance.path, expected(instance))
         except Damage as damage:
             try:
-                self.instance(instance, damage)
+                self.record_instance(instance, damage)
             except Retryable as error:
                 log.error(
                     "the node cannot record now that the file of SOP Instance %s is damaged: %s",
@@ -94,7 +94,7 @@ class DamageReporter:
                 extra={"instance": uid},
             )
 
-    def output(self, outputs: Outputs, name: str, damage: Damage) -> bool:
+    def record_output(self, outputs: Outputs, name: str, damage: Damage) -> bool:
         """Record that a published file is damaged, and have its series assembled again.
 
         Args:
@@ -126,7 +126,7 @@ class DamageReporter:
         self._move(pk, SeriesState.READY, Event.RETRY, "a published file was damaged or lost")
         return True
 
-    def healed(self, damaged: Damaged) -> None:
+    def record_repaired(self, damaged: Damaged) -> None:
         """Record that a file is undamaged again, though it was not sent; judge its series again."""
         if damaged.is_archived:
             why = "a damaged or missing file was restored"

@@ -69,7 +69,7 @@ class VerificationLoop:
         if rest > 0:
             if time.monotonic() - self._checked_at < _KNOWN_SECONDS or not self._damages.count():
                 return min(rest, _LOOK_SECONDS)
-            self._round = self._verifier.known()  # a file may have been repaired
+            self._round = self._verifier.recheck_damaged()  # a file may have been repaired
         if self._round is None:
             self._rate = max(_LEAST_RATE, self._inventory.size()[1] / (self._seconds / 2))
             self._round = self._whole_round()
@@ -89,8 +89,8 @@ class VerificationLoop:
         return 0.0
 
     def _whole_round(self) -> Iterator[Checked]:
-        yield from self._verifier.known()
-        yield from self._verifier.rest()
+        yield from self._verifier.recheck_damaged()
+        yield from self._verifier.remaining()
 
     def _wait(self) -> float:
         """Seconds until the next round is due."""

@@ -69,11 +69,11 @@ class Verifier:
         """The stored progress."""
         return self._inventory.progress(self._name)
 
-    def begin_again(self) -> None:
+    def restart(self) -> None:
         """Forget the progress: the next round starts at the beginning."""
         self._inventory.keep(self._name, Progress(ended_at=self.progress().ended_at))
 
-    def known(self) -> Iterator[Checked]:
+    def recheck_damaged(self) -> Iterator[Checked]:
         """Check again the files that are known to be damaged: they may have been repaired.
 
         Raises:
@@ -91,10 +91,10 @@ class Verifier:
             except Damage:
                 yield Checked(1, size)
                 continue
-            self._reporter.healed(damaged)
+            self._reporter.record_repaired(damaged)
             yield Checked(1, size)
 
-    def rest(self) -> Iterator[Checked]:
+    def remaining(self) -> Iterator[Checked]:
         """Compare all files, from where an earlier run ended; it may be stopped after each.
 
         Raises:
@@ -148,7 +148,7 @@ class Verifier:
         try:
             self._compare(instance)
         except Damage as damage:
-            self._reporter.instance(instance, damage)
+            self._reporter.record_instance(instance, damage)
         return Checked(1, instance.size)
 
     def _compare(self, instance: Sendable) -> None:
@@ -165,7 +165,7 @@ class Verifier:
             try:
                 size += self._output(name, digest)
             except Damage as damage:
-                self._reporter.output(outputs, name, damage)
+                self._reporter.record_output(outputs, name, damage)
         return Checked(len(outputs.files), size)
 
     def _output(self, name: str, digest: str) -> int:

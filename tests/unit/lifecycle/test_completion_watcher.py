@@ -648,3 +648,15 @@ def test_an_association_for_each_instance_is_not_judged_each_time(
         bench.end(association)
         bench.watcher.step()
     assert 10 < len(judged) < 60
+
+
+def test_log_records_carry_the_series_and_its_study(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "node.lifecycle")
+    bench.deliver(stack(30))
+    bench.run(10.0)
+    fields = [(record.series, record.study) for record in caplog.records]  # type: ignore[attr-defined]
+    assert fields == [("1.5", "1.4")] * 2
+    assert "series 1.5 is settled" in caplog.messages[0]
+    assert "revision 1 of series 1.5 is visible; the series is ready" in caplog.messages[1]
