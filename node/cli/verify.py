@@ -79,7 +79,9 @@ def _run(index: Index, verifier: Verifier, sample: int | None, *, resumed: bool)
             bar.advance(files)
         for _ in verifier.recheck_damaged():
             pass
-        steps: Iterator[Checked] = verifier.remaining() if sample is None else verifier.sample(sample)
+        steps: Iterator[Checked] = (
+            verifier.remaining() if sample is None else verifier.sample(sample)
+        )
         for checked in steps:
             files, size = files + checked.files, size + checked.bytes
             bar.advance(checked.files)
