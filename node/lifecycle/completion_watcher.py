@@ -101,7 +101,7 @@ class CompletionWatcher:
         self._woken = woken
         self._stepped = stepped
         self._loop = Loop("watcher", self.step, pace=PACE_SECONDS, woken=woken)
-        self._judged: dict[int, int] = {}  # instances of each series when it was looked at
+        self._judged: dict[int, int] = {}  # by series: its instances when it was last judged
 
     def start(self) -> None:
         """Recover what an earlier run of the node left unfinished, and start the loop."""
@@ -178,7 +178,7 @@ class CompletionWatcher:
             self._assembly_scheduler.begin_early(series, now)
         except Retryable:
             raise
-        except Exception as error:  # noqa: BLE001  it is raised again, and logged, when the series is judged
+        except Exception as error:  # noqa: BLE001  it is met again when the series is judged
             log.debug("cannot read series %s ahead: %s", series.address, traced(error))
 
     def _judge_guarded(self, series: SeriesRecord, now: float) -> None:
@@ -250,6 +250,13 @@ class CompletionWatcher:
         if decision.action is Action.SETTLE:
             detail = {"verdict": verdict["verdict"], "why": decision.why}
             self._work.move(series, state, now=now, actor=ACTOR, detail=detail, verdict=verdict)
+            log.info(
+                "series %s is settled (%s): %s",
+                series.address,
+                verdict["verdict"],
+                decision.why,
+                extra=series_fields(series),
+            )
         elif held:
             self._revision_publisher.record(series, state, verdict, now, ACTOR)
         else:
@@ -259,14 +266,6 @@ class CompletionWatcher:
         fault_point(f"decided-{state}")
         self._evidence_loader.forget(series.pk)
         self._judged.pop(series.pk, None)
-        log.info(
-            "series %s is %s (%s): %s",
-            series.address,
-            state,
-            verdict["verdict"],
-            decision.why,
-            extra=series_fields(series),
-        )
 
 
 def _kept(verdict: dict[str, Any]) -> dict[str, Any]:

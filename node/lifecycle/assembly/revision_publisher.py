@@ -345,11 +345,12 @@ class RevisionPublisher:
         fault_point("revision-finished")
         what = "is visible" if files else "removed the files of the one before"
         log.info(
-            "revision %d of series %s %s; the series is %s",
+            "revision %d of series %s %s; the series is %s (%s)",
             revision,
             series.address,
             what,
             new_state,
+            _why(verdict),
             extra=series_fields(series),
         )
         self._label_references.changed(series.uid, now)
