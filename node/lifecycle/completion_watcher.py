@@ -23,6 +23,7 @@ from node.core.fault_points import fault_point
 from node.core.records import Arrival, SeriesRecord, SeriesState, Verdict
 from node.core.supervision import Loop, background
 from node.core.system.wall_clock import ClockWatch
+from node.lifecycle.assembly.precompression import Precompression
 from node.lifecycle.assembly.revision_publisher import RevisionPublisher
 from node.lifecycle.assembly.scheduler import AssemblyScheduler
 from node.lifecycle.evidence_loader import EvidenceLoader
@@ -64,6 +65,7 @@ class CompletionWatcher:
         evidence_loader: reads the facts of a series.
         assembly_scheduler: assembles settled series.
         revision_publisher: records that a series is held or failed.
+        precompression: compresses slices of series that are still being received.
         timing: returns the settings for the AE titles that sent a series.
         clock: returns seconds since 1970.
         count_query: asks senders for counts; None: no sender is asked.
@@ -80,6 +82,7 @@ class CompletionWatcher:
         evidence_loader: EvidenceLoader,
         assembly_scheduler: AssemblyScheduler,
         revision_publisher: RevisionPublisher,
+        precompression: Precompression,
         *,
         timing: Callable[[Sequence[str]], Timing],
         clock: Callable[[], float],
@@ -95,6 +98,7 @@ class CompletionWatcher:
         self._evidence_loader = evidence_loader
         self._assembly_scheduler = assembly_scheduler
         self._revision_publisher = revision_publisher
+        self._precompression = precompression
         self._timing = timing
         self._clock = clock
         self._count_query = count_query
@@ -158,7 +162,7 @@ class CompletionWatcher:
                 if self._assembly_scheduler.free:
                     self._assembly_scheduler.start(series, now)
         self._stepped()
-        if self._assembly_scheduler.expects_more(now):
+        if self._precompression.expects_more(now):
             wait = min(wait, DEBOUNCE_SECONDS)
         due = self._work.next_due()
         return wait if due is None or due <= now else min(wait, due - now)
@@ -175,7 +179,7 @@ class CompletionWatcher:
     def _read_ahead(self, series: SeriesRecord, now: float) -> None:
         try:
             self._evidence_loader.catch_up(series.pk)
-            self._assembly_scheduler.begin_early(series, now)
+            self._precompression.compress(series, now)
         except Retryable:
             raise
         except Exception as error:  # noqa: BLE001  it is met again when the series is judged
@@ -240,7 +244,7 @@ class CompletionWatcher:
         verdict = verdict_record(decision.finding, decision.why, now)
         if decision.action is Action.WAIT:
             self._work.look_again(series, decision.until, verdict)
-            self._assembly_scheduler.begin_early(series, now)
+            self._precompression.compress(series, now)
             return
         if decision.action is Action.REST:
             # The evidence is new; why the series is in its state is not.
@@ -262,7 +266,7 @@ class CompletionWatcher:
         else:
             self._revision_publisher.withdraw(series, state, verdict, now, ACTOR)
         if decision.action is not Action.SETTLE:
-            self._assembly_scheduler.forget(series.pk)
+            self._precompression.discard(series.pk)
         fault_point(f"decided-{state}")
         self._evidence_loader.forget(series.pk)
         self._judged.pop(series.pk, None)

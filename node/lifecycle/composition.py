@@ -15,7 +15,7 @@ from node.lifecycle.assembly.failures import AssemblyFailures
 from node.lifecycle.assembly.label_references import LabelReferences
 from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
-from node.lifecycle.assembly.precompression import Apart, Precompression
+from node.lifecycle.assembly.precompression import IdleProcess, Precompression
 from node.lifecycle.assembly.revision_publisher import RevisionPublisher
 from node.lifecycle.assembly.scheduler import AssemblyScheduler, Executor
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
@@ -45,7 +45,7 @@ def make_completion_watcher(
     rules: Rules = lambda _event: (),
     count_query: CountQuery | None = None,
     stepped: Callable[[], None] = lambda: None,
-    apart: Apart | None = None,
+    idle_process: IdleProcess | None = None,
     minimum_free: int = 0,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> CompletionWatcher:
@@ -64,8 +64,8 @@ def make_completion_watcher(
         rules: returns the deliveries of an event.
         count_query: asks senders for counts; None: no sender is asked.
         stepped: called after each step of the watcher.
-        apart: a process that compresses slices of series that are still being received, as long as
-            the output folder's disk has more than `minimum_free` bytes left; None: nothing does.
+        idle_process: compresses slices of series that are still being received; None: nothing does.
+        minimum_free: bytes of the output folder's disk that it leaves free.
         monotonic: returns seconds of a monotonic clock.
 
     Returns:
@@ -88,10 +88,10 @@ def make_completion_watcher(
     precompression = Precompression(
         work,
         output_folder,
-        apart,
+        idle_process,
         archive=archive,
         options=options,
-        room=lambda size: free_bytes(output) > minimum_free + size,
+        has_room=lambda size: free_bytes(output) > minimum_free + size,
     )
     assembly_scheduler = AssemblyScheduler(
         work,
@@ -114,6 +114,7 @@ def make_completion_watcher(
         EvidenceLoader(work, Statements(index)),
         assembly_scheduler,
         revision_publisher,
+        precompression,
         timing=timing,
         clock=clock,
         count_query=count_query,

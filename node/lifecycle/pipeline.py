@@ -13,7 +13,7 @@ from node.deliver.outbox_dispatcher import OutboxDispatcher, Route
 from node.deliver.routes import make_routes
 from node.deliver.rules import Rules
 from node.deliver.targets.forward import Sender
-from node.lifecycle.assembly.precompression import Apart
+from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.assembly.scheduler import Executor
 from node.lifecycle.composition import make_completion_watcher
 from node.lifecycle.sender_count_query import Count, SenderCountQuery
@@ -32,7 +32,7 @@ class Pipeline:
     Args:
         index: the database.
         executor: runs the assemblies.
-        apart: a process that compresses slices of series that are still being received.
+        idle_process: a process that compresses slices of series that are still being received.
         minimum_free: bytes of the disk that it leaves free.
         archive: the folder that the instances' paths are relative to.
         output: the folder that volumes are published in.
@@ -55,7 +55,7 @@ class Pipeline:
         self,
         index: Index,
         executor: Executor,
-        apart: Apart,
+        idle_process: IdleProcess,
         *,
         minimum_free: int,
         archive: Path,
@@ -99,7 +99,7 @@ class Pipeline:
             rules=self._deliveries_of,
             count_query=self._count_query,
             stepped=self._stepped,
-            apart=apart,
+            idle_process=idle_process,
             minimum_free=minimum_free,
         )
 

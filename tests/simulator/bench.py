@@ -18,7 +18,7 @@ from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent
 from node.core.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
 from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
-from node.lifecycle.assembly.precompression import Apart
+from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.composition import make_completion_watcher
 from node.storage.index.engine import Index
@@ -121,7 +121,7 @@ class Bench:
         template: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}",
         rules: Callable[[SeriesEvent], Sequence[NewDelivery]] = lambda _event: (),
         count_query: CountQuery | None = None,
-        apart: Apart | None = None,
+        idle_process: IdleProcess | None = None,
         minimum_free: int = 0,
     ) -> None:
         self.now = 1000.0
@@ -136,7 +136,7 @@ class Bench:
         self.meanwhile: Callable[[], None] = lambda: None  # happens while a series is judged
         self.executor = InPlace(task, at_once=at_once)
         self._template, self._rules, self._count_query = template, rules, count_query
-        self._apart, self._minimum_free = apart, minimum_free
+        self._idle_process, self._minimum_free = idle_process, minimum_free
         self.runs = 0
         self.watcher = self.restart()
 
@@ -158,7 +158,7 @@ class Bench:
             monotonic=lambda: self.now,
             rules=self._rules,
             count_query=self._count_query,
-            apart=self._apart,
+            idle_process=self._idle_process,
             minimum_free=self._minimum_free,
         )
         self.watcher.prepare()

@@ -196,6 +196,7 @@ class Life:
             None,  # type: ignore[arg-type]
         )
         archive, options = Path("/archive"), OutputOptions()
+        precompression = Precompression(work, output_folder, None, archive=archive, options=options)  # type: ignore[arg-type]
         assembly_scheduler = AssemblyScheduler(
             work,  # type: ignore[arg-type]
             output_folder,  # type: ignore[arg-type]
@@ -205,7 +206,7 @@ class Life:
             label_references,
             MemoryNamesakes(),  # type: ignore[arg-type]
             self.executor,
-            Precompression(work, output_folder, None, archive=archive, options=options),  # type: ignore[arg-type]
+            precompression,
             archive=archive,
             options=options,
             owner=f"run {self._runs}",
@@ -216,6 +217,7 @@ class Life:
             EvidenceLoader(work, self.statements),  # type: ignore[arg-type]
             assembly_scheduler,
             revision_publisher,
+            precompression,
             timing=self._while_judging,
             clock=lambda: self.now,
             count_query=None,

@@ -50,7 +50,7 @@ class Job:
         options: which files are made.
         references: the instances of the series that labels among the instances refer to.
         reference_states: how those series stood, from `LabelReferences.states`.
-        stock: a file with slices that were compressed already.
+        slice_cache: a file with slices that were compressed in advance; None if there is none.
         contradiction: why the series cannot be a volume, whatever its instances are.
         folder: where the files will be, relative to the output folder.
         published: the visible revision; None if there is none.
@@ -67,7 +67,7 @@ class Job:
     options: OutputOptions
     references: tuple[StoredInstance, ...] = field(default=(), repr=False)
     reference_states: tuple[tuple[str, int], ...] = ()
-    stock: Path | None = None
+    slice_cache: Path | None = None
     contradiction: Refusal | None = None
     folder: str = ""
     published: PublishedRevision | None = None

@@ -81,7 +81,7 @@ class AssemblyScheduler:
         label_references: finds the series that labels refer to.
         namesakes: finds the series that have the same UID.
         executor: runs the jobs.
-        precompression: compresses slices of series that are still being received.
+        precompression: has the slices that were compressed in advance.
         archive: the folder that instances' paths are relative to.
         options: which files are made.
         owner: identifies this run of the node.
@@ -142,18 +142,6 @@ class AssemblyScheduler:
     def warm_up(self) -> None:
         """Get the executor ready before the first series needs it; this may take long."""
         self._executor.warm_up()
-
-    def begin_early(self, series: SeriesRecord, now: float) -> None:
-        """Do of a series that is still arriving what can be done already."""
-        self._precompression.compress(series, now)
-
-    def expects_more(self, now: float) -> bool:
-        """Tell whether more of that can be done soon."""
-        return self._precompression.expects_more(now)
-
-    def forget(self, series_pk: int) -> None:
-        """Throw away what was done early of a series that is not assembled."""
-        self._precompression.discard(series_pk)
 
     def is_contradictory(self, series: SeriesRecord) -> bool:
         """Whether a series cannot be a volume because of other series with its UID.
@@ -285,7 +273,7 @@ class AssemblyScheduler:
             options=self._options,
             references=self._label_references.instances(needed),
             reference_states=self._label_references.states(needed),
-            stock=self._precompression.file(series.pk),
+            slice_cache=self._precompression.file(series.pk),
             contradiction=contradiction(series, self._namesakes.parts(series)),
             folder=folder,
             published=self._revision_publisher.published(series),

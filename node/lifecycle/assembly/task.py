@@ -60,7 +60,7 @@ def assemble(job: Job) -> Assembled:
             job.options,
             proof,
             _sources(job.archive, job.references),
-            job.stock,
+            job.slice_cache,
             own_grids=False,
         )
     except AssemblyError as error:
@@ -73,11 +73,24 @@ def assemble(job: Job) -> Assembled:
     return _assembled(job, conversion)
 
 
-def press(
-    instances: Sequence[StoredInstance], archive: Path, stock: Path, options: OutputOptions
+def precompress(
+    instances: Sequence[StoredInstance], archive: Path, slice_cache: Path, options: OutputOptions
 ) -> int:
-    """Compress slices of a series that is still arriving, into a file for its assembly."""
-    return lay_in(stock, _sources(archive, instances), options)
+    """Compress slices of a series that is still being received.
+
+    Args:
+        instances: whose slices are compressed.
+        archive: the folder that their paths are relative to.
+        slice_cache: the file that the slices are appended to, for the series' assembly.
+        options: which files are made of a volume.
+
+    Returns:
+        the number of slices.
+
+    Raises:
+        OSError: the file cannot be written to.
+    """
+    return lay_in(slice_cache, _sources(archive, instances), options)
 
 
 def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:

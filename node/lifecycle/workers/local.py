@@ -166,7 +166,7 @@ class LocalWorkers:
 
 
 class IdleWorker:
-    """A process that works while nothing else wants the processors, started when it has to.
+    """A process that works only while processors are idle; it is started when it is needed.
 
     Args:
         memory: bytes that it may have as data (RLIMIT_DATA); None: no limit.
@@ -174,31 +174,31 @@ class IdleWorker:
 
     def __init__(self, memory: int | None = None) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._prepare_process = partial(_rest, memory)
+        self._prepare_process = partial(_prepare_idle_process, memory)
         self._slot: _Slot | None = None
         self._last: Future[int] | None = None
         self._watch: WorkerWatch | None = None
 
     def submit(self, function: Callable[..., int], *args: object) -> Future[int]:
-        """Start something; its future fails with `BrokenExecutor` if the process dies."""
+        """Start a function; its future fails with `BrokenExecutor` if the process dies."""
         slot = self._slot
         if slot is None or slot.jobs >= JOBS_PER_PROCESS:
-            slot = self._renewed()
+            slot = self._new_slot()
         try:
             self._last = slot.submit(function, *args)
-        except BrokenExecutor:  # it died earlier
-            self._last = self._renewed().submit(function, *args)
+        except BrokenExecutor:  # the process died earlier
+            self._last = self._new_slot().submit(function, *args)
         return self._last
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process at once."""
         if self._watch is not None:
             self._watch.stop()
         if self._slot is not None:
             self._slot.kill()
             self._slot = None
 
-    def _renewed(self) -> _Slot:
+    def _new_slot(self) -> _Slot:
         if self._watch is None:
             self._watch = WorkerWatch("idle worker", self._slots)
             self._watch.start()
@@ -253,7 +253,7 @@ def _kill(process: Future[int]) -> None:
             log.debug("the worker process had ended already")
 
 
-def _rest(memory: int | None) -> None:
+def _prepare_idle_process(memory: int | None) -> None:
     """Runs first in the process of an `IdleWorker`."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
