@@ -39,7 +39,8 @@ from node.lifecycle.assembly.task import assemble
 from node.lifecycle.pipeline import Pipeline
 from node.lifecycle.verification.damage_reporter import DamageReporter
 from node.lifecycle.verification.loop import VerificationLoop
-from node.lifecycle.workers.local import IdleWorker, make_workers
+from node.lifecycle.workers.idle_worker import IdleWorker
+from node.lifecycle.workers.local import make_workers
 from node.storage import index_holdings
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign

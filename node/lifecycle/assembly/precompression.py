@@ -37,7 +37,7 @@ _NAME = "precompressed-"
 
 
 class IdleProcess(Protocol):
-    """A process that works only while processors are idle: see `node.lifecycle.workers.local`."""
+    """A process that works only while processors are idle: see `workers.idle_worker`."""
 
     def submit(self, function: Callable[..., int], *args: object) -> Future[int]:
         """Start a function."""
@@ -151,8 +151,8 @@ class Precompression:
             raise
         except Exception as error:  # noqa: BLE001  the volume is made without it
             log.error(
-                "cannot compress slices of series %s in advance because of an unexpected error, its "
-                "volume will take longer; please report it: %s",
+                "cannot compress slices of series %s in advance because of an unexpected error, "
+                "so its volume will take longer; please report it: %s",
                 series.address,
                 traced(error),
                 extra=series_fields(series),
@@ -235,7 +235,7 @@ def _has_failed(series: SeriesRecord, progress: _Progress) -> bool:
     error = None if progress.future is None else progress.future.exception()
     if error is not None:
         log.warning(
-            "cannot compress slices of series %s in advance, its volume will take longer: %s",
+            "cannot compress slices of series %s in advance, so its volume takes longer: %s",
             series.address,
             error,
             extra=series_fields(series),
