@@ -57,7 +57,12 @@ def number_evidence(
 
 
 def each_covers_its_stack(instances: Sequence[InstanceFacts], stacks: Sequence[Stack]) -> bool:
-    """Whether every instance has a frame at each position of its stack."""
+    """Whether every instance has a frame at each position of its stack.
+
+    Args:
+        instances: of the series.
+        stacks: their frames in space.
+    """
     if not stacks or sum(stack.images for stack in stacks) < len(instances):
         return False
     for stack in stacks:

@@ -37,7 +37,13 @@ class Outbox(Protocol):
     """What the dispatcher needs of `node.storage.index.peers.outbox.Outbox`."""
 
     def due(self, now: float, target: str, limit: int = ...) -> list[Delivery]:
-        """The deliveries that may be tried now: of each series the oldest, oldest first."""
+        """The deliveries that may be tried now: of each series the oldest, oldest first.
+
+        Args:
+            now: seconds since 1970.
+            target: the name of the entry of `deliver:`.
+            limit: the largest number of deliveries.
+        """
         ...
 
     def next_due(self, target: str) -> float | None:
@@ -49,23 +55,51 @@ class Outbox(Protocol):
         ...
 
     def hasten(self, target: str, now: float) -> None:
-        """Let every delivery that waits for a target be tried at once."""
+        """Let every delivery that waits for a target be tried at once.
+
+        Args:
+            target: the name of the entry of `deliver:`.
+            now: seconds since 1970.
+        """
         ...
 
     def delivered(self, delivery: Delivery, now: float) -> None:
-        """Record success."""
+        """Record success.
+
+        Args:
+            delivery: the delivery.
+            now: seconds since 1970.
+        """
         ...
 
     def failed(self, delivery: Delivery, due: float, error: str) -> None:
-        """Record a failed attempt; deliveries of other series go on."""
+        """Record a failed attempt; deliveries of other series go on.
+
+        Args:
+            delivery: the delivery.
+            due: when it may be tried again, seconds since 1970.
+            error: why the attempt failed.
+        """
         ...
 
     def postpone(self, delivery: Delivery, due: float, error: str) -> None:
-        """Record a failed attempt, and let nothing be tried at its target before `due`."""
+        """Record a failed attempt, and let nothing be tried at its target before `due`.
+
+        Args:
+            delivery: the delivery.
+            due: when its target may be tried again, seconds since 1970.
+            error: why the attempt failed.
+        """
         ...
 
     def bury(self, delivery: Delivery, now: float, error: str) -> None:
-        """Give a delivery up."""
+        """Give a delivery up.
+
+        Args:
+            delivery: the delivery.
+            now: seconds since 1970.
+            error: why.
+        """
         ...
 
 

@@ -53,7 +53,14 @@ class CountQuery(Protocol):
     def consider(
         self, series: SeriesRecord, facts: SeriesFacts, arrivals: Sequence[Arrival], now: float
     ) -> None:
-        """Ask a sender of the series, if that can help and was not done yet."""
+        """Ask a sender of the series, if that can help and was not done yet.
+
+        Args:
+            series: the series.
+            facts: its instances and what peers said of it.
+            arrivals: what each association brought.
+            now: seconds since 1970.
+        """
         ...
 
 

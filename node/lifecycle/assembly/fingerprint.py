@@ -65,7 +65,12 @@ def fingerprint_of_all(folder: str, volumes: Iterable[tuple[str, str]]) -> str:
 
 
 def joined(folder: str, name: str) -> str:
-    """The name of a file in a folder, relative to the output folder."""
+    """The name of a file relative to the output folder.
+
+    Args:
+        folder: the folder that it is in, relative to the output folder; empty: that folder itself.
+        name: its name in the folder.
+    """
     return f"{folder}/{name}" if folder else name
 
 

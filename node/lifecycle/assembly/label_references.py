@@ -21,7 +21,13 @@ States = tuple[tuple[str, int], ...]
 
 
 class LabelReferences:
-    """Knows which series the labels of a series refer to."""
+    """Knows which series the labels of a series refer to.
+
+    Args:
+        work: the series in the index.
+        references: stores which series have labels of which.
+        namesakes: finds the series that have the same UID.
+    """
 
     def __init__(self, work: Work, references: References, namesakes: Namesakes) -> None:
         self._work = work
