@@ -103,7 +103,7 @@ def decide(situation: Situation, finding: Finding, now: float, timing: Timing) -
     if situation.held_by:
         return Decision(Action.HOLD, finding, f"held by {situation.held_by}")
     if finding.verdict is Verdict.COMPLETE:
-        return Decision(Action.SETTLE, finding, "proven complete")
+        return Decision(Action.SETTLE, finding, "proven complete: no timer is waited for")
     if _gaps_are_filled(situation, finding):
         return Decision(Action.SETTLE, finding, "the missing instances have arrived")
     return _decide_by_time(situation, finding, now, timing)
