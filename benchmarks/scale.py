@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import yaml
 from fastapi.testclient import TestClient
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.completion.policy import Timing
 from node.convert import OutputOptions
 from node.lifecycle.watcher import make_watcher
@@ -215,7 +215,7 @@ def opened(folder: Path, series: int) -> Node:
         return ask
 
     def command(*words: str) -> Callable[[], None]:
-        app = build(words[0])
+        app = build()
 
         def run() -> None:
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError, NodeError
 from node.storage.archive import Archive
 from node.storage.backup.manifest import BackupError
@@ -29,7 +29,7 @@ NOBODY = {"name": "hook", "webhook": {"url": "http://127.0.0.1:9/nobody"}}
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build()([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 def uids(paths: list[Path]) -> set[str]:

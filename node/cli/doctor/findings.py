@@ -1,4 +1,4 @@
-"""What `doctor` looks at on this machine. Each check returns what it found and what to do."""
+"""The checks of `doctor` on this machine. Each returns what it found and what to do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CODECS = (
 )  # fmt: skip
 
 
-UNSEEN_SENTENCE = "this user cannot see whether it is the one of this configuration"
+UNSEEN_SENTENCE = "this user cannot see whether it runs with this configuration"
 UNSEEN_ADVICE = "run doctor as the node's user: sudo -u rasnode"
 
 
@@ -49,7 +49,7 @@ class Grade(StrEnum):
     """How bad a finding is."""
 
     GOOD = "good"
-    NOTE = "note"  # works, but somebody should know
+    NOTE = "note"  # works, but an administrator should know
     WRONG = "wrong"
 
 
@@ -58,7 +58,9 @@ class Finding:
     """What a check found.
 
     Attributes:
-        check: its name.
+        check: name of the check.
+        grade: how bad it is.
+        found: what the check found.
         advice: what to do; empty if there is nothing to do.
     """
 
@@ -69,7 +71,15 @@ class Finding:
 
 
 def listen(host: str, port: int) -> OSError | None:
-    """Try to listen on an address for a moment; the error if it cannot be had."""
+    """Try to listen on an address for a moment.
+
+    Args:
+        host: address of this machine; empty for all.
+        port: TCP port.
+
+    Returns:
+        The error, or None if the address is free.
+    """
     try:
         family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0][0]
         socket.create_server((host, port), family=family).close()
@@ -79,31 +89,39 @@ def listen(host: str, port: int) -> OSError | None:
 
 
 def port_finding(check: str, address: str, key: str, error: OSError) -> Finding:
-    """Why an address cannot be listened on, where it is not simply in use."""
+    """Why the node cannot listen on an address that is not in use.
+
+    Args:
+        check: name of the check.
+        address: host and port.
+        key: the setting that has the port.
+        error: what the system answered.
+    """
     if error.errno == errno.EACCES:
         return Finding(
             check,
             Grade.WRONG,
             f"this user may not listen on {address}",
-            f"ports below 1024 need a right: see 'Low ports' in docs/install.md, or set {key}",
+            f"ports below 1024 need a right: read 'Low ports' in docs/install.md, or change {key}",
         )
     return Finding(
         check,
         Grade.WRONG,
         f"cannot listen on {address}: {error.strerror or error}",
-        f"set the host beside {key} to an address of this machine, or to 0.0.0.0 for all",
+        f"set the host next to {key} to an address of this machine, or to 0.0.0.0 for all",
     )
 
 
 def holder_of(port: int) -> str:
-    """Who listens on a port, as far as this user may see it."""
+    """Which program listens on a port, as far as this user may see it."""
     return ", ".join(map(str, holders(port))) or "another program"
 
 
 def check_http(host: str, port: int | None, own: RunState | None = None) -> Finding:
-    """The page's port: free, or our own page answers on it.
+    """The page's port: free, or the node's own page answers on it.
 
     Args:
+        host, port: of the configuration.
         own: the node that runs with this configuration, if one does.
     """
     if port is None:
@@ -120,27 +138,32 @@ def check_http(host: str, port: int | None, own: RunState | None = None) -> Find
 def _check_page(host: str, port: int, own: RunState | None) -> Finding:
     address = f"{host}:{port}"
     reach = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-    advice = "stop it, or set http.port to another port or to null"
+    advice = "stop that program, or set http.port to another port or to null"
     try:
         answer = httpx.get(f"http://{reach}:{port}/health", timeout=15)
         faults = answer.json()["faults"]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        said = f"{holder_of(port)} listens on {address}, and is no node"
+        said = f"{holder_of(port)} listens on {address} and is not a node"
         return Finding("http", Grade.WRONG, said, advice)
     if own is UNSEEN:
         said = f"the page of a node answers on {address}; {UNSEEN_SENTENCE}"
         return Finding("http", Grade.NOTE, said, UNSEEN_ADVICE)
     if own is None or own.http_port != port:
-        said = f"the page of another node ({holder_of(port)}) is on {address}"
+        said = f"the page of another node ({holder_of(port)}) answers on {address}"
         return Finding("http", Grade.WRONG, said, advice)
     if faults:
         said = "; ".join(f"{name}: {why}" for name, why in faults.items())
-        return Finding("http", Grade.WRONG, f"the node says it is not well: {said}", "see above")
+        return Finding(
+            "http",
+            Grade.WRONG,
+            f"the node is not healthy: {said}",
+            "see the other checks and the log",
+        )
     return Finding("http", Grade.GOOD, f"this node's page answers on {address}, and it is healthy")
 
 
 def check_storage(root: Path) -> Iterator[Finding]:
-    """Can the storage root be written, does it keep what was synced, who else can read it."""
+    """Whether the storage root can be written, how fast it syncs, and who else can read it."""
     existing = root.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -151,18 +174,18 @@ def check_storage(root: Path) -> Iterator[Finding]:
             "storage",
             Grade.WRONG,
             f"cannot write in {existing}: {error.strerror}",
-            f"give user {os.geteuid()} the folder (chown), or set storage.root",
+            f"give the folder to user {os.geteuid()} (chown), or change storage.root",
         )
         return
     if existing != root.absolute():
-        yield Finding("storage", Grade.GOOD, f"{root} is not there yet and can be made")
+        yield Finding("storage", Grade.GOOD, f"{root} does not exist yet and can be created")
     else:
         yield Finding("storage", Grade.GOOD, f"{root} can be written")
         if root.stat().st_mode & 0o007:
             yield Finding(
                 "storage",
                 Grade.NOTE,
-                f"every user of this machine can look into {root}",
+                f"every user of this machine can read {root}",
                 f"chmod o= {root}",
             )
     slow = seconds > _SLOW_SYNC_SECONDS
@@ -170,7 +193,7 @@ def check_storage(root: Path) -> Iterator[Finding]:
         "fsync",
         Grade.NOTE if slow else Grade.GOOD,
         f"a file is on stable storage after {seconds * 1000:.1f} ms",
-        "every instance waits so long: a faster disk receives faster" if slow else "",
+        "every C-STORE waits as long: use a faster disk" if slow else "",
     )
 
 
@@ -189,10 +212,12 @@ def _write_and_sync(folder: Path) -> float:
 
 
 def check_file_system(root: Path, mounts: str, *, sqlite: bool) -> Finding:
-    """SQLite's write-ahead log does not work over a network.
+    """Whether SQLite can work on the file system: its write-ahead log needs a local one.
 
     Args:
+        root: `storage.root`.
         mounts: content of /proc/mounts.
+        sqlite: whether the index is SQLite.
     """
     best, kind = "", "unknown"
     path = str(root.absolute())
@@ -206,60 +231,73 @@ def check_file_system(root: Path, mounts: str, *, sqlite: bool) -> Finding:
         return Finding(
             "file system",
             Grade.WRONG,
-            f"{root} is on a network file system ({kind}), where SQLite cannot be trusted",
+            f"{root} is on a network file system ({kind}), where SQLite is not safe",
             "use a local disk, or a database server: database.url postgresql+psycopg://…",
         )
     return Finding("file system", Grade.GOOD, kind)
 
 
 def check_disk(root: Path, minimum_free: int) -> Finding:
-    """Is there more than `storage.minimum_free`."""
+    """Whether more than `storage.minimum_free` is free.
+
+    Args:
+        root: `storage.root`.
+        minimum_free: bytes.
+    """
     existing = root.absolute()
     while not existing.exists():
         existing = existing.parent
     state = os.statvfs(existing)
     free = state.f_bavail * state.f_frsize
-    said = f"{free / 2**30:.1f} GiB free, {minimum_free / 2**30:.1f} GiB are kept"
+    said = (
+        f"{free / 2**30:.1f} GiB are free, storage.minimum_free is {minimum_free / 2**30:.1f} GiB"
+    )
     if free < minimum_free:
         return Finding(
             "disk",
             Grade.WRONG,
-            f"{said}: C-STORE is answered 0xA700",
-            "free some disk, or lower storage.minimum_free",
+            f"{said}: the node answers C-STORE with 0xA700",
+            "free disk space, or lower storage.minimum_free",
         )
     if free < 3 * minimum_free:
-        return Finding("disk", Grade.NOTE, said, "make room soon, or set storage.retention")
+        return Finding("disk", Grade.NOTE, said, "free disk space soon, or set storage.retention")
     return Finding("disk", Grade.GOOD, said)
 
 
 def check_journal(root: Path) -> Finding:
-    """Was anything of the journal damaged that nobody has seen yet."""
+    """Whether damage of the journal was found and not yet dealt with."""
     folder = root / "journal"
     fault = damage_sentence(folder)
     if fault is None:
-        return Finding("journal", Grade.GOOD, "nothing in it was found damaged")
-    return Finding("journal", Grade.WRONG, fault, f"when that is done: rm -r {folder / FOLDER}")
+        return Finding("journal", Grade.GOOD, "no damage was found")
+    return Finding(
+        "journal", Grade.WRONG, fault, f"afterwards remove the copies: rm -r {folder / FOLDER}"
+    )
 
 
 def check_clock(now: float, installed: float, last_arrival: float | None) -> Finding:
-    """A clock that runs behind makes quiet times wrong.
+    """Whether the clock runs behind: quiet times would be wrong.
 
     Args:
         now: seconds since 1970.
-        installed: when this program was put here, likewise.
-        last_arrival: when the newest instance came, as it was noted then.
+        installed: when this program was installed, likewise.
+        last_arrival: when the newest instance arrived, likewise; None: there is none.
     """
     stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
-    advice = "let the machine keep its clock: timedatectl set-ntp true"
+    advice = "synchronise the clock: timedatectl set-ntp true"
     if now < installed - _CLOCK_SECONDS:
-        return Finding("clock", Grade.WRONG, f"{stamp}: before this program was installed", advice)
+        return Finding(
+            "clock", Grade.WRONG, f"{stamp} is before this program was installed", advice
+        )
     if last_arrival is not None and now < last_arrival - _CLOCK_SECONDS:
-        return Finding("clock", Grade.WRONG, f"{stamp}: before the newest instance came", advice)
+        return Finding(
+            "clock", Grade.WRONG, f"{stamp} is before the newest instance arrived", advice
+        )
     return Finding("clock", Grade.GOOD, stamp)
 
 
 def check_codecs() -> Finding:
-    """Are the decoders of compressed images there."""
+    """Whether the decoders of compressed images are installed."""
     missing = [
         f"{UID(uid).name} ({'; '.join(decoder.missing_dependencies)})"
         for uid in _CODECS
@@ -276,16 +314,16 @@ def check_codecs() -> Finding:
 
 
 def check_open_files(max_associations: int) -> Finding:
-    """Are there file descriptors for as many associations as may come."""
+    """Whether the process may open enough files for `dicom.max_associations`."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     needed = _FILES_ANYWAY + _FILES_EACH * max_associations
-    said = f"{limit} files may be open; {max_associations} associations need about {needed}"
+    said = f"{limit} files may be open, {max_associations} associations need about {needed}"
     if limit != resource.RLIM_INFINITY and limit < needed:
         return Finding(
             "open files",
             Grade.WRONG,
             said,
-            f"LimitNOFILE={needed} in the service, ulimit -n {needed} in a shell, "
-            "or fewer dicom.max_associations",
+            f"set LimitNOFILE={needed} in the service or ulimit -n {needed} in a shell, "
+            "or lower dicom.max_associations",
         )
     return Finding("open files", Grade.GOOD, said)

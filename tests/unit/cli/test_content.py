@@ -16,9 +16,8 @@ import typer
 import yaml
 from sqlalchemy import update
 
-from node.cli import content
-from node.cli.main import build
-from node.cli.selecting import moment
+from node.cli.commands import build
+from node.cli.series.filters import moment
 from node.core.records import SeriesState
 from node.storage.index.engine import Index
 from node.storage.index.schema import SeriesRow
@@ -54,7 +53,7 @@ class Commands:
             redirect_stdout(io.StringIO()) as out,
             redirect_stderr(io.StringIO()) as err,
         ):
-            build(words[0])([*words, "-c", str(self.config)], standalone_mode=False)
+            build()([*words, "-c", str(self.config)], standalone_mode=False)
         return out.getvalue(), err.getvalue()
 
     def status(self, *words: str) -> dict[str, Any]:
@@ -147,7 +146,8 @@ def test_ls_says_that_there_is_more(commands: Commands) -> None:
 
 
 def test_a_screen_has_its_limit(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "MOST_UNREADY", 10)
+    monkeypatch.setattr("node.cli.series.filters.MOST_UNREADY", 10)
+    monkeypatch.setattr("node.cli.series.status.MOST_UNREADY", 10)
     text, _ = commands.run("status", "--state", "ready")
     assert len(_shown(text)) == 10
     assert "there may be more" in text

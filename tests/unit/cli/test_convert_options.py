@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import node.cli.convert.run
 import node.convert.folder
-from node.cli.main import build
+from node.cli.commands import build
 from node.convert import Conversion
 from node.core.errors import ConfigError, NodeError
 from node.core.settings.file import load_settings
@@ -31,7 +31,7 @@ DATED = {
 def invoke(*words: object) -> Result:
     """Run rasnode; the words before `convert` are for all commands."""
     found = [str(word) for word in words]
-    return CliRunner().invoke(build("convert"), found)
+    return CliRunner().invoke(build(), found)
 
 
 def convert(*words: object) -> Result:

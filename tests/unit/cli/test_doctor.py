@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.doctor import findings
-from node.cli.doctor.deliveries import check_deliveries
-from node.cli.doctor.doctor import (
+from node.cli.doctor.command import (
     Subject,
     check_database,
     check_dicom,
@@ -24,6 +23,7 @@ from node.cli.doctor.doctor import (
     check_peers,
     diagnose,
 )
+from node.cli.doctor.deliveries import check_deliveries
 from node.cli.doctor.findings import (
     Finding,
     Grade,

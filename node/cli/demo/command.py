@@ -1,4 +1,4 @@
-"""`demo`: a node of its own, two phantom studies sent over the network, and what came of them."""
+"""`demo`: sends two phantom studies to a temporary node and checks the volumes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_VOLUME = {SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD}
 
 
 class DemoFailed(NodeError):
-    """The demo did not get to its end; the sentence says where."""
+    """The demo failed; the sentence says at which step."""
 
 
 class _Sent(NamedTuple):
@@ -48,30 +48,41 @@ class _Made(NamedTuple):
 
 def demo(
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where to keep everything; default a new one.")
+        Path | None,
+        typer.Option("--folder", help="The folder for all files; default: a new temporary one."),
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the node running until Ctrl-C, for a look.")
+        bool, typer.Option("--keep", help="Keep the node and its page running until Ctrl-C.")
     ] = False,
-    seconds: Annotated[float, typer.Option("--seconds", help="Longest wait for volumes.")] = 120,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="How long to wait for the volumes.")
+    ] = 120,
 ) -> None:
-    """Send an oblique CT and a 4D MR phantom to a node of its own, and show the volumes."""
+    """Send two phantom studies to a temporary node.
+
+    An oblique CT and a 4D MR are sent with C-STORE over the loopback interface. The demo prints
+    where their volumes are and compares every voxel with the phantom.
+    """
     place = folder or Path(tempfile.mkdtemp(prefix="rasnode-demo-"))
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DemoFailed(f"cannot make {place}: {error.strerror}") from error
+        raise DemoFailed(f"cannot create the folder {place}: {error.strerror}") from error
     console = Console(highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the node must not stay
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # like Ctrl-C, so that the node is stopped
     with private_node(place) as node:
-        console.print(f"A node of its own listens on 127.0.0.1:{node.port}, AE title {TITLE}.")
-        console.print(f"Its page is http://127.0.0.1:{node.page}/; everything is in {place}")
+        console.print(f"A temporary node listens on 127.0.0.1:{node.port}, AE title {TITLE}.")
+        console.print(f"Its page is http://127.0.0.1:{node.page}/; its files are in {place}")
         for made in _send_and_wait(node, seconds):
             _show(console, made)
         if keep:
-            console.print(f"\nLook at http://127.0.0.1:{node.page}/ and end with Ctrl-C.")
+            console.print(
+                f"\nOpen http://127.0.0.1:{node.page}/ in a browser. Ctrl-C ends the demo."
+            )
             _wait_for_interrupt(node)
-    console.print("\nThe demo's node has stopped; its files stay. A node that stays:   make run")
+    console.print("\nThe temporary node has stopped; its files are kept. To run a node:   make run")
 
 
 def _send_and_wait(node: PrivateNode, seconds: float) -> list[_Made]:
@@ -100,10 +111,16 @@ def _send(node: PrivateNode, study: Study, taken: Callable[[], None]) -> None:
 def _wait_for_volumes(
     node: PrivateNode, sent: list[_Sent], seconds: float, done: Callable[[], None]
 ) -> list[_Made]:
-    """Wait until the index speaks of every study's volume.
+    """Wait until the index has every study's volume.
+
+    Args:
+        node: where the studies were sent.
+        sent: the studies.
+        seconds: how long to wait.
+        done: called for each volume.
 
     Raises:
-        DemoFailed: one was refused, or it took too long.
+        DemoFailed: a study was refused, or there is no volume in time.
     """
     let_settle(node.root)
     index = Index(f"sqlite:///{node.root / 'index.db'}")
@@ -124,7 +141,9 @@ def _wait_for_volumes(
                     made[study.series_uid] = _Made(study, volume, said, volume.stat().st_mtime - at)
                     done()
             if time.monotonic() > deadline:
-                raise DemoFailed(f"no volume within {seconds:g} s; the node's log is {node.log}")
+                raise DemoFailed(
+                    f"there is no volume after {seconds:g} s; the node's log is {node.log}"
+                )
             time.sleep(_POLL_SECONDS)
     finally:
         index.close()
@@ -134,7 +153,7 @@ def _wait_for_volumes(
 def _ready(series: SeriesRecord | None, study: Study) -> SeriesRecord | None:
     """The series once it has its volume."""
     if series is None:
-        return None  # it is answered, and not ingested yet
+        return None  # acknowledged, and not ingested yet
     if series.state in _NO_VOLUME:
         refusals = (series.verdict or {}).get("refusals") or [{}]
         why = refusals[0].get("sentence", "see rasnode status")
@@ -145,15 +164,15 @@ def _ready(series: SeriesRecord | None, study: Study) -> SeriesRecord | None:
 def _volume(series: SeriesRecord, study: Study, outputs: Path) -> Path:
     found = [name for name in series.outputs if name.endswith((".nii.gz", ".nii"))]
     if len(found) != 1:
-        raise DemoFailed(f"the {study.name} became {len(found)} volumes and not one")
+        raise DemoFailed(f"the {study.name} became {len(found)} volumes instead of one")
     return outputs / found[0]
 
 
 def _show(console: Console, made: _Made) -> None:
-    """Print where the volume is, and whether it is what was scanned.
+    """Print where the volume is, and compare it with the phantom.
 
     Raises:
-        DemoFailed: a voxel does not have the value of its place.
+        DemoFailed: a file is missing, or a voxel does not have the phantom's value.
     """
     volume = read_volume(made.volume)
     stem = made.volume.name.removesuffix(".gz").removesuffix(".nii")
@@ -167,7 +186,7 @@ def _show(console: Console, made: _Made) -> None:
     for name, ending in (("sidecar", ".json"), ("picture", ".png"), ("proof", ".manifest.json")):
         path = made.volume.with_name(stem + ending)
         if not path.is_file():
-            raise DemoFailed(f"there is no {path}")
+            raise DemoFailed(f"there is no file {path}")
         console.print(f"  {name:<8} {path}", markup=False)
     for number, row in enumerate(volume.affine[:3]):
         start = "  affine  " if number == 0 else " " * 10
@@ -178,7 +197,7 @@ def _show(console: Console, made: _Made) -> None:
             f"the {made.study.name} is wrong: a voxel differs by {difference:.1f} from the phantom"
         )
     console.print(
-        f"  checked  at every voxel's place in RAS the phantom has that value (± {difference:.2f})"
+        f"  checked  every voxel has the phantom's value at its place in RAS (± {difference:.2f})"
     )
 
 

@@ -1,4 +1,4 @@
-"""`replay`: recorded arrivals under other completion settings."""
+"""`replay`: how other completion settings would have treated recorded arrivals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.tables import Console, Table
 from node.cli.output.terminal import say_exactly
-from node.cli.selecting import MOST_ROWS
+from node.cli.series.filters import MOST_ROWS
 from node.completion.policy import Timing
 from node.completion.silences import Gap, Percentiles, learned_quiet
 from node.core.settings.file import load_settings
@@ -29,22 +29,29 @@ _MOST_NAMED = 10
 def replay(
     quiet: Annotated[
         list[float] | None,
-        typer.Option("--quiet", min=0, help="A quiet_seconds to try; repeatable."),
+        typer.Option("--quiet", min=0, help="Try this completion.quiet_seconds. May be repeated."),
     ] = None,
     open_quiet: Annotated[
-        float | None, typer.Option("--open-quiet", min=0, help="The open_quiet_seconds to try.")
+        float | None,
+        typer.Option("--open-quiet", min=0, help="Try this completion.open_quiet_seconds."),
     ] = None,
     sender: Annotated[
-        str | None, typer.Option("--sender", help="Only series of this AE title.")
+        str | None, typer.Option("--sender", help="Use only series from this calling AE title.")
     ] = None,
-    days: Annotated[float, typer.Option("--days", help="Only series of the last days.")] = 30.0,
+    days: Annotated[
+        float, typer.Option("--days", help="Use only series of the last DAYS days.")
+    ] = 30.0,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=MOST_ROWS, help="At most so many series.")
+        int, typer.Option("--limit", min=1, max=MOST_ROWS, help="Use at most this many series.")
     ] = 500,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay recorded arrivals against other settings: what is cut off, what is delayed."""
+    """Try other completion settings on recorded arrivals.
+
+    Shows for each setting which series it would have cut short, and how long the others would have
+    waited. Nothing is changed.
+    """
     settings = load_settings(config)
     base = _base(settings.completion, open_quiet)
     timings = [replace(base, quiet=seconds) for seconds in quiet or _tried(base)]
@@ -95,8 +102,8 @@ def _show(found: list[Comparison], learned: dict[str, Percentiles], base: Timing
     for ae, known in sorted(learned.items()):
         quiet = learned_quiet(known, base.quiet)
         console.print(
-            f"{ae}: learned from {known.samples} series, 99 % are silent for at most "
-            f"{known.p99:.1f} s after a release: quiet_seconds {quiet:.1f}",
+            f"{ae}: in {known.samples} series, 99 % of the pauses after a release lasted at most "
+            f"{known.p99:.1f} s: learned quiet_seconds {quiet:.1f}",
             highlight=False,
         )
 

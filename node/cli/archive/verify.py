@@ -1,4 +1,4 @@
-"""`verify`: are all files still what was received and published?"""
+"""`verify`: compares archived and published files with their recorded checksums."""
 
 from __future__ import annotations
 
@@ -28,24 +28,27 @@ _MOST_NAMED = 10_000
 def verify(
     sample: Annotated[
         int | None,
-        typer.Option("--sample", metavar="N", min=1, help="Only N instances, taken by chance."),
+        typer.Option(
+            "--sample", metavar="N", min=1, help="Compare only N instances, chosen at random."
+        ),
     ] = None,
     rate: Annotated[
         str | None,
-        typer.Option("--rate", metavar="SIZE", help="Read at most so much a second: 50 MiB."),
+        typer.Option(
+            "--rate", metavar="SIZE", help="Read at most SIZE per second, such as 50 MiB."
+        ),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Do not go on where an earlier run was stopped.")
+        bool, typer.Option("--restart", help="Begin again, even if an earlier run was interrupted.")
     ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare every archived and published file with what was received and published.
+    """Compare all files with their recorded checksums.
 
-    Beside a running node or without one. What is damaged is named, and stays named in status,
-    doctor, page and /health until it is healed: send the instance again, and it takes the damaged
-    one's place; published files are made again by the node itself. Ctrl-C stops it, and the next
-    run goes on.
+    The node may run meanwhile. `rasnode status`, `rasnode doctor`, the page and /health show a
+    damaged file until it is repaired: send a damaged instance again and it replaces the damaged
+    one; the node makes published files again by itself. After Ctrl-C the next run goes on.
     """
     settings = load_settings(config)
     pace = _pace(rate)
@@ -56,11 +59,15 @@ def verify(
         if restart:
             verifier.begin_again()
         resumed = sample is None and verifier.progress().is_under_way
-        done = _run(index, verifier, sample, resumed=resumed)
+        try:
+            done = _run(index, verifier, sample, resumed=resumed)
+        except KeyboardInterrupt:
+            later = "" if sample else ": the next `rasnode verify` goes on from here"
+            raise KeyboardInterrupt(f"interrupted{later}") from None
         damaged = Damages(index).all(_MOST_NAMED)
     if as_json:
-        told = {"files": done.files, "bytes": done.bytes, "resumed": resumed}
-        say_exactly(json.dumps({**told, "damaged": [_as_json(one, root) for one in damaged]}))
+        counts = {"files": done.files, "bytes": done.bytes, "resumed": resumed}
+        say_exactly(json.dumps({**counts, "damaged": [_as_json(one, root) for one in damaged]}))
     else:
         for one in damaged:
             say(f"{root / one.path}: {one}")
@@ -75,7 +82,7 @@ def _run(index: Index, verifier: Verifier, sample: int | None, *, resumed: bool)
     total = sample if sample is not None else Inventory(index).size()[0]
     with progress_bar("verifying", total) as bar:
         if resumed:
-            bar.say(f"going on where an earlier run was stopped, after {files} files")
+            bar.say(f"an earlier run was interrupted: going on after its {files} files")
             bar.advance(files)
         for _ in verifier.known():
             pass
@@ -92,19 +99,19 @@ def _pace(rate: str | None) -> Pace:
     try:
         allowed = parse_size(rate)
     except ValueError as error:
-        raise ConfigError(f"--rate is {error}") from error
+        raise ConfigError(f"--rate: {error}") from error
     if not isinstance(allowed, int) or allowed <= 0:
-        raise ConfigError("--rate has to be more than nothing")
+        raise ConfigError("--rate must be more than 0, such as 50 MiB")
     return lambda size: time.sleep(size / allowed)
 
 
 def _check_readable(root: Path) -> None:
-    """Somebody who may not read the archive must not take all of it for damaged."""
+    """Refuse a user who may not read the archive: all of it would count as damaged."""
     try:
         next((root / "archive").iterdir(), None)
     except OSError as error:
         raise ConfigError(
-            f"cannot look into {root / 'archive'}: {error.strerror}; run it as the node's user"
+            f"cannot read {root / 'archive'}: {error.strerror}; run the command as the node's user"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The effective settings as YAML, each value with where it comes from."""
+"""The settings in effect as YAML, each value with its source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from node.core.settings.contradictions import Location
 from node.core.settings.file import Configuration
 
 _ENDLESS = 1 << 30  # columns: a value is never broken into lines
-_HIDDEN: Final = "***"  # in the place of a secret; too short to be taken for one
+_HIDDEN: Final = "***"  # in place of a secret; too short to be one
 _SECRETS: Final = frozenset({"users", "environment"})  # what is below these keys is not shown
 _PASSWORD: Final = re.compile(r"(://[^:/@]*:)[^@]*(?=@)")
 _PARAMETER: Final = re.compile(
@@ -21,7 +21,7 @@ _PARAMETER: Final = re.compile(
 
 
 def shown(configuration: Configuration) -> dict[str, Any]:
-    """The settings without passwords and other secrets: what is printed gets into tickets."""
+    """The settings without passwords and other secrets, as their print may get into tickets."""
     values = _without_secrets(configuration.settings.model_dump(mode="json"), secret=False)
     assert isinstance(values, dict)  # noqa: S101  as it went in
     return values
@@ -43,8 +43,10 @@ def _without_secrets(value: Any, *, secret: bool) -> Any:
 
 
 def annotated(configuration: Configuration) -> str:
-    """The settings, with comments: what is printed can be used as a configuration file, once the
-    secrets that it does not show are filled in."""
+    """The settings as YAML with their sources as comments.
+
+    The text can be used as a configuration file once the hidden secrets are filled in.
+    """
     values = shown(configuration)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=_ENDLESS)
     origins = dict(sources(configuration))
@@ -52,15 +54,15 @@ def annotated(configuration: Configuration) -> str:
     comments = {line: origins[".".join(map(str, location))] for location, line in _ends(tree)}
     lines = text.splitlines()
     widest = max((len(line) for line in lines if len(line) <= 60), default=0)
-    said = [
+    annotated_lines = [
         f"{line:<{widest}}  # {comments[number]}" if number in comments else line
         for number, line in enumerate(lines)
     ]
-    return "\n".join([f"# {configuration.origins.file}", *said]) + "\n"
+    return "\n".join([f"# {configuration.origins.file}", *annotated_lines]) + "\n"
 
 
 def sources(configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """Every key, with dots, and where its value comes from."""
+    """Every key, written with dots, and the source of its value."""
     for location, value in _leaves(configuration.settings.model_dump(mode="json"), ()):
         yield ".".join(map(str, location)), _source(configuration, location, value)
 
@@ -85,7 +87,7 @@ def _leaves(value: Any, location: Location) -> Iterator[tuple[Location, Any]]:
 
 
 def _ends(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Location, int]]:
-    """Every value that has no other below it, and the line that it ends in."""
+    """The location of every leaf, and the number of the line in which it ends."""
     if isinstance(node, yaml.MappingNode) and node.value:
         for key, value in node.value:
             yield from _ends(value, (*location, key.value))

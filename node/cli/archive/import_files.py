@@ -1,4 +1,4 @@
-"""`import`: DICOM files that do not come over the network."""
+"""`import`: DICOM files from a disk."""
 
 from __future__ import annotations
 
@@ -29,48 +29,53 @@ from node.storage.importing.walking import count_below
 from node.storage.index.imported import Imported
 from node.storage.ownership import is_serving
 
-_OUTCOME_SECONDS: Final = 5.0  # for the node to have ingested what was imported
+_OUTCOME_SECONDS: Final = 5.0  # for the node to ingest the last files
 _STILL_SECONDS: Final = 3600.0
 _QUIET_TIMES: Final = 20.0  # of the longest wait that completion.quiet_seconds may lead to
-_INTERRUPTED: Final = 130
 
 
 def import_files(
-    paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="DICOM files, or folders that contain them."),
+    ],
     wait: Annotated[
-        bool, typer.Option("--wait", help="Return when the running node has made the volumes.")
+        bool, typer.Option("--wait", help="Wait until the running node has made the volumes.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Take existing DICOM files in as if they had been sent."""
+    """Import DICOM files from a disk.
+
+    They are treated as if a peer had sent them. Files that are not DICOM are listed and skipped.
+    Ctrl-C stops after the current file; importing the same files again goes on.
+    """
     settings = load_settings(config)
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise ConfigError(f"there is no {missing[0]}")
+        raise ConfigError(f"there is no file or folder {missing[0]}")
     with _interruptible() as stopping:
         with journal_access(settings, stopping) as access:
             if wait and not access.has_node:
                 raise ConfigError(
                     "--wait needs a running node: start it with `rasnode serve`, or import "
-                    "without --wait; volumes are made once it runs"
+                    "without --wait and start the node later: it makes the volumes then"
                 )
-            tally = _take_in(settings, access, paths, stopping, to_the_end=wait)
+            tally = _import(settings, access, paths, stopping, until_ingested=wait)
             if wait:
                 _wait(settings, access, tally, stopping)
         if stopping.is_set():
-            say("interrupted: importing the same files again goes on", err=True)
-            raise typer.Exit(_INTERRUPTED)
+            raise KeyboardInterrupt("interrupted: importing the same files again goes on")
     if tally.refused and not tally.kept:
-        raise NodeError("nothing could be imported")
+        raise NodeError("none of the files could be imported; the reasons are listed above")
 
 
-def _take_in(
+def _import(
     settings: Settings,
     access: Access,
     paths: list[Path],
     stopping: threading.Event,
     *,
-    to_the_end: bool,
+    until_ingested: bool,
 ) -> Tally:
     with (
         progress_bar("importing") as bar,
@@ -79,7 +84,7 @@ def _take_in(
         background("counting files", partial(_count, paths, bar))
         try:
             intake.take(paths, bar.advance)
-            intake.finish(math.inf if to_the_end or not access.has_node else _OUTCOME_SECONDS)
+            intake.finish(math.inf if until_ingested or not access.has_node else _OUTCOME_SECONDS)
         finally:
             say(_summary(intake.tally))
     return intake.tally
@@ -91,11 +96,11 @@ def _count(paths: list[Path], bar: Bar) -> None:
 
 def _summary(tally: Tally) -> str:
     stored = tally.stored
-    said = (
+    summary = (
         f"{stored[Stored.NEW]} imported, {stored[Stored.SAME]} were there already, "
         f"{stored[Stored.CONFLICT]} in conflict, {tally.refused} not imported"
     )
-    return f"{said}, {tally.waiting} are safe and being ingested" if tally.waiting else said
+    return f"{summary}, {tally.waiting} safe and being ingested" if tally.waiting else summary
 
 
 def _wait(settings: Settings, access: Access, tally: Tally, stopping: threading.Event) -> None:
@@ -108,13 +113,13 @@ def _wait(settings: Settings, access: Access, tally: Tally, stopping: threading.
             node_lives=lambda: is_serving(settings.storage.root),
             stopping=stopping,
             still_seconds=_STILL_SECONDS + longest,
-            left=lambda count: bar.describe(f"assembling, {count} series to go"),
+            left=lambda count: bar.describe(f"assembling, {count} series left"),
         )
 
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """The first Ctrl-C lets what was begun be finished; the next one ends it at once."""
+    """The first Ctrl-C lets the current file be finished; the next one ends the command at once."""
     stopping = threading.Event()
 
     def stop(*_: object) -> None:

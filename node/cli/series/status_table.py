@@ -1,4 +1,4 @@
-"""What `status` shows to people: some series, and how much there is of everything."""
+"""What `status` prints for people: some series, and how much there is of everything."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PIPE_WIDTH: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What is shown.
+    """What is printed.
 
     Attributes:
-        series: those that are shown one by one, oldest first.
+        series: those that are printed one by one, oldest first.
         totals: as `index.listing.Listing.totals`.
         free: bytes free for the archive.
-        deliveries: as `cli.telling.deliveries`.
-        warnings: what somebody should know besides, a line each.
+        deliveries: as `cli.series.formatting.deliveries`.
+        warnings: further lines, each about something to look at.
     """
 
     series: list[dict[str, Any]]
@@ -37,11 +37,11 @@ class Overview:
 
 
 def show(overview: Overview, *, everything: bool, cut: bool) -> None:
-    """Print it.
+    """Print an overview.
 
     Args:
-        everything: whether nothing in particular was asked for.
-        cut: whether more series fit what was asked for than are shown.
+        everything: whether no option chose the series.
+        cut: whether more series may match the options than are printed.
     """
     console = _console()
     if console.width < _TABLE_WIDTH:
@@ -52,13 +52,13 @@ def show(overview: Overview, *, everything: bool, cut: bool) -> None:
     left_out = overview.totals["series"] - len(overview.series)
     if everything and left_out > 0:
         console.print(
-            f"{_several(left_out, 'series', 'series')} more: --state, --study, --since or --limit "
-            "choose, --json has all",
+            f"{_several(left_out, 'series', 'series')} not shown: --state, --study, --since or "
+            "--limit choose, --json prints all",
             highlight=False,
             soft_wrap=True,
         )
     elif cut:
-        console.print("there may be more: --limit shows more", highlight=False)
+        console.print("there may be more series that match: --limit shows more", highlight=False)
     for row in overview.series:
         if row["why"]:
             console.print(Text(f"{row['address']}: {row['why']}"), soft_wrap=True)
@@ -76,7 +76,7 @@ def _print_totals(console: Console, overview: Overview) -> None:
         f"{_several(totals['studies'], 'study', 'studies')}, "
         f"{_several(totals['patients'], 'patient')}; "
         f"{_several(totals['conflicts'], 'conflict')}; "
-        f"{totals['bytes'] / 2**30:.1f} GiB kept, {overview.free / 2**30:.1f} GiB free",
+        f"{totals['bytes'] / 2**30:.1f} GiB stored, {overview.free / 2**30:.1f} GiB free",
         highlight=False,
         soft_wrap=True,
     )
@@ -86,20 +86,20 @@ def _print_totals(console: Console, overview: Overview) -> None:
         console.print(f"series by state: {by_state}", highlight=False, soft_wrap=True)
 
 
-def _print_deliveries(console: Console, told: dict[str, Any]) -> None:
-    if told["counts"]["pending"]:
-        console.print(f"deliveries that wait: {told['counts']['pending']}", highlight=False)
-    for dead in told["dead"]:
+def _print_deliveries(console: Console, outbox: dict[str, Any]) -> None:
+    if outbox["counts"]["pending"]:
+        console.print(f"pending deliveries: {outbox['counts']['pending']}", highlight=False)
+    for dead in outbox["dead"]:
         console.print(
             Text(
-                f"{dead['address']}: {dead['target']} did not get {dead['event']}: "
-                f"{dead['error']}; `rasnode retry` tries again"
+                f"{dead['address']}: {dead['event']} was not delivered to {dead['target']}: "
+                f"{dead['error']}; `rasnode retry {dead['address']}` tries again"
             )
         )
 
 
 def _console() -> Console:
-    """As wide as the terminal; what is piped somewhere is wide enough for everything."""
+    """As wide as the terminal; wide enough for every column where the output is no terminal."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=_PIPE_WIDTH if piped else None)
 
@@ -123,7 +123,7 @@ def _print_table(console: Console, series: list[dict[str, Any]]) -> None:
 
 
 def _print_lines(console: Console, series: list[dict[str, Any]]) -> None:
-    """Where a table would have to cut UIDs, which every other command asks for."""
+    """For a narrow terminal: a table would cut the UIDs, which other commands need."""
     for row in series:
         number = "" if row["number"] is None else str(row["number"])
         named = " ".join(filter(None, (row["modality"], number, row["description"])))

@@ -11,28 +11,33 @@ from node.core.settings.passcodes import make_hash
 
 
 def passcode() -> None:
-    """Ask for a passcode, or read it from stdin, and print its hash for dicom.identity.users."""
+    """Hash a passcode for dicom.identity.users.
+
+    Asks for the passcode on a terminal, else reads it from the first line of stdin.
+    """
     say(make_hash(_typed() if sys.stdin.isatty() else _piped()))
 
 
 def _typed() -> str:
     try:
-        said = getpass.getpass("Passcode: ")
-        if said != getpass.getpass("Once more: "):
+        typed = getpass.getpass("Passcode: ")
+        if typed != getpass.getpass("Once more: "):
             raise ConfigError("the two passcodes differ")
     except EOFError as error:
-        raise ConfigError("no passcode was given") from error
-    return _given(said)
+        raise ConfigError("no passcode was typed") from error
+    return _not_empty(typed)
 
 
 def _piped() -> str:
     try:
-        return _given(sys.stdin.readline().rstrip("\r\n"))
+        return _not_empty(sys.stdin.readline().rstrip("\r\n"))
     except UnicodeDecodeError as error:
         raise ConfigError("the passcode is not UTF-8") from error
 
 
-def _given(said: str) -> str:
-    if not said:
-        raise ConfigError("an empty passcode is none; an empty hash lets a user in by name alone")
-    return said
+def _not_empty(passcode: str) -> str:
+    if not passcode:
+        raise ConfigError(
+            "the passcode is empty; to let a user in by name alone, leave the hash empty"
+        )
+    return passcode

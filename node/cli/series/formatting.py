@@ -1,4 +1,4 @@
-"""Verdicts, histories and deliveries as people read them."""
+"""Verdicts, histories, deliveries and damage in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_DAMAGED = 20
 
 
 def why(record: SeriesRecord) -> str:
-    """Why a series is not ready, or lacks something; empty where all is well."""
+    """Why a series is not ready, or what it lacks; empty for a complete series."""
     verdict = record.verdict or {}
     refused = [
         f"{item.get('reason')}: {item.get('sentence')}".removesuffix(".")
@@ -40,14 +40,17 @@ def why(record: SeriesRecord) -> str:
 
 
 def history(work: Work, uid: str) -> Iterator[dict[str, Any]]:
-    """Every transition of a series and who made it, oldest first.
+    """Every change of state of a series and who made it, oldest first.
+
+    Args:
+        uid: Series Instance UID or address of the series.
 
     Raises:
-        NodeError: there is no such series.
+        NodeError: the index has no such series.
     """
     series = work.series(uid)
     if series is None:
-        raise NodeError(f"there is no series {uid}; `rasnode status` lists those there are")
+        raise NodeError(f"there is no series {uid}; `rasnode status` lists the series")
     for event in work.history(series.pk):
         detail = dict(event["detail"])
         yield {
@@ -62,7 +65,7 @@ def history(work: Work, uid: str) -> Iterator[dict[str, Any]]:
 
 
 def deliveries(outbox: Outbox) -> dict[str, Any]:
-    """How many deliveries are in each state, and those that were given up."""
+    """How many deliveries are in each state, and those that the node has given up."""
     return {
         "counts": {str(state): 0 for state in DeliveryState} | outbox.counts(),
         "dead": [_dead(one) for one in outbox.in_state(DeliveryState.DEAD, _MOST_DEAD)],
@@ -70,17 +73,17 @@ def deliveries(outbox: Outbox) -> dict[str, Any]:
 
 
 def delivery_warnings(root: Path) -> list[str]:
-    """Which deliveries cannot work from where the running node stands, as it says itself."""
+    """Which deliveries the running node cannot make, as it has found out itself."""
     own = running_node(root)
     faults = (own.faults or {}) if own else {}
     return [f"delivery {name} cannot work: {why}" for name, why in faults.items()]
 
 
 def damage_warnings(damages: Damages) -> list[str]:
-    """Which files are damaged or lost, as far as it is known."""
+    """Which files are known to be damaged or lost."""
     named = [str(one) for one in damages.all(_MOST_DAMAGED)]
     more = sum(damages.count().values()) - len(named)
-    return [*named, f"{more} more files are damaged: `rasnode verify` has all"] if more else named
+    return [*named, f"{more} more files are damaged: `rasnode verify` lists all"] if more else named
 
 
 def _dead(delivery: Delivery) -> dict[str, Any]:

@@ -9,5 +9,8 @@ from node.dimse.scp.conformance import statement
 
 
 def conformance(config: ConfigOption = None) -> None:
-    """Print the DICOM Conformance Statement, made from the running code and the configuration."""
+    """Print the DICOM Conformance Statement.
+
+    It is generated from the running code and the configuration, in the outline of PS3.2.
+    """
     say_exactly(statement(load_settings(config).dicom), nl=False)

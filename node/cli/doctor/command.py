@@ -1,4 +1,4 @@
-"""`doctor`: looks whether a node can run here and do its work, and says what to do if not."""
+"""`doctor`: checks whether a node can run on this machine, and says what to do if not."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 import node
+from node.cli.archive.quarantine import left_in_quarantine
 from node.cli.context import ConfigOption, JsonOption
 from node.cli.doctor.deliveries import check_deliveries
 from node.cli.doctor.findings import (
@@ -36,9 +37,9 @@ from node.cli.doctor.findings import (
     listen,
     port_finding,
 )
+from node.cli.doctor.quarantine import check_conflicts, check_quarantine
 from node.cli.output.tables import Console, Table
 from node.cli.output.terminal import say_exactly
-from node.cli.quarantine import check_conflicts, check_quarantine, left_in_quarantine
 from node.core.errors import NodeError
 from node.core.settings.file import load_settings
 from node.core.settings.model import AssemblySettings, Dicom, Identity, PeerSettings, Settings
@@ -64,7 +65,7 @@ _STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.WRONG: "bold red"}
 
 
 class Subject(StrEnum):
-    """What `doctor` can look at."""
+    """What `doctor` can check."""
 
     DICOM = "dicom"
     HTTP = "http"
@@ -82,13 +83,17 @@ def doctor(
     config: ConfigOption = None,
     as_json: JsonOption = False,
     only: Annotated[
-        list[Subject] | None, typer.Option("--only", help="Look at this alone; may be repeated.")
+        list[Subject] | None, typer.Option("--only", help="Check only this. May be repeated.")
     ] = None,
     running: Annotated[
-        bool, typer.Option("--running", help="A node has to be running: a free port is wrong.")
+        bool, typer.Option("--running", help="Expect a running node: a free port is an error.")
     ] = False,
 ) -> None:
-    """Check ports, disk, database, clock, peers, deliveries and codecs, and say what to do."""
+    """Check this machine and say what to correct.
+
+    Checks ports, disk, database, clock, peers (by C-ECHO), deliveries and codecs. A node may run
+    meanwhile.
+    """
     settings = load_settings(config)
     findings = list(diagnose(settings, only or list(Subject), running=running))
     if as_json:
@@ -97,13 +102,19 @@ def doctor(
         _show(findings)
     wrong = sum(finding.grade is Grade.WRONG for finding in findings)
     if wrong:
-        raise NodeError(f"{wrong} of {len(findings)} checks found something wrong")
+        raise NodeError(f"{wrong} of {len(findings)} checks found an error")
 
 
 def diagnose(
     settings: Settings, subjects: Iterable[Subject], *, running: bool
 ) -> Iterator[Finding]:
-    """Look at each subject in turn."""
+    """Check each subject in turn.
+
+    Args:
+        settings: of the node.
+        subjects: what to check.
+        running: whether a node has to be running.
+    """
     root = settings.storage.root
     own = running_node(root)
     sqlite = settings.database_url().startswith("sqlite")
@@ -136,9 +147,10 @@ def diagnose(
 
 
 def check_dicom(dicom: Dicom, own: RunState | None = None, *, running: bool) -> Finding:
-    """The DICOM port: free, or our own node answers C-ECHO on it.
+    """The DICOM port: free, or the node of this configuration answers C-ECHO on it.
 
     Args:
+        dicom: settings.
         own: the node that runs with this configuration, if one does.
         running: whether one has to.
     """
@@ -172,14 +184,14 @@ def check_dicom(dicom: Dicom, own: RunState | None = None, *, running: bool) -> 
         "dicom",
         Grade.WRONG,
         said,
-        "its log says why; restart it"
+        "read the node's log for the reason, and restart the node"
         if ours
-        else f"stop it (ss -ltnp 'sport = :{dicom.port}' shows it), or set dicom.port",
+        else f"stop that program (ss -ltnp 'sport = :{dicom.port}' shows it), or change dicom.port",
     )
 
 
 def check_passcodes(identity: Identity | None) -> list[Finding]:
-    """Are all passcodes kept in a form that takes long to guess."""
+    """Whether all passcodes have hashes that take long to guess."""
     said = "" if identity is None else outdated_users(identity.users)
     if not said:
         return []
@@ -188,11 +200,13 @@ def check_passcodes(identity: Identity | None) -> list[Finding]:
 
 
 def check_database(settings: Settings) -> Finding:
-    """Is the index there, writable, and of this program's form."""
+    """Whether the index exists, can be written and has this version's tables."""
     try:
         if settings.database.url is None and not (settings.storage.root / "index.db").exists():
             index_holdings.refuse_lost(settings.storage.root)
-            return Finding("database", Grade.GOOD, "no index yet; the first start makes it")
+            return Finding(
+                "database", Grade.GOOD, "there is no index yet; the first start creates it"
+            )
         index = Index(settings.database_url())
         try:
             refuse_foreign(index, settings.storage.root)
@@ -206,32 +220,32 @@ def check_database(settings: Settings) -> Finding:
             "database",
             Grade.WRONG,
             str(error),
-            "check database.url, the server and its rights"
+            "check database.url, the server and the user's rights there"
             if settings.database.url
-            else "check the rights of index.db; rasnode reindex rebuilds it from the archive",
+            else "check the rights of index.db; `rasnode reindex` rebuilds it from the archive",
         )
     if not level.known:
         return Finding(
             "database",
             Grade.WRONG,
             f"the index was made by a newer rasnode (migration {level.current})",
-            "install that version again, or rebuild the index with rasnode reindex",
+            "install that version again, or rebuild the index with `rasnode reindex`",
         )
     if level.current != level.newest:
         if level.current is None:
-            return Finding("database", Grade.GOOD, "empty; the first start makes the tables")
-        copy = "back the database up" if settings.database.url else "copy index.db away"
+            return Finding("database", Grade.GOOD, "empty; the first start creates the tables")
+        copy = "back up the database" if settings.database.url else "copy index.db"
         return Finding(
             "database",
             Grade.NOTE,
             f"the index is at migration {level.current}, this version's is {level.newest}",
-            f"the next start brings it there; {copy} before",
+            f"the next start migrates it; {copy} first",
         )
     return Finding("database", Grade.GOOD, f"can be written, migration {level.current}")
 
 
 def check_damage(settings: Settings) -> Finding:
-    """Is anything known to be damaged."""
+    """Whether any file is known to be damaged."""
     try:
         with _known_index(settings) as index:
             damages = Damages(index) if index is not None else None
@@ -239,16 +253,20 @@ def check_damage(settings: Settings) -> Finding:
             named = "; ".join(str(one) for one in damages.all(_NAMED)) if damages else ""
             ended = Inventory(index).progress(VERIFICATION).ended_at if index is not None else None
     except (NodeError, ImportError):
-        return Finding("damage", Grade.NOTE, "not known: see database")
+        return Finding("damage", Grade.NOTE, "not known, as the index cannot be read")
     if count:
         found = f"{count} files are damaged or lost: {named}"
-        return Finding("damage", Grade.WRONG, found, "rasnode verify names all and looks again")
-    when = "" if ended is None else time.strftime("; all compared by %Y-%m-%d", time.gmtime(ended))
+        return Finding("damage", Grade.WRONG, found, "`rasnode verify` lists all and checks again")
+    when = (
+        ""
+        if ended is None
+        else time.strftime("; all were compared by %Y-%m-%d", time.gmtime(ended))
+    )
     return Finding("damage", Grade.GOOD, f"no file is known to be damaged{when}")
 
 
 def check_peers(dicom: Dicom) -> list[Finding]:
-    """Does each configured peer answer C-ECHO."""
+    """Whether each configured peer answers C-ECHO."""
     if not dicom.peers:
         return [Finding("peers", Grade.GOOD, "none configured")]
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -264,25 +282,31 @@ def _check_peer(dicom: Dicom, settings: PeerSettings) -> Finding:
             name,
             Grade.WRONG,
             str(silence),
-            f"is it running, reachable, and does it know {dicom.ae_title} as a calling AE title?",
+            f"check that it runs, that it can be reached and that it accepts the calling AE title "
+            f"{dicom.ae_title}",
         )
     return Finding(name, Grade.GOOD, f"{settings.ae_title} answers C-ECHO")
 
 
 def check_executor(assembly: AssemblySettings, root: Path) -> list[Finding]:
-    """The dask cluster: does it answer, has it workers, do they see the archive."""
+    """Whether the Dask cluster answers, has workers, and they see the archive.
+
+    Args:
+        assembly: settings.
+        root: `storage.root`.
+    """
     if assembly.executor == "local":
         return []
     try:
         address = address_of(assembly.executor, assembly.tls)
         look = look_round(address, assembly.tls, root.absolute(), FILE, identity_of(root))
     except NodeError as error:
-        return [Finding("executor", Grade.WRONG, str(error), "see docs/postgresql-and-dask.md")]
+        return [Finding("executor", Grade.WRONG, str(error), "read docs/postgresql-and-dask.md")]
     if look.fault is not None:
-        advice = "start scheduler and workers, or set assembly.executor: local"
+        advice = "start the scheduler and workers, or set assembly.executor: local"
         return [Finding("executor", Grade.WRONG, look.fault, advice)]
     count, threads = len(look.workers), sum(look.workers.values())
-    works = Finding("executor", Grade.GOOD, f"{count} dask workers with {threads} threads")
+    works = Finding("executor", Grade.GOOD, f"{count} Dask workers with {threads} threads")
     return [works, *(_blind(worker, root) for worker in look.blind)]
 
 
@@ -291,7 +315,7 @@ def _blind(worker: str, root: Path) -> Finding:
         "executor",
         Grade.WRONG,
         f"archive-not-seen: worker {worker} does not see storage.root at {root.absolute()}",
-        "mount it there, under the same path, readable and writable for the worker's user",
+        "mount it on that machine under the same path, readable and writable for the worker's user",
     )
 
 
@@ -305,17 +329,17 @@ def _conflicts(settings: Settings) -> list[Finding]:
 
 
 def _asked(settings: Settings, ask: Callable[[Index], Answer]) -> Answer | None:
-    """What the index says, if it is there and of this program's form."""
+    """An answer from the index, if it exists and has this version's tables."""
     try:
         with _known_index(settings) as index:
             return None if index is None else ask(index)
     except (NodeError, ImportError):
-        return None  # what is wrong with the database is said under its own name
+        return None  # the check of the database says what is wrong
 
 
 @contextmanager
 def _known_index(settings: Settings) -> Iterator[Index | None]:
-    """The index, if it is there and of this program's form."""
+    """The index, if it exists and has this version's tables."""
     if settings.database.url is None and not (settings.storage.root / "index.db").exists():
         yield None
         return

@@ -1,4 +1,4 @@
-"""NIfTI images that the node wrote, with what stands beside them."""
+"""NIfTI files that the node wrote, with the sidecar and the manifest beside them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Written(NamedTuple):
     """An image and its companions.
 
     Attributes:
-        image: as nibabel has it.
-        sidecar, manifest: what the JSON files beside it say; empty where there are none.
+        image: as nibabel opens it.
+        sidecar, manifest: contents of the JSON files beside it; empty if there are none.
     """
 
     image: nib.Nifti1Image | nib.Nifti2Image
@@ -29,7 +29,7 @@ class Written(NamedTuple):
 
     @property
     def frame_of_reference(self) -> str:
-        """The Frame of Reference UID; empty where nothing tells."""
+        """The Frame of Reference UID; empty if neither file has it."""
         either = self.manifest.get("frame_of_reference_uid") or self.sidecar.get(
             "FrameOfReferenceUID"
         )
@@ -42,14 +42,14 @@ class Written(NamedTuple):
 
 
 def open_image(path: Path) -> Written:
-    """Open an image and what stands beside it.
+    """Open an image with its sidecar and manifest.
 
     Raises:
-        ConfigError: there is none, or it is no NIfTI.
-        NodeError: it is damaged.
+        ConfigError: there is no such file, or its name is not that of a NIfTI file.
+        NodeError: the image or a JSON file beside it cannot be read.
     """
     if not path.is_file():
-        raise ConfigError(f"There is no {path}.")
+        raise ConfigError(f"There is no file {path}.")
     stem = stem_of(path)
     try:
         image = nib.load(path)
@@ -63,22 +63,26 @@ def open_image(path: Path) -> Written:
 
 
 def stem_of(path: Path) -> str:
-    """Return the file name without .nii or .nii.gz.
+    """The file name without .nii or .nii.gz.
 
     Raises:
-        ConfigError: it has another ending.
+        ConfigError: the name has another ending.
     """
     for ending in ENDINGS:
         if path.name.endswith(ending):
             return path.name.removesuffix(ending)
-    raise ConfigError(f"{path} should end in .nii.gz or .nii.")
+    raise ConfigError(f"The name {path} must end in .nii.gz or .nii.")
 
 
 def three_numbers(text: str, option: str) -> tuple[float, float, float]:
     """Read three numbers with commas between them.
 
+    Args:
+        text: such as 1,2.5,3.
+        option: the name of the option, for the error.
+
     Raises:
-        ConfigError: that is not what it is.
+        ConfigError: the text is something else.
     """
     try:
         values = [float(part) for part in text.split(",")]
@@ -95,5 +99,5 @@ def _beside(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except ValueError as error:
-        raise NodeError(f"{path} is no JSON: {error}") from error
+        raise NodeError(f"{path} is not JSON: {error}") from error
     return found if isinstance(found, dict) else {}
