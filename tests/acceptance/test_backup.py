@@ -166,7 +166,7 @@ def test_what_is_damaged_at_its_source_does_not_spoil_the_backup(
     for seconds in (0, 60):
         os.utime(path, (time.time() + seconds,) * 2)
         run(stopped, "backup", str(tmp_path / "backup"))  # it has it already, as it was received
-    with pytest.raises(NodeError, match="not in the backup as they were received"):
+    with pytest.raises(NodeError, match="could not be backed up as they were received"):
         run(stopped, "backup", str(tmp_path / "other"))
     assert path.name in capsys.readouterr().err
 
@@ -184,7 +184,7 @@ def test_what_took_the_name_of_a_lost_file_is_in_the_next_backup(
     lost.save_as(other)
     run(stopped, "import", str(other))
     os.utime(path, (time.time() + 60,) * 2)
-    with pytest.raises(NodeError, match="not in the backup as they were received"):
+    with pytest.raises(NodeError, match="could not be backed up as they were received"):
         run(stopped, "backup", str(tmp_path / "backup"))  # the lost one is not there
     again = configured(tmp_path / "again", [])
     with pytest.raises(NodeError, match="1 files could not be restored"):

@@ -314,7 +314,7 @@ def test_of_deliveries_the_running_node_is_asked(tmp_path: Path) -> None:
         "share": Grade.WRONG,
         "lost": Grade.WRONG,  # new in the configuration: it has not looked yet
     }
-    assert any(f"the running node says: {read_only}" in one.found for one in found)
+    assert any(f"the running node reports: {read_only}" in one.found for one in found)
     assert "What deliveries need" in (Path(__file__).parents[3] / "docs/install.md").read_text()
 
 
