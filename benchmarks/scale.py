@@ -202,7 +202,7 @@ def opened(folder: Path, series: int) -> Node:
         ae_title="N",
         dicom_port=lambda: port,
         echo=lambda: None,
-        stuck=lambda: False,
+        ingest_blocked=lambda: False,
     )
     client = TestClient(create_app(site, "127.0.0.1"), base_url="http://127.0.0.1")
 

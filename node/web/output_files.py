@@ -1,4 +1,4 @@
-"""A series' published files, as the page and the API speak of them."""
+"""The published files of a series, as the page and the API list them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PICTURE = ".png"
 _VOLUMES = (".nii.gz", ".nii")
 _ENDINGS = (*_VOLUMES, MANIFEST, ".json", ".bval", ".bvec", PICTURE)
 _MEDIA_TYPES = {PICTURE: "image/png", ".json": "application/json", MANIFEST: "application/json"}
-_TELLING = {"AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientAge", "PatientSize"}
-"""Attributes below the patient level that still tell who somebody is."""
+_IDENTIFYING = {"AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientAge", "PatientSize"}
+"""Attributes below the patient level that identify the patient all the same."""
 
 
 def names_identify(template: str) -> bool:
-    """Whether files named by `output.name` say who the patient is."""
+    """Whether file names made from `output.name` identify the patient."""
     keywords = {keyword for _, keyword, _, _ in Formatter().parse(template) if keyword}
     return any(
-        keyword in _TELLING
+        keyword in _IDENTIFYING
         or keyword not in BY_KEYWORD
         or BY_KEYWORD[keyword].level is Level.PATIENT
         for keyword in keywords
@@ -34,7 +34,8 @@ class OutputFile:
     """One published file.
 
     Attributes:
-        number: its place in the series' list, by which URLs speak of it.
+        number: its place in the list of the series; URLs name it by this.
+        path: where it is.
         ending: such as `.nii.gz`.
     """
 
@@ -44,7 +45,7 @@ class OutputFile:
 
     @property
     def is_volume(self) -> bool:
-        """Whether the viewer might show it."""
+        """Whether it is a NIfTI file."""
         return self.ending in _VOLUMES
 
     @property
@@ -63,7 +64,7 @@ class OutputFolder:
 
     Args:
         root: `nifti` below the storage root.
-        show_paths: whether paths may be shown: not if they tell who the patient is.
+        show_paths: whether paths may be shown: not if they identify the patient.
     """
 
     def __init__(self, root: Path, *, show_paths: bool) -> None:
@@ -71,11 +72,15 @@ class OutputFolder:
         self._show_paths = show_paths
 
     def files(self, outputs: Sequence[str] | None) -> list[OutputFile]:
-        """What the index says was published for a series, as far as it lies in the folder."""
+        """The published files of a series.
+
+        Args:
+            outputs: their names in the index; names outside the folder are left out.
+        """
         return list(self._files(outputs or ()))
 
     def shown_path(self, file: OutputFile) -> str | None:
-        """Where the file is, for people; None if that would tell too much."""
+        """The path of the file for people; None if it identifies the patient."""
         return str(file.path) if self._show_paths else None
 
     def _files(self, outputs: Sequence[str]) -> Iterator[OutputFile]:

@@ -1,4 +1,4 @@
-"""From rows of the index and volumes to what the API says of them."""
+"""Builds the answers of the API from rows of the index and from volumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from node.web.models import (
     Transition,
     VolumeView,
 )
-from node.web.outputs import PICTURE, OutputFile, OutputFolder
+from node.web.output_files import PICTURE, OutputFile, OutputFolder
 from node.web.volumes import Volume
 
 _NAMES: tuple[Literal["sagittal", "coronal", "axial"], ...] = ("sagittal", "coronal", "axial")
@@ -28,7 +28,13 @@ _ACROSS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 def summary(
     row: Mapping[str, Any], folder: OutputFolder, shares: Sequence[Namesake] = ()
 ) -> SeriesSummary:
-    """A row of `index.latest`."""
+    """A series as the list shows it.
+
+    Args:
+        row: as `index.latest` has it.
+        folder: of its published files.
+        shares: other series with the same UIDs.
+    """
     return SeriesSummary(**_fields(row, folder, shares))
 
 
@@ -40,7 +46,16 @@ def detail(
     shares: Sequence[Namesake],
     damaged: Sequence[str],
 ) -> SeriesDetail:
-    """A row of `index.latest` with everything else that is known of the series."""
+    """A series with all details.
+
+    Args:
+        row: as `index.latest` has it.
+        folder: of its published files.
+        arrivals: the associations that it came with.
+        history: its changes of state.
+        shares: other series with the same UIDs.
+        damaged: a sentence for each damaged file.
+    """
     uid = _address(row)
     return SeriesDetail(
         **_fields(row, folder, shares),
@@ -62,7 +77,13 @@ def detail(
 
 
 def volume_view(volume: Volume, modality: str, revision: int) -> VolumeView:
-    """A volume's geometry."""
+    """The geometry of a volume, and the window to begin with.
+
+    Args:
+        volume: as the viewer reads it.
+        modality: of its series; CT has a fixed window.
+        revision: that the volume belongs to.
+    """
     planes = []
     for axis in (2, 1, 0):
         across, up = [other for other in range(3) if other != axis]
@@ -129,7 +150,7 @@ def _fields(
 
 
 def _transition(step: Mapping[str, Any]) -> Transition:
-    """Without the rest of its detail: names of files may say who the patient is."""
+    """Without the rest of its detail: file names may identify the patient."""
     return Transition(
         at=step["at"],
         actor=step["actor"],

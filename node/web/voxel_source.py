@@ -1,4 +1,4 @@
-"""Which instance a voxel came from, out of the volume's manifest."""
+"""Which instance a voxel came from, according to the volume's manifest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any
 
 
 def source_of(manifest: Path, voxel: tuple[int, int, int], time: int) -> str | None:
-    """The SOP Instance UID that filled a voxel's slice; None if the manifest does not say."""
+    """The SOP Instance UID of the instance that a voxel came from.
+
+    Args:
+        manifest: of the volume.
+        voxel: i, j, k.
+        time: index t of the volume in time.
+
+    Returns:
+        None if the manifest does not have it.
+    """
     try:
         axis, sources = _sources(manifest, manifest.stat().st_mtime_ns)
     except (OSError, ValueError):
@@ -19,7 +28,7 @@ def source_of(manifest: Path, voxel: tuple[int, int, int], time: int) -> str | N
 
 @lru_cache(maxsize=8)
 def _sources(manifest: Path, _changed: int) -> tuple[int, dict[tuple[int, int], str]]:
-    """The array's axis that runs over the slices, and (its index, t) -> SOP Instance UID."""
+    """The slice axis of the array, and (index on it, t) -> SOP Instance UID."""
     content: dict[str, Any] = json.loads(manifest.read_bytes())
     axis = "ijk".index(content.get("slice_axis", "k"))
     return axis, {

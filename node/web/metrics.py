@@ -1,4 +1,4 @@
-"""`/metrics`: what the node counts while it runs, and what lies in the index and on the disk."""
+"""`/metrics`: counters of the running node, and figures of the index and the disk."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from node.storage.index.series.damages import Damages
 from node.storage.quarantine import Kind, Left
 
 
-class MetricsCollector:
-    """Answers Prometheus.
+class Metrics:
+    """All metrics of the node for Prometheus.
 
     Args:
         totals: as `index.listing.Listing.totals`.
-        quarantine: how much of it whom came from.
-        conflicts: the same of other versions of instances.
-        signs: how the loops of all threads and processes of the node are.
+        latest, damages, archive: of the node.
+        quarantine: files in quarantine, by sender.
+        conflicts: conflicting versions of instances, by sender.
+        signs: the heartbeats of all threads and processes of the node.
         clock: seconds since 1970, UTC.
     """
 
@@ -42,17 +43,17 @@ class MetricsCollector:
         signs: Callable[[], Sequence[Sign]],
         clock: Callable[[], float],
     ) -> None:
-        self._stock = CollectorRegistry()
-        self._stock.register(
-            _Stock(totals, latest, damages, archive, quarantine, conflicts, signs, clock)
+        self._figures = CollectorRegistry()
+        self._figures.register(
+            _Figures(totals, latest, damages, archive, quarantine, conflicts, signs, clock)
         )
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return metrics.counted() + generate_latest(self._stock)
+        """All metrics, in Prometheus' text format."""
+        return metrics.counted() + generate_latest(self._figures)
 
 
-class _Stock(Collector):
+class _Figures(Collector):
     def __init__(
         self,
         totals: Callable[[], dict[str, int]],
@@ -74,24 +75,28 @@ class _Stock(Collector):
         self._clock = clock
 
     def describe(self) -> list[Metric]:
-        """Nothing: registering must not ask the database."""
+        """Nothing: registering must not read the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Gauges, read now."""
+        """The gauges, read now."""
         totals = self._totals()
         series = GaugeMetricFamily("rasnode_series", "Series by state.", labels=["state"])
         for state in SeriesState:
             series.add_metric([state], totals.get(f"series_{state}", 0))
         yield series
-        held = GaugeMetricFamily("rasnode_held", "What the archive holds.", labels=["level"])
+        held = GaugeMetricFamily(
+            "rasnode_held",
+            "Studies, series, instances and conflicts in the archive.",
+            labels=["level"],
+        )
         for level in ("studies", "series", "instances", "conflicts"):
             held.add_metric([level], totals[level])
         yield held
         yield from self._beside()
         damaged = GaugeMetricFamily(
             "rasnode_damaged_files",
-            "Files that are not what was received or published any more.",
+            "Archived and published files that are damaged or lost.",
             labels=["reason"],
         )
         counted = self._damages.count()
@@ -101,36 +106,38 @@ class _Stock(Collector):
         since = self._latest.waiting_since()
         yield GaugeMetricFamily(
             "rasnode_oldest_waiting_seconds",
-            "How long the series that waits longest has waited to be assembled.",
+            "How long the oldest settled series has waited to be assembled.",
             value=max(0.0, self._clock() - since) if since is not None else 0.0,
         )
         yield GaugeMetricFamily(
             "rasnode_disk_free_bytes",
-            "Bytes free for the archive.",
+            "Free bytes on the disk of the archive.",
             value=self._archive.free_bytes(),
         )
         ages = GaugeMetricFamily(
             "rasnode_heartbeat_age_seconds",
-            "Seconds since each thread and process of the node last finished a step.",
+            "Seconds since the last heartbeat of each thread and process of the node.",
             labels=["loop"],
         )
         for sign in self._signs():
             ages.add_metric([sign.name], sign.age)
         yield ages
-        version = GaugeMetricFamily("rasnode_build", "1, with the version.", labels=["version"])
+        version = GaugeMetricFamily(
+            "rasnode_build", "Always 1; the label has the version.", labels=["version"]
+        )
         version.add_metric([VERSION], 1)
         yield version
 
     def _beside(self) -> Iterator[Metric]:
-        """What is kept and is no part of any series."""
+        """Files in quarantine and conflicting versions of instances."""
         left = self._quarantine()
         files = GaugeMetricFamily(
             "rasnode_quarantine_files",
-            "Files in quarantine: refused, or answered with success and not ingested.",
+            "Files in quarantine: refused, or acknowledged and not ingested.",
             labels=["kind"],
         )
         size = GaugeMetricFamily(
-            "rasnode_quarantine_bytes", "Bytes that they take on the disk.", labels=["kind"]
+            "rasnode_quarantine_bytes", "Bytes of the files in quarantine.", labels=["kind"]
         )
         for kind in Kind:
             files.add_metric([kind], sum(one.files for one in left if one.kind is kind))
@@ -139,6 +146,6 @@ class _Stock(Collector):
         yield size
         yield GaugeMetricFamily(
             "rasnode_conflict_bytes",
-            "Bytes of other versions of instances that were there already.",
+            "Bytes of conflicting versions of archived instances.",
             value=sum(one.size for one in self._conflicts()),
         )

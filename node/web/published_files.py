@@ -1,4 +1,4 @@
-"""Published files are handed out only if they are what was published."""
+"""Published files are served only if they are undamaged."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _REMEMBERED: Final = 4096  # files that were compared
 _State = tuple[str, int, int, int, int, str]
 
 
-class Soundness:
-    """Compares files with what was published; again only when they have changed.
+class PublishedFiles:
+    """Compares files with their recorded checksums; again only when they have changed.
 
     Args:
+        index: has the checksums.
         root: `storage.root`.
         folder: the output folder.
         clock: seconds since 1970, UTC.
@@ -36,29 +37,32 @@ class Soundness:
         self._inventory = Inventory(index)
         self._reporter = Reporter(index, root, clock)
         self._folder = folder.absolute()
-        self._sound: OrderedDict[_State, None] = OrderedDict()
+        self._undamaged: OrderedDict[_State, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def check(self, series_pk: int, file: Path) -> None:
-        """See whether a published file may be handed out.
+        """Check that a published file is undamaged.
+
+        Args:
+            series_pk: the key of the series in the index.
+            file: a file in the output folder.
 
         Raises:
-            HTTPException: 404, there is no such file; 503, it is damaged and made again, or it is
-                being replaced.
-            Retryable: the index or the output folder is away.
+            HTTPException: 503, the file is damaged or is being replaced.
+            Retryable: the index or the output folder cannot be read at present.
         """
         outputs = self._inventory.outputs_of(series_pk)
         name = file.relative_to(self._folder).as_posix()
         digests = {} if outputs is None else digests_of(outputs, self._folder)
         if outputs is None or name not in digests:
-            raise HTTPException(503, "the file is being replaced; ask again")
+            raise HTTPException(503, "the file is being replaced; try again")
         try:
             self._compare(file, digests[name])
         except Damage as damage:
             if not self._reporter.output(outputs, name, damage):
-                raise HTTPException(503, "the file is being replaced; ask again") from damage
+                raise HTTPException(503, "the file is being replaced; try again") from damage
             raise HTTPException(
-                503, f"{damage.reason}: {damage.sentence}; it is made again from the archive"
+                503, f"{damage.reason}: {damage.sentence}; the node makes it again from the archive"
             ) from damage
 
     def _compare(self, file: Path, digest: str) -> None:
@@ -69,11 +73,11 @@ class Soundness:
             return
         state = (str(file), now.st_mtime_ns, now.st_ctime_ns, now.st_ino, now.st_size, digest)
         with self._lock:
-            if state in self._sound:
-                self._sound.move_to_end(state)
+            if state in self._undamaged:
+                self._undamaged.move_to_end(state)
                 return
         check_published(file, digest)
         with self._lock:
-            self._sound[state] = None
-            while len(self._sound) > _REMEMBERED:
-                self._sound.popitem(last=False)
+            self._undamaged[state] = None
+            while len(self._undamaged) > _REMEMBERED:
+                self._undamaged.popitem(last=False)

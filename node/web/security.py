@@ -1,4 +1,4 @@
-"""What every answer carries, and who may ask: text from peers is hostile, and so are web sites."""
+"""Headers of every answer, and the check of the Host header against DNS rebinding."""
 
 from __future__ import annotations
 
@@ -27,22 +27,27 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _REFUSAL: Final = (
-    "This page is not known by the name that it was asked for. "
-    "If that name is right, add it to http.hosts in the configuration of the node.\n"
+    "The node does not accept this host name. "
+    "If the name is right, add it to http.hosts in the configuration of the node.\n"
 )
 
 
-class Guard:
-    """ASGI middleware.
+# starlette's TrustedHostMiddleware compares names without their ports, accepts no range of
+# addresses and reads only the first of several Host headers; `http.hosts` promises more.
+class Security:
+    """ASGI middleware: sets security headers and refuses unknown host names.
 
     A web site can make its own name point to this node (DNS rebinding) and would then read the
-    page through the browser of somebody who is allowed to. Such a request names the site: so only
-    names that are known are answered. A rebound name is never an address, which needs no list.
+    page through the browser of a user who may. Such a request has the site's name in its Host
+    header: so only known names are answered. It never has an address there, so addresses need no
+    list.
 
     Args:
-        host: the address that the page is served on. On a loopback address nobody may be asked for
-            but this machine; elsewhere every address may.
-        hosts: further names and addresses, with a port or for any, as `http.hosts` has them.
+        app: answers the requests.
+        host: the address that the page is served on. On a loopback address only loopback addresses
+            are accepted in requests, elsewhere every address.
+        hosts: further names and addresses, each with a port or for all ports, as `http.hosts` has
+            them.
     """
 
     def __init__(self, app: ASGIApp, host: str, hosts: Iterable[str] = ()) -> None:
@@ -59,7 +64,7 @@ class Guard:
 
         begun = False
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
@@ -69,22 +74,22 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        if not self._is_meant(Headers(scope=scope).getlist("host")):
-            await PlainTextResponse(_REFUSAL, 400)(scope, receive, send_guarded)
+        if not self._is_known(Headers(scope=scope).getlist("host")):
+            await PlainTextResponse(_REFUSAL, 400)(scope, receive, send_with_headers)
             return
         try:
-            await self._app(scope, receive, send_guarded)
+            await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001  it costs this request
-            # Neither the browser nor the log gets the error's text, which may quote a data set.
+            # The error's text may quote a data set: neither the browser nor the log gets it.
             place = error_reference(error)
-            log.error("a request failed (reference %s): %s", place, traced(error))
+            log.error("a web request failed (reference %s): %s", place, traced(error))
             if not begun:
-                said = {"detail": f"an error that nobody foresaw; reference {place} in the log"}
-                await JSONResponse(said, 500)(scope, receive, send_guarded)
+                answer = {"detail": f"an unforeseen error; the log has it under reference {place}"}
+                await JSONResponse(answer, 500)(scope, receive, send_with_headers)
 
-    def _is_meant(self, said: Sequence[str]) -> bool:
-        """Whether a request names this page, once and in a way that can be read in one way only."""
-        asked = read_authority(said[0]) if len(said) == 1 else None
+    def _is_known(self, values: Sequence[str]) -> bool:
+        """Whether the Host header names this page: once, and unambiguously."""
+        asked = read_authority(values[0]) if len(values) == 1 else None
         if asked is None:
             return False
         if not self._allowed.isdisjoint({asked, Authority(asked.host, None)}):
@@ -97,7 +102,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address reaches no other machine."""
+    """Whether an address belongs to this machine alone."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
