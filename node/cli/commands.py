@@ -115,7 +115,7 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             exit_at_once()
-            say(f"rasnode: {interrupt or 'interrupted'}", err=True)
+            say(f"rasnode: {str(interrupt) or 'interrupted'}", err=True)
             raise typer.Exit(EXIT_CODE) from None
 
 

@@ -33,7 +33,7 @@ class SeriesSummary(BaseModel):
     """A series as the list shows it."""
 
     address: str = Field(
-        description="The name of the series in URLs and commands: its UID, or its UID with ~1 or ~2 "
+        description="The name of the series in URLs and commands: its UID, or its UID with ~1 "
         "if a series of another study or patient has the same UID."
     )
     series_instance_uid: str
