@@ -137,8 +137,10 @@ def _wait_for_volumes(
                 if series is not None:
                     volume = _volume(series, study, node.root / "nifti")
                     verdict = series.verdict or {}
-                    said = f"{verdict.get('verdict')}: {verdict.get('why')}"
-                    made[study.series_uid] = _Made(study, volume, said, volume.stat().st_mtime - at)
+                    evidence = f"{verdict.get('verdict')}: {verdict.get('why')}"
+                    made[study.series_uid] = _Made(
+                        study, volume, evidence, volume.stat().st_mtime - at
+                    )
                     done()
             if time.monotonic() > deadline:
                 raise DemoFailed(

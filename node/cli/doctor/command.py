@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -20,47 +17,27 @@ import node
 from node.cli.archive.quarantine import left_in_quarantine
 from node.cli.context import ConfigOption, JsonOption
 from node.cli.doctor.deliveries import check_deliveries
-from node.cli.doctor.findings import (
-    UNSEEN_ADVICE,
-    UNSEEN_SENTENCE,
-    Finding,
-    Grade,
+from node.cli.doctor.finding import Finding, Grade
+from node.cli.doctor.index import check_damage, check_database, conflicts, last_arrival
+from node.cli.doctor.machine import (
     check_clock,
     check_codecs,
     check_disk,
     check_file_system,
-    check_http,
     check_journal,
     check_open_files,
     check_storage,
-    holder_of,
-    listen,
-    port_finding,
 )
-from node.cli.doctor.quarantine import check_conflicts, check_quarantine
+from node.cli.doctor.peers import check_executor, check_passcodes, check_peers
+from node.cli.doctor.ports import check_dicom, check_http
+from node.cli.doctor.quarantine import check_quarantine
 from node.cli.output.tables import Console, Table
 from node.cli.output.terminal import say_exactly
 from node.core.errors import NodeError
 from node.core.settings.file import load_settings
-from node.core.settings.model import AssemblySettings, Dicom, Identity, PeerSettings, Settings
-from node.core.settings.passcodes import outdated_users
-from node.dimse.scu.requests import PeerSilent, echo, own_port, peer
-from node.lifecycle.cluster import address_of, look_round
-from node.lifecycle.verification.loop import NAME as VERIFICATION
-from node.storage import index_holdings
-from node.storage.identity import FILE, identity_of, refuse_foreign
-from node.storage.index.engine import Index
-from node.storage.index.inspection import check_writable, migration_level
-from node.storage.index.search.latest import Latest
-from node.storage.index.series.conflicts import Conflicts
-from node.storage.index.series.damages import Damages
-from node.storage.index.series.verification import Inventory
-from node.storage.run_file import UNSEEN, RunState, running_node
+from node.core.settings.model import Settings
+from node.storage.run_file import running_node
 
-Answer = TypeVar("Answer")
-
-_PEER_SECONDS = 10.0
-_NAMED = 3  # damaged files
 _STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.WRONG: "bold red"}
 
 
@@ -131,9 +108,9 @@ def diagnose(
             check_quarantine(left_in_quarantine(settings), settings.storage),
             check_journal(root),
         ],
-        Subject.DATABASE: lambda: [check_database(settings), *_conflicts(settings)],
+        Subject.DATABASE: lambda: [check_database(settings), *conflicts(settings)],
         Subject.DAMAGE: lambda: [check_damage(settings)],
-        Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), _last_arrival(settings))],
+        Subject.CLOCK: lambda: [check_clock(time.time(), _installed(), last_arrival(settings))],
         Subject.PEERS: lambda: check_peers(settings.dicom),
         Subject.DELIVERIES: lambda: check_deliveries(settings.deliver, own),
         Subject.EXECUTOR: lambda: check_executor(settings.assembly, root),
@@ -144,211 +121,6 @@ def diagnose(
     }
     for subject in subjects:
         yield from looks[subject]()
-
-
-def check_dicom(dicom: Dicom, own: RunState | None = None, *, running: bool) -> Finding:
-    """The DICOM port: free, or the node of this configuration answers C-ECHO on it.
-
-    Args:
-        dicom: settings.
-        own: the node that runs with this configuration, if one does.
-        running: whether one has to.
-    """
-    address = f"{dicom.host}:{dicom.port}"
-    error = listen(dicom.host, dicom.port) if dicom.port else None
-    if error is None:
-        if running:
-            return Finding(
-                "dicom",
-                Grade.WRONG,
-                f"nothing listens on {address}",
-                "start the node: rasnode serve, or systemctl start rasnode",
-            )
-        return Finding("dicom", Grade.GOOD, f"{address} is free")
-    if error.errno != errno.EADDRINUSE:
-        return port_finding("dicom", address, "dicom.port", error)
-    ours = own is not None and own.dicom_port == dicom.port
-    holder = "this node" if ours else holder_of(dicom.port)
-    try:
-        echo(own_port(dicom, dicom.port))
-    except PeerSilent as silence:
-        said = f"{holder} listens on {address} and does not answer: {silence}"
-    else:
-        if ours:
-            return Finding("dicom", Grade.GOOD, f"this node answers C-ECHO on {address}")
-        if own is UNSEEN:
-            said = f"a node answers C-ECHO on {address}; {UNSEEN_SENTENCE}"
-            return Finding("dicom", Grade.NOTE, said, UNSEEN_ADVICE)
-        said = f"another node ({holder}) answers C-ECHO on {address}"
-    return Finding(
-        "dicom",
-        Grade.WRONG,
-        said,
-        "read the node's log for the reason, and restart the node"
-        if ours
-        else f"stop that program (ss -ltnp 'sport = :{dicom.port}' shows it), or change dicom.port",
-    )
-
-
-def check_passcodes(identity: Identity | None) -> list[Finding]:
-    """Whether all passcodes have hashes that take long to guess."""
-    said = "" if identity is None else outdated_users(identity.users)
-    if not said:
-        return []
-    found, _, advice = said.partition(": ")
-    return [Finding("passcodes", Grade.NOTE, found, advice)]
-
-
-def check_database(settings: Settings) -> Finding:
-    """Whether the index exists, can be written and has this version's tables."""
-    try:
-        if settings.database.url is None and not (settings.storage.root / "index.db").exists():
-            index_holdings.refuse_lost(settings.storage.root)
-            return Finding(
-                "database", Grade.GOOD, "there is no index yet; the first start creates it"
-            )
-        index = Index(settings.database_url())
-        try:
-            refuse_foreign(index, settings.storage.root)
-            index_holdings.check(index, settings.storage.root)
-            level = migration_level(index)
-            check_writable(index)
-        finally:
-            index.close()
-    except (NodeError, ImportError) as error:
-        return Finding(
-            "database",
-            Grade.WRONG,
-            str(error),
-            "check database.url, the server and the user's rights there"
-            if settings.database.url
-            else "check the rights of index.db; `rasnode reindex` rebuilds it from the archive",
-        )
-    if not level.known:
-        return Finding(
-            "database",
-            Grade.WRONG,
-            f"the index was made by a newer rasnode (migration {level.current})",
-            "install that version again, or rebuild the index with `rasnode reindex`",
-        )
-    if level.current != level.newest:
-        if level.current is None:
-            return Finding("database", Grade.GOOD, "empty; the first start creates the tables")
-        copy = "back up the database" if settings.database.url else "copy index.db"
-        return Finding(
-            "database",
-            Grade.NOTE,
-            f"the index is at migration {level.current}, this version's is {level.newest}",
-            f"the next start migrates it; {copy} first",
-        )
-    return Finding("database", Grade.GOOD, f"can be written, migration {level.current}")
-
-
-def check_damage(settings: Settings) -> Finding:
-    """Whether any file is known to be damaged."""
-    try:
-        with _known_index(settings) as index:
-            damages = Damages(index) if index is not None else None
-            count = sum(damages.count().values()) if damages else 0
-            named = "; ".join(str(one) for one in damages.all(_NAMED)) if damages else ""
-            ended = Inventory(index).progress(VERIFICATION).ended_at if index is not None else None
-    except (NodeError, ImportError):
-        return Finding("damage", Grade.NOTE, "not known, as the index cannot be read")
-    if count:
-        found = f"{count} files are damaged or lost: {named}"
-        return Finding("damage", Grade.WRONG, found, "`rasnode verify` lists all and checks again")
-    when = (
-        ""
-        if ended is None
-        else time.strftime("; all were compared by %Y-%m-%d", time.gmtime(ended))
-    )
-    return Finding("damage", Grade.GOOD, f"no file is known to be damaged{when}")
-
-
-def check_peers(dicom: Dicom) -> list[Finding]:
-    """Whether each configured peer answers C-ECHO."""
-    if not dicom.peers:
-        return [Finding("peers", Grade.GOOD, "none configured")]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(lambda each: _check_peer(dicom, each), dicom.peers))
-
-
-def _check_peer(dicom: Dicom, settings: PeerSettings) -> Finding:
-    name = f"peer {settings.name}"
-    try:
-        echo(peer(dicom, settings, _PEER_SECONDS))
-    except PeerSilent as silence:
-        return Finding(
-            name,
-            Grade.WRONG,
-            str(silence),
-            f"check that it runs, that it can be reached and that it accepts the calling AE title "
-            f"{dicom.ae_title}",
-        )
-    return Finding(name, Grade.GOOD, f"{settings.ae_title} answers C-ECHO")
-
-
-def check_executor(assembly: AssemblySettings, root: Path) -> list[Finding]:
-    """Whether the Dask cluster answers, has workers, and they see the archive.
-
-    Args:
-        assembly: settings.
-        root: `storage.root`.
-    """
-    if assembly.executor == "local":
-        return []
-    try:
-        address = address_of(assembly.executor, assembly.tls)
-        look = look_round(address, assembly.tls, root.absolute(), FILE, identity_of(root))
-    except NodeError as error:
-        return [Finding("executor", Grade.WRONG, str(error), "read docs/postgresql-and-dask.md")]
-    if look.fault is not None:
-        advice = "start the scheduler and workers, or set assembly.executor: local"
-        return [Finding("executor", Grade.WRONG, look.fault, advice)]
-    count, threads = len(look.workers), sum(look.workers.values())
-    works = Finding("executor", Grade.GOOD, f"{count} Dask workers with {threads} threads")
-    return [works, *(_blind(worker, root) for worker in look.blind)]
-
-
-def _blind(worker: str, root: Path) -> Finding:
-    return Finding(
-        "executor",
-        Grade.WRONG,
-        f"archive-not-seen: worker {worker} does not see storage.root at {root.absolute()}",
-        "mount it on that machine under the same path, readable and writable for the worker's user",
-    )
-
-
-def _last_arrival(settings: Settings) -> float | None:
-    return _asked(settings, lambda index: Latest(index).last_arrival())
-
-
-def _conflicts(settings: Settings) -> list[Finding]:
-    found = _asked(settings, lambda index: Conflicts(index).left())
-    return [] if found is None else [check_conflicts(found, settings.storage)]
-
-
-def _asked(settings: Settings, ask: Callable[[Index], Answer]) -> Answer | None:
-    """An answer from the index, if it exists and has this version's tables."""
-    try:
-        with _known_index(settings) as index:
-            return None if index is None else ask(index)
-    except (NodeError, ImportError):
-        return None  # the check of the database says what is wrong
-
-
-@contextmanager
-def _known_index(settings: Settings) -> Iterator[Index | None]:
-    """The index, if it exists and has this version's tables."""
-    if settings.database.url is None and not (settings.storage.root / "index.db").exists():
-        yield None
-        return
-    index = Index(settings.database_url())
-    try:
-        level = migration_level(index)
-        yield index if level.current == level.newest else None
-    finally:
-        index.close()
 
 
 def _installed() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 
-from node.cli.doctor.findings import Finding, Grade
+from node.cli.doctor.finding import Finding, Grade
 from node.core.settings.deliver import TargetSettings, WebhookSettings
 from node.deliver.needs import fault_of, secret_fault
 from node.storage.run_file import RunState

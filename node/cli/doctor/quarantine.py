@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.cli.archive.quarantine import amount
-from node.cli.doctor.findings import Finding, Grade
+from node.cli.doctor.finding import Finding, Grade
 from node.core.settings.model import Storage
 from node.storage.index.series.conflicts import Copies
 from node.storage.quarantine import Kind, Left

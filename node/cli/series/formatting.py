@@ -31,12 +31,12 @@ def why(record: SeriesRecord) -> str:
         for item in verdict.get("reasons", ())
         if item.get("says") == Verdict.INCOMPLETE
     ]
-    said = [*refused, *lacking]
+    reasons = [*refused, *lacking]
     if record.state is SeriesState.SETTLED and verdict.get("waits"):
-        said.append(str(verdict["waits"]))
+        reasons.append(str(verdict["waits"]))
     elif record.state is not SeriesState.READY and verdict.get("why"):
-        said.append(str(verdict["why"]))
-    return "; ".join(said)
+        reasons.append(str(verdict["why"]))
+    return "; ".join(reasons)
 
 
 def history(work: Work, uid: str) -> Iterator[dict[str, Any]]:

@@ -127,11 +127,11 @@ def _print_lines(console: Console, series: list[dict[str, Any]]) -> None:
     for row in series:
         number = "" if row["number"] is None else str(row["number"])
         named = " ".join(filter(None, (row["modality"], number, row["description"])))
-        said = (
+        details = (
             _several(row["instances"], "instance"),
             row["state"],
             row["verdict"],
             f"revision {row['revision']}",
         )
         console.print(Text(row["address"]), soft_wrap=True)
-        console.print(Text(f"  {named}: {', '.join(filter(None, said))}"), soft_wrap=True)
+        console.print(Text(f"  {named}: {', '.join(filter(None, details))}"), soft_wrap=True)

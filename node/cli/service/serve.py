@@ -48,6 +48,8 @@ def serve(
 
 def _origin(found: Configuration) -> str:
     """Which configuration it is, for the first line of the log."""
-    said = f"configuration: {found.origins.file}"
+    sentence = f"configuration: {found.origins.file}"
     overridden = found.origins.overridden()
-    return f"{said}; set by the environment: {', '.join(overridden)}" if overridden else said
+    return (
+        f"{sentence}; set by the environment: {', '.join(overridden)}" if overridden else sentence
+    )

@@ -1,19 +1,14 @@
-"""The checks of `doctor` on this machine. Each returns what it found and what to do."""
+"""What `doctor` checks of this machine: disk, journal, clock, codecs, open files."""
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-import httpx
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     HTJ2K,
@@ -26,9 +21,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from node.core.system.port_holders import holders
+from node.cli.doctor.finding import Finding, Grade
 from node.storage.journal.damage import FOLDER, damage_sentence
-from node.storage.run_file import UNSEEN, RunState
 
 _FILES_EACH = 4  # descriptors an association needs: socket, file, folder, database
 _FILES_ANYWAY = 256
@@ -39,127 +33,6 @@ _CODECS = (
     JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2K,
     RLELossless,
 )  # fmt: skip
-
-
-UNSEEN_SENTENCE = "this user cannot see whether it runs with this configuration"
-UNSEEN_ADVICE = "run doctor as the node's user: sudo -u rasnode"
-
-
-class Grade(StrEnum):
-    """How bad a finding is."""
-
-    GOOD = "good"
-    NOTE = "note"  # works, but an administrator should know
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        check: name of the check.
-        grade: how bad it is.
-        found: what the check found.
-        advice: what to do; empty if there is nothing to do.
-    """
-
-    check: str
-    grade: Grade
-    found: str
-    advice: str = ""
-
-
-def listen(host: str, port: int) -> OSError | None:
-    """Try to listen on an address for a moment.
-
-    Args:
-        host: address of this machine; empty for all.
-        port: TCP port.
-
-    Returns:
-        The error, or None if the address is free.
-    """
-    try:
-        family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0][0]
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        return error
-    return None
-
-
-def port_finding(check: str, address: str, key: str, error: OSError) -> Finding:
-    """Why the node cannot listen on an address that is not in use.
-
-    Args:
-        check: name of the check.
-        address: host and port.
-        key: the setting that has the port.
-        error: what the system answered.
-    """
-    if error.errno == errno.EACCES:
-        return Finding(
-            check,
-            Grade.WRONG,
-            f"this user may not listen on {address}",
-            f"ports below 1024 need a right: read 'Low ports' in docs/install.md, or change {key}",
-        )
-    return Finding(
-        check,
-        Grade.WRONG,
-        f"cannot listen on {address}: {error.strerror or error}",
-        f"set the host next to {key} to an address of this machine, or to 0.0.0.0 for all",
-    )
-
-
-def holder_of(port: int) -> str:
-    """Which program listens on a port, as far as this user may see it."""
-    return ", ".join(map(str, holders(port))) or "another program"
-
-
-def check_http(host: str, port: int | None, own: RunState | None = None) -> Finding:
-    """The page's port: free, or the node's own page answers on it.
-
-    Args:
-        host, port: of the configuration.
-        own: the node that runs with this configuration, if one does.
-    """
-    if port is None:
-        return Finding("http", Grade.GOOD, "no page (http.port is null)")
-    error = listen(host, port)
-    address = f"{host}:{port}"
-    if error is None:
-        return Finding("http", Grade.GOOD, f"{address} is free")
-    if error.errno != errno.EADDRINUSE:
-        return port_finding("http", address, "http.port", error)
-    return _check_page(host, port, own)
-
-
-def _check_page(host: str, port: int, own: RunState | None) -> Finding:
-    address = f"{host}:{port}"
-    reach = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-    advice = "stop that program, or set http.port to another port or to null"
-    try:
-        answer = httpx.get(f"http://{reach}:{port}/health", timeout=15)
-        faults = answer.json()["faults"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        said = f"{holder_of(port)} listens on {address} and is not a node"
-        return Finding("http", Grade.WRONG, said, advice)
-    if own is UNSEEN:
-        said = f"the page of a node answers on {address}; {UNSEEN_SENTENCE}"
-        return Finding("http", Grade.NOTE, said, UNSEEN_ADVICE)
-    if own is None or own.http_port != port:
-        said = f"the page of another node ({holder_of(port)}) answers on {address}"
-        return Finding("http", Grade.WRONG, said, advice)
-    if faults:
-        said = "; ".join(f"{name}: {why}" for name, why in faults.items())
-        return Finding(
-            "http",
-            Grade.WRONG,
-            f"the node is not healthy: {said}",
-            "see the other checks and the log",
-        )
-    return Finding("http", Grade.GOOD, f"this node's page answers on {address}, and it is healthy")
 
 
 def check_storage(root: Path) -> Iterator[Finding]:
@@ -249,19 +122,21 @@ def check_disk(root: Path, minimum_free: int) -> Finding:
         existing = existing.parent
     state = os.statvfs(existing)
     free = state.f_bavail * state.f_frsize
-    said = (
+    sentence = (
         f"{free / 2**30:.1f} GiB are free, storage.minimum_free is {minimum_free / 2**30:.1f} GiB"
     )
     if free < minimum_free:
         return Finding(
             "disk",
             Grade.WRONG,
-            f"{said}: the node answers C-STORE with 0xA700",
+            f"{sentence}: the node answers C-STORE with 0xA700",
             "free disk space, or lower storage.minimum_free",
         )
     if free < 3 * minimum_free:
-        return Finding("disk", Grade.NOTE, said, "free disk space soon, or set storage.retention")
-    return Finding("disk", Grade.GOOD, said)
+        return Finding(
+            "disk", Grade.NOTE, sentence, "free disk space soon, or set storage.retention"
+        )
+    return Finding("disk", Grade.GOOD, sentence)
 
 
 def check_journal(root: Path) -> Finding:
@@ -317,13 +192,13 @@ def check_open_files(max_associations: int) -> Finding:
     """Whether the process may open enough files for `dicom.max_associations`."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     needed = _FILES_ANYWAY + _FILES_EACH * max_associations
-    said = f"{limit} files may be open, {max_associations} associations need about {needed}"
+    sentence = f"{limit} files may be open, {max_associations} associations need about {needed}"
     if limit != resource.RLIM_INFINITY and limit < needed:
         return Finding(
             "open files",
             Grade.WRONG,
-            said,
+            sentence,
             f"set LimitNOFILE={needed} in the service or ulimit -n {needed} in a shell, "
             "or lower dicom.max_associations",
         )
-    return Finding("open files", Grade.GOOD, said)
+    return Finding("open files", Grade.GOOD, sentence)
