@@ -48,6 +48,13 @@ def router(site: Site) -> APIRouter:
         site: what they read from.
     """
     api = APIRouter(prefix="/api")
+    _add_series(api, site)
+    _add_volumes(api, site)
+    return api
+
+
+def _add_series(api: APIRouter, site: Site) -> None:
+    """The node, the series and their files."""
 
     @api.get("/node")
     def node() -> NodeView:
@@ -110,6 +117,10 @@ def router(site: Site) -> APIRouter:
             headers=_caching(revision),
         )
 
+
+def _add_volumes(api: APIRouter, site: Site) -> None:
+    """What the viewer shows."""
+
     @api.get("/series/{uid}/volumes/{number}")
     def volume(uid: SeriesUID, number: Number, revision: Revision = None) -> VolumeView:
         """The geometry of a volume, and the first window of its viewer."""
@@ -154,8 +165,6 @@ def router(site: Site) -> APIRouter:
             ras=(place[0], place[1], place[2]),
             source=_source(site, uid, found, (i, j, k), time),
         )
-
-    return api
 
 
 def _by_kind(site: Site) -> dict[Kind, int]:

@@ -84,7 +84,7 @@ class Security:
             place = error_reference(error)
             log.error("a web request failed (reference %s): %s", place, traced(error))
             if not begun:
-                answer = {"detail": f"an unforeseen error; the log has it under reference {place}"}
+                answer = {"detail": f"an unforeseen error; look for reference {place} in the log"}
                 await JSONResponse(answer, 500)(scope, receive, send_with_headers)
 
     def _is_known(self, values: Sequence[str]) -> bool:

@@ -120,4 +120,4 @@ def test_a_check_that_breaks_is_a_fault_without_its_words() -> None:
         raise ValueError("DOE^JANE")
 
     faults = deadlines.Checks({"index": check}).faults()
-    assert faults == {"index": "it could not be checked: an unforeseen ValueError"}
+    assert faults == {"index": "the check failed with an unforeseen ValueError"}
