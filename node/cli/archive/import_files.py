@@ -37,7 +37,7 @@ _QUIET_TIMES: Final = 20.0  # of the longest wait that completion.quiet_seconds 
 def import_files(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="DICOM files, or folders that contain them."),
+        typer.Argument(metavar="PATH", help="DICOM files, or folders that contain them."),
     ],
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the running node has made the volumes.")

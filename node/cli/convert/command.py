@@ -32,7 +32,7 @@ def convert(
         typer.Argument(metavar="IN", help="A DICOM file, or a folder that contains DICOM files."),
     ],
     out: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="The folder for the results.")
+        Path | None, typer.Argument(metavar="OUT", help="The folder for the results.")
     ] = None,
     filename: Annotated[
         str,
@@ -197,9 +197,9 @@ def convert(
     letters = wanted(context)
     target = out or folder
     if target is None and letters.search == "n":
-        raise ConfigError("Name a folder for the results: rasnode convert IN OUT.")
+        raise ConfigError("name a folder for the results: rasnode convert IN OUT")
     if not source.exists():
-        raise ConfigError(f"There is no file or folder {source}.")
+        raise ConfigError(f"there is no file or folder {source}")
     everything, unreadable = read(source, letters.depth, single=letters.single == "y")
     found = [series for series in everything if _chosen(series, only)]
     if letters.search != "n" or target is None:
@@ -213,7 +213,7 @@ def convert(
     try:
         begin_dataset(target, letters.filename)
     except OSError as error:
-        raise NodeError(f"Cannot write to {target}: {error.strerror}.") from error
+        raise NodeError(f"cannot write to {target}: {error.strerror}") from error
     report(results, unreadable, target, as_json=as_json, verbose=letters.verbose)
 
 

@@ -37,13 +37,13 @@ _LITTLE_ENDIAN = (
 _NO_SLICER = "y is not available: rasnode does not report progress to Slicer; its bar is on stderr"
 _REFUSED_FLAGS: Final = {
     "bids_root": "-br belongs to -f %H, which is not available: name the files of the dataset "
-    "with -f, such as -f sub-%i/anat/sub-%i_T1w.",
+    "with -f, such as -f sub-%i/anat/sub-%i_T1w",
     "up_to_date": "-u is not available: rasnode does not look for new versions; use "
-    "`pip index versions rasnode`.",
+    "`pip index versions rasnode`",
     "terse": "--terse is not available: without suffixes the volumes of one series would all "
-    "have the same name; choose names with -f.",
+    "have the same name; choose names with -f",
     "xml": "--xml is not available: rasnode is not a Slicer module; "
-    "`rasnode convert --help` lists the options.",
+    "`rasnode convert --help` lists the options",
 }
 
 
@@ -117,7 +117,7 @@ def _below(given: Mapping[str, Any], *, ignored: bool) -> ConvertSettings:
     """The defaults from --defaults, from --config or from ./config.yaml."""
     defaults, config = given.get("defaults"), given.get("config")
     if defaults is not None and config is not None:
-        raise ConfigError("Use either --defaults or --config, not both.")
+        raise ConfigError("use either --defaults or --config, not both")
     if ignored:
         return ConvertSettings()
     if isinstance(defaults, Path):
@@ -135,7 +135,7 @@ def _checked(values: Mapping[str, Any], context: typer.Context) -> Letters:
         message = message.replace("Input should be", "it should be")
         refused = "not available" in message
         was = "" if refused or name == "filename" else f", not {str(detail['input'])[:40]!r}"
-        raise ConfigError(f"{_option(name, context)}: {message}{was}.") from error
+        raise ConfigError(f"{_option(name, context)}: {message}{was}") from error
 
 
 def _option(name: str, context: typer.Context) -> str:

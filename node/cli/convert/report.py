@@ -64,9 +64,9 @@ def report(
     ]
     unread = [one for one in unreadable if one.error is not None]
     if refused or unread:
-        raise NodeError(f"{written} volumes written, {len(refused) + len(unread)} refused.")
+        raise NodeError(f"{written} volumes written, {len(refused) + len(unread)} refused")
     if not written and not skipped:
-        raise NodeError("None of the files could be converted to a volume.")
+        raise NodeError("none of the files could be converted to a volume")
 
 
 def report_found(
@@ -94,7 +94,7 @@ def report_found(
             say(path)
         say(f"Found {len(paths)} DICOM files of {len(found)} series.")
     if not paths:
-        raise NodeError("There is no DICOM image.")
+        raise NodeError("there is no DICOM image")
 
 
 def _print(

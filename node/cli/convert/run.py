@@ -202,7 +202,7 @@ def _staging(target: Path) -> Iterator[Path]:
         target.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".rasnode-", dir=target))
     except OSError as error:
-        raise ConfigError(f"Cannot write to {target}: {error.strerror}.") from error
+        raise ConfigError(f"cannot write to {target}: {error.strerror}") from error
     try:
         yield folder
     finally:

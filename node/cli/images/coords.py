@@ -43,7 +43,7 @@ def coords(
     """
     given = [(name, text) for name, text in (("ijk", ijk), ("ras", ras), ("lps", lps)) if text]
     if len(given) != 1:
-        raise ConfigError("Give one point: --ijk I,J,K or --ras R,A,S or --lps L,P,S.")
+        raise ConfigError("give one point: --ijk I,J,K or --ras R,A,S or --lps L,P,S")
     written = open_image(image)
     affine = np.asarray(written.manifest.get("affine", written.image.affine), np.float64)
     name, text = given[0]
@@ -61,7 +61,7 @@ def _answer(written: Written, affine: Matrix, voxel: Matrix, volume: int) -> dic
     inside = bool((nearest >= 0).all() and (nearest < shape[:3]).all())
     volumes = shape[3] if len(shape) > 3 else 1
     if volume >= volumes:
-        raise ConfigError(f"The image has {volumes} volumes; --volume takes 0 to {volumes - 1}.")
+        raise ConfigError(f"the image has {volumes} volumes; --volume takes 0 to {volumes - 1}")
     at = (*nearest.tolist(), volume) if len(shape) > 3 else tuple(nearest.tolist())
     return {
         "ijk": _rounded(voxel),

@@ -49,7 +49,7 @@ def open_image(path: Path) -> Written:
         NodeError: the image or a JSON file beside it cannot be read.
     """
     if not path.is_file():
-        raise ConfigError(f"There is no file {path}.")
+        raise ConfigError(f"there is no file {path}")
     stem = stem_of(path)
     try:
         image = nib.load(path)
@@ -71,7 +71,7 @@ def stem_of(path: Path) -> str:
     for ending in ENDINGS:
         if path.name.endswith(ending):
             return path.name.removesuffix(ending)
-    raise ConfigError(f"The name {path} must end in .nii.gz or .nii.")
+    raise ConfigError(f"the name {path} must end in .nii.gz or .nii")
 
 
 def three_numbers(text: str, option: str) -> tuple[float, float, float]:
@@ -89,7 +89,7 @@ def three_numbers(text: str, option: str) -> tuple[float, float, float]:
     except ValueError:
         values = []
     if len(values) != XYZ:
-        raise ConfigError(f"{option} takes three numbers with commas between them, not {text!r}.")
+        raise ConfigError(f"{option} takes three numbers with commas between them, not {text!r}")
     return values[0], values[1], values[2]
 
 

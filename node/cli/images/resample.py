@@ -56,7 +56,7 @@ def resample(
     The grid is that of another image (--like) or has other voxel sizes (--spacing).
     """
     if (like is None) == (spacing is None):
-        raise ConfigError("Use either --like FIXED or --spacing MM[,MM,MM].")
+        raise ConfigError("use either --like FIXED or --spacing MM[,MM,MM]")
     stem = stem_of(out)
     written = open_image(moving)
     affine, shape = _grid(written, like, spacing, any_frame=any_frame)
@@ -104,7 +104,7 @@ def _sizes(text: str) -> tuple[float, float, float]:
     except ValueError:
         values = []
     if len(values) not in {1, GRID_DIMENSIONS} or not all(0 < value < 1e4 for value in values):
-        raise ConfigError(f"--spacing takes one or three sizes in mm, not {text!r}.")
+        raise ConfigError(f"--spacing takes one or three sizes in mm, not {text!r}")
     i, j, k = values * (GRID_DIMENSIONS // len(values))
     return i, j, k
 
@@ -112,7 +112,7 @@ def _sizes(text: str) -> tuple[float, float, float]:
 def _order(interpolation: str | None, written: Written) -> int:
     name = interpolation or ("nearest" if "Labels" in written.sidecar else "linear")
     if name not in ORDERS:
-        raise ConfigError(f"--interpolation takes {', '.join(ORDERS)}, not {name!r}.")
+        raise ConfigError(f"--interpolation takes {', '.join(ORDERS)}, not {name!r}")
     return ORDERS[name]
 
 
@@ -132,4 +132,4 @@ def _write(sampled: Array, affine: Matrix, written: Written, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         nib.save(image_of(sampled, header), out)
     except OSError as error:
-        raise ConfigError(f"Cannot write {out}: {error.strerror or error}.") from error
+        raise ConfigError(f"cannot write {out}: {error.strerror or error}") from error

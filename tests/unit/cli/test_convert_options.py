@@ -53,7 +53,7 @@ def files_in(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("-z maybe", "-z, --compress: one of y, o, i, n, not 'maybe'."),
+        ("-z maybe", "-z, --compress: one of y, o, i, n, not 'maybe'"),
         ("-z 3", "fslsplit"), ("-m 3", "one of"), ("-v 7", "one of"), ("-w 3", "one of"),
         ("-b q", "one of"), ("-ba q", "one of"), ("-i q", "one of"), ("-a q", "one of"),
         ("-e y", "only NIfTI"), ("-e j", "only NIfTI"), ("-g y", "config.yaml"),
