@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from typing import Final
 
 EXIT_CODE: Final = 130
 """What shells report for a command that SIGINT ended: 128 + 2."""
+
+
+def prepare() -> None:
+    """Handle Ctrl-C from the start of the process, and where Python would only report it."""
+    exit_at_once()
+    sys.unraisablehook = _end_if_interrupted
 
 
 def exit_at_once() -> None:
@@ -25,10 +33,19 @@ def raise_interrupt() -> None:
 
 
 def _handle(handler: signal._HANDLER) -> None:
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals are handled in the main thread alone
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # it is in a script's background jobs
         signal.signal(signal.SIGINT, handler)
 
 
 def _exit(*_: object) -> None:
     os.write(2, b"rasnode: interrupted\n")
     os._exit(EXIT_CODE)
+
+
+def _end_if_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
+    """End the process where a KeyboardInterrupt cannot be raised, as in a finalizer."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        _exit()
+    sys.__unraisablehook__(unraisable)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from node.cli.interrupt import exit_at_once
+from node.cli.interrupt import exit_at_once, prepare
 
 
 def main() -> None:
     """Run the command that `sys.argv` names; every error is a sentence and an exit code."""
-    exit_at_once()
+    prepare()
     from node.cli.commands import run  # noqa: PLC0415  Ctrl-C while it is imported is handled
 
     try:

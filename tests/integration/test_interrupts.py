@@ -108,6 +108,25 @@ def test_while_a_command_works(folder: Path, function: str, line: str, says: str
     assert "Traceback" not in said
 
 
+def test_where_python_cannot_raise() -> None:
+    script = (
+        "import os, signal\n"
+        "from node.cli import interrupt\n"
+        "interrupt.prepare()\n"
+        "interrupt.raise_interrupt()\n"
+        "class Finalized:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "Finalized()\n"
+        "print('went on')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=False, cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "rasnode: interrupted\n")
+
+
 def test_a_node_that_runs_stops_in_order(folder: Path) -> None:
     code, said = interrupted(folder, "node.cli.service.serve:say", "serve @")
     assert code == 0, said
