@@ -154,7 +154,7 @@ def test_trigger_times_say_nothing_when_they_are_to_be_ignored(tmp_path: Path) -
 def test_a_search_converts_nothing(source: Path, value: str, listed: bool) -> None:
     done = convert("-q", value, source)
     assert done.exit_code == 0, done.output
-    assert "Found 4 DICOM files, of 1 series." in done.stdout
+    assert "Found 4 DICOM files of 1 series." in done.stdout
     assert ("00000.dcm" in done.stdout) is listed
 
 
