@@ -70,7 +70,7 @@ async function refresh() {
       list("evidence", [...(series.why ? [make("li", {}, series.why)] : []), ...series.evidence.map((item) => make("li", {},
         saying(item.says), ` ${item.sentence} `, make("span", { class: "quiet small" }, item.source)))], "No evidence yet.");
       list("arrivals", series.arrivals.map((arrival) => make("li", {},
-        `${arrival.instances} instances from ${arrival.calling_ae} (${arrival.address}), ${arrival.end} `,
+        `${arrival.instances} ${arrival.instances === 1 ? "instance" : "instances"} from ${arrival.calling_ae} (${arrival.address}), ${arrival.end} `,
         make("span", { class: "quiet small" }, moment(arrival.last_at)))), "Imported, not received from a peer.");
       list("history", series.history.toReversed().map((step) => make("li", {},
         make("span", { class: "quiet small" }, `${moment(step.at)} `),
