@@ -240,7 +240,7 @@ class Daemon:
             ae_title=settings.dicom.ae_title,
             dicom_port=lambda: self.port,
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
-            stuck=lambda: journal.offsets.stuck,
+            ingest_blocked=lambda: journal.offsets.stuck,
             executor=self._workers.fault,
             journal=journal.fault,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError, NodeError
 from node.storage.archive import Archive
 from node.storage.backup.manifest import BackupError
@@ -29,7 +29,7 @@ NOBODY = {"name": "hook", "webhook": {"url": "http://127.0.0.1:9/nobody"}}
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build()([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 def uids(paths: list[Path]) -> set[str]:
@@ -166,7 +166,7 @@ def test_what_is_damaged_at_its_source_does_not_spoil_the_backup(
     for seconds in (0, 60):
         os.utime(path, (time.time() + seconds,) * 2)
         run(stopped, "backup", str(tmp_path / "backup"))  # it has it already, as it was received
-    with pytest.raises(NodeError, match="not in the backup as they were received"):
+    with pytest.raises(NodeError, match="could not be backed up as they were received"):
         run(stopped, "backup", str(tmp_path / "other"))
     assert path.name in capsys.readouterr().err
 
@@ -184,7 +184,7 @@ def test_what_took_the_name_of_a_lost_file_is_in_the_next_backup(
     lost.save_as(other)
     run(stopped, "import", str(other))
     os.utime(path, (time.time() + 60,) * 2)
-    with pytest.raises(NodeError, match="not in the backup as they were received"):
+    with pytest.raises(NodeError, match="could not be backed up as they were received"):
         run(stopped, "backup", str(tmp_path / "backup"))  # the lost one is not there
     again = configured(tmp_path / "again", [])
     with pytest.raises(NodeError, match="1 files could not be restored"):

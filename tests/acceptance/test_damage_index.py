@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.storage import index_holdings
 from node.storage.index.engine import Index, IndexDamaged
 from node.storage.index_holdings import IndexIncomplete
@@ -150,7 +150,7 @@ def stopped(tmp_path: Path) -> RunningNode:
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build()([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 def deleted(index: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_rebuild_that_was_cut_is_not_taken_for_the_whole(
         raise CutError
 
     with monkeypatch.context() as patch:
-        patch.setattr("node.cli.reindexing.rebuild", cut)
+        patch.setattr("node.cli.archive.reindex.rebuild", cut)
         with pytest.raises(CutError):
             run(stopped, "reindex")
     with pytest.raises(IndexIncomplete, match="was not finished"):

@@ -21,7 +21,7 @@ from pynetdicom.dsutils import encode
 from sqlalchemy import select, update
 
 from benchmarks.instances import renewed, series, write
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError, NodeError
 from node.core.records import SeriesState, Stored
 from node.core.settings.file import load_settings
@@ -71,7 +71,7 @@ def start_import(node: RunningNode, *paths: Path) -> BaseProcess:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         try:
-            build("import")(
+            build()(
                 ["import", *map(str, paths), "-c", str(node.config)],
                 standalone_mode=False,
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError
 from node.core.settings.model import TLS, Dicom, PeerSettings
 from node.dimse.scu.requests import echo, peer
@@ -229,4 +229,4 @@ def test_a_certificate_that_nobody_would_look_at_is_a_mistake(
         f"dicom:\n  peers:\n  - {{name: pacs, ae_title: PACS, host: 10.0.0.5, {peer_of}}}\n"
     )
     with pytest.raises(ConfigError, match=re.escape(sentence)):
-        build("check-config")(["check-config", "-c", str(config)])
+        build()(["check-config", "-c", str(config)])

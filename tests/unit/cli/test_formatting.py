@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.output.formatting import deliveries, history, why
+from node.cli.series.formatting import deliveries, history, why
 from node.core.errors import NodeError, Reason
 from node.core.events import NewDelivery
 from node.lifecycle.assembly.jobs import Assembled, Refusal

@@ -111,7 +111,7 @@ class World:
             ae_title="RASNODE",
             dicom_port=lambda: 11112,
             echo=self.echo,
-            stuck=lambda: self.stuck,
+            ingest_blocked=lambda: self.stuck,
         )
 
     def client(self, host: str = "127.0.0.1", hosts: Sequence[str] = ()) -> httpx.Client:
