@@ -89,7 +89,7 @@ def test_a_peer_is_believed_by_authority_and_name(
     with shown_by(node, hospital.issue("pacs", days=(-9, -2)), hospital.ca):
         assert "has expired" in asked(node, ours)
     with shown_by(node, hospital.issue("pacs", days=(2, 9)), hospital.ca):
-        assert "is not valid yet: look at the clocks" in asked(node, ours)
+        assert "is not valid yet: check the clocks" in asked(node, ours)
 
 
 def test_with_a_ca_the_systems_store_counts_no_more(
@@ -174,14 +174,14 @@ def test_a_title_belongs_to_its_certificate(
         assert come(node, pinned) == ""
         assert "calling AE title not recognized" in come(node, other)
         assert come(node, other, "STRANGER") == ""
-        assert logged(f"it has the SHA-256 fingerprint {other[2]}")
+        assert logged(f"SHA-256 fingerprint of its certificate is {other[2]}")
     optional = node.dicom.tls.model_copy(  # type: ignore[union-attr]
         update={"require_client_certificate": False}
     )
     node.scp.allow(node.dicom.model_copy(update={"tls": optional}))  # type: ignore[union-attr]
     try:
         assert "calling AE title not recognized" in come(node, None)
-        assert logged("it shows no certificate, and dicom.peers[].certificate asks for one")
+        assert logged("it shows no certificate, which dicom.peers[].certificate asks for")
     finally:
         node.know()
 
@@ -190,9 +190,7 @@ def test_what_is_wrong_with_a_sender_is_told_apart(
     node: Queryable, hospital: Authority, foreign: Authority, logged: Callable[[str], bool]
 ) -> None:
     assert come(node, hospital.issue("sender", days=(-9, -2)))
-    assert logged(
-        "TLS failed: its certificate, or its authority's, has expired: it needs a new one"
-    )
+    assert logged("TLS failed: its certificate, or its authority's, has expired: renew it")
     assert come(node, hospital.issue("sender", days=(2, 9)))
     assert logged("TLS failed: its certificate, or its authority's, is not valid yet")
     assert come(node, foreign.issue("sender"))

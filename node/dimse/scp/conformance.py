@@ -8,6 +8,7 @@ from typing import Final
 from pydicom.uid import UID
 from pydicom.uid import UID_dictionary as _UIDS  # type: ignore[attr-defined]
 
+from node.core import statuses
 from node.core.attributes import BY_LEVEL, DERIVED, UNIQUE_KEY, Attribute, Level
 from node.core.settings.model import Dicom
 from node.core.version import VERSION
@@ -28,20 +29,18 @@ from node.dimse.scp.conformance_sentences import (
     STORAGE_COMMITMENT,
     TRANSFORMATIONS,
 )
-from node.dimse.scp.contexts import (
+from node.dimse.scp.presentation_contexts import (
     GENERATED_ROOT,
     NATIVE,
     STORAGE_ROOT,
     STORAGE_TRANSFER_SYNTAXES,
     is_storage,
 )
-from node.dimse.scp.query import find, operations, retrieve
+from node.dimse.scp.query import query_retrieve
 from node.dimse.scp.services import OFFERED, SYNTAXES
 from node.dimse.upper_layer import limits
-from node.dimse.upper_layer.access import permissions
 from node.dimse.upper_layer.requestor import ANSWER_SECONDS, MAX_PDU
 from node.storage.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.storage.ingest import checks
 
 _VERIFICATION: Final = "1.2.840.10008.1.1"
 
@@ -99,12 +98,16 @@ def _services() -> Iterator[Sequence[str]]:
     yield ("Verification", "Verification SOP Class", _VERIFICATION, "yes", "yes")
     yield ("Storage", "all, see section 10", "", "yes", "yes")
     for uid in OFFERED:
-        scu = "yes" if uid in operations.FIND and operations.FIND[uid] is Model.STUDY else "no"
+        scu = (
+            "yes"
+            if uid in query_retrieve.FIND and query_retrieve.FIND[uid] is Model.STUDY
+            else "no"
+        )
         yield (_service(uid), UID(uid).name, uid, scu, "yes")
 
 
 def _service(uid: str) -> str:
-    if uid in {*operations.FIND, *operations.GET, *operations.MOVE}:
+    if uid in {*query_retrieve.FIND, *query_retrieve.GET, *query_retrieve.MOVE}:
         return "Query/Retrieve"
     names = {
         commitment.SOP_CLASS: "Storage Commitment",
@@ -198,45 +201,57 @@ def _kind(attribute: Attribute) -> str:
 
 
 _STORE: Final = (
-    (checks.SUCCESS, "The instance is on stable storage; the same bytes again change nothing"),
-    (checks.OUT_OF_RESOURCES, "Disk full, quota, or the index is away; may be tried again"),
-    (checks.DATA_SET_MISMATCH, "Command and data set disagree on SOP Class or Instance"),
-    (checks.CANNOT_UNDERSTAND, "No data set, or a UID is missing or impossible; kept apart"),
-    (permissions.NOT_AUTHORIZED, "`store` is not among what the caller may do"),
+    (statuses.SUCCESS, "The instance is on stable storage; the same bytes again change nothing"),
+    (statuses.OUT_OF_RESOURCES, "Disk full, quota, or the index is away; may be tried again"),
+    (statuses.DATA_SET_MISMATCH, "Command and data set disagree on SOP Class or Instance"),
+    (statuses.CANNOT_UNDERSTAND, "No data set, or a UID is missing or impossible; kept apart"),
+    (statuses.NOT_AUTHORIZED, "`store` is not among what the caller may do"),
 )
 _FIND: Final = (
-    (operations.SUCCESS, "Every match was sent"),
-    (find.PENDING, "A match; every key is supported"),
-    (find.PENDING_WITH_UNSUPPORTED_KEYS, "A match; keys that are not supported are left out"),
-    (operations.CANCEL, "Cancelled by C-CANCEL"),
-    (permissions.NOT_AUTHORIZED, "`find` is not among what the caller may do"),
-    (operations.OUT_OF_RESOURCES, "The index is away; may be tried again"),
-    (0xA900, "Wrong level, missing or wrong unique key, or a value that cannot be understood"),
-    (operations.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
+    (statuses.SUCCESS, "Every match was sent"),
+    (statuses.PENDING, "A match; every key is supported"),
+    (statuses.PENDING_WITH_UNSUPPORTED_KEYS, "A match; keys that are not supported are left out"),
+    (statuses.CANCEL, "Cancelled by C-CANCEL"),
+    (statuses.NOT_AUTHORIZED, "`find` is not among what the caller may do"),
+    (statuses.OUT_OF_RESOURCES, "The index is away; may be tried again"),
+    (
+        statuses.IDENTIFIER_MISMATCH,
+        "Wrong level, missing or wrong unique key, or a value that cannot be understood",
+    ),
+    (statuses.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
 )
 _RETRIEVE: Final = (
-    (operations.SUCCESS, "Every instance was sent; also if nothing matches"),
-    (retrieve.PENDING, "With counts, after each sub-operation"),
-    (retrieve.SOME_FAILED, "Some failed or were taken with a warning; failed ones are listed"),
-    (operations.CANCEL, "Cancelled by C-CANCEL; with counts"),
-    (permissions.NOT_AUTHORIZED, "`move` or `get` is not among what the caller may do"),
-    (operations.OUT_OF_RESOURCES, "The index is away; may be tried again"),
-    (retrieve.UNABLE_TO_PERFORM, "Every sub-operation failed, or the destination is away"),
-    (retrieve.DESTINATION_UNKNOWN, "No configured peer has the destination's AE title (C-MOVE)"),
-    (0xA900, "Wrong level, or unique keys that do not say what to send"),
-    (operations.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
+    (statuses.SUCCESS, "Every instance was sent; also if nothing matches"),
+    (statuses.PENDING, "With counts, after each sub-operation"),
+    (
+        statuses.SOME_SUBOPERATIONS_FAILED,
+        "Some failed or were taken with a warning; failed ones are listed",
+    ),
+    (statuses.CANCEL, "Cancelled by C-CANCEL; with counts"),
+    (statuses.NOT_AUTHORIZED, "`move` or `get` is not among what the caller may do"),
+    (statuses.OUT_OF_RESOURCES, "The index is away; may be tried again"),
+    (
+        statuses.UNABLE_TO_PERFORM_SUBOPERATIONS,
+        "Every sub-operation failed, or the destination is away",
+    ),
+    (
+        statuses.MOVE_DESTINATION_UNKNOWN,
+        "No configured peer has the destination's AE title (C-MOVE)",
+    ),
+    (statuses.IDENTIFIER_MISMATCH, "Wrong level, or unique keys that do not say what to send"),
+    (statuses.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
 )
 _NORMALIZED: Final = (
-    (commitment.SUCCESS, "Taken"),
-    (mpps.INVALID_ATTRIBUTE_VALUE, "A status or UID that cannot be (MPPS)"),
-    (mpps.PROCESSING_FAILURE, "The index is away; or the step has ended, with Error ID 0xA710"),
-    (mpps.DUPLICATE_INSTANCE, "The procedure step exists already"),
-    (mpps.NO_SUCH_INSTANCE, "The procedure step is unknown; not the well-known SOP Instance"),
-    (commitment.INVALID_ARGUMENT, "No transaction, no references, or impossible UIDs"),
-    (mpps.MISSING_ATTRIBUTE, "No attributes at all"),
-    (commitment.NO_SUCH_ACTION, "Another action than Request Storage Commitment"),
+    (statuses.SUCCESS, "Taken"),
+    (statuses.INVALID_ATTRIBUTE_VALUE, "A status or UID that cannot be (MPPS)"),
+    (statuses.PROCESSING_FAILURE, "The index is away; or the step has ended, with Error ID 0xA710"),
+    (statuses.DUPLICATE_INSTANCE, "The procedure step exists already"),
+    (statuses.NO_SUCH_INSTANCE, "The procedure step is unknown; not the well-known SOP Instance"),
+    (statuses.INVALID_ARGUMENT, "No transaction, no references, or impossible UIDs"),
+    (statuses.MISSING_ATTRIBUTE, "No attributes at all"),
+    (statuses.NO_SUCH_ACTION, "Another action than Request Storage Commitment"),
     (
-        permissions.NOT_AUTHORIZED,
+        statuses.NOT_AUTHORIZED,
         "`commit` (or for MPPS `store`) is not among what the caller may do",
     ),
 )
@@ -244,7 +259,7 @@ _NORMALIZED: Final = (
 
 def _statuses(known: Iterable[tuple[int, str]]) -> Iterator[Sequence[str]]:
     for status, meaning in sorted(known):
-        yield (f"0x{status:04X}", meaning)
+        yield (statuses.shown(status), meaning)
 
 
 def _storage_classes() -> Iterator[Sequence[str]]:

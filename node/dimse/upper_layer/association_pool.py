@@ -1,8 +1,8 @@
-"""Associations that are prepared while nobody comes.
+"""Associations that are made ahead, while no peer connects.
 
-To make what pynetdicom keeps of an association takes half a millisecond, a quarter of what it
-takes until the association can be used; where several peers come at once, each waits for those
-before it. Nothing of it depends on the peer.
+To make pynetdicom's objects for an association takes half a millisecond, a quarter of the time
+until it can be used. Where several peers connect at once, each waits for those before it. Nothing
+in these objects depends on the peer.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-Prepared = TypeVar("Prepared")
+Made = TypeVar("Made")
 
-MOST: Final = 8
-"""As many as mostly come at once; each is some 40 kB."""
+SIZE: Final = 8
+"""Rarely more peers than this connect at once; each association takes some 40 kB."""
 
 
-class Stock(Generic[Prepared]):
-    """For one thread.
+class AssociationPool(Generic[Made]):
+    """Associations that wait for a peer. For one thread.
 
     Args:
         make: makes one.
     """
 
-    def __init__(self, make: Callable[[], Prepared]) -> None:
+    def __init__(self, make: Callable[[], Made]) -> None:
         self._make = make
-        self._ready: deque[Prepared] = deque()
+        self._ready: deque[Made] = deque()
 
-    def take(self) -> Prepared:
-        """One that was prepared, or a new one."""
+    def take(self) -> Made:
+        """One that was made ahead, or a new one."""
         return self._ready.popleft() if self._ready else self._make()
 
     def add(self) -> bool:
-        """Prepare one more, unless there are enough; whether there could be more still."""
-        if len(self._ready) < MOST:
+        """Make one more unless the pool is full; whether it has room for more afterwards."""
+        if len(self._ready) < SIZE:
             self._ready.append(self._make())
-        return len(self._ready) < MOST
+        return len(self._ready) < SIZE

@@ -1,4 +1,4 @@
-"""The port's thread while nobody comes."""
+"""The listener's thread while no peer connects."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tests.running import eventually, slowness
 
 
 def test_a_quiet_moment_is_used_and_soon_again_while_there_is_more_to_do() -> None:
-    with unvisited(lambda: True) as calls:
+    with without_peers(lambda: True) as calls:
         eventually(lambda: len(calls) >= 3, 10, "it is called again and again")
     assert calls[2] - calls[0] < 2 * slowness()
 
 
 def test_and_when_all_is_done_it_is_left_at_rest() -> None:
-    with unvisited(lambda: False) as calls:
+    with without_peers(lambda: False) as calls:
         time.sleep(2.5)
     assert 1 <= len(calls) <= 3
 
 
 @contextmanager
-def unvisited(quiet: Callable[[], bool]) -> Iterator[list[float]]:
-    """A front that nobody comes to; yields when it called for other things to be done."""
+def without_peers(quiet: Callable[[], bool]) -> Iterator[list[float]]:
+    """A listener that no peer connects to; yields when it called `quiet`."""
     calls: list[float] = []
 
     def counted() -> bool:
@@ -33,9 +33,9 @@ def unvisited(quiet: Callable[[], bool]) -> Iterator[list[float]]:
         return quiet()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        front = Listener(listening, lambda: None, lambda *_: None, lambda *_: None, counted)
-        front.start()
+        listener = Listener(listening, lambda: None, lambda *_: None, lambda *_: None, counted)
+        listener.start()
         try:
             yield calls
         finally:
-            front.stop()
+            listener.stop()
