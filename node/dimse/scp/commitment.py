@@ -111,7 +111,11 @@ class CommitmentReporter:
         self._loop.stop(timeout)
 
     def requested(
-        self, peer: str, transaction_uid: str, instances: list[Reference], back: OpenAssociation
+        self,
+        peer: str,
+        transaction_uid: str,
+        instances: list[Reference],
+        association: OpenAssociation,
     ) -> None:
         """Take a request.
 
@@ -119,16 +123,16 @@ class CommitmentReporter:
             peer: its AE title.
             transaction_uid: of the request.
             instances: to be committed.
-            back: the association that the request came on.
+            association: on which the request was sent.
 
         Raises:
             Retryable: the index cannot keep the request.
         """
         with self._lock:
-            gone = [key for key, association in self._open.items() if not association.alive]
-            for key in gone:
+            closed = [key for key, one in self._open.items() if not one.alive]
+            for key in closed:
                 del self._open[key]
-            self._open[peer, transaction_uid] = back
+            self._open[peer, transaction_uid] = association
         due = self._clock() + _AFTER_RESPONSE_SECONDS
         self._commitments.add(peer, transaction_uid, instances, due)
         self._loop.wake()
@@ -164,7 +168,7 @@ class CommitmentReporter:
 
     def _serve(self, commitment: Commitment) -> None:
         with self._lock:
-            back = self._open.pop((commitment.peer, commitment.transaction_uid), None)
+            association = self._open.pop((commitment.peer, commitment.transaction_uid), None)
         uids = [uid for _, uid in commitment.instances]
         held = self._commitments.held(uids)
         self._note_evidence(commitment, held)
@@ -179,7 +183,7 @@ class CommitmentReporter:
             else:
                 failed.append((reference, reason))
         try:
-            self._report(commitment, committed, failed, back)
+            self._report(commitment, committed, failed, association)
         except (PeerSilent, PeerGone) as error:
             self._postpone(commitment, str(error))
             return
@@ -215,7 +219,7 @@ class CommitmentReporter:
         commitment: Commitment,
         committed: list[Reference],
         failed: list[tuple[Reference, int]],
-        back: OpenAssociation | None,
+        association: OpenAssociation | None,
     ) -> None:
         command: dict[str, Value] = {
             "AffectedSOPClassUID": SOP_CLASS,
@@ -230,10 +234,10 @@ class CommitmentReporter:
                 transfer_syntax_uid, transaction, self._ae_title, committed, failed
             )
 
-        if back is not None:
+        if association is not None:
             try:
-                data = report(back.transfer_syntax_uid)
-                _check_answer(back.notify(command, data, _SAME_ASSOCIATION_SECONDS))
+                data = report(association.transfer_syntax_uid)
+                _check_answer(association.notify(command, data, _SAME_ASSOCIATION_SECONDS))
                 return
             except (PeerGone, PeerSilent) as error:
                 log.debug("the storage commitment report needs a new association: %s", error)

@@ -1,4 +1,4 @@
-"""The DICOM Conformance Statement, written from what the running code does (PS3.2 Annex A)."""
+"""Writes the DICOM Conformance Statement from what the running code does (PS3.2 Annex A)."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def statement(dicom: Dicom) -> str:
 def _parts(dicom: Dicom) -> Iterator[str]:
     yield f"# DICOM Conformance Statement of rasnode {VERSION}"
     yield (
-        "Made by `rasnode conformance` from the running code and its configuration, after the "
-        "outline of PS3.2 Annex A. A test keeps this copy in step with the code."
+        "`rasnode conformance` writes this statement from the running code and its configuration, "
+        "in the outline of PS3.2 Annex A. A test checks that this copy is current."
     )
     yield "## 1 Overview"
     yield OVERVIEW
@@ -84,11 +84,11 @@ def _parts(dicom: Dicom) -> Iterator[str]:
     yield SECURITY
     yield "## 10 Annex: storage SOP classes and transfer syntaxes"
     yield (
-        "Besides those of the table, instances of every private SOP class are taken, and of "
-        f"standard ones whose UID begins with `{STORAGE_ROOT}` that are newer than this "
-        "program. A private abstract syntax is thus accepted without being known, except below "
-        f"`{GENERATED_ROOT}`: UIDs there are made for instances at random, and name no SOP class; "
-        "the context is answered abstract-syntax-not-supported (3)."
+        "The node also stores instances of private SOP classes, and of standard ones that are "
+        f"newer than this program and whose UID begins with `{STORAGE_ROOT}`. It accepts any private "
+        f"abstract syntax except those below `{GENERATED_ROOT}`: such UIDs are generated at random "
+        "for instances and name no SOP class. These contexts are answered with "
+        "abstract-syntax-not-supported (3)."
     )
     yield _table(("SOP Class", "UID"), _storage_classes())
     yield _table(("Transfer syntax for storage", "UID"), _named(STORAGE_TRANSFER_SYNTAXES))
@@ -118,11 +118,11 @@ def _service(uid: str) -> str:
 
 
 def _entity(dicom: Dicom) -> Iterator[str]:
-    called = "has to be ours" if dicom.check_called_ae else "is not checked"
+    called = "has to be the AE title above" if dicom.check_called_ae else "is not checked"
     calling = (
         "any"
         if dicom.accept == "any"
-        else "those of the configured peers, from their hosts or with their certificates"
+        else "those of configured peers, from their hosts or with their certificates"
     )
     yield _table(
         ("Property", "Value"),
@@ -137,15 +137,15 @@ def _entity(dicom: Dicom) -> Iterator[str]:
             ("Operations at once in an association", "1 (no asynchronous window)"),
             ("Calling AE titles", calling),
             ("Called AE title", called),
-            ("A-ASSOCIATE-RQ has to come within", f"{limits.ARTIM_SECONDS:.0f} s"),
-            ("An association that asks for nothing ends after", f"{limits.UNUSED_SECONDS:.0f} s"),
+            ("The A-ASSOCIATE-RQ has to arrive within", f"{limits.ARTIM_SECONDS:.0f} s"),
+            ("An association without any request ends after", f"{limits.UNUSED_SECONDS:.0f} s"),
             ("An idle association ends after", f"{limits.IDLE_SECONDS / 3600:.0f} h"),
         ),
     )
     yield (
-        "It opens associations for C-STORE sub-operations of C-MOVE, for forwarding, to report "
-        "storage commitments (as SCP, by role selection), to ask a sender for its counts "
-        f"(C-FIND, Study Root), and for C-ECHO. It then receives PDUs of up to {MAX_PDU} bytes "
+        "The node opens associations for the C-STORE sub-operations of C-MOVE, to forward "
+        "instances, to report storage commitments (as SCP, by role selection), to ask a sender for its counts "
+        f"(C-FIND, Study Root), and for C-ECHO. On them it receives PDUs of up to {MAX_PDU} bytes "
         f"and waits {ANSWER_SECONDS:.0f} s for an answer."
     )
     yield _table(
@@ -162,8 +162,8 @@ def _query_retrieve(dicom: Dicom) -> Iterator[str]:
     yield EXTENDED_NEGOTIATION
     yield "### 5.3 Keys"
     yield (
-        "U: unique, R: required, O: optional key (PS3.4 C.6); P: kept by the node, not taken from "
-        "instances. All are matched and returned at their level and at every level below."
+        "U: unique, R: required, O: optional key (PS3.4 C.6); P: kept by the node, not read from "
+        "instances. All keys are matched and returned at their level and at every level below."
     )
     for level in Level:
         yield f"#### {level}"
@@ -201,58 +201,70 @@ def _kind(attribute: Attribute) -> str:
 
 
 _STORE: Final = (
-    (statuses.SUCCESS, "The instance is on stable storage; the same bytes again change nothing"),
-    (statuses.OUT_OF_RESOURCES, "Disk full, quota, or the index is away; may be tried again"),
-    (statuses.DATA_SET_MISMATCH, "Command and data set disagree on SOP Class or Instance"),
-    (statuses.CANNOT_UNDERSTAND, "No data set, or a UID is missing or impossible; kept apart"),
-    (statuses.NOT_AUTHORIZED, "`store` is not among what the caller may do"),
+    (
+        statuses.SUCCESS,
+        "The instance is on stable storage; storing the same bytes again changes nothing",
+    ),
+    (
+        statuses.OUT_OF_RESOURCES,
+        "Disk full, quota reached, or index not available; may be tried again",
+    ),
+    (statuses.DATA_SET_MISMATCH, "Command and data set disagree on SOP Class or SOP Instance"),
+    (statuses.CANNOT_UNDERSTAND, "No data set, or a UID is missing or invalid; kept in quarantine"),
+    (statuses.NOT_AUTHORIZED, "The caller does not have the permission `store`"),
 )
 _FIND: Final = (
     (statuses.SUCCESS, "Every match was sent"),
     (statuses.PENDING, "A match; every key is supported"),
-    (statuses.PENDING_WITH_UNSUPPORTED_KEYS, "A match; keys that are not supported are left out"),
+    (statuses.PENDING_WITH_UNSUPPORTED_KEYS, "A match; unsupported keys are left out"),
     (statuses.CANCEL, "Cancelled by C-CANCEL"),
-    (statuses.NOT_AUTHORIZED, "`find` is not among what the caller may do"),
-    (statuses.OUT_OF_RESOURCES, "The index is away; may be tried again"),
+    (statuses.NOT_AUTHORIZED, "The caller does not have the permission `find`"),
+    (statuses.OUT_OF_RESOURCES, "The index is not available; may be tried again"),
     (
         statuses.IDENTIFIER_MISMATCH,
-        "Wrong level, missing or wrong unique key, or a value that cannot be understood",
+        "Wrong level, missing or wrong unique key, or a value that cannot be read",
     ),
-    (statuses.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
+    (statuses.UNABLE_TO_PROCESS, "The identifier cannot be read, or an internal error"),
 )
 _RETRIEVE: Final = (
     (statuses.SUCCESS, "Every instance was sent; also if nothing matches"),
     (statuses.PENDING, "With counts, after each sub-operation"),
     (
         statuses.SOME_SUBOPERATIONS_FAILED,
-        "Some failed or were taken with a warning; failed ones are listed",
+        "Some sub-operations failed or had a warning; the failed ones are listed",
     ),
     (statuses.CANCEL, "Cancelled by C-CANCEL; with counts"),
-    (statuses.NOT_AUTHORIZED, "`move` or `get` is not among what the caller may do"),
-    (statuses.OUT_OF_RESOURCES, "The index is away; may be tried again"),
+    (statuses.NOT_AUTHORIZED, "The caller does not have the permission `move` or `get`"),
+    (statuses.OUT_OF_RESOURCES, "The index is not available; may be tried again"),
     (
         statuses.UNABLE_TO_PERFORM_SUBOPERATIONS,
-        "Every sub-operation failed, or the destination is away",
+        "Every sub-operation failed, or the destination cannot be reached",
     ),
     (
         statuses.MOVE_DESTINATION_UNKNOWN,
         "No configured peer has the destination's AE title (C-MOVE)",
     ),
-    (statuses.IDENTIFIER_MISMATCH, "Wrong level, or unique keys that do not say what to send"),
-    (statuses.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
+    (statuses.IDENTIFIER_MISMATCH, "Wrong level, or unique keys that do not identify what to send"),
+    (statuses.UNABLE_TO_PROCESS, "The identifier cannot be read, or an internal error"),
 )
 _NORMALIZED: Final = (
-    (statuses.SUCCESS, "Taken"),
-    (statuses.INVALID_ATTRIBUTE_VALUE, "A status or UID that cannot be (MPPS)"),
-    (statuses.PROCESSING_FAILURE, "The index is away; or the step has ended, with Error ID 0xA710"),
-    (statuses.DUPLICATE_INSTANCE, "The procedure step exists already"),
-    (statuses.NO_SUCH_INSTANCE, "The procedure step is unknown; not the well-known SOP Instance"),
-    (statuses.INVALID_ARGUMENT, "No transaction, no references, or impossible UIDs"),
-    (statuses.MISSING_ATTRIBUTE, "No attributes at all"),
-    (statuses.NO_SUCH_ACTION, "Another action than Request Storage Commitment"),
+    (statuses.SUCCESS, "Accepted"),
+    (statuses.INVALID_ATTRIBUTE_VALUE, "An invalid status or UID (MPPS)"),
+    (
+        statuses.PROCESSING_FAILURE,
+        "The index is not available; or, with Error ID 0xA710, the step has ended",
+    ),
+    (statuses.DUPLICATE_INSTANCE, "The procedure step already exists"),
+    (
+        statuses.NO_SUCH_INSTANCE,
+        "The procedure step is unknown; or not the well-known SOP Instance",
+    ),
+    (statuses.INVALID_ARGUMENT, "No Transaction UID, no references, or invalid UIDs"),
+    (statuses.MISSING_ATTRIBUTE, "The request has no attributes"),
+    (statuses.NO_SUCH_ACTION, "An action other than Request Storage Commitment"),
     (
         statuses.NOT_AUTHORIZED,
-        "`commit` (or for MPPS `store`) is not among what the caller may do",
+        "The caller does not have the permission `commit` (for MPPS: `store`)",
     ),
 )
 

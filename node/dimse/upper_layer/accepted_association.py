@@ -191,7 +191,7 @@ class _UpperLayer(UpperLayerThread):
 class AcceptedAssociation(EventDrivenAssociation):
     """an association that a peer has opened, or will open.
 
-    It can be made before the peer is known (see `AssociationPool`); it is started after `meet`.
+    It can be made before the peer is known (see `AssociationPool`); it is started after `begin`.
 
     Args:
         ae: the node's application entity.
@@ -225,7 +225,7 @@ class AcceptedAssociation(EventDrivenAssociation):
         self._service_of = service_of
         self._ended = ended
 
-    def meet(self, connection: PeerConnection, address: tuple[Any, ...], caller: Caller) -> None:
+    def begin(self, connection: PeerConnection, address: tuple[Any, ...], caller: Caller) -> None:
         """Give it its peer.
 
         Args:

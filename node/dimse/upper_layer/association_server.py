@@ -199,7 +199,7 @@ class AssociationServer:
         association = self._pool.take()
         connection = PeerConnection(requestor.connection, repaired(requestor.received))
         try:
-            association.meet(connection, requestor.address, caller)
+            association.begin(connection, requestor.address, caller)
         except OSError as error:
             log.error(
                 "an association from %s cannot be served: no file descriptor is left (%s); raise "

@@ -64,8 +64,8 @@ def check_version() -> None:
     """
     if pynetdicom.__version__ != VERSION:
         raise ConfigError(
-            f"rasnode needs pynetdicom {VERSION}, but {pynetdicom.__version__} is installed: "
-            f"install the pinned requirements again (requirements/run.txt)"
+            f"pynetdicom {pynetdicom.__version__} is installed, but the node needs {VERSION}: "
+            "install the pinned requirements again (requirements/run.txt)"
         )
 
 
