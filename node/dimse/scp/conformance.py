@@ -85,9 +85,9 @@ def _parts(dicom: Dicom) -> Iterator[str]:
     yield "## 10 Annex: storage SOP classes and transfer syntaxes"
     yield (
         "The node also stores instances of private SOP classes, and of standard ones that are "
-        f"newer than this program and whose UID begins with `{STORAGE_ROOT}`. It accepts any private "
-        f"abstract syntax except those below `{GENERATED_ROOT}`: such UIDs are generated at random "
-        "for instances and name no SOP class. These contexts are answered with "
+        f"newer than this program and whose UID begins with `{STORAGE_ROOT}`. It accepts any "
+        f"private abstract syntax except those below `{GENERATED_ROOT}`: such UIDs are generated at "
+        "random for instances and name no SOP class. These contexts are answered with "
         "abstract-syntax-not-supported (3)."
     )
     yield _table(("SOP Class", "UID"), _storage_classes())
@@ -144,8 +144,9 @@ def _entity(dicom: Dicom) -> Iterator[str]:
     )
     yield (
         "The node opens associations for the C-STORE sub-operations of C-MOVE, to forward "
-        "instances, to report storage commitments (as SCP, by role selection), to ask a sender for its counts "
-        f"(C-FIND, Study Root), and for C-ECHO. On them it receives PDUs of up to {MAX_PDU} bytes "
+        "instances, to report storage commitments (as SCP, by role selection), to ask a sender for "
+        "its counts (C-FIND, Study Root), and for C-ECHO. On them it receives PDUs of up to "
+        f"{MAX_PDU} bytes "
         f"and waits {ANSWER_SECONDS:.0f} s for an answer."
     )
     yield _table(
