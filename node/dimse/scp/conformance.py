@@ -86,8 +86,8 @@ def _parts(dicom: Dicom) -> Iterator[str]:
     yield (
         "The node also stores instances of private SOP classes, and of standard ones that are "
         f"newer than this program and whose UID begins with `{STORAGE_ROOT}`. It accepts any "
-        f"private abstract syntax except those below `{GENERATED_ROOT}`: such UIDs are generated at "
-        "random for instances and name no SOP class. These contexts are answered with "
+        f"private abstract syntax except those below `{GENERATED_ROOT}`: such UIDs are generated "
+        "at random for instances and name no SOP class. These contexts are answered with "
         "abstract-syntax-not-supported (3)."
     )
     yield _table(("SOP Class", "UID"), _storage_classes())

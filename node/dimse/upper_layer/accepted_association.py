@@ -1,4 +1,4 @@
-"""an association that a peer has opened: what it is doing, and when it has to end."""
+"""An association that a peer has opened: what it is doing, and when it has to end."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class _UpperLayer(UpperLayerThread):
 
 
 class AcceptedAssociation(EventDrivenAssociation):
-    """an association that a peer has opened, or will open.
+    """An association that a peer has opened, or will open.
 
     It can be made before the peer is known (see `AssociationPool`); it is started after `begin`.
 

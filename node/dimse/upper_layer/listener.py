@@ -42,7 +42,7 @@ Requested = Callable[[socket.socket, Address, bytes, AssociateRequest], None]
 
 
 class _HalfOpen:
-    """a connection whose A-ASSOCIATE-RQ has not arrived yet."""
+    """A connection whose A-ASSOCIATE-RQ has not arrived yet."""
 
     def __init__(self, connection: socket.socket, address: Address) -> None:
         self.connection = connection

@@ -136,13 +136,23 @@ def _value(raw: bytes, vr: str) -> Value:
 
 
 def number(command: Command, keyword: str) -> int | None:
-    """A numeric field of a command set; None if it is missing."""
+    """A numeric field of a command set; None if it is missing.
+
+    Args:
+        command: from `decode_command`.
+        keyword: of the field.
+    """
     value = command.get(keyword)
     return value if isinstance(value, int) else None
 
 
 def text(command: Command, keyword: str) -> str:
-    """A text field of a command set; empty if it is missing."""
+    """A text field of a command set; empty if it is missing.
+
+    Args:
+        command: from `decode_command`.
+        keyword: of the field.
+    """
     value = command.get(keyword)
     return value if isinstance(value, str) else ""
 

@@ -59,7 +59,7 @@ class Audit:
         certificate: Certificate | None,
         doubt: str,
     ) -> None:
-        """an association begins.
+        """An association begins.
 
         Args:
             association: not negotiated yet.
