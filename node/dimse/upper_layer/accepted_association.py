@@ -10,6 +10,8 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +23,7 @@ from node.dimse.log_fields import log_fields, printable
 from node.dimse.upper_layer import limits
 from node.dimse.upper_layer.access.permissions import Caller
 from node.dimse.upper_layer.associate_request import AbortReason, abort
-from node.dimse.upper_layer.connection import ConnectionLost, PeerConnection
+from node.dimse.upper_layer.connection import Address, ConnectionLost, PeerConnection
 from node.dimse.upper_layer.message_service import MessageService, Outcome
 from node.dimse.upper_layer.pdus import (
     ABORT,
@@ -63,21 +65,16 @@ class _UpperLayer(UpperLayerThread):
 
     def __init__(self, association: AcceptedAssociation) -> None:
         super().__init__(association)
-        self._wake_up: WakeUp | None = None
+        self._wake_up = WakeUp()
         self._message_size = 0
         self._poll = select.poll()
+        self._poll.register(self._wake_up, select.POLLIN)
         self._watched = -1
         self._poll_while_lent = select.poll()
-
-    def open(self) -> None:
-        """Open the descriptor that wakes it, before anything can be asked of it."""
-        self._wake_up = WakeUp()
-        self._poll.register(self._wake_up, select.POLLIN)
         self._poll_while_lent.register(self._wake_up, select.POLLIN)
 
     def wake(self) -> None:
-        if self._wake_up is not None:
-            self._wake_up.wake()
+        self._wake_up.wake()
 
     def failed(self, error: Exception) -> None:
         log.error(
@@ -89,8 +86,7 @@ class _UpperLayer(UpperLayerThread):
 
     def finished(self) -> None:
         self.socket.connection.close()
-        if self._wake_up is not None:
-            self._wake_up.close()
+        self._wake_up.close()
 
     def receive(self) -> None:
         state, connection = self.state_machine.current_state, self.socket
@@ -120,12 +116,8 @@ class _UpperLayer(UpperLayerThread):
             return False
         descriptors = [found for found, _ in ready]
         if descriptors and descriptors != [descriptor]:
-            self._clear()
-        return descriptor in descriptors
-
-    def _clear(self) -> None:
-        if self._wake_up is not None:
             self._wake_up.clear()
+        return descriptor in descriptors
 
     def _read(self, state: str) -> None:
         if state == ESTABLISHED and not self.assoc.serving and not self.assoc.waiting:
@@ -155,7 +147,7 @@ class _UpperLayer(UpperLayerThread):
         if served:
             self.note_activity()
         if self._poll_while_lent.poll(CHECK_SECONDS * 1000):
-            self._clear()
+            self._wake_up.clear()
 
     def _read_pdu(self) -> None:
         """Read one PDU, if its type may arrive and it is no larger than allowed."""
@@ -188,66 +180,63 @@ class _UpperLayer(UpperLayerThread):
         return small and dimse.msg_queue.qsize() < limits.WAITING_MESSAGES
 
 
-class AcceptedAssociation(EventDrivenAssociation):
-    """An association that a peer has opened, or will open.
+@dataclass(frozen=True, slots=True)
+class Acceptor:
+    """What all associations of the node's port have in common (the acceptor, PS3.8 3.4.1).
 
-    It can be made before the peer is known (see `AssociationPool`); it is started after `begin`.
+    Attributes:
+        ae: pynetdicom's application entity, with the contexts of every service but storage.
+        address: of the port.
+        handlers: of pynetdicom's events.
+        service_of: makes what serves the C-STORE requests of an association; called with the
+            association, its connection, and the transfer syntax of each accepted context for which
+            the node is SCP.
+        ended: called when an association has ended.
+    """
+
+    ae: AE
+    address: Address
+    handlers: Sequence[EventHandlerType]
+    service_of: ServiceOf
+    ended: Callable[[AcceptedAssociation], None]
+
+
+class AcceptedAssociation(EventDrivenAssociation):
+    """An association that a peer opens. It begins with `start`.
 
     Args:
-        ae: the node's application entity.
-        address: of the node's port.
-        handlers: of pynetdicom's events.
-        service_of: makes what serves its C-STORE requests; called with the association, its
-            connection, and the transfer syntax of each accepted context for which we are SCP.
-        ended: called when it is over.
+        acceptor: the node's side.
+        connection: whose first bytes are the whole A-ASSOCIATE-RQ.
+        address: of the peer.
+        caller: who it is.
 
     Attributes:
         number: names it in the log; no other association of the node has it.
         serving: its thread is serving a request.
         used: the peer has sent a request.
-        caller: who opened it; None before the peer is known.
         leaving: it is to end as soon as no request is under way.
+
+    Raises:
+        OSError: the process has no descriptor left.
     """
 
-    caller: Caller | None = None
-
     def __init__(
-        self,
-        ae: AE,
-        address: tuple[Any, ...],
-        handlers: Sequence[EventHandlerType],
-        service_of: ServiceOf,
-        ended: Callable[[AcceptedAssociation], None],
+        self, acceptor: Acceptor, connection: PeerConnection, address: Address, caller: Caller
     ) -> None:
-        super().__init__(ae, address, handlers, _UpperLayer)
-        self.number = ""
-        self.serving = self.used = self.leaving = False
-        self._service_of = service_of
-        self._ended = ended
-
-    def begin(self, connection: PeerConnection, address: tuple[Any, ...], caller: Caller) -> None:
-        """Give it its peer.
-
-        Args:
-            connection: whose first bytes are the whole A-ASSOCIATE-RQ.
-            address: of the peer.
-            caller: who it is.
-
-        Raises:
-            OSError: the process has no descriptor left.
-        """
+        super().__init__(acceptor.ae, acceptor.address, acceptor.handlers, _UpperLayer)
         self.number = f"{os.getpid()}-{next(_numbers)}"
         self.caller = caller
-        self._since = time.monotonic()
-        self._connection = connection
+        self.serving = self.used = self.leaving = False
+        self._acceptor = acceptor
         self._address = str(address[0])
-        self.dul.open()
+        self._connection = connection
+        self._since = time.monotonic()
         self.connect(connection, address)
 
     @property
     def peer_name(self) -> str:
         """AE title and address of the peer, for the log."""
-        return f"{printable(self.caller.title if self.caller else '')!r} at {self._address}"
+        return f"{printable(self.caller.title)!r} at {self._address}"
 
     @cached_property
     def store_service(self) -> MessageService:
@@ -257,7 +246,7 @@ class AcceptedAssociation(EventDrivenAssociation):
             for context in self.accepted_contexts
             if context.as_scp
         }
-        return self._service_of(self, self._connection, contexts)
+        return self._acceptor.service_of(self, self._connection, contexts)
 
     @property
     def waiting(self) -> bool:
@@ -297,13 +286,11 @@ class AcceptedAssociation(EventDrivenAssociation):
             extra=log_fields(self),
         )
         if self.dul.ident is None:  # no other thread writes: tell the peer
-            try:
+            with suppress(ConnectionLost):
                 self._connection.send(abort(AbortReason.NOT_SPECIFIED))
-            except ConnectionLost:
-                return
 
     def finished(self) -> None:
-        self._ended(self)
+        self._acceptor.ended(self)
 
     def serve(self, message: Any, context_id: int) -> None:
         self.serving = self.used = True

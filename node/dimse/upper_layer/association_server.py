@@ -19,17 +19,20 @@ from pynetdicom.events import EventHandlerType
 from node.core import metrics
 from node.core.settings.model import Dicom
 from node.core.system.listening import bound
-from node.dimse.upper_layer.accepted_association import AcceptedAssociation, ServiceOf
+from node.dimse.upper_layer.accepted_association import (
+    AcceptedAssociation,
+    Acceptor,
+    ServiceOf,
+)
 from node.dimse.upper_layer.access.admission import Admission
 from node.dimse.upper_layer.access.audit import Audit
 from node.dimse.upper_layer.access.certificates import Certificate, shown
 from node.dimse.upper_layer.access.identification import Identification
 from node.dimse.upper_layer.access.name_resolution import Names
 from node.dimse.upper_layer.associate_request import AssociateRequest, Rejection, reject
-from node.dimse.upper_layer.association_pool import AssociationPool
-from node.dimse.upper_layer.connection import PeerConnection
+from node.dimse.upper_layer.connection import Address, PeerConnection
 from node.dimse.upper_layer.limits import BACKLOG
-from node.dimse.upper_layer.listener import Address, Listener
+from node.dimse.upper_layer.listener import Listener
 from node.dimse.upper_layer.request_repair import repaired, unacceptable
 
 log = logging.getLogger(__name__)
@@ -110,15 +113,12 @@ class AssociationServer:
         _raise_descriptor_limit()
         self._listening = shared.listening if shared else _listening(now)
         address = self._listening.getsockname()
-        self._pool = AssociationPool(
-            partial(AcceptedAssociation, ae, address, handlers, service_of, self._ended)
-        )
+        self._acceptor = Acceptor(ae, address, handlers, service_of, self._ended)
         self._listener = Listener(
             self._listening,
             tls,
             self._requested,
             audit.refused_connection,
-            self._pool.add,
             self._delay if shared and now.processes > 1 else None,
         )
         self._identification = Identification(self._listener.run_later)
@@ -196,10 +196,9 @@ class AssociationServer:
             self._reject(requestor, rejection)
             return
         caller, doubt = self._admission.caller(request, host, requestor.certificate)
-        association = self._pool.take()
         connection = PeerConnection(requestor.connection, repaired(requestor.received))
         try:
-            association.begin(connection, requestor.address, caller)
+            association = AcceptedAssociation(self._acceptor, connection, requestor.address, caller)
         except OSError as error:
             log.error(
                 "an association from %s cannot be served: no file descriptor is left (%s); raise "

@@ -7,11 +7,14 @@ import ssl
 import struct
 import time
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 BUFFER: Final = 65536  # bytes read ahead
 PDU_SECONDS: Final = 30.0  # from the first byte of a PDU to its last; then the peer is lost
 WINDOW: Final = 1 << 20  # bytes that a peer may send ahead from its first instance on
+Address = tuple[Any, ...]
+"""Of a socket: host, port, and for IPv6 two numbers more."""
+
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 

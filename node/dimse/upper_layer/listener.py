@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from node.core.errors import error_reference, traced
 from node.core.supervision import Loop
@@ -26,6 +26,7 @@ from node.dimse.upper_layer.associate_request import (
     abort,
     read_associate,
 )
+from node.dimse.upper_layer.connection import Address
 from node.dimse.upper_layer.limits import ARTIM_SECONDS, ASSOCIATE_PDU, HALF_OPEN
 from node.dimse.upper_layer.pdus import ABORT, ASSOCIATE_RQ, HEADER, MalformedPDU
 from node.dimse.upper_layer.wake_up import WakeUp
@@ -33,11 +34,9 @@ from node.dimse.upper_layer.wake_up import WakeUp
 log = logging.getLogger(__name__)
 
 _CHECK_SECONDS: Final = 1.0  # how often ARTIM is checked
-QUIET_SECONDS: Final = 0.25  # without events, until `quiet` is called
 _PAUSE_SECONDS: Final = 0.2  # before accepting again, when a connection could not be accepted
 _ACCEPTED_AT_ONCE: Final = 64
 
-Address = tuple[Any, ...]
 Requested = Callable[[socket.socket, Address, bytes, AssociateRequest], None]
 
 
@@ -97,7 +96,6 @@ class Listener:
             address, the bytes received so far, and the request.
         refused: called with address and reason when a connection is ended that requested nothing,
             or something invalid.
-        quiet: called while no events happen; returns whether it should be called again soon.
         delay: where other processes accept on the same socket: seconds to wait before accepting.
     """
 
@@ -107,11 +105,9 @@ class Listener:
         tls: Callable[[], ssl.SSLContext | None],
         requested: Requested,
         refused: Callable[[str, str], None],
-        quiet: Callable[[], bool],
         delay: Callable[[], float] | None = None,
     ) -> None:
         self._refused = refused
-        self._quiet = quiet
         self._delay = delay
         self._listening = listening
         self._tls = tls
@@ -119,7 +115,6 @@ class Listener:
         self._selector = selectors.DefaultSelector()
         self._half_open: dict[socket.socket, _HalfOpen] = {}
         self._checked = 0.0
-        self._wait_seconds = QUIET_SECONDS
         self._wake_up = WakeUp()
         self._work: deque[Callable[[], None]] = deque()
         self._loop = Loop("DICOM port", self._step)
@@ -163,9 +158,7 @@ class Listener:
                 )
 
     def _step(self) -> float:
-        events = self._selector.select(self._wait_seconds)
-        self._wait_seconds = QUIET_SECONDS if events or self._quiet() else _CHECK_SECONDS
-        for key, _ in events:
+        for key, _ in self._selector.select(_CHECK_SECONDS):
             if key.fileobj is self._listening:
                 self._accept()
             elif key.fileobj is self._wake_up:

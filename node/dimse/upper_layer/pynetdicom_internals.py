@@ -41,7 +41,7 @@ from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from node.core.errors import ConfigError
-from node.dimse.upper_layer.connection import ConnectionLost, PeerConnection
+from node.dimse.upper_layer.connection import Address, ConnectionLost, PeerConnection
 
 VERSION: Final = "3.0.4"
 
@@ -276,7 +276,7 @@ class UpperLayerThread(DULServiceProvider):  # type: ignore[misc]
 class EventDrivenAssociation(Association):  # type: ignore[misc]
     """An association that a peer opens, whose thread waits for work instead of polling.
 
-    It can be made before the peer is known; it is started after `connect`.
+    It is started after `connect`.
 
     Args:
         ae: the node's application entity.
@@ -295,7 +295,7 @@ class EventDrivenAssociation(Association):  # type: ignore[misc]
     def __init__(
         self,
         ae: AE,
-        address: tuple[Any, ...],
+        address: Address,
         handlers: Sequence[EventHandlerType],
         upper_layer: Callable[[Any], UpperLayerThread],
     ) -> None:
@@ -315,7 +315,7 @@ class EventDrivenAssociation(Association):  # type: ignore[misc]
             self.bind(event, handler, *arguments)
         self._ending = False
 
-    def connect(self, connection: PeerConnection, address: tuple[Any, ...]) -> None:
+    def connect(self, connection: PeerConnection, address: Address) -> None:
         """Give it the connection of a peer, with the whole A-ASSOCIATE-RQ to be read.
 
         Args:
