@@ -144,9 +144,9 @@ class CommitmentReporter:
                 self._guarded_serve(commitment)
             return 0.0
         due = self._commitments.next_due()
-        return (
-            _CHECK_SECONDS if due is None else min(_CHECK_SECONDS, max(0.01, due - self._clock()))
-        )
+        if due is None:
+            return _CHECK_SECONDS
+        return min(_CHECK_SECONDS, max(0.01, due - self._clock()))
 
     def _guarded_serve(self, commitment: Commitment) -> None:
         """Serve one request; an error postpones it and does not stop the others."""

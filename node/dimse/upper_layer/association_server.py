@@ -109,7 +109,9 @@ class AssociationServer:
         now = settings()
         self._audit = audit
         self._shared = shared
-        self._admission = Admission(settings, Names(), shared.elsewhere if shared else lambda: 0)
+        self._admission: Admission[AcceptedAssociation] = Admission(
+            settings, Names(), shared.elsewhere if shared else lambda: 0
+        )
         _raise_descriptor_limit()
         self._listening = shared.listening if shared else _listening(now)
         address = self._listening.getsockname()
@@ -219,6 +221,7 @@ class AssociationServer:
                 "threads; raise TasksMax or lower dicom.max_associations",
                 host,
             )
+            association.dul.finished()
             self._ended(association)
 
     def _ended(self, association: AcceptedAssociation) -> None:

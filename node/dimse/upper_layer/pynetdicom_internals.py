@@ -12,7 +12,7 @@ compare each name with the new source, and run the tests that it lists.
 | `association.uid_to_service_class`, replaced | C-FIND, C-GET and C-MOVE stream their responses | tests/integration/test_find.py |
 | `Association._run_reactor`, overridden | waits for work instead of polling | tests/unit/dimse/test_pynetdicom_internals.py |
 | `Association._serve_request`, called | serves a message that the Upper Layer has read | tests/integration/test_find.py |
-| `Association._started_dul`, set | the A-ASSOCIATE-RQ is answered by the association's own thread | tests/unit/dimse/test_pynetdicom_internals.py |
+| `Association._started_dul`, set | starts the Upper Layer's thread without waiting for its first turn | tests/unit/dimse/test_pynetdicom_internals.py |
 | `DULServiceProvider._process_recv_primitive`, called | turns what is to be sent into an event of the state machine | tests/unit/dimse/test_pynetdicom_internals.py |
 | `DULServiceProvider._decode_pdu`, called | reads a PDU whose type and length have been checked | tests/unit/dimse/test_pynetdicom_internals.py |
 | `DULServiceProvider._recv_pdu`, put into | hands that PDU to the state machine | tests/unit/dimse/test_pynetdicom_internals.py |
@@ -166,7 +166,14 @@ class _NotifyingQueue(queue.Queue[Any]):
 
 
 class ConnectionSocket(AssociationSocket):  # type: ignore[misc]
-    """A `PeerConnection` as pynetdicom's state machine sees it."""
+    """A `PeerConnection` as pynetdicom's state machine sees it.
+
+    Args:
+        association: that the connection is of.
+        connection: open.
+    """
+
+    socket: Any
 
     def __init__(self, association: EventDrivenAssociation, connection: PeerConnection) -> None:
         super().__init__(association, client_socket=connection.socket)
@@ -331,28 +338,20 @@ class EventDrivenAssociation(Association):  # type: ignore[misc]
         """End the association's thread, and the Upper Layer's."""
         self._ending = True
         self.work_available.set()
-        self._start_upper_layer()
         super().kill()
 
     def run_reactor(self) -> None:
-        """Answer the A-ASSOCIATE-RQ, then serve the association until it ends.
-
-        The association's own thread takes the steps of the Upper Layer until the answer is sent,
-        which saves four changes of thread; then the Upper Layer's thread is started.
-        """
+        """Answer the A-ASSOCIATE-RQ, then serve the association until it ends."""
         try:
             self._started_dul = True
-            self.dul.step()  # the connection is open (Evt5)
-            self.dul.step()  # the request has been read (Evt6)
-            if self.dul.to_user_queue.empty():  # it could not be read
-                self._start_upper_layer()
+            self.dul.start()
             super().run_reactor()
         except Exception as error:  # noqa: BLE001  whatever it is, the association has to end
             self.failed(error)
             self.dul.kill_dul()
         finally:
-            with suppress(RuntimeError):  # the system gives us no thread
-                self._start_upper_layer()  # it closes what is open
+            if self.dul.ident is None:  # the system gave us no thread for it
+                self.dul.finished()
             self.finished()
 
     def failed(self, error: Exception) -> None:
@@ -372,15 +371,8 @@ class EventDrivenAssociation(Association):  # type: ignore[misc]
         """
         self._serve_request(message, context_id)
 
-    def _start_upper_layer(self) -> None:
-        if self.dul.ident is None:
-            self.dul.start()
-
     def _run_reactor(self) -> None:
         """pynetdicom's loop with its order of steps."""
-        while not self.dul.to_provider_queue.empty():
-            self.dul.step()
-        self._start_upper_layer()
         while not self._ending:
             self.work_available.wait(CHECK_SECONDS)
             self.work_available.clear()

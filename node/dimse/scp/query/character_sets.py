@@ -79,7 +79,7 @@ def choose(texts: Iterable[str], requested: str) -> Charset | None:
     """Choose the character set of a response; None if the default repertoire is enough.
 
     It is the requestor's own if that has all characters; for a requestor that named none, Latin-1
-    if that has, since most old requestors read it; else UTF-8.
+    if that has, since most old clients read it; else UTF-8.
 
     Args:
         texts: all text values of the response.
