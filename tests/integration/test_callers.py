@@ -139,7 +139,7 @@ def test_an_error_that_nobody_foresaw_is_an_abort(
     monkeypatch.setattr(acse, "negotiate_unrestricted", fails)
     answer = answered(node)
     assert (answer[0], answer[8:10]) == (ABORTED, bytes([2, 0]))
-    assert "an association of 'SENDER' at 127.0.0.1 failed, and is aborted" in caplog.text
+    assert "the association of 'SENDER' at 127.0.0.1 is aborted because of an error" in caplog.text
     assert "secret" not in caplog.text
 
 

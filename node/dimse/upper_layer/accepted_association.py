@@ -59,13 +59,18 @@ ServiceOf = Callable[["AcceptedAssociation", PeerConnection, Mapping[int, str]],
 
 
 class _UpperLayer(UpperLayerThread):
-    """Reads and writes the connection; bounds what the peer may send."""
+    """Reads and writes the connection; bounds what the peer may send.
+
+    Attributes:
+        broken: an error in the node ends the association, so that the peer gets an A-ABORT.
+    """
 
     assoc: AcceptedAssociation
 
     def __init__(self, association: AcceptedAssociation) -> None:
         super().__init__(association)
         self._wake_up = WakeUp()
+        self.broken = False
         self._message_size = 0
         self._poll = select.poll()
         self._poll.register(self._wake_up, select.POLLIN)
@@ -83,9 +88,14 @@ class _UpperLayer(UpperLayerThread):
             place_of(error),
             extra=log_fields(self.assoc),
         )
+        self.broken = True
 
     def finished(self) -> None:
-        self.socket.connection.close()
+        connection = self.socket.connection
+        if self.broken:
+            with suppress(ConnectionLost):
+                connection.send(abort(AbortReason.NOT_SPECIFIED))
+        connection.close()
         self._wake_up.close()
 
     def receive(self) -> None:
@@ -285,9 +295,7 @@ class AcceptedAssociation(EventDrivenAssociation):
             place_of(error),
             extra=log_fields(self),
         )
-        if self.dul.ident is None:  # no other thread writes: tell the peer
-            with suppress(ConnectionLost):
-                self._connection.send(abort(AbortReason.NOT_SPECIFIED))
+        self.dul.broken = True
 
     def finished(self) -> None:
         self._acceptor.ended(self)
