@@ -36,6 +36,7 @@ from node.dimse.upper_layer.pdus import (
     RELEASE_RQ,
 )
 from node.dimse.upper_layer.pynetdicom_internals import (
+    AWAITING_ANSWER,
     AWAITING_CLOSE,
     CHECK_SECONDS,
     CONNECTION_CLOSED,
@@ -75,8 +76,8 @@ class _UpperLayer(UpperLayerThread):
         self._poll = select.poll()
         self._poll.register(self._wake_up, select.POLLIN)
         self._watched = -1
-        self._poll_while_lent = select.poll()
-        self._poll_while_lent.register(self._wake_up, select.POLLIN)
+        self._poll_wake_up = select.poll()
+        self._poll_wake_up.register(self._wake_up, select.POLLIN)
 
     def wake(self) -> None:
         self._wake_up.wake()
@@ -102,6 +103,8 @@ class _UpperLayer(UpperLayerThread):
         state, connection = self.state_machine.current_state, self.socket
         if connection.socket is None:
             self.kill_dul()
+        elif state == AWAITING_ANSWER:  # what the peer sends before it has the answer stays unread
+            self._wait_for_wake_up()
         elif state == AWAITING_CLOSE:
             # The last PDU has been sent. Bytes that have arrived meanwhile are read, or TCP would
             # answer them with a reset, which would cost the peer that PDU.
@@ -156,7 +159,10 @@ class _UpperLayer(UpperLayerThread):
         self.assoc.used = True
         if served:
             self.note_activity()
-        if self._poll_while_lent.poll(CHECK_SECONDS * 1000):
+        self._wait_for_wake_up()
+
+    def _wait_for_wake_up(self) -> None:
+        if self._poll_wake_up.poll(CHECK_SECONDS * 1000):
             self._wake_up.clear()
 
     def _read_pdu(self) -> None:

@@ -49,6 +49,7 @@ ARTIM_EXPIRED: Final = "Evt18"  # events of PS3.8 Table 9-10
 CONNECTION_CLOSED: Final = "Evt17"
 INVALID_PDU: Final = "Evt19"
 IDLE: Final = "Sta1"  # states of PS3.8 Tables 9-1 to 9-5
+AWAITING_ANSWER: Final = "Sta3"
 ESTABLISHED: Final = "Sta6"
 AWAITING_CLOSE: Final = "Sta13"
 

@@ -32,13 +32,29 @@ from node.dimse.upper_layer.access.audit import Audit
 from node.dimse.upper_layer.association_server import AssociationServer
 from node.dimse.upper_layer.message_service import Outcome, ReadingThread
 from node.dimse.upper_layer.messages import C_ECHO_RQ, encode_message
-from node.dimse.upper_layer.pdus import ABORT, ASSOCIATE_AC, RELEASE_RP, Proposal, associate_rq, pdu
+from node.dimse.upper_layer.pdus import (
+    ABORT,
+    ASSOCIATE_AC,
+    DATA,
+    RELEASE_RP,
+    Proposal,
+    associate_rq,
+    pdu,
+)
 from node.dimse.upper_layer.requestor import Destination, Requestor
 from tests.running import eventually
 
 NODE = Path(internals.__file__).parents[2]
 VERIFICATION = "1.2.840.10008.1.1"
 ECHO = {"CommandField": C_ECHO_RQ, "AffectedSOPClassUID": VERIFICATION}
+ASSOCIATE = associate_rq(
+    "PEER",
+    "RASNODE",
+    [Proposal(VERIFICATION, NATIVE[:1])],
+    max_pdu=16384,
+    implementation_class_uid="1.2.3",
+    implementation_version_name="TEST",
+)
 SECONDS = 10.0  # for what takes milliseconds
 
 
@@ -165,16 +181,8 @@ class Node:
     @contextmanager
     def associated(self) -> Iterator[socket.socket]:
         """A connection on which an association has just been accepted."""
-        request = associate_rq(
-            "PEER",
-            "RASNODE",
-            [Proposal(VERIFICATION, NATIVE[:1])],
-            max_pdu=16384,
-            implementation_class_uid="1.2.3",
-            implementation_version_name="TEST",
-        )
         with socket.create_connection(("127.0.0.1", self.server.number), SECONDS) as connection:
-            connection.sendall(request)
+            connection.sendall(ASSOCIATE)
             assert received(connection)[0] == ASSOCIATE_AC
             yield connection
 
@@ -211,6 +219,15 @@ def test_requests_are_answered_until_the_peer_releases(node: Node) -> None:
             assert response.command["Status"] == 0x0000
     node.ended()
     assert node.events == ["released"]
+
+
+def test_a_peer_may_send_requests_before_it_has_the_answer(node: Node) -> None:
+    for _ in range(10):
+        with socket.create_connection(("127.0.0.1", node.server.number), SECONDS) as connection:
+            connection.sendall(ASSOCIATE + encode_message(1, {**ECHO, "MessageID": 1}, None, 0))
+            assert received(connection)[0] == ASSOCIATE_AC
+            assert received(connection)[0] == DATA
+    node.ended()
 
 
 def test_a_message_may_arrive_in_pieces(node: Node) -> None:
