@@ -173,10 +173,7 @@ def test_a_title_alone_gives_nobody_the_rights_of_a_peer(
     unknown_destination = [0xA801]
     assert statuses(node, "PACS", HERE, **move) == unknown_destination
     assert statuses(node, "PACS", "127.0.0.3", **move) == [NOT_AUTHORIZED]
-    assert (
-        "of an unlisted caller, because its address is not that of dicom.peers"
-        in caplog.text
-    )
+    assert "of an unlisted caller, because its address is not that of dicom.peers" in caplog.text
     assert statuses(node, "NAMED", HERE, **move) == [NOT_AUTHORIZED]
     assert "the host not.there.invalid of dicom.peers cannot be found" in caplog.text
     assert statuses(node, "NAMED", HERE)[-1] == 0x0000  # what unlisted callers may do
