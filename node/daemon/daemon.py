@@ -29,12 +29,11 @@ from node.core.supervision import Loop, Watchdog, install_hooks
 from node.core.system.listening import bound_for_page
 from node.core.system.machine import memory_bytes
 from node.daemon.receiving.process import SWITCH_SECONDS
-from node.daemon.receiving.receiver import Receiver
 from node.daemon.receiving.supervisor import ReceiverSupervisor
 from node.deliver.target_checks import faults
 from node.dimse.scu.outgoing import Outgoing
 from node.dimse.scu.requests import echo, own_port
-from node.dimse.upper_layer.acceptor import usable
+from node.dimse.upper_layer.pynetdicom_internals import check_version
 from node.lifecycle.assembly.task import assemble
 from node.lifecycle.pipeline import Pipeline
 from node.lifecycle.verification.damage_reporter import DamageReporter
@@ -64,7 +63,6 @@ _FIXED = (
     "port",
     "ae_title",
     "processes",
-    "keep_awake",
 )  # of `dicom`, as long as the node runs
 _HEARTBEAT_SECONDS = 2.0
 _PRUNE_SECONDS = 3600.0
@@ -91,7 +89,7 @@ class Daemon:
         self._systemd = sdnotify.SystemdNotifier()
         self._watchdog = Watchdog(partial(self._systemd.notify, "WATCHDOG=1"))
         self._cleanup = ExitStack()
-        self._receiver: Receiver | ReceiverSupervisor | None = None
+        self._receiver: ReceiverSupervisor | None = None
         self._made: Pipeline | None = None
         self._page_port: int | None = None
 
@@ -158,14 +156,8 @@ class Daemon:
 
         filing.start()
         undo.callback(filing.stop, settings.shutdown_seconds * _FILING_SHARE)
-        if receivers is None:
-            self._receiver = Receiver(
-                settings, archive, index, journal, run=self._run, partition=0, ring=filing.ring
-            )
-            undo.callback(self._receiver.stop, settings.shutdown_seconds * _RECEIVE_SHARE)
-        else:
-            self._receiver = receivers
-            undo.callback(receivers.stop)
+        self._receiver = receivers
+        undo.callback(receivers.stop)
         self._receiver.start()
         results.start()
         self._prune_quarantine(archive, undo)
@@ -195,11 +187,9 @@ class Daemon:
         loop.start()
         undo.callback(loop.stop, 5)
 
-    def _receivers(self, filing: IngestSupervisor, undo: ExitStack) -> ReceiverSupervisor | None:
-        """The receivers, which load while the rest is built; None if pynetdicom has to serve its
-        own way, which takes a port of its own."""
-        if not usable():
-            return None
+    def _receivers(self, filing: IngestSupervisor, undo: ExitStack) -> ReceiverSupervisor:
+        """The receivers, which load while the rest is built."""
+        check_version()
         receivers = ReceiverSupervisor(
             self._settings,
             run=self._run,

@@ -22,8 +22,8 @@ from pynetdicom.dsutils import decode, encode
 from pynetdicom.dul import DULServiceProvider
 
 from node.core.settings.model import Dicom, PeerSettings
+from node.dimse.scp.application_entity import StorageSCP
 from node.dimse.scp.associations import Associations
-from node.dimse.scp.entity import StorageSCP
 from node.dimse.scp.services import Services
 from node.dimse.upper_layer.messages import C_CANCEL_RQ, C_FIND_RQ, Message
 from node.dimse.upper_layer.pdus import Proposal

@@ -38,6 +38,10 @@ STAND_INS: Final[Mapping[str, Any]] = {
     "path": "x",
 }
 """For keys that have to be there: what is taken in their place while the rest is looked at."""
+_REMOVED: Final[Mapping[Location, str]] = {
+    ("dicom", "keep_awake"): "it was removed because it had no effect; delete it",
+}
+"""Keys of earlier versions, and what to do about them."""
 _SECRETS = frozenset({"users", "secret", "environment"})
 """What is below these keys is not repeated in messages."""
 
@@ -187,6 +191,8 @@ def _sentence(detail: ErrorDetails, origins: Origins) -> str:
     location = _location(detail)
     key = ".".join(str(part) for part in location)
     place = origins.place(_place_of(location, detail))
+    if detail["type"] == "extra_forbidden" and location in _REMOVED:
+        return f"{place}: there is no key {key!r} any more: {_REMOVED[location]}"
     if detail["type"] == "extra_forbidden":
         near = _nearest(location)
         hint = f"; did you mean {near!r}?" if near else ""

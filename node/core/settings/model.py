@@ -122,7 +122,6 @@ class Dicom(Strict):
     empty_matches: bool = True
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_associations: Annotated[int, Field(ge=1)] = 64
-    keep_awake: bool = True
     tls: TLS | None = None
     identity: Identity | None = None
     peers: tuple[PeerSettings, ...] = ()

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 from node.core.settings.model import Dicom, Settings
+from node.dimse.scp.application_entity import StorageSCP
 from node.dimse.scp.associations import Associations
-from node.dimse.scp.entity import StorageSCP
 from node.dimse.scp.services import Services
-from node.dimse.upper_layer.port import Shared
+from node.dimse.upper_layer.association_server import Shared
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.series.conflicts import Conflicts

@@ -35,6 +35,7 @@ def test_the_config_file_that_ships_says_the_defaults(monkeypatch: pytest.Monkey
     ("text", "said"),
     [
         ("dicom:\n  prot: 1", "line 2: there is no key 'dicom.prot'; did you mean 'dicom.port'?"),
+        ("dicom:\n  keep_awake: true", "line 2: there is no key 'dicom.keep_awake' any more:"),
         ("quiet_seconds: 3", "did you mean 'completion.quiet_seconds'?"),
         ("dicom:\n  port: 70000", "line 2: dicom.port: "),
         ("storage:\n  minimum_free: 3 parsecs", "line 2: storage.minimum_free: a size such as"),

@@ -30,6 +30,6 @@ def test_the_configuration_shows() -> None:
     for line in (
         "| AE title | HERE |",
         "| TCP port | 104 |",
-        "| Called AE title | has to be ours |",
+        "| Called AE title | has to be the AE title above |",
     ):
         assert line in made

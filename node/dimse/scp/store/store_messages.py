@@ -1,4 +1,4 @@
-"""C-STORE requests and their answers, as they stand in a command set (PS3.7 9.3.1, E.1)."""
+"""C-STORE requests and responses as command sets (PS3.7 9.3.1, E.1)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from node.core.statuses import SUCCESS
 from node.dimse.upper_layer.messages import (
     C_STORE_RQ,
     NO_DATA_SET,
@@ -18,8 +19,6 @@ from node.dimse.upper_layer.messages import (
     number,
     text,
 )
-
-SUCCESS: Final = 0x0000
 
 _ELEMENT: Final = 8  # bytes of tag and length
 _GROUP_LENGTH: Final = _ELEMENT + 4
@@ -38,7 +37,7 @@ class StoreRequest(NamedTuple):
     """A C-STORE-RQ.
 
     Attributes:
-        sop_class_uid, sop_instance_uid: as the command says, unchecked.
+        sop_class_uid, sop_instance_uid: as in the command set, unchecked.
     """
 
     context_id: int
@@ -50,36 +49,42 @@ class StoreRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
-    """What the response says."""
+    """What the response says.
+
+    Attributes:
+        comment: the Error Comment; empty for none.
+    """
 
     status: int
     comment: str = ""
 
 
-class Said(NamedTuple):
-    """What the command set of a C-STORE-RQ says; the message ID is None if it says none."""
+class StoreCommand(NamedTuple):
+    """The fields of a C-STORE-RQ's command set; the message ID is None if it has none."""
 
     message_id: int | None
     sop_class_uid: str
     sop_instance_uid: str
 
 
-class RequestReader:
+class CommandReader:
     """Reads the command sets of one association.
 
-    A sender's requests are alike but for message ID and SOP Instance UID: one that is like the
-    last is not taken apart again.
+    A sender's requests differ only in message ID and SOP Instance UID: of a command set that is
+    like the one before, only these two are read.
     """
 
     def __init__(self) -> None:
-        self._head = b""  # of the last one: what is before the message ID, less the group length
-        self._middle = b""  # and from there to the length of the SOP Instance UID, which ends it
+        self._head = (
+            b""  # of the last one: its bytes before the message ID, without the group length
+        )
+        self._middle = b""  # its bytes from there to the length of the SOP Instance UID
         self._id = 0  # where the message ID is
         self._uid = 0  # where the SOP Instance UID is
         self._sop_class_uid = ""
 
-    def read(self, encoded: bytes) -> Said | None:
-        """What a command set says; None if it is no C-STORE-RQ with a data set.
+    def read(self, encoded: bytes) -> StoreCommand | None:
+        """The fields of a command set; None if it is no C-STORE-RQ with a data set.
 
         Raises:
             MalformedMessage: it is cut off, or has no command field.
@@ -93,22 +98,22 @@ class RequestReader:
             and len(encoded) == at + _read_length(encoded, at - 4)[0]
         ):
             uid = encoded[at:].decode("ascii", "replace").strip("\0 ")
-            return Said(_read_number(encoded, self._id)[0], self._sop_class_uid, uid)
+            return StoreCommand(_read_number(encoded, self._id)[0], self._sop_class_uid, uid)
         command = decode_command(encoded)
         if (
             command["CommandField"] != C_STORE_RQ
             or command.get("CommandDataSetType") == NO_DATA_SET
         ):
             return None
-        said = Said(
+        read = StoreCommand(
             number(command, "MessageID"),
             text(command, "AffectedSOPClassUID"),
             text(command, "AffectedSOPInstanceUID"),
         )
-        self._remember(encoded, said)
-        return said
+        self._remember(encoded, read)
+        return read
 
-    def _remember(self, encoded: bytes, said: Said) -> None:
+    def _remember(self, encoded: bytes, read: StoreCommand) -> None:
         self._uid = 0
         places: dict[int, int] = {}
         at = 0
@@ -124,12 +129,12 @@ class RequestReader:
         if usual and before is not None and last is not None and before < last:
             self._head = encoded[_GROUP_LENGTH:before]
             self._middle = encoded[before + 2 : last - 4]
-            self._sop_class_uid = said.sop_class_uid
+            self._sop_class_uid = read.sop_class_uid
             self._id, self._uid = before, last
 
 
 def stored(request: StoreRequest) -> bytes:
-    """The C-STORE-RSP that says 0x0000, as PDUs."""
+    """The C-STORE-RSP with status 0x0000, as PDUs."""
     uid = request.sop_instance_uid
     if not uid.isascii() or len(uid) > _LONGEST_UID:
         return response(request, StoreAnswer(SUCCESS))
@@ -143,8 +148,8 @@ def stored(request: StoreRequest) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _around(sop_class_uid: str, uid_length: int) -> tuple[bytes, bytes]:
-    """The command set of a C-STORE-RSP that says 0x0000: what comes before the message ID, and
-    what comes between it and the SOP Instance UID."""
+    """The command set of a C-STORE-RSP with status 0x0000: its bytes before the message ID, and
+    those between it and the SOP Instance UID."""
     whole = encode_command(_command(sop_class_uid, 0, SUCCESS, "1" * uid_length))
     (class_length,) = _read_length(whole, _GROUP_LENGTH + 4)
     at = _GROUP_LENGTH + _ELEMENT + class_length + _ELEMENT + 2 + _ELEMENT
@@ -152,7 +157,12 @@ def _around(sop_class_uid: str, uid_length: int) -> tuple[bytes, bytes]:
 
 
 def response(request: StoreRequest, answer: StoreAnswer) -> bytes:
-    """A C-STORE-RSP as PDUs."""
+    """A C-STORE-RSP as PDUs.
+
+    Args:
+        request: the request that it answers.
+        answer: status and Error Comment.
+    """
     command = _command(
         request.sop_class_uid, request.message_id, answer.status, request.sop_instance_uid
     )

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pynetdicom.dsutils import decode
 
-from node.dimse.scp.query.identifiers import Responses, failed_instances
-from node.dimse.scp.query.texts import charset, choose
+from node.dimse.scp.query.character_sets import charset, choose
+from node.dimse.scp.query.response_identifiers import Responses, failed_instances
 from tests.unit.dicom.matching.identifiers import EXPLICIT, IMPLICIT, query
 
 JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"

@@ -1,4 +1,4 @@
-"""Text into bytes: in the requestor's character set where it can carry it (PS3.4 C.4.1.1.3.2)."""
+"""Encodes text, in the requestor's character set where that is possible (PS3.4 C.4.1.1.3.2)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ UTF_8: Final = "ISO_IR 192"
 _LATIN_1: Final = "ISO_IR 100"
 _ASCII_SETS: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 _DELIMITERS: Final = re.compile(r"([\\^=\r\n\f\t])")
-"""After each of them the first character set is in force again (PS3.5 6.1.2.5.3)."""
+"""After each of them the first character set applies again (PS3.5 6.1.2.5.3)."""
 _GB_2312: Final = "iso_ir_58"
 _LONGEST_PAIR: Final = 2  # bytes a character of the double-byte sets
 
 
 class Charset:
-    """One value of Specific Character Set (0008,0005), and how text is written in it."""
+    """A value of Specific Character Set (0008,0005), and how to encode text in it."""
 
     def __init__(self, value: str) -> None:
         self.value = value
@@ -36,11 +36,11 @@ class Charset:
 
     @property
     def usable(self) -> bool:
-        """Whether it can carry more than the default repertoire, and is known."""
+        """Whether it is known, and has more characters than the default repertoire."""
         return self._known and any(name not in _ASCII_SETS for name in self._names)
 
     def encode(self, text: str) -> bytes | None:
-        """Text in this character set; None if it has a character that the set has not."""
+        """Text in this character set; None if the set lacks one of its characters."""
         if not self.usable:
             return None
         if len(self._names) == 1 and self._names[0] in {*STAND_ALONE_ENCODINGS, _LATIN_1}:
@@ -76,10 +76,14 @@ def charset(value: str) -> Charset:
 
 
 def choose(texts: Iterable[str], requested: str) -> Charset | None:
-    """The character set for a response; None if the default repertoire is enough.
+    """Choose the character set of a response; None if the default repertoire is enough.
 
-    The requestor's own if it can carry everything; for a requestor that named none, Latin-1,
-    which old ones read most; else UTF-8.
+    It is the requestor's own if that has all characters; for a requestor that named none, Latin-1
+    if that has, since most old clients read it; else UTF-8.
+
+    Args:
+        texts: all text values of the response.
+        requested: Specific Character Set of the request; empty for none.
     """
     foreign = [text for text in texts if not text.isascii()]
     if not foreign:

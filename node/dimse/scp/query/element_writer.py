@@ -1,4 +1,4 @@
-"""Elements as bytes, in Implicit or Explicit VR Little Endian (PS3.5 7.1)."""
+"""Writes data elements in Implicit or Explicit VR Little Endian (PS3.5 7.1)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ MOST_BYTES: Final = 0xFFFE  # of a value with a 16-bit length
 
 
 class Writer:
-    """Writes single elements in one transfer syntax."""
+    """Writes single elements in one transfer syntax: Implicit or Explicit VR Little Endian."""
 
     def __init__(self, transfer_syntax_uid: str) -> None:
         self.implicit = transfer_syntax_uid == ImplicitVRLittleEndian
 
     def element(self, tag: int, vr: str, raw: bytes) -> bytes:
-        """An element of an encoded value, padded to even length (PS3.5 7.1.1)."""
+        """An element, padded to even length (PS3.5 7.1.1).
+
+        Args:
+            tag: group and element as one number.
+            vr: of two letters.
+            raw: the encoded value.
+        """
         if len(raw) % 2:
             raw += b"\0" if vr == "UI" else b" "
         head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
@@ -31,6 +37,11 @@ class Writer:
         return head + vr.encode() + struct.pack("<H", len(raw)) + raw
 
     def sequence(self, tag: int, items: Iterable[bytes]) -> bytes:
-        """A sequence of items whose elements are written already (PS3.5 7.5)."""
+        """A sequence (PS3.5 7.5).
+
+        Args:
+            tag: group and element as one number.
+            items: the encoded elements of each.
+        """
         body = b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in items)
         return self.element(tag, "SQ", body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pynetdicom.presentation import PresentationContext
 
-from node.dimse.scp.contexts import is_storage, negotiate
+from node.dimse.scp.presentation_contexts import is_storage, negotiate
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 JPEG_LS, HTJ2K, VIDEO = (

@@ -1,4 +1,4 @@
-"""Which presentation contexts are accepted, and in which transfer syntax (PS3.8 9.3.3.2)."""
+"""Decides which presentation contexts are accepted, with which transfer syntax (PS3.8 9.3.3.2)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pydicom.uid import (
 from pydicom.uid import UID_dictionary as _UIDS  # type: ignore[attr-defined]
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
+
+from node.dimse.upper_layer.pynetdicom_internals import set_roles
 
 ACCEPTANCE = 0x00
 ABSTRACT_SYNTAX_NOT_SUPPORTED = 0x03
@@ -44,22 +46,22 @@ def _storage_transfer_syntaxes() -> frozenset[str]:
 
 
 STORAGE_TRANSFER_SYNTAXES = _storage_transfer_syntaxes()
-_NO_STORAGE_AFTER_ALL = ("Commitment", "Directory", "Stored Print")
+_NOT_STORAGE = ("Commitment", "Directory", "Stored Print")
 _STORAGE_CLASSES = frozenset(  # retired ones too
     uid
     for uid, entry in _UIDS.items()
     if entry[1] == "SOP Class"
     and "Storage" in entry[0]
-    and not any(word in entry[0] for word in _NO_STORAGE_AFTER_ALL)
+    and not any(word in entry[0] for word in _NOT_STORAGE)
 )
 _OTHER_CLASSES = frozenset(_UIDS) - _STORAGE_CLASSES
 
 
 def is_storage(abstract_syntax: str) -> bool:
-    """Whether an abstract syntax names instances that can be stored.
+    """Whether an abstract syntax is a storage SOP class.
 
-    Every storage SOP class of the standard, those too that are newer than this program or retired
-    long ago, and the private ones of vendors.
+    These are the storage SOP classes of the standard, also retired ones and ones that are newer
+    than this program, and private SOP classes.
     """
     if abstract_syntax in _STORAGE_CLASSES:
         return True
@@ -75,8 +77,8 @@ def negotiate(
 ) -> tuple[list[PresentationContext], list[SCP_SCU_RoleSelectionNegotiation]]:
     """Answer the presentation contexts of an A-ASSOCIATE-RQ.
 
-    The requestor's first transfer syntax that is known wins: it is how the sender has its data,
-    and the node keeps them as they are.
+    The first known transfer syntax that the requestor proposes is accepted: the sender has its data
+    in it, and the node keeps them so.
 
     Args:
         requested: as the requestor proposed them.
@@ -104,7 +106,7 @@ def negotiate(
         for uid, proposed in sorted(roles.items())
         if uid in accepted
     ]
-    # An answer that leaves the requestor no role at all cannot be said (PS3.7 D.3.3.4).
+    # The standard has no answer that leaves the requestor without a role (PS3.7 D.3.3.4).
     return answered, [answer for answer in answers if answer.scu_role or answer.scp_role]
 
 
@@ -130,8 +132,7 @@ def _answer(
     answer.transfer_syntax = [chosen]
     answer.result = ACCEPTANCE
     scu, scp = roles.get(uid, (True, False))  # the requestor is SCU unless it says otherwise
-    answer._as_scp = scu
-    answer._as_scu = scp and storage
+    set_roles(answer, scp=scu, scu=scp and storage)
     return answer
 
 

@@ -1,4 +1,4 @@
-"""Identifiers of responses as bytes, straight from the index's values (PS3.4 C.4.1.1.3.2)."""
+"""Writes the identifiers of responses from the values of the index (PS3.4 C.4.1.1.3.2)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from node.dicom.matching import Key, Query, returned
-from node.dimse.scp.query.encoding import MOST_BYTES, Writer
-from node.dimse.scp.query.texts import Charset, choose
+from node.dimse.scp.query.character_sets import Charset, choose
+from node.dimse.scp.query.element_writer import MOST_BYTES, Writer
 
 _CHARSET: Final = 0x00080005
 _LEVEL: Final = 0x00080052
@@ -29,8 +29,9 @@ class Responses:
     """Writes the identifiers of a query's pending responses.
 
     Args:
+        query: with the keys that were asked for.
         transfer_syntax_uid: Implicit or Explicit VR Little Endian.
-        retrieve_ae: who can be asked for what was found.
+        retrieve_ae: Retrieve AE Title, from which the matches can be retrieved.
     """
 
     def __init__(self, query: Query, transfer_syntax_uid: str, retrieve_ae: str) -> None:
@@ -49,7 +50,7 @@ class Responses:
         ]
 
     def encode(self, record: Mapping[str, Any]) -> bytes:
-        """One match: every key that was asked for, empty where the entity has no value."""
+        """The identifier of one match: all keys of the query, empty where there is no value."""
         chosen: Charset | None = None
         try:
             return self._written(record, None)
@@ -103,7 +104,12 @@ class Responses:
 
 
 def failed_instances(uids: list[str], transfer_syntax_uid: str) -> bytes:
-    """The identifier of a final C-MOVE or C-GET response (PS3.4 C.4.2.1.4.2)."""
+    """The identifier of a final C-MOVE or C-GET response (PS3.4 C.4.2.1.4.2).
+
+    Args:
+        uids: SOP Instance UIDs of the sub-operations that failed.
+        transfer_syntax_uid: Implicit or Explicit VR Little Endian.
+    """
     raw = "\\".join(uids).encode("ascii")
     writer = Writer(transfer_syntax_uid)
     if not writer.implicit and len(raw) > MOST_BYTES:

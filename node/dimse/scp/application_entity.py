@@ -1,4 +1,4 @@
-"""The node's application entity: what it offers, who may come, and its start and stop."""
+"""The node's application entity: the services that it offers, its start and its stop."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from pynetdicom.sop_class import Verification
 
 from node.core.errors import ConfigError
 from node.core.settings.model import Dicom
-from node.core.system.cpu_latency import CpuLatency
+from node.core.statuses import SUCCESS
 from node.core.system.listening import refusal
 from node.dimse.scp.associations import Associations
-from node.dimse.scp.audit import Audit
-from node.dimse.scp.contexts import NATIVE
-from node.dimse.scp.store.store import StoreService
-from node.dimse.upper_layer import acceptor, limits
+from node.dimse.scp.presentation_contexts import NATIVE, negotiate
+from node.dimse.scp.store.storage_service import StorageService
+from node.dimse.upper_layer import limits, pynetdicom_internals
+from node.dimse.upper_layer.access.audit import Audit
 from node.dimse.upper_layer.access.permissions import Peers
 from node.dimse.upper_layer.access.tls import server_context
-from node.dimse.upper_layer.plain_port import PlainPort
-from node.dimse.upper_layer.port import Port, Shared
+from node.dimse.upper_layer.association_server import AssociationServer, Shared
 from node.storage.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.storage.ingest.checks import InstanceReceiver
 
@@ -31,12 +30,18 @@ log = logging.getLogger(__name__)
 
 
 class StorageSCP:
-    """Listens on the DICOM port.
+    """Accepts associations on the DICOM port, and serves C-ECHO and C-STORE on them.
 
     Args:
+        settings: of the port.
+        receiver: makes instances durable, or refuses them.
+        associations: notes which associations brought instances, and how they ended.
         services: SOP classes other than storage that it offers, with their transfer syntaxes.
-        handlers: pynetdicom event handlers of those services.
-        shared: if several processes serve the port.
+        handlers: of those services, for pynetdicom's events.
+        shared: the port, if several processes serve it; None: it opens its own.
+
+    Raises:
+        ConfigError: the installed pynetdicom has another version than the node needs.
     """
 
     def __init__(
@@ -50,26 +55,22 @@ class StorageSCP:
         shared: Shared | None = None,
     ) -> None:
         self._shared = shared
-        acceptor.prepare()
+        pynetdicom_internals.prepare(negotiate)
         self._settings = settings
         self._audit = Audit()
-        self._store = StoreService(
-            receiver,
-            associations,
-            Peers(lambda: self._settings),
-            self._audit,
-            CpuLatency(settings.keep_awake),
+        self._storage = StorageService(
+            receiver, associations, Peers(lambda: self._settings), self._audit
         )
-        self._port: Port | PlainPort | None = None
+        self._server: AssociationServer | None = None
         self._tls: ssl.SSLContext | None = None
         self._handlers: list[EventHandlerType] = [
-            (evt.EVT_C_ECHO, lambda _event: 0x0000),
-            (evt.EVT_C_STORE, self._store.handler()),
-            (evt.EVT_ACSE_RECV, associations.release_asked),
+            (evt.EVT_C_ECHO, lambda _event: SUCCESS),
+            (evt.EVT_C_STORE, self._storage.handler()),
+            (evt.EVT_ACSE_RECV, associations.release_requested),
             (evt.EVT_RELEASED, associations.released),
             (evt.EVT_ABORTED, associations.aborted),
             (evt.EVT_CONN_CLOSE, associations.connection_closed),
-            *(_settled(bound, receiver) for bound in handlers),
+            *(_after_settling(bound, receiver) for bound in handlers),
         ]
         self._ae = _application_entity(settings)
         self._ae.add_supported_context(Verification, list(NATIVE))
@@ -79,7 +80,7 @@ class StorageSCP:
     @property
     def port(self) -> int:
         """The port that it listens on, once started."""
-        return self._settings.port if self._port is None else self._port.number
+        return self._settings.port if self._server is None else self._server.number
 
     def start(self) -> None:
         """Begin to listen.
@@ -88,60 +89,57 @@ class StorageSCP:
             ConfigError: the address is taken or may not be used.
         """
         host, port = self._settings.host, self._settings.port
-        self._store.start()
+        self._storage.start()
         try:
-            self._port = self._opened()
+            self._server = self._opened()
         except OSError as error:
             raise ConfigError(refusal("DICOM", host, port, "dicom.port", error)) from error
 
-    def _opened(self) -> Port | PlainPort:
-        if not acceptor.usable():
-            settings = self._settings
-            if settings.tls or settings.identity or self._shared is not None:
-                raise ConfigError(
-                    "dicom.tls, dicom.identity and dicom.processes need a version of pynetdicom "
-                    "that is known here"
-                )
-            return PlainPort(self._ae, self._settings, self._handlers)
+    def _opened(self) -> AssociationServer:
         tls = self._settings.tls
         self._tls = None if tls is None else server_context(tls)
-        return Port(
+        return AssociationServer(
             self._ae,
             lambda: self._settings,
             self._handlers,
-            self._store.fast_path,
+            self._storage.fast_path,
             self._audit,
             lambda: self._tls,
             self._shared,
         )
 
     def allow(self, settings: Dicom) -> None:
-        """Take over changed peers and rules, and renewed certificates; what is open stays open."""
+        """Use changed settings and renewed certificates for new associations.
+
+        Open associations go on; what their callers may do changes at once.
+        """
         self._settings = settings
-        if isinstance(self._port, PlainPort):
-            self._port.allow(settings)
         if self._tls is not None and settings.tls is not None:
             try:
                 self._tls = server_context(settings.tls)
             except ConfigError as error:
-                log.error("the certificates were not taken over: %s", error)
+                log.error("the changed certificates cannot be used, the old ones stay: %s", error)
 
     def stop(self, timeout: float) -> None:
-        """Stop accepting, let open C-STOREs be answered, then end what is still open."""
-        if self._port is not None:
-            self._port.close(timeout)
-            self._port = None
-        self._store.stop()
+        """Accept no more associations, and end those that are open.
+
+        Args:
+            timeout: seconds in which requests under way may be answered.
+        """
+        if self._server is not None:
+            self._server.close(timeout)
+            self._server = None
+        self._storage.stop()
 
 
-_SEEING: Final = (evt.EVT_C_FIND, evt.EVT_C_GET, evt.EVT_C_MOVE, evt.EVT_N_ACTION)
-"""Events whose handlers look at what the node holds."""
+_READING: Final = (evt.EVT_C_FIND, evt.EVT_C_GET, evt.EVT_C_MOVE, evt.EVT_N_ACTION)
+"""Events whose handlers read what the node holds."""
 
 
-def _settled(bound: EventHandlerType, receiver: InstanceReceiver) -> EventHandlerType:
-    """Whatever was answered 0x0000 before a request is found by it."""
+def _after_settling(bound: EventHandlerType, receiver: InstanceReceiver) -> EventHandlerType:
+    """A handler that finds every instance that was answered 0x0000 before its request."""
     event, handler, *arguments = bound
-    if event not in _SEEING:
+    if event not in _READING:
         return bound
 
     def handle(request: Event, *args: Any) -> Any:

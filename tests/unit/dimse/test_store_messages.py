@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.dimse.scp.store.requests import (
-    RequestReader,
-    Said,
+from node.dimse.scp.store.store_messages import (
+    CommandReader,
     StoreAnswer,
+    StoreCommand,
     StoreRequest,
     response,
     stored,
@@ -35,15 +35,15 @@ COMMANDS = st.fixed_dictionaries(
 
 @given(st.lists(COMMANDS, min_size=1, max_size=6))
 def test_a_request_says_the_same_after_others(commands: list[dict[str, Value]]) -> None:
-    reader = RequestReader()
+    reader = CommandReader()
     for command in commands:
         whole = {**command, "CommandField": C_STORE_RQ, "CommandDataSetType": DATA_SET}
         encoded = encode_command(whole)
-        assert reader.read(encoded) == RequestReader().read(encoded)
+        assert reader.read(encoded) == CommandReader().read(encoded)
 
 
 def test_a_request_like_the_last_is_read_again() -> None:
-    reader = RequestReader()
+    reader = CommandReader()
     for number in (1, 2, 300, 65535):
         command: dict[str, Value] = {
             "AffectedSOPClassUID": "1.2.3",
@@ -52,7 +52,9 @@ def test_a_request_like_the_last_is_read_again() -> None:
             "CommandDataSetType": DATA_SET,
             "AffectedSOPInstanceUID": f"1.9.{number}",
         }
-        assert reader.read(encode_command(command)) == Said(number, "1.2.3", f"1.9.{number}")
+        assert reader.read(encode_command(command)) == StoreCommand(
+            number, "1.2.3", f"1.9.{number}"
+        )
 
 
 @given(st.integers(0, 127), st.integers(0, 0xFFFF), UIDS, UIDS)
