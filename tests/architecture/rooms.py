@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,8 @@ def may_import(order: list[list[str]]) -> dict[str, set[str]]:
     }
 
 
-def imports(room: str) -> set[str]:
+@cache
+def imports(room: str) -> frozenset[str]:
     """The other rooms that modules of `room` import, at the top or inside of functions."""
     found = set()
     for path in (ROOT / "node" / room).rglob("*.py"):
@@ -41,4 +43,4 @@ def imports(room: str) -> set[str]:
             else:
                 continue
             found |= {name.split(".")[1] for name in names if name.startswith("node.")}
-    return {name for name in found - {room} if (ROOT / "node" / name).is_dir()}
+    return frozenset(name for name in found - {room} if (ROOT / "node" / name).is_dir())
