@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' node/core/version.py)
 CODE := node tests benchmarks requirements
-# Tests of one process each, which show whether another Python runs the code.
-QUICK := tests/unit/completion tests/unit/dicom tests/unit/core
+# For another Python: tests of one process each, and the few tools that they need.
+QUICK := tests/unit/completion tests/unit/core tests/unit/dicom/matching tests/unit/assemble/test_geometry.py
+QUICK_TOOLS := attrs|hypothesis|iniconfig|pluggy|psycopg|psycopg-binary|pytest|pytest-timeout|sortedcontainers
 OTHER_VENV = .venv-$(notdir $(PYTHON))
 SBOM ?= dist/rasnode-$(VERSION).cdx.json
 # The same sources make the same files, with the time of the last commit.
@@ -28,7 +29,10 @@ test: $(VENV)/.test ## set up and run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-python: ## run the quick unit tests with another Python: make test-python PYTHON=python3.13
-	$(MAKE) --no-print-directory VENV=$(OTHER_VENV) $(OTHER_VENV)/.test
+	$(PYTHON) -m venv --clear $(OTHER_VENV)
+	awk '/^[a-z]/ {keep = $$1 ~ /^($(QUICK_TOOLS))==/} keep' requirements/test.txt >$(OTHER_VENV)/tools.txt
+	$(OTHER_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --no-deps \
+		--require-hashes -r requirements/run.txt -r $(OTHER_VENV)/tools.txt
 	$(OTHER_VENV)/bin/python -m pytest -q -p no:cacheprovider $(QUICK)
 
 demo: $(VENV)/.run ## send two phantom studies to a node of their own and show the volumes
