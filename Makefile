@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' node/core/version.py)
 CODE := node tests benchmarks requirements
-# For another Python: tests of one process each, and the few tools that they need.
-QUICK := tests/unit/completion tests/unit/core tests/unit/dicom/matching tests/unit/assemble/test_geometry.py
+# For another Python: tests without a node, and the few tools that they need.
+QUICK := tests/unit/completion tests/unit/core tests/unit/dicom/matching \
+	tests/unit/assemble/test_geometry.py --ignore=tests/unit/core/test_wall_clock.py
 QUICK_TOOLS := attrs|hypothesis|iniconfig|pluggy|psycopg|psycopg-binary|pytest|pytest-timeout|sortedcontainers
 OTHER_VENV = .venv-$(notdir $(PYTHON))
 SBOM ?= dist/rasnode-$(VERSION).cdx.json
