@@ -78,6 +78,7 @@ class Source(StrEnum):
     MPPS = "mpps"
     INSTANCE_AVAILABILITY = "instance-availability"
     COMMITMENT = "storage-commitment"
+    PULL = "pull"
     QUIET = "quiet-time"
     PERSON = "person"
 
@@ -113,7 +114,7 @@ class Statement:
     """What a peer said of a series' extent.
 
     Attributes:
-        source: one of SENDER_COUNT, MPPS, INSTANCE_AVAILABILITY, COMMITMENT.
+        source: one of SENDER_COUNT, MPPS, INSTANCE_AVAILABILITY, COMMITMENT, PULL.
         by: the peer, for people.
         at: when it was said, seconds since 1970.
         final: False while more is to be expected: a procedure step in progress.
