@@ -14,11 +14,11 @@ import typer
 from node.cli.context import ConfigOption, JsonOption
 from node.cli.fetching.asking import cells, keys_of, peer_named
 from node.cli.output.terminal import say_exactly
-from node.core.attributes import Level
+from node.core.attributes import UNIQUE_KEY, Level
 from node.core.errors import ConfigError
 from node.core.settings.file import load_settings
 from node.dimse.pull.question import BadKey, level_of
-from node.dimse.scu.query import UNIQUE, QueryFailed, QuerySCU, Row
+from node.dimse.scu.query import QueryFailed, QuerySCU, Row
 from node.dimse.scu.requests import peer
 
 
@@ -106,7 +106,7 @@ def _keywords(listed: str) -> list[str]:
 
 def _columns(level: Level, keys: dict[str, str], returned: list[str]) -> list[str]:
     shown = returned or list(_SHOWN[level])
-    return list(dict.fromkeys([UNIQUE[level], *keys, *shown]))
+    return list(dict.fromkeys([UNIQUE_KEY[level], *keys, *shown]))
 
 
 def _show(rows: Sequence[Row], columns: list[str], *, as_json: bool, as_csv: bool) -> None:

@@ -33,6 +33,7 @@ from node.dimse.upper_layer.requestor import (
 
 _SUCCESS: Final = 0x0000
 _UNKNOWN_DESTINATION: Final = 0xA801  # PS3.4 C.4.2.1.5
+_NOT_SENT: Final = 0xA702  # it could not send anything: no way to us, or no context for it
 _NO_SUCH_LEVEL: Final = range(0xA900, 0xAA00)  # identifier does not match SOP class
 _WARNING: Final = 0xB000
 _CANCELLED: Final = 0xFE00
@@ -94,7 +95,7 @@ class Way:
         self._found = found
         self._known = known
         self._noted = known
-        self._changed = False
+        self._changed = self._is_exception = False
 
     @property
     def by(self) -> str:
@@ -103,15 +104,19 @@ class Way:
 
     def works(self) -> None:
         """The peer did as it was asked."""
-        if self._wanted == "auto" and self._noted != self.by:
+        if self._wanted == "auto" and self._noted != self.by and not self._is_exception:
             self._noted = self.by
             self._found(self.by)
 
-    def other(self) -> bool:
-        """Ask the other way from now on, if that is left to us and has not been tried."""
+    def other(self, *, once: bool) -> bool:
+        """Ask the other way, if that is left to us and has not been tried.
+
+        Args:
+            once: it is these instances that the peer does not send this way, not all.
+        """
         if self._wanted != "auto" or self._changed:
             return False
-        self._changed = True
+        self._changed, self._is_exception = True, once
         self._known = "get" if self.by == "move" else "move"
         return True
 
@@ -277,7 +282,8 @@ class Fetcher:
         return Result(
             study.state,
             (study,),
-            again=problem is None or problem.again,
+            # A peer that ended with success and kept instances back would do so again at once.
+            again=problem is not None and problem.again,
             away=problem is not None and problem.away,
             busy=problem is not None and problem.busy,
             stopped=problem is not None and problem.stopped,
@@ -296,8 +302,11 @@ class Fetcher:
                 continue
             if problem.stopped:
                 return problem
-            if problem.other_way and self._way.other():
-                return self._retrieve(one, self._compare(one))
+            if problem.other_way or problem.other_way_once:
+                now = self._compare(one)
+                unmoved = now.received == comparison.received
+                if unmoved and self._way.other(once=not problem.other_way):
+                    return self._retrieve(one, now)
             if problem.no_lists and self._takes_lists:
                 self._takes_lists = False
                 return self._retrieve(one, self._compare(one))
@@ -359,9 +368,12 @@ class Fetcher:
             return _Problem(ItemState.REFUSED, sentence, again=False, over=True, other_way=True)
         if status is not None and status in _NO_SUCH_LEVEL and wanted.level is Level.IMAGE:
             return _Problem(ItemState.REFUSED, said, no_lists=True)
-        if status in {_WARNING, _CANCELLED}:
+        if status == _CANCELLED:
+            return _Problem(ItemState.INCOMPLETE, said, again=False)
+        if status == _WARNING:
             return _Problem(ItemState.INCOMPLETE, said)
-        return _Problem(ItemState.REFUSED, said)
+        once = status == _NOT_SENT and self._way.by == "move"
+        return _Problem(ItemState.REFUSED, said, other_way_once=once)
 
     def _ask_for(self, one: _Asked, wanted: Wanted) -> Ended:
         means = self._means
@@ -462,6 +474,7 @@ class _Problem:
         again: trying again may help.
         over: the next retrieve of this try would meet the same.
         other_way: C-GET may do what C-MOVE does not, or the other way round.
+        other_way_once: the same for these instances, if none of them came.
         no_lists: the peer does not take lists of SOP Instance UIDs.
         away: the peer could not be reached.
         busy: the peer took no further association.
@@ -473,6 +486,7 @@ class _Problem:
     again: bool = True
     over: bool = False
     other_way: bool = False
+    other_way_once: bool = False
     no_lists: bool = False
     away: bool = False
     busy: bool = False

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from node.core.attributes import Level
+from node.core.attributes import UNIQUE_KEY, Level
 from node.core.errors import MalformedDataSet
 from node.dicom import Elements, scan
 from node.dimse.upper_layer.messages import C_FIND_RQ, Message, Value, number, text
@@ -28,13 +28,6 @@ from node.dimse.upper_layer.requestor import Destination, PeerSilent, Requestor
 PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 STUDY_ROOT: Final = str(StudyRootQueryRetrieveInformationModelFind)
 PATIENT_ROOT: Final = str(PatientRootQueryRetrieveInformationModelFind)
-UNIQUE: Final = {
-    Level.PATIENT: "PatientID",
-    Level.STUDY: "StudyInstanceUID",
-    Level.SERIES: "SeriesInstanceUID",
-    Level.IMAGE: "SOPInstanceUID",
-}
-"""The unique key of each level (PS3.4 C.6.1.1)."""
 _SUCCESS: Final = 0x0000
 _CANCELLED: Final = 0xFE00
 _PENDING: Final = (0xFF00, 0xFF01)
@@ -136,7 +129,7 @@ class QuerySCU:
             PeerSilent: the association broke.
         """
         ((syntax, context),) = self._requestor.contexts(self._root).items()
-        wanted = dict.fromkeys([*keys, *returned, UNIQUE[level]])
+        wanted = dict.fromkeys([*keys, *returned, UNIQUE_KEY[level]])
         encoded = _encoded(level, {key: keys.get(key, "") for key in wanted}, syntax)
         command: dict[str, Value] = {
             "AffectedSOPClassUID": self._root,
