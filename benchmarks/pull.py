@@ -96,7 +96,7 @@ def by_movescu(port: int, studies: list[str], parallel: int) -> None:
             ]
             subprocess.run(command, check=True, capture_output=True, timeout=600)
 
-    threads = [threading.Thread(target=work) for _ in range(parallel)]  # noqa: TID251  a benchmark
+    threads = [threading.Thread(target=work) for _ in range(parallel)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -107,12 +107,9 @@ def by_pull(config: Path, studies: list[str], parallel: int) -> None:
     """Have the node fetch them."""
     listed = config.parent / "list.csv"
     listed.write_text("\n".join(["StudyInstanceUID", *studies]) + "\n")
+    options = ["--list", str(listed), "--parallel", str(parallel), "-c", str(config)]
     subprocess.run(
-        ["rasnode", "pull", "pacs", "--list", str(listed), "--parallel", str(parallel)]
-        + ["-c", str(config)],
-        check=True,
-        capture_output=True,
-        timeout=3600,
+        ["rasnode", "pull", "pacs", *options], check=True, capture_output=True, timeout=3600
     )
 
 

@@ -76,7 +76,7 @@ def studies_of(query: QuerySCU, keys: Mapping[str, str]) -> Found:
             for patient in _patients(query, keys):
                 rows += _studies(query, {**keys, "PatientID": patient})
     else:
-        rows = _studies(query, keys)
+        rows = list(_studies(query, keys))
     good = [row for row in rows if row["StudyInstanceUID"] and matches(keys, row)]
     studies = {row["StudyInstanceUID"]: _study(row) for row in good}
     return Found(tuple(studies.values()), len(rows) - len(good))
@@ -151,15 +151,20 @@ def _series(
 
 def _instances(query: QuerySCU, above: Mapping[str, str]) -> dict[str, str] | None:
     """SOP Instance UID -> SOP Class UID; None if the peer knows no image level."""
-    try:
-        answer = query.ask(Level.IMAGE, above, ("SOPClassUID",), limit=_MOST_INSTANCES)
-    except QueryFailed:
-        return None
-    if answer.is_cut_off:
-        raise TooMany(f"a series has more than {_MOST_INSTANCES} instances")
-    return {
-        row["SOPInstanceUID"]: row["SOPClassUID"] for row in answer.rows if row["SOPInstanceUID"]
-    }
+    # Some archives read the file for the class, and one that is lost must not hide the others.
+    for returned in (("SOPClassUID",), ()):
+        try:
+            answer = query.ask(Level.IMAGE, above, returned, limit=_MOST_INSTANCES)
+        except QueryFailed:
+            continue
+        if answer.is_cut_off:
+            raise TooMany(f"a series has more than {_MOST_INSTANCES} instances")
+        return {
+            row["SOPInstanceUID"]: row.get("SOPClassUID", "")
+            for row in answer.rows
+            if row["SOPInstanceUID"]
+        }
+    return None
 
 
 def _studies(query: QuerySCU, keys: Mapping[str, str]) -> Sequence[Row]:

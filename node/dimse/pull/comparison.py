@@ -167,3 +167,21 @@ def retrieves(
         for at in range(0, len(one.missing), _LISTED):
             listed = "\\".join(one.missing[at : at + _LISTED])
             yield Wanted(Level.IMAGE, series | {"SOPInstanceUID": listed}, patient_id)
+
+
+def one_by_one(wanted: Wanted, comparison: Comparison, *, most: int) -> list[Wanted]:
+    """What is still missing of a list of instances, each by itself.
+
+    Args:
+        wanted: a retrieve that did not bring everything.
+        comparison: what is missing after it.
+        most: no more than so many.
+    """
+    listed = wanted.keys.get("SOPInstanceUID", "").split("\\")
+    if len(listed) < 2:
+        return []
+    missing = {uid for one in comparison.series for uid in one.missing}
+    left = [uid for uid in listed if uid in missing]
+    return [
+        wanted._replace(keys={**wanted.keys, "SOPInstanceUID": uid}) for uid in left[: max(0, most)]
+    ]

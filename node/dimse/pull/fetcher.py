@@ -19,7 +19,13 @@ from node.dimse.pull.catalogue import (
     studies_of,
     study_of_series,
 )
-from node.dimse.pull.comparison import Comparison, SeriesExpected, compare, retrieves
+from node.dimse.pull.comparison import (
+    Comparison,
+    SeriesExpected,
+    compare,
+    one_by_one,
+    retrieves,
+)
 from node.dimse.pull.question import Question
 from node.dimse.scu.query import QueryFailed, QuerySCU
 from node.dimse.scu.retrieve import Ended, Received, Wanted, get, move
@@ -40,6 +46,7 @@ _CANCELLED: Final = 0xFE00
 _CALM_SECONDS: Final = 2.0  # without anything new after the peer has ended: nothing more comes
 _LATE_SECONDS: Final = 15.0  # so long at most what it has sent may take to be found
 _LOOK_SECONDS: Final = 0.2
+_ONE_BY_ONE: Final = 64  # instances that are asked for by themselves in one try
 
 
 class Holdings(Protocol):
@@ -297,8 +304,9 @@ class Fetcher:
             if self._stop():
                 return _STOPPED
             wanted = queue.pop(0)
-            problem = self._attempt(one, wanted) or problem
-            if problem is None:
+            met = self._attempt(one, wanted)
+            problem = met or problem
+            if met is None or problem is None:
                 continue
             if problem.stopped:
                 return problem
@@ -312,6 +320,8 @@ class Fetcher:
                 return self._retrieve(one, self._compare(one))
             if problem.over:
                 return problem
+            # One instance that a peer cannot send must not keep back those behind it.
+            queue += one_by_one(wanted, self._compare(one), most=_ONE_BY_ONE - len(queue))
         return problem
 
     def _wanted(self, one: _Asked, comparison: Comparison) -> list[Wanted]:

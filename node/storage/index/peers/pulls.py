@@ -198,7 +198,7 @@ class Pulls:
         item = PullItemRow
         query = select(item.state, func.count()).where(item.job_pk == job.pk).group_by(item.state)
         with self._index.reading() as connection:
-            return {ItemState(state): count for state, count in connection.execute(query).tuples()}
+            return {ItemState(state): count for state, count in connection.execute(query)}
 
     def items(self, job: PullJob) -> list[PullItem]:
         """Every row of a job, in the order of its list."""
@@ -281,7 +281,7 @@ class Pulls:
         )
         with self._index.reading() as connection:
             expected, received = connection.execute(query).one()
-        return int(expected), int(received)
+        return int(expected or 0), int(received or 0)
 
     def way(self, peer: str) -> str | None:
         """Whether a peer is fetched from by `move` or `get`; None: it has not been tried."""
@@ -299,7 +299,7 @@ class Pulls:
         query = _of_study(select(SeriesRow.uid, InstanceRow.uid), study_uid)
         found: dict[str, set[str]] = {}
         with self._index.reading() as connection:
-            for series, instance in connection.execute(query).tuples():
+            for series, instance in connection.execute(query):
                 found.setdefault(series, set()).add(instance)
         return {series: frozenset(uids) for series, uids in found.items()}
 
@@ -326,7 +326,7 @@ def _states(
     connection: Connection, uids: Sequence[str]
 ) -> Iterator[tuple[str, tuple[str, str | None]]]:
     query = select(SeriesRow.uid, SeriesRow.state, SeriesRow.verdict).where(SeriesRow.uid.in_(uids))
-    for uid, state, verdict in connection.execute(query.order_by(SeriesRow.part.desc())).tuples():
+    for uid, state, verdict in connection.execute(query.order_by(SeriesRow.part.desc())):
         yield uid, (state, verdict.get("verdict") if verdict else None)
 
 
