@@ -52,6 +52,13 @@ COMMANDS: Final[dict[str, Command]] = {
     "import": Command(
         "node.cli.archive.import_files", "import_files", "Import DICOM files from a disk."
     ),
+    "find": Command("node.cli.fetching.find", "find", "Ask a peer what it has (C-FIND)."),
+    "pull": Command(
+        "node.cli.fetching.pull", "pull", "Fetch studies from a peer, proven complete."
+    ),
+    "pulls": Command(
+        "node.cli.fetching.pulls", "pulls", "List, pause, resume, cancel or retry pull jobs."
+    ),
     "convert": Command(
         "node.cli.convert.command", "convert", "Convert DICOM files to NIfTI, without a node."
     ),

@@ -82,6 +82,7 @@ class Source(StrEnum):
     MPPS = "mpps"
     INSTANCE_AVAILABILITY = "instance-availability"
     COMMITMENT = "storage-commitment"
+    PULL = "pull"
     QUIET = "quiet-time"
     PERSON = "person"
 
@@ -118,7 +119,7 @@ class Statement:
     """What a peer said of how many instances a series has, or of which.
 
     Attributes:
-        source: one of SENDER_COUNT, MPPS, INSTANCE_AVAILABILITY, COMMITMENT.
+        source: one of SENDER_COUNT, MPPS, INSTANCE_AVAILABILITY, COMMITMENT, PULL.
         by: the peer, as it is shown to people.
         at: when the peer said it, seconds since 1970.
         final: False while the procedure step is in progress, so that more images may follow.

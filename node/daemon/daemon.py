@@ -31,6 +31,7 @@ from node.core.system.machine import memory_bytes
 from node.daemon.receiving.process import SWITCH_SECONDS
 from node.daemon.receiving.supervisor import ReceiverSupervisor
 from node.deliver.target_checks import faults
+from node.dimse.pull.opening import pull_worker
 from node.dimse.scu.outgoing import Outgoing
 from node.dimse.scu.requests import echo, own_port
 from node.dimse.upper_layer.pynetdicom_internals import check_version
@@ -69,6 +70,7 @@ _PRUNE_SECONDS = 3600.0
 _WORKER_SHARE = 0.75  # of the memory, for one worker: what needs more fails by name
 _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _FILING_SHARE = 0.1  # for what was answered and is not ingested yet: it keeps until the next start
+_PULL_SECONDS = 3.0  # for retrieves to be cancelled: they go on after the next start
 _UPKEEP_SECONDS = 2.0  # for the file that is being compared: it is again at the next start
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries under way: they are taken up at the next
 
@@ -160,6 +162,11 @@ class Daemon:
         undo.callback(receivers.stop)
         self._receiver.start()
         results.start()
+        pulls = pull_worker(
+            index, journal, settings.storage, lambda: self._settings.dicom, filing.ring
+        )
+        undo.callback(pulls.stop, _PULL_SECONDS)
+        pulls.start()
         self._prune_quarantine(archive, undo)
         if settings.storage.verify_days is not None:
             upkeep = VerificationLoop(

@@ -17,6 +17,7 @@ from pydantic_settings import (
 from node.core.settings.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.core.settings.convert import ConvertSettings
 from node.core.settings.deliver import TargetSettings
+from node.core.settings.fetch import FetchSettings
 from node.core.settings.host_names import (
     check_certificate,
     check_host,
@@ -88,6 +89,7 @@ class PeerSettings(Strict):
         certificate: which one it shows, both when it comes and when we connect to it: the SHA-256
             fingerprint, as hexadecimal digits in lower case, or a name of its Subject Alternative
             Name. None: it is known by its host.
+        fetch: how `rasnode pull` may fetch from it.
     """
 
     name: str
@@ -98,6 +100,7 @@ class PeerSettings(Strict):
     query_back: bool = False
     tls: bool = False
     certificate: CertificateOfPeer | None = None
+    fetch: FetchSettings = FetchSettings()
 
 
 class Identity(Strict):

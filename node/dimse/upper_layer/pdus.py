@@ -167,6 +167,11 @@ def rejection(body: bytes) -> str:
     return f"{words} ({'permanent' if result == 1 else 'for the moment'})"
 
 
+def is_permanent(body: bytes) -> bool:
+    """Whether an A-ASSOCIATE-RJ says that trying again is in vain (PS3.8 Table 9-21)."""
+    return (body + bytes(2))[1] == 1
+
+
 def pdu(kind: int, body: bytes) -> bytes:
     """A PDU with its header (PS3.8 9.3.1).
 

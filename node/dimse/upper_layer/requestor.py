@@ -6,6 +6,7 @@ It has no thread of its own and does not poll: every wait is for the socket and 
 from __future__ import annotations
 
 import math
+import select
 import socket
 import ssl
 import struct
@@ -21,6 +22,7 @@ from node.dimse.upper_layer.access.certificates import explained, shown
 from node.dimse.upper_layer.access.name_resolution import NoHostName, connected
 from node.dimse.upper_layer.limits import PDU_SLACK
 from node.dimse.upper_layer.messages import (
+    C_CANCEL_RQ,
     DATA_SET,
     RESPONSE,
     Assembler,
@@ -45,6 +47,7 @@ from node.dimse.upper_layer.pdus import (
     Proposal,
     associate_ac,
     associate_rq,
+    is_permanent,
     pdu,
     rejection,
 )
@@ -59,6 +62,26 @@ MOST_CONTEXTS: Final = 128  # odd numbers of one byte (PS3.8 9.3.2.2)
 
 class PeerSilent(Retryable):
     """A peer cannot be reached, rejects the association, or does not do what it was asked."""
+
+
+class PeerUnreachable(PeerSilent):
+    """No connection to a peer can be made."""
+
+
+class AssociationRejected(PeerSilent):
+    """A peer rejects the association (PS3.8 9.3.4).
+
+    Attributes:
+        permanent: it would do so again; else it is too busy at the moment.
+    """
+
+    def __init__(self, sentence: str, *, permanent: bool) -> None:
+        super().__init__(sentence)
+        self.permanent = permanent
+
+
+class ServiceNotOffered(PeerSilent):
+    """A peer accepts none of the services that it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +131,16 @@ class Requestor:
         proposals: presentation contexts; those beyond MOST_CONTEXTS are not proposed.
         extended: SOP Class UID and service-class-application-information (PS3.7 D.3.3.5).
 
+    Args:
+        largest: bytes of a message's data set.
+
     Attributes:
         accepted: what the peer accepted.
 
     Raises:
-        PeerSilent: the peer cannot be reached, or rejects the association.
+        PeerSilent: the peer cannot be reached.
+        AssociationRejected: the peer rejects the association.
+        ServiceNotOffered: it accepts none of the proposed services.
     """
 
     def __init__(
@@ -120,10 +148,12 @@ class Requestor:
         destination: Destination,
         proposals: Sequence[Proposal],
         extended: Sequence[tuple[str, bytes]] = (),
+        *,
+        largest: int = LARGEST_MESSAGE,
     ) -> None:
         self.destination = destination
         self._proposals = tuple(proposals[:MOST_CONTEXTS])
-        self._assembler = Assembler(LARGEST_MESSAGE)
+        self._assembler = Assembler(largest)
         self._waiting: list[Message] = []
         self._last_id = 0
         self._socket = _connected(destination)
@@ -205,6 +235,18 @@ class Requestor:
             head = b""
         return self._last_id
 
+    def cancel(self, context_id: int, message_id: int) -> None:
+        """Ask the peer to stop answering a request (C-CANCEL-RQ, PS3.7 9.3.2.3).
+
+        Raises:
+            PeerSilent: it cannot be sent.
+        """
+        command: dict[str, Value] = {
+            "CommandField": C_CANCEL_RQ,
+            "MessageIDBeingRespondedTo": message_id,
+        }
+        self._send(encode_message(context_id, command, None, self.accepted.max_pdu))
+
     def respond(
         self, message: Message, status: int, fields: Mapping[str, Value] | None = None
     ) -> None:
@@ -237,6 +279,14 @@ class Requestor:
             message = self.receive()
             if number(message.command, "MessageIDBeingRespondedTo") == message_id:
                 return message
+
+    def ready(self, seconds: float) -> bool:
+        """Whether something comes from the peer within so many seconds."""
+        if self._waiting or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
 
     def receive(self) -> Message:
         """Wait for the next message.
@@ -297,7 +347,10 @@ class Requestor:
         )
         kind, body = self._read()
         if kind == ASSOCIATE_RJ:
-            raise PeerSilent(f"{destination} rejects {destination.calling_ae}: {rejection(body)}")
+            raise AssociationRejected(
+                f"{destination} rejects {destination.calling_ae}: {rejection(body)}",
+                permanent=is_permanent(body),
+            )
         if kind != ASSOCIATE_AC:
             raise PeerSilent(f"{destination} aborted the association, or does not speak DICOM")
         try:
@@ -306,7 +359,7 @@ class Requestor:
             raise PeerSilent(f"{destination} does not speak DICOM: {error}") from error
         if not accepted.contexts:
             self.abort()
-            raise PeerSilent(f"{destination} accepts none of the proposed services")
+            raise ServiceNotOffered(f"{destination} accepts none of the proposed services")
         return accepted
 
     def _send(self, data: bytes) -> None:
@@ -342,9 +395,9 @@ def _connected(destination: Destination) -> socket.socket:
     try:
         plain = connected(destination.host, destination.port, destination.time_left())
     except NoHostName as error:
-        raise PeerSilent(f"bad-host-name: {error}; correct the peer's host") from error
+        raise PeerUnreachable(f"bad-host-name: {error}; correct the peer's host") from error
     except OSError as error:
-        raise PeerSilent(f"{destination} cannot be reached: {_words(error)}") from error
+        raise PeerUnreachable(f"{destination} cannot be reached: {_words(error)}") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if destination.tls is None:
         return plain

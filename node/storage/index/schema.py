@@ -463,6 +463,69 @@ class VerificationRow(Base):
     ended_at: Mapped[float | None]  # of the last round that came to its end
 
 
+class PullJobRow(Base):
+    """A job that fetches studies from a peer; see `node.core.pulls`."""
+
+    __tablename__ = "pull_job"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    peer: Mapped[str]
+    state: Mapped[str]  # pulls.JobState
+    ordered: Mapped[str] = mapped_column(default="")  # pulls.Order, until it has been done
+    series: Mapped[dict[str, Any]]
+    way: Mapped[str]  # auto, move or get
+    time_window: Mapped[str]
+    rate: Mapped[str]
+    parallel: Mapped[int]
+    reason: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[float]
+    ended_at: Mapped[float | None]
+
+
+class PullItemRow(Base):
+    """A row of a job's list."""
+
+    __tablename__ = "pull_item"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    job_pk: Mapped[int] = mapped_column(ForeignKey("pull_job.id"))
+    row: Mapped[int]  # the line of the list
+    query: Mapped[dict[str, Any]]
+    state: Mapped[str]  # pulls.ItemState
+    reason: Mapped[str] = mapped_column(default="")
+    tries: Mapped[int] = mapped_column(default=0)
+    due: Mapped[float] = mapped_column(default=0.0)
+
+    __table_args__ = (Index(None, "job_pk", "state", "due"),)
+
+
+class PullStudyRow(Base):
+    """A study that a row of a list asks for, and how much of it has come."""
+
+    __tablename__ = "pull_study"
+
+    item_pk: Mapped[int] = mapped_column(ForeignKey("pull_item.id"), primary_key=True)
+    uid: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]  # pulls.ItemState
+    expected: Mapped[int | None]
+    received: Mapped[int]
+    missing: Mapped[list[Any]]  # or a dict: see pulls.PullStudy
+    missing_count: Mapped[int]
+    series: Mapped[list[Any]]
+    reason: Mapped[str]
+
+
+class PullPeerRow(Base):
+    """Whether a peer is fetched from by C-MOVE or by C-GET, found out by trying."""
+
+    __tablename__ = "pull_peer"
+
+    peer: Mapped[str] = mapped_column(primary_key=True)
+    way: Mapped[str]
+    at: Mapped[float]
+
+
 class TotalRow(Base):
     """How much there is of something: see `index.totals`."""
 
