@@ -11,15 +11,15 @@ from node.cli.output.progress import progress_bar
 from node.cli.output.terminal import say
 from node.core.errors import ConfigError, NodeError
 from node.core.settings.file import load_settings
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign
 from node.storage.index.engine import Index, IndexDamaged
 from node.storage.index.holdings import holdings
 from node.storage.index.store import Store
-from node.storage.index_holdings import Contents
-from node.storage.ownership import sole_owner
+from node.storage.index_completeness import Contents
 from node.storage.reindex import reindex as rebuild
+from node.storage.root_lock import sole_owner
 
 
 def reindex(
@@ -49,10 +49,10 @@ def reindex(
                 raise
             before = 0
         # Until it has come to its end, nobody takes the half of it for the whole.
-        known = index_holdings.read(root)
+        known = index_completeness.read(root)
         command = "reindex --add" if add else "reindex"
         most = max(before, known.listed if known else 0)
-        index_holdings.write(root, Contents(most, command), durable=True)
+        index_completeness.write(root, Contents(most, command), durable=True)
         if add:
             index.migrate()
         else:
@@ -60,7 +60,7 @@ def reindex(
         claim(index, root)
         with progress_bar("reindexing", sum(1 for _ in archive.files())) as bar:
             files, unreadable = rebuild(archive, Store(index), bar.advance)
-        index_holdings.begin(index, root)
+        index_completeness.begin(index, root)
         index.close()
     for path in unreadable:
         say(f"not indexed: {path}", err=True)

@@ -22,7 +22,7 @@ from node.core.system.interpreters import take_no_code_from_here, withdraw
 from node.daemon.daemon import Daemon
 from node.deliver.needs import secret_fault
 from node.dimse.upper_layer.access.tls import server_context
-from node.storage.ownership import sole_owner
+from node.storage.root_lock import sole_owner
 
 log = logging.getLogger(__name__)
 

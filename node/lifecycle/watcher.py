@@ -35,12 +35,12 @@ from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.publisher import EventPublisher, Rules
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
+from node.storage.index.series.clock_correction import correct_future_times
 from node.storage.index.series.damages import Damages
-from node.storage.index.series.future import bring_back
-from node.storage.index.series.known import COMPLETION
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.references import References
+from node.storage.index.series.series_reader import COMPLETION
 from node.storage.index.series.work import Work
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Watcher:
         woken: set by whoever has news for the watcher.
         stepped: called when something may have been done.
         bring_back: called with the time when the clock may have been set back: see
-            `node.storage.index.series.future`.
+            `node.storage.index.series.clock_correction`.
         steady: seconds, monotonic.
     """
 
@@ -338,7 +338,7 @@ def make_watcher(
         inquirer=inquirer,
         woken=woken,
         stepped=stepped,
-        bring_back=partial(bring_back, index),
+        bring_back=partial(correct_future_times, index),
         steady=steady,
     )
 

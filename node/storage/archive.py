@@ -45,8 +45,8 @@ __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "Archive",
+    "ArchivedFile",
     "Buffer",
-    "Placed",
     "file_meta",
     "meta_length",
     "sync_folders",
@@ -55,7 +55,7 @@ __all__ = [
 _IMPORTING: Final = "import-"
 
 
-class Placed(msgspec.Struct, frozen=True):
+class ArchivedFile(msgspec.Struct, frozen=True):
     """An instance's file under its final name, whose folders are not synced yet.
 
     Attributes:

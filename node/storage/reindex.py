@@ -10,10 +10,10 @@ from pathlib import Path
 from node.core.errors import InvalidUID, MalformedDataSet
 from node.core.records import InstanceRecord
 from node.dicom import find_data_set
-from node.storage.archive import Archive, Placed, meta_length
+from node.storage.archive import Archive, ArchivedFile, meta_length
 from node.storage.index.store import Store
-from node.storage.ingest.checks import record_of
 from node.storage.ingest.registration import register
+from node.storage.receive.instance_receiver import record_of
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _record(archive: Archive, path: Path) -> InstanceRecord | None:
     except (MalformedDataSet, InvalidUID) as error:
         log.error("%s cannot be indexed: %s", path, error)
         return None
-    placed = Placed(
+    placed = ArchivedFile(
         path=path.relative_to(archive.root).as_posix(),
         size=len(data),
         data_set_offset=start.offset,

@@ -20,7 +20,7 @@ from node.storage.backup.manifest import BackupError
 from node.storage.backup.restore import Restore
 from node.storage.index.engine import Index
 from node.storage.ingest.retention import RetentionJob
-from node.storage.ownership import nothing_removed
+from node.storage.root_lock import nothing_removed
 from tests.databases import migrated_postgresql
 from tests.running import RunningNode, configured
 from tests.small import small_ct

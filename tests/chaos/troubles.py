@@ -121,7 +121,7 @@ def _processes(world: World) -> dict[str, list[int]]:
         said = _said(pid)
         if "rasnode-receive" in said or "node.daemon.receiving" in said:
             found.setdefault("receiver", []).append(pid)
-        elif "rasnode-file" in said or "node.storage.ingest" in said:
+        elif "rasnode-ingest" in said or "node.storage.ingest" in said:
             found.setdefault("ingester", []).append(pid)
         elif "forkserver" in said:
             found.setdefault("fork server", []).append(pid)

@@ -13,12 +13,12 @@ from benchmarks.instances import EXPLICIT, Instance
 from node.storage.archive import Archive
 from node.storage.index.schema import InstanceRow
 from node.storage.index.store import Store
-from node.storage.ingest.acknowledging import JournalReceiver
-from node.storage.ingest.checks import SUCCESS, Incoming
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.ingest.service import IngestService
 from node.storage.journal import Entry, Journal, JournalWriter, Source, partition, segment
+from node.storage.receive.instance_receiver import SUCCESS, Incoming
+from node.storage.receive.journal_receiver import JournalReceiver
 from tests.recording_disk.recorder import Recorder
 from tests.recording_disk.restart import index_of, nothing_is_lost
 

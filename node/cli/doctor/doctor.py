@@ -46,7 +46,7 @@ from node.core.settings.passcodes import outdated_users
 from node.dimse.scu.requests import PeerSilent, echo, own_port, peer
 from node.lifecycle.cluster import address_of, look_round
 from node.lifecycle.verification.loop import NAME as VERIFICATION
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.identity import FILE, identity_of, refuse_foreign
 from node.storage.index.engine import Index
 from node.storage.index.inspection import check_writable, migration_level
@@ -191,12 +191,12 @@ def check_database(settings: Settings) -> Finding:
     """Is the index there, writable, and of this program's form."""
     try:
         if settings.database.url is None and not (settings.storage.root / "index.db").exists():
-            index_holdings.refuse_lost(settings.storage.root)
+            index_completeness.refuse_lost(settings.storage.root)
             return Finding("database", Grade.GOOD, "no index yet; the first start makes it")
         index = Index(settings.database_url())
         try:
             refuse_foreign(index, settings.storage.root)
-            index_holdings.check(index, settings.storage.root)
+            index_completeness.check(index, settings.storage.root)
             level = migration_level(index)
             check_writable(index)
         finally:

@@ -41,7 +41,7 @@ from node.dimse.upper_layer import limits
 from node.dimse.upper_layer.access import permissions
 from node.dimse.upper_layer.requestor import ANSWER_SECONDS, MAX_PDU
 from node.storage.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.storage.ingest import checks
+from node.storage.receive import instance_receiver as checks
 
 _VERIFICATION: Final = "1.2.840.10008.1.1"
 

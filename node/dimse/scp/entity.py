@@ -25,7 +25,7 @@ from node.dimse.upper_layer.access.tls import server_context
 from node.dimse.upper_layer.plain_port import PlainPort
 from node.dimse.upper_layer.port import Port, Shared
 from node.storage.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.storage.ingest.checks import InstanceReceiver
+from node.storage.receive.instance_receiver import InstanceReceiver
 
 log = logging.getLogger(__name__)
 

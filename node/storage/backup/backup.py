@@ -30,8 +30,9 @@ from node.storage.index.engine import Index
 from node.storage.index.holdings import listed
 from node.storage.integrity import Damage, Expected, check_archived
 from node.storage.journal import Journal
-from node.storage.journal.mapping import Segments
-from node.storage.ownership import is_serving, nothing_removed
+from node.storage.journal.mapped_segments import MappedSegments
+from node.storage.journal.offsets import FILE as OFFSETS
+from node.storage.root_lock import is_serving, retention_paused
 
 _SETTLE_SECONDS: Final = 60.0
 _MOST_PROBLEMS: Final = 1000
@@ -98,7 +99,7 @@ class Backup:
         if identity is None:
             raise BackupError(f"{self._root} has no identity yet: no node has run there")
         self._check_target(identity)
-        with nothing_removed(self._root):
+        with retention_paused(self._root):
             return self._make(identity)
 
     def _make(self, identity: str) -> Made:
@@ -186,9 +187,11 @@ class Backup:
         safe = {
             partition: journal.offsets.safe(partition) >> 32 for partition in journal.partitions()
         }
-        found = [self._put(journal.folder / "board", f"{folder}/board")]
+        found = [self._put(journal.folder / OFFSETS, f"{folder}/{OFFSETS}")]
         for partition, least in safe.items():
-            for generation, one in Segments(journal.folder, partition).begun(0).items():
+            for generation, one in (
+                MappedSegments(journal.folder, partition).by_generation(0).items()
+            ):
                 if generation >= least:
                     found.append(self._put(journal.folder / one.name, f"{folder}/{one.name}"))
         for part in sorted((self._root / "archive" / ".incoming").glob("*.part")):

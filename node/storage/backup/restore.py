@@ -13,7 +13,7 @@ from typing import Any, Final
 from node.completion.policy import Event, NotNow, follow
 from node.core.errors import ConfigError
 from node.core.system.disk import FOLDER_MODE, file_sha256, sync_file_system
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.archive import Archive
 from node.storage.backup.copying import NotAsItWas, copy
 from node.storage.backup.manifest import BackupError, Manifest, Member, members, read
@@ -21,7 +21,7 @@ from node.storage.index import snapshot
 from node.storage.index.engine import Index
 from node.storage.index.holdings import holdings
 from node.storage.index.series.work import Work
-from node.storage.index_holdings import Contents
+from node.storage.index_completeness import Contents
 from node.storage.journal import Journal
 
 _ACTOR: Final = "restore"
@@ -102,14 +102,14 @@ class Restore:
             Archive(self._root).prepare()
             Journal(self._root).close()
             unfinished = Contents(self._manifest.listed, "restore")
-            index_holdings.write(self._root, unfinished, durable=True)
+            index_completeness.write(self._root, unfinished, durable=True)
             self._total(self._manifest.archived + self._manifest.others)
             self._put_archive(self._folder / self._manifest.index.path)
             self._put_others()
             self._put_index(index)
             self._look_at_outputs(index)
             sync_file_system(self._root)
-            index_holdings.begin(index, self._root)
+            index_completeness.begin(index, self._root)
         finally:
             index.close()
         return self._done

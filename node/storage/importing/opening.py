@@ -9,25 +9,25 @@ from contextlib import closing, contextmanager
 
 from node.core.settings.model import Settings
 from node.storage.archive import Archive
-from node.storage.importing.access import Access
-from node.storage.importing.intake import PATIENCE_SECONDS, Intake
+from node.storage.importing.importer import PATIENCE_SECONDS, Importer
+from node.storage.importing.journal_access import Access
 from node.storage.index.imported import Imported
-from node.storage.ingest.acknowledging import JournalReceiver
 from node.storage.journal import JournalWriter
 from node.storage.journal.segment import count_for, size_for
 from node.storage.quarantine import Quarantine
+from node.storage.receive.journal_receiver import JournalReceiver
 
 
 @contextmanager
-def intake_into(
+def open_importer(
     access: Access,
     settings: Settings,
     *,
     say: Callable[[str], None],
     stopping: threading.Event,
     patience: float = PATIENCE_SECONDS,
-) -> Iterator[Intake]:
-    """An intake, as long as the block lasts. Arguments as for `Intake`.
+) -> Iterator[Importer]:
+    """An intake, as long as the block lasts. Arguments as for `Importer`.
 
     Raises:
         StorageFull: the partition's files cannot be made or opened.
@@ -52,7 +52,7 @@ def intake_into(
             clock=time.time,
             quarantine=Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days),
         )
-        yield Intake(
+        yield Importer(
             receiver,
             journal,
             number,

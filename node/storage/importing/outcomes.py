@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from node.core.errors import MalformedDataSet
 from node.core.records import Stored
-from node.storage.importing.reading import data_set_in
+from node.storage.importing.file_reader import data_set_in
 from node.storage.index.imported import Imported, Known
-from node.storage.ingest.hashing import sha256_of
+from node.storage.integrity import sha256_of
 
 
 class FileWritten(NamedTuple):

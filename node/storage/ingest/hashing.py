@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from node.dicom import Buffer
+from node.storage.integrity import sha256_of
 
 _LARGE: Final = 64 << 10  # bytes; of smaller ones the hash is there sooner than another thread
 
@@ -43,11 +43,6 @@ class Hashing:
             yield hashes
         finally:
             wait([one for one in begun if not one.cancel()])
-
-
-def sha256_of(data_set: Buffer) -> str:
-    """The hash of one."""
-    return hashlib.sha256(data_set).hexdigest()
 
 
 def _result(future: Future[str], hashed: Callable[[], str]) -> str:

@@ -16,10 +16,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.core.errors import StorageFull
 from node.storage.archive import Archive
-from node.storage.ingest.acknowledging import JournalReceiver
-from node.storage.ingest.checks import Incoming
 from node.storage.journal import Entry, Journal, JournalWriter, Source, segment
-from node.storage.journal.cursor import Cursor
+from node.storage.journal.partition_reader import PartitionReader
+from node.storage.receive.instance_receiver import Incoming
+from node.storage.receive.journal_receiver import JournalReceiver
 from tests.running import eventually
 
 SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
@@ -223,10 +223,10 @@ def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
     called: list[int] = []
     assert receiver.store_together(several, lambda: called.append(1)) == [True, False, False, True]
     assert found(journal) == ["1.9.1", "1.9.4"]
-    journal.offsets.set_stuck(True)
+    journal.offsets.set_ingest_blocked(True)
     assert receiver.store_together(several, lambda: called.append(2)) == [False] * 4
     assert called == [1, 2]
-    journal.offsets.set_stuck(False)
+    journal.offsets.set_ingest_blocked(False)
     full = JournalReceiver(archive, journal, partition, minimum_free=1 << 62, clock=time.time)
     assert full.store_together(several) == [False] * 4
     assert found(journal) == ["1.9.1", "1.9.4"]
@@ -268,7 +268,7 @@ def test_what_was_being_written_when_a_process_died_is_not_read(journal: Journal
     after = again(journal)
     after.append(entry(2), b"later")
     after.close()
-    cursor = Cursor(journal.folder, 0, 0)
+    cursor = PartitionReader(journal.folder, 0, 0)
     items = []
     while one := cursor.next(journal.offsets.answered(0)):
         items.append(one.item)
@@ -298,7 +298,7 @@ def test_a_segment_has_its_name_once_it_is_whole(
 def test_what_lies_beyond_what_was_mapped_is_read(journal: Journal) -> None:
     path = journal.folder / "00-0.seg"
     path.write_bytes(bytes(segment.SMALLEST))
-    cursor = Cursor(journal.folder, 0, 0)
+    cursor = PartitionReader(journal.folder, 0, 0)
     assert cursor.next(segment.position(1, segment.HEADER)) is None
     with path.open("ab") as file:
         file.write(bytes(segment.SMALLEST))

@@ -22,9 +22,9 @@ from node.dimse.scp.store.message_reader import Arrival
 from node.dimse.scp.store.requests import StoreAnswer, StoreRequest, stored
 from node.dimse.upper_layer.access.permissions import NOT_AUTHORIZED, Caller, Peers, caller_of
 from node.dimse.upper_layer.connection import PeerConnection
-from node.storage.ingest.checks import CANNOT_UNDERSTAND, Incoming, InstanceReceiver
 from node.storage.ingest.registration import alike_to_check
 from node.storage.journal import Source
+from node.storage.receive.instance_receiver import CANNOT_UNDERSTAND, Incoming, InstanceReceiver
 from node.storage.spill import Spill
 
 LARGEST_IN_MEMORY = 4 << 20  # bytes of a data set; larger ones come in through a file

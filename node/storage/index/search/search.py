@@ -14,7 +14,7 @@ from node.dicom.matching.query import Query, Retrieve
 from node.storage.index.engine import Index
 from node.storage.index.schema import InstanceRow, PatientRow, SeriesRow, StudyRow
 from node.storage.index.search import where
-from node.storage.index.search.statements import UNIQUE, Plan
+from node.storage.index.search.query_plan import UNIQUE, Plan
 
 _BATCH = 200  # rows that the database hands over at once
 _LOOK = 256  # rows between two looks at whether anybody still wants the answer

@@ -28,7 +28,7 @@ from node.storage.index.schema import (
     StudyModalityRow,
     StudyRow,
 )
-from node.storage.index.series.leftovers import remove_evidence
+from node.storage.index.series.obsolete_evidence import remove_evidence
 from node.storage.index.store import take_turn
 from node.storage.index.totals import Total
 

@@ -25,8 +25,8 @@ from node.storage.index import totals
 from node.storage.index.peers.outbox import enqueue
 from node.storage.index.schema import OutputRow, SeriesEventRow, SeriesRow, StatementRow, StudyRow
 from node.storage.index.search.where import begins
-from node.storage.index.series.known import Known
 from node.storage.index.series.namesakes import addressed
+from node.storage.index.series.series_reader import Known
 
 _SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
 """Written out, so that a database sees that the index of settled series is enough."""

@@ -22,7 +22,7 @@ from node.storage.index.series.verification import Inventory
 from node.storage.index.store import Store
 from node.storage.ingest.ingester import Ingester
 from node.storage.integrity import check_archived
-from node.storage.journal import Entry, Found, Source
+from node.storage.journal import Entry, JournalRecord, Source
 from node.storage.reindex import reindex
 
 SOURCE = Source("run", "SENDER", "RASNODE", "127.0.0.1", 1.0)
@@ -55,9 +55,9 @@ def listed(index: Index) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: str(row["path"]))
 
 
-def found(sop_class: str, uid: str, data_set: bytes, part: str = "") -> Found:
+def found(sop_class: str, uid: str, data_set: bytes, part: str = "") -> JournalRecord:
     entry = Entry(sop_class, uid, EXPLICIT, 50.0, SOURCE, part)
-    return Found(entry, memoryview(b"" if part else data_set), 0)
+    return JournalRecord(entry, memoryview(b"" if part else data_set), 0)
 
 
 def test_what_cannot_be_understood_is_set_aside_and_the_rest_is_filed(
@@ -94,7 +94,7 @@ def test_a_large_one_whose_bytes_have_changed_is_set_aside(
         content = image.data_set if image is good else image.data_set[:-2] + b"\x7f\x7f"
         archive.incoming(name).write_bytes(content)
         entry = Entry(image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, name, crc=crc)
-        batch.append(Found(entry, memoryview(b""), 0))
+        batch.append(JournalRecord(entry, memoryview(b""), 0))
     ingested = ingester.file(batch)
     assert [path.stem for path in archive.files()] == [good.uid]
     assert len(ingested.parts) == 2
@@ -209,7 +209,7 @@ def test_what_comes_again_takes_the_place_of_what_is_damaged(
                 image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, part,
                 len(whole) - len(image.data_set),
             )  # fmt: skip
-            again = Found(entry, memoryview(b""), 0)
+            again = JournalRecord(entry, memoryview(b""), 0)
         assert [one for one, _ in ingester.file([again]).outcomes] == [Stored.SAME]
         assert [path.read_bytes() for path in archive.files()] == [whole]
     file.unlink()

@@ -21,7 +21,7 @@ _PATIENCE_SECONDS: Final = 2.0  # for an import that only looked, or a process t
 _LOOK_SECONDS: Final = 0.1
 
 
-class Owned(ConfigError):
+class RootInUse(ConfigError):
     """Another process has the storage root."""
 
 
@@ -37,7 +37,7 @@ def sole_owner(root: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[Call
         there.
 
     Raises:
-        ConfigError: the folder cannot be made or written. Owned: another process has it.
+        ConfigError: the folder cannot be made or written. RootInUse: another process has it.
     """
     try:
         root.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def sole_owner(root: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[Call
         try:
             _lock(handle, fcntl.LOCK_EX, patience)
         except OSError as error:
-            raise Owned(
+            raise RootInUse(
                 f"another rasnode has storage.root {root} open; stop it first, "
                 "or give this one a folder of its own"
             ) from error
@@ -61,7 +61,7 @@ def sole_owner(root: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[Call
 
 
 @contextmanager
-def nothing_removed(root: Path, patience: float = _REMOVING_SECONDS) -> Iterator[None]:
+def retention_paused(root: Path, patience: float = _REMOVING_SECONDS) -> Iterator[None]:
     """Have retention remove nothing from the archive as long as the block lasts.
 
     Args:

@@ -19,7 +19,7 @@ class Unfinished(NodeError):
     """Series were imported whose volumes did not come."""
 
 
-def wait_for_rest(
+def wait_for_series(
     imported: Imported,
     series: Iterable[int],
     *,

@@ -16,7 +16,7 @@ from tenacity.stop import stop_when_event_set
 from node.core.errors import ConfigError, NodeError
 from node.core.settings.model import Settings
 from node.core.supervision import background
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign
 from node.storage.index.engine import Index
@@ -25,8 +25,8 @@ from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.ingest.service import IngestService
 from node.storage.journal import Journal
-from node.storage.journal.claims import claimed_partition
-from node.storage.ownership import Owned, is_serving, sole_owner
+from node.storage.journal.import_partitions import claimed_partition
+from node.storage.root_lock import RootInUse, is_serving, sole_owner
 
 _BUSY_SECONDS: Final = 60.0  # for a node that starts, or another import, to be done
 _LOOK_SECONDS: Final = 0.2
@@ -80,13 +80,13 @@ def _open(settings: Settings, stack: ExitStack) -> Access:
         ring, has_node = None, True
         try:
             undo.enter_context(sole_owner(root, patience=0.0))
-        except Owned:
+        except RootInUse:
             index = Index(settings.database_url())
         else:
             index, has_node = Index(settings.database_url(), relaxed=True), False
         undo.callback(index.close)
         refuse_foreign(index, root)
-        index_holdings.check(index, root)
+        index_completeness.check(index, root)
         journal = Journal(root)
         undo.callback(journal.close)
         if not has_node:
@@ -117,7 +117,7 @@ def _filing(settings: Settings, journal: Journal, index: Index) -> Iterator[Call
     claim(index, settings.storage.root)
     ingester = Ingester(archive, Store(index), time.time)
     recover(journal, ingester, archive, index, time.time)
-    index_holdings.begin(index, settings.storage.root)
+    index_completeness.begin(index, settings.storage.root)
     rung, stopping = threading.Event(), threading.Event()
 
     def wait(seconds: float) -> bool:

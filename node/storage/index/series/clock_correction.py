@@ -21,7 +21,7 @@ _TOLERANCE_SECONDS: Final = 2.0
 _LONGEST_WAIT_SECONDS: Final = 86400.0  # nothing in the index is ever put off for longer
 
 
-def bring_back(index: Index, now: float) -> int:
+def correct_future_times(index: Index, now: float) -> int:
     """Have nothing wait for a moment that the node took while its clock was ahead.
 
     Args:

@@ -16,13 +16,13 @@ from tenacity.stop import stop_when_event_set
 
 from node.core.errors import NodeError, Retryable
 from node.core.records import Stored
+from node.storage.importing.file_reader import FileRead, FileReader
+from node.storage.importing.folder_walk import files_below
 from node.storage.importing.outcomes import FileWritten, outcomes
-from node.storage.importing.reading import FileRead, FileReader
-from node.storage.importing.walking import files_below
 from node.storage.index.imported import Imported
-from node.storage.ingest.acknowledging import JournalReceiver
-from node.storage.ingest.checks import SUCCESS, Outcome
 from node.storage.journal import Journal, JournalFull
+from node.storage.receive.instance_receiver import SUCCESS, Outcome
+from node.storage.receive.journal_receiver import JournalReceiver
 
 _MOST_PENDING: Final = 5000  # files that are in the journal and not known to be ingested
 _LOOK_SECONDS: Final = 0.02
@@ -56,7 +56,7 @@ class Tally:
         return sum(self.stored.values()) + self.waiting
 
 
-class Intake:
+class Importer:
     """Takes files in. For one thread.
 
     Args:

@@ -11,9 +11,9 @@ import msgspec
 
 from node.core.errors import InvalidUID, MalformedDataSet
 from node.dicom import Buffer, HeaderTemplate
-from node.storage.importing.walking import Refuse
-from node.storage.ingest.checks import Incoming, incoming_from_file
+from node.storage.importing.folder_walk import Refuse
 from node.storage.ingest.registration import alike_to_check, check
+from node.storage.receive.instance_receiver import Incoming, incoming_from_file
 
 _MOST: Final = 128  # files of a batch,
 _BYTES: Final = 8 << 20  # after which it gets no further one

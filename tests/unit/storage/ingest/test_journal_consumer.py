@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node.storage.ingest.consumer import JournalConsumer
-from node.storage.journal import Entry, Found, Journal, JournalWriter, Source
+from node.storage.ingest.journal_consumer import JournalConsumer
+from node.storage.journal import Entry, Journal, JournalRecord, JournalWriter, Source
 
 SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
 
@@ -47,7 +47,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.journal.close()
 
 
-def uids(batch: list[Found]) -> list[str]:
+def uids(batch: list[JournalRecord]) -> list[str]:
     return [one.item.sop_instance_uid for one in batch if isinstance(one.item, Entry)]
 
 

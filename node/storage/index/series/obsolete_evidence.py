@@ -43,7 +43,7 @@ def remove_evidence(connection: Connection, series_pk: int, series_uid: str) -> 
         _remove_steps(connection, part)
 
 
-class Leftovers:
+class ObsoleteEvidence:
     """Looks through old rows once, a few hundred at a time, and removes what no series needs."""
 
     def __init__(self, index: Index) -> None:
