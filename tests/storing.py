@@ -41,5 +41,7 @@ class DirectReception(InstanceReceiver):
             source_ae=incoming.source_ae,
         )
         with self._turn:
-            ingested = self._ingester.file([JournalRecord(entry, memoryview(incoming.data_set), 0)])
+            ingested = self._ingester.ingest(
+                [JournalRecord(entry, memoryview(incoming.data_set), 0)]
+            )
         return ingested.outcomes[0][0]

@@ -20,7 +20,7 @@ LOOPS = {
     "supervisor of receiver": "node",
     "page tick": "node",
     "ingest": "ingester",
-    "journal keeper": "ingester",
+    "archive and index sync": "ingester",
     "ingest priority": "ingester",
     "reporter": "ingester",
     "DICOM port": "receiver",

@@ -306,7 +306,7 @@ def test_what_is_imported_while_retention_removes_the_same_series_has_its_files(
         index,
         wait=lambda _: not ending.wait(0.005),
         ingested=lambda _: None,
-        retirement=retirement,
+        retention=retirement,
     )
     thread = threading.Thread(target=service.run)
     removed = 0

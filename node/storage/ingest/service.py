@@ -174,8 +174,8 @@ class IngestService:
         except Retryable as error:
             if not offsets.ingest_blocked:
                 log.error(
-                    "the ingester cannot ingest the received instances now; they stay in the journal, "
-                    "and it tries again: %s",
+                    "the ingester cannot ingest the received instances now; they stay in the "
+                    "journal, and it tries again: %s",
                     error,
                 )
                 offsets.set_ingest_blocked(True)
@@ -205,8 +205,8 @@ class IngestService:
             raise
         except Exception as error:  # noqa: BLE001  each record is ingested or quarantined
             log.error(
-                "the ingester met an unexpected error in a batch of %d records and ingests them one "
-                "by one (reference %s): %s",
+                "the ingester met an unexpected error in a batch of %d records and ingests them "
+                "one by one (reference %s): %s",
                 len(batch),
                 error_reference(error),
                 traced(error),

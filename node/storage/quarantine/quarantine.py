@@ -241,7 +241,7 @@ class Quarantine:
         return sum(pile.size for pile in self._refused())
 
     def _shorten(self, pile: _Pile, excess: int) -> bool:
-        """Remove the oldest files of a pile until it is `excess` bytes smaller; whether any were."""
+        """Remove the oldest files of a pile, `excess` bytes of them; whether it removed any."""
         wanted, went = pile.size - excess, False
         while pile.size > wanted and (one := pile.oldest()) is not None:
             self._drop(pile, one.name)

@@ -40,8 +40,8 @@ def place(
 ) -> ArchivedFile:
     digest = hashlib.sha256(data_set).hexdigest()
     registration = Registration(CLASS, uid, "1.9", "1.8", digest, None, None, {}, b"")
-    placer = ArchiveWriter(archive, lambda _uid: known or {})
-    return placer.place(registration, "1.2.840.10008.1.2.1", META, data_set, None, anew=anew)
+    writer = ArchiveWriter(archive, lambda _uid: known or {})
+    return writer.write(registration, "1.2.840.10008.1.2.1", META, data_set, None, anew=anew)
 
 
 def test_the_data_set_is_kept_byte_for_byte_behind_its_meta_information(archive: Archive) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.core.errors import StorageFull
 from node.storage.archive import Archive
-from node.storage.journal import Entry, Journal, JournalWriter, Source, segment
+from node.storage.journal import Entry, Journal, JournalFull, JournalWriter, Source, segment, writer
 from node.storage.journal.partition_reader import PartitionReader
 from node.storage.receive.instance_receiver import Incoming
 from node.storage.receive.journal_receiver import JournalReceiver
@@ -193,6 +194,28 @@ def test_the_filer_sees_when_there_is_much_to_take_in(
 def test_it_does_not_wait_for_another_writer(partition: JournalWriter) -> None:
     with partition._lock:
         assert partition.append_together([(entry(1), b"x")]) == 0
+
+
+def test_many_who_wait_for_room_are_all_refused_in_the_time_of_one(
+    journal: Journal, partition: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the lock and for a free segment together no longer than one would."""
+    data = bytes(partition.largest)
+    fits = partition.append_together([(entry(n), data) for n in range(100)])
+    assert 0 < fits < 100  # nothing is ingested: no segment becomes free
+    monkeypatch.setattr(writer, "_WAIT_SECONDS", 0.5)
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(partition.append, entry(n), data) for n in range(4)]
+        errors = [type(one.exception(10)) for one in waiting]
+    assert errors == [JournalFull] * 4
+    assert time.monotonic() - began < 1.5
+
+
+def test_several_threads_append_side_by_side(journal: Journal, partition: JournalWriter) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: partition.append(entry(n), bytes([n]) * 1000), range(40)))
+    assert sorted(found(journal)) == sorted(f"1.9.{n}" for n in range(40))
 
 
 def incoming(uid: str, data: bytes) -> Incoming:

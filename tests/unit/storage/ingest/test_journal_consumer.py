@@ -120,7 +120,7 @@ def test_what_is_not_safe_is_written_anew(world: World) -> None:
     world.send(2)
     consumer.batch()
     consumer.done()
-    consumer.again()
+    consumer.rewind()
     world.send()
     assert uids(consumer.batch()) == ["1.9.1", "1.9.2", "1.9.3"]
     assert consumer.anew
