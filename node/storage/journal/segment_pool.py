@@ -84,7 +84,7 @@ class SegmentPool:
             if self._may_grow():
                 self._grow(len(self.segments) + 1)
                 continue
-            if time.monotonic() > deadline or self._offsets.stuck:
+            if time.monotonic() > deadline or self._offsets.ingest_blocked:
                 raise JournalFull("the journal is full: the index or the archive does not keep up")
             time.sleep(_POLL_SECONDS)
 
