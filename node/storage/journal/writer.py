@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ from node.storage.journal import segment
 from node.storage.journal.offsets import OffsetTable
 from node.storage.journal.record_format import AssociationEnded, Entry, encode_record
 from node.storage.journal.segment import Segment, SegmentHeader, position, split_position
-from node.storage.journal.segment_pool import JournalFull, SegmentPool
+from node.storage.journal.segment_pool import SegmentPool
 
 _WAIT_SECONDS: Final = 10.0  # for the ingester to free a segment, before the sender gets 0xA700
 _READY: Final = segment.FEWEST  # segments made before the DICOM port opens,
@@ -197,21 +197,11 @@ class JournalWriter:
         self._pool.close()
 
     def _append_one(self, item: _Item) -> None:
-        deadline = time.monotonic() + _WAIT_SECONDS
-        with self._locked(_WAIT_SECONDS):
+        deadline = time.monotonic() + _WAIT_SECONDS  # for the lock and for a segment together
+        with self._lock:
             while not self._write_some([item]):
-                self._next_segment(max(0.0, deadline - time.monotonic()))
+                self._next_segment(deadline - time.monotonic())
         self._written()
-
-    @contextmanager
-    def _locked(self, seconds: float) -> Iterator[None]:
-        """The lock, waited for no longer than `seconds`: its holder may wait for the ingester."""
-        if not self._lock.acquire(timeout=seconds):
-            raise JournalFull("the journal is full: the index or the archive does not keep up")
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def _keep(self, current: Segment, end: int) -> bool:
         try:
