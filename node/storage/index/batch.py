@@ -1,6 +1,6 @@
-"""A batch of instances as one plan: read what is known, decide in memory, write each table once.
+"""Adds a batch of instances: reads the rows that exist, decides in memory, writes each table once.
 
-The caller holds the write lock, so that what was read stays true until the transaction ends.
+The caller holds the write lock, so that no other transaction changes these rows meanwhile.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from node.storage.index.totals import LISTED, Total
 
 Item = tuple[InstanceRecord, int | None]
 
-_AT_ONCE: Final = 500  # values that are looked for, rows in one INSERT
-HEALED: Final = "an instance came again whose file was damaged or lost"
-"""Why a series is made again, in its history."""
+_AT_ONCE: Final = 500  # values of one query, rows of one INSERT
+REPAIRED: Final = "an instance whose file was damaged or lost was received again"
+"""In the history of a series: why it is assembled again."""
 _IMAGE_KEYWORDS: Final = tuple(attribute.keyword for attribute in BY_LEVEL[Level.IMAGE])
 
 _INSTANCES: Final = insert(InstanceRow).returning(
@@ -84,7 +84,7 @@ _ARRIVALS: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """Where a row says that its bytes are."""
+    """The file of a row."""
 
     row: type[InstanceRow | ConflictRow]
     pk: int
@@ -95,13 +95,15 @@ class _File:
 
 @dataclass
 class _Known:
-    """An instance that is in the index, or about to be.
+    """An instance that is in the index, or that this batch adds.
 
     Attributes:
-        pk: None as long as its row has not been written.
-        association: that brought it last; None: an import.
-        others: hashes of the conflicts beside it.
-        files: by hash; those whose rows have been written.
+        pk: its row; None until that is written.
+        sha256: of its data set.
+        series: the series that it belongs to.
+        association: by which it was last received; None: an import.
+        others: hashes of its conflicts.
+        files: by hash; those that have rows already.
     """
 
     pk: int | None
@@ -117,7 +119,15 @@ _ByUID = dict[str, list[_Known]]
 
 @dataclass
 class _Changes:
-    """What the batch does to one series."""
+    """The changes of one series by this batch.
+
+    Attributes:
+        first, last: when its first and last record were received; seconds since 1970.
+        newest: when its newest instance was received, earlier batches included.
+        why: for its history.
+        instances: how many are new.
+        changes: how many records changed the series.
+    """
 
     series: KnownSeries
     first: float
@@ -129,7 +139,13 @@ class _Changes:
 
 
 class Batch:
-    """Adds records to the index in one go."""
+    """Adds records to the index in one transaction.
+
+    Args:
+        connection: of `Index.writing`.
+        items: records, each with the row of its association (None: an import).
+        sqlite: whether the index is an SQLite file.
+    """
 
     def __init__(self, connection: Connection, items: Sequence[Item], *, sqlite: bool) -> None:
         self._connection = connection
@@ -145,7 +161,7 @@ class Batch:
         self._repeated: list[_Known] = []
 
     def write(self) -> list[Stored]:
-        """Do it all; returns what became of each record."""
+        """Write the batch; returns how each record was taken."""
         self._hierarchy.load(record for record, _ in self._items)
         known = self._known()
         outcomes = [self._decide(known, record, by) for record, by in self._items]
@@ -155,7 +171,7 @@ class Batch:
         return outcomes
 
     def _known(self) -> _ByUID:
-        """Of each SOP Instance UID the instances that have it, the first that came first."""
+        """By SOP Instance UID the instances that are in the index, oldest first."""
         uids = {record.sop_instance_uid for record, _ in self._items}
         found: _ByUID = {}
         for part in _parts(uids):
@@ -195,11 +211,11 @@ class Batch:
         of_uid = known.setdefault(record.sop_instance_uid, [])
         for one in of_uid:
             if sha256 == one.sha256 or sha256 in one.others:
-                self._keep_again(one, record)
+                self._file_received_again(one, record)
                 if sha256 == one.sha256:
                     self._repeat(one, record, association)
                 return Stored.SAME
-        self._give_way(of_uid, record)
+        self._rename_lost_file(of_uid, record)
         series, there = self._hierarchy.series(record), None
         for one in of_uid:
             if one.series is series:
@@ -216,7 +232,7 @@ class Batch:
             return Stored.NEW
         there.others.add(sha256)
         self._conflicts.append((there, association, {"header": record.header, **_bytes_of(record)}))
-        self._arrive(series, record, association, instances=0, why="a conflict came")
+        self._arrive(series, record, association, instances=0, why="a conflict was received")
         return Stored.CONFLICT
 
     def _flag(self, series: KnownSeries, other: KnownSeries) -> None:
@@ -225,10 +241,10 @@ class Batch:
         )
 
     def _repeat(self, there: _Known, record: InstanceRecord, association: int | None) -> None:
-        """A later association brought the same again: nothing changes but who brought it last.
+        """The same instance was received by a later association: only that is noted.
 
-        That tells, as long as the series is waited for, whether everything that an association
-        brought before it was cut has come again.
+        While the series is in state receiving it shows whether everything from an association that
+        was cut off has been sent again.
         """
         if association is None or there.association is None or association <= there.association:
             return
@@ -251,14 +267,14 @@ class Batch:
             },
         )
 
-    def _keep_again(self, there: _Known, record: InstanceRecord) -> None:
-        """Bytes that are known came once more: perhaps in the place of a damaged or lost file."""
+    def _file_received_again(self, there: _Known, record: InstanceRecord) -> None:
+        """The same bytes were received again, and may have repaired a damaged or lost file."""
         kept = there.files.get(record.sha256)
         if kept is None or not (record.fresh or record.path == kept.path):
             return
         now = (record.path, record.size, record.data_set_offset)
         if now != (kept.path, kept.size, kept.data_set_offset):
-            path, size, offset = now  # who sent it is in its meta information, which is as long
+            path, size, offset = now  # the AE title is part of the meta information
             self._connection.execute(
                 update(kept.row)
                 .where(kept.row.id == kept.pk)
@@ -270,12 +286,12 @@ class Batch:
             paths = [archived(kept.path), archived(record.path)]
             gone = self._connection.execute(delete(DamageRow).where(DamageRow.path.in_(paths)))
             if record.fresh or gone.rowcount:
-                self._arrive(there.series, record, None, instances=0, why=HEALED)
+                self._arrive(there.series, record, None, instances=0, why=REPAIRED)
 
-    def _give_way(self, of_uid: Sequence[_Known], record: InstanceRecord) -> None:
-        """Other bytes have the name of a file that was lost: what was in that has another name.
+    def _rename_lost_file(self, of_uid: Sequence[_Known], record: InstanceRecord) -> None:
+        """If a record's file has the path of a lost file, give the lost one's row another path.
 
-        So no file is that of two rows, and none goes with the series of another or is replaced.
+        So no two rows have one file, which retention or a repair of the other would remove.
         """
         for one in of_uid:
             for sha256, file in one.files.items():
@@ -292,7 +308,7 @@ class Batch:
 
     @cached_property
     def _is_damaged(self) -> bool:
-        """Whether anything is: hardly ever, so that what comes again costs no more than before."""
+        """Whether any file is known to be damaged, which is rare: one query saves many."""
         return self._connection.scalar(select(DamageRow.path).limit(1)) is not None
 
     def _arrive(
@@ -301,7 +317,7 @@ class Batch:
         record: InstanceRecord,
         association: int | None,
         instances: int,
-        why: str = "another instance came",
+        why: str = "another instance was received",
     ) -> None:
         at = record.received_at
         changes = self._changes.get(series.pk)
@@ -425,7 +441,7 @@ def _bytes_of(record: InstanceRecord) -> dict[str, Any]:
 
 
 def _offset(record: InstanceRecord) -> int | None:
-    """Where the pixel data begin; None beyond the column's 32 bits: they are looked for then."""
+    """Where the pixel data begin; None beyond the column's 32 bits: they are searched for then."""
     offset = record.pixel_offset
     return offset if offset is not None and offset < 2**31 else None
 
