@@ -24,8 +24,8 @@ import msgspec
 
 from node.core.errors import ConfigError, StorageFull
 from node.core.system.disk import (
-    FOLDER_MODE,
     Buffer,
+    ensure_folder,
     free_bytes,
     make_folder,
     spread_below,
@@ -49,7 +49,6 @@ __all__ = [
     "Buffer",
     "file_meta",
     "meta_length",
-    "sync_folders",
 ]
 
 _IMPORTING: Final = "import-"
@@ -95,7 +94,7 @@ class Archive:
         try:
             make_folder(root)
             for folder in (self.root, self.quarantine, self._incoming):
-                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+                ensure_folder(folder)
             spread_below(self.root)
             sync_folders([root, self.root])
         except OSError as error:

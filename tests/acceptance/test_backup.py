@@ -205,7 +205,7 @@ def test_a_backup_that_is_not_whole_is_none(
         path = next(backup.glob(patterns[harm]))
         path.write_bytes(path.read_bytes()[:-7])
     again = configured(tmp_path / "again", [])
-    with pytest.raises(BackupError, match=r"no whole backup|cannot be used"):
+    with pytest.raises(BackupError, match=r"no complete backup|cannot be used"):
         run(again, "restore", str(backup))
     run(stopped, "backup", str(backup))  # the next one makes it whole
     shutil.rmtree(again.root, ignore_errors=True)

@@ -78,8 +78,8 @@ _ROWS: Final[Select[*tuple[Any, ...]]] = (
     .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
     .with_for_update(of=SeriesRow, key_share=True)
 )
-"""Series, locked until the transaction ends: on PostgreSQL, too, no other transaction changes a state
-between reading it here and moving it."""
+"""Series, locked until the transaction ends: on PostgreSQL, too, no other transaction changes a
+state between reading it here and moving it."""
 
 
 @dataclass

@@ -69,7 +69,7 @@ class Patients:
         )
 
     def _found(self, person: Person) -> int | None:
-        """The first patient of that ID without a differing attribute; without an ID, of this name."""
+        """The first patient of that ID, without an ID of that name, who does not differ."""
         row = PatientRow
         query = (
             select(row.id, row.name, row.birth_date)

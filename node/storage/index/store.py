@@ -95,8 +95,8 @@ class Store:
         return found or self.open_association(calling_ae, called_ae, address, opened_at, process)
 
     def kept(self, sop_instance_uid: str) -> dict[str, tuple[str, str]]:
-        """The files of a SOP Instance UID, conflicts included: by the hash of the data set, path and
-        transfer syntax."""
+        """The files of a SOP Instance UID, conflicts included: path and transfer syntax by the hash
+        of the data set."""
         row, other = InstanceRow, ConflictRow
         first = select(row.sha256, row.path, row.transfer_syntax_uid)
         others = select(other.sha256, other.path, other.transfer_syntax_uid).join(

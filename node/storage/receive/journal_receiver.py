@@ -9,7 +9,8 @@ from typing import Final
 
 from node.core.errors import Permanent, Retryable, StorageFull
 from node.core.records import AssociationEnd
-from node.storage.archive import Archive, file_meta, sync_folders
+from node.core.system.disk import sync_folders
+from node.storage.archive import Archive, file_meta
 from node.storage.ingest.registration import check
 from node.storage.journal import AssociationEnded, Draft, Entry, Journal, JournalWriter, Source
 from node.storage.quarantine import Quarantine
