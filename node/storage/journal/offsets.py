@@ -68,7 +68,12 @@ class OffsetTable:
         return self._words[partition * _WORDS + _ANSWERED]
 
     def set_answered(self, partition: int, position: int) -> None:
-        """Publish `answered`; for the partition's writer."""
+        """Publish `answered`; for the partition's writer.
+
+        Args:
+            partition: its number.
+            position: the position.
+        """
         self._words[partition * _WORDS + _ANSWERED] = position
 
     def ingested(self, partition: int) -> int:
@@ -76,7 +81,12 @@ class OffsetTable:
         return self._words[partition * _WORDS + _INGESTED]
 
     def set_ingested(self, partition: int, position: int) -> None:
-        """Publish `ingested`; for the ingester."""
+        """Publish `ingested`; for the ingester.
+
+        Args:
+            partition: its number.
+            position: the position.
+        """
         self._words[partition * _WORDS + _INGESTED] = position
 
     def safe(self, partition: int) -> int:
@@ -92,7 +102,12 @@ class OffsetTable:
         return position if position <= self.answered(partition) else 0
 
     def set_safe(self, partition: int, position: int) -> None:
-        """Publish `safe`; for the ingester, after archive and index were synced."""
+        """Publish `safe`; for the ingester, after archive and index were synced.
+
+        Args:
+            partition: its number.
+            position: the position.
+        """
         self._words[partition * _WORDS + _SAFE] = position
         self._words[partition * _WORDS + _SAFE_CHECK] = position ^ _ALL_BITS
 
@@ -101,7 +116,12 @@ class OffsetTable:
         return self._words[partition * _WORDS + _SEED] & 0xFFFFFFFF
 
     def set_seed(self, partition: int, seed: int) -> None:
-        """Publish the seed; for the partition's writer."""
+        """Publish the seed of the checksums; for the partition's writer.
+
+        Args:
+            partition: its number.
+            seed: 32 bits, not 0.
+        """
         self._words[partition * _WORDS + _SEED] = seed
 
     @property
@@ -118,7 +138,12 @@ class OffsetTable:
         return self._words[partition * _WORDS + _ASSOCIATIONS]
 
     def set_associations(self, partition: int, count: int) -> None:
-        """Publish the number of open associations; for the partition's receiver."""
+        """Publish the number of open associations; for the partition's receiver.
+
+        Args:
+            partition: its number.
+            count: of open associations.
+        """
         self._words[partition * _WORDS + _ASSOCIATIONS] = count
 
     def set_pressed(self, moment: float) -> None:

@@ -148,7 +148,12 @@ class Segment:
             at += wanted
 
     def start(self, at: int, end: int) -> None:
-        """Have the disk begin to write the bytes from `at` to `end`; it does not replace `sync`."""
+        """Have the disk begin to write a part; it does not replace `sync`.
+
+        Args:
+            at: offset of the part.
+            end: offset behind it.
+        """
         start_writing(self._handle, at, end - at)
 
     def sync(self) -> None:

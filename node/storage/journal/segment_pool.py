@@ -135,5 +135,10 @@ class SegmentPool:
 
 
 def paths(folder: Path, partition: int) -> list[Path]:
-    """The files of a partition."""
+    """The segment files of a partition.
+
+    Args:
+        folder: the journal's folder.
+        partition: its number.
+    """
     return sorted(folder.glob(f"{partition:02d}-*.seg"))

@@ -83,7 +83,12 @@ class Outbox:
         return self._read(_deliveries().where(DeliveryRow.series_pk == series_pk))
 
     def in_state(self, state: DeliveryState, limit: int = 1000) -> list[Delivery]:
-        """Deliveries in one state, oldest first, at most `limit`."""
+        """Deliveries in one state, oldest first.
+
+        Args:
+            state: the state.
+            limit: of their number.
+        """
         return self._read(_deliveries().where(DeliveryRow.state == state).limit(limit))
 
     def counts(self) -> dict[str, int]:
@@ -111,7 +116,12 @@ class Outbox:
             )
 
     def delivered(self, delivery: Delivery, now: float) -> None:
-        """Note that a delivery succeeded; `now` in seconds since 1970."""
+        """Note that a delivery succeeded.
+
+        Args:
+            delivery: the delivery.
+            now: seconds since 1970.
+        """
         with self._index.writing() as connection:
             _end(connection, delivery, DeliveryState.DELIVERED, now, "")
 
