@@ -246,7 +246,7 @@ def open_importer(
     free = archive.free_bytes()
     size, most = size_for(free), count_for(free)
     writer = JournalWriter(
-        journal.folder, number, offsets, size, access.wake_ingester, most=most, urgent=False
+        journal.folder, number, offsets, size, access.wake_ingester, most=most, senders_wait=False
     )
     with closing(writer):
         kept = settings.storage.quarantine

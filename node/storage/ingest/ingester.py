@@ -65,7 +65,8 @@ class Ingester:
         archive: where files are written to.
         store: writes to the index.
         clock: seconds since 1970, UTC.
-        breathe: called between two instances.
+        give_way: called before each instance.
+        hashing: computes hashes in a thread; None: one of its own.
     """
 
     def __init__(
@@ -73,10 +74,10 @@ class Ingester:
         archive: Archive,
         store: Store,
         clock: Callable[[], float],
-        breathe: Callable[[], None] = lambda: None,
+        give_way: Callable[[], None] = lambda: None,
         hashing: Hashing | None = None,
     ) -> None:
-        self._breathe = breathe
+        self._give_way = give_way
         self._archive = archive
         self._store = store
         self._clock = clock
@@ -103,7 +104,7 @@ class Ingester:
             readings = [self._read(*pair) for pair in zip(batch, hashes, strict=True)]
         for (item, data_set, _), reading in zip(batch, readings, strict=True):
             if isinstance(item, Entry):
-                self._breathe()
+                self._give_way()
                 record = (
                     self._archived_from_file(item, ingested, anew=anew)
                     if item.part
@@ -178,7 +179,7 @@ class Ingester:
         item, data_set, _ = found
         if not isinstance(item, Entry) or item.part:
             return None
-        self._breathe()
+        self._give_way()
         return self._registered(item, data_set, sha256)
 
     def _registered(

@@ -58,10 +58,10 @@ def ingest(configuration: Mapping[str, Any]) -> None:
     root = Path(configuration["root"])
     archive, index = Archive(root), Index(configuration["url"], relaxed=True)
     journal = Journal(root)
-    hashing, priority = Hashing(), Priority(journal.offsets.pressed)
+    hashing, priority = Hashing(), Priority(journal.offsets.last_burst)
     service = IngestService(
         journal,
-        Ingester(archive, Store(index), time.time, priority.breathe, hashing),
+        Ingester(archive, Store(index), time.time, priority.give_way, hashing),
         archive,
         index,
         wait=partial(_wait, priority),
@@ -86,7 +86,7 @@ def _retention(
 
 
 def _wait(priority: Priority, seconds: float) -> bool:
-    priority.caught_up()
+    priority.idle()
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     if not ready:
         return True

@@ -13,7 +13,7 @@ FILE: Final = "board"  # its name in the journal's folder, since the first versi
 RECEIVERS: Final = 64  # partitions of receivers, from 0 on
 IMPORTS: Final = 8  # partitions of imports, which follow: so many imports may run at once
 PARTITIONS: Final = RECEIVERS + IMPORTS
-_ANSWERED, _INGESTED, _SAFE, _BLOCKED, _ASSOCIATIONS, _PRESSED, _SAFE_CHECK, _SEED = range(8)
+_ANSWERED, _INGESTED, _SAFE, _BLOCKED, _ASSOCIATIONS, _LAST_BURST, _SAFE_CHECK, _SEED = range(8)
 _WORDS: Final = 8  # words of 64 bits for each partition: one cache line
 _SIZE: Final = PARTITIONS * _WORDS * 8
 _ALL_BITS: Final = (1 << 64) - 1
@@ -25,7 +25,7 @@ class OffsetTable:
     Up to `answered`, records are written and, if they have to be, synced. Up to `ingested`, they
     are in the archive and in the index. Up to `safe`, archive and index are on stable storage, so
     that the journal may overwrite the records. Each position has one writing process, but for
-    `pressed`, of which the last value counts. `safe` is still true after a power cut, as it is
+    `last_burst`, of which the last value counts. `safe` is still true after a power cut, as it is
     written only after the sync.
 
     Args:
@@ -146,17 +146,17 @@ class OffsetTable:
         """
         self._words[partition * _WORDS + _ASSOCIATIONS] = count
 
-    def set_pressed(self, moment: float) -> None:
-        """A receiver had much to take in at `moment`, in seconds of `time.monotonic`."""
-        self._words[_PRESSED] = int(moment * 1e9)
+    def set_last_burst(self, moment: float) -> None:
+        """Publish when a receiver received much, in seconds of `time.monotonic`."""
+        self._words[_LAST_BURST] = int(moment * 1e9)
 
-    def pressed(self, now: float) -> float:
-        """When any receiver last had much to take in, in seconds of `time.monotonic`.
+    def last_burst(self, now: float) -> float:
+        """When any receiver last received much, in seconds of `time.monotonic`; 0: not known.
 
         Args:
-            now: what is later was left from before the machine was started again.
+            now: the present; a later value is from before a restart of the machine.
         """
-        latest = self._words[_PRESSED] / 1e9
+        latest = self._words[_LAST_BURST] / 1e9
         return latest if latest <= now else 0.0
 
     def all_associations(self) -> int:

@@ -22,7 +22,7 @@ from node.storage.journal.segment_pool import SegmentPool
 _WAIT_SECONDS: Final = 10.0  # for the ingester to free a segment, before the sender gets 0xA700
 _READY: Final = segment.FEWEST  # segments made before the DICOM port opens,
 _READY_FOR_IMPORT: Final = 3  # and before an import reads its first file: no sender waits for it
-_MUCH: Final = 32 << 10  # bytes at once, to take in which is faster with every processor
+_BURST: Final = 32 << 10  # bytes of one write for which the ingester leaves its processor
 _TURN_SECONDS: Final = 0.05  # for another thread's write, which may be waiting for the ingester
 
 
@@ -60,7 +60,7 @@ class JournalWriter:
         segment_size: bytes of the segments that this writer makes.
         written: called after each write, outside any lock; wakes the ingester.
         most: how many segments the partition may have.
-        urgent: whether senders wait for answers, so that the ingester should let them go first.
+        senders_wait: whether senders wait for answers, so that the ingester should give way.
 
     Raises:
         StorageFull: the partition's files cannot be made or opened.
@@ -75,12 +75,12 @@ class JournalWriter:
         written: Callable[[], None] = lambda: None,
         *,
         most: int = segment.FEWEST,
-        urgent: bool = True,
+        senders_wait: bool = True,
     ) -> None:
         self._number = number
         self._offsets = offsets
         self._size = segment_size
-        self._urgent = urgent
+        self._senders_wait = senders_wait
         self._written = written
         self._lock = threading.Lock()
         self._pool = SegmentPool(folder, number, offsets, segment_size, most)
@@ -100,7 +100,7 @@ class JournalWriter:
         self._next_segment(_WAIT_SECONDS)
         if nothing_left:
             offsets.set_ingested(number, offsets.answered(number))
-        self._pool.prepare(_READY if urgent else _READY_FOR_IMPORT)
+        self._pool.prepare(_READY if senders_wait else _READY_FOR_IMPORT)
 
     @property
     def largest(self) -> int:
@@ -296,8 +296,8 @@ class JournalWriter:
         self._publish_position()
 
     def _advance(self, end: int) -> None:
-        if self._urgent and end - self._offset >= _MUCH:
-            self._offsets.set_pressed(time.monotonic())
+        if self._senders_wait and end - self._offset >= _BURST:
+            self._offsets.set_last_burst(time.monotonic())
         self._offset = end
         self._publish_position()
 

@@ -174,21 +174,21 @@ def test_a_draft_is_for_one_segment_and_one_writer(
     assert partition.append_together([(entry(n), data) for n in range(5)]) == 5
 
 
-def test_the_filer_sees_when_there_is_much_to_take_in(
+def test_the_ingester_sees_when_a_receiver_received_much(
     journal: Journal, partition: JournalWriter
 ) -> None:
     offsets, before = journal.offsets, time.monotonic()
     assert partition.append_together([(entry(1), bytes(20_000))]) == 1
-    assert offsets.pressed(time.monotonic()) < before
+    assert offsets.last_burst(time.monotonic()) < before
     assert partition.append_together([(entry(n), bytes(20_000)) for n in range(2)]) == 2
-    assert before <= offsets.pressed(time.monotonic()) <= time.monotonic()
+    assert before <= offsets.last_burst(time.monotonic()) <= time.monotonic()
     between = time.monotonic()
     draft = partition.draft([(entry(1), bytes(100_000))])
     assert draft is not None
     assert draft.keep()
-    assert between <= offsets.pressed(time.monotonic()) <= time.monotonic()
-    offsets.set_pressed(time.monotonic() + 1e6)  # the machine had run for longer
-    assert offsets.pressed(time.monotonic()) == 0.0
+    assert between <= offsets.last_burst(time.monotonic()) <= time.monotonic()
+    offsets.set_last_burst(time.monotonic() + 1e6)  # the machine had run for longer
+    assert offsets.last_burst(time.monotonic()) == 0.0
 
 
 def test_it_does_not_wait_for_another_writer(partition: JournalWriter) -> None:
