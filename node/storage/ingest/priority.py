@@ -12,8 +12,8 @@ from typing import Final
 from node.core.supervision import Loop, background
 
 _BEHIND_SECONDS: Final = 0.5
-"""After so long without being idle the ingester is as urgent as receivers, so that queries find what
-was answered."""
+"""After so long without being idle the ingester is as urgent as receivers, so that queries find
+what was answered."""
 _PAUSE_SECONDS: Final = 0.01
 """The ingester pauses for so long after a receiver has received much: sender and receiver need two
 processors, and the kernel does not interrupt a system call of the ingester for them."""
@@ -22,11 +22,11 @@ processors, and the kernel does not interrupt a system call of the ingester for 
 class Priority:
     """Lowers the priority of the thread that makes it; other threads keep theirs.
 
-    Linux lets a running process continue for milliseconds, whatever its nice value, while a receiver
-    has an answer to send. It interrupts a thread of policy SCHED_IDLE at once, but gives it next to
-    no time while others need all processors; so another thread has to end that policy. Only a
-    process that may raise priorities can end it (`CAP_SYS_NICE`, or `LimitNICE=` of systemd); others
-    only yield between two instances.
+    Linux lets a running process continue for milliseconds, whatever its nice value, while a
+    receiver has an answer to send. It interrupts a thread of policy SCHED_IDLE at once, but gives
+    it next to no time while others need all processors; so another thread has to end that policy.
+    Only a process that may raise priorities can end it (`CAP_SYS_NICE`, or `LimitNICE=` of
+    systemd); others only yield between two instances.
 
     Args:
         last_burst: from the present, when a receiver last received much; both in seconds of
