@@ -287,7 +287,7 @@ def test_what_was_removed_is_not_written_to(world: World) -> None:
 
     def harm() -> None:
         world.segment(1).unlink()
-        time.sleep(segment._LOOK_SECONDS)
+        time.sleep(segment._CHECK_SECONDS)
         with pytest.raises(Exception, match="journal"):
             world.send(1)
         world.send(4)
