@@ -147,7 +147,7 @@ class IngestService:
             self._journal.offsets.set_ingest_blocked(True)
             return False
         if self._index_lost:
-            log.info("the index is there again, and the ingester goes on")
+            log.info("the index is available again, and the ingester continues")
             self._index_lost = False
             self._journal.offsets.set_ingest_blocked(False)
         return True
@@ -181,7 +181,7 @@ class IngestService:
                 offsets.set_ingest_blocked(True)
             return not self._stopping.is_set() and self._wait(_WAIT_SECONDS)
         if offsets.ingest_blocked:
-            log.info("the ingester goes on")
+            log.info("the ingester continues")
             offsets.set_ingest_blocked(False)
         before, now = offsets.ingested(partition), consumer.position
         consumer.done()

@@ -22,7 +22,7 @@ ENDED: Final = 2
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
-    """The association by which instances came.
+    """The association by which instances were received.
 
     Attributes:
         process: the run of the node that accepted it.
@@ -66,7 +66,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AssociationEnded(msgspec.Struct, frozen=True, array_like=True):
-    """The end of an association by which instances came.
+    """The end of an association by which instances were received.
 
     Attributes:
         end: one of `node.core.records.AssociationEnd`.

@@ -52,7 +52,7 @@ class JournalReceiver(InstanceReceiver):
         self._writer = writer
 
     def ended(self, source: Source, end: AssociationEnd, at: float) -> None:
-        """Note the end of an association by which instances came.
+        """Note the end of an association by which instances were received.
 
         Args:
             source: the association.
