@@ -16,7 +16,7 @@ from node.storage.index.store import Store
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.ingest.service import IngestService
-from node.storage.journal import Entry, Journal, JournalWriter, Source, partition, segment
+from node.storage.journal import Entry, Journal, JournalWriter, Source, segment, writer
 from node.storage.receive.instance_receiver import SUCCESS, Incoming
 from node.storage.receive.journal_receiver import JournalReceiver
 from tests.recording_disk.recorder import Recorder
@@ -133,7 +133,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     folder.mkdir()
     root = folder / "var" / "node"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partition, "_READY", 1)  # one is enough for what is sent
+        patch.setattr(writer, "_READY", 1)  # one is enough for what is sent
         disk = Recorder(folder, patch)
         Archive(root).prepare()
         index = index_of(root)
