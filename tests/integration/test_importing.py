@@ -135,7 +135,10 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
     node: RunningNode, tmp_path: Path
 ) -> None:
     chance, journal = random.Random(17), Journal(node.root)
-    partitions, folders = set(journal.partitions()), []
+    partitions, folders = (
+        {0, *journal.partitions()},
+        [],
+    )  # the receiver makes its own after the start
     for number in range(6):
         folders.append(folder_of(tmp_path / str(number), 60))
         folder_of(tmp_path / f"{number}" / "large", 1, LARGE)
