@@ -12,7 +12,7 @@ import typer
 from node.core.errors import ConfigError
 from node.core.settings.file import find_file
 from node.core.settings.model import Settings
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.identity import refuse_foreign
 from node.storage.index.engine import Index
 from node.storage.journal import Journal
@@ -44,13 +44,13 @@ def existing_index(settings: Settings, config: Path | None = None) -> Iterator[I
     """
     if settings.database.url is None:
         if not (settings.storage.root / "index.db").exists():
-            index_holdings.refuse_lost(settings.storage.root)
+            index_completeness.refuse_lost(settings.storage.root)
         _check_there(settings.storage.root, find_file(config))
     let_settle(settings.storage.root)
     index = Index(settings.database_url(), statement_seconds=_COMMAND_SECONDS)
     try:
         refuse_foreign(index, settings.storage.root)
-        index_holdings.check(index, settings.storage.root)
+        index_completeness.check(index, settings.storage.root)
         yield index
     finally:
         index.close()

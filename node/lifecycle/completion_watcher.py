@@ -28,7 +28,7 @@ from node.lifecycle.assembly.revision_publisher import RevisionPublisher
 from node.lifecycle.assembly.scheduler import AssemblyScheduler
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.log_fields import series_fields
-from node.storage.index.series.known import COMPLETION
+from node.storage.index.series.series_reader import COMPLETION
 from node.storage.index.series.work import Work
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class CompletionWatcher:
         woken: is set when something has happened to a series.
         stepped: called after each step.
         bring_back: called with the time when the clock may have been set back: see
-            `node.storage.index.series.future`.
+            `node.storage.index.series.clock_correction`.
         monotonic: returns seconds of a monotonic clock.
     """
 

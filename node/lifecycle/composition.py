@@ -23,8 +23,8 @@ from node.lifecycle.event_publisher import EventPublisher, Rules
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
+from node.storage.index.series.clock_correction import correct_future_times
 from node.storage.index.series.damages import Damages
-from node.storage.index.series.future import bring_back
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.references import References
@@ -120,6 +120,6 @@ def make_completion_watcher(
         count_query=count_query,
         woken=woken,
         stepped=stepped,
-        bring_back=partial(bring_back, index),
+        bring_back=partial(correct_future_times, index),
         monotonic=monotonic,
     )

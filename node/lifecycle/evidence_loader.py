@@ -8,7 +8,7 @@ from node.assemble.frames.headers import decode_header
 from node.assemble.frames.model import FrameHeader
 from node.completion.facts import Count, FrameFacts, InstanceFacts, SeriesFacts
 from node.storage.index.peers.statements import Statements
-from node.storage.index.series.known import InstanceHeader
+from node.storage.index.series.series_reader import InstanceHeader
 from node.storage.index.series.work import Work
 
 _REMEMBERED = 256  # series whose decoded headers are kept

@@ -22,7 +22,7 @@ from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.publications import Publications
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
 
 

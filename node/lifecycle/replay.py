@@ -10,7 +10,7 @@ from node.completion.decision import Timing
 from node.completion.replay import Outcome, Recorded, replay
 from node.lifecycle.evidence_loader import instance_facts
 from node.storage.index.peers.statements import Statements
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from node.completion.decision import Timing
 from node.completion.silences import Gap, learned_quiet, percentiles, silences
 from node.core.supervision import Loop
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 
 EVERY_SECONDS = 3600.0  # how often the statistics are made again
 LATEST_SERIES = 200  # of each sender that its statistics are made of

@@ -13,7 +13,7 @@ from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.inspection import check_writable
 from node.storage.index.series.damages import Damages
-from node.storage.index_holdings import check_running
+from node.storage.index_completeness import check_running
 from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0

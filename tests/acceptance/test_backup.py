@@ -20,7 +20,7 @@ from node.storage.backup.manifest import BackupError
 from node.storage.backup.restore import Restore
 from node.storage.index.engine import Index
 from node.storage.ingest.retention import RetentionJob
-from node.storage.ownership import nothing_removed
+from node.storage.root_lock import nothing_removed
 from tests.databases import migrated_postgresql
 from tests.running import RunningNode, configured
 from tests.small import small_ct
@@ -205,7 +205,7 @@ def test_a_backup_that_is_not_whole_is_none(
         path = next(backup.glob(patterns[harm]))
         path.write_bytes(path.read_bytes()[:-7])
     again = configured(tmp_path / "again", [])
-    with pytest.raises(BackupError, match=r"no whole backup|cannot be used"):
+    with pytest.raises(BackupError, match=r"no complete backup|cannot be used"):
         run(again, "restore", str(backup))
     run(stopped, "backup", str(backup))  # the next one makes it whole
     shutil.rmtree(again.root, ignore_errors=True)

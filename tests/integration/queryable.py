@@ -31,7 +31,7 @@ from node.dimse.upper_layer.requestor import Destination, Requestor
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.store import Store
-from node.storage.ingest.checks import Incoming
+from node.storage.receive.instance_receiver import Incoming
 from tests.databases import migrated_sqlite
 from tests.storing import DirectReception
 from tests.unit.dicom.matching.identifiers import encoded, identifier

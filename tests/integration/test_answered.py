@@ -66,7 +66,7 @@ def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Receiver, t
     ingester = threading.Thread(target=file)
     ingester.start()
     receiver = Receiver(
-        settings, archive, index, journal, run="run", partition=0, ring=lambda: None
+        settings, archive, index, journal, run="run", partition=0, wake_ingester=lambda: None
     )
     receiver.start()
     try:

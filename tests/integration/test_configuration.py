@@ -41,10 +41,10 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
         node.config.write_text(whole.replace("minimum_free", "minimum_fre") + "lgo: 1\n")
         assert node.process is not None
         node.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "not taken over" in node.log.read_text(), 10, "the log says so")
+        eventually(lambda: "keeps the old one" in node.log.read_text(), 10, "the log says so")
         eventually(lambda: "'lgo'" in node.log.read_text(), 10, "and all of it")
         log = node.log.read_text().splitlines()
-        (at,) = [number for number, line in enumerate(log) if "not taken over" in line]
+        (at,) = [number for number, line in enumerate(log) if "keeps the old one" in line]
         assert "there is no key 'storage.minimum_fre'" in log[at]
         assert log[at + 1].startswith(f"    {node.config}, line ")
         assert "there is no key 'lgo'; did you mean 'log'?" in log[at + 1]
@@ -52,7 +52,7 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
         (tmp_path / "lost").mkdir()
         node.config.write_text(whole)
         node.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "were read again" in node.log.read_text(), 10, "it is taken over")
+        eventually(lambda: "delivery rules again" in node.log.read_text(), 10, "it is taken over")
         found = eventually(
             lambda: not json.loads(node.rasnode("status", "--json").stdout)["warnings"], 30, "well"
         )

@@ -42,7 +42,7 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
     ("name", "successor"),
     [
         ("rasnode-receive", "node.daemon.receiving.process"),
-        ("rasnode-file", "node.storage.ingest.process"),
+        ("rasnode-ingest", "node.storage.ingest.process"),
     ],
     ids=["a receiver", "the ingester"],
 )

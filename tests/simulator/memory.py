@@ -26,9 +26,9 @@ from node.core.records import (
 )
 from node.deliver.published_files import MANIFEST
 from node.lifecycle.assembly.jobs import Assembled, Job
-from node.storage.index.series.known import Background, InstanceHeader
 from node.storage.index.series.namesakes import Part
 from node.storage.index.series.publications import Publication, Stage
+from node.storage.index.series.series_reader import Background, InstanceHeader
 
 
 class PowerCut(BaseException):

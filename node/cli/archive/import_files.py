@@ -21,13 +21,12 @@ from node.core.records import Stored
 from node.core.settings.file import load_settings
 from node.core.settings.model import Settings
 from node.core.supervision import background
-from node.storage.importing.access import Access, journal_access
-from node.storage.importing.intake import Tally
-from node.storage.importing.opening import intake_into
-from node.storage.importing.resting import wait_for_rest
-from node.storage.importing.walking import count_below
+from node.storage.importing.folder_walk import count_below
+from node.storage.importing.importer import Tally, open_importer
+from node.storage.importing.journal_access import Access, journal_access
+from node.storage.importing.wait_for_series import wait_for_series
 from node.storage.index.imported import Imported
-from node.storage.ownership import is_serving
+from node.storage.root_lock import is_serving
 
 _OUTCOME_SECONDS: Final = 5.0  # for the node to ingest the last files
 _STILL_SECONDS: Final = 3600.0
@@ -79,7 +78,7 @@ def _import(
 ) -> Tally:
     with (
         progress_bar("importing") as bar,
-        intake_into(access, settings, say=bar.say, stopping=stopping) as intake,
+        open_importer(access, settings, say=bar.say, stopping=stopping) as intake,
     ):
         background("counting files", partial(_count, paths, bar))
         try:
@@ -107,7 +106,7 @@ def _wait(settings: Settings, access: Access, tally: Tally, stopping: threading.
     quiet = settings.completion.quiet_seconds
     longest = 0.0 if quiet == "learned" else quiet * _QUIET_TIMES
     with progress_bar("assembling") as bar:
-        wait_for_rest(
+        wait_for_series(
             Imported(access.index),
             tally.series,
             node_lives=lambda: is_serving(settings.storage.root),

@@ -13,15 +13,15 @@ from node.cli.output.terminal import say
 from node.core.errors import ConfigError, NodeError
 from node.core.settings.file import load_settings
 from node.core.settings.model import Settings
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign
 from node.storage.index.engine import Index, IndexDamaged
 from node.storage.index.holdings import holdings
 from node.storage.index.store import Store
-from node.storage.index_holdings import Contents
-from node.storage.ownership import sole_owner
+from node.storage.index_completeness import Contents
 from node.storage.reindex import reindex as rebuild
+from node.storage.root_lock import sole_owner
 
 
 def reindex(
@@ -51,7 +51,7 @@ def reindex(
             raise KeyboardInterrupt(
                 "interrupted: the index is not complete; run `rasnode reindex` again"
             ) from None
-        index_holdings.begin(index, root)
+        index_completeness.begin(index, root)
         index.close()
     for path in unreadable:
         say(f"not indexed: {path}", err=True)
@@ -73,10 +73,10 @@ def _begun(settings: Settings, root: Path, *, add: bool) -> Index:
             raise
         before = 0
     # Until all files are indexed, no other command takes the part for the whole.
-    known = index_holdings.read(root)
+    known = index_completeness.read(root)
     command = "reindex --add" if add else "reindex"
     most = max(before, known.listed if known else 0)
-    index_holdings.write(root, Contents(most, command), durable=True)
+    index_completeness.write(root, Contents(most, command), durable=True)
     if add:
         index.migrate()
     else:

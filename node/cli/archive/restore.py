@@ -16,7 +16,7 @@ from node.cli.output.terminal import say, say_exactly
 from node.core.errors import NodeError
 from node.core.settings.file import load_settings
 from node.storage.backup.restore import Restore, check_empty
-from node.storage.ownership import sole_owner
+from node.storage.root_lock import sole_owner
 
 
 def restore(

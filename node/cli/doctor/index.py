@@ -12,7 +12,7 @@ from node.cli.doctor.quarantine import check_conflicts
 from node.core.errors import NodeError
 from node.core.settings.model import Settings
 from node.lifecycle.verification.loop import NAME as VERIFICATION
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.identity import refuse_foreign
 from node.storage.index.engine import Index
 from node.storage.index.inspection import check_writable, migration_level
@@ -30,14 +30,14 @@ def check_database(settings: Settings) -> Finding:
     """Whether the index exists, can be written and has this version's tables."""
     try:
         if settings.database.url is None and not (settings.storage.root / "index.db").exists():
-            index_holdings.refuse_lost(settings.storage.root)
+            index_completeness.refuse_lost(settings.storage.root)
             return Finding(
                 "database", Grade.GOOD, "there is no index yet; the first start creates it"
             )
         index = Index(settings.database_url())
         try:
             refuse_foreign(index, settings.storage.root)
-            index_holdings.check(index, settings.storage.root)
+            index_completeness.check(index, settings.storage.root)
             level = migration_level(index)
             check_writable(index)
         finally:

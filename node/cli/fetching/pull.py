@@ -28,7 +28,7 @@ from node.dimse.pull.question import BadKey, Question, question
 from node.dimse.scu.query import QuerySCU
 from node.dimse.scu.requests import peer
 from node.storage.index.peers.pulls import Pulls
-from node.storage.ownership import is_serving
+from node.storage.root_lock import is_serving
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _INTERRUPTED: Final = 130

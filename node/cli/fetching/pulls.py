@@ -16,7 +16,7 @@ from node.core.errors import ConfigError
 from node.core.pulls import ItemState, Order, PullJob
 from node.core.settings.file import load_settings
 from node.storage.index.peers.pulls import Pulls
-from node.storage.ownership import is_serving
+from node.storage.root_lock import is_serving
 
 _MOST_SHOWN = 200  # rows that are not complete
 

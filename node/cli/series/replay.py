@@ -19,7 +19,7 @@ from node.core.settings.file import load_settings
 from node.core.settings.model import Completion
 from node.lifecycle.replay import Comparison, Replayer
 from node.storage.index.peers.statements import Statements
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
 
 _USUAL = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)

@@ -14,7 +14,7 @@ from node.core.logs import configure_logging
 from node.core.settings.file import Configuration, load_configuration
 from node.core.system.interpreters import take_no_code_from_here, withdraw
 from node.daemon.daemon import Daemon
-from node.storage.ownership import sole_owner
+from node.storage.root_lock import sole_owner
 
 log = logging.getLogger(__name__)
 

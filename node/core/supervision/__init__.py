@@ -9,6 +9,7 @@ from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, S
 from node.core.supervision.hooks import install_hooks
 from node.core.supervision.loop import Loop
 from node.core.supervision.process import Process, SupervisedProcess
+from node.core.supervision.program import Program
 from node.core.supervision.report import Reporter
 from node.core.supervision.watchdog import Watchdog
 from node.core.supervision.within import within
@@ -20,6 +21,7 @@ __all__ = [
     "Heartbeats",
     "Loop",
     "Process",
+    "Program",
     "Reporter",
     "Sign",
     "SupervisedProcess",

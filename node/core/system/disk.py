@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import sys
+import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ Buffer = bytes | bytearray | memoryview
 
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
+"""Permissions of everything that the node writes: the group may read, others may not."""
 
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS: ioctl_iflags(2)
 _TOP_OF_HIERARCHY = 0x00020000  # FS_TOPDIR_FL, the T of chattr(1)
@@ -61,6 +63,24 @@ def make_folder(folder: Path, below: Path | None = None) -> None:
                 raise
         if parent == below:
             break
+
+
+def ensure_folder(folder: Path) -> None:
+    """Make a folder and its parents with the node's permissions, unless they are there; no sync.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def open_lock_file(path: Path) -> int:
+    """A descriptor of a file to be locked, which is made if it is not there.
+
+    Raises:
+        OSError: it cannot be made or opened.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
 
 
 def sync_file_system(path: Path) -> None:
@@ -135,6 +155,27 @@ def write_new(path: str | Path, parts: Sequence[Buffer], *, durable: bool) -> No
         raise
     finally:
         os.close(handle)
+
+
+def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file in the place of one that may be there; readers see the old or the new one whole.
+
+    Args:
+        durable: whether file and name are on stable storage when this returns.
+
+    Raises:
+        OSError: it could not be written; the old one is as it was.
+    """
+    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        write_new(draft, (content,), durable=durable)
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folders([path.parent])
 
 
 def link(source: Path, target: Path) -> bool:

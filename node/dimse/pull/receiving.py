@@ -11,12 +11,12 @@ from node.core.errors import Retryable
 from node.core.settings.model import Storage
 from node.dimse.scu.retrieve import Received
 from node.storage.archive import Archive
-from node.storage.ingest.acknowledging import JournalReceiver
-from node.storage.ingest.checks import Incoming
 from node.storage.journal import Journal, JournalWriter
-from node.storage.journal.claims import claimed_partition
+from node.storage.journal.import_partitions import claimed_partition
 from node.storage.journal.segment import count_for, size_for
 from node.storage.quarantine import Quarantine
+from node.storage.receive.instance_receiver import Incoming
+from node.storage.receive.journal_receiver import JournalReceiver
 
 
 class GetReceiving:
@@ -84,7 +84,7 @@ class GetReceiving:
                 size_for(free),
                 self._ring,
                 most=count_for(free),
-                urgent=False,
+                senders_wait=False,
             )
             undo.callback(partition.close)
             receiver = JournalReceiver(

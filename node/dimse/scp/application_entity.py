@@ -24,7 +24,7 @@ from node.dimse.upper_layer.access.permissions import Peers
 from node.dimse.upper_layer.access.tls import server_context
 from node.dimse.upper_layer.association_server import AssociationServer, Shared
 from node.storage.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.storage.ingest.checks import InstanceReceiver
+from node.storage.receive.instance_receiver import InstanceReceiver
 
 log = logging.getLogger(__name__)
 

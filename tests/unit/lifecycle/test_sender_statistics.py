@@ -11,7 +11,7 @@ from node.completion.decision import Timing
 from node.completion.silences import FEWEST_SERIES, Gap
 from node.lifecycle.replay import Replayer
 from node.lifecycle.sender_statistics import SenderStatistics
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from tests.simulator.bench import Bench
 from tests.unit.completion.builders import stack
 

@@ -20,7 +20,7 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.verification import Stage
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
-from node.storage.ingest.checks import SUCCESS, incoming_from_file
+from node.storage.receive.instance_receiver import SUCCESS, incoming_from_file
 from tests.databases import migrated_sqlite
 from tests.small import small_ct
 from tests.storing import DirectReception

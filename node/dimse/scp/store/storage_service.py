@@ -26,9 +26,9 @@ from node.dimse.scp.store.store_messages import StoreAnswer, StoreRequest, store
 from node.dimse.upper_layer.access.audit import Audit, Trail
 from node.dimse.upper_layer.access.permissions import Caller, Peers, caller_of, refusal
 from node.dimse.upper_layer.connection import PeerConnection
-from node.storage.ingest.checks import Incoming, InstanceReceiver
 from node.storage.ingest.registration import alike_to_check
 from node.storage.journal import Source
+from node.storage.receive.instance_receiver import Incoming, InstanceReceiver
 from node.storage.spill import Spill
 
 LARGEST_IN_MEMORY = 4 << 20  # bytes of a data set; a larger one is received into a file

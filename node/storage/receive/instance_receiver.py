@@ -1,4 +1,4 @@
-"""What may be stored and what is refused, by name; how it becomes durable is for others."""
+"""Which instances are accepted, which are refused and with what status; no storage of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from node.core.rate_limited_log import RateLimitedLog
 from node.core.records import InstanceRecord, Stored, checked_uid
 from node.core.senders import IMPORTED, neighbourhood
 from node.dicom import HeaderTemplate, find_data_set
-from node.storage.archive import Archive, Buffer, Placed, file_meta
+from node.storage.archive import Archive, ArchivedFile, Buffer, file_meta
 from node.storage.free_space import FreeSpaceGuard
 from node.storage.ingest.registration import Mismatch, Registration
 from node.storage.journal import Source
@@ -35,12 +35,14 @@ class Incoming(msgspec.Struct, frozen=True):
     """One C-STORE request, or one file of an import.
 
     Attributes:
-        sop_class_uid: as the command says; None without a command.
+        sop_class_uid: as the C-STORE command says; None without a command.
+        sop_instance_uid: likewise.
         data_set: as the peer encoded it.
+        source_ae: AE title of the sender.
         source: the association that carries it; None for an import.
         spill: the file that holds the data set, if it is too large for memory.
         alike: what the association's data sets before were like, from `alike_to_check`.
-        received_at: seconds since 1970; None: when it is stored.
+        received_at: seconds since 1970; None: the time at which it is stored.
     """
 
     sop_class_uid: str | None
@@ -60,8 +62,8 @@ class Outcome:
 
     Attributes:
         status: PS3.4 Table B.2-1.
-        comment: at most 64 characters, without a word about the patient.
-        stored: what the index made of it; None if that is not known yet, or it was refused.
+        comment: Error Comment, at most 64 characters, without data of the patient.
+        stored: how the index took it; None if that is not known yet, or it was refused.
     """
 
     status: int
@@ -70,12 +72,13 @@ class Outcome:
 
 
 class InstanceReceiver(ABC):
-    """Takes instances in, or refuses them by name. Safe for many threads.
+    """Accepts instances, or refuses them by name. Safe for many threads.
 
     Args:
-        minimum_free: bytes; with less on the disk nothing is taken.
+        archive: where large data sets are written to.
+        minimum_free: bytes; with less on the disk nothing is accepted.
         clock: seconds since 1970, UTC.
-        quarantine: for what is refused; None: with the usual bounds.
+        quarantine: for refused instances; None: one with the usual limits.
     """
 
     def __init__(
@@ -90,38 +93,44 @@ class InstanceReceiver(ABC):
         self._quarantine = quarantine or Quarantine(archive.quarantine, clock=clock)
         self._free_space = FreeSpaceGuard(archive.free, minimum_free, self._backlog)
         self._clock = clock
-        self._complaints = RateLimitedLog(log)
+        self._limited_log = RateLimitedLog(log)
 
     @abstractmethod
     def _take(self, incoming: Incoming) -> Stored | None:
-        """Understand an instance and make it durable."""
+        """Check an instance and make it durable.
+
+        Raises:
+            Mismatch, MalformedDataSet, InvalidUID: it is refused for good.
+            QuotaReached, Retryable: it is refused for now.
+        """
 
     def _backlog(self) -> int:
-        """Bytes that are on the disk's books already, and not yet in it."""
+        """Bytes that were accepted and will still need room in the archive."""
         return 0
 
     def settle(self) -> bool:
-        """Wait until whatever has been answered by now can be found; False if it takes too long."""
+        """Wait until everything answered by now is in the index; False if it takes too long."""
         return True
 
     def store(self, incoming: Incoming) -> Outcome:
-        """Make one instance durable, and only then say 0x0000."""
+        """Make one instance durable and return the answer: 0x0000 only after that."""
         try:
             return self.store_or_raise(incoming)
         except QuotaReached as error:
-            self._complaints.say(str(error), f"cannot store: {error}")
+            self._limited_log.say(str(error), f"the node answers 0xA700: {error}")
             metrics.refused(OUT_OF_RESOURCES)
             return Outcome(OUT_OF_RESOURCES, error.comment)
         except Retryable as error:
-            self._complaints.say(type(error).__name__, f"cannot store: {error}")
+            self._limited_log.say(type(error).__name__, f"the node answers 0xA700: {error}")
             metrics.refused(OUT_OF_RESOURCES)
             return Outcome(OUT_OF_RESOURCES, "out of resources, try again later")
 
     def store_or_raise(self, incoming: Incoming) -> Outcome:
-        """As `store`, but for what may succeed later.
+        """As `store`, but what may succeed later is raised.
 
         Raises:
             Retryable: there is no room, or the ingester does not keep up.
+            QuotaReached: the sender has reached a limit.
         """
         try:
             stored = self._take(incoming)
@@ -136,24 +145,31 @@ class InstanceReceiver(ABC):
     def store_together(
         self, incoming: Sequence[Incoming], meanwhile: Callable[[], None] = lambda: None
     ) -> Sequence[bool]:
-        """Make durable what can be with one sync, without waiting for anything but the disk.
+        """Make several instances durable with one sync, waiting for nothing but the disk.
 
         Args:
-            meanwhile: called once, while the disk works if it does.
+            incoming: the instances.
+            meanwhile: called once, while the disk writes.
 
         Returns:
-            Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
+            For each, whether it may be answered 0x0000; if not, `store` says what to answer.
         """
         meanwhile()
         return [False] * len(incoming)
 
     def answered(self) -> None:  # noqa: B027  there may be nothing to do
-        """What was stored together has its answers."""
+        """The instances of `store_together` were answered."""
 
     def spill(
         self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str
     ) -> Spill:
-        """Begin a file for a data set that grows too large for memory.
+        """Begin a file for a data set that is too large for memory.
+
+        Args:
+            sop_class_uid: as the C-STORE command says.
+            sop_instance_uid: likewise.
+            transfer_syntax_uid: of the data set.
+            source_ae: AE title of the sender.
 
         Raises:
             StorageFull: there is no room for it.
@@ -189,7 +205,15 @@ class InstanceReceiver(ABC):
                     "transfer_syntax": incoming.transfer_syntax_uid,
                 },
             )
-        log.warning("refused 0x%04X %s: %s; kept as %s", status, name, sentence, kept)
+        log.warning(
+            "an instance from %s was refused with 0x%04X, %s: %s; %s",
+            incoming.source_ae or "an unnamed sender",
+            status,
+            name,
+            sentence,
+            f"quarantine/{kept} has its bytes" if kept else "its bytes were not kept",
+            extra={"peer": incoming.source_ae, "instance": _safe_uid(incoming.sop_instance_uid)},
+        )
         metrics.refused(status)
         return Outcome(status, sentence[:64])
 
@@ -202,14 +226,21 @@ class InstanceReceiver(ABC):
 
 
 def sender_of(source: Source | None) -> str:
-    """Whom an instance counts for where each sender may leave so much."""
+    """The sender that an instance counts for in quotas; an import if it has no association."""
     return neighbourhood(source.address) if source is not None else IMPORTED
 
 
 def record_of(
-    registration: Registration, transfer_syntax_uid: str, placed: Placed, now: float
+    registration: Registration, transfer_syntax_uid: str, placed: ArchivedFile, now: float
 ) -> InstanceRecord:
-    """The index's record of a placed instance."""
+    """The index's record of an instance that has its archive file.
+
+    Args:
+        registration: what was read of its header.
+        transfer_syntax_uid: of its data set.
+        placed: its archive file.
+        now: when it was received; seconds since 1970, UTC.
+    """
     return InstanceRecord(
         sop_instance_uid=registration.sop_instance_uid,
         sop_class_uid=registration.sop_class_uid,
@@ -231,10 +262,10 @@ def record_of(
 
 
 def incoming_from_file(data: bytes | memoryview) -> Incoming:
-    """A Part 10 file's content as if it had been sent: its meta information is the command.
+    """The content of a Part 10 file as a C-STORE request: its meta information is the command.
 
     Raises:
-        MalformedDataSet: this is no DICOM file.
+        MalformedDataSet: it is not a DICOM file.
     """
     start = find_data_set(data)
     return Incoming(

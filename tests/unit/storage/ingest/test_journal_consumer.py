@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node.storage.ingest.consumer import JournalConsumer
-from node.storage.journal import Entry, Found, Journal, JournalWriter, Source
+from node.storage.ingest.journal_consumer import JournalConsumer
+from node.storage.journal import Entry, Journal, JournalRecord, JournalWriter, Source
 
 SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
 
@@ -47,7 +47,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.journal.close()
 
 
-def uids(batch: list[Found]) -> list[str]:
+def uids(batch: list[JournalRecord]) -> list[str]:
     return [one.item.sop_instance_uid for one in batch if isinstance(one.item, Entry)]
 
 
@@ -120,7 +120,7 @@ def test_what_is_not_safe_is_written_anew(world: World) -> None:
     world.send(2)
     consumer.batch()
     consumer.done()
-    consumer.again()
+    consumer.rewind()
     world.send()
     assert uids(consumer.batch()) == ["1.9.1", "1.9.2", "1.9.3"]
     assert consumer.anew

@@ -1,14 +1,14 @@
-"""What one segment holds, record by record, and where reading goes on behind a damaged one."""
+"""Reading one segment record by record, and finding the next record behind a damaged one."""
 
 from __future__ import annotations
 
 import mmap
 from typing import Final, NamedTuple
 
-from node.storage.journal.entry import (
+from node.storage.journal.record_format import (
     ALIGNMENT,
     MAGIC,
-    Ended,
+    AssociationEnded,
     Entry,
     Header,
     data_set_of,
@@ -19,23 +19,30 @@ from node.storage.journal.entry import (
 )
 from node.storage.journal.segment import HEADER
 
-_FIRST_BYTES: Final = 1 << 20  # of a segment without a header, in which its first record has to be
+_FIRST_BYTES: Final = 1 << 20  # of a segment without a header, in which its first record must begin
 
 
 class Record(NamedTuple):
-    """A record that is as it was written, and the offset behind it."""
+    """An undamaged record.
 
-    item: Entry | Ended
+    Attributes:
+        item: an instance, or the end of an association.
+        data_set: of the instance; empty if it lies in a file.
+        end: the offset behind the record.
+    """
+
+    item: Entry | AssociationEnded
     data_set: memoryview
     end: int
 
 
-class Records:
-    """The records of one generation in a segment.
+class SegmentReader:
+    """Reads the records of one generation in a segment.
 
     Args:
-        view: of the whole file; empty, or of a mapping.
-        generation, seed: as its header says.
+        view: the whole file, mapped; or empty.
+        generation: as the segment's header says.
+        seed: of the checksums, as the segment's header says.
     """
 
     def __init__(self, view: memoryview, generation: int, seed: int) -> None:
@@ -44,7 +51,7 @@ class Records:
         self._seed = seed
 
     def at(self, offset: int) -> Record | None:
-        """The record that begins there; None if there is none, or it is damaged."""
+        """The record that begins at `offset`; None if there is none, or it is damaged."""
         header = read_header(self.view, offset, self.generation)
         if header is None or not is_whole(self.view, offset, header, self._seed):
             return None
@@ -54,11 +61,18 @@ class Records:
         return Record(item, data_set_of(self.view, offset, header), offset + header.length)
 
     def after(self, offset: int, bound: int) -> int | None:
-        """Where reading goes on behind what cannot be read at `offset`; None if nowhere.
+        """The offset at which reading can go on behind a damaged record.
 
-        The lengths of a damaged record are believed where they lead to another record or to the
-        bound, as what is in its data set is nobody's record. Otherwise the next bytes count that
-        have the magic, the generation and the checksum of a whole record.
+        The lengths in the header of a damaged record are believed if they lead to another record or
+        to the bound, as the data set may contain bytes that look like a record. Otherwise reading
+        goes on at the next bytes that have the magic, the generation and the checksum of a record.
+
+        Args:
+            offset: of the damaged record.
+            bound: the offset up to which there may be records.
+
+        Returns:
+            None if there is no further record.
         """
         header = self._header(offset)
         if header is not None:
@@ -73,7 +87,15 @@ class Records:
         return None
 
     def seen(self, start: int, end: int) -> list[str]:
-        """What damaged records between two offsets seem to have been, as far as headers lead."""
+        """SOP Instance UIDs of the damaged records between two offsets, as far as they can be read.
+
+        Args:
+            start: offset of the first damaged record.
+            end: offset behind the last one.
+
+        Returns:
+            One for each record that was recognised; empty where the UID cannot be read.
+        """
         found = []
         while start < end and (header := self._header(start)) is not None:
             item = item_of(self.view, start, header)
@@ -82,7 +104,7 @@ class Records:
         return found
 
     def _begins(self, offset: int) -> bool:
-        """Whether a record begins there, whole or not; without a seed only a whole one counts."""
+        """Whether a record begins there, even a damaged one; without a seed, an undamaged one."""
         return self._header(offset) is not None if self._seed else self.at(offset) is not None
 
     def _header(self, offset: int) -> Header | None:
@@ -96,9 +118,15 @@ class Records:
 
 
 def holds(view: memoryview, generation: int, seed: int) -> bool:
-    """Whether a segment whose header cannot be read has records of a generation."""
+    """Whether a segment whose header is damaged has records of a generation.
+
+    Args:
+        view: the whole file, mapped; or empty.
+        generation: number of the generation.
+        seed: of the checksums.
+    """
     bound = min(len(view), HEADER + _FIRST_BYTES)
-    records = Records(view, generation, seed)
-    return records.at(HEADER) is not None or (
-        len(view) > 0 and records.after(HEADER, bound) not in (None, bound)
+    reader = SegmentReader(view, generation, seed)
+    return reader.at(HEADER) is not None or (
+        len(view) > 0 and reader.after(HEADER, bound) not in (None, bound)
     )

@@ -1,4 +1,4 @@
-"""Files into a partition of the journal, batch by batch, and what became of each."""
+"""Imports files into a partition of the journal, batch by batch, and counts their outcomes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,21 +17,26 @@ from tenacity.stop import stop_when_event_set
 
 from node.core.errors import NodeError, Retryable
 from node.core.records import Stored
+from node.core.settings.model import Settings
+from node.storage.archive import Archive
+from node.storage.importing.file_reader import FileRead, FileReader
+from node.storage.importing.folder_walk import files_below
+from node.storage.importing.journal_access import Access
 from node.storage.importing.outcomes import FileWritten, outcomes
-from node.storage.importing.reading import FileRead, FileReader
-from node.storage.importing.walking import files_below
 from node.storage.index.imported import Imported
-from node.storage.ingest.acknowledging import JournalReceiver
-from node.storage.ingest.checks import SUCCESS, Outcome
-from node.storage.journal import Journal, JournalFull
+from node.storage.journal import Journal, JournalFull, JournalWriter
+from node.storage.journal.segment import count_for, size_for
+from node.storage.quarantine import Quarantine
+from node.storage.receive.instance_receiver import SUCCESS, Outcome
+from node.storage.receive.journal_receiver import JournalReceiver
 
-_MOST_PENDING: Final = 5000  # files that are in the journal and not known to be ingested
-_LOOK_SECONDS: Final = 0.02
+_MOST_PENDING: Final = 5000  # files in the journal that may not be ingested yet
+_POLL_SECONDS: Final = 0.02
 PATIENCE_SECONDS: Final = 60.0
 
 
 class _Pending(NamedTuple):
-    """A batch that is on stable storage in the journal, up to a position."""
+    """A batch in the journal, on stable storage; `position` is behind its last record."""
 
     position: int
     files: list[FileWritten]
@@ -38,11 +44,13 @@ class _Pending(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of the files.
+    """Counts of imported files.
 
     Attributes:
-        waiting: of how many it is not known, as they have not been ingested yet.
-        series: rows of the series that they belong to.
+        stored: by how the index took them.
+        refused: files that were not imported.
+        waiting: files that are not ingested yet.
+        series: rows of the series that the files belong to.
     """
 
     stored: dict[Stored, int] = field(default_factory=lambda: dict.fromkeys(Stored, 0))
@@ -52,23 +60,25 @@ class Tally:
 
     @property
     def kept(self) -> int:
-        """Files whose instances the node has, or will have."""
+        """Files whose instances are in the node, or in its journal."""
         return sum(self.stored.values()) + self.waiting
 
 
-class Intake:
-    """Takes files in. For one thread.
+class Importer:
+    """Imports files. For one thread.
 
     Args:
-        partition: the one that `receiver` writes to.
-        imported: knows what has been ingested.
+        receiver: writes to the partition.
+        journal: the journal.
+        partition: its number.
+        imported: reads from the index what has been ingested.
         clock: seconds since 1970.
-        say: told of each file that is not imported, or in conflict.
-        stopping: once it is set nothing more is begun.
-        patience: seconds in which the ingester has to get on.
+        say: called with a sentence for each file that is not imported, or in conflict.
+        stopping: once it is set no further batch begins.
+        patience: seconds in which the ingester has to make progress.
 
     Attributes:
-        tally: what became of the files so far.
+        tally: the counts so far.
     """
 
     def __init__(
@@ -95,38 +105,39 @@ class Intake:
         self._pending: deque[_Pending] = deque()
 
     def take(self, paths: Iterable[Path], done: Callable[[int], None]) -> None:
-        """Take files and folders in until there are no more, or somebody wants it to stop.
+        """Import files and folders until there are no more, or `stopping` is set.
 
         Args:
-            done: told of how many files each step was.
+            paths: files and folders.
+            done: called with the number of files after each batch.
 
         Raises:
-            NodeError: it cannot go on; what was taken in before is safe.
+            NodeError: the import cannot go on; the files before are safe.
         """
         for batch in self._reader.batches(files_below(paths, self._refuse)):
             if self.stopping.is_set():
                 break
             self._write(batch)
             done(len(batch))
-            self._look(most=_MOST_PENDING)
+            self._wait_for_ingest(most=_MOST_PENDING)
 
     def finish(self, within: float = math.inf) -> None:
-        """Wait until everything that was taken in has been ingested.
+        """Wait until every imported file has been ingested.
 
         Args:
-            within: seconds, after which it is left to the ingester: it is as safe as what was sent.
+            within: seconds to wait; the rest is ingested later and is safe in the journal.
 
         Raises:
-            NodeError: that takes too long; it is safe in the journal.
+            NodeError: the ingester makes no progress; the files are safe in the journal.
         """
-        self._look(most=0, within=within)
+        self._wait_for_ingest(most=0, within=within)
 
     def _write(self, batch: Sequence[FileRead]) -> None:
         written: list[FileWritten] = []
         try:
             durable = self._receiver.store_together([one.incoming for one in batch])
             for one, is_durable in zip(batch, durable, strict=True):
-                if is_durable or self._insist(one):
+                if is_durable or self._store_alone(one):
                     incoming = one.incoming
                     uid, at = incoming.sop_instance_uid or "", incoming.received_at or 0.0
                     written.append(FileWritten(one.path, uid, at))
@@ -135,27 +146,27 @@ class Intake:
             self._pending.append(_Pending(self._offsets.answered(self._partition), written))
             self.tally.waiting += len(written)
 
-    def _insist(self, one: FileRead) -> bool:
-        """Store one file by itself; False if it was refused."""
+    def _store_alone(self, one: FileRead) -> bool:
+        """Store one file by itself, waiting for room in the journal; False if it was refused."""
         try:
             outcome: Outcome = Retrying(
                 retry=retry_if_exception_type(JournalFull),
                 stop=stop_after_delay(self._patience) | stop_when_event_set(self.stopping),
-                wait=wait_fixed(_LOOK_SECONDS),
+                wait=wait_fixed(_POLL_SECONDS),
                 reraise=True,
             )(self._receiver.store_or_raise, one.incoming)
         except Retryable as error:
             self._refuse(one.path, f"0xA700 {error}")
             raise NodeError(
-                f"the import stopped at {one.path}: {error}; what came before it is safe, "
-                "and importing the same files again goes on"
+                f"the import stopped at {one.path}: {error}; the files before it are safe. "
+                "Import the same files again to go on"
             ) from error
         if outcome.status != SUCCESS:
             self._refuse(one.path, f"0x{outcome.status:04X} {outcome.comment}")
         return outcome.status == SUCCESS
 
-    def _look(self, most: int, within: float = math.inf) -> None:
-        """See what has been ingested, and wait until so few files have not."""
+    def _wait_for_ingest(self, most: int, within: float = math.inf) -> None:
+        """Count what has been ingested, and wait until at most `most` files are not."""
         began = moved = time.monotonic()
         last = -1
         while self._pending:
@@ -172,10 +183,10 @@ class Intake:
             if now - moved > self._patience:
                 raise NodeError(
                     f"{self.tally.waiting} files are safe in the journal and not ingested yet, as "
-                    "nothing files at the moment: the node's log says why, or it does not run; "
-                    "they are ingested when it goes on"
+                    "the ingester does not work at the moment: see the node's log, or start the "
+                    "node, which ingests them then"
                 )
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _count(self, files: Sequence[FileWritten]) -> None:
         made = Retrying(
@@ -189,7 +200,7 @@ class Intake:
             if outcome is None:
                 self._refuse(
                     file.path,
-                    "it was taken in and is not in the index: it is in quarantine if it could not "
+                    "it was accepted and is not in the index: it is in quarantine if it could not "
                     "be ingested; if its series is old, storage.retention has removed it",
                 )
                 continue
@@ -197,10 +208,63 @@ class Intake:
             self.tally.series.add(outcome.series)
             if outcome.stored is Stored.CONFLICT:
                 self._say(
-                    f"in conflict: {file.path}: other bytes are there under SOP Instance UID "
+                    f"in conflict: {file.path}: the archive has other bytes under SOP Instance UID "
                     f"{file.sop_instance_uid}; both are kept"
                 )
 
     def _refuse(self, path: Path, why: str) -> None:
         self.tally.refused += 1
         self._say(f"not imported: {path}: {why}")
+
+
+@contextmanager
+def open_importer(
+    access: Access,
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    stopping: threading.Event,
+    patience: float = PATIENCE_SECONDS,
+) -> Iterator[Importer]:
+    """An importer with all that it needs, until the block ends.
+
+    Args:
+        access: the journal, and the partition of this import.
+        settings: the node's.
+        say: as for `Importer`.
+        stopping: as for `Importer`.
+        patience: as for `Importer`.
+
+    Raises:
+        StorageFull: the partition's files cannot be made or opened.
+    """
+    journal, number = access.journal, access.partition
+    offsets = journal.offsets
+    archive = Archive(settings.storage.root, number)
+    if offsets.safe(number) >= offsets.answered(number):
+        archive.drop_import(number)
+    free = archive.free_bytes()
+    size, most = size_for(free), count_for(free)
+    writer = JournalWriter(
+        journal.folder, number, offsets, size, access.wake_ingester, most=most, senders_wait=False
+    )
+    with closing(writer):
+        kept = settings.storage.quarantine
+        receiver = JournalReceiver(
+            archive,
+            journal,
+            writer,
+            minimum_free=settings.storage.minimum_free,
+            clock=time.time,
+            quarantine=Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days),
+        )
+        yield Importer(
+            receiver,
+            journal,
+            number,
+            Imported(access.index),
+            clock=time.time,
+            say=say,
+            stopping=stopping,
+            patience=patience,
+        )

@@ -1,13 +1,13 @@
-"""What the index of a storage root had listed when it was last on stable storage.
+"""Whether the index lists everything that the archive holds.
 
-The root keeps that beside its archive, so that an index that was lost, emptied or put back from an
-old copy is told from the right one at the start, without walking the archive.
+A file in the storage root, `listed.json`, says how many instances the index had listed when it was
+last on stable storage. At the start the node compares the two: so it recognises an index that was
+lost, emptied or restored from an old copy, without reading the archive.
 """
 
 from __future__ import annotations
 
 import os
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from node.core.errors import ConfigError
-from node.core.system.disk import sync_folders, write_new
+from node.core.system.disk import replace_file
 from node.storage.index.engine import Index, IndexDamaged
 from node.storage.index.holdings import holdings, listed
 
@@ -27,15 +27,15 @@ _REBUILD: Final = (
 
 
 class IndexIncomplete(ConfigError):
-    """The index lacks what the archive has."""
+    """The index lacks instances that the archive has."""
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What the file says.
+    """The content of `listed.json`.
 
     Attributes:
-        listed: instances and conflicts that the index had ever listed.
-        unfinished: a command that writes the index and has not come to its end; empty if none.
+        listed: how many instances and conflicts the index had ever listed.
+        unfinished: the command that was writing the index and has not finished; empty if none.
     """
 
     listed: int
@@ -43,7 +43,7 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 def read(root: Path) -> Contents | None:
-    """What the root says of its index; None if it says nothing that can be read."""
+    """The content of the file; None if there is none, or it cannot be read."""
     try:
         return msgspec.json.decode((root / FILE).read_bytes(), type=Contents)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -51,32 +51,30 @@ def read(root: Path) -> Contents | None:
 
 
 def write(root: Path, contents: Contents, *, durable: bool = False) -> None:
-    """Write it down.
+    """Write the file.
 
     Args:
-        durable: have it on stable storage at once.
+        root: `storage.root`.
+        contents: what it says from now on.
+        durable: whether it is on stable storage when this returns.
 
     Raises:
         OSError: it cannot be written.
     """
-    draft = root / f".{FILE}-{uuid.uuid4().hex}"
-    try:
-        write_new(draft, (msgspec.json.encode(contents),), durable=durable)
-        draft.replace(root / FILE)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_folders([root])
+    replace_file(root / FILE, msgspec.json.encode(contents), durable=durable)
 
 
 def check(index: Index, root: Path) -> None:
-    """Compare index and archive; changes nothing, and takes as long with a large archive.
+    """Compare index and archive at the start, in the same time however large they are.
+
+    Args:
+        index: the index of the root.
+        root: `storage.root`.
 
     Raises:
-        IndexIncomplete: the index lacks what the archive has; the text says what to do.
-        IndexUnavailable: the index does not answer. IndexDamaged: it cannot be read.
+        IndexIncomplete: the index lacks instances that the archive has; the text says what to do.
+        IndexUnavailable: the index does not answer.
+        IndexDamaged: the index cannot be read.
     """
     known, held = read(root), holdings(index)
     if known is not None and known.unfinished:
@@ -87,16 +85,16 @@ def check(index: Index, root: Path) -> None:
         raise IndexIncomplete(
             f"the index is an older copy: it has listed {held.listed or 0} instances, and "
             f"{known.listed} had been listed when the archive in {root} was last written to. Put "
-            "the newest one back, or stop the node and type `rasnode reindex --add`, which keeps "
+            "the newest copy back, or stop the node and type `rasnode reindex --add`, which keeps "
             "what the index has and adds what it lacks"
         )
 
 
 def refuse_lost(root: Path) -> None:
-    """Refuse an index that is empty or not there, where the archive is not.
+    """Refuse an empty or missing index beside an archive that has instances.
 
     Raises:
-        IndexIncomplete: the archive has what no index lists.
+        IndexIncomplete: the archive has instances that no index lists.
     """
     known = read(root)
     if known is not None and known.unfinished:
@@ -118,10 +116,14 @@ def _refuse_half(root: Path, unfinished: str) -> None:
 
 
 def begin(index: Index, root: Path) -> None:
-    """From here on index and archive belong together: `check` has said so.
+    """Write the file for an index that `check` has found complete.
+
+    Args:
+        index: the index of the root.
+        root: `storage.root`.
 
     Raises:
-        ConfigError: that cannot be written down.
+        ConfigError: the file cannot be written.
     """
     try:
         write(root, Contents(listed(index)), durable=True)
@@ -130,10 +132,14 @@ def begin(index: Index, root: Path) -> None:
 
 
 def check_running(index: Index, root: Path) -> None:
-    """See that an index in use is still the one that it was.
+    """Check that the index of the running node is still the one that it opened.
+
+    Args:
+        index: the index of the root.
+        root: `storage.root`.
 
     Raises:
-        IndexDamaged: it was removed, replaced, emptied or put back from an old copy.
+        IndexDamaged: it was removed, replaced, emptied or restored from an old copy.
         IndexUnavailable: it does not answer.
     """
     index.check_in_place()
@@ -141,14 +147,15 @@ def check_running(index: Index, root: Path) -> None:
     if known is not None and now < known.listed:
         raise IndexDamaged(
             f"the index was emptied or replaced while the node runs: it has listed {now} "
-            f"instances, and had listed {known.listed}. Put it back, or {_REBUILD}"
+            f"instances, and had listed {known.listed}. Restore it from a backup, or {_REBUILD}"
         )
 
 
-class Ledger:
-    """Writes down what has become safe, as it becomes so. For one thread.
+class ListedCounter:
+    """Keeps the file up to date while the node runs. For one thread.
 
     Args:
+        index: the index of the root.
         root: `storage.root`.
     """
 
@@ -156,30 +163,31 @@ class Ledger:
         self._index = index
         self._root = root
         self._written: int | None = None
-        self._seen = 0
+        self._counted = 0
 
-    def look(self) -> None:
-        """Before the index is synced: see what it has listed, and that it has not lost anything.
+    def check(self) -> None:
+        """Before a sync of the index: count what it has listed, and check that it lost nothing.
 
         Raises:
-            IndexDamaged: it has. IndexUnavailable: it does not answer.
+            IndexDamaged: it has lost instances.
+            IndexUnavailable: it does not answer.
         """
         check_running(self._index, self._root)
-        self._seen = listed(self._index)
+        self._counted = listed(self._index)
 
-    def note(self) -> None:
-        """After it was synced: what was seen is safe."""
-        if self._seen == self._written:
+    def save(self) -> None:
+        """After the sync: write the count that `check` found, which is safe now."""
+        if self._counted == self._written:
             return
         try:
-            write(self._root, Contents(self._seen))
+            write(self._root, Contents(self._counted))
         except OSError:
-            return  # the disk is full: what was written before says less and nothing wrong
-        self._written = self._seen
+            return  # the disk is full: the earlier, smaller count stays, and is still true
+        self._written = self._counted
 
 
 def _has_files(root: Path) -> bool:
-    """Whether the archive holds any instance; looks no further than the first."""
+    """Whether the archive holds any instance; the search ends at the first."""
     archive = root / "archive"
     with suppress(OSError), os.scandir(archive) as shards:
         for shard in shards:

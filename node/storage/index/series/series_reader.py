@@ -1,4 +1,4 @@
-"""What is known of a series: how it came, what is in it, and what was done with it."""
+"""Reads one series: its arrivals, its instances and its history."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from node.storage.index.schema import (
 )
 
 COMPLETION = "completion"
-"""Who decides by the evidence, in the history of series; people go by their own names."""
+"""The actor of decisions by evidence in the history of series; people have their own names."""
 
 _CUT = (AssociationEnd.ABORTED, AssociationEnd.LOST)
 _ENDS = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
 
 
 class Background(NamedTuple):
-    """What a decision needs of a series' past.
+    """What a decision needs of the history of a series.
 
     Attributes:
-        assembled: how many times an assembly of it came to an end.
-        held_by: the person who holds it, or nobody.
-        given_up: its gaps were waited for in vain since the last of those ends.
+        assembled: how many assemblies of it have ended.
+        held_by: the person who holds it; empty: none.
+        given_up: whether the wait for its gaps has ended in vain since the last assembly.
     """
 
     assembled: int
@@ -45,7 +45,14 @@ class Background(NamedTuple):
 
 
 class InstanceHeader(NamedTuple):
-    """An instance's row, and what was read of its header on arrival."""
+    """An instance and its header.
+
+    Attributes:
+        pk: its row.
+        uid: its SOP Instance UID.
+        number: its InstanceNumber.
+        header: encoded by `node.assemble.frames.headers`.
+    """
 
     pk: int
     uid: str
@@ -53,14 +60,14 @@ class InstanceHeader(NamedTuple):
     header: bytes
 
 
-class Known:
-    """Reads what is known of single series, by their rows."""
+class SeriesReader:
+    """Reads single series, by their rows."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def arrivals(self, series_pk: int) -> list[Arrival]:
-        """What each association brought to the series, in order of its first instance."""
+        """What was received of the series by each association, in order of the first instance."""
         query = (
             select(
                 AssociationRow.id,
@@ -79,7 +86,7 @@ class Known:
         with self._index.reading() as connection:
             rows = connection.execute(query).all()
             cut = [row.id for row in rows if row.end in _CUT]
-            left = set(connection.scalars(_still_brought_by(series_pk, cut))) if cut else set()
+            left = set(connection.scalars(_last_received_by(series_pk, cut))) if cut else set()
         return [
             Arrival(
                 calling_ae=row.calling_ae,
@@ -95,7 +102,7 @@ class Known:
         ]
 
     def background(self, series_pk: int) -> Background:
-        """The part of a series' past that decisions depend on."""
+        """What a decision needs of the history of the series."""
         event = SeriesEventRow
         ended = (
             event.series_pk == series_pk,
@@ -117,9 +124,10 @@ class Known:
         return Background(assembled, held_by or "", (given_up or 0) > (last or 0))
 
     def headers(self, series_pk: int, after: int = 0) -> list[InstanceHeader]:
-        """The headers of the series' instances in order of arrival.
+        """The headers of the series' instances in the order in which they were received.
 
         Args:
+            series_pk: the row of the series.
             after: only instances whose row comes after this one.
         """
         query = (
@@ -134,13 +142,15 @@ class Known:
     def arrived(
         self, series_pk: int, *, after: int, limit: int
     ) -> tuple[int, list[StoredInstance]]:
-        """Instances of the series in order of arrival, without conflicts.
+        """Instances of the series in the order in which they were received, without conflicts.
 
         Args:
+            series_pk: the row of the series.
             after: only instances whose row comes after this one.
+            limit: of their number.
 
         Returns:
-            the row of the last one of them, `after` if there is none, and the instances.
+            The row of the last of them, `after` if there is none, and the instances.
         """
         query = (
             select(InstanceRow.id, *_stored(InstanceRow, HeaderRow.header))
@@ -154,7 +164,7 @@ class Known:
         return (rows[-1][0] if rows else after), [StoredInstance(*row[1:]) for row in rows]
 
     def attributes(self, series_pk: int) -> dict[str, Any]:
-        """What the index keeps of the series, its study and its patient: keyword to value."""
+        """The attributes of the series, its study and its patient: keyword to value."""
         query = (
             select(PatientRow.attributes, StudyRow.attributes, SeriesRow.attributes)
             .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
@@ -200,14 +210,14 @@ class Known:
         return [{key: row[key] for key in row if key not in {"id", "series_pk"}} for row in rows]
 
     def stems(self, series_pk: int) -> list[str]:
-        """Every output name that was ever reserved for a series."""
+        """Every output name that was ever reserved for the series."""
         query = select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
         with self._index.reading() as connection:
             return list(connection.scalars(query.order_by(OutputRow.stem)))
 
 
-def _still_brought_by(series_pk: int, associations: Sequence[int]) -> Select[Any]:
-    """Those of some associations that were the last to bring an instance of a series."""
+def _last_received_by(series_pk: int, associations: Sequence[int]) -> Select[Any]:
+    """Those associations by which an instance of a series was last received."""
     return (
         select(InstanceRow.association_pk)
         .where(InstanceRow.series_pk == series_pk, InstanceRow.association_pk.in_(associations))

@@ -1,4 +1,4 @@
-"""What can happen to a thread or a process of a node, and how it is put right."""
+"""Faults of a thread or a process of a node, and how they are ended."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ LOOPS = {
     "supervisor of receiver": "node",
     "page tick": "node",
     "ingest": "ingester",
-    "journal keeper": "ingester",
+    "archive and index sync": "ingester",
     "ingest priority": "ingester",
     "reporter": "ingester",
     "DICOM port": "receiver",
     "C-STORE requests": "receiver",
     "storage commitment": "receiver",
 }
-"""Every loop of a node that makes a step every few seconds, and the process that it is of."""
+"""Every loop of a node that makes a step every few seconds, and the process that it runs in."""
 
 PROCESSES = ("node", "receiver", "ingester", "worker", "fork server")
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Fault:
     """One fault.
 
     Attributes:
         what: `kill` or `stop` a process, or have a loop `raise` or `hang`.
-        whom: the process or the loop.
+        target: the process or the loop.
     """
 
     what: str
-    whom: str
+    target: str
 
     def __str__(self) -> str:
-        return f"{self.what} {self.whom}"
+        return f"{self.what} {self.target}"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What `/health` may call it; any of these."""
-        if self.whom in LOOPS:
-            own = {"page tick": "page", "reporter": "ingester"}.get(self.whom, self.whom)
+        """The names under which `/health` may report it."""
+        if self.target in LOOPS:
+            own = {"page tick": "page", "reporter": "ingester"}.get(self.target, self.target)
             return (
                 own,
                 *{"ingester": ("ingester",), "receiver": ("receiver",)}.get(self.process, ()),
@@ -61,26 +61,28 @@ class Trouble:
             "ingester": ("ingester",),
             "worker": ("assembly workers", "watcher"),
             "fork server": ("assembly workers", "watcher"),
-        }.get(self.whom, ())
+        }.get(self.target, ())
 
     @property
     def process(self) -> str:
-        """The process that it is about."""
-        return LOOPS.get(self.whom, self.whom)
+        """The process that it affects."""
+        return LOOPS.get(self.target, self.target)
 
     def cause(self, world: World) -> bool:
-        """Make it happen; False if there is nobody that it could happen to."""
-        if self.whom in LOOPS:
-            point = self.whom if self.whom == "page tick" else f"loop {self.whom}"
+        """Cause it; False if there is no such process."""
+        if self.target in LOOPS:
+            point = self.target if self.target == "page tick" else f"loop {self.target}"
             _write(world, f"{point} {self.what}")
             return True
-        return _signal(world, self.whom, signal.SIGKILL if self.what == "kill" else signal.SIGSTOP)
+        return _signal(
+            world, self.target, signal.SIGKILL if self.what == "kill" else signal.SIGSTOP
+        )
 
     def end(self, world: World) -> None:
-        """Put right what nothing but a person could put right."""
+        """End it, where the node cannot do so itself."""
         _write(world, "")
         if self.what == "stop":
-            _signal(world, self.whom, signal.SIGCONT)
+            _signal(world, self.target, signal.SIGCONT)
         hung = self.what == "hang"
         if self.process == "node" and (hung or self.what == "kill"):
             world.node.kill()
@@ -89,24 +91,24 @@ class Trouble:
             _signal(world, self.process, signal.SIGKILL)
 
 
-def any_trouble(random_: random.Random) -> Trouble:
-    """One of all, each as likely as any other."""
-    every: list[Callable[[], Trouble]] = [
-        *(lambda a=a, b=b: Trouble(a, b) for a in ("kill", "stop") for b in PROCESSES),
-        *(lambda a=a, b=b: Trouble(a, b) for a in ("raise", "hang") for b in LOOPS),
+def any_fault(random_: random.Random) -> Fault:
+    """A random fault; all are equally likely."""
+    every: list[Callable[[], Fault]] = [
+        *(lambda a=a, b=b: Fault(a, b) for a in ("kill", "stop") for b in PROCESSES),
+        *(lambda a=a, b=b: Fault(a, b) for a in ("raise", "hang") for b in LOOPS),
     ]
     return random_.choice(every)()
 
 
-def _write(world: World, said: str) -> None:
-    """At once for whoever reads it."""
+def _write(world: World, point: str) -> None:
+    """Write the fault point in one step."""
     new = world.faults.with_suffix(".new")
-    new.write_text(said)
+    new.write_text(point)
     new.replace(world.faults)
 
 
-def _signal(world: World, whom: str, number: signal.Signals) -> bool:
-    found = _processes(world).get(whom, [])
+def _signal(world: World, target: str, number: signal.Signals) -> bool:
+    found = _processes(world).get(target, [])
     for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -118,15 +120,15 @@ def _processes(world: World) -> dict[str, list[int]]:
     own = world.node.process.pid
     found: dict[str, list[int]] = {"node": [own]}
     for pid in _children(own):
-        said = _said(pid)
-        if "rasnode-receive" in said or "node.daemon.receiving" in said:
+        names = _names(pid)
+        if "rasnode-receive" in names or "node.daemon.receiving" in names:
             found.setdefault("receiver", []).append(pid)
-        elif "rasnode-file" in said or "node.storage.ingest" in said:
+        elif "rasnode-ingest" in names or "node.storage.ingest" in names:
             found.setdefault("ingester", []).append(pid)
-        elif "forkserver" in said:
+        elif "forkserver" in names:
             found.setdefault("fork server", []).append(pid)
             found.setdefault("worker", []).extend(_children(pid)[:1])
-    return {whom: pids for whom, pids in found.items() if pids}
+    return {target: pids for target, pids in found.items() if pids}
 
 
 def _children(pid: int) -> list[int]:
@@ -137,7 +139,7 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _said(pid: int) -> str:
+def _names(pid: int) -> str:
     """Its name and its command line."""
     try:
         folder = Path(f"/proc/{pid}")

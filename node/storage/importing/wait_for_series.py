@@ -1,4 +1,4 @@
-"""`--wait`: until the series that were imported are done, asked for by their keys."""
+"""`rasnode import --wait`: wait until the imported series have their volumes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final
 from node.core.errors import NodeError
 from node.storage.index.imported import Imported
 
-_ASKED: Final = 500  # series at once
+_AT_ONCE: Final = 500  # series in one query
 _POLL_SECONDS: Final = 0.25
 
 
 class Unfinished(NodeError):
-    """Series were imported whose volumes did not come."""
+    """The imported series are not done."""
 
 
-def wait_for_rest(
+def wait_for_series(
     imported: Imported,
     series: Iterable[int],
     *,
@@ -28,21 +28,24 @@ def wait_for_rest(
     still_seconds: float,
     left: Callable[[int], None],
 ) -> None:
-    """Return when none of some series is under way, or when somebody wants it to stop.
+    """Return when all series are done, or when `stopping` is set.
 
     Args:
-        node_lives: whether there is a node that works on them.
+        imported: reads from the index.
+        series: rows of the series.
+        node_lives: whether a node runs.
+        stopping: set to end the wait.
         still_seconds: for how long nothing may change.
-        left: told how many series there are still to be looked at.
+        left: called with the number of series that may not be done.
 
     Raises:
-        Unfinished: nobody works on them, or nothing has changed for too long.
+        Unfinished: no node runs, or nothing has changed for too long.
     """
     every = sorted(series)
-    parts = deque(every[at : at + _ASKED] for at in range(0, len(every), _ASKED))
+    parts = deque(every[at : at + _AT_ONCE] for at in range(0, len(every), _AT_ONCE))
     changed, before = time.monotonic(), -1
     while parts and not stopping.is_set():
-        lives = node_lives()  # first: what it did before it ended counts
+        lives = node_lives()  # asked first, so that what it did before it ended counts
         under_way = imported.under_way(parts[0])
         if not under_way:
             parts.popleft()
@@ -53,8 +56,7 @@ def wait_for_rest(
             changed, before = now, to_go
         if not lives:
             raise Unfinished(
-                f"{to_go} of the imported series are not done and no node runs; "
-                "they go on when it is started"
+                f"{to_go} of the imported series are not done, and no node is running: start it"
             )
         if now - changed > still_seconds:
             raise Unfinished(

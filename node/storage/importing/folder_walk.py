@@ -1,4 +1,4 @@
-"""The files below some paths, one after the other: a folder may hold any number of them."""
+"""Finds the files below paths one after the other, however many a folder has."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 Refuse = Callable[[Path, str], None]
-"""Told of a path that is not imported, and why."""
+"""Called with a path that is not imported, and why."""
 
 
 def files_below(paths: Iterable[Path], refuse: Refuse) -> Iterator[Path]:
     """Files in the order of their names, folder by folder; links to folders are not followed.
 
     Args:
-        refuse: told of folders that cannot be read.
+        paths: files and folders.
+        refuse: called with each folder that cannot be read, and why.
     """
     for path in paths:
         if path.is_dir():
@@ -40,5 +41,5 @@ def _below(folder: Path, refuse: Refuse) -> Iterator[Path]:
 
 
 def count_below(paths: Iterable[Path]) -> int:
-    """How many files `files_below` will find."""
+    """How many files `files_below` finds."""
     return sum(1 for _ in files_below(paths, lambda *_: None))

@@ -1,4 +1,5 @@
-"""Files of what the journal holds: written under their final names, synced later with the rest."""
+"""Writes archive files of instances in the journal, under their final names; a later sync of the
+whole file system makes them durable."""
 
 from __future__ import annotations
 
@@ -12,25 +13,25 @@ from typing import Final
 from node.core.errors import StorageFull
 from node.core.records import conflict_name
 from node.core.system.disk import FOLDER_MODE, link_over, write_new
-from node.storage.archive import Archive, Buffer, Placed, shard_of
+from node.storage.archive import Archive, ArchivedFile, Buffer, shard_of
 from node.storage.ingest.registration import Registration
-from node.storage.integrity import Damage, Meta, held_by
+from node.storage.integrity import Damage, Meta, hash_archived
 
-_REMEMBERED: Final = 10_000  # folders that are known to be there
-
+_REMEMBERED: Final = 10_000  # folders that are known to exist
 
 Known = Callable[[str], Mapping[str, tuple[str, str]]]
-"""What the index knows of a SOP Instance UID: by hash the path and transfer syntax of each file."""
+"""By a SOP Instance UID: path and transfer syntax of each file that the index lists, by hash."""
 
 
-class Placer:
-    """Gives instances their files. For one thread.
+class ArchiveWriter:
+    """Writes archive files. For one thread.
 
-    A file that holds something else than the index says of it is damaged: the bytes that came
-    again take its place.
+    A file whose bytes differ from what the index lists is damaged: if the same instance is received
+    again, it takes the place of that file.
 
     Args:
-        known: asked where a name is taken by other bytes.
+        archive: the archive.
+        known: asked if a file of that name has other bytes.
     """
 
     def __init__(self, archive: Archive, known: Known) -> None:
@@ -38,9 +39,9 @@ class Placer:
         self._root = os.fspath(archive.root)
         self._known = known
         self._made: set[str] = set()
-        self._unindexed: dict[str, str] = {}  # files of which no row speaks yet, with their hashes
+        self._unindexed: dict[str, str] = {}  # files that the index does not list yet: their hashes
 
-    def place(
+    def write(
         self,
         registration: Registration,
         transfer_syntax_uid: str,
@@ -49,16 +50,22 @@ class Placer:
         part: Path | None,
         *,
         anew: bool,
-    ) -> Placed:
-        """Write a file, or link the one that holds the instance already to its name.
+    ) -> ArchivedFile:
+        """Write the archive file of an instance, or link the file that holds it already.
 
         Args:
-            part: in the archive's `.incoming`; None if the bytes have to be written.
-            anew: write it even if the same bytes are there: it is not sure that they are whole, or
-                reached the disk.
+            registration: what was read of its header.
+            transfer_syntax_uid: of the data set.
+            meta: preamble and meta information of the file.
+            data_set: as it was received.
+            part: the file in the archive's `.incoming` that holds the instance; None: none does.
+            anew: write the file even if the same bytes are there, as they may not be on the disk.
+
+        Returns:
+            The file, which is not synced yet.
 
         Raises:
-            StorageFull: the disk is full, read-only or failing; nothing is left behind.
+            StorageFull: the disk is full, read-only or failing; no half file is left.
         """
         study, sop_uid = registration.study_instance_uid, registration.sop_instance_uid
         folder = f"{shard_of(study)}/{study}/{registration.series_instance_uid}"
@@ -72,28 +79,28 @@ class Placer:
         except OSError as error:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
         self._unindexed[path] = registration.sha256
-        return Placed(path, size, size - len(data_set), fresh)
+        return ArchivedFile(path, size, size - len(data_set), fresh)
 
     def indexed(self) -> None:
-        """The index knows whatever has been placed."""
+        """The index lists all files that were written."""
         self._unindexed.clear()
 
-    def forget(self) -> None:
-        """Folders may have gone."""
+    def forget_folders(self) -> None:
+        """Folders may have been removed."""
         self._made.clear()
 
     def _first(self, folder: str, path: str, new: _New) -> bool:
-        """Make the file; False if there is one of that name."""
+        """Write a new file; False if there is one of that name."""
         self._make(folder)
         try:
             return self._create(path, new)
-        except FileNotFoundError:  # somebody took the folder away
-            self.forget()
+        except FileNotFoundError:  # the folder was removed
+            self.forget_folders()
             self._make(folder)
             return self._create(path, new)
 
     def _again(self, path: str, new: _New, *, anew: bool) -> tuple[str, bool]:
-        """Where an instance goes whose name is taken; whether its bytes were not there."""
+        """Where an instance goes whose file name is taken; whether its bytes are new."""
         held = _held(f"{self._root}/{path}")
         if held == new.held:
             if anew:
@@ -103,15 +110,15 @@ class Placer:
         there, syntax = known.get(new.registration.sha256, ("", ""))
         called = new.held[1]._replace(transfer_syntax_uid=syntax)
         if there == path and held == (new.registration.sha256, called):
-            return path, False  # the same bytes, called otherwise
-        mine = there == path or (anew and not there)  # a remnant of a crash: no row speaks of it
+            return path, False  # the same bytes in a transfer syntax of another name
+        mine = there == path or (anew and not there)  # left by a crash: the index does not list it
         if mine and not self._is_taken(path, new, known):
             self._replace(path, new)
             return path, True
         return self._beside(path, new, anew=anew)
 
     def _is_taken(self, path: str, new: _New, known: Mapping[str, tuple[str, str]]) -> bool:
-        """Whether other bytes belong there, of which a row speaks or will speak."""
+        """Whether the index lists other bytes under that path, or will list them."""
         sha256 = new.registration.sha256
         return (
             self._unindexed.get(path, sha256) != sha256
@@ -120,7 +127,7 @@ class Placer:
         )
 
     def _beside(self, path: str, new: _New, *, anew: bool) -> tuple[str, bool]:
-        """What conflicts with another data set has the hash of its own in its name."""
+        """Write a conflict: the hash of its data set is part of its file name."""
         name = conflict_name(new.registration.sop_instance_uid, new.registration.sha256)
         path = f"{path.rpartition('/')[0]}/{name}"
         if self._create(path, new):
@@ -166,7 +173,7 @@ class Placer:
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """An instance that came."""
+    """A received instance."""
 
     registration: Registration
     transfer_syntax_uid: str
@@ -176,19 +183,19 @@ class _New:
 
     @property
     def held(self) -> tuple[str, Meta]:
-        """What a file that has it holds."""
+        """Hash and meta information of a file that holds it."""
         one = self.registration
         meta = Meta(one.sop_class_uid, one.sop_instance_uid, self.transfer_syntax_uid)
         return one.sha256, meta
 
 
 def _held(path: str) -> tuple[str, Meta] | None:
-    """The hash of a file's data set and its meta information; None if it is damaged or half.
+    """The hash of a file's data set and its meta information; None if it is damaged or incomplete.
 
     Raises:
-        OSError: it cannot be read for a reason that has nothing to do with it.
+        OSError: it cannot be read, for a reason other than damage of this file.
     """
     try:
-        return held_by(path)
+        return hash_archived(path)
     except Damage:
         return None

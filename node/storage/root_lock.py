@@ -1,4 +1,4 @@
-"""Who has a storage root: one process alone, and whether that is a node that files."""
+"""Locks of a storage root: one process owns it, and a backup pauses retention."""
 
 from __future__ import annotations
 
@@ -12,65 +12,70 @@ from typing import Final
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from node.core.errors import ConfigError, Retryable
+from node.core.system.disk import ensure_folder, open_lock_file
 from node.storage.run_file import LOCK, withdraw
 
 _REMOVAL_LOCK: Final = ".removal.lock"
 _REMOVING_SECONDS: Final = 60.0
 _SERVING: Final = b"serving\n"
-_PATIENCE_SECONDS: Final = 2.0  # for an import that only looked, or a process that dies
-_LOOK_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 2.0  # for an import that is about to release it, or a dying process
+_POLL_SECONDS: Final = 0.1
 
 
-class Owned(ConfigError):
-    """Another process has the storage root."""
+class RootInUse(ConfigError):
+    """Another process owns the storage root."""
 
 
 @contextmanager
 def sole_owner(root: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[Callable[[], None]]:
-    """Hold the storage root for this process alone.
+    """Own the storage root until the block ends.
 
     Args:
-        patience: seconds to wait for another one that has it.
+        root: `storage.root`; it is made if it is not there.
+        patience: seconds to wait for another process that owns it.
 
     Yields:
-        To be called once this process files what the journal gets: from then on others may write
-        there.
+        A function to be called once this process ingests: from then on imports may write to the
+        journal.
 
     Raises:
-        ConfigError: the folder cannot be made or written. Owned: another process has it.
+        ConfigError: the folder cannot be made or written.
+        RootInUse: another process owns it.
     """
     try:
-        root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o640)
+        ensure_folder(root)
+        handle = open_lock_file(root / LOCK)
     except OSError as error:
         raise ConfigError(f"cannot write to storage.root {root}: {error.strerror}") from error
     try:
         try:
             _lock(handle, fcntl.LOCK_EX, patience)
         except OSError as error:
-            raise Owned(
+            raise RootInUse(
                 f"another rasnode has storage.root {root} open; stop it first, "
                 "or give this one a folder of its own"
             ) from error
-        os.ftruncate(handle, 0)  # what another one said of itself
-        withdraw(root)  # what a node said that was killed
-        yield lambda: _say(handle, _SERVING)
+        os.ftruncate(handle, 0)  # of an earlier owner
+        withdraw(root)  # the run file of a node that was killed
+        yield lambda: _mark(handle, _SERVING)
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)
 
 
 @contextmanager
-def nothing_removed(root: Path, patience: float = _REMOVING_SECONDS) -> Iterator[None]:
-    """Have retention remove nothing from the archive as long as the block lasts.
+def retention_paused(root: Path, patience: float = _REMOVING_SECONDS) -> Iterator[None]:
+    """Pause retention until the block ends: it removes nothing from the archive.
 
     Args:
-        patience: seconds to wait for what it is removing.
+        root: `storage.root`.
+        patience: seconds to wait for a removal that is under way.
 
     Raises:
-        Retryable: it does not come to an end. OSError: the folder cannot be written.
+        Retryable: the removal takes too long.
+        OSError: the folder cannot be written.
     """
-    with _removal_lock(root) as handle:
+    with _open_removal_lock(root) as handle:
         try:
             _lock(handle, fcntl.LOCK_SH, patience)
         except BlockingIOError as error:
@@ -79,10 +84,13 @@ def nothing_removed(root: Path, patience: float = _REMOVING_SECONDS) -> Iterator
 
 
 @contextmanager
-def removing(root: Path) -> Iterator[bool]:
-    """Whether files may be removed from the archive as long as the block lasts: no backup of them
-    is being made."""
-    with _removal_lock(root) as handle:
+def removal_lock(root: Path) -> Iterator[bool]:
+    """Hold the lock for removing archive files until the block ends.
+
+    Yields:
+        False if a backup has paused retention: then nothing may be removed.
+    """
+    with _open_removal_lock(root) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -92,8 +100,8 @@ def removing(root: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def _removal_lock(root: Path) -> Iterator[int]:
-    handle = os.open(root / _REMOVAL_LOCK, os.O_RDWR | os.O_CREAT, 0o640)
+def _open_removal_lock(root: Path) -> Iterator[int]:
+    handle = open_lock_file(root / _REMOVAL_LOCK)
     try:
         yield handle
     finally:
@@ -101,7 +109,7 @@ def _removal_lock(root: Path) -> Iterator[int]:
 
 
 def is_serving(root: Path) -> bool:
-    """Whether a process has the root, and has said that it files what the journal gets."""
+    """Whether a running process owns the root and ingests what the journal receives."""
     try:
         handle = os.open(root / LOCK, os.O_RDONLY)
     except OSError:
@@ -118,20 +126,20 @@ def is_serving(root: Path) -> bool:
         os.close(handle)
 
 
-def _say(handle: int, what: bytes) -> None:
+def _mark(handle: int, what: bytes) -> None:
     os.pwrite(handle, what, 0)
 
 
 def _lock(handle: int, kind: int, patience: float) -> None:
-    """Lock an open file, waiting so many seconds for whoever has it.
+    """Lock an open file, waiting so many seconds for another process.
 
     Raises:
-        BlockingIOError: that one still has it.
+        BlockingIOError: the other process still holds the lock.
     """
     for attempt in Retrying(
         retry=retry_if_exception_type(BlockingIOError),
         stop=stop_after_delay(patience),
-        wait=wait_fixed(_LOOK_SECONDS),
+        wait=wait_fixed(_POLL_SECONDS),
         reraise=True,
     ):
         with attempt:

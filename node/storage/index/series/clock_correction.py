@@ -1,4 +1,4 @@
-"""Moments that lie ahead because the clock was, brought back to now once it is right again."""
+"""Corrects times in the future, which were written while the system clock was ahead."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from node.storage.index.schema import (
 )
 
 _TOLERANCE_SECONDS: Final = 2.0
-_LONGEST_WAIT_SECONDS: Final = 86400.0  # nothing in the index is ever put off for longer
+_LONGEST_WAIT_SECONDS: Final = 86400.0  # the node never plans anything later than that
 
 
-def bring_back(index: Index, now: float) -> int:
-    """Have nothing wait for a moment that the node took while its clock was ahead.
+def correct_future_times(index: Index, now: float) -> int:
+    """Set times in the future to now, so that nothing waits for them.
 
     Args:
+        index: the index.
         now: seconds since 1970.
 
     Returns:
-        how many series had been received in the future.
+        How many series had been received in the future.
     """
     ahead, never = now + _TOLERANCE_SECONDS, now + _LONGEST_WAIT_SECONDS
     late: tuple[Update, ...] = (
@@ -46,11 +47,11 @@ def bring_back(index: Index, now: float) -> int:
         for one in late:
             connection.execute(one)
         for pk in series:
-            _bring_back_series(connection, pk, now)
+            _correct_series(connection, pk, now)
     return len(series)
 
 
-def _bring_back_series(connection: Connection, pk: int, now: float) -> None:
+def _correct_series(connection: Connection, pk: int, now: float) -> None:
     connection.execute(
         update(SeriesRow).where(SeriesRow.id == pk).values(last_arrival=now, due=now)
     )

@@ -1,7 +1,7 @@
-"""Evidence that no series needs any more: who brought it, and what peers said of it.
+"""Removes evidence that no series needs any more: associations, statements, procedure steps.
 
-Most goes with its series. What belongs to none (an association that brought nothing new, an
-announcement of a series that never came) is looked at once, when it is old enough.
+Most of it is removed with its series. The rest (an association that brought nothing new, an
+announcement of a series that was never received) is removed when it is old enough.
 """
 
 from __future__ import annotations
@@ -23,28 +23,34 @@ from node.storage.index.schema import (
 )
 from node.storage.index.store import take_turn
 
-AT_ONCE: Final = 500  # rows of each table that are looked at together
+AT_ONCE: Final = 500  # rows of each table that one step examines
 
 
 def remove_evidence(connection: Connection, series_pk: int, series_uid: str) -> None:
-    """Remove how a series came and what was said of it, and what spoke of no other series."""
+    """Remove the evidence of a series, unless it is also that of another series.
+
+    Args:
+        connection: of `Index.writing`.
+        series_pk: its row.
+        series_uid: its Series Instance UID.
+    """
     of_series = ArrivalRow.series_pk == series_pk
-    carriers = connection.scalars(select(ArrivalRow.association_pk).where(of_series)).all()
+    associations = connection.scalars(select(ArrivalRow.association_pk).where(of_series)).all()
     connection.execute(delete(ArrivalRow).where(of_series))
-    for part in _parts(carriers):
+    for part in _parts(associations):
         _remove_associations(connection, part)
     of_uid = select(SeriesRow.id).where(SeriesRow.uid == series_uid, SeriesRow.id != series_pk)
     if connection.scalar(of_uid.limit(1)) is not None:
-        return  # what was said of the UID may have been said of that one
-    spoken = StatementRow.series_uid == series_uid
-    said = connection.scalars(select(StatementRow.reference).where(spoken)).all()
-    connection.execute(delete(StatementRow).where(spoken))
-    for part in _parts(said):
+        return  # the statements may be about that series
+    about_it = StatementRow.series_uid == series_uid
+    references = connection.scalars(select(StatementRow.reference).where(about_it)).all()
+    connection.execute(delete(StatementRow).where(about_it))
+    for part in _parts(references):
         _remove_steps(connection, part)
 
 
-class Leftovers:
-    """Looks through old rows once, a few hundred at a time, and removes what no series needs."""
+class ObsoleteEvidence:
+    """Examines old rows once, a few hundred at a time, and removes those that no series needs."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -53,7 +59,7 @@ class Leftovers:
         self._step: tuple[Any, ...] = (float("-inf"), "")
 
     def sweep(self, before: float) -> bool:
-        """Look at the next rows from before a time; whether there may be more of them."""
+        """Examine the next rows from before a time; returns whether there may be more."""
         with self._index.writing() as connection:
             take_turn(connection)
             found = (
@@ -75,7 +81,7 @@ class Leftovers:
         if old:
             _remove_associations(connection, old, before)
             self._association = old[-1]
-        elif not found:  # SQLite gives the number of a last row that went to the next one
+        elif not found:  # SQLite uses the number of a removed last row again
             last = connection.scalar(select(func.max(row.id))) or 0
             self._association = min(self._association, last)
         return len(old)
@@ -122,7 +128,7 @@ class Leftovers:
 def _remove_associations(
     connection: Connection, rows: list[int], before: float | None = None
 ) -> None:
-    """Remove those of some associations that have ended and that no series came by."""
+    """Remove those of these associations that have ended and by which no series was received."""
     row = AssociationRow
     query = delete(row).where(
         row.id.in_(rows),
@@ -133,10 +139,12 @@ def _remove_associations(
 
 
 def _remove_steps(connection: Connection, uids: list[str], before: float | None = None) -> None:
-    """Remove those of some procedure steps that speak of no series any more.
+    """Remove those of these procedure steps that have no statements any more.
 
     Args:
-        before: a step that is still in progress, but has not been heard of since, goes too.
+        connection: of `Index.writing`.
+        uids: of the procedure steps.
+        before: a step that is still in progress is removed if it was not updated since.
     """
     row = ProcedureStepRow
     silent = ~exists().where(StatementRow.reference == row.uid)

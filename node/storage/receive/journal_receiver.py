@@ -1,4 +1,4 @@
-"""Taking instances in through the journal: one write and one sync, and then the answer."""
+"""Receiving instances into the journal: one write and one sync, and then the answer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Final
 
 from node.core.errors import Permanent, Retryable, StorageFull
 from node.core.records import AssociationEnd
-from node.storage.archive import Archive, file_meta, sync_folders
-from node.storage.ingest.checks import Incoming, InstanceReceiver, sender_of
+from node.core.system.disk import sync_folders
+from node.storage.archive import Archive, file_meta
 from node.storage.ingest.registration import check
-from node.storage.journal import Draft, Ended, Entry, Journal, JournalWriter, Source
+from node.storage.journal import AssociationEnded, Draft, Entry, Journal, JournalWriter, Source
 from node.storage.quarantine import Quarantine
 from node.storage.quarantine.quotas import Quotas
+from node.storage.receive.instance_receiver import Incoming, InstanceReceiver, sender_of
 from node.storage.spill import Spill
 
 _SETTLE_SECONDS: Final = 10.0
@@ -24,15 +25,20 @@ class JournalReceiver(InstanceReceiver):
     """Answers an instance once it is in the journal; the ingester does the rest.
 
     Args:
-        journal: to see how far the filing is.
-        quotas: which senders have left too much; None: nobody has.
+        archive: where data sets go that are too large for the journal.
+        journal: says how far the ingester is.
+        writer: of this process' partition.
+        minimum_free: bytes; with less on the disk nothing is accepted.
+        clock: seconds since 1970, UTC.
+        quarantine: for refused instances; None: one with the usual limits.
+        quotas: which senders have reached their limits; None: no limits.
     """
 
     def __init__(
         self,
         archive: Archive,
         journal: Journal,
-        partition: JournalWriter,
+        writer: JournalWriter,
         *,
         minimum_free: int,
         clock: Callable[[], float],
@@ -41,44 +47,48 @@ class JournalReceiver(InstanceReceiver):
     ) -> None:
         super().__init__(archive, minimum_free=minimum_free, clock=clock, quarantine=quarantine)
         self._quotas = quotas
-        self._one_by_one = threading.Lock()
+        self._copies = threading.Lock()
         self._journal = journal
-        self._partition = partition
+        self._writer = writer
 
     def ended(self, source: Source, end: AssociationEnd, at: float) -> None:
-        """An association that brought instances came to its end.
+        """Note the end of an association by which instances were received.
+
+        Args:
+            source: the association.
+            end: how it ended.
+            at: when; seconds since 1970, UTC.
 
         Raises:
-            Retryable: that could not be noted.
+            Retryable: the journal does not take it.
         """
-        self._partition.note(Ended(source, end, at))
+        self._writer.note(AssociationEnded(source, end, at))
 
     def settle(self) -> bool:
-        """Wait until whatever has been answered by now, by any process, can be found."""
+        """Wait until everything that any process has answered by now is in the index."""
         return self._journal.settle(_SETTLE_SECONDS)
 
     def store_together(
         self, incoming: Sequence[Incoming], meanwhile: Callable[[], None] = lambda: None
     ) -> Sequence[bool]:
-        """Make durable what can be with one sync, without waiting for anything but the disk.
-
-        What there is to see about an instance is seen while its bytes go to the disk.
+        """As `InstanceReceiver.store_together`; instances are checked while the disk writes them.
 
         Args:
-            meanwhile: called once, while the disk works if it does.
+            incoming: the instances.
+            meanwhile: called once, while the disk writes.
 
         Returns:
-            Of each, whether it may be answered 0x0000; if not, `store` says what to answer.
+            For each, whether it may be answered 0x0000; if not, `store` says what to answer.
         """
         fits = [
             one.spill is None
-            and len(one.data_set) <= self._partition.largest
+            and len(one.data_set) <= self._writer.largest
             and not (self._quotas is not None and self._quotas.limits(one.source))
             for one in incoming
         ]
         draft = self._draft(incoming) if incoming and all(fits) else None
         try:
-            good = [fit and _understood(one) for fit, one in zip(fits, incoming, strict=True)]
+            good = [fit and _passes_check(one) for fit, one in zip(fits, incoming, strict=True)]
             ready = [one for one, is_good in zip(incoming, good, strict=True) if is_good]
             may = self._may_take(ready)
             meanwhile()
@@ -92,19 +102,19 @@ class JournalReceiver(InstanceReceiver):
             draft.drop()
         if not may:
             return [False] * len(incoming)
-        done = self._partition.append_together([(self._entry(one), one.data_set) for one in ready])
+        done = self._writer.append_together([(self._entry(one), one.data_set) for one in ready])
         written = iter([True] * done + [False] * (len(ready) - done))
         return [is_good and next(written) for is_good in good]
 
     def answered(self) -> None:
-        """What was stored together has its answers: it can be ingested."""
-        self._partition.ring()
+        """The instances of `store_together` were answered: wake the ingester."""
+        self._writer.wake_ingester()
 
     def _draft(self, incoming: Sequence[Incoming]) -> Draft | None:
-        return self._partition.draft([(self._entry(one), one.data_set) for one in incoming])
+        return self._writer.draft([(self._entry(one), one.data_set) for one in incoming])
 
     def _may_take(self, ready: Sequence[Incoming]) -> bool:
-        if not ready or self._journal.offsets.stuck:
+        if not ready or self._journal.offsets.ingest_blocked:
             return False
         try:
             self._check_space(sum(len(one.data_set) for one in ready), len(ready))
@@ -114,18 +124,19 @@ class JournalReceiver(InstanceReceiver):
 
     def _take(self, incoming: Incoming) -> None:
         _check(incoming)
-        if self._journal.offsets.stuck:
-            raise Retryable("what was received before cannot be ingested yet")
+        if self._journal.offsets.ingest_blocked:
+            raise Retryable("the node cannot ingest earlier instances at the moment")
         self._check_space(len(incoming.data_set))
         with self._within_quotas(incoming):
             self._append(incoming)
 
     @contextmanager
     def _within_quotas(self, incoming: Incoming) -> Iterator[None]:
-        """For as long as an instance is taken: whoever sends it may leave it here.
+        """Check the sender's limits for one instance; the block stores it.
 
         Raises:
-            QuotaReached: it may not. Retryable: that cannot be seen now.
+            QuotaReached: the sender has reached a limit.
+            Retryable: the limits cannot be checked now.
         """
         quotas = self._quotas
         if quotas is None or not quotas.limits(incoming.source):
@@ -136,23 +147,23 @@ class JournalReceiver(InstanceReceiver):
         if not quotas.limits_copies(sender):
             yield
             return
-        with self._one_by_one:  # two versions at once are one too many
+        with self._copies:  # two versions checked at once would both pass
             if not self.settle():
-                raise Retryable("what was received before is not ingested yet")
+                raise Retryable("earlier instances are not ingested yet")
             quotas.check_copy(sender, incoming.sop_instance_uid or "", incoming.data_set)
             yield
 
     def _append(self, incoming: Incoming) -> None:
         if incoming.spill is not None:
             self._append_file(incoming, incoming.spill)
-        elif len(incoming.data_set) > self._partition.largest:
+        elif len(incoming.data_set) > self._writer.largest:
             spill = self._spilled(incoming)
             try:
                 self._append_file(incoming, spill)
             finally:
                 spill.close()
         else:
-            self._partition.append(self._entry(incoming), incoming.data_set)
+            self._writer.append(self._entry(incoming), incoming.data_set)
 
     def _append_file(self, incoming: Incoming, spill: Spill) -> None:
         spill.sync()
@@ -160,7 +171,7 @@ class JournalReceiver(InstanceReceiver):
             sync_folders([spill.path.parent])
         except OSError as error:
             raise Retryable(f"the archive cannot be synced: {error.strerror}") from error
-        self._partition.append(self._entry(incoming, spill), b"")
+        self._writer.append(self._entry(incoming, spill), b"")
         spill.keep()
 
     def _spilled(self, incoming: Incoming) -> Spill:
@@ -188,10 +199,10 @@ class JournalReceiver(InstanceReceiver):
         )
 
     def _backlog(self) -> int:
-        return self._partition.backlog()
+        return self._writer.backlog()
 
 
-def _understood(incoming: Incoming) -> bool:
+def _passes_check(incoming: Incoming) -> bool:
     try:
         _check(incoming)
     except Permanent:

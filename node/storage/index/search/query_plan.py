@@ -1,7 +1,7 @@
-"""A query as one SQL statement, and its rows as records.
+"""A C-FIND query as one SQL statement, and its rows as records.
 
-What columns hold is settled in SQL, exactly or as a net; what only the kept attributes can tell
-is left to `node.dicom.matching` on the rows that come out.
+SQL matches the keys that have columns, exactly or too widely. The other keys, and those that SQL
+matches too widely, are matched by `node.dicom.matching` on the rows that SQL returns.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ _COLUMNS: dict[str, Any] = {
     "SOPInstanceUID": _INSTANCE.uid,
     "SOPClassUID": _INSTANCE.sop_class_uid,
 }
-"""Attributes that a column holds as they are."""
+"""Attributes with a column for their text."""
 _NUMBERS: dict[str, Any] = {"SeriesNumber": _SERIES.number, "InstanceNumber": _INSTANCE.number}
-"""Attributes of which a column holds the number, if it is one."""
+"""Attributes with a column for their number, which is NULL if the text is not a number."""
 _NAME_GROUPS = (_PATIENT.name_alphabetic, _PATIENT.name_ideographic, _PATIENT.name_phonetic)
 _NOT_TEXT = frozenset({"ReferringPhysicianName", "ModalitiesInStudy", "SOPClassesInStudy"})
 _SELECTIVE = frozenset(
@@ -83,23 +83,28 @@ _SELECTIVE = frozenset(
         "AccessionNumber", "StudyID", "SeriesInstanceUID", "SOPInstanceUID",
     }
 )  # fmt: skip
-"""Keys with an index that leave few rows."""
-_TELLING = 3  # characters at the beginning of a name or number
-_FEW_DAYS = 7  # within a month
+"""Keys with an index that select few rows."""
+_PREFIX = 3  # characters of a prefix that selects few rows
+_FEW_DAYS = 7  # of a range that selects few rows
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Plan:
-    """The statement of a query, and how to read its rows."""
+    """The statement of a query, and how to read its rows.
+
+    Args:
+        query: the identifier of a C-FIND.
+        sqlite: whether the index is an SQLite file; else it is PostgreSQL.
+    """
 
     def __init__(self, query: Query, *, sqlite: bool) -> None:
         self._sqlite = sqlite
-        self._unsettled: list[Key | Combined] = []
+        self._inexact: list[Key | Combined] = []  # to be matched again
         selective = [key for key in query.keys if key.selective]
         self._narrow = bool(query.combined) or any(
             key.attribute.keyword in _SELECTIVE for key in selective
         )
-        # Without statistics SQLite takes any range of dates for a narrow one.
+        # Without statistics SQLite assumes that every range of dates selects few rows.
         self._dates_last = sqlite and any(_leaves_few(key) for key in selective)
         clauses = [self._clause(key) for key in selective]
         clauses += [self._combined(pair) for pair in query.combined]
@@ -111,7 +116,7 @@ class Plan:
         self.statement = _joined(query.level, columns, wanted).where(*clauses)
 
     def record(self, row: Row[Any]) -> dict[str, Any]:
-        """A row as keyword -> value."""
+        """A row as keyword to value."""
         record: dict[str, Any] = {}
         for position in self._json:
             record.update(_decode(row[position]))
@@ -122,8 +127,8 @@ class Plan:
         return record
 
     def holds(self, record: dict[str, Any]) -> bool:
-        """Whether what SQL could not settle matches."""
-        return all(one.matches(record) for one in self._unsettled)
+        """Whether a record matches the keys that SQL did not match exactly."""
+        return all(one.matches(record) for one in self._inexact)
 
     def _columns(self, query: Query, wanted: dict[Level, set[str]]) -> list[Any]:
         columns: list[Any] = []
@@ -138,13 +143,13 @@ class Plan:
         return columns or [TABLES[query.level].c.id]
 
     def _clause(self, key: Key) -> ColumnElement[bool]:
-        """The key in SQL; if that is not exact, the key is left to be matched again."""
+        """The key as SQL; if that is not exact, the key is matched again."""
         found = self._where(key)
         if found is None:
-            self._unsettled.append(key)
+            self._inexact.append(key)
             return true()
         if not found.exact:
-            self._unsettled.append(key)
+            self._inexact.append(key)
         return or_(found.clause, _is_empty(key.attribute)) if key.required else found.clause
 
     def _where(self, key: Key) -> where.Where | None:
@@ -167,7 +172,7 @@ class Plan:
     def _combined(self, pair: Combined) -> ColumnElement[bool]:
         date, time = _COLUMNS.get(pair.date.keyword), _COLUMNS.get(pair.time.keyword)
         if date is None or time is None:
-            self._unsettled.append(pair)
+            self._inexact.append(pair)
             return true()
         inside = where.in_combined_range(date, time, pair.dates, pair.times)
         if not pair.required:
@@ -177,15 +182,15 @@ class Plan:
 
 
 def _leaves_few(key: Key) -> bool:
-    """Whether a key with an index leaves so few rows that nothing else has to be looked up."""
+    """Whether a key with an index selects so few rows that no other index is needed."""
     condition = key.condition
     if key.attribute.keyword not in _SELECTIVE:
         return False
     if isinstance(condition, Name):
         patterns = [p for name in condition.patterns for group in name.groups for p in group]
-        return all(len(pattern.prefix) >= _TELLING for pattern in patterns)
+        return all(len(pattern.prefix) >= _PREFIX for pattern in patterns)
     if isinstance(condition, TextCondition):
-        return all(len(pattern.prefix) >= _TELLING for pattern in condition.patterns)
+        return all(len(pattern.prefix) >= _PREFIX for pattern in condition.patterns)
     return isinstance(condition, OneOf)
 
 
@@ -211,7 +216,7 @@ def _of_column(column: Any, condition: Condition, *, sqlite: bool) -> where.Wher
 
 def _is_empty(attribute: Attribute) -> ColumnElement[bool]:
     if attribute.keyword == "PatientName":
-        # Only the first group's index may serve here: in those of the others most are empty.
+        # Only the index of the first group may be used: the other groups are mostly empty.
         alphabetic, ideographic, phonetic = _NAME_GROUPS
         return and_(alphabetic == "", ideographic + phonetic == "")
     number = _NUMBERS.get(attribute.keyword)
@@ -219,7 +224,7 @@ def _is_empty(attribute: Attribute) -> ColumnElement[bool]:
 
 
 def _modalities(condition: Condition, *, narrow: bool, sqlite: bool) -> where.Where | None:
-    """Looked up for each study where other keys leave few, else where the search begins."""
+    """ModalitiesInStudy: tested for each study if other keys select few, else searched first."""
     if isinstance(condition, Every):
         parts = [_modalities(part, narrow=True, sqlite=sqlite) for part in condition.conditions]
         clauses = [part.clause for part in parts if part is not None]
@@ -240,7 +245,8 @@ def _modalities(condition: Condition, *, narrow: bool, sqlite: bool) -> where.Wh
 
 
 def _referring(condition: Condition, *, sqlite: bool) -> where.Where | None:
-    """By the key's beginning where a name has one group, which hardly any has more of."""
+    """ReferringPhysicianName by its prefix; names of several groups, which are rare, are all
+    selected."""
     if isinstance(condition, Empty):
         return where.Where(_STUDY.referring == "", exact=False)
     if not isinstance(condition, Name) or any(not p.anywhere for p in condition.patterns):
@@ -256,12 +262,12 @@ def _referring(condition: Condition, *, sqlite: bool) -> where.Where | None:
 
 
 def _wanted(query: Query, level: Level) -> set[str]:
-    """Keywords of a level that a response carries; what has to be matched again is among them."""
+    """Keywords of a level that the response has or that are matched again."""
     return {key.attribute.keyword for key in query.keys if key.attribute.level is level}
 
 
 def _joined(level: Level, columns: Sequence[Any], wanted: dict[Level, set[str]]) -> Select[Any]:
-    """The tables from the query's level up to the highest that is needed."""
+    """The tables from the query's level up to the highest level that is needed."""
     levels = list(Level)
     depth = levels.index(level)
     top = min([depth, *(levels.index(one) for one, keywords in wanted.items() if keywords)])

@@ -1,7 +1,7 @@
-"""Lanes that are not for receivers: an import has one for as long as it lives, and no longer.
+"""Partitions of the journal for imports: an import holds one as long as it runs.
 
-A claim is a lock on a file, which the system takes back from a process however it ends. A partition
-that nobody claims belongs to nobody, whatever an earlier import left in it.
+An import locks a file for its partition. The operating system releases the lock when the process
+ends, however it ends; another import can then use the partition, whatever it still contains.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from node.core.system.disk import open_lock_file
 from node.storage.journal.offsets import IMPORTS, RECEIVERS
 
-_LANES: Final = range(RECEIVERS, RECEIVERS + IMPORTS)
+_PARTITIONS: Final = range(RECEIVERS, RECEIVERS + IMPORTS)
 
 
 @contextmanager
 def claimed_partition(folder: Path) -> Iterator[int | None]:
-    """A partition for an import as long as the block lasts; None if all of them are taken.
+    """Hold a free partition for an import until the block ends.
 
     Args:
-        folder: the journal's.
+        folder: the journal's folder.
+
+    Yields:
+        The number of the partition; None if all of them are in use.
 
     Raises:
         OSError: the folder cannot be written.
     """
     with ExitStack() as stack:
-        for partition in _LANES:
+        for partition in _PARTITIONS:
             handle = _lock(folder, partition)
             if handle is not None:
                 stack.callback(os.close, handle)
@@ -40,10 +44,17 @@ def claimed_partition(folder: Path) -> Iterator[int | None]:
 
 @contextmanager
 def partitions_in_use(folder: Path) -> Iterator[frozenset[int]]:
-    """The partitions of imports that are under way; until the block ends no other one begins."""
+    """The partitions of running imports; until the block ends no other import can start.
+
+    Args:
+        folder: the journal's folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     with ExitStack() as stack:
         taken = set()
-        for partition in _LANES:
+        for partition in _PARTITIONS:
             handle = _lock(folder, partition)
             if handle is None:
                 taken.add(partition)
@@ -53,7 +64,8 @@ def partitions_in_use(folder: Path) -> Iterator[frozenset[int]]:
 
 
 def _lock(folder: Path, partition: int) -> int | None:
-    handle = os.open(folder / f"import-{partition:02d}.lock", os.O_RDWR | os.O_CREAT, 0o640)
+    """A locked descriptor of the partition's lock file; None if another process holds the lock."""
+    handle = open_lock_file(folder / f"import-{partition:02d}.lock")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""How series came, as the index remembers it, and what was learned of it by sender."""
+"""How series were received, as the index recorded it, and what was learned of each sender."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from node.storage.index.engine import Index
 from node.storage.index.schema import ArrivalRow, AssociationRow, InstanceRow, SeriesRow, TimingRow
 from node.storage.index.search.where import one_of
 
-_AT_ONCE: Final = 500  # associations that are read together
+_AT_ONCE: Final = 500  # associations of one query
 _MOST_ASSOCIATIONS: Final = 20_000
-"""How far back a sender is followed: some open an association for each instance."""
+"""Of one sender, the newest: some senders open an association for each instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """How one series came.
+    """How one series was received.
 
     Attributes:
-        moments: of its instances, in the order in which they came.
+        pk: its row.
+        uid: its Series Instance UID.
+        moments: when its instances were received, in that order.
         arrivals: by the association's row.
     """
 
@@ -34,15 +36,15 @@ class Trace:
 
 
 class Recordings:
-    """Reads what was recorded, and keeps what was learned."""
+    """Reads recorded arrivals, and keeps what was learned from them."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def senders(self) -> list[str]:
-        """Every AE title that ever sent something."""
+        """Every AE title that ever sent instances."""
         with self._index.reading() as connection:
-            # From one to the next: DISTINCT would read every association.
+            # Each query finds the next title: DISTINCT would read every association.
             found: list[str] = []
             title: Any = AssociationRow.calling_ae
             known = connection.scalar(select(func.min(title)))
@@ -52,7 +54,13 @@ class Recordings:
             return found
 
     def series(self, sender: str | None = None, since: float = 0.0, limit: int = 500) -> list[int]:
-        """The series that came last, of one sender or all, latest first."""
+        """The series that were received last, latest first.
+
+        Args:
+            sender: an AE title; None: all senders.
+            since: seconds since 1970.
+            limit: of their number.
+        """
         query = select(SeriesRow.id).where(SeriesRow.last_arrival >= since)
         with self._index.reading() as connection:
             if sender is not None:
@@ -64,7 +72,7 @@ class Recordings:
             return list(connection.scalars(query))
 
     def trace(self, series_pk: int) -> Trace:
-        """How a series came."""
+        """How a series was received."""
         row, association = InstanceRow, AssociationRow
         moments = (
             select(row.received_at, row.association_pk)
@@ -104,7 +112,7 @@ class Recordings:
         return Trace(series_pk, uid, tuple(came), arrivals)
 
     def learned(self) -> dict[tuple[str, Gap], Percentiles]:
-        """What is known of each sender's silences."""
+        """What was learned of the gaps of each sender."""
         with self._index.reading() as connection:
             rows = connection.execute(select(TimingRow)).all()
         return {
@@ -115,7 +123,14 @@ class Recordings:
         }
 
     def learn(self, sender: str, kind: Gap, found: Percentiles, now: float) -> None:
-        """Keep what was found of a sender in place of what was known."""
+        """Replace what was learned of a sender.
+
+        Args:
+            sender: its AE title.
+            kind: which gaps.
+            found: their percentiles.
+            now: seconds since 1970.
+        """
         row = TimingRow
         with self._index.writing() as connection:
             connection.execute(delete(row).where(row.calling_ae == sender, row.kind == kind))
@@ -134,7 +149,7 @@ class Recordings:
 
 
 def _sent_last(connection: Connection, sender: str, limit: int) -> list[int]:
-    """Series that a sender's latest associations brought something to, about `limit` of them."""
+    """Series that were received by a sender's latest associations, about `limit` of them."""
     found: set[int] = set()
     row, before = AssociationRow, None
     for _ in range(_MOST_ASSOCIATIONS // _AT_ONCE):
