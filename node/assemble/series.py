@@ -18,7 +18,7 @@ from node.assemble.frames.model import (
     FrameHeader,
     InstanceHeader,
 )
-from node.assemble.order.timeline import Timeline, arrange
+from node.assemble.order.fourth_axis import Timeline, arrange
 from node.assemble.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
 from node.assemble.stacks.geometry import (
     DEFAULT_SPACING_MM,
@@ -29,9 +29,9 @@ from node.assemble.stacks.geometry import (
     residuals,
     stack_affine,
 )
+from node.assemble.stacks.interleaved import torn
 from node.assemble.stacks.outliers import strays
-from node.assemble.stacks.stacking import Piece, Stack, stacks_of, usable
-from node.assemble.stacks.torn import torn
+from node.assemble.stacks.slice_sorting import Piece, Stack, stacks_of, usable
 from node.core.errors import AssemblyError, Reason
 
 _ECHO_TIME_DECIMALS: Final = 1

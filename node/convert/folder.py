@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from node.assemble.frames.headers import describe
-from node.assemble.subjects import parted
-from node.convert.runs import joined
+from node.assemble.study_and_patient import parted
 from node.convert.sources import InstanceSource
+from node.convert.split_runs import joined
 from node.core.errors import MalformedDataSet, Reason, unforeseen
 from node.dicom import DEFLATED, Buffer, find_data_set, inflate, scan
 

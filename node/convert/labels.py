@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from node.assemble.frames.model import STRUCTURE_SET, FrameHeader
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.series import VolumePlan
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.volumes.contours import contour_masks
 from node.assemble.volumes.labels import Mask, Segment, layers, own_grid, segmentation_masks
 from node.assemble.volumes.layers import cut

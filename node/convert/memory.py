@@ -9,7 +9,7 @@ from typing import Final
 
 from node.assemble.frames.model import PixelFormat
 from node.assemble.pixels.codecs import decoding_bytes
-from node.assemble.pixels.frames import frame_bytes
+from node.assemble.pixels.stored_values import frame_bytes
 from node.core.errors import AssemblyError, Reason, TooLittleMemory
 from node.core.system.machine import free_memory, most_memory
 

@@ -13,16 +13,16 @@ import msgspec
 import numpy as np
 
 from node.assemble.frames.model import LABEL_CLASSES, InstanceHeader
-from node.assemble.pixels.values import as_displayed
+from node.assemble.pixels.voxel_values import as_displayed
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar.diffusion import gradients
-from node.assemble.sidecar.labeling import volume_types
 from node.assemble.sidecar.sidecar import make_sidecar
-from node.assemble.subjects import contradiction
+from node.assemble.sidecar.spin_labeling import volume_types
+from node.assemble.study_and_patient import contradiction
 from node.assemble.volumes.manifest import make_manifest
 from node.assemble.volumes.preview import Glimpses, render
-from node.convert.copies import without_copies
 from node.convert.decoding import prepare
+from node.convert.duplicates import without_copies
 from node.convert.labels import LabelMap, read_labels, read_own, write_labels
 from node.convert.naming.bids import asl_context, completed, with_suffix
 from node.convert.naming.unique import FileNames

@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from isal import isal_zlib
 
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.volumes.layers import Block, Layer, Pressed, foreseen, read_layers
 from node.assemble.volumes.nifti import data_view
-from node.convert.gzipped import deflated
+from node.convert.gzip_blocks import deflated
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.writing import OutputOptions
 from node.core.errors import AssemblyError

@@ -17,7 +17,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from node.assemble.frames.model import InstanceHeader, PixelFormat
-from node.assemble.pixels.frames import (
+from node.assemble.pixels.packed import is_packed, packed_frame
+from node.assemble.pixels.stored_values import (
     PALETTE,
     Image,
     bit_frame,
@@ -26,11 +27,10 @@ from node.assemble.pixels.frames import (
     native_frame,
     split_frames,
 )
-from node.assemble.pixels.packed import is_packed, packed_frame
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.convert.decoding import decode_apart
+from node.convert.lookup_tables import coloured, mapped, modality_of, palette_of
 from node.convert.memory import frame_room
-from node.convert.tables import coloured, mapped, modality_of, palette_of
 from node.core.errors import AssemblyError, MalformedDataSet, Reason
 from node.dicom import DEFLATED, Buffer, inflate, scan
 from node.dicom.scanner import EXPLICIT_BIG

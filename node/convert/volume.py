@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from node.assemble.pixels.frames import Image
-from node.assemble.pixels.values import Values, choose, decided, finish, is_final
+from node.assemble.pixels.stored_values import Image
+from node.assemble.pixels.voxel_values import Values, choose, decided, finish, is_final
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.sidecar import repetition_time
 from node.assemble.volumes.fill import fill

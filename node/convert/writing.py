@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.volumes.layers import MOST_PRESSED, Block, Pressed
 from node.assemble.volumes.nifti import data_view, header_bytes
-from node.convert.gzipped import side_by_side, stream
+from node.convert.gzip_blocks import side_by_side, stream
 from node.core.system.disk import start_writing
 
 THREADS: Final = 2

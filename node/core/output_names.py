@@ -11,8 +11,8 @@ from itertools import accumulate
 from string import Formatter
 from typing import Any, NamedTuple
 
-from node.core.attributes import BY_KEYWORD, Level
 from node.core.errors import ConfigError
+from node.core.query_keys import BY_KEYWORD, Level
 
 MAX_COMPONENT_BYTES = 255  # of a folder's or a file's name on ext4, XFS, APFS and NTFS alike
 SUFFIX_BYTES = (

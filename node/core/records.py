@@ -88,7 +88,7 @@ class InstanceRecord(msgspec.Struct, frozen=True):
             first byte; None without pixel data and for deflated data sets.
         pixel_length: its length in bytes; None if undefined (encapsulated).
         attributes: keyword -> value for every kept attribute that the instance has (see
-            `node.core.attributes`); sequences as lists of such mappings.
+            `node.core.query_keys`); sequences as lists of such mappings.
         header: the encoded `InstanceHeader` that assembly works from.
         received_at: seconds since 1970, UTC.
         crc32: of the data set; None: not known.

@@ -4,12 +4,12 @@
 its lengths is found before it is answered; `Elements` decodes single values when asked for.
 """
 
-from node.dicom.codec import Buffer, Encoding
+from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.header_template import HeaderTemplate
 from node.dicom.part10 import DataSetStart, find_data_set
-from node.dicom.reading import whole
 from node.dicom.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
 from node.dicom.sharing import Part, once, read_parts, read_table
+from node.dicom.value_decoding import whole
 from node.dicom.values import NO_TAG, Elements
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Final
 
 from node.core.errors import MalformedDataSet
 from node.dicom import Buffer, Elements, encoding_of, scan
-from node.dicom.codec import KNOWN_VRS, LITTLE, LONG_VRS, PIXEL_TAGS, UNDEFINED, swap
+from node.dicom.element_encoding import KNOWN_VRS, LITTLE, LONG_VRS, PIXEL_TAGS, UNDEFINED, swap
 from node.dicom.nesting import skip_open
 from node.dicom.scanner import DEFLATED
 

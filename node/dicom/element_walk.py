@@ -12,7 +12,7 @@ from struct import error as StructError  # noqa: N812 - an exception, and it rea
 from typing import NamedTuple
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import (
+from node.dicom.element_encoding import (
     BIG,
     KNOWN_VRS,
     LITTLE,

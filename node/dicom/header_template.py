@@ -11,7 +11,7 @@ from struct import error as StructError  # noqa: N812 - an exception, and it rea
 from typing import Final, NamedTuple
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import (
+from node.dicom.element_encoding import (
     BIG,
     LITTLE,
     LONG_VRS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import error as StructError  # noqa: N812 - an exception, and it reads as one
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import (
+from node.dicom.element_encoding import (
     BIG,
     KNOWN_VRS,
     LITTLE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import KNOWN_VRS, LITTLE, LONG_VRS, Buffer
+from node.dicom.element_encoding import KNOWN_VRS, LITTLE, LONG_VRS, Buffer
 from node.dicom.scanner import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
 _PREAMBLE: Final = 128

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from node.core.attributes import fold, name_groups
+from node.core.query_keys import fold, name_groups
 
 
 class Person(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import Buffer, Encoding
+from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level, shown_encoding
 from node.dicom.values import Elements, Likeness
 

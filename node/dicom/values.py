@@ -9,10 +9,10 @@ from typing import Any, Final
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import BIG, LITTLE, NESTED, Encoding
+from node.dicom.element_encoding import BIG, LITTLE, NESTED, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level
 from node.dicom.nesting import explicit_item, split_items
-from node.dicom.reading import BLANK, number_of, numbers_of, text_of, texts_of, unpack, whole
+from node.dicom.value_decoding import BLANK, number_of, numbers_of, text_of, texts_of, unpack, whole
 from node.dicom.watched import Watched
 
 NO_TAG: Final = 0

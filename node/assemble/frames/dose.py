@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.frames.attributes import classic_frame
+from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.model import Facts, FrameHeader, Orientation, PixelFormat
-from node.assemble.pixels.scales import is_unreadable
+from node.assemble.pixels.rescale import is_unreadable
 from node.assemble.stacks.geometry import check_plane
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements

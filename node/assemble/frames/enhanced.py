@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.frames.attributes import classic_frame, kind_of
+from node.assemble.frames.classic import classic_frame, kind_of
 from node.assemble.frames.dimensions import Dimensions, read_dimensions
 from node.assemble.frames.model import FIELD_MAP, FrameHeader, PixelFormat
-from node.assemble.pixels.scales import is_unreadable
-from node.assemble.sidecar.standard import date_time
+from node.assemble.pixels.rescale import is_unreadable
+from node.assemble.sidecar.standard_fields import date_time
 from node.assemble.vendors import Vendor
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements, whole

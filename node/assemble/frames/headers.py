@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from node.assemble.frames.attributes import classic_frame
-from node.assemble.frames.common import facts_apart
+from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.dose import DOSE_CLASS, dose_facts, dose_frames
 from node.assemble.frames.enhanced import enhanced_frames, is_enhanced
 from node.assemble.frames.model import (
@@ -19,7 +18,8 @@ from node.assemble.frames.model import (
     encode_header,
 )
 from node.assemble.frames.nuclear import is_reconstructed, reconstructed_frames
-from node.assemble.sidecar.standard import read_facts
+from node.assemble.frames.shared_facts import facts_apart
+from node.assemble.sidecar.standard_fields import read_facts
 from node.assemble.vendors import Vendor, tiler_of, vendor_of
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements, once

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from node.assemble.frames.attributes import classic_frame
+from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.model import FrameHeader, PixelFormat
 from node.assemble.stacks.geometry import check_plane
 from node.core.errors import AssemblyError, Reason

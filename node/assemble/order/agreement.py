@@ -9,9 +9,7 @@ from typing import Final
 import numpy as np
 
 from node.assemble.frames.model import FrameHeader
-from node.assemble.frames.weighting import by_weighting
-from node.assemble.order.clock import elapsed
-from node.assemble.order.hearing import (
+from node.assemble.order.collected_evidence import (
     ACQUISITION,
     BEATS,
     CLOCK,
@@ -27,9 +25,11 @@ from node.assemble.order.hearing import (
     WRAPPED,
     is_against_time,
 )
-from node.assemble.order.patterns import shows_loss
-from node.assemble.order.witnesses import Says
-from node.assemble.stacks.stacking import Stack, begin
+from node.assemble.order.dicom_times import elapsed
+from node.assemble.order.diffusion_weighting import by_weighting
+from node.assemble.order.evidence import Says
+from node.assemble.order.number_patterns import shows_loss
+from node.assemble.stacks.slice_sorting import Stack, begin
 from node.core.errors import AssemblyError, Reason
 
 _ORDER: Final = (

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from node.assemble.order.clock import SECOND, earliest, elapsed
+from node.assemble.order.dicom_times import SECOND, earliest, elapsed
 from node.assemble.series import VolumePlan
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.vendors.ge import ge
 
 SLICE_TIME_DIGITS: Final = 6

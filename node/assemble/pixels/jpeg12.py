@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from node.assemble.frames.model import PixelFormat
-from node.assemble.pixels.streams import Image, Stream
+from node.assemble.pixels.compressed_headers import Image, Stream
 from node.core.errors import AssemblyError, Reason
 
 _SYNTAX: Final = "1.2.840.10008.1.2.4.51"

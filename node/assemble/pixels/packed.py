@@ -6,7 +6,7 @@ import zlib
 from typing import Final
 
 from node.assemble.frames.model import PixelFormat
-from node.assemble.pixels.frames import Image, bit_frame, frame_bytes, native_frame
+from node.assemble.pixels.stored_values import Image, bit_frame, frame_bytes, native_frame
 from node.core.errors import AssemblyError, Reason
 
 DEFLATED_FRAMES: Final = "1.2.840.10008.1.2.8.1"
@@ -26,7 +26,7 @@ def packed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) ->
     """Return the stored values of one frame.
 
     Args:
-        frame: one of `node.assemble.pixels.frames.split_frames`.
+        frame: one of `node.assemble.pixels.stored_values.split_frames`.
         pixels: how the values are stored once unpacked.
         transfer_syntax_uid: says how it is packed.
 

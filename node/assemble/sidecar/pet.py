@@ -6,10 +6,10 @@ import re
 from typing import Final
 
 from node.assemble.frames.model import Facts
-from node.assemble.order.clock import DAY, SECOND, elapsed
-from node.assemble.order.intervals import one_value
+from node.assemble.order.dicom_times import DAY, SECOND, elapsed
+from node.assemble.order.volume_times import one_value
 from node.assemble.series import VolumePlan
-from node.assemble.sidecar.decay import began, corrected_to, injected
+from node.assemble.sidecar.pet_decay import began, corrected_to, injected
 
 DIGITS: Final = 6
 _UNITS: Final = {"BQML": "Bq/mL"}

@@ -15,14 +15,14 @@ from node.assemble.frames.model import (
     FrameHeader,
     InstanceHeader,
 )
-from node.assemble.order.clock import DAY, SECOND, earliest
-from node.assemble.order.intervals import one_value, times_of
+from node.assemble.order.dicom_times import DAY, SECOND, earliest
+from node.assemble.order.volume_times import one_value, times_of
 from node.assemble.series import VolumePlan
-from node.assemble.sidecar.labeling import CONTEXT, labeling_fields
 from node.assemble.sidecar.pet import pet_fields
-from node.assemble.sidecar.standard import DATES, IDENTIFYING, NO_FIELDS
-from node.assemble.sidecar.timing import repetition_fields, timing_fields
-from node.assemble.stacks.stacking import Piece
+from node.assemble.sidecar.spin_labeling import CONTEXT, labeling_fields
+from node.assemble.sidecar.standard_fields import DATES, IDENTIFYING, NO_FIELDS
+from node.assemble.sidecar.timing_fields import repetition_fields, timing_fields
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.vendors import MAKERS
 
 Sidecar = dict[str, object]

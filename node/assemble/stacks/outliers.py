@@ -9,7 +9,7 @@ import numpy as np
 
 from node.assemble.frames.model import FrameHeader
 from node.assemble.stacks.parallel import same_direction
-from node.assemble.stacks.stacking import Stack, kind_of
+from node.assemble.stacks.slice_sorting import Stack, kind_of
 from node.core.errors import AssemblyError, Reason
 
 _FEWEST_POSITIONS: Final = 3

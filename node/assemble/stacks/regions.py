@@ -13,9 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.frames.cached import Readings
-from node.assemble.stacks.belonging import BY_PLACE, STACK, Attribute, Piece, Rule, parted
+from node.assemble.stacks.attribute_values import Readings
 from node.assemble.stacks.geometry import Planes, Points, is_even, residual_limit, same_position_mm
+from node.assemble.stacks.grouping import BY_PLACE, STACK, Attribute, Piece, Rule, parted
 from node.assemble.stacks.parallel import take_turns
 
 _SIDE_BY_SIDE_MM: Final = 10.0

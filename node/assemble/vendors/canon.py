@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from node.assemble.frames.model import FrameHeader
-from node.assemble.vendors.echo_train import phase_direction
-from node.assemble.vendors.logical import from_logical
+from node.assemble.vendors.shared.logical_axes import from_logical
+from node.assemble.vendors.shared.phase_encoding import phase_direction
 from node.dicom import Elements
 
 NAME: Final = "Canon"

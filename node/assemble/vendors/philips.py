@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.frames.attributes import unit_vector
+from node.assemble.frames.classic import unit_vector
 from node.assemble.frames.model import UNREADABLE, UNREADABLE_PRECISE, Facts, FrameHeader
-from node.assemble.pixels.scales import is_unreadable
-from node.assemble.sidecar.labeling import CONTEXT
-from node.assemble.vendors.echo_train import reconstructed_lines
+from node.assemble.pixels.rescale import is_unreadable
+from node.assemble.sidecar.spin_labeling import CONTEXT
+from node.assemble.vendors.shared.phase_encoding import reconstructed_lines
 from node.dicom import Elements
 
 NAME: Final = "Philips"

@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from node.assemble.frames.model import Facts, FrameHeader, Vector
-from node.assemble.sidecar.standard import SECOND, date_time, moment
-from node.assemble.vendors.axes import to_patient
-from node.assemble.vendors.echo_train import is_echo_planar
+from node.assemble.sidecar.standard_fields import SECOND, date_time, moment
+from node.assemble.vendors.shared.image_axes import to_patient
+from node.assemble.vendors.shared.phase_encoding import is_echo_planar
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements
 

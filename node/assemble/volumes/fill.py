@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from node.assemble.pixels.codecs import strips
-from node.assemble.pixels.frames import RGB, Image
-from node.assemble.pixels.scales import check_zero, too_large
-from node.assemble.pixels.values import Values, wrapped
+from node.assemble.pixels.rescale import check_zero, too_large
+from node.assemble.pixels.stored_values import RGB, Image
+from node.assemble.pixels.voxel_values import Values, wrapped
 from node.assemble.series import VolumePlan
 from node.assemble.space import Matrix
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 
 
 def dicom_view(array: Image, orientation: Matrix) -> Image:

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.frames.attributes import classic_frame
+from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.enhanced import frame_elements
 from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.series import VolumePlan
 from node.assemble.space import (
     Matrix,
@@ -29,7 +29,7 @@ from node.assemble.stacks.geometry import (
     same_position_mm,
     stack_affine,
 )
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.volumes.fill import dicom_view
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements

@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from node.assemble.frames.model import InstanceHeader
-from node.assemble.pixels.frames import Image
-from node.assemble.pixels.values import Values, choose, decided
+from node.assemble.pixels.stored_values import Image
+from node.assemble.pixels.voxel_values import Values, choose, decided
 from node.assemble.series import VolumePlan
 from node.assemble.space import Matrix, canonical_orientation, lps_to_ras
 from node.assemble.stacks.geometry import DEFAULT_SPACING_MM, stack_affine
-from node.assemble.stacks.stacking import Piece, Stack, stacks_of, usable
+from node.assemble.stacks.slice_sorting import Piece, Stack, stacks_of, usable
 from node.assemble.volumes.fill import dicom_view, put, voxels
 from node.core.errors import AssemblyError
 

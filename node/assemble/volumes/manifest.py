@@ -8,7 +8,7 @@ import numpy as np
 
 from node.assemble.series import LeftOut, VolumePlan
 from node.assemble.space import is_sheared
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.core.errors import AssemblyError
 
 Manifest = dict[str, object]

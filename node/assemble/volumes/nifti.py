@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.volumeutils import apply_read_scaling
 
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.space import Matrix, is_sheared
 
 DATA_OFFSET: Final = 352

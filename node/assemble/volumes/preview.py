@@ -12,9 +12,9 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from node.assemble.pixels.frames import RGB, Image
+from node.assemble.pixels.stored_values import RGB, Image
 from node.assemble.space import Matrix, voxel_sizes
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.volumes.layers import Pressed
 
 PANEL_PIXELS: Final = 256

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from node.assemble.pixels.codecs import strips
-from node.assemble.pixels.frames import RGB, Image
+from node.assemble.pixels.stored_values import RGB, Image
 from node.assemble.series import VolumePlan
 from node.assemble.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid, resample
 from node.core.errors import AssemblyError, Reason

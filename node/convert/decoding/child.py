@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from node.assemble.pixels.frames import Image, compressed_frame
+from node.assemble.pixels.stored_values import Image, compressed_frame
 from node.convert.decoding.pipes import Answer, Broken, Task, received, send
 from node.core.errors import AssemblyError, Reason
 from node.core.system.machine import held_bytes

@@ -146,7 +146,7 @@ def prepare_copy() -> None:
 def decode_apart(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> Image:
     """Return the stored values of one compressed frame, decoded in a process of its own.
 
-    Arguments and result are those of `node.assemble.pixels.frames.compressed_frame`.
+    Arguments and result are those of `node.assemble.pixels.stored_values.compressed_frame`.
 
     Raises:
         AssemblyError: the frame cannot be decoded, or the codec died over it.

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from node.core.events import EventType
-from node.core.settings.conditions import Conditions
+from node.core.settings.delivery_conditions import Conditions
 from node.core.settings.host_names import check_host
 
 PLACEHOLDERS = (

@@ -17,9 +17,9 @@ from node.core.errors import ConfigError
 from node.core.settings.contradictions import Location
 from node.core.settings.convert import ConvertSettings
 from node.core.settings.dcm2nii_ini import is_ini, translated
-from node.core.settings.mistakes import Check, Mistake, mistakes_in
 from node.core.settings.model import NullableEnv, Settings
 from node.core.settings.origins import PREFIX, Origins, variables_for
+from node.core.settings.validation import Check, Mistake, mistakes_in
 from node.core.system import interpreters
 
 LOCAL_FILE = Path("config.yaml")

@@ -5,13 +5,13 @@ guard, and none that lasts is without a heartbeat.
 """
 
 from node.core.supervision.background import Background, background, deadline
+from node.core.supervision.call_deadline import within
+from node.core.supervision.exception_hooks import install_hooks
 from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, Sign
-from node.core.supervision.hooks import install_hooks
+from node.core.supervision.heartbeat_report import Reporter
 from node.core.supervision.loop import Loop
 from node.core.supervision.process import Process, SupervisedProcess
-from node.core.supervision.report import Reporter
 from node.core.supervision.watchdog import Watchdog
-from node.core.supervision.within import within
 
 __all__ = [
     "HEARTBEATS",

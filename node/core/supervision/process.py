@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import IO, Final, Protocol
 
 from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, Sign
+from node.core.supervision.heartbeat_report import LIFE, read_life
 from node.core.supervision.loop import Loop
-from node.core.supervision.report import LIFE, read_life
 
 log = logging.getLogger(__name__)
 

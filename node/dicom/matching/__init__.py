@@ -5,7 +5,7 @@ test holds the two equal.
 """
 
 from node.dicom.matching.identifier import Identifier, read_find, read_identifier, read_retrieve
-from node.dicom.matching.keys import Negotiated
+from node.dicom.matching.key_conditions import Negotiated
 from node.dicom.matching.query import (
     IDENTIFIER_DOES_NOT_MATCH,
     UNABLE_TO_PROCESS,

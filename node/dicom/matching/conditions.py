@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from node.core.attributes import caseless, fold, name_groups
-from node.dicom.matching.moments import Bounds, Moments
-from node.dicom.matching.patterns import Pattern
+from node.core.query_keys import caseless, fold, name_groups
+from node.dicom.matching.date_time_ranges import Bounds, Moments
+from node.dicom.matching.wildcards import Pattern
 
 if TYPE_CHECKING:
     from node.dicom.matching.query import Key

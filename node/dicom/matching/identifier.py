@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.core.attributes import KEYS, UNIQUE_KEY, Attribute, Level
 from node.core.errors import MalformedDataSet
+from node.core.query_keys import KEYS, UNIQUE_KEY, Attribute, Level
 from node.dicom import Elements, scan
 from node.dicom.matching.conditions import Range, Universal
-from node.dicom.matching.keys import Negotiated, condition_of
+from node.dicom.matching.key_conditions import Negotiated, condition_of
 from node.dicom.matching.query import (
     UNABLE_TO_PROCESS,
     Combined,

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydicom.datadict import dictionary_VM
 
-from node.core.attributes import Attribute, Level
 from node.core.errors import Permanent
+from node.core.query_keys import Attribute, Level
 from node.dicom.matching.conditions import Condition, Empty, Every, Items, Universal
-from node.dicom.matching.moments import Bounds
+from node.dicom.matching.date_time_ranges import Bounds
 
 IDENTIFIER_DOES_NOT_MATCH = 0xA900  # PS3.4 Table C.4-1: the identifier is not one of this SOP class
 UNABLE_TO_PROCESS = 0xC000

@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
-from node.core.attributes import BY_LEVEL, Level
+from node.core.query_keys import BY_LEVEL, Level
 from node.core.records import InstanceRecord, SeriesState, Shared, Stored, conflict_name
-from node.core.senders import IMPORTED
+from node.core.sender_addresses import IMPORTED
 from node.storage.index import totals
 from node.storage.index.hierarchy import Hierarchy, KnownSeries, integer_of
 from node.storage.index.schema import (

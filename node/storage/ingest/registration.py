@@ -15,8 +15,8 @@ from pydicom.datadict import keyword_for_tag
 
 from node.assemble.frames.headers import describe, encode_header
 from node.completion.counts import announced, concatenation
-from node.core.attributes import ATTRIBUTES, BY_TAG
 from node.core.errors import MalformedDataSet, Permanent
+from node.core.query_keys import ATTRIBUTES, BY_TAG
 from node.core.records import checked_uid
 from node.dicom import (
     Buffer,
@@ -173,7 +173,7 @@ def _usual_uids(elements: Elements) -> tuple[str, str, str]:
 
 
 def kept_attributes(elements: Elements) -> dict[str, Any]:
-    """Attributes of `node.core.attributes` that a data set has: keyword to text, or to items."""
+    """Attributes of `node.core.query_keys` that a data set has: keyword to text, or to items."""
     return read_table(elements, "attributes", _KEPT)
 
 

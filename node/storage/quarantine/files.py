@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from node.core.senders import EARLIER
+from node.core.sender_addresses import EARLIER
 from node.dicom.file_meta import meta_length
 
 _BLOCK: Final = 4096  # bytes that a file takes at least

@@ -108,7 +108,7 @@ class Quarantine:
         """Keep what was refused, in the place of older files of its sender if need be.
 
         Args:
-            sender: as `node.core.senders` has them.
+            sender: as `node.core.sender_addresses` has them.
             meta: what a Part 10 file begins with.
 
         Returns:

@@ -9,8 +9,8 @@ import pytest
 from node.core.errors import ConfigError
 from node.core.settings import file
 from node.core.settings.file import load_configuration, load_convert_settings, load_settings
-from node.core.settings.mistakes import STAND_INS, _model_in
 from node.core.settings.model import Settings, parse_size
+from node.core.settings.validation import STAND_INS, _model_in
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.assemble.frames.attributes import _PARTS
+from node.assemble.frames.classic import _PARTS
 from node.assemble.sidecar import standard
 from node.core.errors import InvalidUID, MalformedDataSet
 from node.dicom import HeaderTemplate, Scanned, find_data_set, once, read_parts, read_table, scan

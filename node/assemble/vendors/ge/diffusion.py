@@ -6,8 +6,8 @@ import math
 from typing import Final
 
 from node.assemble.frames.model import FrameHeader
-from node.assemble.vendors.echo_train import phase_direction
-from node.assemble.vendors.logical import from_logical
+from node.assemble.vendors.shared.logical_axes import from_logical
+from node.assemble.vendors.shared.phase_encoding import phase_direction
 from node.dicom import Elements
 
 _OFFSET: Final = 1_000_000_000

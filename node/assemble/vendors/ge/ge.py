@@ -9,14 +9,14 @@ import msgspec
 
 from node.assemble.frames.acquisition import IMAGE_CLASS, in_order
 from node.assemble.frames.model import IMAGINARY, MAGNITUDE, PHASE, REAL, Facts, FrameHeader
-from node.assemble.vendors.echo_train import (
+from node.assemble.vendors.ge.diffusion import diffusion
+from node.assemble.vendors.ge.polarity import polarity, reversed_rows, turned_rows
+from node.assemble.vendors.ge.protocol import Protocol, read_protocol, release_of, slice_times
+from node.assemble.vendors.shared.phase_encoding import (
     acquired_lines,
     is_echo_planar,
     reconstructed_lines,
 )
-from node.assemble.vendors.ge.diffusion import diffusion
-from node.assemble.vendors.ge.polarity import polarity, reversed_rows, turned_rows
-from node.assemble.vendors.ge.protocol import Protocol, read_protocol, release_of, slice_times
 from node.dicom import Elements
 
 NAME: Final = "GE"

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.frames.attributes import unit_vector
+from node.assemble.frames.classic import unit_vector
 from node.assemble.frames.model import FrameHeader, Vector
 from node.assemble.vendors.siemens.private import Private
 

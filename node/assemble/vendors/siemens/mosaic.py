@@ -17,7 +17,7 @@ from node.assemble.frames.model import FrameHeader, Vector
 from node.assemble.stacks.geometry import SAME_DIRECTION, Planes, Points, check_plane, planes_of
 from node.assemble.vendors.siemens.private import Private
 from node.assemble.vendors.siemens.protocol import Slice, is_slab, slices
-from node.assemble.vendors.siemens.times import mosaic_times
+from node.assemble.vendors.siemens.slice_times import mosaic_times
 from node.core.errors import AssemblyError, Reason
 
 MOSAIC: Final = "MOSAIC"

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from node.assemble.frames.model import PHASE, Facts, FrameHeader
-from node.assemble.vendors.echo_train import is_echo_planar, phase_direction
+from node.assemble.vendors.shared.phase_encoding import is_echo_planar, phase_direction
 from node.assemble.vendors.siemens.private import Private
 from node.assemble.vendors.siemens.protocol import Protocol, number, whole
 

@@ -9,11 +9,11 @@ import msgspec
 
 from node.assemble.frames.model import FrameHeader
 from node.assemble.vendors.siemens.diffusion import weighting
-from node.assemble.vendors.siemens.labeling import private_labeling
 from node.assemble.vendors.siemens.mosaic import MOSAIC, mosaic_tiles
 from node.assemble.vendors.siemens.private import Private
 from node.assemble.vendors.siemens.sidecar import polarity, private_facts, readout
-from node.assemble.vendors.siemens.times import slice_time
+from node.assemble.vendors.siemens.slice_times import slice_time
+from node.assemble.vendors.siemens.spin_labeling import private_labeling
 from node.dicom import Elements
 
 NAME: Final = "Siemens"

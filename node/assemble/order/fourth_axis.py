@@ -1,0 +1,149 @@
+"""The 4th axis: which of the frames at one position belongs to which volume.
+
+All attributes that can speak are heard (`hearing`). A plan is accepted if those that must agree
+do (`agreement`); where they contradict each other, the refusal lists what each says.
+docs/conversion.md has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from node.assemble.frames import acquisition
+from node.assemble.frames.model import FrameHeader
+from node.assemble.order.agreement import UNTIMED, agreed
+from node.assemble.order.collected_evidence import (
+    DIMENSIONS,
+    NUMBER,
+    PERCENTAGE,
+    TEMPORAL,
+    TRIGGER,
+    hear,
+)
+from node.assemble.order.diffusion_weighting import by_weighting, mixes
+from node.assemble.order.evidence import Places, Says, Value
+from node.assemble.stacks.grouping import same_values
+from node.assemble.stacks.slice_sorting import Stack
+from node.core.errors import AssemblyError, Reason
+
+_FEWEST_SLICES: Final = 4
+"""Slices by which a count of them is known to be no count of volumes."""
+
+
+class Timeline(NamedTuple):
+    """Where each frame of a stack goes.
+
+    Attributes:
+        grid: for every volume, the index of the stack's piece at every position.
+        defined_by: the attribute that defined the order; empty for a single volume.
+        left_out: pieces of an incomplete last volume.
+    """
+
+    grid: tuple[tuple[int, ...], ...]
+    defined_by: str = ""
+    left_out: tuple[int, ...] = ()
+
+
+def arrange(stack: Stack) -> Timeline:
+    """Distribute the frames of a stack over volumes.
+
+    Raises:
+        AssemblyError: frames at one position that nothing tells apart, attributes that contradict
+            each other, or volumes with holes.
+    """
+    places = stack.at_each_position()
+    if max(len(place) for place in places) == 1:
+        row = tuple(place[0] for place in places)
+        _check_one_time(stack, row)
+        return Timeline((row,))
+    everything = hear(stack.pieces, places)
+    heard = [said for said in everything if not mixes(stack, said)]
+    chosen = agreed(stack, heard)
+    if chosen is None and len(heard) == len(everything):
+        chosen = by_weighting(stack)
+    if chosen is None:
+        raise _refusal(stack, places)
+    return Timeline(chosen.grid, chosen.name, chosen.left_out)
+
+
+def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
+    """Refuse one volume of frames of several times: the others of each are lost.
+
+    Raises:
+        AssemblyError: an attribute that is one in a volume differs from place to place.
+    """
+    frames = [stack.pieces[index].frame for index in row]
+    told: list[tuple[str, list[Value | None]]] = [
+        (TEMPORAL, [frame.temporal for frame in frames]),
+        (DIMENSIONS, _unless_of_slices([frame.dimensions or None for frame in frames])),
+        (PERCENTAGE, [frame.cardiac_percentage for frame in frames]),
+        (acquisition.INVERSION, _unless_of_slices(_inversion_times(frames))),
+    ]
+    if stack.pieces[0].header.modality in UNTIMED:
+        told.append((TRIGGER, [frame.trigger_time for frame in frames]))
+    several = [
+        name
+        for name, values in told
+        if len(set(values)) > 1 and None not in values and not _numbers_slices(values)
+    ]
+    if mixes(stack, Says(NUMBER, (row,))):
+        several.append("diffusion weighting")
+    if several:
+        raise AssemblyError(
+            Reason.INCOMPLETE_GRID,
+            f"One frame at each of {len(row)} positions, but of several volumes by "
+            f"{', '.join(several)}: volumes with missing slices.",
+            stack.uids,
+        )
+
+
+def _numbers_slices(values: Sequence[Value | None]) -> bool:
+    """Tell whether each of several slices has a number of its own, in their order along the stack.
+
+    Some software counts slices where volumes should be counted.
+    """
+    known = [value for value in values if isinstance(value, int | float)]
+    if len(known) < len(values) or len(known) < _FEWEST_SLICES:
+        return False
+    steps = {b - a for a, b in pairwise(known)}
+    return steps in ({1}, {-1})
+
+
+def _inversion_times(frames: Sequence[FrameHeader]) -> list[Value | None]:
+    """Return a number for every Inversion Time; those that differ by rounding have one."""
+    times = [dict(frame.settings).get(acquisition.INVERSION) for frame in frames]
+    label = same_values(times, 0.5, 0.002)
+    return [None if time is None else label[time] for time in times]
+
+
+def _unless_of_slices(values: list[Value | None]) -> list[Value | None]:
+    """Return values, or nothing where each of several slices has one of its own."""
+    own = len(set(values)) == len(values) > 2
+    return [None] if own else values
+
+
+def _refusal(stack: Stack, places: Places) -> AssemblyError:
+    counts = [len(place) for place in places]
+    doubled = [k for k, count in enumerate(counts) if count > 1]
+    shown = ", ".join(f"{stack.distances[k]:.3f}" for k in doubled[:10])
+    if len(set(counts)) == 1:
+        return AssemblyError(
+            Reason.AMBIGUOUS_ORDER,
+            f"{counts[0]} frames at each of {len(counts)} positions, and no attribute says which "
+            "of them belong together.",
+            stack.uids,
+        )
+    if len(doubled) <= len(counts) // 2:
+        return AssemblyError(
+            Reason.DUPLICATE_POSITION,
+            f"Several different frames at one position ({shown} mm), one at the others.",
+            stack.uids,
+        )
+    return AssemblyError(
+        Reason.INCOMPLETE_GRID,
+        f"Between {min(counts)} and {max(counts)} frames at the {len(counts)} positions: "
+        "volumes with missing slices.",
+        stack.uids,
+    )
