@@ -1,4 +1,4 @@
-"""What each attribute says of the frames at one position: all that can speak are heard."""
+"""Collect the evidence of every attribute that can say which frames are one volume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 from node.assemble.frames.model import FrameHeader
 from node.assemble.order.dicom_times import elapsed
 from node.assemble.order.evidence import (
+    Evidence,
     Places,
-    Says,
     Value,
     by_label,
     by_moment,
@@ -34,14 +34,20 @@ NUMBER: Final = "Instance Number"
 CONTENT: Final = "Content Time"
 
 _SLICES: Final = 0.5
-"""Part of the least time between volumes within which the slices of one are acquired."""
+"""Fraction of the shortest time between volumes, within which all slices of one volume lie."""
 BEATS: Final = 0.02
-"""The same of cardiac phases: above it they are those of heart beats of another length."""
+"""The same fraction for cardiac phases; Trigger Times that differ by more are of heart beats of
+different length."""
 WRAPPED: Final = "Acquisition Time over midnight"
 
 
-def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
-    """Ask every attribute; those that abstain are left out."""
+def collect_evidence(pieces: Sequence[Piece], places: Places) -> list[Evidence]:
+    """Return the evidence of every attribute that has some.
+
+    Args:
+        pieces: the frames of a stack.
+        places: the indices of the frames at every position.
+    """
     frames = [piece.frame for piece in pieces]
     clock, wraps = over_midnight([frame.acquired for frame in frames])
     shown, _ = over_midnight([frame.shown for frame in frames])
@@ -64,7 +70,7 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
     for name, moments in times:
         beats = name == TRIGGER
         ranked = by_rank(name, moments, places, beats=beats) if full else None
-        if beats or ranked is None:  # the phases that slices share count before their ranks
+        if beats or ranked is None:  # phases that slices share count more than their ranks
             shared = by_moment(name, moments, places, BEATS if beats else _SLICES)
             ranked = shared or ranked
         found.append(ranked)
@@ -75,18 +81,22 @@ def hear(pieces: Sequence[Piece], places: Places) -> list[Says]:
             found.append(by_runs(NUMBER, numbers, places))
         elif len(places) > 1:
             found.append(by_rank(NUMBER, numbers, places, exact=True))
-    heard = [
-        said
-        for said in found
-        if said is not None and not (said.name == TRIGGER and is_against_time(pieces, said))
+    collected = [
+        evidence
+        for evidence in found
+        if evidence is not None
+        and not (evidence.name == TRIGGER and is_against_time(pieces, evidence))
     ]
-    if _has_own_beats(pieces, places, clock) or _is_delay(heard):
-        heard = [said for said in heard if said.name != TRIGGER]
-    return [said._replace(name=WRAPPED) if wraps and said.name == CLOCK else said for said in heard]
+    if _has_own_beats(pieces, places, clock) or _is_delay(collected):
+        collected = [evidence for evidence in collected if evidence.name != TRIGGER]
+    return [
+        evidence._replace(name=WRAPPED) if wraps and evidence.name == CLOCK else evidence
+        for evidence in collected
+    ]
 
 
 def _numbers_frames(pieces: Sequence[Piece]) -> bool:
-    """Tell whether frames have numbers that count within each of several multi-frame images."""
+    """Tell whether frame numbers start anew in each of several multi-frame images."""
     if len({piece.uid for piece in pieces}) in {1, len(pieces)}:
         return False
     numbers: dict[str, set[int | None]] = {}
@@ -96,15 +106,15 @@ def _numbers_frames(pieces: Sequence[Piece]) -> bool:
 
 
 def _multi_frame(frame: FrameHeader) -> Value | None:
-    """Return the number of the image that a frame is in, then its place in that image."""
+    """Return the number of the multi-frame image, then the frame's place in that image."""
     return None if frame.instance is None else (float(frame.instance), *frame.dimensions)
 
 
 def _has_own_beats(pieces: Sequence[Piece], places: Places, clock: Sequence[float | None]) -> bool:
-    """Tell whether every frame at a place was acquired in a heart beat of its own.
+    """Tell whether every frame at a position was acquired in a heart beat of its own.
 
-    Trigger Time is the delay after the R wave (PS3.3 C.7.6.18.1): of frames that are farther
-    apart in time than in delay it says nothing of their order.
+    Trigger Time is the delay after the R wave (PS3.3 C.7.6.18.1). It does not order frames that
+    are farther apart in time than in delay.
     """
     for place in places:
         times = sorted(t for index in place if (t := clock[index]) is not None)
@@ -117,9 +127,9 @@ def _has_own_beats(pieces: Sequence[Piece], places: Places, clock: Sequence[floa
     return True
 
 
-def _is_delay(heard: Sequence[Says]) -> bool:
-    """Tell whether Trigger Time is not heard, as each volume is an acquisition of its own."""
-    names = {said.name: said for said in heard}
+def _is_delay(collected: Sequence[Evidence]) -> bool:
+    """Tell whether Trigger Time does not count, as each volume is an acquisition of its own."""
+    names = {evidence.name: evidence for evidence in collected}
     trigger, acquisition = names.get(TRIGGER), names.get(ACQUISITION)
     if trigger is None:
         return False
@@ -128,8 +138,13 @@ def _is_delay(heard: Sequence[Says]) -> bool:
     return acquisition is not None and trigger.grid != acquisition.grid
 
 
-def is_against_time(pieces: Sequence[Piece], said: Says) -> bool:
-    """Tell whether a later volume was acquired before an earlier one: numbers are no time."""
-    starts = [begin(pieces[index] for index in row) for row in said.grid]
+def is_against_time(pieces: Sequence[Piece], evidence: Evidence) -> bool:
+    """Tell whether some volume was acquired before the one that the evidence puts in front of it.
+
+    Args:
+        pieces: the frames of a stack.
+        evidence: of one attribute.
+    """
+    starts = [begin(pieces[index] for index in row) for row in evidence.grid]
     known = [start for start in starts if start is not None]
     return any(elapsed(one, other) < 0 for one, other in pairwise(known))

@@ -1,4 +1,4 @@
-"""Times as DICOM writes them (TM, DA, DT), as moments that can be subtracted."""
+"""DICOM's times (TM, DA, DT) as microseconds that can be subtracted."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from typing import Final
 from node.dicom import Elements
 
 SECOND: Final = 1_000_000
-"""µs, in which moments are counted: seconds since the year 1 have no room for them in a float."""
+"""µs. Moments are integers, as a float cannot hold microseconds since the year 1."""
 DAY: Final = 86_400 * SECOND
 LONGEST_PAUSE: Final = DAY // 2
-"""µs; times of day that are further apart than this belong to two days."""
+"""µs; times of day that are further apart than this belong to two days, as no series takes so
+long."""
 _FRACTION_DIGITS: Final = 6
-"""Of a second in TM and DT (PS3.5 6.2)."""
+"""Decimals of a second in TM and DT (PS3.5 6.2)."""
 
 
 def time_of_day(text: str | None) -> int | None:
-    """Turn TM, HHMMSS.FFFFFF or the old HH:MM:SS, into µs since midnight (PS3.5 6.2)."""
+    """Turn TM, HHMMSS.FFFFFF or the old HH:MM:SS, into µs since midnight (PS3.5 6.2).
+
+    Examples:
+        >>> time_of_day("000001.5")
+        1500000
+        >>> time_of_day("noon") is None
+        True
+    """
     if text is None:
         return None
     digits, _, fraction = text.replace(":", "").partition(".")
@@ -35,7 +43,16 @@ def time_of_day(text: str | None) -> int | None:
 
 
 def moment(day: str | None, time: str | None) -> int | None:
-    """Turn DA and TM into µs, counted over midnights where the day is known."""
+    """Turn DA and TM into a moment (PS3.5 6.2).
+
+    Args:
+        day: DA, YYYYMMDD; None or an invalid one is not known.
+        time: TM.
+
+    Returns:
+        µs since the year 1, or since midnight where the day is not known; None without a valid
+        time.
+    """
     clock = time_of_day(time)
     if clock is None or day is None:
         return clock
@@ -50,10 +67,18 @@ def moment(day: str | None, time: str | None) -> int | None:
 
 
 def elapsed(since: int, until: int) -> int:
-    """Return the µs from one moment to another; over midnight where no day is known.
+    """Return the µs from one moment to another, across midnight if the day is not known.
 
-    A day that is the same for both, although the clock fell by more than half of it, is no day
-    that was: anonymisers write one date everywhere.
+    If both have the same day and the clock fell by more than half a day, that day is not the true
+    one: anonymisers write one date everywhere.
+
+    Args:
+        since: µs.
+        until: µs.
+
+    Examples:
+        >>> elapsed(time_of_day("235959"), time_of_day("000001"))
+        2000000
     """
     passed = until - since
     one_day = since // DAY == until // DAY
@@ -61,10 +86,10 @@ def elapsed(since: int, until: int) -> int:
 
 
 def earliest(moments: Iterable[int | None]) -> int | None:
-    """Return the first of moments that lie close to each other, over midnight as `elapsed` does.
+    """Return the first of moments that lie close to each other, across midnight as `elapsed` does.
 
     Args:
-        moments: µs; None for those that are not known.
+        moments: µs; None if not known.
     """
     known = sorted(moment for moment in moments if moment is not None)
     for before, after in pairwise(known):
@@ -74,9 +99,9 @@ def earliest(moments: Iterable[int | None]) -> int | None:
 
 
 def acquired(elements: Elements) -> int | None:
-    """Return when an image was acquired (PS3.3 C.7.6.1), on the day that it was.
+    """Return when an image was acquired (PS3.3 C.7.6.1), in µs as `moment` counts them.
 
-    Acquisition Date is often absent; then the day is that of Series Date, or the next one if the
+    Acquisition Date is often absent; then the day is that of Series Date, or the next day if the
     series began so much later by the clock that midnight lies between. Without Series Time the
     day is not known.
     """

@@ -1,4 +1,4 @@
-"""Diffusion weighting: what no volume mixes, and what parts volumes where nothing else does."""
+"""Diffusion weighting: one volume has one, and it separates volumes where nothing else does."""
 
 from __future__ import annotations
 
@@ -6,29 +6,37 @@ import math
 from typing import Final
 
 from node.assemble.frames.model import FrameHeader
-from node.assemble.order.evidence import Says, by_label
+from node.assemble.order.evidence import Evidence, by_label
 from node.assemble.stacks.slice_sorting import Stack
 
 SAME_WEIGHTING: Final = 20.0
-"""s/mm²; what the imaging gradients of b = 0 add, and by how much slices may differ."""
+"""s/mm²; imaging gradients add up to this to b = 0, and slices of one volume may differ by it."""
 SAME_WEIGHTING_PART: Final = 0.05
-"""The same as a part of the b-value: what was played out, not what was asked for."""
+"""The same as a fraction of the b-value: the b-value that was played out differs by this from the
+one that was prescribed."""
 SAME_GRADIENT: Final = 0.1
-"""Length of the difference of unit vectors; six degrees."""
+"""Length of the difference of two unit vectors that are the same direction: six degrees."""
 
 
-def mixes(stack: Stack, said: Says) -> bool:
-    """Tell whether a volume would hold slices of different diffusion weighting."""
+def mixes(stack: Stack, evidence: Evidence) -> bool:
+    """Tell whether a volume would hold slices of different diffusion weighting.
+
+    Args:
+        stack: the frames.
+        evidence: the volumes that one attribute makes of them.
+    """
     frames = [piece.frame for piece in stack.pieces]
     return any(frame.b_value is not None for frame in frames) and any(
-        weighted_otherwise(frames[row[0]], frames[index]) for row in said.grid for index in row[1:]
+        weighted_otherwise(frames[row[0]], frames[index])
+        for row in evidence.grid
+        for index in row[1:]
     )
 
 
-def by_weighting(stack: Stack) -> Says | None:
-    """Return volumes of one b-value and direction each, in the order of these.
+def by_weighting(stack: Stack) -> Evidence | None:
+    """Return volumes of one b-value and direction each, in the order of the b-values.
 
-    That is no order in time, and need be none: both are written beside the volumes.
+    That order need not be the order in time, as .bval and .bvec files are written with the volumes.
     """
     shown: list[FrameHeader] = []
     for piece in sorted(stack.pieces, key=lambda one: (one.frame.b_value or 0.0, one.uid)):
@@ -42,11 +50,17 @@ def by_weighting(stack: Stack) -> Says | None:
         return float(alike[0]) if len(alike) == 1 else None
 
     labels = [label(piece.frame) for piece in stack.pieces]
-    said = by_label("b-value and direction", labels, stack.at_each_position())
-    return None if said is None or said.lacking or said.left_out else said
+    evidence = by_label("b-value and direction", labels, stack.at_each_position())
+    return None if evidence is None or evidence.lacking or evidence.left_out else evidence
 
 
 def weighted_otherwise(one: FrameHeader, other: FrameHeader) -> bool:
+    """Tell whether two frames have different b-values or gradient directions.
+
+    Args:
+        one: a frame.
+        other: another frame.
+    """
     first, second = one.b_value or 0.0, other.b_value or 0.0
     if abs(first - second) > SAME_WEIGHTING + SAME_WEIGHTING_PART * max(first, second):
         return True

@@ -1,7 +1,7 @@
-"""What orders the frames at one place: every attribute that can speak, and what it says.
+"""The evidence of one attribute: which frames are one volume, and the order of the volumes.
 
-An attribute says which frames are one volume (a partition) and in which order volumes follow each
-other, or it abstains. What it says is judged by the whole stack, never by one place.
+An attribute gives a partition of the frames into volumes and their order, or it abstains. It is
+judged by the whole stack, never by one position.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ Value = float | tuple[float, ...]
 Grid = tuple[tuple[int, ...], ...]
 
 _MOSTLY: Final = 0.6
-"""Part of the values that several places have, from which on they are those of volumes."""
+"""Fraction of the values that occur at several positions, from which on they are of volumes."""
 FEWEST_COMPLETE: Final = 2
-"""Volumes that must be complete before an incomplete last one is taken for an interrupted scan,
-where only times or numbers say so."""
+"""Number of complete volumes, from which on an incomplete last one counts as an interrupted scan
+where only times or numbers give evidence of it."""
 
 
-class Says(NamedTuple):
-    """What an attribute says of a stack.
+class Evidence(NamedTuple):
+    """What one attribute says about the volumes of a stack.
 
     Attributes:
-        name: of the attribute.
-        grid: for every volume, the index of the stack's piece at every position; empty if it
-            proves that volumes lack frames.
+        name: name of the attribute.
+        grid: [t][k] index of the stack's piece; empty if the attribute proves that volumes lack
+            frames.
         left_out: pieces of an incomplete last volume.
-        lacking: how many volumes lack frames, beyond an incomplete last one.
+        lacking: number of volumes that lack frames, besides an incomplete last one.
     """
 
     name: str
@@ -53,24 +53,24 @@ class Says(NamedTuple):
 
     @property
     def partition(self) -> frozenset[tuple[int, ...]]:
-        """Which frames are one volume, in any order of the volumes."""
+        """Which frames are one volume, whatever the order of the volumes."""
         return frozenset(self.grid)
 
 
 Places = Sequence[Sequence[int]]
 
 
-def by_label(name: str, values: Sequence[Value | None], places: Places) -> Says | None:
-    """Hear an attribute that has one value in a volume, the same at all places.
+def by_label(name: str, values: Sequence[Value | None], places: Places) -> Evidence | None:
+    """Return the evidence of an attribute that has one value in a volume, at all positions.
 
     Args:
-        name: of the attribute.
-        values: that it has in every frame of the stack.
-        places: the indices of the frames at every place.
+        name: name of the attribute.
+        values: its value in every frame of the stack.
+        places: the indices of the frames at every position.
 
     Returns:
-        None if it abstains: frames without a value or with one value at one place, or values that
-        each place has for itself.
+        None if it abstains: some frame has no value, two frames at one position have the same
+        value, or no value occurs at two positions.
     """
     tables: list[dict[Value, int]] = []
     for place in places:
@@ -92,10 +92,10 @@ def by_label(name: str, values: Sequence[Value | None], places: Places) -> Says 
     complete = keys[:-1] if not whole[-1] else keys
     lacking = sum(not one for one in whole[: len(complete)])
     if lacking or not complete:
-        return Says(name, lacking=max(lacking, 1))
+        return Evidence(name, lacking=max(lacking, 1))
     grid = tuple(tuple(table[key] for table in tables) for key in complete)
     rest = [table[keys[-1]] for table in tables if keys[-1] in table] if not whole[-1] else []
-    return Says(name, grid, tuple(rest))
+    return Evidence(name, grid, tuple(rest))
 
 
 def by_moment(
@@ -103,18 +103,19 @@ def by_moment(
     values: Sequence[float | None],
     places: Places,
     within: float,
-) -> Says | None:
-    """Hear a time that all slices of a volume share, but for less than the time between volumes.
+) -> Evidence | None:
+    """Return the evidence of a time that the slices of one volume share approximately.
 
     Args:
-        name: of the attribute.
-        values: that it has in every frame of the stack.
-        places: the indices of the frames at every place.
-        within: part of the least step at one place, up to which times are of one volume.
+        name: name of the attribute.
+        values: its value in every frame of the stack.
+        places: the indices of the frames at every position.
+        within: fraction of the shortest step at one position; times that differ by less are of
+            one volume.
 
     Returns:
-        None if it abstains: as `by_label` does, or because one whole volume and a part of another
-        are all that there is.
+        None if it abstains: as `by_label` does, or because there are only one whole volume and a
+        part of another.
     """
     columns = [_column(values, place) for place in places]
     steps = [b[0] - a[0] for column in columns if column for a, b in pairwise(column)]
@@ -123,22 +124,22 @@ def by_moment(
     limit = within * min(steps)
     distinct = sorted({value for value in values if value is not None})
     if limit > 0 and any(abs(b - a - limit) <= SAME_VALUE for a, b in pairwise(distinct)):
-        return None  # times in whole seconds, of which one may be either volume's
+        return None  # times in whole seconds: one of them may belong to either volume
     label = same_values(distinct, limit)
     if _widest(label) > limit + SAME_VALUE:
-        return None  # slices fill the time between volumes, so that no pause tells them apart
+        return None  # slices fill the time between volumes, so that no pause separates them
     numbers = [None if value is None else float(label[value]) for value in values]
-    said = by_label(name, numbers, places)
-    if said is None or (said.left_out and len(said.grid) < FEWEST_COMPLETE):
-        return None  # one volume and a part of another: times alone do not prove that
-    if not said.lacking:
-        return said
+    evidence = by_label(name, numbers, places)
+    if evidence is None or (evidence.left_out and len(evidence.grid) < FEWEST_COMPLETE):
+        return None  # times alone do not prove one volume and a part of another
+    if not evidence.lacking:
+        return evidence
     counts: dict[float | None, int] = {}
     for place in places:
         for key in {numbers[index] for index in place}:
             counts[key] = counts.get(key, 0) + 1
     shared = sum(count > 1 for count in counts.values())
-    return said if shared >= _MOSTLY * len(counts) else None
+    return evidence if shared >= _MOSTLY * len(counts) else None
 
 
 def _widest(label: Mapping[Any, int]) -> float:
@@ -157,19 +158,19 @@ def by_rank(
     *,
     exact: bool = False,
     beats: bool = False,
-) -> Says | None:
-    """Hear an attribute that rises from volume to volume at each place.
+) -> Evidence | None:
+    """Return the evidence of an attribute that rises from volume to volume at each position.
 
     Args:
-        name: of the attribute.
-        values: that it has in every frame of the stack.
-        places: the indices of the frames at every place, as many at each.
-        exact: it counts (Instance Number), so that a hole shows; otherwise it is a time.
+        name: name of the attribute.
+        values: its value in every frame of the stack.
+        places: the indices of the frames at every position, the same number at each.
+        exact: it counts (Instance Number), so that gaps show; otherwise it is a time.
         beats: it is a time since the R wave (Trigger Time), of heart beats that differ in length.
 
     Returns:
-        None if it abstains: frames without a value, equal ones at a place, or no pattern that is
-        the same in all volumes or at all places.
+        None if it abstains: some frame has no value, two frames at one position have the same
+        value, or no pattern repeats in all volumes or at all positions.
     """
     columns = [_column(values, place) for place in places]
     found = [column for column in columns if column is not None]
@@ -186,20 +187,22 @@ def by_rank(
     if not by_volume and not by_place and len(places) > 1:
         return None
     indices = [[index for _, index in column] for column in found]
-    return Says(name, tuple(zip(*indices, strict=True)))
+    return Evidence(name, tuple(zip(*indices, strict=True)))
 
 
-def by_runs(name: str, values: Sequence[float | None], places: Places) -> Says | None:
-    """Hear the numbers of an interrupted scan: runs from 0 or 1 on that visit each place once.
+def by_runs(name: str, values: Sequence[float | None], places: Places) -> Evidence | None:
+    """Return the evidence of the numbers of an interrupted scan.
+
+    They count from 0 or 1, in runs that each visit every position once.
 
     Args:
-        name: of the attribute.
-        values: that it has in every frame of the stack.
-        places: the indices of the frames at every place.
+        name: name of the attribute.
+        values: its value in every frame of the stack.
+        places: the indices of the frames at every position.
 
     Returns:
-        None if it abstains: frames without a value, equal values, or runs that do not visit the
-        places in one order.
+        None if it abstains: some frame has no value, two frames have the same value, or the runs
+        visit the positions in different orders.
     """
     order: list[tuple[float, int, int]] = []
     for k, place in enumerate(places):
@@ -210,7 +213,7 @@ def by_runs(name: str, values: Sequence[float | None], places: Places) -> Says |
             order.append((value, k, index))
     order.sort()
     if len({value for value, _, _ in order}) < len(order) or order[0][0] not in {0.0, 1.0}:
-        return None  # what came first may be lost
+        return None  # the first frames may be missing
     runs: list[dict[int, int]] = [{}]
     for _, k, index in order:
         if k in runs[-1]:
@@ -221,17 +224,17 @@ def by_runs(name: str, values: Sequence[float | None], places: Places) -> Says |
     if len(whole) < FEWEST_COMPLETE or len(route) < len(places):
         return None
     if any(list(run) != route for run in whole) or list(last) != route[: len(last)]:
-        return None  # frames were lost in between: a run would hold those of two volumes
+        return None  # frames are missing in between: a run would hold frames of two volumes
     if not _begins(route):
         return None
     grid = tuple(tuple(run[k] for k in range(len(places))) for run in whole)
-    return Says(name, grid, tuple(last.values()))
+    return Evidence(name, grid, tuple(last.values()))
 
 
 def _begins(route: Sequence[int]) -> bool:
-    """Tell whether slices are visited from an end on, so that the first of them is not lost.
+    """Tell whether the slices are visited from an end on, so that the first one is not missing.
 
-    Interleaved ones may begin with the second and go on with the fourth.
+    Interleaved slices may begin with the second and go on with the fourth.
     """
     last = len(route) - 1
     first, after = route[0], route[1] if last else route[0]
@@ -241,10 +244,10 @@ def _begins(route: Sequence[int]) -> bool:
 
 
 def over_midnight(times: Sequence[int | None]) -> tuple[list[int | None], bool]:
-    """Return times that count on over midnight, µs, and whether they had to be changed for it.
+    """Return times that go on counting after midnight, µs, and whether any had to be changed.
 
-    Without a day, or with one that stands for all, 0:01 comes after 23:59: a pause of more than
-    half a day is none.
+    Without a date, or if all times have the same date, 0:01 follows 23:59: no scan pauses for more
+    than half a day.
     """
     known = sorted({time for time in times if time is not None})
     if len(known) < 2 or known[0] // DAY != known[-1] // DAY:

@@ -1,8 +1,8 @@
 """The 4th axis: which of the frames at one position belongs to which volume.
 
-All attributes that can speak are heard (`hearing`). A plan is accepted if those that must agree
-do (`agreement`); where they contradict each other, the refusal lists what each says.
-docs/conversion.md has the table.
+The evidence of all attributes is collected (`collected_evidence`). A plan is accepted if those that
+must agree do agree (`agreement`); where they contradict each other, the refusal lists the evidence
+of each. docs/conversion.md has the table.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from node.assemble.order.collected_evidence import (
     PERCENTAGE,
     TEMPORAL,
     TRIGGER,
-    hear,
+    collect_evidence,
 )
 from node.assemble.order.diffusion_weighting import by_weighting, mixes
-from node.assemble.order.evidence import Places, Says, Value
+from node.assemble.order.evidence import Evidence, Places, Value
 from node.assemble.stacks.grouping import same_values
 from node.assemble.stacks.slice_sorting import Stack
 from node.core.errors import AssemblyError, Reason
 
 _FEWEST_SLICES: Final = 4
-"""Slices by which a count of them is known to be no count of volumes."""
+"""Number of slices from which on numbers that count them cannot be numbers of volumes."""
 
 
 class Timeline(NamedTuple):
     """Where each frame of a stack goes.
 
     Attributes:
-        grid: for every volume, the index of the stack's piece at every position.
+        grid: [t][k] index of the stack's piece.
         defined_by: the attribute that defined the order; empty for a single volume.
         left_out: pieces of an incomplete last volume.
     """
@@ -50,18 +50,18 @@ def arrange(stack: Stack) -> Timeline:
     """Distribute the frames of a stack over volumes.
 
     Raises:
-        AssemblyError: frames at one position that nothing tells apart, attributes that contradict
-            each other, or volumes with holes.
+        AssemblyError: no attribute distinguishes frames at one position, attributes contradict
+            each other, or volumes lack slices.
     """
     places = stack.at_each_position()
     if max(len(place) for place in places) == 1:
         row = tuple(place[0] for place in places)
         _check_one_time(stack, row)
         return Timeline((row,))
-    everything = hear(stack.pieces, places)
-    heard = [said for said in everything if not mixes(stack, said)]
-    chosen = agreed(stack, heard)
-    if chosen is None and len(heard) == len(everything):
+    everything = collect_evidence(stack.pieces, places)
+    collected = [evidence for evidence in everything if not mixes(stack, evidence)]
+    chosen = agreed(stack, collected)
+    if chosen is None and len(collected) == len(everything):
         chosen = by_weighting(stack)
     if chosen is None:
         raise _refusal(stack, places)
@@ -69,40 +69,41 @@ def arrange(stack: Stack) -> Timeline:
 
 
 def _check_one_time(stack: Stack, row: tuple[int, ...]) -> None:
-    """Refuse one volume of frames of several times: the others of each are lost.
+    """Refuse one volume whose frames belong to several volumes, the rest of which is missing.
 
     Raises:
-        AssemblyError: an attribute that is one in a volume differs from place to place.
+        AssemblyError: an attribute with one value per volume differs from position to position.
     """
     frames = [stack.pieces[index].frame for index in row]
-    told: list[tuple[str, list[Value | None]]] = [
+    per_volume: list[tuple[str, list[Value | None]]] = [
         (TEMPORAL, [frame.temporal for frame in frames]),
         (DIMENSIONS, _unless_of_slices([frame.dimensions or None for frame in frames])),
         (PERCENTAGE, [frame.cardiac_percentage for frame in frames]),
         (acquisition.INVERSION, _unless_of_slices(_inversion_times(frames))),
     ]
     if stack.pieces[0].header.modality in UNTIMED:
-        told.append((TRIGGER, [frame.trigger_time for frame in frames]))
+        per_volume.append((TRIGGER, [frame.trigger_time for frame in frames]))
     several = [
         name
-        for name, values in told
+        for name, values in per_volume
         if len(set(values)) > 1 and None not in values and not _numbers_slices(values)
     ]
-    if mixes(stack, Says(NUMBER, (row,))):
+    if mixes(stack, Evidence(NUMBER, (row,))):
         several.append("diffusion weighting")
     if several:
         raise AssemblyError(
             Reason.INCOMPLETE_GRID,
-            f"One frame at each of {len(row)} positions, but of several volumes by "
-            f"{', '.join(several)}: volumes with missing slices.",
+            f"There is one frame at each of {len(row)} positions, but they belong to several "
+            f"volumes by {', '.join(several)}: volumes with missing slices. Send the whole series "
+            "again.",
             stack.uids,
         )
 
 
 def _numbers_slices(values: Sequence[Value | None]) -> bool:
-    """Tell whether each of several slices has a number of its own, in their order along the stack.
+    """Tell whether values number the slices along the stack.
 
-    Some software counts slices where volumes should be counted.
+    Some software counts slices where it should count volumes.
     """
     known = [value for value in values if isinstance(value, int | float)]
     if len(known) < len(values) or len(known) < _FEWEST_SLICES:
@@ -112,14 +113,14 @@ def _numbers_slices(values: Sequence[Value | None]) -> bool:
 
 
 def _inversion_times(frames: Sequence[FrameHeader]) -> list[Value | None]:
-    """Return a number for every Inversion Time; those that differ by rounding have one."""
+    """Return a number for every Inversion Time; times that differ by rounding share one."""
     times = [dict(frame.settings).get(acquisition.INVERSION) for frame in frames]
     label = same_values(times, 0.5, 0.002)
     return [None if time is None else label[time] for time in times]
 
 
 def _unless_of_slices(values: list[Value | None]) -> list[Value | None]:
-    """Return values, or nothing where each of several slices has one of its own."""
+    """Return the values, or none if each of several slices has a value of its own."""
     own = len(set(values)) == len(values) > 2
     return [None] if own else values
 
@@ -131,19 +132,22 @@ def _refusal(stack: Stack, places: Places) -> AssemblyError:
     if len(set(counts)) == 1:
         return AssemblyError(
             Reason.AMBIGUOUS_ORDER,
-            f"{counts[0]} frames at each of {len(counts)} positions, and no attribute says which "
-            "of them belong together.",
+            f"{counts[0]} frames lie at each of {len(counts)} positions, and no attribute says "
+            "which of them are one volume. Send the series again with Temporal Position Identifier "
+            "(0020,0100) or Acquisition Time (0008,0032) in every image.",
             stack.uids,
         )
     if len(doubled) <= len(counts) // 2:
         return AssemblyError(
             Reason.DUPLICATE_POSITION,
-            f"Several different frames at one position ({shown} mm), one at the others.",
+            f"Several different frames lie at one position ({shown} mm along the normal), and one "
+            "frame at each of the other positions. Find out which images are wrong, and send the "
+            "series again without them.",
             stack.uids,
         )
     return AssemblyError(
         Reason.INCOMPLETE_GRID,
-        f"Between {min(counts)} and {max(counts)} frames at the {len(counts)} positions: "
-        "volumes with missing slices.",
+        f"The {len(counts)} positions have between {min(counts)} and {max(counts)} frames each: "
+        "volumes with missing slices. Send the whole series again.",
         stack.uids,
     )

@@ -10,21 +10,21 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 
 _STEADY: Final = 0.5
-"""Part of the time to the next volume by which a slice's time may differ from its usual place in a
-volume; a frame of the next volume differs by the whole of it."""
+"""Fraction of the time to the next volume by which a slice's time may differ from its usual place
+in a volume; a frame of the next volume differs by all of it."""
 _FEWEST_PLACES: Final = 3
-"""Places by which a step from place to place is known."""
+"""Number of positions from which on the step between positions is known."""
 _LONGEST: Final = 2.0
-"""How many times the shortest heart beat the longest one is, from slice to slice."""
+"""Ratio of the longest to the shortest heart beat between slices."""
 SAME_VALUE: Final = 1e-9
-"""By how much values differ at most that are the same but for binary rounding."""
+"""Largest difference of values that are the same but for binary rounding."""
 
 
 def shows_loss(numbers: Numbers) -> bool:
-    """Tell whether (t, k) Instance Numbers count along volumes or places, and lack some unevenly.
+    """Tell whether (t, k) Instance Numbers show that frames are missing.
 
-    Numbers that are missing at the same places of all volumes, or at one step, are those of other
-    images; others are those of frames that did not come.
+    Numbers that are missing at the same positions of all volumes, or at one step, belong to other
+    images. Any other missing numbers belong to missing frames.
     """
     if len(np.unique(numbers)) < numbers.size or numbers.shape[0] < 2 or numbers.shape[1] < 2:
         return False
@@ -47,9 +47,9 @@ def _has_no_hole(numbers: Numbers) -> bool:
 
 
 def is_even_by_place(values: Numbers) -> bool:
-    """Tell whether (t, k) numbers are alike at all places, and go on by one step between them.
+    """Tell whether (t, k) numbers follow one pattern at all positions, a constant step apart.
 
-    Two places show no step but that of numbers without a hole.
+    With two positions the numbers must have no gap, as two positions show no constant step.
     """
     firsts = np.sort(values[0])
     if len(firsts) < _FEWEST_PLACES:
@@ -58,7 +58,12 @@ def is_even_by_place(values: Numbers) -> bool:
 
 
 def is_steady(values: Numbers, *, exact: bool) -> bool:
-    """Tell whether each slice has its usual place in every volume: (t, k) values."""
+    """Tell whether each slice has the same place in every volume.
+
+    Args:
+        values: (t, k) numbers, or times in one unit.
+        exact: they are numbers, which must fit exactly.
+    """
     offsets = values - values[:, :1]
     if exact:
         return _has_no_hole(values) or bool((np.ptp(offsets, axis=0) == 0).all())
@@ -67,19 +72,19 @@ def is_steady(values: Numbers, *, exact: bool) -> bool:
 
 
 def follow_by_place(values: Numbers) -> bool:
-    """Tell whether all (t, k) values at one place come before all at the next."""
+    """Tell whether all (t, k) values at one position come before all at the next."""
     return follow(values.T[np.argsort(values[0])])
 
 
 def is_alike(values: Numbers) -> bool:
-    """Tell whether the (t, k) times at each place are those of the others, from its first on."""
+    """Tell whether the (t, k) times since the first volume are the same at all positions."""
     since = values - values[:1]
     spread = np.ptp(since, axis=1)
     return bool((spread <= _STEADY * _room(np.median(since, axis=1)) + SAME_VALUE).all())
 
 
 def is_scaled(values: Numbers) -> bool:
-    """Tell whether the (t, k) times at each place are those of the others, faster or slower."""
+    """Tell whether the (t, k) times are the same at all positions but for the heart rate."""
     since = values - values[:1]
     usual = np.median(since, axis=1)
     if usual[-1] <= 0 or since[-1].max() > _LONGEST * since[-1].min():
@@ -90,12 +95,12 @@ def is_scaled(values: Numbers) -> bool:
 
 
 def begin_together(values: Numbers) -> bool:
-    """Tell whether the first of (t, k) times is the same at all places, but for jitter."""
+    """Tell whether the first of (t, k) times is the same at all positions, but for jitter."""
     return bool(np.ptp(values[0]) <= _STEADY * _room(np.median(values, axis=1))[0])
 
 
 def _room(times: Numbers) -> Numbers:
-    """Return, for every volume, the time to the nearer of its neighbours."""
+    """Return (t,) the time from every volume to the nearer of its neighbours."""
     steps = np.diff(times)
     before, after = np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]])
     return np.asarray(np.minimum(before, after))

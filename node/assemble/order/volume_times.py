@@ -1,4 +1,4 @@
-"""When volumes began, and the time between them: by evidence, or not at all."""
+"""When volumes began and the time between them, from evidence only: no value is guessed."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.vendors.ge import ge
 
 DIGITS: Final = 6
-"""Of intervals in s."""
+"""Decimals of intervals in s."""
 SAME_INTERVAL: Final = 0.05
-"""s; what clocks, and rounding of times of acquisition, make of a repetition time."""
+"""s; the error that clocks and rounded Acquisition Times make in a repetition time."""
 SAME_PART: Final = 0.025
-"""The same as a part of the interval, where that is less."""
+"""The same as a fraction of the interval; the smaller of the two counts."""
 UNEVEN: Final = 0.01
-"""Part of the mean interval by which an interval must differ to be called uneven."""
+"""Fraction of the mean interval by which an interval must differ to be uneven."""
 CLOCK_ERROR: Final = 0.02
-"""s; at worst what rounded times of acquisition make of even intervals."""
+"""s; the largest error that rounded Acquisition Times make in even intervals."""
 TRIGGER_ERROR: Final = 0.002
-"""s; Trigger Times are written in whole ms, and two of them make a difference."""
+"""s; Trigger Times are whole ms, and an interval is the difference of two of them."""
 SAME_HEARTBEAT: Final = 0.05
-"""Part by which the intervals of cardiac phases may differ from slice to slice."""
+"""Fraction by which the intervals of cardiac phases may differ from slice to slice."""
 PRECISE: Final = 0.01
-"""Part of an interval up to which a clock of whole seconds may leave it open."""
+"""Fraction of an interval that may stay unknown where the clock has whole seconds."""
 SHORTEST_SLICE: Final = 0.01
-"""s; no sequence excites and reads a whole slice in less, several at once counted one by one."""
+"""s; no sequence excites and reads a whole slice in less; simultaneous slices count one by one."""
 MOST_SHOTS: Final = 4
-"""Phase encoding lines for each echo of the train that one excitation may leave to acceleration
-and partial Fourier; images with more take several repetitions."""
+"""Phase encoding lines per echo of the train that one excitation may skip by acceleration and
+partial Fourier; images with more take several repetitions."""
 _TRIGGER: Final = "Trigger"
-"""In the name of the attribute that ordered the volumes, if that is Trigger Time."""
+"""Part of the name of the attribute that ordered the volumes, if that is Trigger Time."""
 _ONE_SHOT: Final = 10 * SHORTEST_SLICE
-"""s; a shorter repetition is of one line of an image, whatever is said of the sequence."""
+"""s; a shorter repetition acquires one line of an image, whatever the sequence is called."""
 
 
 class Clock(NamedTuple):
     """When the volumes began.
 
     Attributes:
-        starts: µs from the beginning of the first volume, rising.
-        error: s by which a difference of two of them may be wrong.
+        starts: (t,) µs from the beginning of the first volume, rising.
+        error: s by which the difference of two of them may be wrong.
     """
 
     starts: tuple[int, ...]
@@ -69,12 +69,12 @@ class Clock(NamedTuple):
 
 
 class Times(NamedTuple):
-    """What is known of the time from one volume to the next.
+    """What is known about the time from one volume to the next.
 
     Attributes:
-        stated: Repetition Time, s; None if it is not the same for all frames.
+        stated: Repetition Time (0018,0080), s; None if it is not the same in all frames.
         measured: when the volumes began; None if no attribute measured it.
-        interval: s from the beginning of a volume to that of the next; None where it is not known.
+        interval: s from the beginning of a volume to that of the next; None if not known.
     """
 
     stated: float | None
@@ -83,12 +83,12 @@ class Times(NamedTuple):
 
 
 def times_of(volume: VolumePlan) -> Times:
-    """Return what is known of the time from one volume to the next.
+    """Return what is known about the time from one volume to the next.
 
-    Repetition Time (0018,0080) is that only where each volume takes one repetition, and where
-    nothing else contradicts it. What was measured counts more: Trigger Time of cardiac phases,
-    Acquisition Time (PS3.3 C.7.6.1), Frame Reference Time; then Temporal Resolution (0020,0110).
-    Intervals that differ are none.
+    Repetition Time (0018,0080) is that time only if each volume takes one repetition and nothing
+    contradicts it. Measured times count more: Trigger Time of cardiac phases, Acquisition Time
+    (PS3.3 C.7.6.1), Frame Reference Time; then Temporal Resolution (0020,0110). Where intervals
+    differ there is no such time.
 
     Args:
         volume: the plan.
@@ -116,8 +116,8 @@ def _interval(volume: VolumePlan, stated: float | None, measured: Clock | None) 
 def _clock(volume: VolumePlan) -> Clock | None:
     """Return when volumes began, by the attribute that measured it; None if none did.
 
-    Where Trigger Time and Acquisition Time disagree, the one that made the order of volumes is
-    believed: a delay after the R wave, which jitters, is no time in the run (C.7.6.18.1).
+    Where Trigger Time and Acquisition Time disagree, the one that made the order of volumes counts:
+    a delay after the R wave jitters and is not the time since the scan began (C.7.6.18.1).
     """
     if len(volume.grid) < 2:
         return None
@@ -131,7 +131,15 @@ def _clock(volume: VolumePlan) -> Clock | None:
 
 
 def one_value(rows: Sequence[Sequence[Piece]], name: str) -> float | None:
-    """Return a number that all frames agree in but for rounding; None if they do not."""
+    """Return the value of a fact that is the same in all frames but for rounding.
+
+    Args:
+        rows: [t][k] the frames.
+        name: name of the fact.
+
+    Returns:
+        None if the frames differ, or some have no value.
+    """
     pieces = [piece for row in rows for piece in row]
     values = {piece.fact(name) for piece in pieces}
     known = [value for value in values if isinstance(value, int | float)]
@@ -142,10 +150,10 @@ def one_value(rows: Sequence[Sequence[Piece]], name: str) -> float | None:
 
 
 def takes_one_repetition(volume: VolumePlan, stated: float) -> bool:
-    """Tell whether a sequence can have measured each volume in one repetition.
+    """Tell whether the sequence can have acquired each volume in one repetition.
 
-    Echo-planar and diffusion-weighted images do; three-dimensional ones, cardiac phases, averages
-    and images of several excitations do not.
+    Echo-planar and diffusion-weighted sequences do; three-dimensional ones, cardiac phases,
+    averages and sequences with several excitations do not.
 
     Args:
         volume: the plan.
@@ -169,7 +177,7 @@ def takes_one_repetition(volume: VolumePlan, stated: float) -> bool:
 
 
 def _is_of_several(volume: VolumePlan) -> bool:
-    """Tell whether a volume takes several repetitions, or volumes differ in what is repeated."""
+    """Tell whether a volume takes several repetitions, or volumes have different repetitions."""
     piece = volume.first
     averages = piece.fact("NumberOfAverages")
     inversions = {row[0].fact("InversionTime") for row in volume.grid}
@@ -199,10 +207,10 @@ def _agrees(found: Clock, stated: float) -> bool:
 
 
 def _is_prepared(volume: VolumePlan, found: Clock, stated: float) -> bool:
-    """Tell whether only the first volume is not one repetition before the next.
+    """Tell whether only the first interval is longer than one repetition.
 
-    Scanners count what prepares a run, such as references of several slices at once, to its first
-    volume. Of two volumes that is believed of mosaics only, each of which is one repetition.
+    Scanners count preparation, such as reference scans for simultaneous slices, to the first
+    volume. With two volumes this is assumed for mosaics only, each of which is one repetition.
     """
     if found.steps[0] < stated or not takes_one_repetition(volume, stated):
         return False
@@ -213,7 +221,7 @@ def _is_prepared(volume: VolumePlan, found: Clock, stated: float) -> bool:
 
 
 def _is_precise(found: Clock) -> bool:
-    """Tell whether whole seconds leave no doubt: all intervals equal, or their mean exact."""
+    """Tell whether a clock of whole seconds is precise enough to give the interval."""
     if found.error < 1.0 or len(set(found.steps)) == 1:
         return True
     return found.error / (len(found.starts) - 1) <= PRECISE * found.mean
@@ -222,7 +230,7 @@ def _is_precise(found: Clock) -> bool:
 def _acquired(volume: VolumePlan) -> Clock | None:
     """Return when the first slice of each volume was acquired.
 
-    Acquisition Time of GE's MR is no measure of it; its own elements are (`vendors.ge`).
+    GE's MR does not measure it by Acquisition Time; `vendors.ge` reads the elements that do.
     """
     header = volume.first.header
     if (header.vendor, header.modality) == (ge.NAME, "MR"):
@@ -245,7 +253,7 @@ def _referred(volume: VolumePlan) -> Clock | None:
 
 
 def _by_slice(volume: VolumePlan, value: Callable[[FrameHeader], float | None]) -> Clock | None:
-    """Return the beginnings by a time in ms that rises at every slice, by the same steps."""
+    """Return when volumes began, by a time in ms that rises by the same steps at every slice."""
     starts = [0]
     for before, after in pairwise(volume.grid):
         steps = []

@@ -1,4 +1,4 @@
-"""What the table of belonging reads of many frames, without reading the same again and again."""
+"""The values that the grouping table reads from many frames, each distinct combination once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from node.assemble.stacks.grouping import ACQUIRED, Attribute, Piece, Value
 
 
 class Readings(NamedTuple):
-    """What the table reads of frames, once of all that differ in place and acquisition only.
+    """Frames, and which of them have the same values of all attributes but place and acquisition.
 
     Attributes:
         pieces: the frames.
-        kinds: the number of each frame's kind; frames of one kind are read alike.
+        kinds: the number of each frame's kind; frames of one kind have the same values.
         first: the first frame of every kind.
     """
 
@@ -22,7 +22,7 @@ class Readings(NamedTuple):
     first: Sequence[Piece]
 
     def take(self, which: Sequence[int]) -> Readings:
-        """Return those of some frames, in that order."""
+        """Return the readings of some frames, in the order of `which`."""
         return Readings(
             [self.pieces[index] for index in which],
             [self.kinds[index] for index in which],
@@ -30,7 +30,7 @@ class Readings(NamedTuple):
         )
 
     def of(self, attribute: Attribute) -> list[Value | None]:
-        """Return the value of every frame."""
+        """Return the value of an attribute in every frame."""
         if attribute.name in ACQUIRED:
             return [attribute.read(piece) for piece in self.pieces]
         values = [attribute.read(piece) for piece in self.first]
@@ -38,23 +38,23 @@ class Readings(NamedTuple):
 
 
 def readings_of(pieces: Sequence[Piece]) -> Readings:
-    """Return what the table reads of frames."""
+    """Sort frames into kinds that have the same values."""
     kinds: list[int] = []
     known: dict[Hashable, int] = {}
     first: list[Piece] = []
     last, kind = None, 0
     for piece in pieces:
-        alike = _alike(piece)
-        if alike != last:  # most are, and comparing them takes less than hashing
-            last, kind = alike, known.setdefault(alike, len(known))
+        values = _values(piece)
+        if values != last:  # most are equal, and comparing takes less time than hashing
+            last, kind = values, known.setdefault(values, len(known))
             if kind == len(first):
                 first.append(piece)
         kinds.append(kind)
     return Readings(pieces, kinds, first)
 
 
-def _alike(piece: Piece) -> Hashable:
-    """Return all that the table reads of a frame, but for number and time of its acquisition."""
+def _values(piece: Piece) -> Hashable:
+    """Return everything that the table reads from a frame, except its acquisition."""
     header, frame = piece
     return (
         header.pixels,

@@ -1,8 +1,8 @@
-"""Which frames of a series belong to one image: one table of what parts them, and what does not.
+"""Which frames of a series belong to one image: the table of attributes that separate images.
 
-Frames are parted by what they show and how (this module), then by where they lie (`stacking`,
-`regions`). A value that is empty in some frames never tears an image apart, nor does one whose
-differences are rounding.
+Frames are separated by what they show and how (this module), then by where they lie
+(`slice_sorting`, `regions`). A value that is empty in some frames never separates them, nor do
+differences that are rounding.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ class Piece(NamedTuple):
         return self.header.sop_instance_uid
 
     def fact(self, name: str) -> Fact | None:
-        """Return what the frame says of a sidecar's field, or else its instance."""
+        """Return a fact of the frame, or else of its instance."""
         value = self.frame.facts.get(name)
         return self.header.facts.get(name) if value is None else value
 
 
 class Rule(Enum):
-    """How an attribute parts frames whose values differ.
+    """When an attribute separates frames whose values differ.
 
     Members:
-        IDENTITY: always; frames without a value belong to those that have one.
-        APART: always; frames without a value belong to those that have one, unless they lie at
-            the same places.
-        AT_ONE_PLACE: where it tells frames at one place apart, each value at most of the places;
-            or where the places of all together are no regular grid and those of each value are.
-        RECONSTRUCTION: the same, and where the values take turns along the slices.
-        ACQUISITION: never at one place (that is a time); where the places of all together are no
-            regular grid and those of each value are, or slices of two acquisitions overlap.
+        IDENTITY: always; frames without a value join those that have one.
+        APART: always; frames without a value join those that have one, unless they lie at the same
+            positions.
+        AT_ONE_PLACE: if it distinguishes frames at one position, each value occurring at most of
+            the positions; or if the positions of all values together are no regular grid and those
+            of each value are.
+        RECONSTRUCTION: as AT_ONE_PLACE, and also if the values alternate along the slices.
+        ACQUISITION: never at one position (that is a time); if the positions of all values together
+            are no regular grid and those of each value are, or slices of two acquisitions overlap.
     """
 
     IDENTITY = "identity"
@@ -60,11 +61,11 @@ class Attribute(NamedTuple):
     """One row of the table.
 
     Attributes:
-        name: as people know it.
-        rule: how it parts.
-        read: its value in a frame; None where it is empty or absent.
-        tolerance: by how much numbers may differ from the next and be the same value.
-        part: the same as a part of the value.
+        name: name of the attribute, for refusals.
+        rule: when it separates frames.
+        read: returns its value in a frame; None if it is empty or absent.
+        tolerance: numbers that differ by at most this are the same value.
+        part: the same as a fraction of the value.
     """
 
     name: str
@@ -85,8 +86,8 @@ _KNOWN_WORDS: Final = frozenset(
         *("UNI", "INV1", "INV2", "DEN", "LOCALIZER", "SCOUT", "VELOCITY", "PHASE_SUBTRACT"),
     }
 )
-"""Values of Image Type beyond the third that say what an image shows; others are the maker's own
-(PS3.3 C.7.6.1.1.2) and part nothing unless they tell images at one place apart."""
+"""Values of Image Type after the third that say what an image shows. All others are the maker's own
+(PS3.3 C.7.6.1.1.2) and separate nothing unless they distinguish images at one position."""
 _MODALITY_VALUE: Final = 2
 """Index of the value of Image Type that is the modality's: AXIAL, LOCALIZER, M …"""
 
@@ -128,7 +129,7 @@ def _seconds(piece: Piece) -> Value | None:
 
 STACK: Final = "Stack ID"
 _PAUSE: Final = 20.0
-"""s between the slices of two acquisitions; within one they follow each other faster."""
+"""s; slices of one acquisition follow each other faster than this."""
 _SIZE: Final = (
     Attribute("Rows and Columns", Rule.APART, lambda p: (p.frame.rows, p.frame.columns)),
     Attribute("pixel format", Rule.APART, _pixels),
@@ -183,17 +184,18 @@ RECONSTRUCTED: Final = frozenset(
         "Slice Thickness",
     }
 )
-"""Attributes of images that may well lie between each other's slices."""
+"""Attributes of two reconstructions, whose slices may lie between each other."""
 ACQUIRED: Final = frozenset({"Acquisition Number", "Acquisition Time"})
-"""Attributes of acquisitions that may, if nothing else parts them."""
+"""Attributes of two acquisitions, whose slices may lie between each other if nothing else
+differs."""
 CLOCKED: Final = frozenset({"Acquisition Time"})
-"""The one that slices of one acquisition may differ in as well."""
+"""The attribute of these that also differs between the slices of one acquisition."""
 LOOSE: Final = _SIZE
-"""What parts frames even where echoes, phases and the like are to be one image."""
+"""Attributes that separate frames even where echoes, phases and the like are to be merged."""
 ALWAYS: Final = _SIZE + _SHOWN
-"""What parts frames wherever they lie."""
+"""Attributes that separate frames wherever they lie."""
 BY_PLACE: Final = _BY_PLACE
-"""What parts frames by where they lie."""
+"""Attributes that separate frames only if their positions confirm it."""
 
 
 def parted(
@@ -201,12 +203,12 @@ def parted(
     attribute: Attribute,
     meet: Callable[[list[int], list[int]], bool],
 ) -> list[list[int]]:
-    """Part frames by one attribute.
+    """Separate frames by one attribute.
 
     Args:
-        values: that it has in each frame of one group.
-        attribute: whose values they are.
-        meet: tells whether frames of two lists of indices lie at one place.
+        values: its value in each frame of one group.
+        attribute: the attribute.
+        meet: tells whether frames of two lists of indices share a position.
 
     Returns:
         the indices of every part, in the order of its first frame.
@@ -233,14 +235,19 @@ def parted(
 def same_values(
     values: Iterable[Value | None], tolerance: float, part: float = 0.0
 ) -> dict[Value, int]:
-    """Number values; those that differ by rounding have one number.
+    """Give every value a label; values that differ by rounding share one.
 
-    Numbers are sorted, and each that is nearer to the one before than the tolerance has its number.
+    Numbers are sorted, and a number that is within the tolerance of the one before shares its
+    label.
 
     Args:
-        values: numbers, or anything that is compared as it is.
+        values: numbers, or anything that is compared as it is; None is left out.
         tolerance: the largest difference of neighbours that are the same value.
-        part: the same as a part of the larger one.
+        part: the same as a fraction of the larger one.
+
+    Examples:
+        >>> same_values([3.0, 1.0, 1.01], 0.02)
+        {1.0: 0, 1.01: 0, 3.0: 1}
     """
     distinct = {value for value in values if value is not None}
     numbers = sorted(value for value in distinct if isinstance(value, int | float))
@@ -256,7 +263,12 @@ def same_values(
 
 
 def differences(one: Piece, other: Piece) -> tuple[Attribute, ...]:
-    """Return the attributes by which two frames are parted."""
+    """Return the attributes in which two frames differ by more than rounding.
+
+    Args:
+        one: a frame.
+        other: another frame.
+    """
     found: list[Attribute] = []
     for attribute in (*ALWAYS, *BY_PLACE):
         label = same_values(

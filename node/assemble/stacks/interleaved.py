@@ -1,4 +1,4 @@
-"""Volumes that are parts of one: their slices take turns, and only together are regular."""
+"""Find volumes that were split: their stacks interleave, and only together are they regular."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from node.assemble.stacks.slice_sorting import Stack
 from node.core.errors import AssemblyError, Reason
 
 _SAME_PLACE_MM: Final = 1e-2
+"""mm along the normal; slices that are nearer lie at one position."""
 _SAME_LINE_MM: Final = 1.0
+"""mm in the plane, beyond one step of a tilted gantry, by which slices of one stack may differ."""
 _SAME_THICKNESS: Final = 0.05
+"""Fraction by which thicknesses may differ by rounding."""
 _FEW: Final = 3
-"""Slices that are a regular grid by chance, where every second one of more was lost."""
+"""Number of slices that may be a regular grid by coincidence, although others are missing."""
 _FEWEST: Final = 4
-"""Slices by which a regular grid is known to be none by chance."""
+"""Number of slices from which on a regular grid is no coincidence."""
 
 
-def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
+def find_split_volumes(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
     """Find stacks that would each look like an image of a multiple of the true step.
 
-    Two reconstructions or acquisitions may lie between each other's slices; two stacks that differ
-    in anything else were one image, or each lost the slices of the other. Every second slice of an
-    interleaved acquisition is later by the clock, too.
+    The slices of two reconstructions or acquisitions may lie between each other. Two stacks that
+    differ in anything else were one image, or each lacks the slices of the other. Every second
+    slice of an interleaved acquisition has a later time, too.
 
     Returns:
-        for the index of each stack that is a part of another one, its refusal.
+        the refusal of each part of a split volume, by the index of its stack.
     """
     found: dict[int, AssemblyError] = {}
     for one, other in combinations(range(len(stacks)), 2):
@@ -48,10 +51,10 @@ def torn(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
 
 
 def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
-    """Find stacks of few slices that lack some which others of their slices' places have.
+    """Find stacks of few slices that lack slices which another image of the series has.
 
-    Two slices are always a regular grid. Where other images of the series have slices between
-    them, of the same thickness and one at each place that these have, some were lost.
+    Two slices are always a regular grid. Where another image of the series has slices of the same
+    thickness between them, and one at each of their positions, slices are missing.
     """
     found: dict[int, AssemblyError] = {}
     for index, short in enumerate(stacks):
@@ -70,8 +73,8 @@ def _with_gaps(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
             ):
                 found[index] = AssemblyError(
                     Reason.MISSING_SLICE,
-                    f"{len(own)} slices have none at {int(between.sum())} places between them "
-                    "where other images of the series have one.",
+                    f"{len(own)} slices lack {int(between.sum())} slices between them, at "
+                    "positions where another image of the series has one. Send the missing slices.",
                     short.uids,
                 )
     return found
@@ -92,14 +95,14 @@ def _on_one_grid(short: Stack, whole: Stack) -> bool:
 def _are_parts(a: Stack, b: Stack) -> bool:
     sizes = len(a.distances), len(b.distances)
     if sum(sizes) <= 2 or (min(sizes) == 1 and sum(sizes) > _FEW):
-        return False  # one slice that is alone is looked at as a stray
+        return False  # a single slice may be an outlier, see `outliers`
     if np.abs(a.planes.position[0] - b.planes.position[0]).max() <= _SAME_PLACE_MM:
         return False
     return _one_line([a, b]) and take_turns(_along(a, a), _along(b, a), _SAME_PLACE_MM)
 
 
 def _singles(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
-    """Find a volume of which each slice stands alone, as by a Frame of Reference of its own."""
+    """Find a volume whose slices are all separate, as by a Frame of Reference UID for each."""
     alone = [index for index, stack in enumerate(stacks) if len(stack.distances) == 1]
     own = [stacks[index] for index in alone]
     if len(alone) < _FEWEST or len(alone) < len(stacks) or not _one_line(own):
@@ -110,22 +113,23 @@ def _singles(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
 
 
 def _mixed(stacks: Sequence[Stack]) -> dict[int, AssemblyError]:
-    """Find stacks that each have slices of the same several thicknesses: of as many images."""
+    """Find stacks that each mix slices of the same two or more thicknesses."""
     thick = [frozenset(piece.frame.thickness for piece in stack.pieces) for stack in stacks]
     found: dict[int, AssemblyError] = {}
     for index, own in enumerate(thick):
         if len(own) > 1 and thick.count(own) > 1 and _differ_by_more(own):
             found[index] = AssemblyError(
                 Reason.INCONSISTENT_FRAMES,
-                "Slices of several thicknesses are one image, and others of the same thicknesses "
-                "another: they are images of one thickness each, and nothing says which.",
+                "Several images mix slices of the same thicknesses: each should have one "
+                "thickness, and no attribute says which slices belong together. Send each "
+                "reconstruction as a series of its own.",
                 stacks[index].uids,
             )
     return found
 
 
 def _differ_by_more(thicknesses: frozenset[float | None]) -> bool:
-    """Tell whether they are not one value but for rounding."""
+    """Tell whether thicknesses differ by more than rounding."""
     known = [thickness for thickness in thicknesses if thickness is not None]
     return len(known) > 1 and max(known) - min(known) > _SAME_THICKNESS * max(known)
 
@@ -159,8 +163,9 @@ def _refusal(stacks: Sequence[Stack], named: str) -> AssemblyError:
     counts = " and ".join(str(len(stack.distances)) for stack in stacks[:2])
     return AssemblyError(
         Reason.INCONSISTENT_FRAMES,
-        f"Slices that together are one regular grid are {len(stacks)} images (of {counts} slices "
-        f"…), as they differ in {named or 'direction'}: that attribute is wrong in some, or slices "
-        "of each are missing.",
+        f"Slices that together are one regular grid were separated into {len(stacks)} images (of "
+        f"{counts} slices …), as they differ in {named or 'direction'}. Either that attribute is "
+        "wrong in some of them, or each image lacks slices. Correct the attribute, or send the "
+        "whole series again.",
         tuple(dict.fromkeys(uids)),
     )

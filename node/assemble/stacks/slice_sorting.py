@@ -1,4 +1,4 @@
-"""Frames to stacks: what can be one image together, by kind and by geometry."""
+"""Sort frames into stacks: the frames of one image, in the order of their slices."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Indices = npt.NDArray[np.intp]
 SAME_LOCATION_MM: Final = 0.2
 """mm; Slice Location is often rounded to one decimal."""
 MOST_ORIENTATIONS: Final = 32
-"""Localizers have three orientations, radial scans a dozen; more are views, not slices."""
+"""Localizers have three orientations and radial scans a dozen; more are views, not slices."""
 _SAME_ECHO_MS: Final = 0.1
-"""ms; of a frame that stands alone and the stack that it may be meant for."""
+"""ms; a single frame and the stack that it belongs to have echo times that differ by less."""
 
 
 def begin(pieces: Iterable[Piece]) -> int | None:
-    """Return when the first of them was acquired, µs; None if none says."""
+    """Return when the first of the frames was acquired, µs; None if no frame has a time."""
     return min((t for piece in pieces if (t := piece.frame.acquired) is not None), default=None)
 
 
@@ -64,10 +64,9 @@ class Stack(NamedTuple):
 def usable(
     headers: Sequence[InstanceHeader],
 ) -> tuple[list[Piece], list[AssemblyError]]:
-    """Return all frames that have a place in space, and refusals of those that have not.
+    """Return all frames whose place in space is known, and the refusals of all others.
 
-    The frames come in an order of their own, by UID and frame, so that nothing later can depend
-    on the order of arrival.
+    The frames are sorted by UID and frame number, so that the order of receipt has no effect.
     """
     pieces: list[Piece] = []
     faults: dict[tuple[Reason, str], list[str]] = {}
@@ -93,14 +92,17 @@ def usable(
 
 
 def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
-    """Part frames by what they show and how, then by direction and place.
+    """Separate frames by what they show and how, then by direction and position.
 
     Args:
-        pieces: of one series.
-        merge: part them by size and place only.
+        pieces: the frames of one series.
+        merge: separate them by size and position only.
+
+    Returns:
+        one stack for each image, its frames sorted along the normal.
 
     Raises:
-        AssemblyError: so many orientations that they are views around the patient.
+        AssemblyError: there are so many orientations that the frames are views around the patient.
     """
     if not pieces:
         return []
@@ -121,7 +123,8 @@ def stacks_of(pieces: Sequence[Piece], *, merge: bool = False) -> list[Stack]:
     if directions > MOST_ORIENTATIONS:
         raise AssemblyError(
             Reason.MIXED_ORIENTATIONS,
-            f"{directions} different orientations in one series: views, not slices.",
+            f"The series has {directions} different orientations: its images are views around the "
+            "patient and not slices of a volume. They stay archived as they are.",
         )
     return found
 
@@ -131,7 +134,7 @@ def _nearest_mm(pieces: Sequence[Piece]) -> float:
 
 
 def _kinds(readings: Readings, planes: Planes, nearest: float, *, merge: bool) -> list[list[int]]:
-    """Return the indices of the frames of each kind, whatever their direction and place."""
+    """Return the indices of the frames of each kind, whatever their direction and position."""
     groups = [list(range(len(readings.pieces)))]
     for attribute in LOOSE if merge else ALWAYS:
         values = readings.of(attribute)
@@ -193,7 +196,7 @@ def _sorted_stack(pieces: Sequence[Piece], planes: Planes) -> Stack:
 
 
 def _check_locations(pieces: Sequence[Piece], order: Indices, slices: Indices) -> None:
-    """Refuse frames at one position whose Slice Location or Table Position say that they are not.
+    """Refuse frames at one position whose Slice Locations or Table Positions differ.
 
     Some anonymizers write one position into all instances of a series.
     """
@@ -222,7 +225,8 @@ def _check_one_location(
         if abs(seen.setdefault(k, location) - location) > SAME_LOCATION_MM:
             raise AssemblyError(
                 Reason.NO_GEOMETRY,
-                f"Images have one Image Position (Patient) but different {name}.",
+                f"Images have the same Image Position (Patient) (0020,0032) but different {name}: "
+                "the positions were overwritten. Send the series again from its original source.",
                 tuple(dict.fromkeys(piece.uid for piece in pieces)),
             )
 
