@@ -1,4 +1,4 @@
-"""Attributes of one frame, where a classic image has them at its top level."""
+"""The frame of a classic image: the standard attributes at the top level of the data set."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
 
 
 def kind_of(image_type: tuple[str, ...]) -> str:
-    """Tell magnitude, phase and so on from Image Type (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1)."""
+    """Return magnitude, phase and so on by Image Type (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1)."""
     for part in image_type[2:]:
         if part in _KINDS:
             return _KINDS[part]
@@ -56,7 +56,7 @@ def kind_of(image_type: tuple[str, ...]) -> str:
 
 
 def unit_vector(values: tuple[float, ...]) -> Vector | None:
-    """Return a direction of length 1, None for a zero vector or anything that is none."""
+    """Return a direction of length 1; None for a zero vector or other than three components."""
     vector = _vector(values)
     if vector is None:
         return None
@@ -65,7 +65,7 @@ def unit_vector(values: tuple[float, ...]) -> Vector | None:
 
 
 def _window(elements: Elements) -> tuple[float, float] | None:
-    """Return the first of the windows that an image should be looked at with (PS3.3 C.11.2)."""
+    """Return the first Window Center and Window Width (PS3.3 C.11.2)."""
     center, width = elements.number(0x00281050), elements.number(0x00281051)
     return None if center is None or width is None or width < 1 else (center, width)
 

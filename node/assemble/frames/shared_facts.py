@@ -1,4 +1,4 @@
-"""What all frames of an instance have in common, kept once."""
+"""Facts that all frames of an instance share, kept once in its header."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from node.assemble.frames.model import Facts, FrameHeader
 def facts_apart(
     frames: tuple[FrameHeader, ...],
 ) -> tuple[tuple[FrameHeader, ...], Facts]:
-    """Take the facts that are the same in all frames out of them.
+    """Separate the facts that are the same in all frames.
 
-    A multi-frame image has hundreds of frames, and its header is kept in the index.
+    A multi-frame image has hundreds of frames, and the index keeps its header.
 
     Returns:
-        the frames with what only they have, and the facts of all.
+        the frames with their own facts only, and the facts that all share.
     """
     if len(frames) < 2:
         return frames, {}

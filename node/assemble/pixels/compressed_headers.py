@@ -70,7 +70,7 @@ def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) ->
             f"A stream of {found.columns} columns, {found.rows} rows and {found.samples} samples "
             f"of {found.bits} bits, for an image of {pixels.columns}, {pixels.rows} and "
             f"{pixels.samples} of {pixels.bits_allocated}. Rows, Columns or pixels were changed on "
-            "the way: send the instance again, from where it came first.",
+            "the way: send the instance again from its original source.",
         )
     return found
 
@@ -96,8 +96,8 @@ def check_values(lowest: int, highest: int, pixels: PixelFormat, stream: Stream)
         f"A stream of {_named(stream.bits, signed=stream.signed)} has values from {lowest} to "
         f"{highest}, and the header says {_named(pixels.bits_stored, signed=pixels.signed)}. One "
         "of the two is wrong: Pixel Representation (0028,0103) or Bits Stored (0028,0101) was "
-        "changed, or the pixels were compressed wrongly. Send the instance again, from where it "
-        "came first.",
+        "changed, or the pixels were compressed wrongly. Send the instance again from its original "
+        "source.",
     )
 
 

@@ -76,14 +76,14 @@ def check_scales(pieces: Sequence[Piece]) -> None:
             bad,
             f"Rescale Slope (0028,1053) or Rescale Intercept (0028,1052) of {_of(bad, pieces)} is "
             "no number, so that the values of the pixels are not known. Correct the attributes, "
-            "or send the images again from where they came first.",
+            "or send the images again from their original source.",
         )
     bad = [one for one in pieces if one.frame.scale == UNREADABLE_PRECISE]
     if bad:
         raise _refusal(
             bad,
             f"Philips' Scale Slope (2005,xx0E) of {_of(bad, pieces)} is 0 or no number, so that "
-            "the precise values are not known. Send the images again from where they came first, "
+            "the precise values are not known. Send the images again from their original source, "
             "or convert with the scale for display (`convert.precise: n`, `--precise n`).",
         )
     bad = [one for one in pieces if _is_tabled(one.header) and _scale(one) != _UNCHANGED]
@@ -92,7 +92,7 @@ def check_scales(pieces: Sequence[Piece]) -> None:
             bad,
             f"{_of(bad, pieces).capitalize()} have a Modality LUT Sequence (0028,3000) and Rescale "
             "Slope and Intercept (0028,1053), of which only one may be there (PS3.3 C.11.1): which "
-            "one counts is not known. Send the images again from where they came first.",
+            "one counts is not known. Send the images again from their original source.",
         )
     _check_absent([one for one in pieces if not _is_tabled(one.header)])
     precise = [one for one in pieces if one.frame.display_scale is not None]
@@ -101,7 +101,7 @@ def check_scales(pieces: Sequence[Piece]) -> None:
         raise _refusal(
             bad,
             f"Philips' Scale Slope (2005,xx0E) is absent in {_of(bad, pieces)}: their values "
-            "do not compare with the others'. Send the images again from where they came first, "
+            "do not compare with the others'. Send the images again from their original source, "
             "or convert with the scale for display (`convert.precise: n`, `--precise n`).",
         )
     bad = [
@@ -114,9 +114,8 @@ def check_scales(pieces: Sequence[Piece]) -> None:
 
 
 _TOO_LARGE: Final = (
-    "Slope and intercept of {} make values that double precision cannot hold or tell apart, so "
-    "that they cannot be meant. Correct the attributes, or send the images again from where they "
-    "came first."
+    "Slope and intercept of {} make values that double precision cannot represent or distinguish: "
+    "they are wrong. Correct the attributes, or send the images again from their original source."
 )
 
 
@@ -127,14 +126,14 @@ def _check_absent(pieces: Sequence[Piece]) -> None:
         raise _refusal(
             absent,
             f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}. PET has no values "
-            "without it. Send the images again from where they came first.",
+            "without it. Send the images again from their original source.",
         )
     scales = {_scale(one) for one in pieces if one.frame.scale != ABSENT}
     if absent and scales - {_UNCHANGED}:
         raise _refusal(
             absent,
             f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}, and the others have "
-            "one: their values do not compare. Send the images again from where they came first.",
+            "one: their values do not compare. Send the images again from their original source.",
         )
     if len({one.frame.intercept for one in absent}) > 1:
         bad = [one for one in absent if not one.frame.intercept] or absent
@@ -142,14 +141,14 @@ def _check_absent(pieces: Sequence[Piece]) -> None:
             bad,
             f"Rescale Slope (0028,1053) is absent, and Rescale Intercept (0028,1052) of "
             f"{_of(bad, pieces)} is not that of the others: their values do not compare. Send the "
-            "images again from where they came first.",
+            "images again from their original source.",
         )
     bare = [one for one in pieces if one.frame.scale == NO_INTERCEPT]
     if bare and any(one.frame.intercept for one in pieces):
         raise _refusal(
             bare,
             f"Rescale Intercept (0028,1052) is absent in {_of(bare, pieces)}, and the others have "
-            "one: their values do not compare. Send the images again from where they came first.",
+            "one: their values do not compare. Send the images again from their original source.",
         )
 
 
@@ -168,8 +167,8 @@ def check_zero(piece: Piece, stored: Image) -> None:
             [piece],
             "The slope between stored and real values is 0 in an image that is not empty, so that "
             "its values are not known. Correct Rescale Slope (0028,1053), Dose Grid Scaling "
-            "(3004,000E) or Real World Value Slope (0040,9225), or send the image again from where "
-            "it came first.",
+            "(3004,000E) or Real World Value Slope (0040,9225), or send the image again from its "
+            "original source.",
         )
 
 

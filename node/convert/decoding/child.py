@@ -56,7 +56,7 @@ def _decoded(task: Task, frame: bytes) -> tuple[Answer, memoryview]:
     except MemoryError:
         sentence = (
             "A compressed frame takes more memory than an image of its size may: it is damaged, "
-            "or was made to exhaust the machine. Send the instance again, from where it came first."
+            "or was made to exhaust the machine. Send the instance again from its original source."
         )
         return Answer(reason=Reason.PIXELS_UNREADABLE, sentence=sentence), memoryview(b"")
     except AssemblyError as error:

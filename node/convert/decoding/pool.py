@@ -187,7 +187,7 @@ def _broken_down(code: int) -> AssemblyError:
     return AssemblyError(
         Reason.PIXELS_UNREADABLE,
         f"The codec {how} over a compressed frame: its stream is damaged. Send the instance again, "
-        "from where it came first.",
+        "from its original source.",
     )
 
 
