@@ -18,7 +18,7 @@ from node.assemble.volumes.contours import contour_masks
 from node.assemble.volumes.labels import Mask, Segment, layers, own_grid, segmentation_masks
 from node.assemble.volumes.layers import cut
 from node.assemble.volumes.nifti import make_header
-from node.assemble.volumes.preview import Glimpse, render
+from node.assemble.volumes.preview import PreviewPlanes, render
 from node.assemble.volumes.regrid import regrid
 from node.convert.memory import check_room
 from node.convert.sources import InstanceSource, PixelReader, plain
@@ -203,9 +203,9 @@ def write_labels(
         }
         write_json(path(".json"), {name: value for name, value in fields.items() if value})
     if options.preview:
-        glimpse = Glimpse(labels.array.shape, labels.array.dtype)
-        glimpse.take(0, labels.array)
-        path(".png").write_bytes(render([glimpse], plan.affine))
+        preview = PreviewPlanes(labels.array.shape, labels.array.dtype)
+        preview.take(0, labels.array)
+        path(".png").write_bytes(render([preview], plan.affine))
     if options.manifest:
         manifest = {
             "series_instance_uid": header.series_instance_uid,

@@ -20,15 +20,15 @@ from node.assemble.sidecar.sidecar import make_sidecar
 from node.assemble.sidecar.spin_labeling import volume_types
 from node.assemble.study_and_patient import contradiction
 from node.assemble.volumes.manifest import make_manifest
-from node.assemble.volumes.preview import Glimpses, render
+from node.assemble.volumes.preview import PreviewRecorder, render
 from node.convert.decoding import prepare
 from node.convert.duplicates import without_copies
 from node.convert.labels import LabelMap, read_labels, read_own, write_labels
 from node.convert.naming.bids import asl_context, completed, with_suffix
 from node.convert.naming.unique import FileNames
-from node.convert.slice_cache import Stock
+from node.convert.slice_cache import SliceCache
 from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
-from node.convert.volume import Volume, Voxels, filled, opened, too_large
+from node.convert.volume import Volume, Voxels, prepare_volume, read_volume, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
 from node.core.errors import AssemblyError, Reason, TooLittleMemory
 from node.core.version import VERSION
@@ -72,7 +72,7 @@ class _Image(NamedTuple):
 
     path: Path
     digest: str
-    glimpses: Glimpses
+    recorder: PreviewRecorder
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def convert_series(
     options: OutputOptions | None = None,
     proof: Proof | None = None,
     references: Sequence[InstanceSource] = (),
-    stock: Path | None = None,
+    slice_cache: Path | None = None,
     names: FileNames | None = None,
     *,
     own_grids: bool = True,
@@ -107,7 +107,7 @@ def convert_series(
         options: which files, and what is in them.
         proof: what is known of the series' completeness.
         references: instances of the series that labels among the instances refer to.
-        stock: a file with slices that `lay_in` has compressed already.
+        slice_cache: a file with slices that `compress_slices` has compressed.
         names: that are given already, where other series go into the same folder.
         own_grids: segmentations of a series that is not among the references make label maps on
             their own grid; otherwise they are refused until it comes.
@@ -119,10 +119,14 @@ def convert_series(
     refusals = list(planned.refusals)
     products: list[Product] = []
     names = names or FileNames()
-    ready = Stock(stock, instances, options.level) if stock and options.compress else None
+    ready = (
+        SliceCache(slice_cache, instances, options.level)
+        if slice_cache and options.compress
+        else None
+    )
     for volume in planned.volumes:
         try:
-            voxels = opened(volume, read, ready, square=options.resample_tilt)
+            voxels = prepare_volume(volume, read, ready, square=options.resample_tilt)
             image = _write_image(voxels, directory, options)
         except AssemblyError as error:
             refusals.append(error)
@@ -177,7 +181,7 @@ def volumes_of(
         return
     for volume in planned.volumes:
         try:
-            yield filled(volume, read)
+            yield read_volume(volume, read)
         except AssemblyError as error:
             yield error
         except TooLittleMemory as error:
@@ -232,8 +236,8 @@ def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Im
     Raises:
         AssemblyError: a slice cannot be read, or there is too little memory; nothing is left.
     """
-    glimpses = Glimpses(volume.shape, volume.dtype)
-    blocks = glimpses.pass_on(volume.blocks())
+    recorder = PreviewRecorder(volume.shape, volume.dtype)
+    blocks = recorder.record(volume.blocks())
     directory.mkdir(parents=True, exist_ok=True)
     path, digest = directory / _UNNAMED.format(uuid.uuid4().hex), ""
     try:
@@ -246,7 +250,7 @@ def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Im
         if isinstance(error, MemoryError):
             raise too_large(volume.plan) from error
         raise
-    return _Image(path, digest, glimpses)
+    return _Image(path, digest, recorder)
 
 
 def _write(
@@ -291,7 +295,7 @@ def _write(
         fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
         write_notes(path(".txt"), fields)
     if options.preview:
-        picture = render(written.glimpses.found(), volume.plan.affine, volume.shades)
+        picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:

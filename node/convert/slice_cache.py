@@ -16,7 +16,7 @@ import numpy as np
 from isal import isal_zlib
 
 from node.assemble.pixels.stored_values import Image
-from node.assemble.volumes.layers import Block, Layer, Pressed, foreseen, read_layers
+from node.assemble.volumes.layers import Block, CompressedLayer, Layer, expected_layers, read_layers
 from node.assemble.volumes.nifti import data_view
 from node.convert.gzip_blocks import deflated
 from node.convert.sources import InstanceSource, PixelReader
@@ -38,7 +38,7 @@ class _Place(NamedTuple):
     check: int
 
 
-class Stock:
+class SliceCache:
     """What is in a file, as far as it is written yet.
 
     Args:
@@ -53,7 +53,7 @@ class Stock:
         self._data = memoryview(_mapped(path))
         self._places = dict(_read(self._data))
 
-    def get(self, layer: Layer) -> Pressed | None:
+    def get(self, layer: Layer) -> CompressedLayer | None:
         """Return a layer, if it is in stock."""
         content = self._contents.get(layer.piece.header.identity)
         place = None if content is None else self._places.get(_key(content, layer, self._level))
@@ -69,10 +69,10 @@ class Stock:
             at += length
         _, data, *lines = parts
         across, down = (np.frombuffer(line, layer.values.dtype) for line in lines)
-        return Pressed(Block(data, crc, size), across, down)
+        return CompressedLayer(Block(data, crc, size), across, down)
 
 
-def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions) -> int:
+def compress_slices(path: Path, sources: Sequence[InstanceSource], options: OutputOptions) -> int:
     """Compress the slices of some instances, and append them to a file.
 
     Args:
@@ -88,7 +88,9 @@ def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions
     read = PixelReader(sources)
     count = 0
     with path.open("ab") as file:
-        for layer in foreseen([one.header for one in sources if one.header.identity in contents]):
+        for layer in expected_layers(
+            [one.header for one in sources if one.header.identity in contents]
+        ):
             try:
                 array = read_layers([layer], read)
             except AssemblyError:

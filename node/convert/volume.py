@@ -15,12 +15,18 @@ from node.assemble.pixels.voxel_values import Values, choose, decided, finish, i
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.sidecar import repetition_time
 from node.assemble.volumes.fill import fill
-from node.assemble.volumes.layers import Pressed, cut, extremes, flow, flows
+from node.assemble.volumes.layers import (
+    CompressedLayer,
+    cut,
+    extremes,
+    slices_are_layers,
+    stream_blocks,
+)
 from node.assemble.volumes.nifti import make_header
 from node.assemble.volumes.preview import window_of
 from node.assemble.volumes.regrid import is_resampled, regrid, regrid_room
 from node.convert.memory import check_room, volume_room
-from node.convert.slice_cache import Stock
+from node.convert.slice_cache import SliceCache
 from node.convert.sources import PixelReader
 from node.core.errors import AssemblyError, Reason
 from node.core.version import VERSION
@@ -74,7 +80,7 @@ class Voxels(ABC):
         )
 
     @abstractmethod
-    def blocks(self) -> Iterator[Image | Pressed]:
+    def blocks(self) -> Iterator[Image | CompressedLayer]:
         """Yield the stored values in the order of the file: (i, j, layers), Fortran-contiguous.
 
         Raises:
@@ -103,27 +109,27 @@ class Volume(Voxels):
 
 
 @dataclass(frozen=True)
-class Flowing(Voxels):
+class StreamedVolume(Voxels):
     """One volume whose slices are read when they are written, and not kept.
 
     Attributes:
         values: how voxels are made of stored values.
         read: reads the stored values of a frame.
-        stock: layers that need not be read.
+        cache: layers that need not be read.
     """
 
     values: Values
     read: PixelReader = field(repr=False)
-    stock: Stock | None = field(default=None, repr=False)
+    cache: SliceCache | None = field(default=None, repr=False)
 
-    def blocks(self) -> Iterator[Image | Pressed]:
+    def blocks(self) -> Iterator[Image | CompressedLayer]:
         """Read the slices."""
-        if self.stock is None:
-            return flow(self.plan, self.values, self.read)
-        return flow(self.plan, self.values, self.read, self.stock.get)
+        if self.cache is None:
+            return stream_blocks(self.plan, self.values, self.read)
+        return stream_blocks(self.plan, self.values, self.read, self.cache.get)
 
 
-def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
+def read_volume(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
     """Read a whole volume into memory, and resample it if it has to be.
 
     Args:
@@ -134,10 +140,10 @@ def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Vo
     """
     values = _values(volume)
     _check(volume, values, read, whole=True, square=square)
-    return _filled(volume, values, read, square=square)
+    return _in_memory(volume, values, read, square=square)
 
 
-def _filled(volume: VolumePlan, values: Values, read: PixelReader, *, square: bool) -> Volume:
+def _in_memory(volume: VolumePlan, values: Values, read: PixelReader, *, square: bool) -> Volume:
     try:
         array = fill(volume, values, read)
     except MemoryError as error:
@@ -147,13 +153,13 @@ def _filled(volume: VolumePlan, values: Values, read: PixelReader, *, square: bo
     return Volume(volume, array.dtype, slope, intercept, array)
 
 
-def opened(
-    volume: VolumePlan, read: PixelReader, stock: Stock | None = None, *, square: bool = False
+def prepare_volume(
+    volume: VolumePlan, read: PixelReader, cache: SliceCache | None = None, *, square: bool = False
 ) -> Voxels:
-    """Return the same as `filled`, without reading what can be read slice by slice later.
+    """Return the same as `read_volume`, without reading what can be read slice by slice later.
 
     Args:
-        stock: layers that may come compressed.
+        cache: layers that may come compressed.
         square: resample a sheared grid.
     """
     values = _values(volume)
@@ -161,15 +167,15 @@ def opened(
     twice = not is_final(values)
     whole = (
         is_resampled(volume, square=square)
-        or not flows(volume)
+        or not slices_are_layers(volume)
         or (twice and (size < SMALL_BYTES or not read.is_cheap))
     )
     _check(volume, values, read, whole=whole, square=square)
     if whole:
-        return _filled(volume, values, read, square=square)
+        return _in_memory(volume, values, read, square=square)
     if twice:
         values = decided(values, *extremes(volume, values, read))
-    return Flowing(volume, values.dtype, values.slope, values.intercept, values, read, stock)
+    return StreamedVolume(volume, values.dtype, values.slope, values.intercept, values, read, cache)
 
 
 def _check(
@@ -184,7 +190,7 @@ def _check(
     pieces = [piece for row in volume.grid for piece in row]
     read.check(pieces)
     size = prod(volume.shape) * values.dtype.itemsize
-    layer = size // max(1, volume.shape[2] * len(volume.grid)) if flows(volume) else 0
+    layer = size // max(1, volume.shape[2] * len(volume.grid)) if slices_are_layers(volume) else 0
     room = volume_room(size, layer, [read.room(pieces)], whole=whole)
     if is_resampled(volume, square=square):
         room += regrid_room(volume, values.dtype, square=square)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from node.assemble.pixels.stored_values import Image
-from node.assemble.volumes.layers import MOST_PRESSED, Block, Pressed
+from node.assemble.volumes.layers import MOST_COMPRESSED_BYTES, Block, CompressedLayer
 from node.assemble.volumes.nifti import data_view, header_bytes
 from node.convert.gzip_blocks import side_by_side, stream
 from node.core.system.disk import start_writing
@@ -63,7 +63,7 @@ class OutputOptions(msgspec.Struct, frozen=True):
 def write_image(
     path: Path,
     header: Any,
-    blocks: Iterable[Image | Pressed],
+    blocks: Iterable[Image | CompressedLayer],
     options: OutputOptions,
     threads: int = THREADS,
 ) -> str:
@@ -98,18 +98,18 @@ def write_image(
     return digest.hexdigest()
 
 
-def _raw(block: Image | Pressed) -> Iterator[memoryview | Block]:
+def _raw(block: Image | CompressedLayer) -> Iterator[memoryview | Block]:
     """Yield what is compressed at a time."""
-    if isinstance(block, Pressed):
+    if isinstance(block, CompressedLayer):
         yield block.block
         return
     view = data_view(block)
-    for start in range(0, len(view), MOST_PRESSED):
-        yield view[start : start + MOST_PRESSED]
+    for start in range(0, len(view), MOST_COMPRESSED_BYTES):
+        yield view[start : start + MOST_COMPRESSED_BYTES]
 
 
-def _plain(block: Image | Pressed) -> memoryview:
-    if isinstance(block, Pressed):
+def _plain(block: Image | CompressedLayer) -> memoryview:
+    if isinstance(block, CompressedLayer):
         raise TypeError("a compressed layer belongs into a compressed file")
     return data_view(block)
 

@@ -12,8 +12,8 @@ from node.convert import (
     OutputOptions,
     Proof,
     check,
+    compress_slices,
     convert_series,
-    lay_in,
 )
 from node.convert import Product as Made
 from node.core.errors import DAMAGE, AssemblyError
@@ -59,7 +59,7 @@ def press(
     instances: Sequence[StoredInstance], archive: Path, stock: Path, options: OutputOptions
 ) -> int:
     """Compress slices of a series that is still arriving, into a file for its assembly."""
-    return lay_in(stock, _sources(archive, instances), options)
+    return compress_slices(stock, _sources(archive, instances), options)
 
 
 def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:

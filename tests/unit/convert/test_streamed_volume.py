@@ -16,10 +16,10 @@ import node.assemble.volumes.layers
 import node.convert.series
 import node.convert.volume
 from node.assemble.volumes.layers import blocks, cut
-from node.assemble.volumes.preview import Glimpses
+from node.assemble.volumes.preview import PreviewRecorder
 from node.convert import InstanceSource, OutputOptions, convert_series, read_folder
 from node.convert.sources import PixelReader
-from node.convert.volume import Flowing, Volume, filled, opened
+from node.convert.volume import StreamedVolume, Volume, prepare_volume, read_volume
 from node.core.errors import Reason
 from tests.files import contents
 from tests.phantom import CT, PET, Phantom, oblique, save
@@ -76,16 +76,16 @@ def written(sources: tuple[InstanceSource, ...], folder: Path, options: OutputOp
 
 
 def in_memory(volume: Any, read: Any, _stock: Any, *, square: bool) -> Volume:
-    return filled(volume, read, square=square)
+    return read_volume(volume, read, square=square)
 
 
 def both(
     sources: tuple[InstanceSource, ...], folder: Path, options: OutputOptions
 ) -> Iterator[Any]:
     """What is written slice by slice, and by way of an array."""
-    for name, way in (("flowing", opened), ("filled", in_memory)):
+    for name, way in (("streamed", prepare_volume), ("in memory", in_memory)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(node.convert.series, "opened", way)
+            patch.setattr(node.convert.series, "prepare_volume", way)
             (folder / name).mkdir()
             yield written(sources, folder / name, options)
 
@@ -137,14 +137,14 @@ def test_no_byte_differs(
 def test_axial_slices_flow_and_others_do_not(tmp_path: Path) -> None:
     axial = Phantom(size=(64, 64, 70))
     for name, phantom, kind in (
-        ("axial", axial, Flowing),
+        ("axial", axial, StreamedVolume),
         ("coronal", axial.but(rotation=AXES[2]), Volume),
         ("small", axial.but(attributes=SCALES[4]), Volume),
-        ("unsigned", axial.but(attributes=SCALES[4], size=(512, 512, 65)), Flowing),
+        ("unsigned", axial.but(attributes=SCALES[4], size=(512, 512, 65)), StreamedVolume),
     ):
         save(phantom.instances(), tmp_path / name)
         planned, read = node.convert.series._planned(instances(tmp_path / name), OutputOptions())
-        assert type(opened(planned.volumes[0], read)) is kind
+        assert type(prepare_volume(planned.volumes[0], read)) is kind
 
 
 def test_slices_are_read_when_they_are_written(
@@ -157,7 +157,7 @@ def test_slices_are_read_when_they_are_written(
     monkeypatch.setattr(
         PixelReader, "__call__", lambda self, piece: (seen.append(piece.uid), plain(self, piece))[1]
     )
-    next(opened(planned.volumes[0], read).blocks())
+    next(prepare_volume(planned.volumes[0], read).blocks())
     assert len(seen) == (1 << 17) // (64 * 64 * 2)
 
 
@@ -196,11 +196,11 @@ def test_two_that_write_into_one_folder_do_not_mix(
     assert contents(tmp_path / "together") == contents(tmp_path / "alone")
 
 
-@pytest.mark.parametrize("way", ["flowing", "filled"])
+@pytest.mark.parametrize("way", ["streamed", "in memory"])
 def test_too_little_memory_is_a_refusal(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    coronal = {"rotation": AXES[2]} if way == "filled" else {}
+    coronal = {"rotation": AXES[2]} if way == "in memory" else {}
     save(Phantom(size=(64, 64, 70)).but(**coronal).instances(), tmp_path / "in")
     sources = instances(tmp_path / "in")
     plain = PixelReader.__call__
@@ -239,14 +239,14 @@ def test_a_glimpse_is_the_same_however_the_layers_come(
     array = np.arange(np.prod(shape), dtype="i4").reshape(shape, order="F")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node.assemble.volumes.layers, "BLOCK_BYTES", block)
-        glimpses = Glimpses(shape, array.dtype)
-        parts = [part.copy() for part in glimpses.pass_on(cut(array))]
+        recorder = PreviewRecorder(shape, array.dtype)
+        parts = [part.copy() for part in recorder.record(cut(array))]
         assert [len(part) for part in blocks(shape, 4)] == [part.shape[2] for part in parts]
         assert np.array_equal(np.concatenate(parts, axis=2).ravel("F"), array.ravel("F"))
         times = sorted({0, shape[3] // 2})
-        for glimpse, t in zip(glimpses.found(), times, strict=True):
+        for preview, t in zip(recorder.previews(), times, strict=True):
             i, j, k = (count // 2 for count in shape[:3])
             volume = array[..., t]
-            assert np.array_equal(glimpse.planes[0], volume[:, :, k])
-            assert np.array_equal(glimpse.planes[1], volume[:, j, :])
-            assert np.array_equal(glimpse.planes[2], volume[i, :, :])
+            assert np.array_equal(preview.planes[0], volume[:, :, k])
+            assert np.array_equal(preview.planes[1], volume[:, j, :])
+            assert np.array_equal(preview.planes[2], volume[i, :, :])
