@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, held against the header, before a codec sees it."""
+"""Compare the header inside a compressed frame with that of the instance, before decoding."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ Image = npt.NDArray[Any]
 _JPEG_2000: Final = frozenset(JPEG2000TransferSyntaxes)
 _JPEG: Final = frozenset([*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes])
 _CODESTREAM: Final = b"\xff\x4f\xff\x51"
-"""Start of codestream and of its size: ITU-T T.800 A.4.1, A.5.1."""
+"""Start of codestream and of its size marker segment: ITU-T T.800 A.4.1, A.5.1."""
 _SIZE: Final = Struct(">8x4I16xHB")
 """Right, bottom, left and top, the number of components, and sign and bits of the first."""
 _FRAME: Final = Struct(">2xBHHB")
 """Length, precision, lines, samples a line, components: ITU-T T.81 B.2.2, T.87 C.2.2."""
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
-"""Markers of a frame; those between are of tables."""
+"""Markers of a frame; the excluded ones are of tables."""
 _WIDE: Final = 8
-"""Bytes of an integer that any sample fits into."""
+"""Bytes of an integer that holds any sample."""
 _SCAN, _FILL = 0xDA, 0xFF
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a segment."""
 
 
 class Stream(NamedTuple):
-    """Size of an image in a stream; 0 lines, or 0 samples a line, are said elsewhere in it.
+    """Size and format that a compressed stream states; 0 rows or columns are stated later in it.
 
     Attributes:
-        signed: of JPEG 2000; other streams have no sign.
+        signed: sign of JPEG 2000; other streams are unsigned.
     """
 
     rows: int
@@ -47,15 +47,15 @@ class Stream(NamedTuple):
 
 
 def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> Stream | None:
-    """Refuse a frame whose size is not that of the image: its pixels would be in other places.
+    """Refuse a frame whose stream has another size than the image: pixels would be misplaced.
 
     Args:
         frame: compressed.
-        pixels: what the header says.
-        transfer_syntax_uid: says how it is compressed; others than JPEG's know no size.
+        pixels: the format in the instance's header.
+        transfer_syntax_uid: of the data set.
 
     Returns:
-        what it says of itself, None if it says nothing.
+        the format that the stream states; None if it states none.
 
     Raises:
         AssemblyError: they contradict each other.
@@ -67,22 +67,25 @@ def check_stream(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) ->
     if expected != found[:3] or found.bits > pixels.bits_allocated:
         raise AssemblyError(
             Reason.PIXELS_UNREADABLE,
-            f"A stream of {found.columns} columns, {found.rows} rows and {found.samples} samples "
-            f"of {found.bits} bits, for an image of {pixels.columns}, {pixels.rows} and "
-            f"{pixels.samples} of {pixels.bits_allocated}. Rows, Columns or pixels were changed on "
-            "the way: send the instance again from its original source.",
+            f"The compressed stream has {found.columns} columns, {found.rows} rows and "
+            f"{found.samples} samples of {found.bits} bits, and the header says {pixels.columns} "
+            f"columns, {pixels.rows} rows and {pixels.samples} samples of "
+            f"{pixels.bits_allocated} bits. Rows, Columns or the pixel data were changed in "
+            "transit: send the instance again from its original source.",
         )
     return found
 
 
 def check_values(lowest: int, highest: int, pixels: PixelFormat, stream: Stream) -> None:
-    """Refuse values of a stream, by its own sign and bits, that the header's have no room for.
+    """Refuse values of a stream that do not fit into the bits and sign of the header.
 
-    What the stream says of itself counts (PS3.5 8.2.4), but voxels are made as the header says.
-    Where both signs give the same values, it does not matter which is right.
+    The stream's own bits and sign count (PS3.5 8.2.4), but voxels have those of the header. If both
+    give the same values, it does not matter which is right.
 
     Args:
-        lowest, highest: of the values.
+        lowest, highest: the smallest and the largest value.
+        pixels: the format in the instance's header.
+        stream: the format that the stream states.
 
     Raises:
         AssemblyError: they contradict each other.
@@ -93,8 +96,9 @@ def check_values(lowest: int, highest: int, pixels: PixelFormat, stream: Stream)
         return
     raise AssemblyError(
         Reason.PIXELS_UNREADABLE,
-        f"A stream of {_named(stream.bits, signed=stream.signed)} has values from {lowest} to "
-        f"{highest}, and the header says {_named(pixels.bits_stored, signed=pixels.signed)}. One "
+        f"The compressed stream has {_named(stream.bits, signed=stream.signed)} and values from "
+        f"{lowest} to {highest}, and the header says "
+        f"{_named(pixels.bits_stored, signed=pixels.signed)}. One "
         "of the two is wrong: Pixel Representation (0028,0103) or Bits Stored (0028,0101) was "
         "changed, or the pixels were compressed wrongly. Send the instance again from its original "
         "source.",
@@ -102,16 +106,18 @@ def check_values(lowest: int, highest: int, pixels: PixelFormat, stream: Stream)
 
 
 def check_bits(samples: Image, pixels: PixelFormat, stream: Stream) -> None:
-    """Refuse samples of a stream that knows no signs where other bits make other values of them.
+    """Refuse samples of an unsigned stream that have another value in the header's bits.
 
-    A negative value is two's complement in as many bits as the header says, above which there are
-    zeros or copies of the sign. In a stream of fewer bits it could as well be a large one.
+    A negative value is two's complement in the number of bits that the header states; higher bits
+    are zeros or copies of the sign. In a stream of fewer bits it could also be a large value.
 
     Args:
-        samples: as they come from the codec.
+        samples: (rows, columns) from the codec.
+        pixels: the format in the instance's header.
+        stream: the format that the stream states.
 
     Raises:
-        AssemblyError: the header has no room for some, or they have two meanings.
+        AssemblyError: some samples do not fit, or have two meanings.
     """
     stored, signed = pixels.bits_stored, pixels.signed
     if stream.bits == stored or not samples.size:
@@ -120,15 +126,15 @@ def check_bits(samples: Image, pixels: PixelFormat, stream: Stream) -> None:
     if not all(_fit(samples[rows], pixels, stream) for rows in parts):
         raise AssemblyError(
             Reason.PIXELS_UNREADABLE,
-            f"A stream of {stream.bits} bits has values that are others in the "
-            f"{_named(stored, signed=signed)} of the header. Bits Stored (0028,0101) or Pixel "
-            "Representation (0028,0103) is wrong: send the instance again, from where it came "
-            "first.",
+            f"The compressed stream has {stream.bits} bits, and its values change in the "
+            f"{_named(stored, signed=signed)} that the header says. Bits Stored (0028,0101) or "
+            "Pixel Representation (0028,0103) is wrong: send the instance again from its original "
+            "source.",
         )
 
 
 def _fit(samples: Image, pixels: PixelFormat, stream: Stream) -> bool:
-    """Tell whether some samples are the same values in other bits."""
+    """Tell whether samples have the same values in the header's bits."""
     stored, signed = pixels.bits_stored, pixels.signed
     plain = samples.astype(np.int64) & ((1 << stream.bits) - 1)
     if not signed or stream.bits < stored:
@@ -138,7 +144,12 @@ def _fit(samples: Image, pixels: PixelFormat, stream: Stream) -> bool:
 
 
 def stream_of(frame: bytes, transfer_syntax_uid: str) -> Stream | None:
-    """Read what a compressed frame says of itself; None if it says nothing."""
+    """Read the format that a compressed frame states; None if it states none.
+
+    Args:
+        frame: compressed.
+        transfer_syntax_uid: of the data set.
+    """
     if transfer_syntax_uid in _JPEG_2000:
         return _of_codestream(frame)
     return _of_jpeg(frame) if transfer_syntax_uid in _JPEG else None
@@ -149,7 +160,7 @@ def _named(bits: int, *, signed: bool) -> str:
 
 
 def _of_codestream(frame: bytes) -> Stream | None:
-    """Read the size of JPEG 2000, in a file format's boxes or without."""
+    """Read the size of JPEG 2000, with or without the boxes of its file format."""
     at = frame.find(_CODESTREAM)
     if at < 0 or len(frame) < at + _SIZE.size:
         return None

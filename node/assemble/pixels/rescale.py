@@ -1,4 +1,4 @@
-"""Slope and intercept: what a header says of them, and whether a volume can be made of that."""
+"""Rescale Slope and Intercept: read from the header, and checked for a whole volume (C.11.1)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from node.dicom.value_decoding import BLANK
 SLOPE, INTERCEPT = 0x00281053, 0x00281052
 _PET: Final = "PT"
 _UNCHANGED: Final = (1.0, 0.0)
-"""Slope and intercept that make no difference."""
+"""Slope and intercept that change no value."""
 
 
 class _Limits(NamedTuple):
-    """Smallest normal and largest number of a type, and the relative error of its rounding."""
+    """Smallest normal and largest number of a type, and its relative rounding error."""
 
     smallest: float
     largest: float
@@ -44,7 +44,13 @@ _MODERATE: Final = 2.0**40
 
 
 def is_unreadable(elements: Elements, tag: int, vr: str | None = None) -> bool:
-    """Tell whether an element has a value, but not one finite number (PS3.5 6.2, DS and FD)."""
+    """Tell whether an element has a value that is not one finite number (PS3.5 6.2, DS and FD).
+
+    Args:
+        elements: of the data set.
+        tag: the element.
+        vr: the VR of a private element that may have come without one.
+    """
     raw = elements.raw(tag)
     if not raw or not raw.strip(BLANK.encode()):
         return elements.vr(tag) in {"FL", "FD"} and bool(raw) and elements.number(tag, vr) is None
@@ -53,7 +59,7 @@ def is_unreadable(elements: Elements, tag: int, vr: str | None = None) -> bool:
 
 
 def scale_of(elements: Elements) -> str:
-    """Return what is wrong with Rescale Slope and Intercept (PS3.3 C.11.1); empty if nothing is."""
+    """Return what is wrong with Rescale Slope and Intercept; empty if nothing is (PS3.3 C.11.1)."""
     if is_unreadable(elements, SLOPE) or is_unreadable(elements, INTERCEPT):
         return UNREADABLE
     if elements.number(SLOPE) is None:
@@ -62,27 +68,27 @@ def scale_of(elements: Elements) -> str:
 
 
 def check_scales(pieces: Sequence[Piece]) -> None:
-    """Refuse a volume of which some values are known only up to an unknown factor.
+    """Refuse a volume in which the scale of some frames is not known.
 
     Args:
         pieces: the frames of one volume.
 
     Raises:
-        AssemblyError: by the name of `Reason.UNREADABLE_SCALE`.
+        AssemblyError: `Reason.UNREADABLE_SCALE`.
     """
     bad = [one for one in pieces if one.frame.scale == UNREADABLE]
     if bad:
         raise _refusal(
             bad,
             f"Rescale Slope (0028,1053) or Rescale Intercept (0028,1052) of {_of(bad, pieces)} is "
-            "no number, so that the values of the pixels are not known. Correct the attributes, "
+            "not a number, so that the values of the pixels are not known. Correct the attributes, "
             "or send the images again from their original source.",
         )
     bad = [one for one in pieces if one.frame.scale == UNREADABLE_PRECISE]
     if bad:
         raise _refusal(
             bad,
-            f"Philips' Scale Slope (2005,xx0E) of {_of(bad, pieces)} is 0 or no number, so that "
+            f"Philips' Scale Slope (2005,xx0E) of {_of(bad, pieces)} is 0 or not a number, so that "
             "the precise values are not known. Send the images again from their original source, "
             "or convert with the scale for display (`convert.precise: n`, `--precise n`).",
         )
@@ -90,9 +96,9 @@ def check_scales(pieces: Sequence[Piece]) -> None:
     if bad:
         raise _refusal(
             bad,
-            f"{_of(bad, pieces).capitalize()} have a Modality LUT Sequence (0028,3000) and Rescale "
-            "Slope and Intercept (0028,1053), of which only one may be there (PS3.3 C.11.1): which "
-            "one counts is not known. Send the images again from their original source.",
+            f"{_of(bad, pieces).capitalize()} have both a Modality LUT Sequence (0028,3000) and "
+            "Rescale Slope and Intercept (0028,1053), which the standard forbids (PS3.3 C.11.1): "
+            "it is not known which one counts. Send the images again from their original source.",
         )
     _check_absent([one for one in pieces if not _is_tabled(one.header)])
     precise = [one for one in pieces if one.frame.display_scale is not None]
@@ -100,8 +106,8 @@ def check_scales(pieces: Sequence[Piece]) -> None:
         bad = [one for one in pieces if one.frame.display_scale is None]
         raise _refusal(
             bad,
-            f"Philips' Scale Slope (2005,xx0E) is absent in {_of(bad, pieces)}: their values "
-            "do not compare with the others'. Send the images again from their original source, "
+            f"Philips' Scale Slope (2005,xx0E) is absent in {_of(bad, pieces)}: their values are "
+            "not comparable to the rest. Send the images again from their original source, "
             "or convert with the scale for display (`convert.precise: n`, `--precise n`).",
         )
     bad = [
@@ -120,44 +126,46 @@ _TOO_LARGE: Final = (
 
 
 def _check_absent(pieces: Sequence[Piece]) -> None:
-    """Refuse where a scale lacks that has to be there: in PET (C.8.9.4), or as others have one."""
+    """Refuse frames without a scale in PET (C.8.9.4), or beside frames that have one."""
     absent = [one for one in pieces if one.frame.scale == ABSENT]
     if any(one.header.modality == _PET for one in absent):
         raise _refusal(
             absent,
-            f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}. PET has no values "
-            "without it. Send the images again from their original source.",
+            f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}, without which the "
+            "activities of PET are not known. Send the images again from their original source.",
         )
     scales = {_scale(one) for one in pieces if one.frame.scale != ABSENT}
     if absent and scales - {_UNCHANGED}:
         raise _refusal(
             absent,
-            f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)}, and the others have "
-            "one: their values do not compare. Send the images again from their original source.",
+            f"Rescale Slope (0028,1053) is absent in {_of(absent, pieces)} and present in the "
+            "rest: their values are not comparable. Send the images again from their original "
+            "source.",
         )
     if len({one.frame.intercept for one in absent}) > 1:
         bad = [one for one in absent if not one.frame.intercept] or absent
         raise _refusal(
             bad,
             f"Rescale Slope (0028,1053) is absent, and Rescale Intercept (0028,1052) of "
-            f"{_of(bad, pieces)} is not that of the others: their values do not compare. Send the "
-            "images again from their original source.",
+            f"{_of(bad, pieces)} differs from that of the rest: their values are not comparable. "
+            "Send the images again from their original source.",
         )
     bare = [one for one in pieces if one.frame.scale == NO_INTERCEPT]
     if bare and any(one.frame.intercept for one in pieces):
         raise _refusal(
             bare,
-            f"Rescale Intercept (0028,1052) is absent in {_of(bare, pieces)}, and the others have "
-            "one: their values do not compare. Send the images again from their original source.",
+            f"Rescale Intercept (0028,1052) is absent in {_of(bare, pieces)} and present in the "
+            "rest: their values are not comparable. Send the images again from their original "
+            "source.",
         )
 
 
 def check_zero(piece: Piece, stored: Image) -> None:
-    """Refuse a slope of 0, unless all that is stored is 0, too.
+    """Refuse a slope of 0, unless all stored values are 0, too.
 
     Args:
         piece: a frame.
-        stored: its values before scaling.
+        stored: (rows, columns) its values before scaling.
 
     Raises:
         AssemblyError: different values would become one.
@@ -165,19 +173,20 @@ def check_zero(piece: Piece, stored: Image) -> None:
     if piece.frame.slope == 0.0 and stored.any():
         raise _refusal(
             [piece],
-            "The slope between stored and real values is 0 in an image that is not empty, so that "
-            "its values are not known. Correct Rescale Slope (0028,1053), Dose Grid Scaling "
+            "The slope between stored and real values of an image is 0, although its stored values "
+            "are not, so that the real values are not known. Correct Rescale Slope (0028,1053), "
+            "Dose Grid Scaling "
             "(3004,000E) or Real World Value Slope (0040,9225), or send the image again from its "
             "original source.",
         )
 
 
 def fits_header(slope: float, intercept: float, low: int, high: int) -> bool:
-    """Tell whether NIfTI-1's float32 scl_slope and scl_inter move no value by half a step.
+    """Tell whether float32 scl_slope and scl_inter of NIfTI-1 are exact to half a step.
 
     Args:
         slope, intercept: value = slope·stored + intercept.
-        low, high: limits of stored values.
+        low, high: limits of the stored values.
     """
     if not _SINGLE.smallest <= abs(slope) <= _SINGLE.largest or abs(intercept) > _SINGLE.largest:
         return False
@@ -191,11 +200,11 @@ def fits_header(slope: float, intercept: float, low: int, high: int) -> bool:
 def fits(
     slope: float, intercept: float, low: int, high: int, kind: type[np.float32 | np.float64]
 ) -> bool:
-    """Tell whether scaled values are a floating-point type's to within half a step.
+    """Tell whether a floating-point type holds scaled values exactly to half a step.
 
     Args:
         slope, intercept: value = slope·stored + intercept; a slope of 0 has no steps.
-        low, high: limits of stored values.
+        low, high: limits of the stored values.
         kind: the type.
     """
     limits = _SINGLE if kind is np.float32 else _DOUBLE
@@ -209,17 +218,21 @@ def fits(
 
 
 def is_moderate(slope: float, intercept: float) -> bool:
-    """Tell whether float32 pixels, scaled, are float32 again."""
+    """Tell whether scaled float32 pixels stay within float32.
+
+    Args:
+        slope, intercept: value = slope·stored + intercept.
+    """
     return 1 / _MODERATE <= abs(slope) <= _MODERATE and abs(intercept) <= _MODERATE
 
 
 def too_large(pieces: Sequence[Piece]) -> AssemblyError:
-    """Return the refusal of values that double precision does not hold."""
+    """Return the refusal of scaled values that double precision cannot hold."""
     return _refusal(pieces, _TOO_LARGE.format(_of(pieces, pieces)))
 
 
 def _ends(slope: float, intercept: float, low: int, high: int) -> list[float]:
-    """Sizes of the values on the way and at their end."""
+    """Return the magnitudes of intermediate and final values."""
     return [abs(part) for end in (low, high) for part in (slope * end, slope * end + intercept)]
 
 

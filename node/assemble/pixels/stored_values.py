@@ -33,16 +33,16 @@ RGB: Final = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 _MOST_PADDING: Final = 16
 """Bytes that may follow the end of a JPEG stream in its fragment."""
-_SPEAKING: Final = frozenset([*JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit])
-"""Transfer syntaxes of streams whose bits, and sign if they have one, count. Sums of cosines have
-none (PS3.5 8.2.1): two's complement would be torn where it wraps around."""
+_OWN_FORMAT: Final = frozenset([*JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit])
+"""Transfer syntaxes whose streams have their own bits, and in JPEG 2000 sign. Lossy JPEG has no
+sign (PS3.5 8.2.1), as it would blur two's complement where that wraps around."""
 _BYTE: Final = 8
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _FLOATS: Final = {"float": "<f4", "double": "<f8"}
 
 
 def is_colour(pixels: PixelFormat) -> bool:
-    """Tell whether a pixel is a triple of red, green and blue in the end."""
+    """Tell whether pixels become triples of red, green and blue."""
     return pixels.samples == 3 or pixels.photometric == PALETTE
 
 
@@ -54,10 +54,14 @@ def frame_bytes(pixels: PixelFormat) -> int:
 
 
 def frame_span(pixels: PixelFormat, index: int) -> tuple[int, int]:
-    """Return where a native frame begins and ends, in bytes of the pixel data.
+    """Return the first byte of a native frame in the pixel data, and the byte after its last.
 
-    Frames of single bits follow each other without padding (PS3.5 8.1.1): the bytes include the
-    neighbours' bits, and begin at an even byte.
+    Frames of single bits follow each other without padding (PS3.5 8.1.1): the span begins at an
+    even byte and includes bits of the neighbouring frames.
+
+    Args:
+        pixels: the pixel format.
+        index: frame, from 0.
     """
     if pixels.bits_allocated == 1:
         bits = pixels.rows * pixels.columns * pixels.samples
@@ -67,12 +71,18 @@ def frame_span(pixels: PixelFormat, index: int) -> tuple[int, int]:
 
 
 def bit_frame(raw: Buffer, pixels: PixelFormat, index: int) -> Image:
-    """Return (rows, columns) of 0 and 1 of a native frame of single bits (PS3.5 8.1.1, D.2).
+    """Return a native frame of single bits (PS3.5 8.1.1, D.2).
 
     Args:
-        raw: the bytes that `frame_span` names; an odd last byte may lack.
-        pixels: how they are stored.
-        index: 0-based frame.
+        raw: the bytes of `frame_span`; an odd last byte may be absent.
+        pixels: their format.
+        index: frame, from 0.
+
+    Returns:
+        (rows, columns) uint8, 0 and 1.
+
+    Raises:
+        AssemblyError: there are too few bytes.
     """
     count = pixels.rows * pixels.columns
     first = count * index % 16
@@ -88,30 +98,36 @@ def bit_frame(raw: Buffer, pixels: PixelFormat, index: int) -> Image:
 def _truncated(expected: int, found: int) -> AssemblyError:
     return AssemblyError(
         Reason.PIXELS_TRUNCATED,
-        f"A frame of {expected} bytes has only {found} bytes of pixels.",
+        f"A frame should have {expected} bytes of pixel data and has {found}. Send the instance "
+        "again from its original source.",
     )
 
 
 def check_supported(pixels: PixelFormat) -> None:
-    """Refuse pixel formats whose values would be misread.
+    """Refuse pixel formats that cannot be read.
 
     Raises:
-        AssemblyError: anything but grey values and 8-bit colour in whole bytes.
+        AssemblyError: neither grey values nor 8-bit colour in whole bytes.
     """
     if pixels.samples not in {1, 3} or (pixels.samples == 3 and pixels.bits_allocated != 8):
         raise AssemblyError(
             Reason.UNSUPPORTED_PIXELS,
-            f"{pixels.samples} samples of {pixels.bits_allocated} bits a pixel are not supported.",
+            f"Pixels of {pixels.samples} samples of {pixels.bits_allocated} bits are not "
+            "supported: only grey values and colours of 3 x 8 bits are. The instances stay "
+            "archived as they are.",
         )
     if pixels.bits_allocated not in {1, 8, 16, 32, 64}:
         raise AssemblyError(
-            Reason.UNSUPPORTED_PIXELS, f"{pixels.bits_allocated} bits a pixel are not supported."
+            Reason.UNSUPPORTED_PIXELS,
+            f"Bits Allocated (0028,0100) of {pixels.bits_allocated} is not supported: only 1, 8, "
+            "16, 32 and 64 are. The instances stay archived as they are.",
         )
     if not 0 < pixels.bits_stored <= pixels.high_bit + 1 <= pixels.bits_allocated:
         raise AssemblyError(
             Reason.UNSUPPORTED_PIXELS,
-            f"{pixels.bits_stored} bits stored, of which the highest is bit {pixels.high_bit}, in "
-            f"{pixels.bits_allocated} bits contradict each other.",
+            f"Bits Stored (0028,0101) of {pixels.bits_stored}, High Bit (0028,0102) of "
+            f"{pixels.high_bit} and Bits Allocated (0028,0100) of {pixels.bits_allocated} "
+            "contradict each other. Send the images again from their original source.",
         )
 
 
@@ -119,12 +135,15 @@ def native_frame(raw: Buffer, pixels: PixelFormat, *, little: bool) -> Image:
     """Return the stored values of one uncompressed frame.
 
     Args:
-        raw: exactly the bytes of this frame.
-        pixels: how they are stored.
-        little: byte order.
+        raw: the bytes of this frame.
+        pixels: their format.
+        little: the byte order is little endian.
 
     Returns:
         (rows, columns), or (rows, columns, 3) for colour, in native byte order.
+
+    Raises:
+        AssemblyError: there are too few bytes.
     """
     if len(raw) < frame_bytes(pixels):
         raise _truncated(frame_bytes(pixels), len(raw))
@@ -146,15 +165,15 @@ def native_frame(raw: Buffer, pixels: PixelFormat, *, little: bool) -> Image:
 def split_frames(raw: bytes, count: int) -> list[bytes]:
     """Return the compressed frames of encapsulated pixel data (PS3.5 A.4).
 
-    No fragment holds more than one frame: where there are as many, or one frame only, the offset
-    table has nothing to say, and is often wrong.
+    No fragment holds more than one frame. The offset table, which is often wrong, is used only if
+    there are several frames and more fragments than frames.
 
     Args:
         raw: the value: Basic Offset Table and all fragments.
         count: Number of Frames (0028,0008).
 
     Raises:
-        AssemblyError: fragments that do not make so many frames.
+        AssemblyError: the fragments do not make this number of frames.
     """
     try:
         with warnings.catch_warnings():
@@ -168,11 +187,15 @@ def split_frames(raw: bytes, count: int) -> list[bytes]:
                 frames = list(generate_frames(raw, number_of_frames=count))
     except (ValueError, EOFError, StructError) as error:
         raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"The fragments make no frames: {error}"
+            Reason.PIXELS_UNREADABLE,
+            f"The fragments of the pixel data make no frames ({error}). Send the instance again "
+            "from its original source.",
         ) from error
     if len(frames) < count:
         raise AssemblyError(
-            Reason.PIXELS_TRUNCATED, f"Fragments for {len(frames)} of {count} frames."
+            Reason.PIXELS_TRUNCATED,
+            f"The pixel data have fragments for {len(frames)} of {count} frames. Send the instance "
+            "again from its original source.",
         )
     return frames
 
@@ -187,27 +210,38 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
     """Return the stored values of one compressed frame.
 
     Args:
-        frame: one of `split_frames`.
-        pixels: how the values are stored once decompressed.
-        transfer_syntax_uid: says which codec.
+        frame: from `split_frames`.
+        pixels: the format of the decompressed values.
+        transfer_syntax_uid: chooses the codec.
 
     Returns:
         (rows, columns), or (rows, columns, 3) RGB.
+
+    Raises:
+        AssemblyError: the frame is damaged, truncated or contradicts the header.
     """
     if not frame:
-        raise AssemblyError(Reason.PIXELS_TRUNCATED, "A compressed frame is empty.")
+        raise AssemblyError(
+            Reason.PIXELS_TRUNCATED,
+            "A compressed frame is empty. Send the instance again from its original source.",
+        )
     if transfer_syntax_uid in ENDED and not (
         frame.startswith(_JPEG_START) and _JPEG_END in frame[-_MOST_PADDING:]
     ):
-        raise AssemblyError(Reason.PIXELS_TRUNCATED, "A JPEG stream does not come to its end.")
+        raise AssemblyError(
+            Reason.PIXELS_TRUNCATED,
+            "A JPEG stream is cut off before its end. Send the instance again from its original "
+            "source.",
+        )
     stream = check_stream(frame, pixels, transfer_syntax_uid)
     if transfer_syntax_uid != RLELossless and pixels.high_bit + 1 != pixels.bits_stored:
         raise AssemblyError(
             Reason.UNSUPPORTED_PIXELS,
-            f"A compressed value has no unused bits, but its {pixels.bits_stored} bits are said to "
-            f"end at bit {pixels.high_bit}: High Bit (0028,0102) is wrong.",
+            f"High Bit (0028,0102) is {pixels.high_bit}, and has to be {pixels.bits_stored - 1} "
+            f"for {pixels.bits_stored} Bits Stored (0028,0101), as compressed values have no "
+            "unused bits. Correct it, or send the images again from their original source.",
         )
-    if stream and pixels.samples == 1 and transfer_syntax_uid in _SPEAKING:
+    if stream and pixels.samples == 1 and transfer_syntax_uid in _OWN_FORMAT:
         return _by_stream(frame, pixels, stream, transfer_syntax_uid)
     if transfer_syntax_uid == RLELossless and pixels.samples == 1:
         return _only_stored_bits(runs(frame, pixels), pixels)
@@ -220,7 +254,7 @@ def compressed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str
 
 
 def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -> Image:
-    """Decode grey values by the stream's own sign and bits (PS3.5 8.2.1, 8.2.4)."""
+    """Decode grey values with the stream's own bits and sign (PS3.5 8.2.1, 8.2.4)."""
     if syntax == JPEGExtended12Bit and stream.bits > _BYTE:
         image = twelve_bits(frame, pixels, stream)
     else:
@@ -239,11 +273,11 @@ def _by_stream(frame: bytes, pixels: PixelFormat, stream: Stream, syntax: str) -
 
 
 def _only_stored_bits(stored: Image, pixels: PixelFormat) -> Image:
-    """Drop what is not a bit of the value, such as overlays, and extend the sign (PS3.5 8.1.1)."""
+    """Clear bits that are not of the value, such as overlays, and extend the sign (PS3.5 8.1.1)."""
     unused = pixels.bits_allocated - pixels.bits_stored
     if not unused or pixels.kind != "integer":
         return stored
     up = pixels.bits_allocated - 1 - pixels.high_bit
-    own = stored if stored.flags.writeable else None  # nobody else has it
+    own = stored if stored.flags.writeable else None  # shift in place
     shifted = np.left_shift(stored, up, out=own)
     return np.right_shift(shifted, unused, out=shifted)

@@ -1,4 +1,4 @@
-"""Stored values to voxel values: the type that holds them exactly, and the scale (PS3.3 C.11.1)."""
+"""From stored values to voxel values: the exact voxel type, and the scale (PS3.3 C.11.1)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _INTEGERS: Final = tuple(np.dtype(code) for code in ("u1", "i2", "u2", "i4", "u4
 _TABLE_HIGHEST: Final = (1 << 16) - 1
 """Entries of a Modality LUT have at most 16 bits and no sign (PS3.3 C.11.1.1.1)."""
 _MANTISSA_BITS: Final = 24
-"""float32 holds integers of so many bits exactly."""
+"""float32 holds integers of this many bits exactly."""
 
 
 class Values(NamedTuple):
     """How the voxels of one volume are made of stored values.
 
     Attributes:
-        dtype: of the array while it is filled.
-        scaled: each frame's own slope and intercept are applied while filling.
-        slope, intercept: of the whole volume: applied at the end if that is exact, else written
+        dtype: type of the array while it is filled.
+        scaled: slope and intercept of each frame are applied while the array is filled.
+        slope, intercept: of the whole volume; applied at the end if that is exact, else written
             to the NIfTI header.
     """
 
@@ -40,7 +40,7 @@ def choose(pieces: Sequence[Piece]) -> Values:
     """Choose the voxel type for all frames of a volume: integer wherever that is exact.
 
     Raises:
-        AssemblyError: pixels that are not understood, or a scale that says too little.
+        AssemblyError: the pixel format is not supported, or the scale is not known.
     """
     formats = {piece.header.pixels for piece in pieces}
     scales = {(piece.frame.slope, piece.frame.intercept) for piece in pieces}
@@ -85,7 +85,7 @@ def choose(pieces: Sequence[Piece]) -> Values:
 
 
 def is_final(values: Values) -> bool:
-    """Tell whether an array is written as it is filled, whatever is in it: `finish` has no part."""
+    """Tell whether an array is written as it is filled, so that `finish` changes nothing."""
     dtype, slope, intercept = values.dtype, values.slope, values.intercept
     if dtype.kind not in "iu" or dtype.itemsize == 1:
         return True
@@ -95,13 +95,14 @@ def is_final(values: Values) -> bool:
 
 
 def decided(values: Values, low: int, high: int) -> Values:
-    """Decide how values are written of which only now is known how small and large they are.
+    """Decide how values are written, once the smallest and the largest one are known.
 
-    An integer shift is applied where its result fits, and unsigned 16-bit values that fit into
-    signed ones become those, which more software reads.
+    An integer intercept is applied where the result fits. Unsigned values that fit into the signed
+    type of the same size become signed, which more software reads.
 
     Args:
-        low, high: the smallest and the largest value of the volume as it is filled.
+        values: from `choose`.
+        low, high: the smallest and the largest value of the filled array.
     """
     if is_final(values):
         return values
@@ -114,7 +115,11 @@ def decided(values: Values, low: int, high: int) -> Values:
 
 
 def finish(array: Image, values: Values) -> tuple[Image, float, float]:
-    """Bring a filled array to the form in which it is written, in place; see `decided`.
+    """Turn a filled array into the form in which it is written, in place; see `decided`.
+
+    Args:
+        array: (i, j, k, t) in RAS order, from `fill`; it is changed.
+        values: from `choose`.
 
     Returns:
         the array, and slope and intercept for the NIfTI header.
@@ -124,19 +129,27 @@ def finish(array: Image, values: Values) -> tuple[Image, float, float]:
     final = decided(values, int(array.min()), int(array.max()))
     shifted = array.view(final.dtype)
     if final is not values and values.intercept:
-        # wraps around where unsigned values exceed the signed range, and back again
+        # unsigned values beyond the signed range wrap around, and the shift wraps them back
         shifted += wrapped(int(values.intercept), final.dtype)
     return shifted, final.slope, final.intercept
 
 
 def wrapped(number: int, dtype: np.dtype[np.generic]) -> Image:
-    """Return () an integer in a type that it may be too large for, modulo that type's range."""
+    """Return an integer modulo the range of a type.
+
+    Args:
+        number: the integer.
+        dtype: an integer type.
+
+    Returns:
+        () of that type.
+    """
     bits = 8 * dtype.itemsize
     return np.array(number & ((1 << bits) - 1), f"u{dtype.itemsize}").astype(dtype)
 
 
 def as_displayed(header: InstanceHeader) -> InstanceHeader:
-    """Return a header whose frames have the plain Modality LUT instead of a precise scale."""
+    """Return a header whose frames have the scale for display instead of Philips' precise scale."""
     frames = tuple(
         frame if frame.display_scale is None else _displayed(frame, *frame.display_scale)
         for frame in header.frames

@@ -161,7 +161,7 @@ def own_grid(elements: Elements, header: InstanceHeader, pixels: PixelFormat) ->
     raise AssemblyError(
         Reason.UNEQUAL_SPACING,
         f"The labelled series has not been received, and the {len(frames)} frames of the "
-        "segmentation lie on no regular grid. Send the labelled series: the label map is then made.",
+        "segmentation lie on no regular grid. Send the labelled series to get the label map.",
     )
 
 

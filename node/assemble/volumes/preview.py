@@ -137,9 +137,9 @@ class PreviewRecorder:
     def record(
         self, blocks: Iterable[Image | CompressedLayer]
     ) -> Iterator[Image | CompressedLayer]:
-        """Yield the blocks of a volume as they are, having seen them."""
+        """Yield the blocks of a volume unchanged, and record what the preview shows of them."""
         for block in blocks:
-            self._see(block)
+            self._take(block)
             yield block
 
     def previews(self) -> list[PreviewPlanes]:
