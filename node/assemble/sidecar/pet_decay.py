@@ -1,4 +1,4 @@
-"""To which moment the activities of a PET series were corrected for decay (PS3.3 C.8.9.1)."""
+"""The moment to which the activities of a PET series were decay corrected (PS3.3 C.8.9.1)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from node.assemble.sidecar.standard_fields import INJECTED, INJECTED_MOMENT, SER
 from node.assemble.stacks.slice_sorting import Piece
 
 SAME_ACTIVITY: Final = 0.02
-"""Part by which factors of decay may differ from what times say."""
+"""Fraction by which stated decay factors may differ from those computed from times."""
 SAME_MOMENT: Final = 5.0
-"""s by which times may differ where no half-life says what that means for activities."""
+"""s by which times may differ if no half-life is known."""
 CLOCK_STEP: Final = 1.0
-"""s by which Series Time may be later than the scan, as some write whole seconds."""
+"""s by which Series Time may be later than the scan, as some scanners write whole seconds."""
 LONG_LIVED: Final = 12 * 3600.0
-"""s of half-life, from which on an injection may have been on another day."""
+"""s; with this half-life or more the injection may have been on another day."""
 _MOST_DAYS: Final = 30
-"""Days from an injection to a scan; more are dates that were changed."""
+"""Days from injection to scan; larger differences are dates that were changed."""
 
 
 class _Frame(NamedTuple):
-    """What one image says of decay; times in s from the beginning of the scan.
+    """The attributes of one image that depend on decay; times in s since the scan began.
 
     Attributes:
-        factor: Decay Factor (0054,1321), by which it was multiplied.
-        start: when it was acquired.
+        factor: Decay Factor (0054,1321), by which the image was multiplied.
+        start: when the image was acquired.
         lasting: Actual Frame Duration (0018,1242).
-        reference: Frame Reference Time (0054,1300): from the series' reference to the moment
+        reference: Frame Reference Time (0054,1300): from the reference of the series to the moment
             whose activity the image has.
     """
 
@@ -41,14 +41,17 @@ class _Frame(NamedTuple):
 
 
 def injected(volume: VolumePlan, zero: int) -> float | None:
-    """Return when the tracer was injected, s from the beginning of the scan.
+    """Return when the tracer was injected, s since the scan began.
 
-    Radiopharmaceutical Start DateTime (0018,1078) has a day; Radiopharmaceutical Start Time
-    (0018,1072) is the nearest such time of day, unless the nuclide lives for days.
+    Radiopharmaceutical Start DateTime (0018,1078) has a date. Radiopharmaceutical Start Time
+    (0018,1072) has none and is taken as the nearest such time, unless the half-life is long.
 
     Args:
         volume: the plan.
-        zero: the beginning of the scan, µs.
+        zero: when the scan began, µs.
+
+    Returns:
+        None if not known.
     """
     piece = volume.first
     whole, clock = piece.fact(INJECTED_MOMENT), piece.fact(INJECTED)
@@ -63,31 +66,35 @@ def injected(volume: VolumePlan, zero: int) -> float | None:
 
 
 def nearest(clock: float, zero: int) -> float:
-    """Return the s from a moment to the nearest moment of that time of day.
+    """Return the s from a moment to the nearest moment with a given time of day.
 
     Args:
         clock: s since midnight.
-        zero: µs.
+        zero: the moment, µs.
+
+    Examples:
+        >>> nearest(60.0, 86_340_000_000)  # 00:01, seen from 23:59
+        120.0
     """
     later = round(clock * SECOND) - zero + LONGEST_PAUSE
     return (later % DAY - LONGEST_PAUSE) / SECOND
 
 
 def corrected_to(volume: VolumePlan, zero: int) -> float | None:
-    """Return the moment to which decay was corrected, s from the beginning of the scan.
+    """Return the moment to which decay was corrected, s since the scan began.
 
     ADMIN is the injection. START is the start of the series, by Series Time, which "is the
     reference time for all PET attributes that are temporally related" (C.8.9.1.1.4) and may be
     long before the scan, at the injection. It counts if Decay Factor, or else Frame Reference
-    Time, does not contradict it. Series Time after the scan began is that of a series which was
-    made from another one; then Decay Factor alone can say.
+    Time, does not contradict it. A Series Time after the scan began is of a series that was derived
+    from another one; then only Decay Factor gives the moment.
 
     Args:
         volume: the plan.
-        zero: the beginning of the scan, µs.
+        zero: when the scan began, µs.
 
     Returns:
-        None where nothing, or nothing consistent, says when that was.
+        None if no attribute gives the moment, or the attributes contradict each other.
     """
     stated = volume.first.fact("DecayCorrection")
     injection = injected(volume, zero)
@@ -100,20 +107,20 @@ def corrected_to(volume: VolumePlan, zero: int) -> float | None:
     frames = {_frame(piece, zero) for row in volume.grid for piece in row}
     series = _series(volume, zero)
     late = series is not None and series > CLOCK_STEP
-    told = [frame for frame in frames if frame is not None]
-    known = len(told) == len(frames)
+    found = [frame for frame in frames if frame is not None]
+    known = len(found) == len(frames)
     candidates = [one for one in (None if late else series, 0.0, injection) if one is not None]
-    if decay and known and all(frame.factor for frame in told):
-        return next((one for one in candidates if _reproduces(told, decay, one)), None)
+    if decay and known and all(frame.factor for frame in found):
+        return next((one for one in candidates if _reproduces(found, decay, one)), None)
     if late:
         return None
-    if known and all(frame.reference for frame in told):
-        return next((one for one in candidates if _refers(told, decay, one)), None)
+    if known and all(frame.reference for frame in found):
+        return next((one for one in candidates if _refers(found, decay, one)), None)
     return series
 
 
 def _series(volume: VolumePlan, zero: int) -> float | None:
-    """Return Series Time, s from the beginning of the scan."""
+    """Return Series Time, s since the scan began."""
     moment = volume.first.fact(SERIES_START)
     if not isinstance(moment, int):
         return None
@@ -138,12 +145,12 @@ def _frame(piece: Piece, zero: int) -> _Frame | None:
 
 
 def _reproduces(frames: Sequence[_Frame], decay: float, moment: float) -> bool:
-    """Tell whether decay since a moment gives the factors, with or without that in a frame.
+    """Tell whether decay since a moment gives the factors, with or without decay in the frame.
 
     Args:
-        frames: all with a factor.
-        decay: constant, 1/s.
-        moment: s from the beginning of the scan.
+        frames: all have a factor.
+        decay: decay constant, 1/s.
+        moment: s since the scan began.
     """
     for within in (True, False):
         right = [
@@ -165,12 +172,12 @@ def _average(frame: _Frame, decay: float) -> float:
 
 
 def _refers(frames: Sequence[_Frame], decay: float | None, moment: float) -> bool:
-    """Tell whether Frame Reference Times count from a moment, to some time within each frame.
+    """Tell whether Frame Reference Times count from a moment to a time within each frame.
 
     Args:
-        frames: all with a reference time.
-        decay: constant, 1/s, None if that is not known.
-        moment: s from the beginning of the scan.
+        frames: all have a reference time.
+        decay: decay constant, 1/s; None if not known.
+        moment: s since the scan began.
     """
     slack = SAME_ACTIVITY / decay if decay else SAME_MOMENT
     return all(
@@ -184,7 +191,7 @@ def _number(value: object) -> float | None:
 
 
 def began(rows: Sequence[Sequence[Piece]]) -> list[int] | None:
-    """Return when the first image of each volume was acquired, µs; None if one is not known."""
+    """Return when the first image of each volume was acquired, µs; None if any is not known."""
     starts = [earliest(piece.frame.acquired for piece in row) for row in rows]
     known = [start for start in starts if start is not None]
     return known if len(known) == len(starts) else None

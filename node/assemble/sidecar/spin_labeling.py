@@ -22,19 +22,19 @@ _CUT_OFF, _CUT_OFFS, _CUT_OFF_HOW, _CUT_OFF_DELAY = 0x0018925C, 0x0018925D, 0x00
 _FLAGS: Final = {"YES": True, "NO": False}
 _MILLISECONDS: Final = 1000.0
 CONTEXT: Final = "ASLContext"
-"""Fact of a frame, which is a table beside the image and no field of the sidecar."""
+"""Fact of a frame that goes into the context table beside the image, not into the sidecar."""
 
 
 def kind_of_labeling(stated: str) -> Facts:
-    """Return ArterialSpinLabelingType for one of the standard's words; empty for another."""
+    """Return ArterialSpinLabelingType for the standard's word; empty for other words."""
     kind = _TYPES.get(stated)
     return {"ArterialSpinLabelingType": kind} if kind else {}
 
 
 def labeling(elements: Elements) -> Facts:
-    """Return the times of an enhanced frame, and what BIDS wants of spin labeling, in s and mm.
+    """Return the times of an enhanced frame, and the spin labeling fields of BIDS, in s and mm.
 
-    The standard has no word for the delay after the label, nor for background suppression.
+    The standard has no attributes for the delay after labeling and for background suppression.
 
     Args:
         elements: the instance, with the frame's functional groups laid over it.
@@ -51,7 +51,7 @@ def labeling(elements: Elements) -> Facts:
 
 
 def volume_types(volume: VolumePlan) -> list[str]:
-    """Return control, label or m0scan for every volume; empty if one of them does not say."""
+    """Return control, label or m0scan for every volume; empty if any is not stated."""
     found: list[str] = []
     for row in volume.grid:
         stated = {str(piece.fact(CONTEXT) or "") for piece in row}
@@ -62,7 +62,7 @@ def volume_types(volume: VolumePlan) -> list[str]:
 
 
 def labeling_fields(volume: VolumePlan) -> Facts:
-    """Return the fields that follow from the types of a series' volumes."""
+    """Return the sidecar fields that follow from the types of all volumes."""
     types = volume_types(volume)
     if not types:
         return {}
@@ -71,7 +71,7 @@ def labeling_fields(volume: VolumePlan) -> Facts:
 
 
 def _slab(macro: Elements) -> Facts:
-    """Read the first slab, in which blood was labeled."""
+    """Read the first slab in which blood was labeled."""
     slab = macro.item(_SLAB)
     if slab is None:
         return {}
@@ -88,7 +88,7 @@ def _slab(macro: Elements) -> Facts:
 
 
 def _suppression(macro: Elements) -> Facts:
-    """Read whether flowing blood was crushed, and the bolus cut off."""
+    """Read whether flowing blood was crushed and whether the bolus was cut off."""
     facts: Facts = {}
     crushed, cut = _FLAGS.get(macro.text(_CRUSHED) or ""), _FLAGS.get(macro.text(_CUT_OFF) or "")
     if crushed is not None:

@@ -1,4 +1,4 @@
-"""Standard attributes that go into the sidecar as they are, in BIDS names and units."""
+"""Sidecar fields that copy standard attributes, in BIDS names and units."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _text(elements: Elements, tag: int) -> Fact | None:
 
 
 def _whole(elements: Elements, tag: int) -> Fact | None:
-    """Return all values in one string, as they stand."""
+    """Return all values in one string, unchanged."""
     return elements.value(tag) or None
 
 
@@ -49,7 +49,7 @@ def _milliseconds(elements: Elements, tag: int) -> Fact | None:
 
 
 def _positive_milliseconds(elements: Elements, tag: int) -> Fact | None:
-    """Return a time in s; some scanners write 0 where there is none, as of inversion."""
+    """Return a time in s; None for 0, which some scanners write without inversion."""
     value = elements.number(tag)
     return value / 1000.0 if value else None
 
@@ -76,19 +76,19 @@ def _numbers(elements: Elements, tag: int) -> Fact | None:
 
 
 def _row_or_column(elements: Elements, tag: int) -> Fact | None:
-    """Return ROW or COL, which enhanced images spell out (C.8.13.5.3)."""
+    """Return ROW or COL; enhanced images write COLUMN (C.8.13.5.3)."""
     text = elements.text(tag)
     return "COL" if text == "COLUMN" else text
 
 
 def _is_some(elements: Elements, tag: int) -> Fact | None:
-    """Return whether a technique is used at all: NONE says that it is not (C.8.13.5.1)."""
+    """Return whether a technique is used: NONE means that it is not (C.8.13.5.1)."""
     text = elements.text(tag)
     return None if text is None else text != "NONE"
 
 
 def _spoiling(elements: Elements, tag: int) -> Fact | None:
-    """Return how transverse magnetisation is spoiled (C.8.13.5.2), in BIDS' words."""
+    """Return how transverse magnetisation is spoiled (C.8.13.5.2), in terms of BIDS."""
     return _SPOILING.get(elements.text(tag) or "")
 
 
@@ -109,7 +109,7 @@ SERIES_START: Final = "SeriesStartMoment"
 BETWEEN_POSITIONS: Final = "TemporalResolution"
 """Fact of Temporal Resolution (0020,0110), s."""
 NO_FIELDS: Final = frozenset({INJECTED, INJECTED_MOMENT, SERIES_START, BETWEEN_POSITIONS})
-"""Facts that others follow from, and that are no fields of a sidecar."""
+"""Facts from which fields are computed, and which are not fields themselves."""
 
 _SPOILING: Final = {"RF": "RF", "GRADIENT": "GRADIENT", "RF_AND_GRADIENT": "COMBINED"}
 _DESCRIPTIVE: Final[tuple[tuple[str, int, Reader], ...]] = (
@@ -208,10 +208,10 @@ IDENTIFYING: Final = frozenset(
     {name for name, _, _ in _IDENTIFYING}
     | {"AcquisitionDateTime", "InstitutionAddress", "DeviceSerialNumber", "StationName"}
 )
-"""Facts that point to a person, a day or a machine, and stay out of sidecars by default."""
+"""Facts that identify a person, a date or a machine; sidecars leave them out by default."""
 
 DATES: Final = frozenset({"AcquisitionDateTime", "StudyDate", "StudyTime", "StudyID"})
-"""Those of them that say when it was, or which study, and nothing of the person."""
+"""Those of them that identify a date or a study, and no person."""
 
 
 _ENHANCED: Final[tuple[tuple[str, int, Reader], ...]] = (
@@ -226,7 +226,7 @@ _OF_FRAMES: Final[tuple[tuple[str, int, Reader], ...]] = (
     ("InversionTime", 0x00189079, _positive_milliseconds),
     ("FrameDuration", 0x00189220, _milliseconds),
 )
-"""Times that the frames of an enhanced image have each of their own (C.8.13.5.2, C.7.6.16.2.2)."""
+"""Times that each frame of an enhanced image states (C.8.13.5.2, C.7.6.16.2.2)."""
 _FRAME_GROUPS: Final = 0x52009230
 _PET: Final = "PT"
 _DOSES: Final = 0x00540016
@@ -246,7 +246,8 @@ BECQUEREL_A_MEGABECQUEREL: Final = 1e6
 def _isotope(elements: Elements) -> Facts:
     """Read the Radiopharmaceutical Information Sequence (PS3.3 C.8.9.2).
 
-    RadionuclideTotalDose keeps DICOM's Bq, as dcm2niix does; BIDS' own word is in MBq.
+    RadionuclideTotalDose stays in DICOM's Bq, as in dcm2niix; BIDS' InjectedRadioactivity is in
+    MBq.
     """
     item = elements.item(_DOSES)
     if item is None:
@@ -265,7 +266,7 @@ def _isotope(elements: Elements) -> Facts:
 
 
 def _enhanced(elements: Elements) -> Facts:
-    """Read what enhanced MR says in other attributes than classic MR (C.8.13.5)."""
+    """Read the attributes that enhanced MR has in place of classic ones (C.8.13.5)."""
     facts: Facts = read_table(elements, "enhanced facts", _ENHANCED)
     if elements.text(0x00189077) == "NO":
         facts["ParallelReductionFactorInPlane"] = 1
@@ -286,7 +287,7 @@ def read_facts(elements: Elements) -> Facts:
 
 
 def frame_times(elements: Elements) -> Facts:
-    """Read the times that are of one frame of an enhanced image; empty for a classic one.
+    """Read the times of one frame of an enhanced image; empty for a classic image.
 
     Args:
         elements: the instance, with the frame's functional groups laid over it.

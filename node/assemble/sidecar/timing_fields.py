@@ -21,11 +21,11 @@ _AXIS_OF_PHASE: Final = {"ROW": 0, "COL": 1}
 
 
 def timing_fields(volume: VolumePlan, times: Times) -> dict[str, object]:
-    """Return the sidecar fields that depend on which axis is which, and on when volumes began.
+    """Return slice times, phase encoding and volume times, on the axes of the array as written.
 
     Args:
-        volume: the plan; its orientation says where DICOM's axes went.
-        times: from one volume to the next.
+        volume: the plan; its orientation maps DICOM's axes to those of the array.
+        times: the time from one volume to the next.
     """
     fields: dict[str, object] = {}
     piece = volume.first
@@ -37,9 +37,13 @@ def timing_fields(volume: VolumePlan, times: Times) -> dict[str, object]:
 
 
 def repetition_fields(volume: VolumePlan, times: Times) -> dict[str, object]:
-    """Return the sidecar's times of repetition where the header's is not that of volumes.
+    """Return the repetition times where the header's is not the time between volumes.
 
-    Where no interval is known there is no RepetitionTime; what the header has is of excitations.
+    Without a known interval there is no RepetitionTime: the header states that of excitations.
+
+    Args:
+        volume: the plan.
+        times: the time from one volume to the next.
     """
     piece = volume.first
     if len(volume.grid) < 2 or piece.header.modality == "PT":
@@ -65,8 +69,8 @@ def _phase_encoding(volume: VolumePlan, piece: Piece) -> dict[str, object]:
 def _slice_timing(volume: VolumePlan, known: Times) -> dict[str, object]:
     """Return when each slice was excited, s from the first, by index along the slice axis.
 
-    The first volume of some scanners has times that were never measured; where the second one
-    differs, it speaks.
+    Some scanners do not measure the times of the first volume; if the second one differs, its times
+    are taken.
     """
     times = [_times(row) for row in volume.grid[:2]]
     chosen = times[0]
@@ -89,7 +93,7 @@ def _slice_timing(volume: VolumePlan, known: Times) -> dict[str, object]:
 
 
 def _longest(times: Times) -> float | None:
-    """Return the s that the slices of a volume can take at most: until the next one begins."""
+    """Return the longest time, s, that the slices of a volume can take: until the next begins."""
     if times.interval is not None:
         return times.interval
     return times.stated if times.measured is None else min(times.measured.steps)
@@ -111,7 +115,7 @@ def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
 def _uneven(volume: VolumePlan, times: Times) -> dict[str, object]:
     """Return when each volume began, s from the first, if the intervals are not all the same.
 
-    PET has FrameTimesStart for that.
+    PET has FrameTimesStart instead.
     """
     found = times.measured
     if found is None or len(found.starts) < 3 or volume.first.header.modality == "PT":

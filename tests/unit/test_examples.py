@@ -1,0 +1,24 @@
+"""The examples in docstrings are what the code does."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+MODULES = (
+    "node.assemble.order.dicom_times",
+    "node.assemble.sidecar.diffusion",
+    "node.assemble.sidecar.pet_decay",
+    "node.assemble.space",
+    "node.assemble.stacks.geometry",
+    "node.assemble.stacks.grouping",
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name: str) -> None:
+    results = doctest.testmod(import_module(name))
+    assert results.attempted
+    assert not results.failed
