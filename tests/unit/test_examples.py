@@ -14,6 +14,7 @@ MODULES = (
     "node.assemble.space",
     "node.assemble.stacks.geometry",
     "node.assemble.stacks.grouping",
+    "node.assemble.vendors.siemens.protocol",
 )
 
 

@@ -20,9 +20,10 @@ _WEIGHTING: Final = re.compile(rf"^\s*b={_NUMBER}\({_NUMBER},{_NUMBER},{_NUMBER}
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
-    """Add the direction that Image Comments hold: phase, frequency, slice.
+    """Add the direction that Image Comments state: phase, frequency, slice.
 
-    Toshiba wrote Diffusion Gradient Orientation (0018,9089), in the patient's axes, which wins.
+    Toshiba wrote Diffusion Gradient Orientation (0018,9089), in the patient's axes, which is taken
+    if it is there. See `node.assemble.vendors.Vendor`.
     """
     if frame.gradient is not None:
         return frame

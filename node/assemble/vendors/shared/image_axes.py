@@ -1,4 +1,4 @@
-"""From directions relative to an image to directions in the patient."""
+"""Turn directions relative to an image into directions in the patient."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from node.assemble.frames.model import Orientation, Vector
 from node.assemble.stacks.geometry import UNIT_TOLERANCE
 
 SHORTEST_DIRECTION: Final = 1e-3
-"""Length below which a direction is none: rounding to three decimals leaves this of a zero."""
+"""Length of the shortest direction: a zero vector with three decimals may be up to this long."""
 
 LONGEST_DIRECTION: Final = 1e3
-"""Length above which a direction is garbage."""
+"""Length of the longest direction; longer ones are damaged values."""
 
 
 def to_patient(direction: Vector, orientation: Orientation | None) -> Vector | None:
@@ -25,7 +25,7 @@ def to_patient(direction: Vector, orientation: Orientation | None) -> Vector | N
         orientation: Image Orientation (Patient) (PS3.3 C.7.6.2.1.1).
 
     Returns:
-        None for a zero vector, or where the image's orientation is not known or none.
+        unit vector, LPS; None for a zero vector, or if the orientation is absent or invalid.
     """
     if orientation is None or not SHORTEST_DIRECTION < math.hypot(*direction) < LONGEST_DIRECTION:
         return None

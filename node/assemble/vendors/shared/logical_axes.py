@@ -1,6 +1,6 @@
 """Diffusion directions in a scanner's logical axes: frequency, phase, slice.
 
-GE reports them so, and Canon with the first two exchanged. What they are in the image depends on
+GE states them so, and Canon with the first two exchanged. Their directions in the image depend on
 the plane and on In-plane Phase Encoding Direction, not on how oblique the plane is, nor on how the
 patient lies.
 """
@@ -25,12 +25,15 @@ _SIGNS: Final[dict[tuple[str, int], Vector]] = {
 
 
 def from_logical(logical: Vector, phase: str, orientation: Orientation | None) -> Vector | None:
-    """Return a unit vector in LPS, None where it cannot be known.
+    """Turn a direction in logical axes into a unit vector in LPS.
 
     Args:
         logical: components along frequency, phase and slice.
         phase: COL or ROW.
         orientation: Image Orientation (Patient).
+
+    Returns:
+        unit vector, LPS; None if it cannot be known.
     """
     if orientation is None or phase not in {COLUMN, ROW}:
         return None

@@ -1,4 +1,4 @@
-"""How lines of k-space follow each other, from the standard's attributes; shared by vendors."""
+"""Phase encoding by the standard's attributes: its direction, its lines, echo-planar sequences."""
 
 from __future__ import annotations
 

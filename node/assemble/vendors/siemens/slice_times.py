@@ -1,4 +1,4 @@
-"""When Siemens' scanners excited each slice."""
+"""Siemens' slice times: when each slice was excited."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from node.assemble.vendors.siemens.private import Private
 from node.assemble.vendors.siemens.protocol import Protocol, number, whole
 
 DAY_MS: Final = 86_400_000.0
-"""ms; times before the reference are written as if a day later."""
+"""ms; scanners write times before the reference as if a day later."""
 _DAYS: Final = 4096
-"""Days after which times of slices begin again, so that they are exact to the µs."""
+"""Days after which times of slices begin again, so that a float holds them exactly to the µs."""
 _ASCENDING, _DESCENDING, _INTERLEAVED = 1, 2, 4  # sSliceArray.ucMode
 _TWO_DIMENSIONS: Final = 2
 
 
 def mosaic_times(private: Private, count: int, *, reverse: bool | None) -> tuple[float, ...]:
-    """Return when each tile's slice was excited, s; empty where it is not known.
+    """Return when each tile's slice was excited, s; empty if not known.
 
-    MosaicRefAcqTimes has them in the order of the tiles. Software before VB15, which has none and
-    excites one slice at a time, goes through the slices in the order that the protocol names.
+    MosaicRefAcqTimes has the times in the order of the tiles. Software before VB15 has no such
+    times, excites one slice at a time and takes the slices in the order that the protocol states.
 
     Args:
-        reverse: the tiles run against the protocol's slices; None if that is not known.
+        private: the private values of the image.
+        count: number of slices.
+        reverse: the tiles run against the protocol's slices; None if not known.
     """
     stated = private.numbers("MosaicRefAcqTimes")
     if len(stated) == count:
-        # Times are multiples of 2.5 ms, give or take rounding.
+        # times are multiples of 2.5 ms but for rounding
         return tuple(_of_day(time) / 1000.0 for time in stated)
-    told = stated or "MosaicRefAcqTimes" in private.csa
-    if told or reverse is None or not is_echo_planar(private.elements):
+    unusable = stated or "MosaicRefAcqTimes" in private.csa
+    if unusable or reverse is None or not is_echo_planar(private.elements):
         return ()
     found = _by_order(private.protocol, count, private.elements.number(0x00180080))
     return found[::-1] if reverse else found
@@ -41,7 +43,11 @@ def mosaic_times(private: Private, count: int, *, reverse: bool | None) -> tuple
 def slice_time(private: Private, frame: FrameHeader) -> float | None:
     """Return when an image of one slice was acquired, s; only differences within a volume count.
 
-    XA has the time since the beginning of the measurement, all have times of day.
+    XA states the time since the measurement began, all software lines state times of day.
+
+    Args:
+        private: the private values of the image.
+        frame: the image by its standard attributes.
     """
     if private.elements.text(0x00180023) != "2D":
         return None
@@ -57,11 +63,13 @@ def _of_day(time: float) -> float:
 
 
 def _by_order(protocol: Protocol, count: int, repetition: float | None) -> tuple[float, ...]:
-    """Return times of slices that follow each other evenly, in the protocol's order of slices.
+    """Return evenly spaced slice times, s, in the protocol's order of slices.
 
     An interleaved order begins with the first slice if their number is odd, else with the second.
 
     Args:
+        protocol: the settings.
+        count: number of slices.
         repetition: Repetition Time (0018,0080), ms.
     """
     mode = whole(protocol, "sSliceArray.ucMode")

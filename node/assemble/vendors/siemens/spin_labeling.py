@@ -9,12 +9,12 @@ from node.assemble.sidecar.spin_labeling import kind_of_labeling
 from node.assemble.vendors.siemens.private import Private
 
 _MACRO: Final = 0x00189251
-"""MR Arterial Spin Labeling Sequence, which tells such scans from others."""
+"""MR Arterial Spin Labeling Sequence, which only such scans have."""
 _MILLISECONDS: Final = 1000.0
 
 
 def private_labeling(private: Private) -> Facts:
-    """Return what XA's own elements say of a scan with spin labeling, in s; empty for others."""
+    """Return the spin labeling fields of XA's private elements, in s; empty for other scans."""
     if _MACRO not in private.elements:
         return {}
     facts = kind_of_labeling(private.text("LabelingType"))
