@@ -1,4 +1,4 @@
-"""Series to files: reads pixels, fills volumes, writes NIfTI, sidecar, preview and manifest."""
+"""From series to files: read pixels, fill volumes, write NIfTI, sidecar, preview and manifest."""
 
 from node.convert.folder import Series, Unreadable, read_folder
 from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of

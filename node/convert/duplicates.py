@@ -1,4 +1,4 @@
-"""One instance in several files: copies are dropped, what differs stays to be refused."""
+"""Drop duplicates of instances. Instances that differ under one UID stay, and are refused."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from node.core.errors import DAMAGE, AssemblyError
 def without_copies(
     instances: Sequence[InstanceSource],
 ) -> tuple[list[InstanceSource], list[LeftOut]]:
-    """Drop copies: instances with one UID that show the same, however they are encoded.
+    """Drop copies: instances with one UID and the same content, however they are encoded.
 
-    Those that differ stay, so that they are refused by name. Which copy remains does not depend
+    Instances that differ stay, so that they are refused by name. Which copy remains does not depend
     on the order of the instances.
+
+    Returns:
+        the instances that remain, and those that were dropped.
     """
     by_identity: dict[tuple[str, int], list[InstanceSource]] = {}
     for source in sorted(instances, key=lambda one: (one.uid, one.transfer_syntax_uid)):
@@ -32,7 +35,7 @@ def without_copies(
         first, *others = sources if len(sources) == 1 else sorted(sources, key=_order)
         unique.append(first)
         for other in others:
-            if _shows_the_same(first, other):
+            if _same_content(first, other):
                 copies.append(LeftOut(uid, "the same instance again"))
             else:
                 unique.append(other)
@@ -43,11 +46,11 @@ def without_copies(
 
 
 def _sent_again(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
-    """Return instances that show what another one shows, under a UID of their own.
+    """Return instances with the content of another instance under a UID of their own.
 
-    Workstations and anonymizers that make new UIDs can send a series twice. Copies are alike in
-    all but UID, Instance Number and the time when they were made, and in every pixel. Where only
-    Instance Number tells images apart and some have other pixels, they are images of their own.
+    Workstations and anonymizers that make new UIDs can send a series twice. Copies differ only in
+    UID, Instance Number and the time when they were made, and have the same pixels. If images
+    differ only in Instance Number and some have other pixels, none of them are copies.
     """
     near: dict[object, list[InstanceSource]] = {}
     for source in instances:
@@ -55,7 +58,7 @@ def _sent_again(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
             near.setdefault(_place_and_time(source.header), []).append(source)
     groups: dict[bytes, list[InstanceSource]] = {}
     for source in (one for group in near.values() if len(group) > 1 for one in group):
-        groups.setdefault(_likeness(source.header), []).append(source)
+        groups.setdefault(_without_number(source.header), []).append(source)
     certain: list[InstanceSource] = []
     numbered: list[InstanceSource] = []
     for group in groups.values():
@@ -72,13 +75,13 @@ def _sent_again(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
 
 
 def _place_and_time(header: InstanceHeader) -> object:
-    """Return a little of what copies have in common, by which most images are told apart soon."""
+    """Return some fields that copies share, by which most images are distinguished quickly."""
     frame = header.frames[0]
     return (frame.position, frame.acquisition_time, frame.temporal, frame.trigger_time, frame.order)
 
 
-def _likeness(header: InstanceHeader) -> bytes:
-    """Return all of a header but what differs between copies."""
+def _without_number(header: InstanceHeader) -> bytes:
+    """Return all fields of a header except those that differ between copies."""
     frames = tuple(
         msgspec.structs.replace(frame, number=None, instance=None, content_time=None, facts={})
         for frame in header.frames
@@ -88,15 +91,15 @@ def _likeness(header: InstanceHeader) -> bytes:
 
 
 def _number(source: InstanceSource) -> tuple[int, int]:
-    """Return what Instance Number says; what has none is in front."""
+    """Return Instance Number as a sort key; images without one come first."""
     frame = source.header.frames[0]
     return (frame.number or 0, frame.instance or 0)
 
 
 def _same_pixels(one: InstanceSource, other: InstanceSource) -> tuple[bool, bool]:
-    """Return whether all pixels are equal, and whether those of one are all the same value.
+    """Return whether all pixels are equal, and whether all pixels of one have the same value.
 
-    An empty slice proves nothing: it is alike at every time.
+    An empty slice proves nothing, as it is the same at every time.
     """
     first, second = PixelReader([one]), PixelReader([other])
     plain = True
@@ -116,11 +119,11 @@ def _order(source: InstanceSource) -> tuple[str, bytes, str]:
     return source.transfer_syntax_uid, encode_header(source.header), source.file
 
 
-def _shows_the_same(one: InstanceSource, other: InstanceSource) -> bool:
+def _same_content(one: InstanceSource, other: InstanceSource) -> bool:
     """Tell whether two instances have the same place, scale and values.
 
-    How values are stored (bits, planes, colour space, compression) and what only the sidecar
-    tells may differ.
+    The format of the values (bits, planes, colour space, compression) and facts of the sidecar may
+    differ.
     """
     if _meaning(one.header) != _meaning(other.header):
         return False
@@ -138,13 +141,13 @@ def _shows_the_same(one: InstanceSource, other: InstanceSource) -> bool:
 
 
 def _unless_damaged(error: AssemblyError) -> None:
-    """What is damaged in the archive differs from nothing: the damage is to be named."""
+    """Raise the error again if a file of the archive is damaged: damage is not a difference."""
     if error.reason in DAMAGE:
         raise error
 
 
 def _meaning(header: InstanceHeader) -> tuple[object, ...]:
-    """Return all of a header on which the place and value of a voxel depend."""
+    """Return all fields of a header on which the place and value of a voxel depend."""
     pixels = header.pixels
     return (
         header.sop_class_uid,
@@ -158,7 +161,7 @@ def _meaning(header: InstanceHeader) -> tuple[object, ...]:
 
 
 def _frames(header: InstanceHeader) -> tuple[FrameHeader, ...]:
-    """Return what can be read of an instance; of a segmentation the frames have no place yet."""
+    """Return the frames of an instance; those of a segmentation have no place yet."""
     if header.frames or header.pixels is None or header.sop_class_uid not in LABEL_CLASSES:
         return header.frames
     rows, columns = header.pixels.rows, header.pixels.columns

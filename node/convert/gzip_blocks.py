@@ -1,6 +1,6 @@
-"""A gzip stream (RFC 1952) of blocks that are compressed by themselves, several at a time.
+"""A gzip stream (RFC 1952) of independent blocks, which several threads compress.
 
-No block refers to the one before, so that any of them may be compressed elsewhere, and earlier.
+No block refers to the one before, so that any block can be compressed elsewhere and earlier.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ def deflated(raw: memoryview, level: int) -> Block:
     """Compress one block.
 
     Args:
+        raw: the bytes.
         level: of isal, 0 to 3.
     """
-    squeeze = isal_zlib.compressobj(level, isal_zlib.DEFLATED, _RAW)
-    data = squeeze.compress(raw) + squeeze.flush(isal_zlib.Z_SYNC_FLUSH)
+    compressor = isal_zlib.compressobj(level, isal_zlib.DEFLATED, _RAW)
+    data = compressor.compress(raw) + compressor.flush(isal_zlib.Z_SYNC_FLUSH)
     return Block(data, isal_zlib.crc32(raw), raw.nbytes)
 
 
 def stream(blocks: Iterable[Block]) -> Iterator[bytes | memoryview]:
-    """Yield the parts of a gzip file, one member whatever the blocks are."""
+    """Yield the parts of a gzip file with one member."""
     yield _HEADER
     crc = size = 0
     for block in blocks:
@@ -44,11 +45,13 @@ def stream(blocks: Iterable[Block]) -> Iterator[bytes | memoryview]:
 
 
 def side_by_side(raws: Iterable[memoryview | Block], level: int, threads: int) -> Iterator[Block]:
-    """Compress on several threads; yield in order, and take no more than keeps the threads busy.
+    """Compress blocks on several threads and yield them in order.
 
     Args:
-        raws: what is to be compressed, and between it what is already.
+        raws: bytes to compress, and blocks that are compressed already; read only as fast as the
+            threads compress.
         level: of isal, 0 to 3.
+        threads: number of threads.
     """
     waiting: deque[Future[Block]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Tables between stored values and meaning: palettes and Modality LUTs, read with the pixels."""
+"""Lookup tables for stored values: palettes and Modality LUTs, read with the pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WANTED: Final = frozenset(
     {MODALITY_LUT, 0x00280103, *_PALETTE_DESCRIPTORS, *_PALETTES, *_SEGMENTED}
 )
 _FULL_TABLE: Final = 1 << 16
-"""What 0 means as a number of entries (PS3.3 C.7.6.3.1.5, C.11.1.1.1)."""
+"""Number of entries that is written as 0 (PS3.3 C.7.6.3.1.5, C.11.1.1.1)."""
 
 
 def palette_of(data: Buffer, transfer_syntax_uid: str) -> Dataset:
@@ -32,7 +32,7 @@ def palette_of(data: Buffer, transfer_syntax_uid: str) -> Dataset:
 
     Args:
         data: the data set, inflated.
-        transfer_syntax_uid: how it is encoded.
+        transfer_syntax_uid: of the data set.
     """
     elements = scan(data, transfer_syntax_uid, wanted=WANTED).elements
     palette = Dataset()
@@ -50,7 +50,14 @@ def palette_of(data: Buffer, transfer_syntax_uid: str) -> Dataset:
 
 
 def coloured(stored: Image, palette: Dataset) -> Image:
-    """Return (rows, columns, 3) RGB, 8 bits each, of palette indices.
+    """Turn palette indices into colours.
+
+    Args:
+        stored: (rows, columns) palette indices.
+        palette: from `palette_of`.
+
+    Returns:
+        (rows, columns, 3) uint8, RGB.
 
     Raises:
         AssemblyError: the palette is absent or damaged.
@@ -61,17 +68,26 @@ def coloured(stored: Image, palette: Dataset) -> Image:
             colours = apply_color_lut(stored[rows], palette)
         except (ValueError, AttributeError, IndexError, TypeError, KeyError) as error:
             raise AssemblyError(
-                Reason.PIXELS_UNREADABLE, f"The palette cannot be used: {error}"
+                Reason.PIXELS_UNREADABLE,
+                f"The Palette Color Lookup Tables (0028,1201) are absent or damaged ({error}). "
+                "Send the instance again from its original source.",
             ) from error
         result[rows] = colours >> 8 if colours.dtype.itemsize == 2 else colours
     return result
 
 
 def modality_of(data: Buffer, transfer_syntax_uid: str) -> tuple[int, Image]:
-    """Read the first value mapped and the entries of a Modality LUT (PS3.3 C.11.1.1).
+    """Read a Modality LUT (PS3.3 C.11.1.1).
+
+    Args:
+        data: the data set, inflated.
+        transfer_syntax_uid: of the data set.
+
+    Returns:
+        the first stored value that is mapped, and (n,) uint16 entries.
 
     Raises:
-        AssemblyError: there is none that can be used.
+        AssemblyError: the table is absent or damaged.
     """
     item = scan(data, transfer_syntax_uid, wanted=WANTED).elements.item(MODALITY_LUT)
     descriptor = item.numbers(_DESCRIPTOR) if item else ()
@@ -84,11 +100,23 @@ def modality_of(data: Buffer, transfer_syntax_uid: str) -> tuple[int, Image]:
             entries = np.frombuffer(raw, "u1", count).astype("u2")
         if len(entries) >= count and 8 <= bits <= 16 and abs(first) <= 0xFFFF:
             return first, entries[:count]
-    raise AssemblyError(Reason.PIXELS_UNREADABLE, "The Modality LUT cannot be used.")
+    raise AssemblyError(
+        Reason.PIXELS_UNREADABLE,
+        "The Modality LUT Sequence (0028,3000) is incomplete or damaged. Send the instance again "
+        "from its original source.",
+    )
 
 
 def mapped(stored: Image, lut: tuple[int, Image]) -> Image:
-    """Return modality values, unsigned 16 bits; what lies beyond the table takes its ends."""
+    """Map stored values to modality values.
+
+    Args:
+        stored: (rows, columns) stored values; those beyond the table get its first or last entry.
+        lut: from `modality_of`.
+
+    Returns:
+        (rows, columns) uint16.
+    """
     first, entries = lut
     values = np.empty(stored.shape, entries.dtype)
     for rows in strips(len(stored), stored[:1].nbytes):

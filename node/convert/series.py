@@ -1,4 +1,4 @@
-"""One series to its volumes, and those to files. The same path for daemon, command and Python."""
+"""Convert one series to volumes and files: the same code for daemon, command and Python."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from node.core.errors import AssemblyError, Reason, TooLittleMemory
 from node.core.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
-"""Until an image has its name; others may be writing into the folder, too."""
+"""Name of an image until its volume has a name; other conversions may write into the folder."""
 Stem = str | Callable[[VolumePlan], str]
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What the caller knows of the series' completeness, for the manifest."""
+    """Revision, verdict and evidence of the series, for the manifest."""
 
     revision: int = 1
     verdict: str = "unknown"
@@ -51,12 +51,12 @@ class Product:
     """The files of one volume.
 
     Attributes:
-        stem: what all its file names begin with.
+        stem: beginning of all its file names.
         files: names below the folder, the manifest last.
-        shape: of the array as written.
+        shape: shape of the array as written, (i, j, k) or (i, j, k, t).
         affine: (4, 4) voxel -> RAS mm.
-        manifest: name of the manifest, empty if none was asked for.
-        sha256: of the image file, empty if none was asked for.
+        manifest: name of the manifest; empty if none is written.
+        sha256: of the image file, hexadecimal; empty if none is written.
     """
 
     stem: str
@@ -68,7 +68,7 @@ class Product:
 
 
 class _Image(NamedTuple):
-    """An image that is written and has no name yet."""
+    """An image that is written under a temporary name."""
 
     path: Path
     digest: str
@@ -77,7 +77,7 @@ class _Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a series."""
+    """The result of converting a series: volumes, refusals, and instances that were left out."""
 
     products: tuple[Product, ...] = ()
     refusals: tuple[AssemblyError, ...] = ()
@@ -96,21 +96,21 @@ def convert_series(
     *,
     own_grids: bool = True,
 ) -> Conversion:
-    """Write every volume of a series that can be trusted, and name what cannot.
+    """Write every volume of a series that can be trusted, and refuse the rest by name.
 
-    The same instances in any order give the same volumes.
+    The order of the instances does not change the volumes.
 
     Args:
-        instances: of one series.
-        directory: a folder of the caller's own.
-        stem: what file names begin with, or a function that makes it for a volume.
-        options: which files, and what is in them.
-        proof: what is known of the series' completeness.
+        instances: the instances of one series.
+        directory: a folder that no other process uses.
+        stem: beginning of the file names, or a function that returns it for a volume.
+        options: which files are written, and what they hold.
+        proof: revision, verdict and evidence, for the manifest.
         references: instances of the series that labels among the instances refer to.
         slice_cache: a file with slices that `compress_slices` has compressed.
-        names: that are given already, where other series go into the same folder.
+        names: names that are taken already, if other series are written into the same folder.
         own_grids: segmentations of a series that is not among the references make label maps on
-            their own grid; otherwise they are refused until it comes.
+            their own grid; otherwise they are refused until that series is received.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
@@ -153,7 +153,7 @@ def convert_series(
 
 
 def _labels(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
-    """Return the instances that label voxels, but for those whose UID has several contents."""
+    """Return the instances that label voxels, except those whose UID has several contents."""
     found = [one for one in instances if one.header.sop_class_uid in LABEL_CLASSES]
     unique = without_copies(found)[0]
     counts = Counter(one.header.identity for one in unique)
@@ -171,8 +171,8 @@ def volumes_of(
     """Yield every volume of a series in memory, and every refusal.
 
     Args:
-        instances: of one series.
-        present: Series Instance UIDs of all series that are there. Segmentations of others make
+        instances: the instances of one series.
+        present: Series Instance UIDs of all series at hand. Segmentations of other series make
             label maps on their own grid.
     """
     planned, read = _planned(instances, OutputOptions())
@@ -221,7 +221,7 @@ def _planned(
 
 
 def _is_mixed(planned: SeriesPlan) -> bool:
-    """Whether it was refused because its images are of several studies or patients."""
+    """Tell whether the series was refused as its images are of several studies or patients."""
     return any(one.reason is Reason.CONTRADICTORY_IDENTITY for one in planned.refusals)
 
 
@@ -231,10 +231,10 @@ def _untriggered(header: InstanceHeader) -> InstanceHeader:
 
 
 def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Image:
-    """Write the image under a name of its own: whether it can be written is only known then.
+    """Write the image under a temporary name, as its slices may still be refused.
 
     Raises:
-        AssemblyError: a slice cannot be read, or there is too little memory; nothing is left.
+        AssemblyError: a slice cannot be read, or there is too little memory; no file is left.
     """
     recorder = PreviewRecorder(volume.shape, volume.dtype)
     blocks = recorder.record(volume.blocks())
@@ -244,7 +244,7 @@ def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Im
         if options.image:
             digest = write_image(path, volume.header(options.comment), blocks, options)
         else:
-            deque(blocks, maxlen=0)  # for the picture, and because what cannot be read is refused
+            deque(blocks, maxlen=0)  # for the preview, and to refuse slices that cannot be read
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, MemoryError):

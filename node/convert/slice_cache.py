@@ -1,7 +1,7 @@
-"""Slices compressed while their series still arrives, kept in a file until its volume is written.
+"""Slices that are compressed while their series is received, and kept in a file for its volume.
 
-What is in stock is found by what it was made of: the instance's data set and everything that was
-done to its pixels. A volume that turns out otherwise finds nothing, and reads its slices.
+The key of a slice is the digest of the instance's data set and everything that was done to its
+pixels. A volume that is planned differently finds no such slice, and reads its slices.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from node.core.errors import AssemblyError
 _CHECK: Final = struct.Struct("<L")
 """CRC-32 of the rest of a record."""
 _HEAD: Final = struct.Struct("<LQLLLL")
-"""Of a layer before it was compressed: CRC-32 and size; then the sizes of the key, of the layer, of
-its row and of its column, which all follow."""
+"""CRC-32 and size of a layer before compression; then the sizes of the key, of the layer, of its
+row and of its column, which all follow."""
 
 
 class _Place(NamedTuple):
-    """Where a record is, from its head on."""
+    """Start and end of a record, from its head on, and its checksum."""
 
     start: int
     end: int
@@ -39,12 +39,12 @@ class _Place(NamedTuple):
 
 
 class SliceCache:
-    """What is in a file, as far as it is written yet.
+    """The complete slices in a file.
 
     Args:
-        path: the file; one that is not there holds nothing.
-        sources: the instances whose slices may be asked for.
-        level: of compression.
+        path: the file; if it does not exist, the cache is empty.
+        sources: the instances whose slices may be read.
+        level: compression level.
     """
 
     def __init__(self, path: Path, sources: Sequence[InstanceSource], level: int) -> None:
@@ -54,7 +54,7 @@ class SliceCache:
         self._places = dict(_read(self._data))
 
     def get(self, layer: Layer) -> CompressedLayer | None:
-        """Return a layer, if it is in stock."""
+        """Return a layer; None if the cache does not have it, or it is damaged."""
         content = self._contents.get(layer.piece.header.identity)
         place = None if content is None else self._places.get(_key(content, layer, self._level))
         if place is None:
@@ -73,13 +73,15 @@ class SliceCache:
 
 
 def compress_slices(path: Path, sources: Sequence[InstanceSource], options: OutputOptions) -> int:
-    """Compress the slices of some instances, and append them to a file.
+    """Compress the slices of some instances and append them to a file.
 
     Args:
-        path: the file; nobody else may be writing to it.
+        path: the file; no other process may write to it.
+        sources: the instances.
+        options: compression level of the output.
 
     Returns:
-        how many slices these were.
+        the number of slices.
 
     Raises:
         OSError: the file cannot be written.
@@ -94,7 +96,7 @@ def compress_slices(path: Path, sources: Sequence[InstanceSource], options: Outp
             try:
                 array = read_layers([layer], read)
             except AssemblyError:
-                continue  # it is met again, and told, when the volume is made
+                continue  # reported when the volume is made
             key = _key(contents[layer.piece.header.identity], layer, options.level)
             file.write(_record(key, array, options.level))
             count += 1
@@ -102,7 +104,7 @@ def compress_slices(path: Path, sources: Sequence[InstanceSource], options: Outp
 
 
 def _contents(sources: Sequence[InstanceSource]) -> dict[object, tuple[str, str]]:
-    """What the pixels of instances are made of, where that is known, by their identity."""
+    """Return digest and transfer syntax of the instances whose digest is known."""
     return {
         source.header.identity: (source.digest, source.transfer_syntax_uid)
         for source in sources
@@ -113,12 +115,12 @@ def _contents(sources: Sequence[InstanceSource]) -> dict[object, tuple[str, str]
 def _key(content: tuple[str, str], layer: Layer, level: int) -> bytes:
     piece, values, orientation = layer
     frame = piece.frame
-    told = (
+    parts = (
         *(*content, level, frame.index, frame.tile, frame.rows, frame.columns),
         *(values.dtype.str, values.scaled, frame.slope, frame.intercept),
         *orientation[:2].ravel().tolist(),
     )
-    return repr(told).encode()
+    return repr(parts).encode()
 
 
 def _record(key: bytes, array: Image, level: int) -> bytes:
@@ -133,12 +135,12 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):  # not begun, empty, or on a file system that cannot do that
+    except (OSError, ValueError):  # absent, empty, or on a file system without mmap
         return b""
 
 
 def _read(data: memoryview) -> Iterator[tuple[bytes, _Place]]:
-    """Yield what is in a file; its end may be half written."""
+    """Yield the complete records of a file, whose last record may be half written."""
     end = 0
     while end + _CHECK.size + _HEAD.size <= len(data):
         (check,) = _CHECK.unpack_from(data, end)

@@ -1,4 +1,4 @@
-"""Runs that a scanner cut: XA gave each volume of some a Series Instance UID of its own."""
+"""Join runs that a scanner split: XA gives each volume of some runs a Series Instance UID."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Instances = tuple[InstanceSource, ...]
 
 
 def joined(series: Sequence[Instances]) -> list[Instances]:
-    """Join series that are volumes of one run, all others as they are.
+    """Join series that are volumes of one run; other series stay as they are.
 
-    They have one Series Number in one study of one patient, one frame of reference, the same
-    slices and kind of image, one image at each place, and times of acquisition of their own.
+    Volumes of one run have one Series Number in one study of one patient, one frame of reference,
+    the same slices and kind of image, one image at each position, and different acquisition times.
 
     Args:
         series: the instances of each Series Instance UID.
 
     Returns:
-        the instances of each series or run, of a run in the order of time.
+        the instances of each series or run; those of a run are in the order of time.
     """
     runs: dict[object, dict[int, Instances]] = {}
     alone: list[Instances] = []
@@ -37,7 +37,7 @@ def joined(series: Sequence[Instances]) -> list[Instances]:
             alone.append(instances)
             continue
         run = runs.setdefault(key, {})
-        if time in run:  # nothing says which comes first
+        if time in run:  # their order is not known
             alone.append(instances)
         else:
             run[time] = instances
@@ -46,7 +46,7 @@ def joined(series: Sequence[Instances]) -> list[Instances]:
 
 
 def _volume(instances: Instances) -> object | None:
-    """Return what volumes of one run have in common; None for what is no volume of such a run."""
+    """Return the key that volumes of one run share; None for other series."""
     found: list[object] = []
     places: set[object] = set()
     for source in instances:

@@ -1,4 +1,4 @@
-"""One volume: where it lies and what its voxels are, in memory or still in the slices' files."""
+"""One volume: its place and its voxels, in memory or streamed from the files of its slices."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from node.core.errors import AssemblyError, Reason
 from node.core.version import VERSION
 
 SMALL_BYTES: Final = 32 << 20
-"""Below this it is faster to have a volume in memory than to read its slices twice."""
+"""Bytes; a smaller volume is read into memory, which is faster than reading its slices twice."""
 
 
 @dataclass(frozen=True)
 class Voxels(ABC):
-    """What is written of one volume; the values themselves come block by block.
+    """One volume to be written, whose values are read block by block.
 
     Attributes:
-        plan: where it comes from and where it lies.
-        dtype: of the stored values.
+        plan: its frames and its place.
+        dtype: type of the stored values.
         slope, intercept: value = slope·stored + intercept.
     """
 
@@ -58,7 +58,7 @@ class Voxels(ABC):
 
     @property
     def shades(self) -> tuple[float, float] | None:
-        """The stored values that a picture shows black and white, if the header knows."""
+        """The stored values that the preview draws black and white; None if not known."""
         middle = self.plan.grid[0][len(self.plan.grid[0]) // 2]
         window = window_of(middle)
         if window is None or not self.slope:
@@ -110,12 +110,12 @@ class Volume(Voxels):
 
 @dataclass(frozen=True)
 class StreamedVolume(Voxels):
-    """One volume whose slices are read when they are written, and not kept.
+    """One volume whose slices are read while they are written, and not kept in memory.
 
     Attributes:
         values: how voxels are made of stored values.
         read: reads the stored values of a frame.
-        cache: layers that need not be read.
+        cache: layers that are compressed already.
     """
 
     values: Values
@@ -130,13 +130,16 @@ class StreamedVolume(Voxels):
 
 
 def read_volume(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
-    """Read a whole volume into memory, and resample it if it has to be.
+    """Read a whole volume into memory and resample it if necessary.
 
     Args:
-        square: resample a sheared grid.
+        volume: the plan.
+        read: reads the stored values of a frame.
+        square: resample a sheared grid to right angles.
 
     Raises:
-        AssemblyError: a slice cannot be read, or there is too little memory.
+        AssemblyError: a slice cannot be read, or the volume is too large for the memory.
+        TooLittleMemory: there is too little free memory at the moment.
     """
     values = _values(volume)
     _check(volume, values, read, whole=True, square=square)
@@ -156,11 +159,17 @@ def _in_memory(volume: VolumePlan, values: Values, read: PixelReader, *, square:
 def prepare_volume(
     volume: VolumePlan, read: PixelReader, cache: SliceCache | None = None, *, square: bool = False
 ) -> Voxels:
-    """Return the same as `read_volume`, without reading what can be read slice by slice later.
+    """Return a volume to be written, streamed slice by slice if that is possible.
 
     Args:
-        cache: layers that may come compressed.
-        square: resample a sheared grid.
+        volume: the plan.
+        read: reads the stored values of a frame.
+        cache: layers that are compressed already.
+        square: resample a sheared grid to right angles.
+
+    Raises:
+        AssemblyError: a slice cannot be read, or the volume is too large for the memory.
+        TooLittleMemory: there is too little free memory at the moment.
     """
     values = _values(volume)
     size = prod(volume.shape) * values.dtype.itemsize
@@ -181,11 +190,11 @@ def prepare_volume(
 def _check(
     volume: VolumePlan, values: Values, read: PixelReader, *, whole: bool, square: bool
 ) -> None:
-    """Refuse what cannot be made, before it is begun.
+    """Refuse a volume that cannot be made, before any pixel is read.
 
     Raises:
-        AssemblyError: pixels are not there, or the volume is too large for the memory.
-        TooLittleMemory: it is at the moment.
+        AssemblyError: pixel data are too short, or the volume is too large for the memory.
+        TooLittleMemory: there is too little free memory at the moment.
     """
     pieces = [piece for row in volume.grid for piece in row]
     read.check(pieces)
@@ -198,8 +207,11 @@ def _check(
 
 
 def too_large(volume: VolumePlan) -> AssemblyError:
-    """Return the refusal of a volume that there is too little memory for."""
-    sentence = f"A volume of {volume.shape} does not fit into memory."
+    """Return the refusal of a volume that does not fit into memory."""
+    sentence = (
+        f"A volume of {volume.shape} voxels does not fit into memory. Give the node, or each of "
+        "its workers (assembly.worker_memory), more memory."
+    )
     return AssemblyError(Reason.UNSUPPORTED_PIXELS, sentence)
 
 

@@ -1,4 +1,4 @@
-"""The files of one volume."""
+"""Write the files of one volume: NIfTI, JSON and notes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from node.convert.gzip_blocks import side_by_side, stream
 from node.core.system.disk import start_writing
 
 THREADS: Final = 2
-"""That compress; more than two wait for the disk and for the hash."""
+"""Threads that compress; more than two wait for the disk and for the hash."""
 EARLY_BYTES: Final = 8 << 20
-"""After so many the disk is told to begin."""
+"""Bytes after which writing to the disk is started."""
 
 
 class OutputOptions(msgspec.Struct, frozen=True):
@@ -29,17 +29,17 @@ class OutputOptions(msgspec.Struct, frozen=True):
         compress: .nii.gz instead of .nii.
         level: of isal's gzip, 0 to 3.
         sidecar, preview, manifest: whether these are written.
-        image: whether the NIfTI itself is.
+        image: whether the NIfTI is written.
         identifiers: names, dates and machines in the sidecar.
-        dates: dates in the sidecar, though no other identifiers.
-        precise: Philips' precise scale rather than the one for display.
-        resample_tilt: bring the sheared grid of a tilted gantry to right angles.
+        dates: dates in the sidecar, even without other identifiers.
+        precise: Philips' precise scale instead of the one for display.
+        resample_tilt: resample the sheared grid of a tilted gantry to right angles.
         resample_unequal: interpolate slices at unequal steps instead of refusing them.
-        merge: put what differs in kind (echoes, phases) into one image all the same.
-        notes: a text file with everything the sidecar could hold, identifiers too.
+        merge: put images that differ in kind (echoes, phases) into one volume.
+        notes: a text file with all fields of the sidecar, including identifiers.
         comment: text for the NIfTI header.
         flat: whether volumes of a single slice are written.
-        trigger_times: whether Trigger Time and Cardiac Trigger Delay Time say anything.
+        trigger_times: whether Trigger Time and Cardiac Trigger Delay Time are used.
     """
 
     compress: bool = True
@@ -67,15 +67,18 @@ def write_image(
     options: OutputOptions,
     threads: int = THREADS,
 ) -> str:
-    """Write a NIfTI file, the same for the same image, however many threads compress it.
+    """Write a NIfTI file, whose bytes do not depend on the number of threads.
 
     Args:
+        path: the file.
         header: from `node.assemble.volumes.nifti.make_header`.
-        blocks: the voxels in the order of the file, each block Fortran-contiguous. Only a file
-            that is compressed can have pressed ones, of the same level.
+        blocks: the voxels in the order of the file, each block Fortran-contiguous; in a compressed
+            file also layers that are compressed already, with the same level.
+        options: compression.
+        threads: number of threads that compress.
 
     Returns:
-        the sha256 of the file.
+        sha256 of the file, hexadecimal.
     """
     head = memoryview(header_bytes(header))
     parts: Iterable[bytes | memoryview]
@@ -91,7 +94,7 @@ def write_image(
             digest.update(part)
             file.write(part)
             size += len(part)
-            if size - begun > EARLY_BYTES:  # whoever syncs the file waits for less
+            if size - begun > EARLY_BYTES:  # shortens the sync at the end
                 file.flush()
                 start_writing(file.fileno(), begun, size - begun)
                 begun = size
@@ -99,7 +102,7 @@ def write_image(
 
 
 def _raw(block: Image | CompressedLayer) -> Iterator[memoryview | Block]:
-    """Yield what is compressed at a time."""
+    """Yield the parts of a block that are compressed together."""
     if isinstance(block, CompressedLayer):
         yield block.block
         return
@@ -115,11 +118,21 @@ def _plain(block: Image | CompressedLayer) -> memoryview:
 
 
 def write_notes(path: Path, fields: Mapping[str, object]) -> None:
-    """Write fields as text, a line for each."""
+    """Write fields as text, one line for each.
+
+    Args:
+        path: the file.
+        fields: names and values.
+    """
     lines = (f"{name}: {value}".replace("\n", " ") for name, value in fields.items())
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def write_json(path: Path, fields: Mapping[str, object]) -> None:
-    """Write fields as indented JSON, in the order they have."""
+    """Write fields as indented JSON, in their order.
+
+    Args:
+        path: the file.
+        fields: names and values.
+    """
     path.write_bytes(msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n")

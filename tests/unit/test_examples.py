@@ -15,6 +15,8 @@ MODULES = (
     "node.assemble.stacks.geometry",
     "node.assemble.stacks.grouping",
     "node.assemble.vendors.siemens.protocol",
+    "node.convert.load",
+    "node.convert.naming.bids",
 )
 
 
