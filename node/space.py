@@ -1,4 +1,4 @@
-"""The mathematics of space for programs that use rasnode: LPS and RAS, voxels and millimetres."""
+"""The mathematics of space, for programs that use rasnode: LPS and RAS, voxels and millimetres."""
 
 from node.assemble.space import (
     GRID_TOLERANCE,

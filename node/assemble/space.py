@@ -20,7 +20,7 @@ LPS_TO_RAS: Final[Matrix] = np.diag([-1.0, -1.0, 1.0, 1.0])
 """(4, 4) LPS mm -> RAS mm, and, being its own inverse, RAS mm -> LPS mm."""
 
 _SLAB_VOXELS: Final = 1 << 22
-"""Voxels that are interpolated at a time, in double precision."""
+"""That are interpolated at a time, in double precision."""
 SINGULAR_MM: Final = 1e-9
 """mm; a voxel axis shorter than this spans no space."""
 
@@ -263,30 +263,24 @@ def resample(
     """Sample an image on another grid of the same world.
 
     Args:
-        data: (i, j, k) or (i, j, k, t) values of any numeric type.
+        data: (i, j, k) or (i, j, k, t).
         affine: (4, 4) its voxel -> mm.
-        like_affine: (4, 4) voxel -> mm of the other grid.
-        like_shape: (i, j, k) of the other grid.
+        like_affine: (4, 4) voxel -> mm of the wanted grid.
+        like_shape: (i, j, k) of the wanted grid.
         order: 0 nearest (labels), 1 linear, 3 cubic.
-        outside: value of voxels outside the image.
+        outside: value where the image does not reach.
 
     Returns:
-        (i, j, k) or (i, j, k, t) on the other grid, in the type of `data`; integers are rounded.
-
-    Examples:
-        >>> row = np.array([0.0, 10.0, 20.0]).reshape(3, 1, 1)
-        >>> half = np.diag([0.5, 1.0, 1.0, 1.0])
-        >>> resample(row, np.eye(4), half, (5, 1, 1)).ravel().tolist()
-        [0.0, 5.0, 10.0, 15.0, 20.0]
+        `like_shape` (and t), in the type of `data`.
     """
-    # scipy takes longest to import, and no receiving process needs it
+    # Takes longer to import than all the rest, and no process that receives needs it.
     from scipy.ndimage import affine_transform  # noqa: PLC0415
 
     pull = voxel_map(like_affine, affine)
     volumes = data[..., np.newaxis] if data.ndim == 3 else data
     result = np.empty((*like_shape, volumes.shape[3]), data.dtype, order="F")
     i, j, k = like_shape
-    # scipy fits splines to the whole image in each call
+    # Splines are fitted to the whole image each time that they are asked for.
     step = k if order > 1 else max(1, _SLAB_VOXELS // max(1, i * j))
     for index in range(volumes.shape[3]):
         for start in range(0, k, step):

@@ -1,4 +1,15 @@
-"""DICOM to arrays in Python: `load_dicom` and `load_all`."""
+"""DICOM to arrays in Python: `load_dicom` and `load_all`.
+
+Examples:
+    >>> from pydicom.data import get_testdata_file
+    >>> volume = load_dicom(get_testdata_file("CT_small.dcm"))
+    >>> volume.array.shape, volume.array.dtype.name
+    ((128, 128, 1), 'int16')
+    >>> volume.affine.round(2).tolist()[2]
+    [0.0, 0.0, 5.0, -75.7]
+    >>> [one.suffix for one in load_all(get_testdata_file("CT_small.dcm"))]
+    ['']
+"""
 
 from __future__ import annotations
 
@@ -26,9 +37,9 @@ class LoadedVolume:
     """One volume, as the node and `rasnode convert` write it.
 
     Attributes:
-        series_instance_uid: the series that it was made from.
-        suffix: distinguishes it from other volumes of that series, such as `_e2`.
-        residual_mm: the largest distance of a slice's corner from where the affine puts it.
+        series_instance_uid: the series that it comes from.
+        suffix: what tells it from other volumes of that series, such as `_e2`.
+        residual_mm: how far a slice lies from where the affine puts it, at most.
     """
 
     _volume: Volume
@@ -38,19 +49,19 @@ class LoadedVolume:
 
     @property
     def affine(self) -> Matrix:
-        """(4, 4) float64, voxel (i, j, k) -> RAS mm, in float32's precision, as in the file."""
+        """(4, 4) voxel (i, j, k) -> RAS mm, as the file has it: in float32's precision."""
         return np.asarray(self._volume.header().get_best_affine(), np.float64)
 
     @property
     def array(self) -> npt.NDArray[Any]:
-        """(i, j, k) or (i, j, k, t) values in RAS order, with the scale applied.
+        """(i, j, k) or (i, j, k, t) values in RAS order, the scale applied.
 
         Type and values are those that nibabel reads from the file that the node writes.
         """
         return np.asanyarray(self.nifti().dataobj)
 
     def nifti(self) -> nib.Nifti1Image | nib.Nifti2Image:
-        """Return the image; saved as .nii it is the file that the node would write.
+        """Return the image; saved as .nii it is the very file that the node would write.
 
         It is NIfTI-2 where an axis is longer than NIfTI-1 can count, 32,767.
         """
@@ -58,26 +69,15 @@ class LoadedVolume:
 
 
 def load_dicom(source: Source) -> LoadedVolume:
-    """Load the only volume in a file or folder.
+    """Load the one volume in a file or folder.
 
     Args:
         source: a file, a folder, or several of either.
 
-    Returns:
-        the volume: `array` in RAS order, `affine` voxel -> RAS mm.
-
     Raises:
-        FileNotFoundError: a file or folder does not exist.
-        AssemblyError: no volume can be trusted (the first refusal says why), or there are several:
-            then use `load_all`.
-
-    Examples:
-        >>> from pydicom.data import get_testdata_file
-        >>> volume = load_dicom(get_testdata_file("CT_small.dcm"))
-        >>> volume.array.shape, volume.array.dtype.name
-        ((128, 128, 1), 'int16')
-        >>> volume.affine.round(2).tolist()[2]
-        [0.0, 0.0, 5.0, -75.7]
+        FileNotFoundError: a file or folder is not there.
+        AssemblyError: there is none that can be trusted (the first refusal says why), or there
+            are several: then use `load_all`.
     """
     volumes, refusals = _load(source)
     if len(volumes) == 1:
@@ -85,27 +85,17 @@ def load_dicom(source: Source) -> LoadedVolume:
     if volumes:
         raise AssemblyError(
             Reason.MIXED_ORIENTATIONS,
-            f"There are {len(volumes)} volumes, not one: load them with load_all.",
+            f"There are {len(volumes)} volumes in it, not one; load_all returns them all.",
         )
-    if refusals:
-        raise refusals[0]
-    raise AssemblyError(Reason.NOT_AN_IMAGE, "The file or folder holds no DICOM image.")
+    raise refusals[0] if refusals else AssemblyError(Reason.NOT_AN_IMAGE, "No DICOM image in it.")
 
 
 def load_all(source: Source) -> list[LoadedVolume]:
     """Load every volume of every series in a file or folder.
 
-    Args:
-        source: a file, a folder, or several of either.
-
     Raises:
-        FileNotFoundError: a file or folder does not exist.
-        AssemblyError: no volume can be trusted.
-
-    Examples:
-        >>> from pydicom.data import get_testdata_file
-        >>> [volume.suffix for volume in load_all(get_testdata_file("CT_small.dcm"))]
-        ['']
+        FileNotFoundError: a file or folder is not there.
+        AssemblyError: there is none that can be trusted.
     """
     volumes, refusals = _load(source)
     if not volumes and refusals:

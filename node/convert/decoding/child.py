@@ -70,7 +70,7 @@ def _bytes_of(image: Image) -> memoryview:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep freed memory: to allocate it anew for each frame takes longer than decoding."""
+    """Let glibc keep freed memory: allocating it anew for each frame takes longer than decoding."""
     with suppress(OSError, AttributeError):  # another C library
         allocator = ctypes.CDLL(None)
         allocator.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
