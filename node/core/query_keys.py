@@ -1,7 +1,7 @@
-"""Which attributes the index keeps, on which level of the Query/Retrieve model (PS3.4 C.6).
+"""The C-FIND keys: which attributes the index keeps, by Query/Retrieve level (PS3.4 C.6).
 
-One table for everybody: the receiver fills rows from it, C-FIND matches and answers from it, and
-the Conformance Statement lists it.
+The receiver fills the index from this table, C-FIND matches and answers from it, and the
+Conformance Statement lists it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
-
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from typing import Final, NamedTuple
 
 
 class Level(StrEnum):
@@ -39,43 +37,95 @@ class Attribute(NamedTuple):
     level: Level
 
 
-_KEYWORDS: dict[Level, str] = {
+_INDEXED: Final[dict[Level, str]] = {
     Level.PATIENT: """
-        PatientID IssuerOfPatientID PatientName PatientBirthDate PatientBirthTime PatientSex
-        OtherPatientIDs OtherPatientNames EthnicGroup PatientComments""",
+        PatientID 00100020 LO
+        IssuerOfPatientID 00100021 LO
+        PatientName 00100010 PN
+        PatientBirthDate 00100030 DA
+        PatientBirthTime 00100032 TM
+        PatientSex 00100040 CS
+        OtherPatientIDs 00101000 LO
+        OtherPatientNames 00101001 PN
+        EthnicGroup 00102160 SH
+        PatientComments 00104000 LT""",
     Level.STUDY: """
-        StudyInstanceUID StudyDate StudyTime AccessionNumber StudyID StudyDescription
-        ReferringPhysicianName NameOfPhysiciansReadingStudy PatientAge PatientSize PatientWeight
-        AdmittingDiagnosesDescription ProcedureCodeSequence AdditionalPatientHistory
-        Occupation""",
+        StudyInstanceUID 0020000D UI
+        StudyDate 00080020 DA
+        StudyTime 00080030 TM
+        AccessionNumber 00080050 SH
+        StudyID 00200010 SH
+        StudyDescription 00081030 LO
+        ReferringPhysicianName 00080090 PN
+        NameOfPhysiciansReadingStudy 00081060 PN
+        PatientAge 00101010 AS
+        PatientSize 00101020 DS
+        PatientWeight 00101030 DS
+        AdmittingDiagnosesDescription 00081080 LO
+        ProcedureCodeSequence 00081032 SQ
+        AdditionalPatientHistory 001021B0 LT
+        Occupation 00102180 SH""",
     Level.SERIES: """
-        SeriesInstanceUID Modality SeriesNumber SeriesDescription SeriesDate SeriesTime
-        BodyPartExamined ProtocolName Laterality PatientPosition OperatorsName
-        PerformingPhysicianName Manufacturer ManufacturerModelName StationName InstitutionName
-        InstitutionalDepartmentName FrameOfReferenceUID PerformedProcedureStepStartDate
-        PerformedProcedureStepStartTime PerformedProcedureStepID
-        PerformedProcedureStepDescription RequestAttributesSequence""",
+        SeriesInstanceUID 0020000E UI
+        Modality 00080060 CS
+        SeriesNumber 00200011 IS
+        SeriesDescription 0008103E LO
+        SeriesDate 00080021 DA
+        SeriesTime 00080031 TM
+        BodyPartExamined 00180015 CS
+        ProtocolName 00181030 LO
+        Laterality 00200060 CS
+        PatientPosition 00185100 CS
+        OperatorsName 00081070 PN
+        PerformingPhysicianName 00081050 PN
+        Manufacturer 00080070 LO
+        ManufacturerModelName 00081090 LO
+        StationName 00081010 SH
+        InstitutionName 00080080 LO
+        InstitutionalDepartmentName 00081040 LO
+        FrameOfReferenceUID 00200052 UI
+        PerformedProcedureStepStartDate 00400244 DA
+        PerformedProcedureStepStartTime 00400245 TM
+        PerformedProcedureStepID 00400253 SH
+        PerformedProcedureStepDescription 00400254 LO
+        RequestAttributesSequence 00400275 SQ""",
     Level.IMAGE: """
-        SOPInstanceUID SOPClassUID InstanceNumber ImageType ContentDate ContentTime
-        AcquisitionDate AcquisitionTime AcquisitionDateTime AcquisitionNumber
-        InstanceCreationDate InstanceCreationTime Rows Columns BitsAllocated BitsStored
-        PhotometricInterpretation NumberOfFrames ImageComments ConceptNameCodeSequence
-        VerificationFlag CompletionFlag""",
+        SOPInstanceUID 00080018 UI
+        SOPClassUID 00080016 UI
+        InstanceNumber 00200013 IS
+        ImageType 00080008 CS
+        ContentDate 00080023 DA
+        ContentTime 00080033 TM
+        AcquisitionDate 00080022 DA
+        AcquisitionTime 00080032 TM
+        AcquisitionDateTime 0008002A DT
+        AcquisitionNumber 00200012 IS
+        InstanceCreationDate 00080012 DA
+        InstanceCreationTime 00080013 TM
+        Rows 00280010 US
+        Columns 00280011 US
+        BitsAllocated 00280100 US
+        BitsStored 00280101 US
+        PhotometricInterpretation 00280004 CS
+        NumberOfFrames 00280008 IS
+        ImageComments 00204000 LT
+        ConceptNameCodeSequence 0040A043 SQ
+        VerificationFlag 0040A493 CS
+        CompletionFlag 0040A491 CS""",
 }
+"""Keyword, tag and VR (PS3.6) of the attributes of each level. To add a C-FIND key, add a line;
+`rasnode reindex` then adds it for instances that are archived already."""
 
 
-def _table() -> tuple[Attribute, ...]:
-    rows = []
-    for level, words in _KEYWORDS.items():
-        for keyword in words.split():
-            tag = tag_for_keyword(keyword)
-            if tag is None:
-                raise LookupError(f"{keyword} is not in the data dictionary")
-            rows.append(Attribute(keyword, int(tag), dictionary_VR(tag), level))
-    return tuple(rows)
+def _attributes(rows: dict[Level, str]) -> tuple[Attribute, ...]:
+    return tuple(
+        Attribute(keyword, int(tag, 16), vr, level)
+        for level, lines in rows.items()
+        for keyword, tag, vr in map(str.split, lines.strip().splitlines())
+    )
 
 
-ATTRIBUTES: tuple[Attribute, ...] = _table()
+ATTRIBUTES: tuple[Attribute, ...] = _attributes(_INDEXED)
 BY_TAG: dict[int, Attribute] = {attribute.tag: attribute for attribute in ATTRIBUTES}
 BY_KEYWORD: dict[str, Attribute] = {attribute.keyword: attribute for attribute in ATTRIBUTES}
 BY_LEVEL: dict[Level, tuple[Attribute, ...]] = {
@@ -83,23 +133,25 @@ BY_LEVEL: dict[Level, tuple[Attribute, ...]] = {
     for level in Level
 }
 
-DERIVED: tuple[Attribute, ...] = tuple(
-    Attribute(keyword, int(tag_for_keyword(keyword) or 0), vr, level)
-    for level, keyword, vr in (
-        (Level.PATIENT, "NumberOfPatientRelatedStudies", "IS"),
-        (Level.PATIENT, "NumberOfPatientRelatedSeries", "IS"),
-        (Level.PATIENT, "NumberOfPatientRelatedInstances", "IS"),
-        (Level.STUDY, "ModalitiesInStudy", "CS"),
-        (Level.STUDY, "SOPClassesInStudy", "UI"),
-        (Level.STUDY, "NumberOfStudyRelatedSeries", "IS"),
-        (Level.STUDY, "NumberOfStudyRelatedInstances", "IS"),
-        (Level.SERIES, "NumberOfSeriesRelatedInstances", "IS"),
-    )
+DERIVED: tuple[Attribute, ...] = _attributes(
+    {
+        Level.PATIENT: """
+            NumberOfPatientRelatedStudies 00201200 IS
+            NumberOfPatientRelatedSeries 00201202 IS
+            NumberOfPatientRelatedInstances 00201204 IS""",
+        Level.STUDY: """
+            ModalitiesInStudy 00080061 CS
+            SOPClassesInStudy 00080062 UI
+            NumberOfStudyRelatedSeries 00201206 IS
+            NumberOfStudyRelatedInstances 00201208 IS""",
+        Level.SERIES: """
+            NumberOfSeriesRelatedInstances 00201209 IS""",
+    }
 )
-"""What the index keeps up to date itself, and no instance carries (PS3.4 C.3.4)."""
+"""Attributes that the index computes and no instance has (PS3.4 C.3.4)."""
 
 KEYS: dict[int, Attribute] = BY_TAG | {attribute.tag: attribute for attribute in DERIVED}
-"""Every attribute that a query can match and get back, by its tag."""
+"""Every attribute that a query can match and return, by tag."""
 
 UNIQUE_KEY: dict[Level, str] = {
     Level.PATIENT: "PatientID",
@@ -110,13 +162,17 @@ UNIQUE_KEY: dict[Level, str] = {
 
 
 _LETTERS_OF_THEIR_OWN = frozenset({7, 8, 9})
-"""Combining classes of nuktas, kana voicing marks and viramas: they make other letters."""
+"""Combining classes of nuktas, kana voicing marks and viramas, which make other letters."""
 
 
 def fold(text: str) -> str:
-    """The form in which person names are compared: no case, no accents (PS3.4 C.2.2.2.1).
+    """Return text without case and accents, for comparing person names (PS3.4 C.2.2.2.1).
 
-    Letters such as ł and ø, which Unicode does not decompose, keep their own form.
+    Letters such as ł and ø, which Unicode does not decompose, stay as they are.
+
+    Examples:
+        >>> fold("Müller")
+        'muller'
     """
     if text.isascii():
         return text.lower()
@@ -130,14 +186,22 @@ def fold(text: str) -> str:
 
 
 def caseless(text: str) -> str:
-    """The form in which names are compared with regard to accents."""
+    """Return text without case, for comparing names with regard to accents."""
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
 
 
 def name_groups(name: str, form: Callable[[str], str] = fold) -> tuple[str, str, str]:
-    """A person name's alphabetic, ideographic and phonetic group, as they are compared.
+    """Return the alphabetic, ideographic and phonetic group of a person name (PS3.5 6.2.1).
 
-    Padding around components and empty components at the end do not count (PS3.5 6.2).
+    Padding around components and empty components at the end are removed.
+
+    Args:
+        name: value of VR PN.
+        form: `fold` or `caseless`, applied to each group.
+
+    Examples:
+        >>> name_groups("Doe^John^^")
+        ('doe^john', '', '')
     """
     groups = [trimmed_components(group) for group in name.split("=", 2)]
     first, second, third = (form(group) for group in [*groups, "", ""][:3])
@@ -145,5 +209,5 @@ def name_groups(name: str, form: Callable[[str], str] = fold) -> tuple[str, str,
 
 
 def trimmed_components(group: str) -> str:
-    """A component group without padding and without empty components at its end."""
+    """Return a component group without padding and without empty components at its end."""
     return "^".join(part.strip() for part in group.split("^")).rstrip("^")

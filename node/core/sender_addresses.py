@@ -1,5 +1,4 @@
-"""Whom what comes in counts for, where each sender may leave so much: addresses, since titles are
-whatever a sender says."""
+"""Addresses of senders, by which quotas count, as a sender can choose any AE title."""
 
 from __future__ import annotations
 
@@ -7,13 +6,13 @@ import ipaddress
 from typing import Final
 
 IMPORTED: Final = "import"
-"""Stands for the sender of what came from files, and not by an association."""
+"""In place of an address for instances that were imported from files."""
 EARLIER: Final = "earlier"
-"""Stands for a sender that an earlier version did not note."""
+"""In place of an address that an earlier version did not record."""
 
 
 def neighbourhood(address: str) -> str:
-    """What one machine's owner may choose addresses from: of IPv6, the first 64 bits."""
+    """Return the addresses that one machine can choose from: for IPv6, its /64 network."""
     try:
         plain = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -141,7 +141,7 @@ class ReceiverSupervisor:
                 with self._lock:  # settings may have changed while it was being started
                     _say(one.process, _encoded(self._settings.dicom))
         else:
-            metrics.heard(said)
+            metrics.count_line(said)
 
 
 def _bound(dicom: Dicom) -> socket.socket:

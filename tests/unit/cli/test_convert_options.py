@@ -308,6 +308,6 @@ def test_an_unforeseen_error_in_reading_costs_one_file(
     monkeypatch.setattr(node.convert.folder, "describe", broken)
     done = convert(two, tmp_path / "out")
     assert isinstance(done.exception, NodeError)
-    assert done.stderr.count("internal-error: An unforeseen KeyError") == 4
+    assert done.stderr.count("internal-error: An unexpected KeyError") == 4
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
     assert "Doe" not in done.output

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.assemble.frames.classic import _PARTS
-from node.assemble.sidecar import standard
+from node.assemble.sidecar import standard_fields
 from node.core.errors import InvalidUID, MalformedDataSet
 from node.dicom import HeaderTemplate, Scanned, find_data_set, once, read_parts, read_table, scan
 from node.dicom.header_template import LARGEST
@@ -341,10 +341,10 @@ def test_tables_have_every_name_once() -> None:
     from node.storage.ingest.registration import _KEPT
 
     for table in (
-        standard._DESCRIPTIVE,
-        standard._IDENTIFYING,
-        standard._ENHANCED,
-        standard._ISOTOPE,
+        standard_fields._DESCRIPTIVE,
+        standard_fields._IDENTIFYING,
+        standard_fields._ENHANCED,
+        standard_fields._ISOTOPE,
         _KEPT,
     ):
         names = [name for name, *_ in table]
