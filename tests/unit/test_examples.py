@@ -17,6 +17,12 @@ MODULES = (
     "node.assemble.vendors.siemens.protocol",
     "node.convert.load",
     "node.convert.naming.bids",
+    "node.core.output_names",
+    "node.core.query_keys",
+    "node.core.records",
+    "node.core.settings.environment",
+    "node.core.settings.host_names",
+    "node.core.settings.model",
 )
 
 

@@ -1,4 +1,4 @@
-"""Which series a delivery is for: patterns on attributes, by name. Pure."""
+"""The conditions of a delivery: which series it is for, by patterns on attributes. Pure."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MATCHABLE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Events, and patterns that a series has to match and must not match.
+    """Event types, and patterns that a series must match (`when`) or must not match (`unless`).
 
-    Patterns are as a shell's (`*`, `?`, `[a-z]`), without regard to case. Of the patterns of one
-    key any may match; every key of `when` has to; no key of `unless` may.
+    Patterns are those of a shell (`*`, `?`, `[a-z]`), without regard to case. A key matches if any
+    of its patterns does. Every key of `when` has to match, and no key of `unless` may.
     """
 
     events: tuple[EventType, ...]
@@ -36,10 +36,10 @@ class Conditions:
     unless: Mapping[str, tuple[str, ...]]
 
     def check(self) -> None:
-        """See that every key names something that a series has one value of.
+        """Check that every key is an attribute of a series.
 
         Raises:
-            ValueError: which key it is, and the nearest right one.
+            ValueError: names the wrong key and the nearest right one.
         """
         for key in (*self.when, *self.unless):
             if key not in _MATCHABLE and key not in _OF_THE_NODE:
@@ -47,27 +47,27 @@ class Conditions:
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise ValueError(f"{key!r} is nothing that rules can match{hint}")
 
-    def refusal(self, news: SeriesEvent) -> str:
-        """Why the news is not for this target; empty if it is."""
-        if news.event_type not in self.events:
-            return f"it is told of {', '.join(self.events)}, not of {news.event_type}"
+    def refusal(self, event: SeriesEvent) -> str:
+        """Return why an event is not for this target; empty if it is."""
+        if event.event_type not in self.events:
+            return f"its events are {', '.join(self.events)}, not {event.event_type}"
         for key, patterns in self.when.items():
-            values = _values(news, key)
+            values = _values(event, key)
             if not _any_match(values, patterns):
                 return f"{key} is {_shown(values)}, not {' or '.join(patterns)}"
         for key, patterns in self.unless.items():
-            values = _values(news, key)
+            values = _values(event, key)
             if _any_match(values, patterns):
                 return f"{key} is {_shown(values)}, which is left out"
         return ""
 
 
-def _values(news: SeriesEvent, key: str) -> tuple[str, ...]:
+def _values(event: SeriesEvent, key: str) -> tuple[str, ...]:
     if key == SENDER:
-        return news.senders
+        return event.senders
     if key == VERDICT:
-        return (str(news.verdict),)
-    value: Any = news.attributes.get(key)
+        return (str(event.verdict),)
+    value: Any = event.attributes.get(key)
     if value is None or value == "":
         return ()
     return tuple(map(str, value)) if isinstance(value, list | tuple) else (str(value),)

@@ -1,7 +1,7 @@
-"""Everything that is wrong in a configuration, gathered in one go and told in sentences.
+"""Find all mistakes of a configuration at once, each with its line and a sentence.
 
-A model of pydantic's does not look at how its values go together before each of them is right. So
-what was found is taken out and the rest is looked at again, until nothing new comes up.
+pydantic does not validate a model as a whole before each of its values is valid. So invalid values
+are removed and the rest is validated again, until there are no new mistakes.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from node.core.settings.contradictions import Location, contradictions
-from node.core.settings.model import Settings
+from node.core.settings.model import VALUES_ALONE, Settings
 from node.core.settings.origins import Origins
 
 Check = Callable[[Settings], Iterable[tuple[Location, str]]]
-"""Looks at settings that are right by themselves: files that they name, for example."""
+"""Checks valid settings further, such as the files that they name."""
 
-_ROUNDS = 20  # each takes something out, so that far fewer are enough
+_ROUNDS = 20  # each round removes a value, so that far fewer are enough
 STAND_INS: Final[Mapping[str, Any]] = {
     "name": "x",
     "ae_title": "X",
@@ -37,50 +36,33 @@ STAND_INS: Final[Mapping[str, Any]] = {
     "peer": "x",
     "path": "x",
 }
-"""For keys that have to be there: what is taken in their place while the rest is looked at."""
+"""Values of required keys while the rest is validated."""
 _SECRETS = frozenset({"users", "secret", "environment"})
-"""What is below these keys is not repeated in messages."""
+"""Keys whose values are not shown in messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to correct.
+    """One mistake.
 
     Attributes:
-        line: of the file; 0: it is not in the file.
+        line: line of the file; 0 if it is not in the file.
+        sentence: what is wrong, with its place.
     """
 
     line: int
     sentence: str
 
 
-class _Given(Settings):
-    """Settings of the values that are handed in alone, each looked at by itself."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> _Given:
-        return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
 def mistakes_in(
     values: Mapping[str, Any], origins: Origins, checks: Iterable[Check] = ()
 ) -> list[Mistake]:
-    """Everything that is wrong in some values.
+    """Return all mistakes in values.
 
     Args:
-        values: what file and environment say together.
-        checks: tried on what is right by itself.
+        values: the values of file and environment together.
+        origins: where each value comes from.
+        checks: further checks of the valid values.
     """
     given, found, taken_out = _checked(dict(values))
     mistakes = [
@@ -103,7 +85,7 @@ def mistakes_in(
 
 
 def _beside(one: Location, other: Location) -> bool:
-    """Whether one of two keys is the other, or above it."""
+    """Tell whether two keys are the same, or one is above the other."""
     length = min(len(one), len(other))
     return one[:length] == other[:length]
 
@@ -116,12 +98,13 @@ def _mistake(origins: Origins, location: Location, text: str) -> Mistake:
 def _checked(
     values: dict[str, Any],
 ) -> tuple[Settings | None, dict[Location, ErrorDetails], list[Location]]:
-    """The settings without what is wrong, what that is, and what had to be left out for it."""
+    """Return the settings without invalid values, the mistakes, and the removed keys."""
     found: dict[Location, ErrorDetails] = {}
     taken_out: list[Location] = []
     for _ in range(_ROUNDS):
         try:
-            return _Given(**values), found, taken_out
+            settings = Settings.model_validate(values, context=VALUES_ALONE)
+            return settings, found, taken_out
         except ValidationError as error:
             details = {_location(detail): detail for detail in error.errors()}
         for location, detail in details.items():
@@ -140,19 +123,19 @@ def _location(detail: ErrorDetails) -> Location:
 
 
 def _place_of(location: Location, detail: ErrorDetails) -> Location:
-    """Where to look for it: what is missing is missing in what is above it."""
+    """Return the place of a mistake: a missing key is missing in the key above it."""
     return location[:-1] if detail["type"] == "missing" else location
 
 
 def _key(location: Location) -> Location:
-    """The key that a value is below: a list's, for one of its items."""
+    """Return the key of a value: for an item of a list, that of the list."""
     while len(location) > 1 and isinstance(location[-1], int):
         location = location[:-1]
     return location
 
 
 def _follows(location: Location, taken_out: Iterable[Location]) -> bool:
-    """Whether a mistake may only be there since something was taken out."""
+    """Tell whether a mistake may only follow from a value that was removed."""
     for gone in taken_out:
         field = _field(gone)
         if location == gone or (location == gone[:-1] and field is not None and _may_lack(field)):
@@ -161,12 +144,12 @@ def _follows(location: Location, taken_out: Iterable[Location]) -> bool:
 
 
 def _may_lack(field: FieldInfo) -> bool:
-    """Whether to leave a key out says something of its own."""
+    """Tell whether leaving the key out has a meaning of its own."""
     return field.default is None
 
 
 def _without(values: dict[str, Any], location: Location) -> dict[str, Any]:
-    """The values with a stand-in for one of them, or without it where it need not be there."""
+    """Return the values with a stand-in for a required one, or without an optional one."""
     values = copy.deepcopy(values)
     inner: Any = values
     for part in location[:-1]:
@@ -197,19 +180,19 @@ def _sentence(detail: ErrorDetails, origins: Origins) -> str:
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"
     if isinstance(detail["input"], dict | list) or not _SECRETS.isdisjoint(location):
-        return f"{place}: {key}: {message}"  # the line says where it is
+        return f"{place}: {key}: {message}"  # the value is long or secret
     return f"{place}: {key}: {message} (it is {repr(detail['input'])[:60]})"
 
 
 def _is_union_label(part: int | str) -> bool:
-    """Pydantic names the branch of a union in its locations; nobody wrote that."""
+    """Tell whether a part of a location is pydantic's name for a branch of a union."""
     return isinstance(part, str) and (
         "[" in part or part.startswith(("constrained-", "int", "float"))
     )
 
 
 def _nearest(location: Location) -> str | None:
-    """The known key that looks most like the unknown one, at its own level or at any other."""
+    """Return the known key that is most similar to an unknown one, at its level or any other."""
     model: Any = Settings
     for part in location[:-1]:
         model = _child(model, part)
@@ -242,7 +225,7 @@ def _child(model: type[BaseModel], part: int | str) -> Any:
 
 
 def _model_in(annotation: Any) -> Any:
-    """The settings class inside an annotation such as `TLS | None` or `tuple[Peer, ...]`."""
+    """Return the settings class in an annotation such as `TLS | None` or `tuple[Peer, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) is None and not isinstance(annotation, type(Union[int, str])):  # noqa: UP007
