@@ -7,8 +7,8 @@ its lengths is found before it is answered; `Elements` decodes single values whe
 from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.header_template import HeaderTemplate
 from node.dicom.part10 import DataSetStart, find_data_set
+from node.dicom.read_table import read_table
 from node.dicom.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
-from node.dicom.sharing import Part, once, read_parts, read_table
 from node.dicom.value_decoding import whole
 from node.dicom.values import NO_TAG, Elements
 
@@ -20,13 +20,10 @@ __all__ = [
     "Elements",
     "Encoding",
     "HeaderTemplate",
-    "Part",
     "Scanned",
     "encoding_of",
     "find_data_set",
     "inflate",
-    "once",
-    "read_parts",
     "read_table",
     "scan",
     "whole",

@@ -25,7 +25,7 @@ from node.dicom.element_encoding import (
 from node.dicom.element_walk import Found, Pixels, read_level, shown_encoding
 from node.dicom.nesting import skip_open
 from node.dicom.scanner import Scanned, encoding_of, scanned
-from node.dicom.values import CHARSET, PIXEL_REPRESENTATION, Likeness, is_creator
+from node.dicom.values import CHARSET, PIXEL_REPRESENTATION, is_creator
 
 LARGEST: Final = 1 << 17
 """Bytes before the pixel data of what is remembered: it stays in memory."""
@@ -52,7 +52,7 @@ class _Step(NamedTuple):
     wide: bool
 
 
-class _Pattern(Likeness):
+class _Pattern:
     """One data set, taken apart so that others can be compared with it.
 
     Attributes:
@@ -68,13 +68,13 @@ class _Pattern(Likeness):
         self,
         elements: list[_Element],
         found: Found,
-        volatile: frozenset[int],
+        varying: frozenset[int],
         syntax: str,
         encoding: Encoding,
         pixels: tuple[int, bytes | None],
         pixel_head: bytes,
     ) -> None:
-        super().__init__(volatile)
+        self.varying = varying
         self.encoding = encoding
         self.pixels = pixels
         self._pixel_head = pixel_head
@@ -86,7 +86,7 @@ class _Pattern(Likeness):
         self._steps: list[_Step] = []
         same: list[bytes] = []
         for one in elements:
-            if one.tag in volatile:
+            if one.tag in varying:
                 same.append(one.whole[: one.fixed])
                 self._steps.append(_Step(b"".join(same), one.tag, one.vr, one.wide))
                 same = []
@@ -151,7 +151,7 @@ class _Pattern(Likeness):
         if [one[:-1] for one in self._elements] != [one[:-1] for one in others]:
             return None
         pairs = zip(self._elements, others, strict=True)
-        return self.volatile | {one.tag for one, other in pairs if one.whole != other.whole}
+        return self.varying | {one.tag for one, other in pairs if one.whole != other.whole}
 
 
 class HeaderTemplate:
@@ -182,7 +182,7 @@ class HeaderTemplate:
                 rest, pixels = read_level(data, encoding, self._wanted, at)
             if not rest and pixels is not None and pixels[:2] == pattern.pixels:
                 self._misses = 0
-                return scanned(found, pixels, encoding, pattern)
+                return scanned(found, pixels, encoding)
             return scanned(found | rest, pixels, encoding)
         encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
         found, pixels = read_level(data, encoding, self._wanted)
@@ -194,15 +194,15 @@ class HeaderTemplate:
     def _learned(
         self, data: Buffer, pixels: Pixels | None, syntax: str, encoding: Encoding
     ) -> _Pattern | None:
-        elements = _taken_apart(data, encoding)
+        elements = _split(data, encoding)
         if not elements or pixels is None:
             return None
         before = self._pattern
-        volatile = None if before is None else before.differing(elements)
-        if volatile is None:
-            volatile = frozenset()
+        varying = None if before is None else before.differing(elements)
+        if varying is None:
+            varying = frozenset()
         # The first element shows how all are written, and some others how more are read.
-        if elements[0].tag in volatile or any(map(_tells_how_to_read_others, volatile)):
+        if elements[0].tag in varying or any(map(_affects_reading, varying)):
             return None
         # What stands behind the pixel data is not among it: others need not have that.
         at = sum(len(one.whole) for one in elements)
@@ -210,7 +210,7 @@ class HeaderTemplate:
         return _Pattern(
             elements,
             found,
-            volatile,
+            varying,
             syntax,
             encoding,
             pixels[:2],
@@ -228,11 +228,11 @@ def _pixel_head(data: Buffer, at: int, encoding: Encoding, pixels: Pixels) -> by
     return head if usual and counts else b""
 
 
-def _tells_how_to_read_others(tag: int) -> bool:
+def _affects_reading(tag: int) -> bool:
     return is_creator(tag) or tag in {CHARSET, PIXEL_REPRESENTATION}
 
 
-def _taken_apart(data: Buffer, encoding: Encoding) -> list[_Element] | None:
+def _split(data: Buffer, encoding: Encoding) -> list[_Element] | None:
     """The elements before the pixel data; None if there are no pixel data, or how an element is
     read depends on what comes after it."""
     codec = LITTLE if encoding.little else BIG

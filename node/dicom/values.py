@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
@@ -13,7 +13,6 @@ from node.dicom.element_encoding import BIG, LITTLE, NESTED, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level
 from node.dicom.nesting import explicit_item, split_items
 from node.dicom.value_decoding import BLANK, number_of, numbers_of, text_of, texts_of, unpack, whole
-from node.dicom.watched import Watched
 
 NO_TAG: Final = 0
 """The answer of `Elements.private` for a block that is not there; no data set holds this tag."""
@@ -48,20 +47,6 @@ def is_creator(tag: int) -> bool:
     return bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
-class Likeness:
-    """What data sets that are alike have in common.
-
-    Attributes:
-        volatile: tags of the elements that may differ; all others are the same in all of them,
-            among them those that tell how others are read.
-        derived: what was made of those others: see `node.dicom.sharing`.
-    """
-
-    def __init__(self, volatile: frozenset[int]) -> None:
-        self.volatile = volatile
-        self.derived: dict[object, Any] = {}
-
-
 class Elements:
     """The elements of one data set or item: tag (int) to value, decoded when asked for.
 
@@ -71,10 +56,9 @@ class Elements:
 
     Attributes:
         pixels: where the pixel data lie, which are never kept; None if there are none.
-        likeness: to the data sets before, if that is known.
     """
 
-    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "likeness", "pixels")
+    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "pixels")
 
     def __init__(
         self,
@@ -84,10 +68,8 @@ class Elements:
         *,
         signed: bool = False,
         pixels: Pixels | None = None,
-        likeness: Likeness | None = None,
     ) -> None:
         self.pixels = pixels
-        self.likeness = likeness
         self._found = found
         self._encoding = encoding
         self._charset = charset
@@ -232,13 +214,6 @@ class Elements:
                     found[place] = entry
         return Elements(found, self._encoding, self._charset, signed=self._signed)
 
-    def watched(self) -> tuple[Elements, set[int]]:
-        """The same elements, and which tags anybody will have asked them for."""
-        found = Watched(self._found)
-        copy = Elements(self._found, self._encoding, self._charset, pixels=self.pixels)
-        copy._signed, copy._blocks, copy._found = self._signed, self._reserved(), found
-        return copy, found.asked
-
     def private(self, group: int, creator: str, element: int) -> int:
         """Return the tag of a private element, wherever its block is (PS3.5 7.8.1).
 
@@ -257,20 +232,14 @@ class Elements:
         return NO_TAG
 
     def _reserved(self) -> dict[tuple[int, str], list[int]]:
+        """Return the blocks that each Private Creator reserved, by group and creator."""
         if self._blocks is None:
-            derived = {} if self.likeness is None else self.likeness.derived
-            self._blocks = derived.get(Elements.private)
-            if self._blocks is None:
-                self._blocks = derived[Elements.private] = self._reserved_blocks()
+            self._blocks = {}
+            for tag in self._found:
+                if is_creator(tag):
+                    creator = self._creator((tag & 0xFF) << 8 | tag & 0xFFFF0000).upper()
+                    self._blocks.setdefault((tag >> 16, creator), []).append(tag & 0xFF)
         return self._blocks
-
-    def _reserved_blocks(self) -> dict[tuple[int, str], list[int]]:
-        blocks: dict[tuple[int, str], list[int]] = {}
-        for tag in self._found:
-            if is_creator(tag):
-                key = (tag >> 16, self._creator((tag & 0xFF) << 8 | tag & 0xFFFF0000).upper())
-                blocks.setdefault(key, []).append(tag & 0xFF)
-        return blocks
 
     def _creator(self, tag: int) -> str:
         entry = self._found.get(tag & 0xFFFF0000 | (tag >> 8 & 0xFF))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 from node.assemble.frames.acquisition import read_settings
@@ -20,7 +21,7 @@ from node.assemble.frames.model import (
 from node.assemble.pixels.rescale import INTERCEPT, SLOPE, scale_of
 from node.assemble.sidecar.spin_labeling import labeling
 from node.assemble.sidecar.standard_fields import acquired, moment
-from node.dicom import Elements, Part, read_parts
+from node.dicom import Elements
 
 _KINDS: Final = {
     "M": MAGNITUDE,
@@ -43,7 +44,7 @@ def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
         elements: a classic instance, or an enhanced one with a frame's groups laid over it.
         pixels: its pixel format.
     """
-    parts = read_parts(elements, "classic frame", _PARTS)
+    parts = {name: read(elements) for name, read in _PARTS}
     return FrameHeader(index=0, rows=pixels.rows, columns=pixels.columns, **parts)
 
 
@@ -98,7 +99,7 @@ def _slope(elements: Elements) -> float:
     return 1.0 if slope is None else slope
 
 
-_PARTS: Final[tuple[Part[Any], ...]] = (
+_PARTS: Final[tuple[tuple[str, Callable[[Elements], Any]], ...]] = (
     ("position", lambda elements: _vector(elements.numbers(0x00200032))),
     ("orientation", lambda elements: _orientation(elements.numbers(0x00200037))),
     ("spacing", lambda elements: _pair(elements.numbers(0x00280030))),

@@ -22,7 +22,7 @@ from node.assemble.frames.shared_facts import facts_apart
 from node.assemble.sidecar.standard_fields import read_facts
 from node.assemble.vendors import Vendor, tiler_of, vendor_of
 from node.core.errors import AssemblyError, Reason
-from node.dicom import Elements, once
+from node.dicom import Elements
 
 __all__ = ["decode_header", "describe", "encode_header"]
 
@@ -49,8 +49,8 @@ def describe(elements: Elements) -> InstanceHeader:
     Returns:
         the header; its `problem` says why the instance cannot be part of a volume.
     """
-    source = once(elements, _provenance)
-    pixels = once(elements, _pixel_format)
+    source = _provenance(elements)
+    pixels = _pixel_format(elements)
     frames: tuple[FrameHeader, ...] = ()
     first = elements
     labelling = source.sop_class_uid in LABEL_CLASSES
@@ -61,7 +61,7 @@ def describe(elements: Elements) -> InstanceHeader:
         try:
             if source.sop_class_uid == DOSE_CLASS:
                 frames, more = dose_frames(elements, pixels), dose_facts(elements)
-            elif once(elements, is_reconstructed):
+            elif is_reconstructed(elements):
                 frames = reconstructed_frames(elements, pixels)
             elif is_enhanced(elements):
                 frames, first = enhanced_frames(elements, pixels, source.vendor)
@@ -83,7 +83,7 @@ def describe(elements: Elements) -> InstanceHeader:
         pixels=pixels,
         frames=frames,
         problem=problem,
-        facts=once(first, read_facts) | more | common,
+        facts=read_facts(first) | more | common,
         concatenation=source.concatenation,
         references=_references(elements) if labelling else (),
     )
@@ -180,14 +180,14 @@ def _problem_of(elements: Elements, pixels: PixelFormat | None) -> Problem | Non
             "The instance describes an image but holds no pixel data. Send it again from its "
             "original source.",
         )
-    unreadable = once(elements, _unreadable)
+    unreadable = _unreadable(elements)
     if unreadable:
         return Problem(
             Reason.PIXELS_UNREADABLE,
             f"{unreadable} is not a readable number, so that the format of the pixel data is not "
             "known. Send the image again from its original source.",
         )
-    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or once(elements, is_reconstructed)
+    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or is_reconstructed(elements)
     if pixels.frames > 1 and not placed:
         return Problem(
             Reason.NO_GEOMETRY,

@@ -16,7 +16,7 @@ from node.assemble.order.dicom_times import (
     moment,
     time_of_day,
 )
-from node.dicom import Elements, once, read_table, whole
+from node.dicom import Elements, read_table, whole
 
 __all__ = ["DAY", "IDENTIFYING", "LONGEST_PAUSE", "SECOND", "acquired", "date_time", "elapsed"]
 __all__ += ["frame_times", "moment", "read_facts", "time_of_day"]
@@ -252,7 +252,7 @@ def _isotope(elements: Elements) -> Facts:
     item = elements.item(_DOSES)
     if item is None:
         return {}
-    facts: Facts = read_table(item, "isotope", _ISOTOPE)
+    facts: Facts = read_table(item, _ISOTOPE)
     dose = facts.get("RadionuclideTotalDose")
     if isinstance(dose, int | float):
         facts["InjectedRadioactivity"] = dose / BECQUEREL_A_MEGABECQUEREL
@@ -267,7 +267,7 @@ def _isotope(elements: Elements) -> Facts:
 
 def _enhanced(elements: Elements) -> Facts:
     """Read the attributes that enhanced MR has in place of classic ones (C.8.13.5)."""
-    facts: Facts = read_table(elements, "enhanced facts", _ENHANCED)
+    facts: Facts = read_table(elements, _ENHANCED)
     if elements.text(0x00189077) == "NO":
         facts["ParallelReductionFactorInPlane"] = 1
     return facts
@@ -275,10 +275,10 @@ def _enhanced(elements: Elements) -> Facts:
 
 def read_facts(elements: Elements) -> Facts:
     """Read every standard fact that an instance has."""
-    facts: Facts = read_table(elements, "descriptive facts", _DESCRIPTIVE)
-    facts |= read_table(elements, "identifying facts", _IDENTIFYING)
-    facts |= once(elements, _isotope)
-    enhanced = once(elements, _enhanced)
+    facts: Facts = read_table(elements, _DESCRIPTIVE)
+    facts |= read_table(elements, _IDENTIFYING)
+    facts |= _isotope(elements)
+    enhanced = _enhanced(elements)
     facts |= {name: value for name, value in enhanced.items() if name not in facts}
     stand_in = facts.get("SeriesDescription") or facts.get("SequenceName")
     if not facts.get("ProtocolName") and stand_in:
@@ -294,7 +294,7 @@ def frame_times(elements: Elements) -> Facts:
     """
     if _FRAME_GROUPS not in elements:
         return {}
-    facts: Facts = read_table(elements, "times of a frame", _OF_FRAMES)
+    facts: Facts = read_table(elements, _OF_FRAMES)
     if elements.text(0x00080060) != _PET:
         facts.pop("FrameDuration", None)
     return facts

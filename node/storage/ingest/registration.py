@@ -24,7 +24,6 @@ from node.dicom import (
     HeaderTemplate,
     Scanned,
     encoding_of,
-    once,
     read_table,
     scan,
 )
@@ -99,8 +98,8 @@ def register(
         header=encode_header(
             msgspec.structs.replace(
                 describe(elements),
-                announced=once(elements, announced),
-                concatenation=once(elements, concatenation),
+                announced=announced(elements),
+                concatenation=concatenation(elements),
             )
         ),
         crc32=isal_zlib.crc32(data_set),
@@ -149,7 +148,7 @@ def alike_to_check() -> HeaderTemplate:
 def _checked(
     elements: Elements, sop_class_uid: str | None, sop_instance_uid: str | None
 ) -> dict[str, str]:
-    found_class, study, series = once(elements, _usual_uids)
+    found_class, study, series = _usual_uids(elements)
     found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
     if sop_instance_uid is not None and found_instance != sop_instance_uid:
         raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")
@@ -174,7 +173,7 @@ def _usual_uids(elements: Elements) -> tuple[str, str, str]:
 
 def kept_attributes(elements: Elements) -> dict[str, Any]:
     """Attributes of `node.core.query_keys` that a data set has: keyword to text, or to items."""
-    return read_table(elements, "attributes", _KEPT)
+    return read_table(elements, _KEPT)
 
 
 def _items(elements: Elements, tag: int) -> list[dict[str, Any]]:
