@@ -1,7 +1,7 @@
-"""DICOM data sets from anywhere, scanned fast and without trust (PS3.5).
+"""DICOM data sets as untrusted bytes (PS3.5): scanning, values, files, and C-FIND matching.
 
-`scan` walks the top level of a data set to its very end, so that what is truncated or lies about
-its lengths is found before it is answered; `Elements` decodes single values when asked for.
+`scan` walks the top level of a data set to its end, so that truncated data sets and wrong lengths
+are found before a C-STORE is answered; `Elements` decodes single values on demand.
 """
 
 from node.dicom.element_encoding import Buffer, Encoding

@@ -1,4 +1,4 @@
-"""The building blocks of encoded elements: tags, VRs and lengths (PS3.5 chapter 7)."""
+"""How elements are encoded: tags, VRs and lengths, in both byte orders (PS3.5 chapter 7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 UNDEFINED: Final = 0xFFFFFFFF
-"""The length of what a delimiter ends (PS3.5 7.1.1)."""
+"""Undefined length: a delimiter ends the value (PS3.5 7.1.1)."""
 
 SHORT_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
@@ -25,7 +25,7 @@ PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 
 class Encoding(NamedTuple):
-    """How the elements of a data set or item are written (PS3.5 7.1, 7.3)."""
+    """How the elements of a data set or item are encoded (PS3.5 7.1, 7.3)."""
 
     implicit: bool
     little: bool
@@ -34,7 +34,7 @@ class Encoding(NamedTuple):
 class Codec(NamedTuple):
     """Precompiled readers of one byte order.
 
-    A raw tag is the four bytes of a tag read as one number, which saves a step per element.
+    A raw tag is the four bytes of a tag as one number, which saves a step for each element.
     """
 
     little: bool
@@ -48,7 +48,12 @@ class Codec(NamedTuple):
 
 
 def swap(tag: int, little: bool) -> int:
-    """Turn a tag into its raw tag, and a raw tag into its tag."""
+    """Turn a tag into its raw tag, and a raw tag into its tag.
+
+    Args:
+        tag: tag or raw tag.
+        little: the byte order is little endian.
+    """
     return ((tag & 0xFFFF) << 16) | (tag >> 16) if little else tag
 
 
@@ -71,10 +76,15 @@ BIG: Final = _codec(False)
 
 
 def name(tag: int) -> str:
-    """Write a tag as the standard does, for sentences: (7FE0,0010)."""
+    """Return a tag as the standard writes it: (7FE0,0010)."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def is_padding(data: Buffer, offset: int) -> bool:
-    """Tell whether nothing but zeros follows, which some writers append."""
+    """Tell whether only zeros follow, which some writers append.
+
+    Args:
+        data: a data set.
+        offset: byte from which on it is checked.
+    """
     return not any(bytes(data[offset : offset + 4096])) and not any(bytes(data[offset + 4096 :]))

@@ -1,4 +1,4 @@
-"""A whole data set, as it came in a C-STORE or lies in a file after the meta information."""
+"""Scan a whole data set, from a C-STORE or from a file after the meta information."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Scanned(msgspec.Struct, frozen=True):
     """The top level of a data set, and where its pixel data lie in the bytes scanned.
 
     Attributes:
-        elements: everything wanted, except pixel data.
+        elements: the wanted elements, except pixel data.
         pixel_tag: (7FE0,0008), (7FE0,0009) or (7FE0,0010); None if there are no pixel data.
         pixel_vr: VR of the pixel data, None in implicit VR, where it is OW (PS3.5 A.1).
         pixel_offset: offset of the value (or of the first item) in the data set.
@@ -53,11 +53,11 @@ def scan(
 
     Args:
         data: the data set, without preamble and meta information, inflated if it was deflated.
-        transfer_syntax_uid: the transfer syntax it is in.
+        transfer_syntax_uid: its transfer syntax.
         wanted: the tags to keep; None keeps all. Pixel data are never kept.
 
     Raises:
-        MalformedDataSet: it is truncated, a length lies, or it is no data set at all.
+        MalformedDataSet: it is truncated, a length is wrong, or it is no data set at all.
     """
     encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
     found, pixels = read_level(data, encoding, wanted)
@@ -89,11 +89,11 @@ def inflate(data: Buffer, limit: int) -> bytes:
     """Inflate a data set in Deflated Explicit VR Little Endian (PS3.5 A.5).
 
     Args:
-        data: raw deflate, perhaps with a padding byte; a zlib header is understood too.
-        limit: the largest size in bytes that is still believed.
+        data: raw deflate, possibly with a padding byte; a zlib header is accepted, too.
+        limit: the largest inflated size in bytes.
 
     Raises:
-        MalformedDataSet: it is no deflate, is cut off, or becomes larger than the limit.
+        MalformedDataSet: it is not deflated, is cut off, or inflates to more than the limit.
     """
     compressed = bytes(data)
     for window in (-zlib.MAX_WBITS, zlib.MAX_WBITS):

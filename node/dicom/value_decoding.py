@@ -1,7 +1,7 @@
-"""Value fields as text and numbers; what most instances of a series share is read only once.
+"""Decode value fields to text and numbers, and cache short values.
 
-Each function depends on its arguments alone, so that short values can be remembered: of the
-elements of a slice all but a dozen are those of the slice before.
+Each function depends on its arguments alone. All but a dozen elements of a slice have the values of
+the slice before, which are then decoded once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _BINARY: Final = {
 }  # fmt: skip
 _SIZES: Final = {"B": 1, "H": 2, "h": 2, "I": 4, "i": 4, "Q": 8, "q": 8, "f": 4, "d": 8, "HH": 4}
 _MOST_VALUES: Final = 1 << 17
-"""No attribute read as numbers has more values; what claims more would only eat memory."""
+"""No attribute that is read as numbers has more values; more would only take memory."""
 _LARGEST_WHOLE: Final = 2.0**53  # floating point has every integer up to here
-_REMEMBERED: Final = 16384  # values of each kind
-_SHORT: Final = 128  # bytes of a value that is remembered
+_REMEMBERED: Final = 16384  # values of each kind in the cache
+_SHORT: Final = 128  # bytes of the longest value in the cache
 
 T = TypeVar("T")
 
@@ -51,8 +51,8 @@ def text_of(raw: bytes, vr: str, charset: str, little: bool) -> str | None:
 
     Args:
         raw: the value field.
-        vr: its two letters.
-        charset: Specific Character Set, as it stands.
+        vr: the two letters of its VR.
+        charset: value of Specific Character Set (0008,0005).
         little: numbers are little endian.
     """
     if vr in _BINARY:
@@ -65,7 +65,14 @@ def text_of(raw: bytes, vr: str, charset: str, little: bool) -> str | None:
 
 @_remembering
 def texts_of(raw: bytes, vr: str, charset: str, little: bool) -> tuple[str, ...]:
-    """Return every value as text, without the padding; empty if the element is."""
+    """Return every value as text, without padding; empty for an empty element.
+
+    Args:
+        raw: the value field.
+        vr: the two letters of its VR.
+        charset: value of Specific Character Set (0008,0005).
+        little: numbers are little endian.
+    """
     value = text_of(raw, vr, charset, little)
     if not value:
         return ()
@@ -76,7 +83,13 @@ def texts_of(raw: bytes, vr: str, charset: str, little: bool) -> tuple[str, ...]
 
 @_remembering
 def numbers_of(raw: bytes, vr: str, _charset: str, little: bool) -> tuple[float, ...]:
-    """Return all values as finite numbers; empty if one of them is not."""
+    """Return all values as finite numbers; empty if any of them is not.
+
+    Args:
+        raw: the value field.
+        vr: the two letters of its VR.
+        little: numbers are little endian.
+    """
     if vr in _BINARY:
         values = tuple(float(value) for value in unpack(raw, vr, little=little))
     else:
@@ -86,7 +99,13 @@ def numbers_of(raw: bytes, vr: str, _charset: str, little: bool) -> tuple[float,
 
 @_remembering
 def number_of(raw: bytes, vr: str, _charset: str, little: bool) -> float | None:
-    """Return the first value as a finite number."""
+    """Return the first value as a finite number; None if it is not.
+
+    Args:
+        raw: the value field.
+        vr: the two letters of its VR.
+        little: numbers are little endian.
+    """
     if vr in _BINARY:
         values = unpack(raw[: _SIZES[_BINARY[vr]]], vr, little=little)
     else:
@@ -95,13 +114,24 @@ def number_of(raw: bytes, vr: str, _charset: str, little: bool) -> float | None:
 
 
 def whole(value: float | None) -> int | None:
-    """A number as an integer; None if it is none, or too large to be told from the next one."""
+    """Return a whole number as an integer; None for others and beyond 2^53.
+
+    Examples:
+        >>> whole(3.0), whole(3.5)
+        (3, None)
+    """
     known = value is not None and value.is_integer() and abs(value) <= _LARGEST_WHOLE
     return int(value) if known and value is not None else None
 
 
 def unpack(raw: bytes, vr: str, *, little: bool) -> tuple[float, ...]:
-    """Return the numbers of a binary value, as many as are whole; empty if they are too many."""
+    """Return the complete numbers of a binary value; empty if there are too many.
+
+    Args:
+        raw: the value field.
+        vr: the two letters of a binary VR.
+        little: numbers are little endian.
+    """
     code = _BINARY[vr]
     size = _SIZES[code]
     count = len(raw) // size
@@ -115,7 +145,7 @@ def unpack(raw: bytes, vr: str, *, little: bool) -> tuple[float, ...]:
 
 
 def _parse(raw: bytes) -> tuple[float, ...]:
-    """Parse DS or IS (PS3.5 6.2); empty when a value is no number."""
+    """Parse DS or IS (PS3.5 6.2); empty if any value is not a number."""
     if b"_" in raw or raw.count(b"\\") >= _MOST_VALUES:
         return ()
     try:

@@ -1,4 +1,4 @@
-"""Values of elements, read on demand; what is absent or garbage is None or empty."""
+"""The elements of a data set, decoded on demand; absent and invalid values are None or empty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from node.dicom.nesting import explicit_item, split_items
 from node.dicom.value_decoding import BLANK, number_of, numbers_of, text_of, texts_of, unpack, whole
 
 NO_TAG: Final = 0
-"""The answer of `Elements.private` for a block that is not there; no data set holds this tag."""
+"""Result of `Elements.private` for an element that is absent; no data set has this tag."""
 
 CHARSET: Final = 0x00080005
 PIXEL_REPRESENTATION: Final = 0x00280103
@@ -23,7 +23,7 @@ PIXEL_REPRESENTATION: Final = 0x00280103
 
 @lru_cache(maxsize=4096)
 def _standard_vr(tag: int) -> str:
-    """Return the VR that PS3.6 gives a tag; UL for group lengths, UN for what it does not know."""
+    """Return the VR of a tag in PS3.6; UL for group lengths, UN for unknown tags."""
     if tag & 0xFFFF == 0:
         return "UL"
     try:
@@ -48,11 +48,11 @@ def is_creator(tag: int) -> bool:
 
 
 class Elements:
-    """The elements of one data set or item: tag (int) to value, decoded when asked for.
+    """The elements of one data set or item by tag, decoded on demand.
 
-    No getter raises on what a peer wrote: absent and unusable values are None, or empty.
-    A `vr` argument says how to read an element that came without a usable VR, as private
-    elements do in implicit VR.
+    No method raises because of received values: absent and invalid values are None or empty. A `vr`
+    argument is the VR of an element that may have come without one, as private elements in implicit
+    VR.
 
     Attributes:
         pixels: where the pixel data lie, which are never kept; None if there are none.
@@ -91,11 +91,11 @@ class Elements:
 
     @property
     def encoding(self) -> Encoding:
-        """How these elements are written."""
+        """How these elements are encoded."""
         return self._encoding
 
     def vr(self, tag: int) -> str | None:
-        """Return the two letters of an element's VR: its own, else the dictionary's."""
+        """Return the two letters of an element's VR: its own, or else the dictionary's."""
         entry = self._found.get(tag)
         return None if entry is None else self._vr(tag, entry[0])
 
@@ -110,7 +110,7 @@ class Elements:
         return "OW" if known.endswith("OW") else "UN"
 
     def raw(self, tag: int) -> bytes | None:
-        """Return the value field as it came, without element header and delimiter."""
+        """Return the value field unchanged, without element header and delimiter."""
         entry = self._found.get(tag)
         return None if entry is None else entry[1]
 
@@ -123,7 +123,7 @@ class Elements:
         return text_of(entry[1], vr, self._charset, self._encoding.little)
 
     def texts(self, tag: int) -> tuple[str, ...]:
-        """Return every value as text, without the padding; empty if the element is."""
+        """Return every value as text, without padding; empty for an absent or empty element."""
         entry = self._found.get(tag)
         if entry is None:
             return ()
@@ -131,7 +131,7 @@ class Elements:
         return texts_of(entry[1], vr, self._charset, self._encoding.little)
 
     def text(self, tag: int) -> str | None:
-        """Return the first value as text, None if there is none."""
+        """Return the first value as text; None if there is none."""
         values = self.texts(tag)
         return values[0] or None if values else None
 
@@ -143,7 +143,12 @@ class Elements:
         return raw.decode("latin-1").split("\\", 1)[0].strip(BLANK) or None
 
     def numbers(self, tag: int, vr: str | None = None) -> tuple[float, ...]:
-        """Return all values as finite numbers; empty if one of them is not."""
+        """Return all values as finite numbers; empty if any of them is not.
+
+        Args:
+            tag: the element.
+            vr: its VR, if it may have come without one.
+        """
         entry = self._found.get(tag)
         if entry is None:
             return ()
@@ -151,7 +156,12 @@ class Elements:
         return numbers_of(entry[1], use, "", self._encoding.little)
 
     def number(self, tag: int, vr: str | None = None) -> float | None:
-        """Return the first value as a finite number."""
+        """Return the first value as a finite number; None if it is not.
+
+        Args:
+            tag: the element.
+            vr: its VR, if it may have come without one.
+        """
         entry = self._found.get(tag)
         if entry is None:
             return None
@@ -159,7 +169,12 @@ class Elements:
         return number_of(entry[1], use, "", self._encoding.little)
 
     def integer(self, tag: int, vr: str | None = None) -> int | None:
-        """Return the first value if it is a whole number, up to 2^53."""
+        """Return the first value if it is a whole number, up to 2^53.
+
+        Args:
+            tag: the element.
+            vr: its VR, if it may have come without one.
+        """
         return whole(self.number(tag, vr))
 
     def tags(self, tag: int) -> tuple[int, ...]:
@@ -171,7 +186,7 @@ class Elements:
         )
 
     def items(self, tag: int) -> tuple[Elements, ...]:
-        """Return the items of a sequence, as far as they can be read (PS3.5 7.5)."""
+        """Return the items of a sequence, up to the first that cannot be read (PS3.5 7.5)."""
         entry = self._found.get(tag)
         if entry is None or not entry[1]:
             return ()
@@ -194,14 +209,14 @@ class Elements:
         return items[0] if items else None
 
     def overlaid(self, others: Iterable[Elements], *, private: bool = False) -> Elements:
-        """Return these elements with those of items laid over them.
+        """Return these elements overlaid with those of items.
 
-        Where two Private Creators reserved one block, the later comes into a free block, so that
+        If two Private Creators reserved one block, the later one is moved to a free block, so that
         `private` finds both (PS3.5 7.8.1).
 
         Args:
-            others: items of the same data set; what a later one has replaces what was there.
-            private: take private elements only, and replace nothing.
+            others: items of the same data set; elements of a later item replace earlier ones.
+            private: add private elements only, and replace none.
         """
         found = dict(self._found)
         for other in others:
@@ -215,7 +230,7 @@ class Elements:
         return Elements(found, self._encoding, self._charset, signed=self._signed)
 
     def private(self, group: int, creator: str, element: int) -> int:
-        """Return the tag of a private element, wherever its block is (PS3.5 7.8.1).
+        """Return the tag of a private element, in whichever block it is (PS3.5 7.8.1).
 
         Args:
             group: the odd group number.
@@ -223,7 +238,7 @@ class Elements:
             element: the low byte of the element number.
 
         Returns:
-            the tag, or `NO_TAG` when the creator reserved no block here or it has no such element.
+            the tag; `NO_TAG` if the creator reserved no block, or there is no such element in it.
         """
         for block in self._reserved().get((group, creator.upper()), ()):
             tag = group << 16 | block << 8 | element
@@ -247,7 +262,7 @@ class Elements:
 
 
 def _moved_blocks(found: Found, others: Found) -> dict[int, int]:
-    """Return the creator elements in others whose block has another owner, and a free block."""
+    """Return the creator elements whose block is reserved already, each with a free block."""
     moved: dict[int, int] = {}
     for tag, (_, creator) in others.items():
         if not is_creator(tag):
@@ -274,7 +289,7 @@ def _moved_blocks(found: Found, others: Found) -> dict[int, int]:
 
 
 def _moved(tag: int, moved: dict[int, int]) -> int:
-    """Return where an element goes whose block, or who as creator of a block, was moved."""
+    """Return the tag of an element after its block, or the block that it reserves, was moved."""
     group, low = tag & 0xFFFF0000, tag & 0xFFFF
     if low <= 0xFF:
         return group | moved[tag] if tag in moved else tag

@@ -23,6 +23,13 @@ MODULES = (
     "node.core.settings.environment",
     "node.core.settings.host_names",
     "node.core.settings.model",
+    "node.dicom.value_decoding",
+    "node.dicom.persons",
+    "node.dicom.matching.query",
+    "node.dicom.matching.wildcards",
+    "node.dicom.matching.date_time_ranges",
+    "node.dicom.matching.identifier",
+    "node.dicom.charsets",
 )
 
 

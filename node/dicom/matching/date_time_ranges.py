@@ -1,4 +1,4 @@
-"""Dates and times as ranges (PS3.4 C.2.2.2.5): what a key says, and what a stored value is."""
+"""Ranges of dates and times (PS3.4 C.2.2.2.5), from keys and from stored values."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Bounds(NamedTuple):
     high: str | None
 
     def holds(self, value: str) -> bool:
-        """Whether the value lies within, both ends included."""
+        """Tell whether the value lies within, both ends included."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     @property
     def form(self) -> tuple[bool, bool]:
-        """Which ends are there: two ranges of the same form can be one (PS3.4 C.2.2.2.5.4)."""
+        """Which ends are closed: ranges of the same form can be combined (PS3.4 C.2.2.2.5.4)."""
         return self.low is not None, self.high is not None
 
 
@@ -38,7 +38,7 @@ class Moments(NamedTuple):
     high: datetime | None
 
     def holds(self, value: str) -> bool:
-        """Whether a stored DT lies within; what is no date and time lies nowhere."""
+        """Tell whether a stored DT lies within; False for an invalid DT."""
         span = _span(value)
         if span is None:
             return False
@@ -48,29 +48,32 @@ class Moments(NamedTuple):
 
 
 def date_range(text: str) -> Bounds | None:
-    """A DA key: a date, or a range of dates; None if it is neither.
+    """Read a DA key: a date or a range of dates; None if it is neither.
 
-    The dots of ACR-NEMA, and dates that are precise to the month or year, are understood.
+    Dates with ACR-NEMA's dots, and dates without day or month, are accepted.
+
+    Examples:
+        >>> date_range("202601-")
+        Bounds(low='20260101', high=None)
     """
     ends = _ends(text, _date_low, _date_high)
     return None if ends is None else Bounds(*ends)
 
 
 def time_range(text: str) -> Bounds | None:
-    """A TM key: a time, or a range of times; None if it is neither.
+    """Read a TM key: a time or a range of times; None if it is neither.
 
-    A time of lower precision covers its whole hour, minute or second. The ends are such that the
-    order of texts is the order of times for every precision a stored time may have.
+    A time of lower precision covers its whole hour, minute or second. The order of the bounds as
+    text is the order of times, whatever the precision of a stored time.
     """
     ends = _ends(text, _time_low, _time_high)
     return None if ends is None else Bounds(*ends)
 
 
 def moment_range(text: str) -> Moments | None:
-    """A DT key: a date and time, or a range of them; None if it is neither.
+    """Read a DT key: a date and time or a range of them; None if it is neither.
 
-    Offsets from UTC are taken into account; without one the time is taken for UTC, as for the
-    stored values.
+    Offsets from UTC are applied; without an offset UTC is assumed, as for stored values.
     """
     single = _span(text)
     if single is not None:
@@ -131,7 +134,7 @@ def _time_high(text: str) -> str | None:
 
 
 def _span(text: str) -> tuple[datetime, datetime] | None:
-    """The first and the last microsecond of a DT value, in UTC."""
+    """Return the first and the last microsecond of a DT value, in UTC."""
     match = _MOMENT.fullmatch(text.strip())
     if not match:
         return None

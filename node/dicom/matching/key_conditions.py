@@ -1,4 +1,4 @@
-"""From an element of an identifier to the condition that it puts on entities (PS3.4 C.2.2.2)."""
+"""Turn the elements of an identifier into conditions (PS3.4 C.2.2.2)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from node.dicom.matching.query import IdentifierError, Key, is_multiple
 from node.dicom.matching.wildcards import Pattern, parse, without_empty_end
 
 MAX_TEXT = 10240  # characters of one value, the longest of any VR (PS3.5 6.2, LT)
-MAX_VALUES = 64  # of a key that is no list of UIDs; each is an alternative in the search
+MAX_VALUES = 64  # of a key other than a list of UIDs; each is an alternative in the search
 _MAX_DEPTH = 4  # of sequences in a key
 
 _WILD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 
 class Negotiated(NamedTuple):
-    """What extended negotiation agreed on (PS3.4 Table C.5-2)."""
+    """Options of extended negotiation (PS3.4 Table C.5-2)."""
 
     relational: bool = False
     combined: bool = False
@@ -50,7 +50,7 @@ class Negotiated(NamedTuple):
 
 
 def kind_of_matching(vr: str) -> str:
-    """Which kinds of matching a key of some VR can ask for besides universal matching."""
+    """Return the kinds of matching for a VR, besides universal matching."""
     if vr == "SQ":
         return "sequence"
     if vr == "UI":
@@ -63,14 +63,21 @@ def kind_of_matching(vr: str) -> str:
 def condition_of(
     elements: Elements, tag: int, vr: str, negotiated: Negotiated, depth: int = 0
 ) -> Condition:
-    """What the element of an identifier asks of an entity's value.
+    """Return the condition of a key.
+
+    Args:
+        elements: the identifier, or an item of it.
+        tag: tag of the key.
+        vr: VR of the key.
+        negotiated: options of extended negotiation.
+        depth: number of sequences around the item.
 
     Raises:
         IdentifierError: the value cannot be understood.
     """
     if vr == "SQ":
         return _items(elements, tag, negotiated, depth)
-    text = (elements.value(tag) or "").replace("\0", "")  # as in the values that are kept
+    text = (elements.value(tag) or "").replace("\0", "")  # as in the index
     if text == _NO_VALUE and negotiated.empty_values:
         return Empty()
     values = _values(tag, vr, text)
@@ -85,7 +92,7 @@ def condition_of(
 
 
 def _values(tag: int, vr: str, text: str) -> tuple[str, ...]:
-    """The values of a key, each once, without those that are empty."""
+    """Return the values of a key, each once, without empty ones."""
     parts = [text] if vr in _WHOLE_VRS else [part.strip() for part in text.split("\\")]
     values = tuple(dict.fromkeys(part for part in parts if part))
     if vr != "UI" and any(len(value) > MAX_TEXT for value in values):

@@ -1,4 +1,4 @@
-"""Text with wildcards (PS3.4 C.2.2.2.4), as tokens that anybody can translate."""
+"""Text with wildcards (PS3.4 C.2.2.2.4), as tokens for regular expressions and for SQL."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from functools import lru_cache
 
 
 class Wild(Enum):
-    """What a wildcard character stands for."""
+    """The wildcard characters."""
 
-    ANY = "*"  # any sequence of characters, an empty one too
+    ANY = "*"  # any sequence of characters, also an empty one
     ONE = "?"  # exactly one character
 
 
@@ -22,13 +22,13 @@ _WILDCARDS = re.compile(r"([*?])")
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A text in which some places are open; every other character stands for itself."""
+    """A text with wildcards; every other character stands for itself."""
 
     tokens: tuple[Token, ...]
 
     @property
     def literal(self) -> str | None:
-        """The text itself if no place is open, else None."""
+        """The text itself if it has no wildcard, else None."""
         if not self.tokens:
             return ""
         only = self.tokens[0]
@@ -36,22 +36,23 @@ class Pattern:
 
     @property
     def prefix(self) -> str:
-        """What every matching text begins with."""
+        """The beginning of every matching text."""
         first = self.tokens[0] if self.tokens else ""
         return first if isinstance(first, str) else ""
 
     @property
     def stars(self) -> int:
-        """How many places of any length there are."""
+        """The number of `*`."""
         return sum(token is Wild.ANY for token in self.tokens)
 
     @property
     def universal(self) -> bool:
-        """Whether it is `*`, which everything matches."""
+        """Whether it is `*`, which matches everything."""
         return self.tokens == (Wild.ANY,)
 
     def widened(self, form: Callable[[str], str]) -> Pattern:
-        """One that fits at least the same texts after `form`, which may make characters one."""
+        """Return a pattern that matches at least the same texts after `form`, which may join
+        characters."""
         tokens: list[Token] = []
         for token in self.tokens:
             if isinstance(token, str):
@@ -61,7 +62,7 @@ class Pattern:
         return Pattern(tuple(tokens))
 
     def matches(self, text: str) -> bool:
-        """Whether the whole text fits."""
+        """Tell whether the whole text matches."""
         literal = self.literal
         if literal is not None:
             return text == literal
@@ -69,7 +70,16 @@ class Pattern:
 
 
 def parse(text: str, fold: Callable[[str], str] = str) -> Pattern:
-    """Read a key's value; `fold` is applied to the literal parts."""
+    """Read the value of a key.
+
+    Args:
+        text: the value.
+        fold: applied to the parts without wildcards.
+
+    Examples:
+        >>> parse("DOE^J*").matches("DOE^JOHN")
+        True
+    """
     tokens: list[Token] = []
     for part in _WILDCARDS.split(text):
         if part == "*":
@@ -83,10 +93,13 @@ def parse(text: str, fold: Callable[[str], str] = str) -> Pattern:
 
 
 def without_empty_end(pattern: Pattern) -> Pattern | None:
-    r"""The pattern without components at its end that may be empty: `DOE^*` finds `DOE` too.
+    r"""Return a pattern without the components at its end that may be empty.
 
-    Empty components at the end of a name may be left out (PS3.5 6.2.1), so that `DOE` is `DOE^`.
-    None if no component can be left out.
+    Empty components at the end of a name may be left out (PS3.5 6.2.1): `DOE` is `DOE^`, so that
+    `DOE^*` has to match `DOE`, too.
+
+    Returns:
+        None if no component can be left out.
     """
     tokens = list(pattern.tokens)
     while len(tokens) > 1 and tokens[-1] is Wild.ANY:
@@ -100,7 +113,7 @@ def without_empty_end(pattern: Pattern) -> Pattern | None:
 
 @lru_cache(maxsize=1024)
 def _expression(tokens: tuple[Token, ...]) -> re.Pattern[str]:
-    """An expression that runs in linear time a star: what a star has taken is never taken back."""
+    """Return an expression that takes linear time for each `*`, as it never backtracks into one."""
     segments: list[str] = [""]
     for token in tokens:
         if token is Wild.ANY:
