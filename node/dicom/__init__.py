@@ -7,8 +7,8 @@ are found before a C-STORE is answered; `Elements` decodes single values on dema
 from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.header_template import HeaderTemplate
 from node.dicom.part10 import DataSetStart, find_data_set
-from node.dicom.read_table import read_table
 from node.dicom.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
+from node.dicom.template_cache import cached, read_table
 from node.dicom.value_decoding import whole
 from node.dicom.values import NO_TAG, Elements
 
@@ -21,6 +21,7 @@ __all__ = [
     "Encoding",
     "HeaderTemplate",
     "Scanned",
+    "cached",
     "encoding_of",
     "find_data_set",
     "inflate",

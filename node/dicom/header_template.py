@@ -26,7 +26,7 @@ from node.dicom.element_encoding import (
 from node.dicom.element_walk import Found, Pixels, read_level, shown_encoding
 from node.dicom.nesting import skip_open
 from node.dicom.scanner import Scanned, encoding_of, scanned
-from node.dicom.values import CHARSET, PIXEL_REPRESENTATION, is_creator
+from node.dicom.values import CHARSET, PIXEL_REPRESENTATION, TemplateCache, is_creator
 
 LARGEST: Final = 1 << 17
 """Bytes of the largest header that is kept as a template."""
@@ -58,6 +58,7 @@ class _Pattern:
 
     Attributes:
         varying: tags of the elements that vary.
+        cache: results for the data sets that fit.
         encoding: how it is encoded.
         pixels: tag and VR of its pixel data.
 
@@ -83,6 +84,7 @@ class _Pattern:
         pixel_head: bytes,
     ) -> None:
         self.varying = varying
+        self.cache = TemplateCache(varying)
         self.encoding = encoding
         self.pixels = pixels
         self._pixel_head = pixel_head
@@ -202,7 +204,7 @@ class HeaderTemplate:
                 rest, pixels = read_level(data, encoding, self._wanted, at)
             if not rest and pixels is not None and pixels[:2] == pattern.pixels:
                 self._misses = 0
-                return scanned(found, pixels, encoding)
+                return scanned(found, pixels, encoding, pattern.cache)
             return scanned(found | rest, pixels, encoding)
         encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
         found, pixels = read_level(data, encoding, self._wanted)

@@ -10,7 +10,7 @@ import msgspec
 from node.core.errors import MalformedDataSet
 from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level, shown_encoding
-from node.dicom.values import Elements
+from node.dicom.values import Elements, TemplateCache
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
@@ -64,15 +64,18 @@ def scan(
     return scanned(found, pixels, encoding)
 
 
-def scanned(found: Found, pixels: Pixels | None, encoding: Encoding) -> Scanned:
+def scanned(
+    found: Found, pixels: Pixels | None, encoding: Encoding, cache: TemplateCache | None = None
+) -> Scanned:
     """Return the result of reading the top level of a data set.
 
     Args:
         found: its elements.
         pixels: where the pixel data lie; None if there are none.
         encoding: how the elements are encoded.
+        cache: of the header template that it fits.
     """
-    elements = Elements(found, encoding, pixels=pixels)
+    elements = Elements(found, encoding, pixels=pixels, cache=cache)
     if pixels is None:
         return Scanned(elements)
     return Scanned(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
@@ -12,6 +12,7 @@ from node.core.errors import MalformedDataSet
 from node.dicom.element_encoding import BIG, LITTLE, NESTED, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level
 from node.dicom.nesting import explicit_item, split_items
+from node.dicom.recorded_reads import RecordedReads
 from node.dicom.value_decoding import BLANK, number_of, numbers_of, text_of, texts_of, unpack, whole
 
 NO_TAG: Final = 0
@@ -47,6 +48,20 @@ def is_creator(tag: int) -> bool:
     return bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
+class TemplateCache:
+    """Results for the data sets of one header template, see `node.dicom.template_cache`.
+
+    Attributes:
+        varying: tags of the elements that vary. All others are the same in all data sets, among
+            them those that determine how others are read.
+        results: results that depend on constant elements only.
+    """
+
+    def __init__(self, varying: frozenset[int]) -> None:
+        self.varying = varying
+        self.results: dict[object, Any] = {}
+
+
 class Elements:
     """The elements of one data set or item by tag, decoded on demand.
 
@@ -56,9 +71,10 @@ class Elements:
 
     Attributes:
         pixels: where the pixel data lie, which are never kept; None if there are none.
+        cache: of the header template that the data set fits; None if it fits none.
     """
 
-    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "pixels")
+    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "cache", "pixels")
 
     def __init__(
         self,
@@ -68,8 +84,10 @@ class Elements:
         *,
         signed: bool = False,
         pixels: Pixels | None = None,
+        cache: TemplateCache | None = None,
     ) -> None:
         self.pixels = pixels
+        self.cache = cache
         self._found = found
         self._encoding = encoding
         self._charset = charset
@@ -229,6 +247,13 @@ class Elements:
                     found[place] = entry
         return Elements(found, self._encoding, self._charset, signed=self._signed)
 
+    def recording(self) -> tuple[Elements, set[int]]:
+        """Return the same elements, and a set that gets the tags which are read from them."""
+        found = RecordedReads(self._found)
+        copy = Elements(self._found, self._encoding, self._charset, pixels=self.pixels)
+        copy._signed, copy._blocks, copy._found = self._signed, self._reserved(), found
+        return copy, found.tags
+
     def private(self, group: int, creator: str, element: int) -> int:
         """Return the tag of a private element, in whichever block it is (PS3.5 7.8.1).
 
@@ -249,12 +274,19 @@ class Elements:
     def _reserved(self) -> dict[tuple[int, str], list[int]]:
         """Return the blocks that each Private Creator reserved, by group and creator."""
         if self._blocks is None:
-            self._blocks = {}
-            for tag in self._found:
-                if is_creator(tag):
-                    creator = self._creator((tag & 0xFF) << 8 | tag & 0xFFFF0000).upper()
-                    self._blocks.setdefault((tag >> 16, creator), []).append(tag & 0xFF)
+            results = {} if self.cache is None else self.cache.results
+            if Elements.private not in results:
+                results[Elements.private] = self._reserved_blocks()
+            self._blocks = results[Elements.private]
         return self._blocks
+
+    def _reserved_blocks(self) -> dict[tuple[int, str], list[int]]:
+        blocks: dict[tuple[int, str], list[int]] = {}
+        for tag in self._found:
+            if is_creator(tag):
+                key = (tag >> 16, self._creator((tag & 0xFF) << 8 | tag & 0xFFFF0000).upper())
+                blocks.setdefault(key, []).append(tag & 0xFF)
+        return blocks
 
     def _creator(self, tag: int) -> str:
         entry = self._found.get(tag & 0xFFFF0000 | (tag >> 8 & 0xFF))

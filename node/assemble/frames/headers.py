@@ -1,4 +1,4 @@
-"""Read the header of one instance, once, on receipt. Reading never fails: problems are recorded."""
+"""Read the header of one instance, once, on receipt. It never fails: problems are recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from node.assemble.frames.shared_facts import facts_apart
 from node.assemble.sidecar.standard_fields import read_facts
 from node.assemble.vendors import Vendor, tiler_of, vendor_of
 from node.core.errors import AssemblyError, Reason
-from node.dicom import Elements
+from node.dicom import Elements, cached
 
 __all__ = ["decode_header", "describe", "encode_header"]
 
@@ -49,8 +49,8 @@ def describe(elements: Elements) -> InstanceHeader:
     Returns:
         the header; its `problem` says why the instance cannot be part of a volume.
     """
-    source = _provenance(elements)
-    pixels = _pixel_format(elements)
+    source = cached(elements, _provenance)
+    pixels = cached(elements, _pixel_format)
     frames: tuple[FrameHeader, ...] = ()
     first = elements
     labelling = source.sop_class_uid in LABEL_CLASSES
@@ -61,7 +61,7 @@ def describe(elements: Elements) -> InstanceHeader:
         try:
             if source.sop_class_uid == DOSE_CLASS:
                 frames, more = dose_frames(elements, pixels), dose_facts(elements)
-            elif is_reconstructed(elements):
+            elif cached(elements, is_reconstructed):
                 frames = reconstructed_frames(elements, pixels)
             elif is_enhanced(elements):
                 frames, first = enhanced_frames(elements, pixels, source.vendor)
@@ -83,7 +83,7 @@ def describe(elements: Elements) -> InstanceHeader:
         pixels=pixels,
         frames=frames,
         problem=problem,
-        facts=read_facts(first) | more | common,
+        facts=cached(first, read_facts) | more | common,
         concatenation=source.concatenation,
         references=_references(elements) if labelling else (),
     )
@@ -180,14 +180,14 @@ def _problem_of(elements: Elements, pixels: PixelFormat | None) -> Problem | Non
             "The instance describes an image but holds no pixel data. Send it again from its "
             "original source.",
         )
-    unreadable = _unreadable(elements)
+    unreadable = cached(elements, _unreadable)
     if unreadable:
         return Problem(
             Reason.PIXELS_UNREADABLE,
             f"{unreadable} is not a readable number, so that the format of the pixel data is not "
             "known. Send the image again from its original source.",
         )
-    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or is_reconstructed(elements)
+    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or cached(elements, is_reconstructed)
     if pixels.frames > 1 and not placed:
         return Problem(
             Reason.NO_GEOMETRY,

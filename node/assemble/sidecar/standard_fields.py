@@ -16,7 +16,7 @@ from node.assemble.order.dicom_times import (
     moment,
     time_of_day,
 )
-from node.dicom import Elements, read_table, whole
+from node.dicom import Elements, cached, read_table, whole
 
 __all__ = ["DAY", "IDENTIFYING", "LONGEST_PAUSE", "SECOND", "acquired", "date_time", "elapsed"]
 __all__ += ["frame_times", "moment", "read_facts", "time_of_day"]
@@ -277,8 +277,8 @@ def read_facts(elements: Elements) -> Facts:
     """Read every standard fact that an instance has."""
     facts: Facts = read_table(elements, _DESCRIPTIVE)
     facts |= read_table(elements, _IDENTIFYING)
-    facts |= _isotope(elements)
-    enhanced = _enhanced(elements)
+    facts |= cached(elements, _isotope)
+    enhanced = cached(elements, _enhanced)
     facts |= {name: value for name, value in enhanced.items() if name not in facts}
     stand_in = facts.get("SeriesDescription") or facts.get("SequenceName")
     if not facts.get("ProtocolName") and stand_in:

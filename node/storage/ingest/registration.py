@@ -23,6 +23,7 @@ from node.dicom import (
     Elements,
     HeaderTemplate,
     Scanned,
+    cached,
     encoding_of,
     read_table,
     scan,
@@ -98,8 +99,8 @@ def register(
         header=encode_header(
             msgspec.structs.replace(
                 describe(elements),
-                announced=announced(elements),
-                concatenation=concatenation(elements),
+                announced=cached(elements, announced),
+                concatenation=cached(elements, concatenation),
             )
         ),
         crc32=isal_zlib.crc32(data_set),
@@ -148,7 +149,7 @@ def alike_to_check() -> HeaderTemplate:
 def _checked(
     elements: Elements, sop_class_uid: str | None, sop_instance_uid: str | None
 ) -> dict[str, str]:
-    found_class, study, series = _usual_uids(elements)
+    found_class, study, series = cached(elements, _usual_uids)
     found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
     if sop_instance_uid is not None and found_instance != sop_instance_uid:
         raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")

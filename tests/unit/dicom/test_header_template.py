@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from node.assemble.frames.classic import _PARTS
 from node.assemble.sidecar import standard_fields
 from node.core.errors import InvalidUID, MalformedDataSet
-from node.dicom import HeaderTemplate, Scanned, find_data_set, scan
+from node.dicom import HeaderTemplate, Scanned, cached, find_data_set, read_table, scan
 from node.dicom.header_template import LARGEST
 from node.storage.ingest.registration import alike_to_check, check, register
 
@@ -104,7 +104,7 @@ def same(alike: HeaderTemplate, data: bytes, syntax: str) -> bool:
     assert found.elements.pixels == wanted.elements.pixels
     for name in ("pixel_tag", "pixel_vr", "pixel_offset", "pixel_length", "encapsulated"):
         assert getattr(found, name) == getattr(wanted, name)
-    return alike._misses == 0
+    return found.elements.cache is not None
 
 
 def registered(data: bytes, syntax: str, alike: HeaderTemplate | None) -> object:
@@ -120,8 +120,9 @@ def test_a_series_is_alike_but_for_what_differs(syntax: str) -> None:
     assert [same(alike, image(number, syntax), syntax) for number in range(8, 13)] == [
         False, False, True, True, True,
     ]  # fmt: skip
-    assert alike._pattern is not None
-    assert alike._pattern.varying == {0x00080018, 0x00200013, 0x00200032, 0x00280106, 0x20011003}
+    cache = alike.scan(image(13, syntax), syntax).elements.cache
+    assert cache is not None
+    assert cache.varying == {0x00080018, 0x00200013, 0x00200032, 0x00280106, 0x20011003}
 
 
 def test_the_last_of_what_occurs_twice_counts() -> None:
@@ -311,10 +312,10 @@ def test_what_tells_how_others_are_read_is_never_just_another_value(name: str) -
     other = {"signed": b"\1\0", "creator": b"ELSCINT1"}[name]
     alike = HeaderTemplate()
     for number in range(6):
-        for data in (image(number), image(number, EXPLICIT, **{name: other})):
-            same(alike, data, EXPLICIT)
-            pattern = alike._pattern
-            assert pattern is None or not pattern.varying & {0x00280103, 0x20010010}
+        elements = alike.scan(image(number), EXPLICIT).elements
+        changed = alike.scan(image(number, EXPLICIT, **{name: other}), EXPLICIT).elements
+        for one in (elements.cache, changed.cache):
+            assert one is None or not one.varying & {0x00280103, 0x20010010}
 
 
 def test_a_check_says_the_same() -> None:
@@ -349,6 +350,35 @@ def test_tables_have_every_name_once() -> None:
         names = [name for name, *_ in table]
         assert len(set(names)) == len(names)
     assert len(dict(_PARTS)) == len(_PARTS)
+
+
+def test_a_function_that_reads_only_constant_elements_runs_once() -> None:
+    alike, runs = HeaderTemplate(), []
+
+    def common(elements: object) -> int:
+        runs.append("common")
+        return elements.integer(0x00280010)  # type: ignore[attr-defined,no-any-return]
+
+    def special(elements: object) -> int:
+        runs.append("special")
+        return elements.integer(0x00200013)  # type: ignore[attr-defined,no-any-return]
+
+    def entry(elements: object, tag: int) -> int | None:
+        runs.append(hex(tag))
+        return elements.integer(tag)  # type: ignore[attr-defined,no-any-return]
+
+    for number in range(3):
+        alike.scan(image(number), EXPLICIT)
+    table = [("Rows", 0x00280010, entry), ("Number", 0x00200013, entry), ("No", 0x1, entry)]
+    for number in range(4, 8):
+        elements = alike.scan(image(number), EXPLICIT).elements
+        assert elements.cache is not None
+        assert cached(elements, common) == 2
+        assert cached(elements, special) == number
+        assert read_table(elements, table) == {"Rows": 2, "Number": number}
+    assert runs.count("common") == 1
+    assert runs.count("special") == 4
+    assert (runs.count("0x280010"), runs.count("0x200013")) == (1, 4 + 1)
 
 
 def corpus_folders() -> Iterator[list[Path]]:
