@@ -1,7 +1,7 @@
-"""The watch over every thread and process of the node: heartbeats, guards, restarts.
+"""Supervision of every thread and process of the node: heartbeats, guards, restarts.
 
-Threads are started here and nowhere else (ruff's TID251 sees to it), so that none is without a
-guard, and none that lasts is without a heartbeat.
+Threads are started here and nowhere else, which ruff checks (TID251), so that every thread has a
+guard, and every loop a heartbeat.
 """
 
 from node.core.supervision.background import Background, background, deadline

@@ -1,4 +1,4 @@
-"""A call that may take for ever, and who does not wait for it for longer than he can."""
+"""A deadline for calls that have none, such as name look-ups and access to network folders."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ Result = TypeVar("Result")
 
 
 def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """What a call returns, for system calls that have no deadline of their own: name look-ups,
-    folders on a server that is away.
+    """Return the result of a call that must not take too long.
 
     Args:
-        seconds: how long to wait; a call that takes longer is left to end in a thread of its own.
+        seconds: how long to wait; a call that takes longer goes on in a thread of its own.
+        call: the call.
 
     Raises:
-        TimeoutError: it takes longer.
-        Exception: whatever the call raises.
+        TimeoutError: the call takes longer.
+        Exception: an exception of the call.
     """
     results: list[Result] = []
     errors: list[Exception] = []
@@ -26,7 +26,7 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             results.append(call())
-        except Exception as error:  # noqa: BLE001  it is raised again, in the thread that waits
+        except Exception as error:  # noqa: BLE001  raised again in the waiting thread
             errors.append(error)
 
     thread = threading.Thread(target=run, name="within-deadline", daemon=True)

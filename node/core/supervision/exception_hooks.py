@@ -1,5 +1,5 @@
-"""What Python would print to stderr past the log goes to the log, without the text that may quote
-a patient's data."""
+"""Log the exceptions that Python would print to stderr, without their text, which may quote patient
+data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def install_hooks() -> None:
-    """For this process, from now on."""
+    """Install the hooks for this process."""
     threading.excepthook = _thread_ended
     sys.unraisablehook = _not_raised
 
@@ -28,7 +28,7 @@ def _thread_ended(args: ExceptHookArgs) -> None:
         return
     name = args.thread.name if args.thread is not None else "unknown"
     log.error(
-        "the thread %s ended by an error that nobody foresaw (reference %s): %s",
+        "the thread %s ended with an unexpected error (reference %s): %s",
         name,
         error_reference(args.exc_value),
         traced(args.exc_value),
@@ -38,4 +38,4 @@ def _thread_ended(args: ExceptHookArgs) -> None:
 def _not_raised(args: UnraisableHookArgs) -> None:
     error = args.exc_value
     if error is not None:
-        log.error("an error while something was cleaned up: %s", traced(error))
+        log.error("an object could not be cleaned up: %s", traced(error))

@@ -1,4 +1,4 @@
-"""How a process of the node tells its parent that it lives: a line a second on its stdout."""
+"""Heartbeat reports of a child process to its parent: one line a second on its stdout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reporter:
     """Reports the heartbeats of this process once a second, in a thread of its own.
 
     Args:
-        tell: takes the line; must not wait.
+        tell: sends a line without waiting; None writes it to stdout.
     """
 
     def __init__(self, tell: Callable[[bytes], None] | None = None) -> None:
@@ -28,11 +28,11 @@ class Reporter:
         self._loop = Loop("reporter", self._report)
 
     def start(self) -> None:
-        """Begin."""
+        """Start reporting."""
         self._loop.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop reporting."""
         self._loop.stop(1.0)
 
     def _report(self) -> float:
@@ -42,12 +42,12 @@ class Reporter:
 
 
 def _to_stdout(line: bytes) -> None:
-    with suppress(BlockingIOError, BrokenPipeError):  # the parent is busy or gone
+    with suppress(BlockingIOError, BrokenPipeError):  # the parent is busy or has ended
         os.write(_STDOUT, line)
 
 
 def read_life(line: bytes) -> list[Sign]:
-    """The signs in a line that begins with `LIFE`; none if it cannot be read."""
+    """Return the states in a line that begins with `LIFE`; none if it cannot be read."""
     try:
         return [Sign(**one) for one in json.loads(line[len(LIFE) :])]
     except (ValueError, TypeError):
