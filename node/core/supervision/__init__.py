@@ -7,7 +7,7 @@ guard, and every loop a heartbeat.
 from node.core.supervision.background import Background, background, deadline
 from node.core.supervision.call_deadline import within
 from node.core.supervision.exception_hooks import install_hooks
-from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, Sign
+from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, LoopState
 from node.core.supervision.heartbeat_report import Reporter
 from node.core.supervision.loop import Loop
 from node.core.supervision.process import Process, SupervisedProcess
@@ -19,9 +19,9 @@ __all__ = [
     "Heartbeat",
     "Heartbeats",
     "Loop",
+    "LoopState",
     "Process",
     "Reporter",
-    "Sign",
     "SupervisedProcess",
     "Watchdog",
     "background",

@@ -20,7 +20,7 @@ TROUBLED_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class LoopState:
     """The state of one loop.
 
     Attributes:
@@ -51,7 +51,7 @@ class Sign:
             )
         return self.trouble
 
-    def said(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return the state for another process, as JSON values."""
         return asdict(self)
 
@@ -98,12 +98,12 @@ class Heartbeat:
             self.beat()
             self._more = 0.0
 
-    def sign(self) -> Sign:
+    def sign(self) -> LoopState:
         """Return the state of the loop."""
         now = time.monotonic()
         trouble = self._trouble
         why = trouble[1] if trouble and now - trouble[0] > TROUBLED_SECONDS else ""
-        return Sign(self.name, now - self._at, self._limit + self._more, self._vital, why)
+        return LoopState(self.name, now - self._at, self._limit + self._more, self._vital, why)
 
 
 class Heartbeats:
@@ -111,7 +111,7 @@ class Heartbeats:
 
     def __init__(self) -> None:
         self._own: WeakSet[Heartbeat] = WeakSet()
-        self._told: dict[str, tuple[float, list[Sign]]] = {}
+        self._reported: dict[str, tuple[float, list[LoopState]]] = {}
         self._lock = threading.Lock()
 
     def add(self, heartbeat: Heartbeat) -> None:
@@ -124,7 +124,7 @@ class Heartbeats:
         with self._lock:
             self._own.discard(heartbeat)
 
-    def told(self, process: str, signs: Iterable[Sign]) -> None:
+    def report(self, process: str, signs: Iterable[LoopState]) -> None:
         """Record the states that another process has reported.
 
         Args:
@@ -132,33 +132,33 @@ class Heartbeats:
             signs: states of its loops.
         """
         with self._lock:
-            self._told[process] = (time.monotonic(), list(signs))
+            self._reported[process] = (time.monotonic(), list(signs))
 
     def forget(self, process: str) -> None:
         """Forget another process, which ends on purpose."""
         with self._lock:
-            self._told.pop(process, None)
+            self._reported.pop(process, None)
 
-    def own(self) -> list[Sign]:
+    def own(self) -> list[LoopState]:
         """Return the states of the loops of this process."""
         with self._lock:
             beats = list(self._own)
         return sorted((one.sign() for one in beats), key=lambda sign: sign.name)
 
-    def all(self) -> list[Sign]:
+    def all(self) -> list[LoopState]:
         """Return the states of all loops; reported states age like those of this process."""
         with self._lock:
-            told = [(process, *pair) for process, pair in self._told.items()]
+            reported = [(process, *pair) for process, pair in self._reported.items()]
         now = time.monotonic()
         others = [
-            Sign(
+            LoopState(
                 name if name == process else f"{process}: {name}",
                 sign.age + now - at,
                 sign.limit,
                 sign.vital,
                 sign.trouble,
             )
-            for process, at, signs in told
+            for process, at, signs in reported
             for sign in signs
             for name in (sign.name,)
         ]

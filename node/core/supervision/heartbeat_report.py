@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from node.core.supervision.heartbeat import HEARTBEATS, Sign
+from node.core.supervision.heartbeat import HEARTBEATS, LoopState
 from node.core.supervision.loop import Loop
 
 LIFE: Final = b"life "
@@ -36,7 +36,7 @@ class Reporter:
         self._loop.stop(1.0)
 
     def _report(self) -> float:
-        signs = [sign.said() for sign in HEARTBEATS.own()]
+        signs = [sign.as_json() for sign in HEARTBEATS.own()]
         self._tell(LIFE + json.dumps(signs).encode() + b"\n")
         return _EVERY_SECONDS
 
@@ -46,9 +46,9 @@ def _to_stdout(line: bytes) -> None:
         os.write(_STDOUT, line)
 
 
-def read_life(line: bytes) -> list[Sign]:
+def read_life(line: bytes) -> list[LoopState]:
     """Return the states in a line that begins with `LIFE`; none if it cannot be read."""
     try:
-        return [Sign(**one) for one in json.loads(line[len(LIFE) :])]
+        return [LoopState(**one) for one in json.loads(line[len(LIFE) :])]
     except (ValueError, TypeError):
         return []

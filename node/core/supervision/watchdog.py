@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from node.core.supervision.heartbeat import HEARTBEATS, Sign
+from node.core.supervision.heartbeat import HEARTBEATS, LoopState
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class Watchdog:
     """
 
     def __init__(
-        self, feed: Callable[[], object], signs: Callable[[], Sequence[Sign]] = HEARTBEATS.all
+        self, feed: Callable[[], object], signs: Callable[[], Sequence[LoopState]] = HEARTBEATS.all
     ) -> None:
         self._feed = feed
         self._signs = signs

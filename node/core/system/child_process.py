@@ -31,7 +31,7 @@ class ForkedProcess:
         name: name in `ps -o comm` and `top`; at most 15 characters.
         task: the task, which reads from descriptor 0 and writes to descriptor 1.
         keep: descriptors that the child needs; it closes all others but 2, including locks.
-        hear: descriptor that becomes its descriptor 0 and stays open here; None makes a pipe.
+        stdin: descriptor that becomes its descriptor 0 and stays open here; None makes a pipe.
 
     Attributes:
         pid: process ID of the child.
@@ -44,18 +44,18 @@ class ForkedProcess:
         name: str,
         task: Callable[[], None],
         keep: Container[int] = (),
-        hear: int | None = None,
+        stdin: int | None = None,
     ) -> None:
-        heard, say = (hear, None) if hear is not None else os.pipe()
-        listen, said = os.pipe()
+        read_end, write_end = (stdin, None) if stdin is not None else os.pipe()
+        output, child_output = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _be_the_copy(name, task, heard, said, keep)
-        if say is not None:
-            os.close(heard)
-        os.close(said)
-        self.stdin = None if say is None else os.fdopen(say, "wb")
-        self.stdout = os.fdopen(listen, "rb")
+            _run_child(name, task, read_end, child_output, keep)
+        if write_end is not None:
+            os.close(read_end)
+        os.close(child_output)
+        self.stdin = None if write_end is None else os.fdopen(write_end, "wb")
+        self.stdout = os.fdopen(output, "rb")
         self._code: int | None = None
 
     def poll(self) -> int | None:
@@ -86,14 +86,14 @@ class ForkedProcess:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def _be_the_copy(
-    name: str, task: Callable[[], None], heard: int, said: int, keep: Container[int]
+def _run_child(
+    name: str, task: Callable[[], None], read_end: int, output: int, keep: Container[int]
 ) -> None:
     """Run the task in the child, and end the child."""
     code = 1
     try:
-        os.dup2(heard, 0)
-        os.dup2(said, 1)
+        os.dup2(read_end, 0)
+        os.dup2(output, 1)
         for descriptor in [int(one.name) for one in Path("/proc/self/fd").iterdir()]:
             if descriptor > 2 and descriptor not in keep:
                 with suppress(OSError):  # the descriptor of the listing itself

@@ -64,7 +64,7 @@ def start(
     stdin: int | IO[bytes],
     pass_fds: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a process that runs the `main` of a module, which reads its input by `told`.
+    """Start a process that runs the `main` of a module, which reads its input by `read_input`.
 
     Args:
         module: full name of the module.
@@ -85,7 +85,7 @@ def start(
         )
 
 
-def told() -> dict[str, Any]:
+def read_input() -> dict[str, Any]:
     """Return the input that `start` gave to this process. Call it once."""
     with os.fdopen(int(sys.argv[2]), "rb") as memory:
         arguments: dict[str, Any] = json.loads(memory.read())

@@ -40,7 +40,7 @@ SWITCH_SECONDS: Final = 0.0005
 
 def main() -> None:
     """Receive as `ReceiverSupervisor` says."""
-    said = interpreters.told()
+    said = interpreters.read_input()
     configure_logging(said["settings"]["log"]["format"])
     receive(said)
 

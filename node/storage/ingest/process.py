@@ -39,7 +39,7 @@ _CONTAINERS: Final = 50_000  # more than a batch has: it is gone before cycles a
 
 def main() -> None:
     """File as `IngestSupervisor` says."""
-    said = interpreters.told()
+    said = interpreters.read_input()
     configure_logging(said["log"])
     file(said)
 

@@ -51,7 +51,7 @@ class IngestSupervisor:
         self._stopped = False
         self._process = SupervisedProcess(
             NAME,
-            ForkedProcess("rasnode-file", partial(_wait_and_file, said), hear=self._heard),
+            ForkedProcess("rasnode-file", partial(_wait_and_file, said), stdin=self._heard),
             self._spawn,
             lambda line: self._ingested(decode(line)),
         )
