@@ -184,7 +184,7 @@ def write_labels(
     Returns:
         sha256 of the image, hexadecimal; empty if no image is written.
     """
-    plan, header = labels.plan, labels.plan.first.header
+    plan = labels.plan
     digest = ""
     ending = ".nii.gz" if options.compress else ".nii"
     if options.image:
@@ -196,50 +196,61 @@ def write_labels(
             comment=options.comment,
         )
         digest = write_image(path(ending), head, cut(labels.array[..., np.newaxis]), options)
-    listed = [_described(segment) for segment in labels.segments]
     if options.sidecar:
-        fields = {
-            "Modality": header.modality,
-            "SeriesInstanceUID": header.series_instance_uid,
-            "StudyInstanceUID": header.study_instance_uid,
-            "SeriesNumber": header.series_number,
-            "SeriesDescription": header.facts.get("SeriesDescription"),
-            "FrameOfReferenceUID": header.frame_of_reference_uid,
-            "ReferencedSeriesInstanceUID": labels.reference,
-            "LabelsOnOwnGrid": labels.own,
-            "Labels": listed,
-            "ConversionSoftware": "rasnode",
-            "ConversionSoftwareVersion": VERSION,
-        }
-        write_json(path(".json"), {name: value for name, value in fields.items() if value})
+        write_json(path(".json"), _sidecar_of(labels))
     if options.preview:
         preview = PreviewPlanes(labels.array.shape, labels.array.dtype)
         preview.take(0, labels.array)
         path(".png").write_bytes(render([preview], plan.affine))
     if options.manifest:
-        manifest = {
-            "series_instance_uid": header.series_instance_uid,
-            "study_instance_uid": header.study_instance_uid,
-            "frame_of_reference_uid": header.frame_of_reference_uid,
-            **proof,
-            "rasnode": VERSION,
-            "image": base + ending if options.image else "",
-            "sha256": digest,
-            "orientation": "RAS",
-            "shape": list(plan.shape),
-            "affine": plan.affine.tolist(),
-            "residual_mm": plan.residual_mm,
-            "resampled": list(plan.resampled),
-            "slice_axis": "ijk"[int(plan.orientation[2, 0])],
-            "reference_series_instance_uid": labels.reference,
-            "own_grid": labels.own,
-            "labels": listed,
-            "sources": [{"sop_instance_uid": header.sop_instance_uid}],
-            "left_out": [],
-            "refused": [],
-        }
-        write_json(path(".manifest.json"), manifest)
+        image = base + ending if options.image else ""
+        write_json(path(".manifest.json"), _manifest_of(labels, image, digest, proof))
     return digest
+
+
+def _sidecar_of(labels: LabelMap) -> dict[str, object]:
+    header = labels.plan.first.header
+    fields = {
+        "Modality": header.modality,
+        "SeriesInstanceUID": header.series_instance_uid,
+        "StudyInstanceUID": header.study_instance_uid,
+        "SeriesNumber": header.series_number,
+        "SeriesDescription": header.facts.get("SeriesDescription"),
+        "FrameOfReferenceUID": header.frame_of_reference_uid,
+        "ReferencedSeriesInstanceUID": labels.reference,
+        "LabelsOnOwnGrid": labels.own,
+        "Labels": [_described(segment) for segment in labels.segments],
+        "ConversionSoftware": "rasnode",
+        "ConversionSoftwareVersion": VERSION,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _manifest_of(
+    labels: LabelMap, image: str, digest: str, proof: Mapping[str, object]
+) -> dict[str, object]:
+    plan, header = labels.plan, labels.plan.first.header
+    return {
+        "series_instance_uid": header.series_instance_uid,
+        "study_instance_uid": header.study_instance_uid,
+        "frame_of_reference_uid": header.frame_of_reference_uid,
+        **proof,
+        "rasnode": VERSION,
+        "image": image,
+        "sha256": digest,
+        "orientation": "RAS",
+        "shape": list(plan.shape),
+        "affine": plan.affine.tolist(),
+        "residual_mm": plan.residual_mm,
+        "resampled": list(plan.resampled),
+        "slice_axis": "ijk"[int(plan.orientation[2, 0])],
+        "reference_series_instance_uid": labels.reference,
+        "own_grid": labels.own,
+        "labels": [_described(segment) for segment in labels.segments],
+        "sources": [{"sop_instance_uid": header.sop_instance_uid}],
+        "left_out": [],
+        "refused": [],
+    }
 
 
 def _described(segment: Segment) -> dict[str, object]:

@@ -276,24 +276,7 @@ def _write(
     if options.image:
         image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
         written.path.replace(path(".nii.gz" if options.compress else ".nii"))
-    weighting = gradients(volume.plan) if options.image else None
-    if weighting is not None:
-        path(".bval").write_text(weighting.bval(), "ascii")
-        if weighting.directions:
-            path(".bvec").write_text(weighting.bvec(), "ascii")
-    if options.sidecar:
-        fields = make_sidecar(
-            volume.plan,
-            identifiers=options.identifiers,
-            software=VERSION,
-            dates=options.dates,
-        )
-        write_json(path(".json"), completed(name, fields))
-        if context := asl_context(name, volume_types(volume.plan)):
-            path("context.tsv").write_text(context, "ascii")
-    if options.notes:
-        fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
-        write_notes(path(".txt"), fields)
+    _write_texts(volume.plan, name, path, options)
     if options.preview:
         picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
@@ -317,6 +300,30 @@ def _write(
         manifest=manifest,
         sha256=written.digest,
     )
+
+
+def _write_texts(
+    volume: VolumePlan, name: str, path: Callable[[str], Path], options: OutputOptions
+) -> None:
+    """Write .bval, .bvec, sidecar, context table and notes of one volume."""
+    weighting = gradients(volume) if options.image else None
+    if weighting is not None:
+        path(".bval").write_text(weighting.bval(), "ascii")
+        if weighting.directions:
+            path(".bvec").write_text(weighting.bvec(), "ascii")
+    if options.sidecar:
+        fields = make_sidecar(
+            volume,
+            identifiers=options.identifiers,
+            software=VERSION,
+            dates=options.dates,
+        )
+        write_json(path(".json"), completed(name, fields))
+        if context := asl_context(name, volume_types(volume)):
+            path("context.tsv").write_text(context, "ascii")
+    if options.notes:
+        fields = make_sidecar(volume, identifiers=True, software=VERSION)
+        write_notes(path(".txt"), fields)
 
 
 def _write_map(

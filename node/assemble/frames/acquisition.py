@@ -24,6 +24,11 @@ VELOCITY: Final = "Velocity Encoding Direction"
 TRANSFER: Final = "Magnetization Transfer"
 IMAGE_CLASS: Final = "GE image class"
 
+SAME_INVERSION_MS: Final = 0.5
+"""ms; inversion times of one volume are rounded, and differ by less."""
+SAME_INVERSION: Final = 0.002
+"""The same as a fraction of the inversion time."""
+
 _TEXTS: Final = (
     (KERNEL, 0x00181210),
     (FILTER, 0x00181160),

@@ -36,6 +36,9 @@ _KINDS: Final = {
     "FIELD_MAP": FIELD_MAP,
 }
 
+_ZERO_LENGTH: Final = 1e-6
+"""Length of a vector that is zero but for rounding."""
+
 
 def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
     """Read the standard attributes of a frame (PS3.3 C.7.6.1, C.7.6.2, C.8.3.1, C.11.1).
@@ -62,7 +65,11 @@ def unit_vector(values: tuple[float, ...]) -> Vector | None:
     if vector is None:
         return None
     length = math.hypot(*vector)
-    return (vector[0] / length, vector[1] / length, vector[2] / length) if length > 1e-6 else None
+    return (
+        (vector[0] / length, vector[1] / length, vector[2] / length)
+        if length > _ZERO_LENGTH
+        else None
+    )
 
 
 def _window(elements: Elements) -> tuple[float, float] | None:

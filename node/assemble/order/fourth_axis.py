@@ -115,7 +115,7 @@ def _numbers_slices(values: Sequence[Value | None]) -> bool:
 def _inversion_times(frames: Sequence[FrameHeader]) -> list[Value | None]:
     """Return a number for every Inversion Time; times that differ by rounding share one."""
     times = [dict(frame.settings).get(acquisition.INVERSION) for frame in frames]
-    label = same_values(times, 0.5, 0.002)
+    label = same_values(times, acquisition.SAME_INVERSION_MS, acquisition.SAME_INVERSION)
     return [None if time is None else label[time] for time in times]
 
 

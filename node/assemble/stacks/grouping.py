@@ -130,6 +130,14 @@ def _seconds(piece: Piece) -> Value | None:
 STACK: Final = "Stack ID"
 _PAUSE: Final = 20.0
 """s; slices of one acquisition follow each other faster than this."""
+_SAME_ECHO: Final = 0.02, 0.005
+"""ms, and fraction; echo times are rounded to a few decimals."""
+_SAME_ANGLE: Final = 0.2
+"""Degrees; flip angles are rounded to one decimal or none."""
+_SAME_KVP: Final = 0.5
+"""kV; tube voltages are rounded to whole kV."""
+_SAME_THICKNESS: Final = 0.05, 0.02
+"""mm, and fraction; slice thicknesses are rounded to one or two decimals."""
 _SIZE: Final = (
     Attribute("Rows and Columns", Rule.APART, lambda p: (p.frame.rows, p.frame.columns)),
     Attribute("pixel format", Rule.APART, _pixels),
@@ -145,23 +153,29 @@ _SHOWN: Final = (
     Attribute("value 3 of Image Type", Rule.APART, _image_type(_MODALITY_VALUE)),
     Attribute("Image Type", Rule.APART, _known_words),
     Attribute("Echo Number", Rule.APART, lambda p: p.frame.echo),
-    Attribute("Echo Time", Rule.APART, lambda p: p.frame.echo_time or None, 0.02, 0.005),
-    Attribute(acquisition.FLIP_ANGLE, Rule.APART, _setting(acquisition.FLIP_ANGLE), 0.2),
+    Attribute("Echo Time", Rule.APART, lambda p: p.frame.echo_time or None, *_SAME_ECHO),
+    Attribute(acquisition.FLIP_ANGLE, Rule.APART, _setting(acquisition.FLIP_ANGLE), _SAME_ANGLE),
     Attribute(acquisition.KERNEL, Rule.APART, _setting(acquisition.KERNEL)),
-    Attribute(acquisition.KVP, Rule.APART, _setting(acquisition.KVP), 0.5),
+    Attribute(acquisition.KVP, Rule.APART, _setting(acquisition.KVP), _SAME_KVP),
     Attribute(acquisition.FILTER, Rule.AT_ONE_PLACE, _setting(acquisition.FILTER)),
     Attribute(acquisition.ALGORITHM, Rule.APART, _setting(acquisition.ALGORITHM)),
     Attribute(acquisition.METHOD, Rule.APART, _setting(acquisition.METHOD)),
     Attribute(acquisition.ATTENUATION, Rule.APART, _setting(acquisition.ATTENUATION)),
 )
 _BY_PLACE: Final = (
-    Attribute("Slice Thickness", Rule.RECONSTRUCTION, lambda p: p.frame.thickness, 0.05, 0.02),
+    Attribute(
+        "Slice Thickness", Rule.RECONSTRUCTION, lambda p: p.frame.thickness, *_SAME_THICKNESS
+    ),
     Attribute(
         acquisition.CONTRAST, Rule.RECONSTRUCTION, lambda p: _setting(acquisition.CONTRAST)(p) or ""
     ),
     Attribute(acquisition.CORRECTED, Rule.AT_ONE_PLACE, _setting(acquisition.CORRECTED)),
     Attribute(
-        acquisition.INVERSION, Rule.AT_ONE_PLACE, _setting(acquisition.INVERSION), 0.5, 0.002
+        acquisition.INVERSION,
+        Rule.AT_ONE_PLACE,
+        _setting(acquisition.INVERSION),
+        acquisition.SAME_INVERSION_MS,
+        acquisition.SAME_INVERSION,
     ),
     Attribute(acquisition.COIL, Rule.AT_ONE_PLACE, _setting(acquisition.COIL)),
     Attribute(acquisition.VELOCITY, Rule.AT_ONE_PLACE, _setting(acquisition.VELOCITY)),

@@ -19,6 +19,8 @@ from node.assemble.stacks.parallel import take_turns
 
 _SIDE_BY_SIDE_MM: Final = 10.0
 """mm in the plane; images that are nearer are one that moved, or slices of a tilted gantry."""
+_STRAIGHT_MM: Final = 1.0
+"""mm in the plane; slices of one group beside others differ by less."""
 _MOST_REGIONS: Final = 8
 """Number of images beside each other in one series, or of groups of slices along one line."""
 _MOST_SHARED: Final = 0.5
@@ -76,7 +78,7 @@ def _side_by_side(pieces: Sequence[Piece], planes: Planes) -> list[list[int]]:
         return [everything]
     places = [_places(along[part], limit) for part in parts]
     straight = all(
-        np.ptp(inside[part], axis=0).max() < 1.0 and is_even(own)
+        np.ptp(inside[part], axis=0).max() < _STRAIGHT_MM and is_even(own)
         for part, own in zip(parts, places, strict=True)
     )
     meet = any(_shared(one, other, limit) for one, other in combinations(places, 2))
