@@ -78,7 +78,7 @@ def test_a_number_of_frames_that_cannot_be_read_is_not_one(tmp_path: Path) -> No
     folder = changed(tmp_path, lambda one: one.add_new(NUMBER_OF_FRAMES, "LO", TWENTY_DIGITS))
     refusal = refused(folder)
     assert refusal.reason is Reason.PIXELS_UNREADABLE
-    assert refusal.sentence.startswith("Number of Frames (0028,0008) is no number")
+    assert refusal.sentence.startswith("Number of Frames (0028,0008) is not a readable number")
 
 
 def test_an_instance_number_that_cannot_be_read_is_none(tmp_path: Path) -> None:
