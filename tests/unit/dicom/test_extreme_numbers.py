@@ -102,7 +102,7 @@ def test_what_says_that_it_is_huge_and_is_not_is_truncated(tmp_path: Path) -> No
     )
     ((refusal,),) = (one["refused"] for one in json.loads(done.stdout)["series"])
     assert refusal["reason"] == Reason.PIXELS_TRUNCATED
-    assert "8589672450 bytes have only 128" in refusal["sentence"]
+    assert "8589672450 bytes, and only 128" in refusal["sentence"]
 
 
 @pytest.mark.parametrize("command", ["status", "ls", "replay"])
