@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.core.errors import NodeError
-from node.core.supervision import Sign
+from node.core.supervision import LoopState
 from node.core.system.disk import output_writable
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
@@ -47,7 +47,7 @@ class HealthCheck:
         minimum_free: int,
         echo: Callable[[], None],
         ingest_blocked: Callable[[], bool],
-        signs: Callable[[], Sequence[Sign]],
+        signs: Callable[[], Sequence[LoopState]],
         clock: Callable[[], float],
         executor: Callable[[], str | None] = lambda: None,
         journal: Callable[[], str | None] = lambda: None,

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from node.core import metrics
 from node.core.errors import OF_FILES
 from node.core.records import SeriesState
-from node.core.supervision import Sign
+from node.core.supervision import LoopState
 from node.core.version import VERSION
 from node.storage.archive import Archive
 from node.storage.index.search.latest import Latest
@@ -40,7 +40,7 @@ class Metrics:
         archive: Archive,
         quarantine: Callable[[], Sequence[Left]],
         conflicts: Callable[[], Sequence[Copies]],
-        signs: Callable[[], Sequence[Sign]],
+        signs: Callable[[], Sequence[LoopState]],
         clock: Callable[[], float],
     ) -> None:
         self._figures = CollectorRegistry()
@@ -62,7 +62,7 @@ class _Figures(Collector):
         archive: Archive,
         quarantine: Callable[[], Sequence[Left]],
         conflicts: Callable[[], Sequence[Copies]],
-        signs: Callable[[], Sequence[Sign]],
+        signs: Callable[[], Sequence[LoopState]],
         clock: Callable[[], float],
     ) -> None:
         self._totals = totals

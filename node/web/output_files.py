@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from node.core.attributes import BY_KEYWORD, Level
+from node.core.query_keys import BY_KEYWORD, Level
 
 MANIFEST = ".manifest.json"
 PICTURE = ".png"

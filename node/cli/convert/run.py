@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.sidecar import leading
-from node.assemble.subjects import contradiction
+from node.assemble.study_and_patient import contradiction
 from node.cli.convert.report import Done
 from node.cli.output.tables import Console
 from node.convert import (

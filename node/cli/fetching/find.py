@@ -14,8 +14,8 @@ import typer
 from node.cli.context import ConfigOption, JsonOption
 from node.cli.fetching.asking import cells, keys_of, peer_named
 from node.cli.output.terminal import say_exactly
-from node.core.attributes import UNIQUE_KEY, Level
 from node.core.errors import ConfigError
+from node.core.query_keys import UNIQUE_KEY, Level
 from node.core.settings.file import load_settings
 from node.dimse.pull.question import BadKey, level_of
 from node.dimse.scu.query import QueryFailed, QuerySCU, Row

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Final, Protocol
 
-from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, Sign
+from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, LoopState
+from node.core.supervision.heartbeat_report import LIFE, read_life
 from node.core.supervision.loop import Loop
-from node.core.supervision.report import LIFE, read_life
 from node.core.supervision.retry import backoff
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class SupervisedProcess:
 
     def _expect(self) -> None:
         """Count its heartbeat from now."""
-        HEARTBEATS.told(self.name, [Sign(self.name, 0.0, LATE_SECONDS, vital=True)])
+        HEARTBEATS.report(self.name, [LoopState(self.name, 0.0, LATE_SECONDS, vital=True)])
         self._born = time.monotonic()
         self._silent, self._spoken, self._rest = 0.0, False, b""
 
@@ -167,12 +167,12 @@ class SupervisedProcess:
                 self._heard(line)
         return True
 
-    def _alive(self, signs: list[Sign]) -> None:
+    def _alive(self, signs: list[LoopState]) -> None:
         self._spoken = True
         if self._stopping.is_set():
             return
-        own = Sign(self.name, 0.0, LATE_SECONDS, vital=True)
-        HEARTBEATS.told(self.name, [own, *signs])
+        own = LoopState(self.name, 0.0, LATE_SECONDS, vital=True)
+        HEARTBEATS.report(self.name, [own, *signs])
         for sign in signs:
             if sign.vital and sign.age > sign.limit + _HUNG_SECONDS:
                 log.error(

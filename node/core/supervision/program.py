@@ -26,7 +26,7 @@ class Program:
         title: what `ps -o comm` and `top` show for a copy; at most 15 characters.
         task: what a copy runs, called with the configuration.
         module: full name of the module whose `main` a new interpreter runs; it gets the
-            configuration by `interpreters.told`.
+            configuration by `interpreters.read_input`.
         configuration: returns what JSON can hold, and may hold secrets; called for each start.
         keep: descriptors that the process inherits.
         stdin: descriptor that becomes its stdin; None: a new pipe, `Process.stdin`.
@@ -42,7 +42,7 @@ class Program:
     def fork(self) -> Process:
         """Start it as a copy of this process, which may have no other thread."""
         task = partial(self.task, dict(self.configuration()))
-        return ForkedProcess(self.title, task, self.keep, hear=self.stdin)
+        return ForkedProcess(self.title, task, self.keep, stdin=self.stdin)
 
     def spawn(self) -> Process:
         """Start it in a new interpreter."""

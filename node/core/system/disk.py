@@ -1,4 +1,4 @@
-"""Files and folders on stable storage."""
+"""Write files and folders durably to stable storage."""
 
 from __future__ import annotations
 
@@ -136,10 +136,16 @@ def start_writing(handle: int, at: int = 0, length: int = 0) -> None:
 
 
 def write_new(path: str | Path, parts: Sequence[Buffer], *, durable: bool) -> None:
-    """Write a file that is not there yet; half a file is not left behind.
+    """Write a new file; no partial file is left behind.
+
+    Args:
+        path: the file, which must not exist.
+        parts: its content.
+        durable: return only when the content is on stable storage; the name is not synced.
 
     Raises:
-        FileExistsError: there is one. OSError: it could not be written.
+        FileExistsError: the file exists.
+        OSError: it could not be written.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
@@ -179,7 +185,18 @@ def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def link(source: Path, target: Path) -> bool:
-    """Give a file a second name; False if something has that name already."""
+    """Give a file a second name.
+
+    Args:
+        source: the file.
+        target: the second name.
+
+    Returns:
+        False if the name exists already.
+
+    Raises:
+        OSError: the name could not be made; ENOSPC if the file has too many names.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
@@ -192,7 +209,12 @@ def link(source: Path, target: Path) -> bool:
 
 
 def link_over(source: Path, target: Path) -> None:
-    """Give a file the name of another one, which goes, in one step."""
+    """Replace a file by another one in one step; the other one keeps its own name, too.
+
+    Args:
+        source: the file.
+        target: the name to be replaced.
+    """
     between = source.with_suffix(".again")
     between.unlink(missing_ok=True)
     os.link(source, between)

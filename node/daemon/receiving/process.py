@@ -39,7 +39,7 @@ SWITCH_SECONDS: Final = 0.0005
 
 def main() -> None:
     """Receive with the configuration of `ReceiverSupervisor`."""
-    configuration = interpreters.told()
+    configuration = interpreters.read_input()
     configure_logging(configuration["settings"]["log"]["format"])
     receive(configuration)
 

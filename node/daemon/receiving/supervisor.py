@@ -136,7 +136,7 @@ class ReceiverSupervisor:
                 with self._lock:  # settings may have changed while it was being started
                     one.send(_encoded(self._settings.dicom))
         else:
-            metrics.heard(text)
+            metrics.count_line(text)
 
 
 def _bound(dicom: Dicom) -> socket.socket:

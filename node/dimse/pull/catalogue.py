@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.core.attributes import Level
 from node.core.errors import Permanent
+from node.core.query_keys import Level
 from node.dimse.pull.comparison import SeriesExpected
 from node.dimse.pull.question import matches
 from node.dimse.scu.query import QueryFailed, QuerySCU, Row

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.core.attributes import Level
+from node.core.query_keys import Level
 from node.dimse.scu.retrieve import Wanted
 
 _LISTED: Final = 200  # SOP Instance UIDs in one identifier; longer ones some archives refuse

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from node.completion.facts import Source, Statement
-from node.core.attributes import Level
 from node.core.pulls import ItemState, PullStudy, worst
+from node.core.query_keys import Level
 from node.dimse.pull.catalogue import (
     CannotAsk,
     StudyFound,

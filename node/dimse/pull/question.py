@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
-from node.core.attributes import KEYS, Level
+from node.core.query_keys import KEYS, Level
 from node.dicom import scan
 from node.dicom.matching.conditions import Condition, Items, Universal
-from node.dicom.matching.keys import Negotiated, condition_of
+from node.dicom.matching.key_conditions import Negotiated, condition_of
 from node.dicom.matching.query import IdentifierError
 
 COLUMNS: Final = (

@@ -9,12 +9,12 @@ from pydicom.uid import UID
 from pydicom.uid import UID_dictionary as _UIDS  # type: ignore[attr-defined]
 
 from node.core import statuses
-from node.core.attributes import BY_LEVEL, DERIVED, UNIQUE_KEY, Attribute, Level
+from node.core.query_keys import BY_LEVEL, DERIVED, UNIQUE_KEY, Attribute, Level
 from node.core.settings.model import Dicom
 from node.core.version import VERSION
 from node.dicom.matching import Model
 from node.dicom.matching.identifier import is_required
-from node.dicom.matching.keys import kind_of_matching
+from node.dicom.matching.key_conditions import kind_of_matching
 from node.dimse.scp import commitment, mpps
 from node.dimse.scp.conformance_sentences import (
     CHARACTER_SETS,

@@ -18,8 +18,8 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from node.core.attributes import UNIQUE_KEY, Level
 from node.core.errors import MalformedDataSet
+from node.core.query_keys import UNIQUE_KEY, Level
 from node.dicom import Elements, scan
 from node.dimse.upper_layer.messages import C_FIND_RQ, Message, Value, number, text
 from node.dimse.upper_layer.pdus import Proposal

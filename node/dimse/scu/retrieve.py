@@ -23,7 +23,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from node.core.attributes import Level
+from node.core.query_keys import Level
 from node.dimse.scu.query import PLAIN, charset_for
 from node.dimse.upper_layer.messages import (
     C_GET_RQ,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from node.assemble.frames.headers import decode_header
-from node.assemble.volumes.layers import foreseen
+from node.assemble.volumes.layers import expected_layers
 from node.convert import OutputOptions
 from node.core.errors import Retryable, traced
 from node.core.records import SeriesRecord
@@ -226,7 +226,7 @@ class Precompression:
             grew_at=now,
             size=sum(one.size for one in instances),
         )
-        progress.disabled = not foreseen([decode_header(one.header) for one in instances])
+        progress.disabled = not expected_layers([decode_header(one.header) for one in instances])
         return progress
 
 

@@ -12,8 +12,8 @@ from node.convert import (
     OutputOptions,
     Proof,
     check,
+    compress_slices,
     convert_series,
-    lay_in,
 )
 from node.convert import Product as Made
 from node.core.errors import DAMAGE, AssemblyError
@@ -90,7 +90,7 @@ def precompress(
     Raises:
         OSError: the file cannot be written to.
     """
-    return lay_in(slice_cache, _sources(archive, instances), options)
+    return compress_slices(slice_cache, _sources(archive, instances), options)
 
 
 def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Connection, delete, select, update
 
 from node.core.records import InstanceRecord, SeriesState, Shared, Stored, conflict_name
-from node.core.senders import IMPORTED
+from node.core.sender_addresses import IMPORTED
 from node.storage.index import totals
 from node.storage.index.batch_statements import (
     INSERT_CONFLICTS,

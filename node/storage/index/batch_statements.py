@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, select, text, update
 
-from node.core.attributes import BY_LEVEL, Level
+from node.core.query_keys import BY_LEVEL, Level
 from node.core.records import InstanceRecord, SeriesState
 from node.storage.index.hierarchy import KnownSeries, integer_of
 from node.storage.index.schema import (

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from node.core.attributes import Level, fold
+from node.core.query_keys import Level, fold
 from node.core.records import InstanceRecord, SeriesState, Shared
 from node.dicom.persons import Person, differ
 from node.storage.index import totals

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from node.core.attributes import BY_LEVEL, Level, fold, name_groups
+from node.core.query_keys import BY_LEVEL, Level, fold, name_groups
 from node.core.records import InstanceRecord
 from node.dicom.persons import Person, differ
 from node.storage.index.schema import PatientRow

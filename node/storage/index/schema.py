@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from node.core.attributes import name_groups
+from node.core.query_keys import name_groups
 
 Bytewise = String().with_variant(String(collation="C"), "postgresql")
 """Text that every database compares byte by byte, so that a prefix is a range."""
@@ -56,7 +56,7 @@ def _partial(name: str, *columns: str, where: str) -> Index:
 
 
 def _name_group(index: int) -> Any:
-    """A column that is filled from the row's name (node.core.attributes.name_groups)."""
+    """A column that is filled from the row's name (node.core.query_keys.name_groups)."""
 
     def value(context: DefaultExecutionContext) -> str:
         row: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call]
@@ -77,7 +77,7 @@ class PatientRow(Base):
     patient_id: Mapped[str] = mapped_column(Bytewise)
     issuer: Mapped[str] = mapped_column(Bytewise)
     name: Mapped[str]
-    name_key: Mapped[str]  # folded: no case, no accents (node.core.attributes.fold)
+    name_key: Mapped[str]  # folded: no case, no accents (node.core.query_keys.fold)
     name_alphabetic: Mapped[str] = _name_group(0)  # each group folded, to be found by its prefix
     name_ideographic: Mapped[str] = _name_group(1)
     name_phonetic: Mapped[str] = _name_group(2)

@@ -38,7 +38,7 @@ _CONTAINERS: Final = 50_000  # more than a batch has, so that it is freed before
 
 def main() -> None:
     """Ingest with the configuration of `IngestSupervisor`."""
-    configuration = interpreters.told()
+    configuration = interpreters.read_input()
     configure_logging(configuration["log"])
     ingest(configuration)
 

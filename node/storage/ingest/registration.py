@@ -14,16 +14,16 @@ from pydicom.datadict import keyword_for_tag
 
 from node.assemble.frames.headers import describe, encode_header
 from node.completion.header_counts import announced, concatenation
-from node.core.attributes import ATTRIBUTES, BY_TAG
 from node.core.errors import MalformedDataSet, Permanent
+from node.core.query_keys import ATTRIBUTES, BY_TAG
 from node.core.records import checked_uid
 from node.dicom import (
     Buffer,
     Elements,
     HeaderTemplate,
     Scanned,
+    cached,
     encoding_of,
-    once,
     read_table,
     scan,
 )
@@ -99,8 +99,8 @@ def register(
         header=encode_header(
             msgspec.structs.replace(
                 describe(elements),
-                announced=once(elements, announced),
-                concatenation=once(elements, concatenation),
+                announced=cached(elements, announced),
+                concatenation=cached(elements, concatenation),
             )
         ),
         crc32=isal_zlib.crc32(data_set),
@@ -153,7 +153,7 @@ def alike_to_check() -> HeaderTemplate:
 def _checked(
     elements: Elements, sop_class_uid: str | None, sop_instance_uid: str | None
 ) -> dict[str, str]:
-    found_class, study, series = once(elements, _usual_uids)
+    found_class, study, series = cached(elements, _usual_uids)
     found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
     if sop_instance_uid is not None and found_instance != sop_instance_uid:
         raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")
@@ -177,8 +177,8 @@ def _usual_uids(elements: Elements) -> tuple[str, str, str]:
 
 
 def kept_attributes(elements: Elements) -> dict[str, Any]:
-    """Attributes of `node.core.attributes` that a data set has: keyword to text, or to items."""
-    return read_table(elements, "attributes", _KEPT)
+    """Attributes of `node.core.query_keys` that a data set has: keyword to text, or to items."""
+    return read_table(elements, _KEPT)
 
 
 def _items(elements: Elements, tag: int) -> list[dict[str, Any]]:

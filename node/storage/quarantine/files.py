@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from node.core.senders import EARLIER
+from node.core.sender_addresses import EARLIER
 
 _BLOCK: Final = 4096  # bytes that a file takes at least
 _STAMP: Final = "%Y%m%dT%H%M%S"
@@ -47,7 +47,7 @@ def name_of(at: float, kind: Kind, sender: str, sha256: str) -> str:
     Args:
         at: when it was received; seconds since 1970.
         kind: what its sender was answered.
-        sender: as `node.core.senders` has them.
+        sender: as `node.core.sender_addresses` has them.
         sha256: of its data set.
     """
     stamp = datetime.fromtimestamp(at, UTC).strftime(_STAMP)

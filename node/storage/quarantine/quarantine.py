@@ -110,7 +110,7 @@ class Quarantine:
         """Keep a refused instance; older refused files of its sender are removed if need be.
 
         Args:
-            sender: as `node.core.senders` has them.
+            sender: as `node.core.sender_addresses` has them.
             meta: preamble and meta information of a Part 10 file.
             data_set: as it was received.
             why: what its JSON file says.
@@ -129,7 +129,7 @@ class Quarantine:
         """Keep an instance that was answered with success and cannot be ingested.
 
         Args:
-            sender: as `node.core.senders` has them.
+            sender: as `node.core.sender_addresses` has them.
             meta: preamble and meta information of a Part 10 file.
             data_set: as it was received.
             why: what its JSON file says.

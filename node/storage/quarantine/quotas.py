@@ -82,7 +82,7 @@ class Quotas:
         """Check that an instance is no conflict.
 
         Args:
-            sender: as `node.core.senders` has them.
+            sender: as `node.core.sender_addresses` has them.
             sop_instance_uid: of the instance.
             data_set: as it was received.
 

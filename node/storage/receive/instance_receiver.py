@@ -14,7 +14,7 @@ from node.core import metrics
 from node.core.errors import InvalidUID, MalformedDataSet, QuotaReached, Retryable, StorageFull
 from node.core.rate_limited_log import RateLimitedLog
 from node.core.records import InstanceRecord, Stored, checked_uid
-from node.core.senders import IMPORTED, neighbourhood
+from node.core.sender_addresses import IMPORTED, neighbourhood
 from node.dicom import HeaderTemplate, find_data_set
 from node.storage.archive import Archive, ArchivedFile, Buffer, file_meta
 from node.storage.free_space import FreeSpaceGuard

@@ -62,7 +62,7 @@ def files_in(folder: Path) -> set[str]:
         ("--terse", "--terse"), ("--xml", "Slicer"), ("--progress y", "Slicer"),
         ("--big-endian y", "little-endian"), ("--level 12", "less than or equal to 9"),
         ("--level x", "integer"), ("-d 100", "less than or equal to 99"),
-        ("-f %q", "%q is no code"),
+        ("-f %q", "%q is not a code"),
         ("-f %H", "BIDS"), ("--defaults nowhere.ini", "nowhere.ini"),
         ("--config nowhere.yaml", "nowhere.yaml"), ("-s q", "one of"), ("-t q", "one of"),
         ("-q q", "one of"), ("--defaults a --config b", "either"),
@@ -308,6 +308,6 @@ def test_an_unforeseen_error_in_reading_costs_one_file(
     monkeypatch.setattr(node.convert.folder, "describe", broken)
     done = convert(two, tmp_path / "out")
     assert isinstance(done.exception, NodeError)
-    assert done.stderr.count("internal-error: An unforeseen KeyError") == 4
+    assert done.stderr.count("internal-error: An unexpected KeyError") == 4
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
     assert "Doe" not in done.output

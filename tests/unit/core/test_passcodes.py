@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from node.core.errors import ConfigError
-from node.core.senders import neighbourhood
+from node.core.sender_addresses import neighbourhood
 from node.core.settings.passcodes import (
     NOBODY,
     check_hash,

@@ -57,7 +57,7 @@ def target(**settings: Any) -> TargetSettings:
         ({"when": {"StationName": "*"}}, "StationName is absent"),
         ({"unless": {"SeriesDescription": "*mprage*"}}, "which is left out"),
         ({"unless": {"StationName": "X"}}, ""),
-        ({"events": ["failed"]}, "it is told of failed, not of ready"),
+        ({"events": ["failed"]}, "its events are failed, not ready"),
     ],
 )
 def test_conditions(settings: dict[str, Any], why_not: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from node.core.senders import neighbourhood
+from node.core.sender_addresses import neighbourhood
 from node.core.settings.model import Identity
 from node.core.settings.passcodes import NOBODY, is_slow, matches
 from node.core.supervision import Loop

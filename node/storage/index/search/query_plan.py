@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Row, Select, Text, and_, cast, exists, or_, select, true
 
-from node.core.attributes import Attribute, Level, fold
+from node.core.query_keys import Attribute, Level, fold
 from node.dicom.matching.conditions import Condition, Empty, Every, Name, Number, OneOf, Range
 from node.dicom.matching.conditions import Text as TextCondition
 from node.dicom.matching.query import Combined, Key, Query

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, text, true
 
-from node.core.attributes import fold
+from node.core.query_keys import fold
 from node.dicom.matching.conditions import Empty, Name, NamePattern, Number, OneOf, Range, Text
-from node.dicom.matching.moments import Bounds
-from node.dicom.matching.patterns import Pattern, Wild
+from node.dicom.matching.date_time_ranges import Bounds
+from node.dicom.matching.wildcards import Pattern, Wild
 
 _FEW = 50  # values in an IN list; more are passed as one JSON array
 _MOST_STARS = 6  # wildcards `*` in a pattern: a database may try every way to place them

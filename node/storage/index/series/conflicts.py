@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import and_, func, select
 
-from node.core.senders import EARLIER, neighbourhood
+from node.core.sender_addresses import EARLIER, neighbourhood
 from node.storage.index.engine import Index
 from node.storage.index.schema import ConflictRow, InstanceRow, TotalRow
 from node.storage.index.totals import Total

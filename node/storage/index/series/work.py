@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from node.core.events import NewDelivery
-from node.core.output_names import folded, rivals_of
+from node.core.output_names import conflicts_of, folded
 from node.core.records import SeriesRecord, SeriesState
 from node.storage.index import totals
 from node.storage.index.peers.outbox import enqueue
@@ -224,9 +224,9 @@ class Work(SeriesReader):
 def _rivals(connection: Connection, stem: str) -> Sequence[Row[str, int]]:
     """The rows of names that would lead to the same files as a stem, its own included."""
     column: Any = OutputRow.folded
-    rivals = rivals_of(stem)
+    rivals = conflicts_of(stem)
     clauses = [column.in_(sorted(rivals.stems))]
-    clauses += [begins(column, beginning) for beginning in rivals.beginnings]
+    clauses += [begins(column, beginning) for beginning in rivals.prefixes]
     query = select(OutputRow.stem, OutputRow.series_pk).where(or_(*clauses))
     return connection.execute(query).all()
 

@@ -19,7 +19,7 @@ def run(configuration: dict[str, Any]) -> None:
 
 def main() -> None:
     """In a new interpreter."""
-    run(interpreters.told())
+    run(interpreters.read_input())
 
 
 def result(process: Process) -> dict[str, Any]:

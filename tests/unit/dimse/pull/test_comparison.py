@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.core.attributes import Level
+from node.core.query_keys import Level
 from node.dimse.pull.comparison import SeriesExpected, compare, retrieves
 
 UIDS = st.frozensets(st.integers(1, 9).map(lambda n: f"1.{n}"), max_size=6)

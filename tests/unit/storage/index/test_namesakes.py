@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from node.core.attributes import Level
+from node.core.query_keys import Level
 from node.core.records import InstanceRecord, Shared, Stored
 from node.dicom.matching import Negotiated, Retrieve
 from node.dicom.persons import Person, differ
