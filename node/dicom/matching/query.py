@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pydicom.datadict import dictionary_VM
-
 from node.core.errors import Permanent
 from node.core.query_keys import Attribute, Level
+from node.dicom.dictionary import vm_of
 from node.dicom.matching.conditions import Condition, Empty, Every, Items, Universal
 from node.dicom.matching.date_time_ranges import Bounds
 
@@ -194,7 +193,7 @@ def is_multiple(tag: int) -> bool:
 def _multiple(tag: int) -> bool:
     known = _MULTIPLE.get(tag)
     if known is None:
-        known = _MULTIPLE[tag] = dictionary_VM(tag) != "1"
+        known = _MULTIPLE[tag] = vm_of(tag) != "1"
     return known
 
 
