@@ -104,7 +104,7 @@ def test_a_copy_withdraws_nothing(bench: Bench, copy: dict[str, str], part: int)
     assert {one.address for one in shares[made.pk]} == {"1.5"}
     for series in (after, made):
         assert any(
-            "too: see series" in step["detail"].get("why", "")
+            ": see series " in step["detail"].get("why", "")
             for step in bench.work.history(series.pk)
         )
 
