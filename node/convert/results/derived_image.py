@@ -86,8 +86,7 @@ _KIND_MR: Final = _Kind(
     MRImageStorage,
     "MR",
     _MR,
-    ("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength",
-     "InversionTime", "TriggerTime"),
+    ("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"),
 )  # fmt: skip
 _KIND_PET: Final = _Kind(PositronEmissionTomographyImageStorage, "PT", _PET)
 _KINDS: Final = {

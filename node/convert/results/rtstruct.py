@@ -22,7 +22,6 @@ from node.convert.results.source import (
     finished,
     frame_reference,
     instance_references,
-    series_reference,
 )
 
 _STUDY_CLASS: Final = "1.2.840.10008.3.1.2.3.1"
@@ -71,7 +70,6 @@ def to_rtstruct(
     result.StructureSetTime = result.InstanceCreationTime
     result.ApprovalStatus = "UNAPPROVED"
     result.ReferencedFrameOfReferenceSequence = Items([_referenced(grid)])
-    result.ReferencedSeriesSequence = Items([series_reference(grid, grid.frames)])
     algorithm = "MANUAL" if options.algorithm is None else "AUTOMATIC"
     regions, contours, observations = [], [], []
     for number, label in enumerate(present, 1):

@@ -212,9 +212,13 @@ def refer(result: Dataset, grid: SourceGrid) -> None:
         result: is changed.
         grid: whose `stand_ins` it was made of.
     """
+    done: set[int] = set()  # frames of several segments on one slice share their items
     for group in result.PerFrameFunctionalGroupsSequence:
         for derivation in group.DerivationImageSequence:
             for item in derivation.SourceImageSequence:
+                if id(item) in done:
+                    continue
+                done.add(id(item))
                 slice_number = int(item.ReferencedSOPInstanceUID.rsplit(".", 1)[1]) - 1
                 frame = grid.frames[slice_number]
                 item.ReferencedSOPClassUID = frame.sop_class_uid
