@@ -36,7 +36,7 @@ def to_capture(
     grid: SourceGrid,
     source: Dataset,
     mask: Voxels,
-    image: Array,
+    image: Voxels,
     labels: Sequence[Label] | None = None,
     options: ResultOptions | None = None,
 ) -> list[Dataset]:
@@ -46,7 +46,7 @@ def to_capture(
         grid: the volume's grid, and its source frames.
         source: the data set of an instance of the series; its pixels are not needed.
         mask: (i, j, k) on the grid, RAS order: label numbers, 0 is no label.
-        image: (i, j, k) the values of the volume itself.
+        image: (i, j, k) the values of the volume itself, or what was sampled of it.
         labels: what the numbers mean; None: `Label N`.
         options: what the caller says of it.
 
@@ -58,7 +58,7 @@ def to_capture(
     """
     options = options or ResultOptions()
     slices, present = numbered(label_slices(grid, mask), labels)
-    shown = grid.slices(image)
+    shown = grid.in_slices(image)
     colours = {number: label.shown(number - 1) for number, label in enumerate(present, 1)}
     spread = _spread(shown)
     made: list[Dataset] = []

@@ -14,6 +14,7 @@ from node.assemble.series import VolumePlan
 from node.assemble.space import LPS_TO_RAS, Array, Matrix, resample, to_voxel, to_world
 from node.assemble.stacks.geometry import planes_of, residual_limit, stack_affine
 from node.convert.memory import check_room
+from node.convert.results.options import uid_of
 from node.convert.results.refusals import Refusal, ResultError
 
 GRID_MM: Final = 0.1
@@ -23,6 +24,19 @@ GRID_VOXELS: Final = 0.1
 """The same in voxels, for small ones."""
 _ROUNDING_MM: Final = 1e-3
 """mm; what affines in JSON and float32 add to the residual that the volume was made with."""
+
+
+class GridMismatch(ResultError):
+    """An image that does not lie on a grid.
+
+    Args:
+        apart: how far its corners lie from those of the grid at most, mm.
+        sentence: what is wrong.
+    """
+
+    def __init__(self, apart: float, sentence: str) -> None:
+        super().__init__(Refusal.GRID_MISMATCH, sentence)
+        self.apart = apart
 
 
 class FrameValues(NamedTuple):
@@ -88,6 +102,7 @@ class SourceGrid:
         frames: in the order of their places along row x column.
         to_source: (3, 2) axes (column, row, slice) -> axes of the array, and their directions;
             None: the volume was resampled, and its voxels are no source pixels.
+        frame_of_reference_uid: of the series; made of its UID where it has none.
         resampled: what was done to its voxels.
     """
 
@@ -169,7 +184,7 @@ class SourceGrid:
             (3, 2) axes of the image -> axes of this grid, and their directions.
 
         Raises:
-            ResultError: `grid-mismatch`, with the distance in mm.
+            GridMismatch: with the distance in mm.
         """
         orientation = _relative(self.affine, affine)
         written = [0, 0, 0]
@@ -177,14 +192,14 @@ class SourceGrid:
             written[int(orientation[axis, 0])] = int(shape[axis])
         apart, voxels = self._corners_apart(affine, shape, orientation)
         if tuple(written) != self.shape:
-            raise ResultError(
-                Refusal.GRID_MISMATCH,
+            raise GridMismatch(
+                apart,
                 f"The image has {_by(shape)} voxels, the volume {_by(self.shape)}; its corners "
                 f"lie up to {apart:.2f} mm away. {_ADVICE}",
             )
         if apart > GRID_MM or voxels > GRID_VOXELS:
-            raise ResultError(
-                Refusal.GRID_MISMATCH,
+            raise GridMismatch(
+                apart,
                 f"The image's corners lie up to {apart:.2f} mm ({voxels:.2f} voxels) from those "
                 f"of the volume; at most {GRID_MM} mm and {GRID_VOXELS} voxels would be "
                 f"rounding. {_ADVICE}",
@@ -344,7 +359,7 @@ def _grid(
         None if resampled else _to_source(affine, found),
         header.series_instance_uid,
         header.study_instance_uid,
-        header.frame_of_reference_uid,
+        header.frame_of_reference_uid or uid_of("frame of reference", header.series_instance_uid),
         resampled,
     )
     if not resampled:
@@ -385,8 +400,8 @@ def _relative(fixed: Matrix, moving: Matrix) -> Matrix:
         relative = np.zeros((4, 4))
     found = io_orientation(relative) if np.isfinite(relative).all() else np.full((3, 2), np.nan)
     if np.isnan(found).any():
-        raise ResultError(
-            Refusal.GRID_MISMATCH, "The image's affine spans no space: an axis has no length."
+        raise GridMismatch(
+            float("inf"), "The image's affine spans no space: an axis has no length."
         )
     return np.asarray(found, np.float64)
 

@@ -56,5 +56,9 @@ class ResultOptions:
         Args:
             parts: what tells it from the result's other UIDs.
         """
-        text = "\n".join(map(str, (self.seed, *parts)))
-        return f"2.25.{uuid.uuid5(_NAMESPACE, text).int}"
+        return uid_of(self.seed, *parts)
+
+
+def uid_of(*parts: object) -> str:
+    """Return the UID that follows from some values (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, chr(10).join(map(str, parts))).int}"
