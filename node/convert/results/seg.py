@@ -23,6 +23,8 @@ from node.convert.results.source import describe, finished, refer, stand_ins
 
 MOST_SEGMENTS: Final = 65535
 """Segment Number (0062,0004) is an unsigned 16-bit integer."""
+FEWEST_PIXELS: Final = 8
+"""Of a slice: highdicom packs smaller ones each into bytes of its own, against PS3.5 8.1.1."""
 FRACTIONS: Final = 255
 """Maximum Fractional Value: what 1 is stored as."""
 _FAMILY: Final = PydicomCode("123110", "DCM", "Artificial Intelligence")
@@ -66,6 +68,11 @@ def to_seg(
     if len(present) > MOST_SEGMENTS:
         raise ResultError(
             Refusal.OUT_OF_RANGE, f"{len(present)} labels; a Segmentation has {MOST_SEGMENTS}."
+        )
+    if form is Form.BINARY and pixels[0].size < FEWEST_PIXELS:
+        raise ResultError(
+            Refusal.OUT_OF_RANGE,
+            f"Slices of {pixels[0].size} pixels; --form labelmap takes fewer than {FEWEST_PIXELS}.",
         )
     kind = hd.seg.SegmentationTypeValues[form.name]
     described = [
