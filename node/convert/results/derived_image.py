@@ -40,6 +40,8 @@ from node.convert.results.source import (
 )
 
 STORED_MOST: Final = 65535
+_UPWARD: Final = 1 + 1e-8
+"""The slope is rounded up by as much as its text may be rounded down."""
 _LARGEST: Final = 1e30
 """Of a value: what a rescale in 16 characters can still say."""
 _COMMON: Final = (
@@ -164,7 +166,7 @@ def scale_of(values: Array) -> Scale:
         values: finite numbers.
 
     Raises:
-        ResultError: `out-of-range`, if they are too large for a rescale.
+        ResultError: `out-of-range`, if they are too large for a rescale, or too close.
     """
     low, high = float(values.min()), float(values.max())
     if max(abs(low), abs(high)) > _LARGEST:
@@ -176,11 +178,19 @@ def scale_of(values: Array) -> Scale:
     if (whole and high - low <= STORED_MOST and abs(low) < 1e9) or high == low:
         return Scale(1.0, _as_written(low))
     intercept = _as_written(low)
-    step = (high - intercept) / STORED_MOST
-    slope = _as_written(step)
-    while slope * STORED_MOST < high - intercept:  # the text may have been rounded down
-        step *= 1 + 1e-9
-        slope = _as_written(step)
+    if intercept > low:  # the text was rounded up
+        intercept = _as_written(low - (high - low) * 1e-6)
+    slope = _as_written((high - intercept) / STORED_MOST * _UPWARD)
+    if (
+        intercept > low
+        or slope * STORED_MOST < high - intercept
+        or slope > 2 * (high - low) / STORED_MOST
+    ):
+        raise ResultError(
+            Refusal.OUT_OF_RANGE,
+            f"Values from {low!r} to {high!r} differ by less than a rescale in 16 characters can "
+            "say; use --as map.",
+        )
     return Scale(slope, intercept)
 
 
