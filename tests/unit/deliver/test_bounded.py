@@ -102,6 +102,7 @@ def test_every_way_of_delivering_ends_though_the_system_hangs(
         attributes=lambda _pk: {},
         sender=hang,
         published=lambda _pk: (1, {}),
+        archive=Path("/archive"),
         clock=time.time,
     )
     target = routes["t"].target
