@@ -36,6 +36,7 @@ STAND_INS: Final[Mapping[str, Any]] = {
     "run": ["x"],
     "peer": "x",
     "path": "x",
+    "send": "x",
 }
 """For keys that have to be there: what is taken in their place while the rest is looked at."""
 _SECRETS = frozenset({"users", "secret", "environment"})
