@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,22 @@ WHOLE: Final = 1e-4
 """How far a label number may be from a whole one: float32 scale factors are off by less."""
 _TABLE: Final = 1 << 16
 """Numbers below this are counted and mapped by a table."""
+
+
+class Numbered(NamedTuple):
+    """A mask whose labels are numbered from 1.
+
+    Attributes:
+        numbers: (slice, row, column) in the order of the source frames, C order; 0 is no label.
+        labels: of each number, from 1.
+    """
+
+    numbers: Array
+    labels: list[Label]
+
+
+Mask = Voxels | Numbered
+"""Label numbers on a volume's grid, or what was made of them already."""
 
 
 def check_finite(slices: Array) -> None:
@@ -105,19 +121,20 @@ def present(slices: Array) -> list[int]:
     return found
 
 
-def numbered(slices: Array, labels: Sequence[Label] | None) -> tuple[Array, list[Label]]:
+def numbered(grid: SourceGrid, mask: Mask, labels: Sequence[Label] | None) -> Numbered:
     """Number the labels that there are from 1.
 
     Args:
-        slices: (slice, row, column) integers from 0.
-        labels: what they mean.
-
-    Returns:
-        (slice, row, column) with the new numbers, C order; and the label of each number, from 1.
+        grid: the volume's grid.
+        mask: label numbers on it.
+        labels: what they mean; None: `Label N`.
 
     Raises:
-        ResultError: `empty-result` or `unknown-label`.
+        ResultError: `empty-result`, `unknown-label`, or as `label_slices`.
     """
+    if isinstance(mask, Numbered):
+        return mask
+    slices = label_slices(grid, mask)
     values = present(slices)
     found = named(values, labels)
     kind = np.uint8 if len(values) < 256 else np.uint16
@@ -130,4 +147,4 @@ def numbered(slices: Array, labels: Sequence[Label] | None) -> tuple[Array, list
     else:
         for target, one in zip(result, slices, strict=True):
             target[:] = np.where(one > 0, np.searchsorted(values, one) + 1, 0)
-    return result, found
+    return Numbered(result, found)
