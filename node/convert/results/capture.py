@@ -135,7 +135,7 @@ def _capture(
     made.DateOfSecondaryCapture = made.InstanceCreationDate
     made.TimeOfSecondaryCapture = made.InstanceCreationTime
     times = magnified(frame.rows, frame.columns)
-    made.PixelSpacing = numbers([value / times for value in frame.spacing])
+    made.PixelSpacing = list(numbers([value / times for value in frame.spacing]))
     made.BurnedInAnnotation = "NO"
     made.DerivationDescription = f"Drawn over the source slice: {line}"[:1024]
     made.SourceImageSequence = Items([source_image(frame, preserved=False)])

@@ -62,12 +62,12 @@ class ResultImage:
         size = int(np.prod(self.shape)) * np.dtype(self._image.get_data_dtype()).itemsize
         check_room(2 * size, f"The image of {self.shape} voxels")
         try:
-            array = np.asanyarray(self._image.dataobj)
+            array: Array = np.asanyarray(self._image.dataobj)
         except _UNREADABLE as error:
             raise _unreadable(self.path, "its voxels cannot be read") from error
         if array.dtype.kind not in "iufb":
             raise _unreadable(self.path, "its voxels are no real numbers")
-        return array.reshape(self.shape, order="F")
+        return np.asarray(array.reshape(self.shape, order="F"))
 
 
 def open_result(path: Path) -> ResultImage:

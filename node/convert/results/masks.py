@@ -69,12 +69,11 @@ def label_slices(grid: SourceGrid, mask: Voxels) -> Array:
     if slices.dtype.kind == "b":
         return slices.view(np.uint8)
     if slices.dtype.kind in "iu":
-        low, high = int(slices.min()), int(slices.max())
-        _check_range(low, high)
+        _check_range(int(slices.min()), int(slices.max()))
         return slices
     check_finite(slices)
-    low, high = float(slices.min()), float(slices.max())
-    _check_range(low, high)
+    high = float(slices.max())
+    _check_range(float(slices.min()), high)
     whole = np.empty(slices.shape, np.uint16 if high < _TABLE else np.int64)
     for target, one in zip(whole, slices, strict=True):
         rounded = np.rint(one)
@@ -110,9 +109,9 @@ def present(slices: Array) -> list[int]:
     if int(slices.max()) < _TABLE:
         counts = np.zeros(_TABLE, np.int64)
         for one in slices:
-            found = np.bincount(one.ravel())
-            counts[: len(found)] += found
-        values = np.flatnonzero(counts)
+            some = np.bincount(one.ravel())
+            counts[: len(some)] += some
+        values: Array = np.flatnonzero(counts)
     else:
         values = np.unique(np.concatenate([np.unique(one) for one in slices]))
     found = [int(value) for value in values if value]
