@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from pydicom.dataset import Dataset
 
-from node.assemble.pixels.frames import RGB
+from node.assemble.pixels.stored_values import RGB
 from node.assemble.space import Array
 from node.convert.memory import check_room
 from node.convert.results import (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from node.assemble import space
-from node.cli.main import build
+from node.cli.commands import build
 from node.convert import OutputOptions, convert_series, read_folder
 from node.core.errors import AssemblyError, ConfigError, Reason
 from tests.phantom import CT, Phantom, oblique, save
@@ -31,8 +31,7 @@ def written(phantom: Phantom, folder: Path, name: str = "one") -> Path:
 
 
 def run(*arguments: object) -> Any:
-    command = str(arguments[0])
-    result = CliRunner().invoke(build(command), [str(one) for one in arguments])
+    result = CliRunner().invoke(build(), [str(one) for one in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output

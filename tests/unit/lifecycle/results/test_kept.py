@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from node.convert.results import ResultOptions, to_seg
 from node.core.errors import Permanent, Retryable, StorageFull
 from node.core.records import SeriesRecord, StoredInstance
-from node.deliver.results import ResultTarget, peer_of, target_of
-from node.deliver.target import NeverTaken, NotTaken, TargetDown
+from node.deliver.targets.results import ResultTarget, peer_of, target_of
+from node.deliver.targets.target import DeliveryFailed, DeliveryRefused, TargetUnavailable
 from node.lifecycle.results import kept
 from node.lifecycle.results.kept import ResultStore
 from node.lifecycle.results.numbers import free_number
@@ -104,7 +104,7 @@ def test_files_that_are_gone_or_damaged_are_never_sent(world: World) -> None:
         world.send(str(harm), result())
         path = world.store.folder / str(harm) / "0001.dcm"
         harm(path)
-        with pytest.raises(NeverTaken, match="make the result again"):
+        with pytest.raises(DeliveryRefused, match="make the result again"):
             world.deliver()
         (delivery,) = world.outbox.due(world.now, PEER, limit=1)
         world.outbox.bury(delivery, world.now, "")
@@ -113,7 +113,10 @@ def test_files_that_are_gone_or_damaged_are_never_sent(world: World) -> None:
 
 def test_a_peer_that_is_away_or_refuses(world: World) -> None:
     world.send()
-    for error, expected in ((Retryable("away"), TargetDown), (Permanent("refused"), NotTaken)):
+    for error, expected in (
+        (Retryable("away"), TargetUnavailable),
+        (Permanent("refused"), DeliveryFailed),
+    ):
         world.error = error
         with pytest.raises(expected):
             world.deliver()

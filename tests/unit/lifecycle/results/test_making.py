@@ -19,9 +19,9 @@ from node.core.errors import StorageFull
 from node.core.events import Delivery
 from node.core.records import SeriesState
 from node.core.settings.deliver import ResultsSettings
-from node.deliver.results import target_of
-from node.deliver.target import NeverTaken, NotTaken
-from node.lifecycle.results.answers import CommandAnswers
+from node.deliver.targets.results import target_of
+from node.deliver.targets.target import DeliveryFailed, DeliveryRefused
+from node.lifecycle.results.command_images import CommandImages
 from node.lifecycle.results.kept import ResultStore
 from node.lifecycle.results.making import Kind, Made, Request, make
 from node.lifecycle.results.series import ResultSeries
@@ -31,7 +31,7 @@ from node.storage.index.peers.outbox import Outbox
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
-from node.storage.ingest.checks import SUCCESS, incoming_from_file
+from node.storage.receive.instance_receiver import SUCCESS, incoming_from_file
 from tests.databases import migrated_sqlite
 from tests.phantom import Phantom, oblique, save
 from tests.storing import DirectReception
@@ -197,8 +197,8 @@ def test_forms(world: World) -> None:
     assert made.SegmentationType == "FRACTIONAL"
 
 
-def answers(world: World) -> CommandAnswers:
-    return CommandAnswers(
+def answers(world: World) -> CommandImages:
+    return CommandImages(
         "model", world.work, world.store, world.outbox, world.archive.root, world.output
     )
 
@@ -248,7 +248,7 @@ def test_what_cannot_be_a_result_is_given_up(world: World) -> None:
     taking, event = answers(world), told(world)
     folder = taking.workspace(event)
     (folder / "a.nii.gz").write_bytes(b"no image")
-    with pytest.raises(NeverTaken, match="unreadable-image"):
+    with pytest.raises(DeliveryRefused, match="unreadable-image"):
         taking.take(event, SETTINGS, folder)
     taking.take(replace(event, event="superseded"), SETTINGS, folder)
     assert not world.outbox.of_series(event.series_pk)
@@ -263,5 +263,5 @@ def test_a_full_disk_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatc
         raise StorageFull("no room")
 
     monkeypatch.setattr(world.store, "send", full)
-    with pytest.raises(NotTaken, match="no room"):
+    with pytest.raises(DeliveryFailed, match="no room"):
         taking.take(event, SETTINGS, folder)
