@@ -143,6 +143,7 @@ def test_a_peer_that_is_away_gets_it_once(node: RunningNode, port: int, tmp_path
     out = tmp_path / "folder"
     arguments = ["result", str(tmp_path / "mask.nii.gz"), "--of", PHANTOM.series]
     node.terminate()
+    node.rasnode(*arguments, "--send", "pacs", "--as", "rtstruct")  # which the peer does not store
     node.rasnode(*arguments, "--send", "pacs", "-o", f"{out}/")
     (path,) = out.iterdir()
     waited = node.rasnode(*arguments, "--send", "pacs", "--wait", check=False)

@@ -10,7 +10,7 @@ from node.core.events import Delivery
 from node.core.records import StoredInstance
 from node.core.system.disk import file_sha256
 from node.deliver.targets.forward import Sender
-from node.deliver.targets.target import DeliveryFailed, DeliveryRefused, TargetUnavailable
+from node.deliver.targets.target import DeliveryRefused, TargetUnavailable
 
 EVENT: Final = "result"
 """The event of a delivery whose payload names a result's objects."""
@@ -49,16 +49,16 @@ class ResultTarget:
         """Send the objects of one result, as the bytes that were written when it was made.
 
         Raises:
-            TargetUnavailable, DeliveryFailed: it can be tried again.
-            DeliveryRefused: a file is gone, or is not what was written.
+            TargetUnavailable: it can be tried again.
+            DeliveryRefused: the peer does not store such objects, or a file is gone or damaged.
         """
         instances = [self._stored(one) for one in delivery.payload["instances"]]
         try:
             self._sender(self._peer, instances, SECONDS)
         except Retryable as error:
             raise TargetUnavailable(str(error)) from error
-        except Permanent as error:
-            raise DeliveryFailed(str(error)) from error
+        except Permanent as error:  # or it would keep the later results of the series waiting
+            raise DeliveryRefused(str(error)) from error
 
     def _stored(self, one: dict[str, Any]) -> StoredInstance:
         path = self._folder / one["path"]

@@ -15,7 +15,7 @@ from node.convert.results import ResultOptions, to_seg
 from node.core.errors import Permanent, Retryable, StorageFull
 from node.core.records import SeriesRecord, StoredInstance
 from node.deliver.targets.results import ResultTarget, peer_of, target_of
-from node.deliver.targets.target import DeliveryFailed, DeliveryRefused, TargetUnavailable
+from node.deliver.targets.target import DeliveryRefused, TargetUnavailable
 from node.lifecycle.results import kept
 from node.lifecycle.results.kept import ResultStore
 from node.lifecycle.results.numbers import free_number
@@ -115,7 +115,7 @@ def test_a_peer_that_is_away_or_refuses(world: World) -> None:
     world.send()
     for error, expected in (
         (Retryable("away"), TargetUnavailable),
-        (Permanent("refused"), DeliveryFailed),
+        (Permanent("refused"), DeliveryRefused),
     ):
         world.error = error
         with pytest.raises(expected):
