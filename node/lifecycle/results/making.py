@@ -31,7 +31,7 @@ from node.convert.results import (
 from node.convert.results.codes import Coded
 from node.convert.results.grid import Voxels
 from node.convert.results.image import ResultImage, open_result, read_json
-from node.convert.results.masks import Numbered, numbered
+from node.convert.results.masks import Numbered, gathered, numbered, renumbered
 from node.convert.results.parametric_map import NO_UNIT
 from node.convert.results.revisions import Fit, find_volume
 from node.core.system.disk import file_sha256
@@ -123,8 +123,7 @@ def make(series: ResultSeries, path: Path, request: Request) -> Made:
     if request.kind not in _OF_LABELS or request.form is Form.FRACTIONAL:
         values = _values(image, fit, how)
         return Made(tuple(_of_values(series, fit, source, values, labels, image, request, options)))
-    # The image itself is not held any more while the objects are made.
-    mask = numbered(fit.grid, _values(image, fit, how), labels)
+    mask = _mask(image, fit, how, labels)
     there = {label.value for label in mask.labels}
     left_out = tuple(label for label in labels or () if label.value not in there)
     return Made(tuple(_of_mask(fit, source, mask, codes, request, options)), left_out)
@@ -184,6 +183,14 @@ def _how(fit: Fit, request: Request) -> str:
         return ""
     labels = request.kind in _OF_LABELS and request.form is not Form.FRACTIONAL
     return NEAREST if labels else LINEAR
+
+
+def _mask(image: ResultImage, fit: Fit, how: str, labels: list[Label] | None) -> Numbered:
+    """Return the numbered labels; of a large image only some layers are held as they are."""
+    if how or fit.orientation is None:
+        return numbered(fit.grid, _values(image, fit, how), labels)
+    small, values = gathered(image.blocks(), image.shape)
+    return renumbered(fit.grid.slices(fit.grid.placed(small, fit.orientation)), values, labels)
 
 
 def _values(image: ResultImage, fit: Fit, how: str) -> Voxels:
