@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import binary_erosion
 
 from node.assemble.space import Array
 
@@ -56,6 +55,9 @@ def picture(grey: npt.NDArray[np.uint8], labels: Array, colours: Mapping[int, Co
     Returns:
         (rows, columns, 3), magnified.
     """
+    # It takes a quarter of a second to import, and only captures need it.
+    from scipy.ndimage import binary_erosion  # noqa: PLC0415
+
     times = magnified(*grey.shape)
     result = np.repeat(_large(grey, times)[..., np.newaxis], 3, axis=2).astype(np.float32)
     for number, colour in colours.items():
