@@ -84,7 +84,7 @@ def result(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a mask, map or image into DICOM, on the very slices that its series has."""
+    """Make a mask, map or image into DICOM on its source slices."""
     if output is None and send is None:
         raise ConfigError("Say where it goes: -o FILE_OR_FOLDER, or --send PEER, or both.")
     options = ResultOptions(_text(description, "--description"), _algorithm(algorithm))
