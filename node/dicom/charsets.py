@@ -6,8 +6,6 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from pydicom.charset import CODES_TO_ENCODINGS, default_encoding, python_encoding
-
 _ESCAPE: Final = b"\x1b"
 _SHIFTED: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
 """Character sets with two 7-bit bytes a character, in which bytes may look like delimiters."""
@@ -18,8 +16,18 @@ _RESET: Final = re.compile(rb"[\\^=\r\n\f\t]")
 @lru_cache(maxsize=64)
 def _first_codec(charset: str) -> str:
     """Return Python's codec for the first value of Specific Character Set (0008,0005)."""
+    from pydicom.charset import default_encoding, python_encoding  # noqa: PLC0415  see dictionary
+
     first = charset.split("\\", 1)[0].strip(" \0").upper()
     return python_encoding.get(first, default_encoding)
+
+
+@lru_cache(maxsize=1)
+def _codes() -> dict[bytes, str]:
+    """Return Python's codecs by the escape sequences that switch to them."""
+    from pydicom.charset import CODES_TO_ENCODINGS  # noqa: PLC0415  see dictionary
+
+    return CODES_TO_ENCODINGS
 
 
 def decode(raw: bytes, charset: str) -> str:
@@ -43,7 +51,7 @@ def decode(raw: bytes, charset: str) -> str:
 def _escaped(part: bytes, first: str) -> str:
     """Decode an escape sequence and the text after it (PS3.3 C.12.1.1.2)."""
     for length in (4, 3):
-        codec = CODES_TO_ENCODINGS.get(part[:length])
+        codec = _codes().get(part[:length])
         if codec in _SHIFTED:
             return _plain(part, codec)
         if codec is not None:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
-
 from node.core.errors import MalformedDataSet
+from node.dicom.dictionary import private_vr_of, vr_of
 from node.dicom.element_encoding import BIG, LITTLE, NESTED, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level
 from node.dicom.nesting import explicit_item, split_items
@@ -28,7 +27,7 @@ def _standard_vr(tag: int) -> str:
     if tag & 0xFFFF == 0:
         return "UL"
     try:
-        return dictionary_VR(tag)
+        return vr_of(tag)
     except KeyError:
         return "UN"
 
@@ -38,7 +37,7 @@ def _private_vr(tag: int, creator: str) -> str:
     if 0x10 <= tag & 0xFFFF <= 0xFF:
         return "LO"  # Private Creator itself (PS3.5 7.8.1)
     try:
-        return private_dictionary_VR(tag, creator)
+        return private_vr_of(tag, creator)
     except KeyError:
         return "UN"
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from benchmarks.instances import EXPLICIT, Instance
+from node.core.statuses import SUCCESS
 from node.storage.archive import Archive
 from node.storage.index.schema import InstanceRow
 from node.storage.index.store import Store
@@ -17,7 +18,7 @@ from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.ingest.service import IngestService
 from node.storage.journal import Entry, Journal, JournalWriter, Source, segment, writer
-from node.storage.receive.instance_receiver import SUCCESS, Incoming
+from node.storage.receive.instance_receiver import Incoming
 from node.storage.receive.journal_receiver import JournalReceiver
 from tests.recording_disk.recorder import Recorder
 from tests.recording_disk.restart import index_of, nothing_is_lost

@@ -7,8 +7,6 @@ test compares the two. The attributes that can be matched are in `node.core.quer
 from node.dicom.matching.identifier import Identifier, read_find, read_identifier, read_retrieve
 from node.dicom.matching.key_conditions import Negotiated
 from node.dicom.matching.query import (
-    IDENTIFIER_DOES_NOT_MATCH,
-    UNABLE_TO_PROCESS,
     IdentifierError,
     Key,
     Model,
@@ -19,8 +17,6 @@ from node.dicom.matching.query import (
 )
 
 __all__ = [
-    "IDENTIFIER_DOES_NOT_MATCH",
-    "UNABLE_TO_PROCESS",
     "Identifier",
     "IdentifierError",
     "Key",

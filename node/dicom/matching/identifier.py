@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from node.core.errors import MalformedDataSet
 from node.core.query_keys import KEYS, UNIQUE_KEY, Attribute, Level
+from node.core.statuses import UNABLE_TO_PROCESS
 from node.dicom import Elements, scan
 from node.dicom.matching.conditions import Range, Universal
 from node.dicom.matching.key_conditions import Negotiated, condition_of
 from node.dicom.matching.query import (
-    UNABLE_TO_PROCESS,
     Combined,
     IdentifierError,
     Key,

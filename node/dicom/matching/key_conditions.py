@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag
-
 from node.core.query_keys import Attribute, Level, caseless, fold, trimmed_components
 from node.dicom import Elements
+from node.dicom.dictionary import keyword_of, vr_of
 from node.dicom.matching.conditions import (
     Condition,
     Empty,
@@ -97,10 +96,10 @@ def _values(tag: int, vr: str, text: str) -> tuple[str, ...]:
     values = tuple(dict.fromkeys(part for part in parts if part))
     if vr != "UI" and any(len(value) > MAX_TEXT for value in values):
         raise IdentifierError(
-            f"A value of {keyword_for_tag(tag)} has more than {MAX_TEXT} characters.", tag
+            f"A value of {keyword_of(tag)} has more than {MAX_TEXT} characters.", tag
         )
     if vr != "UI" and len(values) > MAX_VALUES:
-        raise IdentifierError(f"{keyword_for_tag(tag)} has more than {MAX_VALUES} values.", tag)
+        raise IdentifierError(f"{keyword_of(tag)} has more than {MAX_VALUES} values.", tag)
     return values
 
 
@@ -117,7 +116,7 @@ def _read(tag: int, vr: str, values: tuple[str, ...]) -> Condition:
 def _all(tag: int, values: tuple[str, ...], read: Callable[[str], _T | None]) -> tuple[_T, ...]:
     found = [read(value) for value in values]
     if None in found:
-        raise IdentifierError(f"The value of {keyword_for_tag(tag)} cannot be understood.", tag)
+        raise IdentifierError(f"The value of {keyword_of(tag)} cannot be understood.", tag)
     return tuple(one for one in found if one is not None)
 
 
@@ -159,10 +158,10 @@ def _items(elements: Elements, tag: int, negotiated: Negotiated, depth: int) -> 
         raise IdentifierError("A sequence key has one item (PS3.4 C.2.2.2.6).", tag)
     keys = []
     for inner in sorted(items[0]):
-        keyword = keyword_for_tag(inner)
+        keyword = keyword_of(inner)
         if not keyword or inner & 0xFFFF == 0:
             continue
-        vr = dictionary_VR(inner)[:2]
+        vr = vr_of(inner)[:2]
         condition = condition_of(items[0], inner, vr, negotiated, depth + 1)
         keys.append(Key(Attribute(keyword, inner, vr, Level.IMAGE), condition))
     return Items(tuple(keys))

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pydicom.datadict import dictionary_VM
-
 from node.core.errors import Permanent
 from node.core.query_keys import Attribute, Level
+from node.core.statuses import IDENTIFIER_MISMATCH
+from node.dicom.dictionary import vm_of
 from node.dicom.matching.conditions import Condition, Empty, Every, Items, Universal
 from node.dicom.matching.date_time_ranges import Bounds
-
-IDENTIFIER_DOES_NOT_MATCH = 0xA900  # PS3.4 Table C.4-1: the identifier is not one of this SOP class
-UNABLE_TO_PROCESS = 0xC000
 
 
 class IdentifierError(Permanent):
@@ -27,7 +24,7 @@ class IdentifierError(Permanent):
     """
 
     def __init__(
-        self, sentence: str, offending: int | None = None, status: int = IDENTIFIER_DOES_NOT_MATCH
+        self, sentence: str, offending: int | None = None, status: int = IDENTIFIER_MISMATCH
     ) -> None:
         super().__init__(sentence)
         self.status = status
@@ -194,7 +191,7 @@ def is_multiple(tag: int) -> bool:
 def _multiple(tag: int) -> bool:
     known = _MULTIPLE.get(tag)
     if known is None:
-        known = _MULTIPLE[tag] = dictionary_VM(tag) != "1"
+        known = _MULTIPLE[tag] = vm_of(tag) != "1"
     return known
 
 

@@ -10,7 +10,7 @@ from pydicom import uid as syntaxes
 from pynetdicom import sop_class
 
 from node.core.settings.model import Dicom, PeerSettings, Storage
-from node.dimse.pull.fetcher import Means
+from node.dimse.pull.means import Means
 from node.dimse.pull.receiving import GetReceiving
 from node.dimse.pull.worker import PullWorker
 from node.dimse.scu.requests import peer

@@ -16,9 +16,12 @@ from node.core.pulls import ItemState, JobState, Order, PullItem, PullJob
 from node.core.settings.fetch import FetchSettings
 from node.core.settings.model import PeerSettings
 from node.core.supervision import Loop, background
-from node.dimse.pull.fetcher import Fetcher, Means, Result, Way
+from node.dimse.pull.fetcher import Fetcher
 from node.dimse.pull.limits import PAUSES, Pace, PeerLimits
+from node.dimse.pull.means import Means
+from node.dimse.pull.outcome import Result
 from node.dimse.pull.question import BadKey, question
+from node.dimse.pull.way import Way
 from node.storage.index.peers.pulls import Pulls
 
 log = logging.getLogger(__name__)

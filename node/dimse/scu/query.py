@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (
 
 from node.core.errors import MalformedDataSet
 from node.core.query_keys import UNIQUE_KEY, Level
+from node.core.statuses import CANCEL, SUCCESS, is_pending, shown
 from node.dicom import Elements, scan
 from node.dimse.upper_layer.messages import C_FIND_RQ, Message, Value, number, text
 from node.dimse.upper_layer.pdus import Proposal
@@ -28,9 +29,6 @@ from node.dimse.upper_layer.requestor import Destination, PeerSilent, Requestor
 PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 STUDY_ROOT: Final = str(StudyRootQueryRetrieveInformationModelFind)
 PATIENT_ROOT: Final = str(PatientRootQueryRetrieveInformationModelFind)
-_SUCCESS: Final = 0x0000
-_CANCELLED: Final = 0xFE00
-_PENDING: Final = (0xFF00, 0xFF01)
 _RELATIONAL: Final = b"\x01"  # PS3.4 Table C.5-2
 _DRAINED: Final = 10_000  # responses that a peer may still send after C-CANCEL
 
@@ -150,7 +148,7 @@ class QuerySCU:
                 elif cancelled > _DRAINED:
                     raise PeerSilent(f"{self._requestor.destination} goes on after C-CANCEL")
         except QueryFailed as error:
-            if not cancelled or error.status != _CANCELLED:
+            if not cancelled or error.status != CANCEL:
                 error.rows = tuple(rows)
                 raise
         return Answer(tuple(rows), bool(cancelled))
@@ -161,16 +159,16 @@ class QuerySCU:
         while True:
             message = self._requestor.response(message_id)
             status = number(message.command, "Status")
-            if status in _PENDING:
+            if is_pending(status):
                 if message.data is not None:
                     yield message
                 continue
-            if status == _SUCCESS:
+            if status == SUCCESS:
                 return
-            said = "no status" if status is None else f"0x{status:04X}"
             comment = text(message.command, "ErrorComment")
             raise QueryFailed(
-                f"{there} ends the query with {said}{f' ({comment})' if comment else ''}", status
+                f"{there} ends the query with {shown(status)}{f' ({comment})' if comment else ''}",
+                status,
             )
 
 

@@ -24,6 +24,7 @@ from pynetdicom.sop_class import (
 )
 
 from node.core.query_keys import Level
+from node.core.statuses import is_pending, shown
 from node.dimse.scu.query import PLAIN, charset_for
 from node.dimse.upper_layer.messages import (
     C_GET_RQ,
@@ -52,7 +53,6 @@ GET: Final = (
     str(StudyRootQueryRetrieveInformationModelGet),
     str(PatientRootQueryRetrieveInformationModelGet),
 )
-PENDING: Final = (0xFF00, 0xFF01)
 SILENT_SECONDS: Final = 180.0
 """Without a response, and without anything that comes, for so long: the peer has forgotten us."""
 _CANCEL_SECONDS: Final = 20.0  # for the peer to end after C-CANCEL
@@ -89,7 +89,7 @@ class Ended:
     cancelled: bool = False
 
     def __str__(self) -> str:
-        said = "without a status" if self.status is None else f"with 0x{self.status:04X}"
+        said = f"with {shown(self.status)}"
         return f"{said} ({self.comment})" if self.comment else said
 
 
@@ -211,7 +211,7 @@ class _Conversation:
                 self._take(message)
             elif field in {C_MOVE_RQ | RESPONSE, C_GET_RQ | RESPONSE}:
                 status = number(message.command, "Status")
-                if status not in PENDING:
+                if not is_pending(status):
                     comment = text(message.command, "ErrorComment")
                     return Ended(status, comment, self._cancelled_at is not None)
 

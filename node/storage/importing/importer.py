@@ -18,6 +18,7 @@ from tenacity.stop import stop_when_event_set
 from node.core.errors import NodeError, Retryable
 from node.core.records import Stored
 from node.core.settings.model import Settings
+from node.core.statuses import SUCCESS
 from node.storage.archive import Archive
 from node.storage.importing.file_reader import FileRead, FileReader
 from node.storage.importing.folder_walk import files_below
@@ -27,7 +28,7 @@ from node.storage.index.imported import Imported
 from node.storage.journal import Journal, JournalFull, JournalWriter
 from node.storage.journal.segment import count_for, size_for
 from node.storage.quarantine import Quarantine
-from node.storage.receive.instance_receiver import SUCCESS, Outcome
+from node.storage.receive.instance_receiver import Outcome
 from node.storage.receive.journal_receiver import JournalReceiver
 
 _MOST_PENDING: Final = 5000  # files in the journal that may not be ingested yet

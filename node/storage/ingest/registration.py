@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 from isal import isal_zlib
-from pydicom.datadict import keyword_for_tag
 
 from node.assemble.frames.headers import describe, encode_header
 from node.completion.header_counts import announced, concatenation
@@ -28,6 +27,7 @@ from node.dicom import (
     scan,
 )
 from node.dicom.deflated import header_of
+from node.dicom.dictionary import keyword_of
 from node.dicom.scanner import DEFLATED
 from node.storage.integrity import sha256_of
 
@@ -204,7 +204,7 @@ def _item(item: Elements, depth: int) -> dict[str, Any]:
 
 def _keyword(tag: int) -> str:
     known = BY_TAG.get(tag)
-    return known.keyword if known else keyword_for_tag(tag)
+    return known.keyword if known else keyword_of(tag)
 
 
 def _text(elements: Elements, tag: int) -> str:

@@ -15,6 +15,7 @@ from node.core.errors import InvalidUID, MalformedDataSet, QuotaReached, Retryab
 from node.core.rate_limited_log import RateLimitedLog
 from node.core.records import InstanceRecord, Stored, checked_uid
 from node.core.sender_addresses import IMPORTED, neighbourhood
+from node.core.statuses import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, OUT_OF_RESOURCES, SUCCESS
 from node.dicom import HeaderTemplate, find_data_set
 from node.storage.archive import Archive, ArchivedFile, Buffer, file_meta
 from node.storage.free_space import FreeSpaceGuard
@@ -24,11 +25,6 @@ from node.storage.quarantine import Quarantine
 from node.storage.spill import Spill
 
 log = logging.getLogger(__name__)
-
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700  # PS3.4 Table B.2-1
-DATA_SET_MISMATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 
 
 class Incoming(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from pydicom import dcmread
 
 from node.core.errors import Reason
 from node.core.records import SeriesState
+from node.core.statuses import SUCCESS
 from node.lifecycle.verification.damage_reporter import DamageReporter, StorageAway
 from node.lifecycle.verification.loop import VerificationLoop, _Stopped
 from node.lifecycle.verification.verifier import Verifier
@@ -20,7 +21,7 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.verification import Stage
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
-from node.storage.receive.instance_receiver import SUCCESS, incoming_from_file
+from node.storage.receive.instance_receiver import incoming_from_file
 from tests.databases import migrated_sqlite
 from tests.small import small_ct
 from tests.storing import DirectReception

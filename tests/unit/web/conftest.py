@@ -20,13 +20,14 @@ from PIL import Image
 from node.cli.demo.phantom import ct_study
 from node.core.errors import NodeError
 from node.core.records import SeriesState
+from node.core.statuses import SUCCESS
 from node.core.system.listening import bound
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
-from node.storage.receive.instance_receiver import SUCCESS, incoming_from_file
+from node.storage.receive.instance_receiver import incoming_from_file
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
