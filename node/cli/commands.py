@@ -92,6 +92,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "verify": Command(
         "node.cli.archive.verify", "verify", "Compare all files with their recorded checksums."
     ),
+    "result": Command(
+        "node.cli.result", "result", "Make a mask, map or image into DICOM on its source slices."
+    ),
     "retry": Command("node.cli.series.retry_force_hold", "retry", "Assemble a series again."),
     "force": Command(
         "node.cli.series.retry_force_hold", "force", "Assemble an incomplete series as it stands."

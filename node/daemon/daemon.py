@@ -251,6 +251,7 @@ class Daemon:
             titles=outgoing.titles,
             count=outgoing.count,
             sender=outgoing.store,
+            page=from_settings.page_url(settings.http),
             owner=self._run,
             clock=time.time,
         )

@@ -6,7 +6,7 @@ from typing import Final
 
 from node.completion.decision import Timing
 from node.convert import OutputOptions
-from node.core.settings.model import AssemblySettings, Completion, Output, Settings
+from node.core.settings.model import AssemblySettings, Completion, Http, Output, Settings
 from node.core.system.machine import memory_bytes
 
 _FIXED: Final = ("host", "port", "ae_title", "processes")  # of `dicom`, until the next start
@@ -34,6 +34,11 @@ def changed_until_restart(old: Settings, new: Settings) -> list[str]:
 def local_address(host: str) -> str:
     """The address at which programs on the same machine reach a server that listens on `host`."""
     return "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+
+
+def page_url(http: Http) -> str:
+    """The URL of the page for programs on the same machine; empty: there is none."""
+    return f"http://{local_address(http.host)}:{http.port}" if http.port else ""
 
 
 def timing(settings: Completion) -> Timing:

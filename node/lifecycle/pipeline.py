@@ -9,6 +9,7 @@ from node.completion.decision import Timing
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent
 from node.core.settings.deliver import TargetSettings
+from node.core.supervision import Loop
 from node.deliver.outbox_dispatcher import OutboxDispatcher, Route
 from node.deliver.routes import make_routes
 from node.deliver.rules import Rules
@@ -16,6 +17,9 @@ from node.deliver.targets.forward import Sender
 from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.assembly.scheduler import Executor
 from node.lifecycle.composition import make_completion_watcher
+from node.lifecycle.results.command_images import CommandImages
+from node.lifecycle.results.kept import ResultStore
+from node.lifecycle.results.sending import ResultRoutes
 from node.lifecycle.sender_count_query import Count, SenderCountQuery
 from node.lifecycle.sender_statistics import SenderStatistics
 from node.storage.index.engine import Index
@@ -44,6 +48,7 @@ class Pipeline:
         titles: returns the AE titles that may be asked for counts.
         count: asks one of them.
         sender: stores instances at a DICOM peer.
+        page: the URL of the node's page; empty: it has none.
         owner: identifies this run of the node.
         clock: returns seconds since 1970.
 
@@ -68,18 +73,25 @@ class Pipeline:
         titles: Callable[[], Sequence[str]],
         count: Count,
         sender: Sender,
+        page: str,
         owner: str,
         clock: Callable[[], float],
     ) -> None:
         self._index = index
         self._work = Work(index)
         self._output = output
+        self._archive = archive.absolute()
         self._sender = sender
+        self._page = page
         self._clock = clock
+        self._outbox = Outbox(index)
+        self._store = ResultStore(self._archive.parent, self._outbox, minimum_free, clock)
+        self._result_routes = ResultRoutes(self._outbox, self._store, sender)
         self._rules = Rules(targets, output)
         self._routes = self._make_routes(targets)
         self._has_deliveries = False
-        self._dispatcher = OutboxDispatcher(Outbox(index), clock)
+        self._dispatcher = OutboxDispatcher(self._outbox, clock)
+        self._result_loop = Loop("results", self._look_after_results, vital=False)
         self._sender_statistics = SenderStatistics(
             Recordings(index), timing, learned=learned, clock=clock
         )
@@ -106,7 +118,8 @@ class Pipeline:
     def start(self) -> None:
         """Recover what an earlier run left unfinished, and start."""
         self._sender_statistics.start()
-        self._dispatcher.start(self._routes)
+        self._dispatcher.start(self._routes | self._result_routes.wanted())
+        self._result_loop.start()
         self._watcher.start()
 
     def wake(self) -> None:
@@ -121,13 +134,15 @@ class Pipeline:
         """
         routes = self._make_routes(targets)
         self._rules = Rules(targets, self._output)
-        self._dispatcher.start(routes)
+        self._routes = routes
+        self._dispatcher.start(routes | self._result_routes.wanted())
 
     def stop(self, timeout: float) -> None:
         """Publish and deliver what is possible in `timeout` seconds; the index keeps the rest."""
         end = self._clock() + timeout
         self._count_query.stop()
         self._watcher.stop(timeout)
+        self._result_loop.ask_to_stop()
         self._dispatcher.stop(max(0.5, end - self._clock()))
         self._sender_statistics.stop()
 
@@ -139,7 +154,18 @@ class Pipeline:
             sender=self._sender,
             published=Publications(self._index).digests,
             clock=self._clock,
+            archive=self._archive,
+            page=self._page,
+            result_images=lambda settings: CommandImages(
+                settings.name, self._work, self._store, self._outbox, self._archive, self._output
+            ),
         )
+
+    def _look_after_results(self) -> float:
+        """Send results to peers that nothing was sent to before, and remove what was delivered."""
+        if self._result_routes.is_new():
+            self._dispatcher.start(self._routes | self._result_routes.wanted())
+        return self._result_routes.clean()
 
     def _deliveries_of(self, event: SeriesEvent) -> list[NewDelivery]:
         deliveries = self._rules(event)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, Protocol
 
 from node.core.errors import NodeError
 from node.core.events import Delivery
-from node.core.settings.deliver import CommandSettings
-from node.deliver.payload import encoded
+from node.core.settings.deliver import CommandSettings, ResultsSettings
+from node.deliver.payload import AddInstances, encoded
 from node.deliver.published_files import MANIFEST
 from node.deliver.targets.program import ProgramResult, run_program
 from node.deliver.targets.redaction import redacted
@@ -20,6 +21,36 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "Sy
 _LONGEST_OUTPUT = 600  # characters of the end of stderr that go into the outbox
 
 
+class ResultImages(Protocol):
+    """Takes the images that a command leaves as its results."""
+
+    def workspace(self, delivery: Delivery) -> Path:
+        """Return a new, empty folder for one attempt.
+
+        Raises:
+            DeliveryFailed: it cannot be made.
+        """
+        ...
+
+    def take(self, delivery: Delivery, settings: ResultsSettings, folder: Path) -> None:
+        """Make DICOM objects of the images in the folder, and put them into the outbox.
+
+        Args:
+            delivery: that the command was run for.
+            settings: what becomes of the images.
+            folder: what `workspace` returned.
+
+        Raises:
+            DeliveryRefused: an image cannot become an object.
+            DeliveryFailed: it can be tried again.
+        """
+        ...
+
+    def discard(self, folder: Path) -> None:
+        """Remove the folder of an attempt."""
+        ...
+
+
 class Command:
     """A program that is run for each delivery.
 
@@ -27,27 +58,49 @@ class Command:
         settings: the entry of `deliver:`.
         attributes: returns what the index holds of a series, by the series' row; values that
             identify the patient are removed from the program's stderr.
+        instances: adds the series' instances to a payload; None: nothing is added.
+        result_images: takes what the program leaves, where `results` asks for that.
     """
 
     def __init__(
-        self, settings: CommandSettings, attributes: Callable[[int], Mapping[str, Any]]
+        self,
+        settings: CommandSettings,
+        attributes: Callable[[int], Mapping[str, Any]],
+        instances: AddInstances | None = None,
+        result_images: ResultImages | None = None,
     ) -> None:
         self._settings = settings
         self._attributes = attributes
+        self._instances = instances
+        self._result_images = result_images
 
     def deliver(self, delivery: Delivery) -> None:
         """Run the program; exit code 0 is success, any other is tried again.
 
         Raises:
             DeliveryFailed: the program cannot be started, took too long, or did not exit with 0.
+            DeliveryRefused: an image that it left cannot become a DICOM object.
         """
+        results = self._settings.results
+        if results is None or self._result_images is None:
+            self._attempt(delivery, {})
+            return
+        folder = self._result_images.workspace(delivery)
+        try:
+            self._attempt(delivery, {"RASNODE_RESULTS": str(folder)})
+            self._result_images.take(delivery, results, folder)
+        finally:
+            self._result_images.discard(folder)
+
+    def _attempt(self, delivery: Delivery, further: dict[str, str]) -> None:
         values = _values(delivery.payload)
         arguments = [_filled(argument, values) for argument in self._settings.run]
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment |= {f"RASNODE_{name.upper()}": value for name, value in values.items()}
         environment["RASNODE_FILES"] = "\n".join(_absolute(delivery.payload))
-        environment |= self._settings.environment
-        result = self._run(arguments, environment, encoded(delivery.payload))
+        environment |= self._settings.environment | further
+        told = self._instances(delivery) if self._instances else delivery.payload
+        result = self._run(arguments, environment, encoded(told))
         if not result.in_time:
             seconds = self._settings.timeout_seconds
             raise DeliveryFailed(

@@ -19,7 +19,7 @@ from node.core.errors import ConfigError
 from node.core.events import Delivery
 from node.core.settings.deliver import WebhookSettings
 from node.core.version import VERSION
-from node.deliver.payload import encoded
+from node.deliver.payload import AddInstances, encoded
 from node.deliver.targets.target import DeliveryRefused, FailureName, TargetUnavailable
 
 EVENT = "X-Rasnode-Event"
@@ -53,12 +53,19 @@ class Webhook:
     Args:
         settings: the entry of `deliver:`.
         clock: returns seconds since 1970.
+        instances: adds the series' instances to a payload; None: nothing is added.
 
     Raises:
         ConfigError: the file with the secret cannot be read.
     """
 
-    def __init__(self, settings: WebhookSettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        clock: Callable[[], float],
+        instances: AddInstances | None = None,
+    ) -> None:
+        self._instances = instances
         self._url = str(settings.url)
         self._secret = _secret(settings)
         self._clock = clock
@@ -72,7 +79,7 @@ class Webhook:
             DeliveryRefused: the receiver answered that it will not accept this content.
             TargetUnavailable: no response in time, or any other status.
         """
-        body = encoded(delivery.payload)
+        body = encoded(self._instances(delivery) if self._instances else delivery.payload)
         timestamp = str(int(self._clock()))
         headers = {
             "Content-Type": "application/json",

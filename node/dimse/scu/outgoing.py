@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pydicom.uid import UID
+
 from node.core.errors import Permanent, Retryable
 from node.core.records import StoredInstance
 from node.core.settings.model import Dicom
@@ -14,7 +16,7 @@ from node.dimse.scu.payload import CannotSend, Damaged
 from node.dimse.scu.requests import count_of_series, peer
 from node.dimse.scu.store import StoreSCU
 from node.dimse.upper_layer.messages import C_STORE_RQ
-from node.dimse.upper_layer.requestor import Destination
+from node.dimse.upper_layer.requestor import Destination, ServiceNotOffered
 from node.storage.archive import Archive
 from node.storage.index.search.search import Sendable
 
@@ -79,10 +81,28 @@ class Outgoing:
 
         Raises:
             PeerSilent, PeerFull: the peer cannot be reached, is too slow, or has no room now.
-            NotStored: it refused some instances; the others are stored there.
+            NotStored: it refused some instances, and the others are stored there; or it accepts
+                none of their SOP classes.
         """
         there = replace(self._destination(name), deadline=time.monotonic() + seconds)
         kinds = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in instances})
+        try:
+            refused = self._store(there, kinds, instances)
+        except ServiceNotOffered as error:
+            classes = ", ".join(sorted({UID(sop_class).name for sop_class, _ in kinds}))
+            raise NotStored(f"{error}: {classes}") from error
+        if refused:
+            raise NotStored(
+                f"{there} did not store {len(refused)} of {len(instances)} instances: {refused[0]}"
+            )
+
+    def _store(
+        self,
+        there: Destination,
+        kinds: Sequence[tuple[str, str]],
+        instances: Sequence[StoredInstance],
+    ) -> list[str]:
+        """Store instances; returns why some were refused."""
         refused = []
         with StoreSCU(there, kinds) as store_scu:
             for one in instances:
@@ -98,10 +118,7 @@ class Outgoing:
                     raise PeerFull(f"{there} has no room ({shown(status)})")
                 if status != SUCCESS and not is_warning(status):
                     refused.append(f"it answered {shown(status)}")
-        if refused:
-            raise NotStored(
-                f"{there} did not store {len(refused)} of {len(instances)} instances: {refused[0]}"
-            )
+        return refused
 
     def _destination(self, name: str) -> Destination:
         dicom = self._settings()

@@ -119,7 +119,7 @@ def completed(home: Path, *words: str) -> list[str]:
 def test_bash_completes_commands_options_and_series(shell: Path, config: Path) -> None:
     bash(shell, "rasnode --install-completion")
     assert ".bash_completions/rasnode.sh" in (shell / ".bashrc").read_text()
-    assert completed(shell, "re") == ["resample", "reindex", "restore", "retry", "replay"]
+    assert completed(shell, "re") == ["resample", "reindex", "restore", "result", "retry", "replay"]
     assert completed(shell, "status", "--st") == ["--state", "--study"]
     uids = completed(shell, "retry", "-c", str(config), "1.8.7")
     assert sorted(uids) == ["1.8.7", "1.8.70"]

@@ -262,3 +262,37 @@ def test_retention_that_says_nothing_is_refused(tmp_path: Path) -> None:
     path.write_text("storage:\n  retention: {}\n")
     with pytest.raises(ConfigError, match="max_size"):
         load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ("{as: seg, send: nowhere}", r"sends results to the peer 'nowhere', which is not in"),
+        ("{as: hologram, send: a}", r"results\.as: input should be 'seg'"),
+        ("{a: seg, send: a}", r"there is no key .*; did you mean '.*results\.as'"),
+        ("{as: seg, send: a, algorithm: Net}", r"results\.algorithm"),
+        ("{as: seg}", r"results\.send is missing"),
+    ],
+)
+def test_mistakes_in_results(tmp_path: Path, results: str, said: str) -> None:
+    peers = "dicom: {peers: [{name: a, ae_title: A, host: h}]}"
+    deliver = f"deliver: [{{name: t, command: {{run: [x], results: {results}}}}}]"
+    with pytest.raises(ConfigError, match=said):
+        load_settings(write(tmp_path, f"{peers}\n{deliver}"))
+
+
+def test_results_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    text = (
+        "dicom: {peers: [{name: a, ae_title: A, host: h}]}\n"
+        "deliver: [{name: t, command: {run: [x], results: {as: map, send: a}}}]"
+    )
+    settings = load_settings(write(tmp_path, text))
+    shown = settings.model_dump(mode="json")["deliver"][0]["command"]["results"]
+    assert (shown["as"], shown["send"]) == ("map", "a")
+
+
+def test_links_need_a_page(tmp_path: Path) -> None:
+    text = "deliver: [{name: t, command: {run: [x], payload: {links: true}}}]\nhttp: {port: %s}"
+    load_settings(write(tmp_path, text % 8080))
+    with pytest.raises(ConfigError, match=r"http\.port is null"):
+        load_settings(write(tmp_path, text % "null"))

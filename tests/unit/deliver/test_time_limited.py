@@ -106,6 +106,7 @@ def test_every_kind_of_target_ends_in_time_although_the_system_hangs(
         attributes=lambda _pk: {},
         sender=hang,
         published=lambda _pk: (1, {}),
+        archive=Path("/archive"),
         clock=time.time,
     )
     target = routes["t"].target
