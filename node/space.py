@@ -1,5 +1,6 @@
 """The mathematics of space, for programs that use rasnode: LPS and RAS, voxels and millimetres."""
 
+from node.assemble.resampling import resample
 from node.assemble.space import (
     GRID_TOLERANCE,
     LPS_TO_RAS,
@@ -9,7 +10,6 @@ from node.assemble.space import (
     lps_to_ras,
     orthogonal_grid,
     ras_to_lps,
-    resample,
     respaced_grid,
     to_voxel,
     to_world,

@@ -8,6 +8,7 @@ from node.core.supervision.background import Background, background, deadline
 from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, Sign
 from node.core.supervision.hooks import install_hooks
 from node.core.supervision.loop import Loop
+from node.core.supervision.parallel import in_parallel
 from node.core.supervision.process import Process, SupervisedProcess
 from node.core.supervision.report import Reporter
 from node.core.supervision.watchdog import Watchdog
@@ -26,6 +27,7 @@ __all__ = [
     "Watchdog",
     "background",
     "deadline",
+    "in_parallel",
     "install_hooks",
     "within",
 ]
