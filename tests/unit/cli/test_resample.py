@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from node.assemble import space
+from node.assemble.resampling import resample
 from node.cli.main import build
 from node.convert import OutputOptions, convert_series, read_folder
 from node.core.errors import AssemblyError, ConfigError, Reason
@@ -78,7 +79,7 @@ def test_on_the_grid_of_another_each_voxel_keeps_its_place(tmp_path: Path) -> No
     assert out.shape == nib.load(fixed).shape
     assert (out.affine == nib.load(fixed).affine).all()
     source, affine = nib.load(moving), nib.load(moving).affine
-    expected = space.resample(np.asanyarray(source.dataobj), affine, out.affine, out.shape)
+    expected = resample(np.asanyarray(source.dataobj), affine, out.affine, out.shape)
     assert (np.asanyarray(out.dataobj) == expected).all()
 
 
