@@ -106,6 +106,11 @@ class Reason(StrEnum):
     INSTANCE_MISSING = "instance-missing"
     OUTPUT_DAMAGED = "output-damaged"
     OUTPUT_MISSING = "output-missing"
+    SEVERAL_VOLUMES = "several-volumes"
+    ZIP_UNREADABLE = "zip-unreadable"
+    ZIP_TOO_LARGE = "zip-too-large"
+    DICOMDIR_UNREADABLE = "dicomdir-unreadable"
+    TOO_MANY_FILES = "too-many-files"
     INTERNAL_ERROR = "internal-error"
 
 
