@@ -58,12 +58,37 @@ def to_tensor(array: Array, affine: Matrix) -> Any:
     Raises:
         ImportError: torch is not installed.
     """
-    torch: Any = _needed("torch", "torch")
+    return as_tensor(channels_first(array), affine)
+
+
+def channels_first(array: Array) -> npt.NDArray[np.float32]:
+    """Return float32 (1, i, j, k), (t, i, j, k) or, of RGB, (3, i, j, k), C-contiguous.
+
+    Args:
+        array: (i, j, k) or (i, j, k, t) values, or RGB.
+    """
     if array.dtype == RGB:
         values = np.moveaxis(_channels(array).reshape((*array.shape[:3], -1)), -1, 0)
     else:
         values = np.moveaxis(array, 3, 0) if array.ndim > 3 else array[np.newaxis]
-    tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+    return np.ascontiguousarray(values, np.float32)
+
+
+def as_tensor(values: npt.NDArray[np.float32], affine: Matrix) -> Any:
+    """Return a tensor that shares the memory of an array.
+
+    Args:
+        values: (channel, i, j, k), writable.
+        affine: (4, 4) voxel -> RAS mm.
+
+    Returns:
+        the tensor; a MetaTensor where MONAI is installed.
+
+    Raises:
+        ImportError: torch is not installed.
+    """
+    torch: Any = _needed("torch", "torch")
+    tensor = torch.from_numpy(values)
     try:
         monai: Any = import_module("monai.data")
     except ImportError:

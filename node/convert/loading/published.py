@@ -89,7 +89,7 @@ def open_volume(
     image_path = Path(path)
     if not image_path.is_file():
         raise FileNotFoundError(errno.ENOENT, "There is no such file", str(path))
-    manifest = _manifest(image_path)
+    manifest = manifest_beside(image_path)
     if verify and manifest.get("sha256") and file_sha256(image_path) != manifest["sha256"]:
         raise _damaged(image_path, "is not the file that its manifest describes")
     try:
@@ -123,7 +123,13 @@ def open_volume(
     )
 
 
-def _manifest(image: Path) -> dict[str, Any]:
+def manifest_beside(image: Path) -> dict[str, Any]:
+    """Read the manifest beside an image.
+
+    Raises:
+        FileNotFoundError: there is none.
+        AssemblyError: `output-damaged`: it cannot be read.
+    """
     ending = next((one for one in ENDINGS if image.name.endswith(one)), "")
     path = image.with_name(image.name.removesuffix(ending) + MANIFEST)
     if not ending or not path.is_file():
