@@ -111,6 +111,7 @@ class Reason(StrEnum):
     ZIP_TOO_LARGE = "zip-too-large"
     DICOMDIR_UNREADABLE = "dicomdir-unreadable"
     TOO_MANY_FILES = "too-many-files"
+    POINTS_UNREADABLE = "points-unreadable"
     INTERNAL_ERROR = "internal-error"
 
 

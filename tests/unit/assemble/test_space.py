@@ -60,6 +60,7 @@ def test_shear_is_seen_and_rotation_is_not() -> None:
 
 def test_programs_find_it_under_its_public_name() -> None:
     public = import_module("node.space")
-    rooms = [import_module(f"node.assemble.{name}") for name in ("space", "resampling")]
+    names = ("space", "resampling", "planes", "markups")
+    rooms = [public, *(import_module(f"node.assemble.{name}") for name in names)]
     for name in public.__all__:
-        assert any(getattr(public, name) is getattr(room, name, None) for room in rooms), name
+        assert any(getattr(room, name, None) is getattr(public, name) for room in rooms), name
