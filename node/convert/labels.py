@@ -64,8 +64,8 @@ def read_labels(
         AssemblyError: there is no grid, or the labels lie on none.
     """
     if not grids:
-        raise _not_here(source)
-    elements = _elements(source)
+        raise not_here(source)
+    elements = elements_of(source)
     refusal: AssemblyError | None = None
     for grid in grids:
         try:
@@ -88,21 +88,22 @@ def read_own(source: InstanceSource, *, square: bool = False) -> list[LabelMap]:
     """
     pixels = source.header.pixels
     if source.header.sop_class_uid == STRUCTURE_SET or pixels is None:
-        raise _not_here(source)
-    elements = _elements(source)
+        raise not_here(source)
+    elements = elements_of(source)
     try:
         grid = own_grid(elements, source.header, pixels)
         maps = _on(source, elements, grid, square=square)
     except AssemblyError as error:
         if error.reason is Reason.NO_GEOMETRY:
-            raise _not_here(source) from error
+            raise not_here(source) from error
         raise AssemblyError(error.reason, error.sentence, (source.uid,)) from error
     labelled = source.header.references
     reference = labelled[0] if len(labelled) == 1 else ""
     return [one._replace(reference=reference, own=True) for one in maps]
 
 
-def _not_here(source: InstanceSource) -> AssemblyError:
+def not_here(source: InstanceSource) -> AssemblyError:
+    """Return the refusal of labels whose series is not at hand."""
     return AssemblyError(
         Reason.MISSING_REFERENCE,
         "The series that it labels is not here, or makes no volume: "
@@ -121,9 +122,30 @@ def _on(
             Reason.FRAME_OF_REFERENCE,
             f"Labels in the frame of reference {ours} on a series in {theirs}.",
         )
+    _check_room(grid)
+    return label_maps(source, grid, _masks(source, elements, grid), square=square)
+
+
+def _check_room(grid: VolumePlan) -> None:
     voxels = prod(grid.shape[:3])
     check_room(_BYTES_A_VOXEL * voxels, f"A label map of {grid.shape[:3]} voxels")
-    masks = _masks(source, elements, grid)
+
+
+def label_maps(
+    source: InstanceSource, grid: VolumePlan, masks: Sequence[Mask], *, square: bool
+) -> list[LabelMap]:
+    """Put masks into label maps.
+
+    Args:
+        source: the instance that they come from.
+        grid: that they lie on.
+        masks: the voxels of each segment.
+        square: a sheared grid is brought to right angles.
+
+    Raises:
+        AssemblyError: there is no voxel in any mask, or they take too much memory.
+    """
+    _check_room(grid)
     if not masks:
         raise AssemblyError(Reason.NOT_AN_IMAGE, "There is no voxel in any segment.")
     piece = Piece(source.header, FrameHeader(index=0, rows=0, columns=0))
@@ -151,7 +173,8 @@ def _masks(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list
     )
 
 
-def _elements(source: InstanceSource) -> Elements:
+def elements_of(source: InstanceSource) -> Elements:
+    """Return all elements of an instance's data set but its pixels."""
     return scan(plain(source), source.transfer_syntax_uid).elements
 
 

@@ -112,6 +112,8 @@ class Reason(StrEnum):
     DICOMDIR_UNREADABLE = "dicomdir-unreadable"
     TOO_MANY_FILES = "too-many-files"
     POINTS_UNREADABLE = "points-unreadable"
+    ANNOTATION_UNREADABLE = "annotation-unreadable"
+    AMBIGUOUS_REGION = "ambiguous-region"
     INTERNAL_ERROR = "internal-error"
 
 
