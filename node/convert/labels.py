@@ -76,12 +76,15 @@ def read_labels(
     raise refusal
 
 
-def read_own(source: InstanceSource, *, square: bool = False) -> list[LabelMap]:
+def read_own(
+    source: InstanceSource, *, square: bool = False, stated: bool = False
+) -> list[LabelMap]:
     """Put the labels of one instance on a grid of its own, as their series is not here.
 
     Args:
         source: a Segmentation, or an RT Structure Set, which has no grid.
         square: a sheared grid is brought to right angles.
+        stated: the grid has to be stated completely; nothing of it is measured.
 
     Raises:
         AssemblyError: it says of no pixel where it lies, or its frames lie on no regular grid.
@@ -91,7 +94,7 @@ def read_own(source: InstanceSource, *, square: bool = False) -> list[LabelMap]:
         raise not_here(source)
     elements = elements_of(source)
     try:
-        grid = own_grid(elements, source.header, pixels)
+        grid = own_grid(elements, source.header, pixels, stated=stated)
         maps = _on(source, elements, grid, square=square)
     except AssemblyError as error:
         if error.reason is Reason.NO_GEOMETRY:

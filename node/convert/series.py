@@ -117,7 +117,8 @@ def convert_series(
         stock: a file with slices that `lay_in` has compressed already.
         names: that are given already, where other series go into the same folder.
         own_grids: segmentations of a series that is not among the references make label maps on
-            their own grid; otherwise they are refused until it comes.
+            their own grid, even if it has to be measured; otherwise only on one that they state,
+            and others are refused until that series comes.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
@@ -140,11 +141,12 @@ def convert_series(
     for label in _labels(instances):
         try:
             wanted = _referred(label, references)
-            if wanted or not own_grids:
+            if wanted:
                 grids = _planned(wanted, options)[0].volumes
                 found = read_annotations(label, grids, square=options.resample_tilt)
             else:
-                found = Annotations(read_own(label, square=options.resample_tilt), [])
+                own = read_own(label, square=options.resample_tilt, stated=not own_grids)
+                found = Annotations(own, [])
         except AssemblyError as error:
             refusals.append(error)
             continue
