@@ -98,6 +98,14 @@ class PixelReader:
         """Whether all pixels lie in their files as they are: to read them twice costs little."""
         return all(source.pixel_length is not None for source in self._sources.values())
 
+    def another(self) -> PixelReader:
+        """Return a reader of the same instances, for another thread."""
+        return PixelReader(self._sources.values())
+
+    def sources(self, pieces: Iterable[Piece]) -> list[InstanceSource]:
+        """Return the instances that some frames are in, one for each frame."""
+        return [self._sources[piece.header.identity] for piece in pieces]
+
     def check(self, pieces: Iterable[Piece]) -> None:
         """Refuse frames whose pixels are not all there, as far as headers say; nothing is read.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
@@ -19,6 +19,7 @@ from node.assemble.volumes.layers import Pressed, cut, extremes, flow, flows
 from node.assemble.volumes.nifti import make_header
 from node.assemble.volumes.preview import window_of
 from node.assemble.volumes.regrid import is_resampled, regrid, regrid_room
+from node.convert.filling import fill_quickly
 from node.convert.memory import check_room, volume_room
 from node.convert.slice_cache import Stock
 from node.convert.sources import PixelReader
@@ -124,7 +125,7 @@ class Flowing(Voxels):
 
 
 def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
-    """Read a whole volume into memory, and resample it if it has to be.
+    """Read a whole volume into memory, with all processors, and resample it if it has to be.
 
     Args:
         square: resample a sheared grid.
@@ -134,12 +135,19 @@ def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Vo
     """
     values = _values(volume)
     _check(volume, values, read, whole=True, square=square)
-    return _filled(volume, values, read, square=square)
+    return _filled(volume, values, read, fill_quickly, square=square)
 
 
-def _filled(volume: VolumePlan, values: Values, read: PixelReader, *, square: bool) -> Volume:
+def _filled(
+    volume: VolumePlan,
+    values: Values,
+    read: PixelReader,
+    filling: Callable[[VolumePlan, Values, PixelReader], Image] = fill,
+    *,
+    square: bool,
+) -> Volume:
     try:
-        array = fill(volume, values, read)
+        array = filling(volume, values, read)
     except MemoryError as error:
         raise too_large(volume) from error
     array, slope, intercept = finish(array, values)
