@@ -36,6 +36,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("node.cli.backup", "backup"),
     "restore": ("node.cli.backup", "restore"),
     "verify": ("node.cli.verify", "verify"),
+    "result": ("node.cli.result", "result"),
     "retry": ("node.cli.series", "retry"),
     "force": ("node.cli.series", "force"),
     "hold": ("node.cli.series", "hold"),

@@ -23,7 +23,7 @@ from node.convert import OutputOptions
 from node.core import metrics
 from node.core.errors import ConfigError, error_reference, traced
 from node.core.output_names import check_template
-from node.core.settings.model import AssemblySettings, Completion, Output, Settings
+from node.core.settings.model import AssemblySettings, Completion, Http, Output, Settings
 from node.core.settings.passcodes import outdated_users
 from node.core.supervision import Loop, Watchdog, install_hooks
 from node.core.system.listening import bound_for_page
@@ -265,6 +265,7 @@ class Daemon:
             titles=outgoing.titles,
             count=outgoing.count,
             sender=outgoing.store,
+            page=_page_url(settings.http),
             owner=self._run,
             clock=time.time,
         )
@@ -371,6 +372,11 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
 def _reachable(host: str) -> str:
     """Where a server that listens on `host` is found from the same machine."""
     return "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+
+
+def _page_url(http: Http) -> str:
+    """Where the page is found from the same machine; empty: there is none."""
+    return f"http://{_reachable(http.host)}:{http.port}" if http.port else ""
 
 
 def _timing(settings: Completion) -> Timing:

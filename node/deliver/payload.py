@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from node.core.events import SeriesEvent
-from node.core.records import address_of
+from node.core.events import Delivery, SeriesEvent
+from node.core.records import StoredInstance, address_of
 
 SCHEMA = 1
 
@@ -39,6 +42,43 @@ def payload(news: SeriesEvent, key: str, output: str) -> dict[str, Any]:
         "files": list(news.files),
         "replaced": list(news.replaced),
     }
+
+
+Instances = Callable[[Delivery], dict[str, Any]]
+"""Returns the payload of a delivery with the series' instances in it."""
+
+
+def with_paths(instances: Callable[[int], Sequence[StoredInstance]], archive: Path) -> Instances:
+    """Return what adds the paths of a series' instances, as they are when it is delivered.
+
+    Args:
+        instances: of a series, by its row.
+        archive: the folder that their paths are relative to.
+    """
+
+    def added(delivery: Delivery) -> dict[str, Any]:
+        found = [one for one in instances(delivery.series_pk) if not one.conflict]
+        paths = [str(archive / one.path) for one in found]
+        return {**delivery.payload, "instances": paths}
+
+    return added
+
+
+def with_links(instances: Callable[[int], Sequence[StoredInstance]], base: str) -> Instances:
+    """Return what adds the URLs of a series' instances in the node's API.
+
+    Args:
+        instances: of a series, by its row.
+        base: the URL of the node's page.
+    """
+
+    def added(delivery: Delivery) -> dict[str, Any]:
+        found = [one for one in instances(delivery.series_pk) if not one.conflict]
+        series = quote(delivery.series, safe="")
+        links = [f"{base}/api/series/{series}/instances/{one.sop_instance_uid}" for one in found]
+        return {**delivery.payload, "instances": links}
+
+    return added
 
 
 def encoded(payload: dict[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from node.core.errors import ConfigError
 from node.core.events import Delivery
 from node.core.settings.deliver import WebhookSettings
 from node.core.version import VERSION
-from node.deliver.payload import encoded
+from node.deliver.payload import Instances, encoded
 from node.deliver.target import NeverTaken, TargetDown, Trouble
 
 EVENT = "X-Rasnode-Event"
@@ -42,12 +42,19 @@ class Webhook:
 
     Args:
         clock: seconds since 1970.
+        instances: adds the series' instances to a payload.
 
     Raises:
         ConfigError: the file with the secret cannot be read.
     """
 
-    def __init__(self, settings: WebhookSettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        clock: Callable[[], float],
+        instances: Instances | None = None,
+    ) -> None:
+        self._instances = instances
         self._url = str(settings.url)
         self._secret = _secret(settings)
         self._clock = clock
@@ -56,7 +63,7 @@ class Webhook:
 
     def deliver(self, delivery: Delivery) -> None:
         """POST the payload; 2xx is success, refusals of the content are for good."""
-        body = encoded(delivery.payload)
+        body = encoded(self._instances(delivery) if self._instances else delivery.payload)
         timestamp = str(int(self._clock()))
         headers = {
             "Content-Type": "application/json",

@@ -9,12 +9,16 @@ from node.completion.policy import Timing
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent
 from node.core.settings.deliver import TargetSettings
+from node.core.supervision import Loop
 from node.deliver.dispatcher import OutboxDispatcher, Route
 from node.deliver.forward import Sender
 from node.deliver.routes import make_routes
 from node.deliver.rules import Rules
 from node.lifecycle.assembly.precompression import Apart
 from node.lifecycle.assembly.scheduler import Executor
+from node.lifecycle.results.answers import CommandAnswers
+from node.lifecycle.results.kept import ResultStore
+from node.lifecycle.results.sending import ResultRoutes
 from node.lifecycle.sender_counts import Count, SenderCountQuery
 from node.lifecycle.sender_statistics import SenderStatistics
 from node.lifecycle.watcher import make_watcher
@@ -43,6 +47,7 @@ class Results:
         titles: the AE titles that may be asked for counts, as the settings say now.
         count: asks one of them.
         sender: brings instances to a DICOM peer.
+        page: the URL of the node's page; empty: it has none.
         owner: this run of the node, unlike any other.
         clock: seconds since 1970.
 
@@ -67,18 +72,25 @@ class Results:
         titles: Callable[[], Sequence[str]],
         count: Count,
         sender: Sender,
+        page: str,
         owner: str,
         clock: Callable[[], float],
     ) -> None:
         self._index = index
         self._work = Work(index)
         self._output = output
+        self._archive = archive.absolute()
         self._sender = sender
+        self._page = page
         self._clock = clock
+        self._outbox = Outbox(index)
+        self._store = ResultStore(archive.absolute().parent, self._outbox, minimum_free, clock)
+        self._result_routes = ResultRoutes(self._outbox, self._store, sender)
         self._rules = Rules(targets, output)
         self._routes = self._made(targets)
         self._told = False
-        self._dispatcher = OutboxDispatcher(Outbox(index), clock)
+        self._dispatcher = OutboxDispatcher(self._outbox, clock)
+        self._result_loop = Loop("results", self._look_after_results, vital=False)
         self._sender_statistics = SenderStatistics(
             Recordings(index), timing, learned=learned, clock=clock
         )
@@ -105,7 +117,8 @@ class Results:
     def start(self) -> None:
         """Take up what an earlier run left, and start."""
         self._sender_statistics.start()
-        self._dispatcher.start(self._routes)
+        self._dispatcher.start(self._routes | self._result_routes.wanted())
+        self._result_loop.start()
         self._watcher.start()
 
     def wake(self) -> None:
@@ -120,13 +133,15 @@ class Results:
         """
         routes = self._made(targets)
         self._rules = Rules(targets, self._output)
-        self._dispatcher.start(routes)
+        self._routes = routes
+        self._dispatcher.start(routes | self._result_routes.wanted())
 
     def stop(self, timeout: float) -> None:
         """Publish and deliver what can be in `timeout` seconds; the rest keeps in the index."""
         end = self._clock() + timeout
         self._count_query.stop()
         self._watcher.stop(timeout)
+        self._result_loop.ask_to_stop()
         self._dispatcher.stop(max(0.5, end - self._clock()))
         self._sender_statistics.stop()
 
@@ -138,7 +153,18 @@ class Results:
             sender=self._sender,
             published=Publications(self._index).digests,
             clock=self._clock,
+            archive=self._archive,
+            page=self._page,
+            answers=lambda settings: CommandAnswers(
+                settings.name, self._work, self._store, self._outbox, self._archive, self._output
+            ),
         )
+
+    def _look_after_results(self) -> float:
+        """Send results to peers that nothing was sent to before, and remove what is done."""
+        if self._result_routes.is_new():
+            self._dispatcher.start(self._routes | self._result_routes.wanted())
+        return self._result_routes.clean()
 
     def _tell(self, news: SeriesEvent) -> list[NewDelivery]:
         told = self._rules(news)

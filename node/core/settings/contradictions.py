@@ -26,14 +26,7 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     yield from _twice(("deliver",), targets)
     names = [name for peer in peers if isinstance(name := _section_of(peer).get("name"), str)]
     for number, target in enumerate(targets):
-        wanted = _section(_section_of(target), "forward").get("peer")
-        if isinstance(wanted, str) and wanted not in names:
-            known = ", ".join(names) or "none is there"
-            yield (
-                ("deliver", number, "forward", "peer"),
-                f"deliver {_section_of(target).get('name')!r} forwards to the peer {wanted!r}, "
-                f"which is not in dicom.peers ({known})",
-            )
+        yield from _unknown_peers(number, _section_of(target), names)
     yield from _one_port(_section(values, "dicom"), _section(values, "http"))
     tls = _section(_section(values, "dicom"), "tls")
     if tls.get("require_client_certificate") in (True, "true") and tls.get("ca") is None:
@@ -44,6 +37,24 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         )
     for number, peer in enumerate(peers):
         yield from _unchecked(number, _section_of(peer), tls)
+
+
+def _unknown_peers(
+    number: int, target: Mapping[str, Any], names: list[str]
+) -> Iterator[tuple[Location, str]]:
+    """Peers that something is to be sent to and that are not in the configuration."""
+    results = _section(_section(target, "command"), "results")
+    known = ", ".join(names) or "none is there"
+    for wanted, keys, does in (
+        (_section(target, "forward").get("peer"), ("forward", "peer"), "forwards"),
+        (results.get("send"), ("command", "results", "send"), "sends results"),
+    ):
+        if isinstance(wanted, str) and wanted not in names:
+            yield (
+                ("deliver", number, *keys),
+                f"deliver {target.get('name')!r} {does} to the peer {wanted!r}, "
+                f"which is not in dicom.peers ({known})",
+            )
 
 
 def _unchecked(

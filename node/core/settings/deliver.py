@@ -66,6 +66,16 @@ def _reachable(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
+class PayloadSettings(Strict):
+    """What a payload says beyond what every payload says.
+
+    Attributes:
+        links: `instances` are URLs of the node's API, not paths in its archive.
+    """
+
+    links: bool = False
+
+
 class WebhookSettings(Strict):
     """JSON by HTTP POST, signed if there is a secret (HMAC-SHA256)."""
 
@@ -73,6 +83,7 @@ class WebhookSettings(Strict):
     secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     secret_file: Path | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    payload: PayloadSettings = PayloadSettings()
 
     @model_validator(mode="after")
     def _one_secret(self) -> WebhookSettings:
@@ -81,12 +92,34 @@ class WebhookSettings(Strict):
         return self
 
 
+class ResultsSettings(Strict):
+    """What becomes of the images that a command leaves in RASNODE_RESULTS.
+
+    Attributes:
+        kind: `as` in the file: the kind of object.
+        send: the peer that gets them.
+        algorithm: NAME,VERSION of what made them; None: the name of the entry.
+        description: Series Description; None: named after the source series.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=False, serialize_by_alias=True
+    )
+
+    kind: Literal["seg", "rtstruct", "map", "image", "capture"] = Field("seg", alias="as")
+    send: str
+    algorithm: Annotated[str, Field(pattern=r"^[^\\,]{1,64},[^\\]{1,64}$")] | None = None
+    description: Annotated[str, Field(pattern=r"^[^\\]{1,64}$")] | None = None
+
+
 class CommandSettings(Strict):
     """A program with arguments, started without a shell."""
 
     run: Annotated[tuple[Argument, ...], Field(min_length=1)]
     environment: dict[str, str] = {}
     timeout_seconds: Seconds = 600
+    results: ResultsSettings | None = None
+    payload: PayloadSettings = PayloadSettings()
 
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> CommandSettings:

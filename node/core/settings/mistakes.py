@@ -218,11 +218,16 @@ def _nearest(location: Location) -> str | None:
     elsewhere = {path.rsplit(".", 1)[-1]: path for path in _paths(Settings)}
     if location[-1] in elsewhere:
         return elsewhere[str(location[-1])]
-    own = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
+    own = difflib.get_close_matches(str(location[-1]), _keys(model), n=1)
     if own:
         return ".".join([*(str(part) for part in location[:-1]), own[0]])
     other = difflib.get_close_matches(str(location[-1]), list(elsewhere), n=1, cutoff=0.8)
     return elsewhere[other[0]] if other else None
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a settings class, as they are written."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _field(location: Location) -> FieldInfo | None:
@@ -252,7 +257,7 @@ def _model_in(annotation: Any) -> Any:
 
 def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
     found = []
-    for name, field in model.model_fields.items():
+    for name, field in zip(_keys(model), model.model_fields.values(), strict=True):
         found.append(prefix + name)
         inner = _model_in(field.annotation)
         if inner is not None:

@@ -69,6 +69,17 @@ class Outbox:
         """Every delivery of a series, oldest first."""
         return self._read(_deliveries().where(DeliveryRow.series_pk == series_pk))
 
+    def with_keys(self, keys: Sequence[str]) -> list[Delivery]:
+        """The deliveries of some idempotency keys, oldest first; unknown keys are left out."""
+        return self._read(_deliveries().where(DeliveryRow.key.in_(keys)))
+
+    def of_study(self, series_pk: int, event: str) -> list[Delivery]:
+        """The deliveries of one kind of event of all series of a series' study, oldest first."""
+        study = select(SeriesRow.study_pk).where(SeriesRow.id == series_pk).scalar_subquery()
+        return self._read(
+            _deliveries().where(SeriesRow.study_pk == study, DeliveryRow.event == event)
+        )
+
     def in_state(self, state: DeliveryState, limit: int = 1000) -> list[Delivery]:
         """Deliveries in one state, oldest first."""
         return self._read(_deliveries().where(DeliveryRow.state == state).limit(limit))

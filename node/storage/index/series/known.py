@@ -199,6 +199,15 @@ class Known:
             rows = connection.execute(query).mappings().all()
         return [{key: row[key] for key in row if key not in {"id", "series_pk"}} for row in rows]
 
+    def numbers_of_study(self, series_pk: int) -> set[int]:
+        """The Series Numbers of all series of a series' study."""
+        study = select(SeriesRow.study_pk).where(SeriesRow.id == series_pk).scalar_subquery()
+        query = select(SeriesRow.number).where(
+            SeriesRow.study_pk == study, SeriesRow.number.is_not(None)
+        )
+        with self._index.reading() as connection:
+            return {number for number in connection.scalars(query) if number is not None}
+
     def stems(self, series_pk: int) -> list[str]:
         """Every output name that was ever reserved for a series."""
         query = select(OutputRow.stem).where(OutputRow.series_pk == series_pk)

@@ -1,0 +1,169 @@
+"""Masks to DICOM Segmentations: binary, fractional, label map (PS3.3 A.51, C.8.20)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
+from pydicom.sr.coding import Code as PydicomCode
+
+from node.assemble.space import Array
+from node.convert.results.codes import Code, Coded
+from node.convert.results.grid import SourceGrid, Voxels
+from node.convert.results.labels import Label, named
+from node.convert.results.masks import check_finite, label_slices, numbered
+from node.convert.results.options import Form, ResultOptions
+from node.convert.results.refusals import Refusal, ResultError
+from node.convert.results.source import describe, finished, refer, stand_ins
+
+MOST_SEGMENTS: Final = 65535
+"""Segment Number (0062,0004) is an unsigned 16-bit integer."""
+FEWEST_PIXELS: Final = 8
+"""Of a slice: highdicom packs smaller ones each into bytes of its own, against PS3.5 8.1.1."""
+FRACTIONS: Final = 255
+"""Maximum Fractional Value: what 1 is stored as."""
+_FAMILY: Final = PydicomCode("123110", "DCM", "Artificial Intelligence")
+"""CID 7162; the Type 1 code of an algorithm of which only name and version are known."""
+
+
+def to_seg(
+    grid: SourceGrid,
+    source: Dataset,
+    mask: Voxels,
+    labels: Sequence[Label] | None = None,
+    options: ResultOptions | None = None,
+    *,
+    form: Form = Form.BINARY,
+    codes: Mapping[str, Coded] | None = None,
+) -> Dataset:
+    """Make a Segmentation of a mask.
+
+    Args:
+        grid: the volume's grid, and its source frames.
+        source: the data set of an instance of the series; its pixels are not needed.
+        mask: (i, j, k) on the grid, RAS order: label numbers, 0 is no label; for `FRACTIONAL`
+            the probability of one label, 0 to 1. Or (slice, row, column) from `grid.sampled`.
+        labels: what the numbers mean; None: `Label N`.
+        options: what the caller says of it.
+        form: which kind of Segmentation.
+        codes: further codes by normalised name.
+
+    Returns:
+        the object; only slices that have a label have a frame.
+
+    Raises:
+        ResultError: by the names of `Refusal`.
+    """
+    options = options or ResultOptions()
+    if form is Form.FRACTIONAL:
+        pixels, present = _fractions(grid, mask, labels)
+    else:
+        slices = label_slices(grid, mask)
+        pixels, present = numbered(slices, labels)
+    if len(present) > MOST_SEGMENTS:
+        raise ResultError(
+            Refusal.OUT_OF_RANGE, f"{len(present)} labels; a Segmentation has {MOST_SEGMENTS}."
+        )
+    if form is Form.BINARY and pixels[0].size < FEWEST_PIXELS:
+        raise ResultError(
+            Refusal.OUT_OF_RANGE,
+            f"Slices of {pixels[0].size} pixels; --form labelmap takes fewer than {FEWEST_PIXELS}.",
+        )
+    kind = hd.seg.SegmentationTypeValues[form.name]
+    described = [
+        _described(number, label, options, codes) for number, label in enumerate(present, 1)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = hd.seg.Segmentation(
+            source_images=stand_ins(grid),
+            pixel_array=pixels,
+            segmentation_type=kind,
+            segment_descriptions=described,
+            series_instance_uid=options.uid("series"),
+            series_number=1,
+            sop_instance_uid=options.uid("instance", 1),
+            instance_number=1,
+            manufacturer="",
+            manufacturer_model_name="",
+            software_versions="",
+            device_serial_number="",
+            max_fractional_value=FRACTIONS,
+            content_label="SEGMENTATION",
+            content_description=options.note[:64] or None,
+            omit_empty_frames=True,
+        )
+    result = finished(made)
+    describe(result, source, options, "Segmentation", "SEG")
+    refer(result, grid)
+    organise(result, options)
+    result.LossyImageCompression = "00"
+    return result
+
+
+def organise(result: Dataset, options: ResultOptions) -> None:
+    """Give the dimensions of a multi-frame object a UID that follows from the seed."""
+    uid = options.uid("dimensions")
+    for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid
+
+
+def _fractions(
+    grid: SourceGrid, mask: Voxels, labels: Sequence[Label] | None
+) -> tuple[Array, list[Label]]:
+    """Return (slice, row, column) stored fractions, and the one label that they are of."""
+    slices = grid.in_slices(mask)
+    check_finite(slices)
+    if slices.min() < 0 or slices.max() > 1:
+        raise ResultError(
+            Refusal.OUT_OF_RANGE,
+            f"Values from {slices.min():g} to {slices.max():g}; a probability is from 0 to 1.",
+        )
+    if not (np.rint(slices * FRACTIONS) > 0).any():
+        raise ResultError(
+            Refusal.EMPTY_RESULT, f"No voxel has a probability of 1/{2 * FRACTIONS} or more."
+        )
+    if labels is not None and len(labels) != 1:
+        raise ResultError(
+            Refusal.BAD_LABELS,
+            f"A probability map is of one label, and there are {len(labels)} in the list.",
+        )
+    return np.ascontiguousarray(slices, np.float32), named(
+        [labels[0].value if labels else 1], labels
+    )
+
+
+def _described(
+    number: int, label: Label, options: ResultOptions, codes: Mapping[str, Coded] | None
+) -> Any:
+    """Return an item of Segment Sequence (PS3.3 C.8.20.2)."""
+    coded = label.coded(codes)
+    algorithm = options.algorithm
+    identified = None
+    if algorithm is not None:
+        identified = hd.AlgorithmIdentificationSequence(
+            name=algorithm.name, version=algorithm.version, family=_FAMILY
+        )
+    item = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=label.name,
+        segmented_property_category=_concept(coded.category),
+        segmented_property_type=_concept(coded.type),
+        algorithm_type="MANUAL" if algorithm is None else "AUTOMATIC",
+        algorithm_identification=identified,
+        display_color=hd.color.CIELabColor.from_rgb(*label.shown(number - 1)),
+    )
+    item.SegmentDescription = f"label {label.value}"
+    if coded.modifier is not None:
+        kind = item.SegmentedPropertyTypeCodeSequence[0]
+        kind.SegmentedPropertyTypeModifierCodeSequence = Items([_concept(coded.modifier)])
+    return item
+
+
+def _concept(code: Code) -> Any:
+    return hd.sr.CodedConcept(code.value, code.scheme, code.meaning)

@@ -1,0 +1,1 @@
+"""Results on their way into the PACS: found on their series, made, kept and sent."""

@@ -1,0 +1,236 @@
+"""One image to the objects of one result: found on its volume, read, checked, made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import nibabel as nib
+import numpy as np
+from pydicom.dataset import Dataset
+
+from node.assemble.pixels.frames import RGB
+from node.assemble.space import Array
+from node.convert.memory import check_room
+from node.convert.results import (
+    Form,
+    Label,
+    Refusal,
+    ResultError,
+    ResultOptions,
+    read_codes,
+    read_labels,
+    to_capture,
+    to_image,
+    to_map,
+    to_rtstruct,
+    to_seg,
+)
+from node.convert.results.codes import Coded
+from node.convert.results.grid import SourceGrid, Voxels
+from node.convert.results.image import ResultImage, open_result, read_json
+from node.convert.results.masks import label_slices, present
+from node.convert.results.parametric_map import NO_UNIT
+from node.convert.results.revisions import Fit, find_volume
+from node.core.system.disk import file_sha256
+from node.lifecycle.results.series import ResultSeries
+
+_BYTES_A_VOXEL: Final = 6
+"""Of a result, while it is made: the image, its numbers in the source's order, what is written."""
+
+
+class Kind(StrEnum):
+    """What an image becomes."""
+
+    SEG = "seg"
+    RTSTRUCT = "rtstruct"
+    MAP = "map"
+    IMAGE = "image"
+    CAPTURE = "capture"
+
+
+_OF_LABELS: Final = (Kind.SEG, Kind.RTSTRUCT, Kind.CAPTURE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of an image.
+
+    Attributes:
+        labels: a file of labels; None: those of the JSON beside the image, if it has some.
+        units: UCUM; empty: `Units` of the JSON beside the image.
+        codes: a file of further codes by name.
+        resample: bring an image on another grid to the source slices.
+        revision: of the series that the image was made on.
+    """
+
+    kind: Kind = Kind.SEG
+    form: Form = Form.BINARY
+    labels: Path | None = None
+    units: str = ""
+    codes: Path | None = None
+    resample: bool = False
+    revision: int | None = None
+    options: ResultOptions = field(default_factory=ResultOptions)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The objects of one result.
+
+    Attributes:
+        objects: data sets with the meta information of files.
+        left_out: labels without a voxel.
+    """
+
+    objects: tuple[Dataset, ...]
+    left_out: tuple[Label, ...] = ()
+
+
+def make(series: ResultSeries, path: Path, request: Request) -> Made:
+    """Make an image into DICOM.
+
+    Args:
+        series: that it belongs to.
+        path: a NIfTI.
+        request: what is wanted.
+
+    Raises:
+        ResultError: by the names of `Refusal`.
+        AssemblyError: a source instance is damaged, or there is too little memory.
+        TooLittleMemory: there is too little at the moment.
+    """
+    image = open_result(path)
+    labels, codes = _labels(image, request), _codes(request)
+    fit = find_volume(
+        image,
+        series.manifests,
+        series.earlier,
+        series.find,
+        revision=request.revision,
+        resample=request.resample,
+    )
+    size = len(fit.grid.frames) * fit.grid.frames[0].rows * fit.grid.frames[0].columns
+    check_room(_BYTES_A_VOXEL * size, f"A result on {size} pixels")
+    values, note = _values(image, fit, request)
+    source = series.header(fit.grid.frames[0].sop_instance_uid)
+    options = _noted(request.options, note)
+    objects = _objects(series, fit, source, values, labels, codes, image, request, options)
+    return Made(tuple(objects), _left_out(fit.grid, values, labels, objects))
+
+
+def _objects(
+    series: ResultSeries,
+    fit: Fit,
+    source: Dataset,
+    values: Voxels,
+    labels: list[Label] | None,
+    codes: dict[str, Coded] | None,
+    image: ResultImage,
+    request: Request,
+    options: ResultOptions,
+) -> list[Dataset]:
+    units = request.units or str(image.sidecar.get("Units") or "")
+    grid = fit.grid
+    match request.kind:
+        case Kind.SEG:
+            form = request.form
+            return [to_seg(grid, source, values, labels, options, form=form, codes=codes)]
+        case Kind.RTSTRUCT:
+            return [to_rtstruct(grid, source, values, labels, options)]
+        case Kind.MAP:
+            return [to_map(grid, source, values, units or NO_UNIT, options)]
+        case Kind.IMAGE:
+            header = series.header
+            return to_image(grid, source, values, options, units=units, headers=header)
+        case Kind.CAPTURE:
+            shown = _shown(fit)
+            return to_capture(grid, source, values, shown, labels, options)
+
+
+def _labels(image: ResultImage, request: Request) -> list[Label] | None:
+    if request.kind not in _OF_LABELS:
+        return None
+    if request.labels is not None:
+        return read_labels(read_json(request.labels, Refusal.BAD_LABELS))
+    return read_labels(image.sidecar) if "Labels" in image.sidecar else None
+
+
+def _codes(request: Request) -> dict[str, Coded] | None:
+    if request.codes is None:
+        return None
+    return read_codes(read_json(request.codes, Refusal.BAD_LABELS))
+
+
+def _values(image: ResultImage, fit: Fit, request: Request) -> tuple[Voxels, str]:
+    """Return the image's values on the grid, and what was done to them."""
+    array = image.read()
+    grid = fit.grid
+    on_grid = fit.orientation is not None
+    if on_grid and (grid.to_source is not None or not request.resample):
+        assert fit.orientation is not None  # noqa: S101
+        return grid.placed(array, fit.orientation), ""
+    nearest = request.kind in _OF_LABELS and request.form is not Form.FRACTIONAL
+    how = "nearest neighbour" if nearest else "linear interpolation"
+    sampled = grid.sampled(array, image.affine, order=0 if nearest else 1)
+    return sampled, f"resampled to the source slices by {how}"
+
+
+def _noted(options: ResultOptions, note: str) -> ResultOptions:
+    if not note:
+        return options
+    return ResultOptions(
+        options.description,
+        options.algorithm,
+        options.series_number,
+        options.seed,
+        options.made_at,
+        note,
+    )
+
+
+def _left_out(
+    grid: SourceGrid, values: Voxels, labels: list[Label] | None, objects: list[Dataset]
+) -> tuple[Label, ...]:
+    """Return the labels that no voxel has."""
+    if labels is None:
+        return ()
+    said = [
+        str(item.get("SegmentDescription") or item.get("ROIDescription"))
+        for item in objects[0].get("SegmentSequence") or objects[0].get("StructureSetROISequence")
+        or ()
+    ]  # fmt: skip
+    if not said:  # captures do not list them
+        said = [f"label {value}" for value in present(label_slices(grid, values))]
+    return tuple(label for label in labels if f"label {label.value}" not in said)
+
+
+def _shown(fit: Fit) -> Voxels:
+    """Return the values of the volume itself, of a 4D one those of its first.
+
+    Raises:
+        ResultError: `unreadable-source`, if the file is not the one of the manifest.
+    """
+    manifest = fit.manifest
+    path = Path(manifest["path"]).with_name(str(manifest.get("image", "")))
+    try:
+        if not manifest.get("image") or file_sha256(path) != manifest.get("sha256"):
+            raise ResultError(
+                Refusal.UNREADABLE_SOURCE,
+                f"{path.name} is not the volume that its manifest speaks of; `rasnode retry` "
+                "makes it anew.",
+            )
+        volume = nib.load(path)
+    except OSError as error:
+        raise ResultError(
+            Refusal.UNREADABLE_SOURCE, f"{path.name} cannot be read: {error.strerror}."
+        ) from error
+    dataobj = volume.dataobj
+    array: Array = np.asanyarray(dataobj[..., 0] if len(volume.shape) > 3 else dataobj)
+    if array.dtype == RGB:
+        array = np.mean([array[name] for name in array.dtype.names or ()], axis=0)
+    if fit.grid.to_source is None:
+        return fit.grid.sampled(array, np.asarray(volume.affine, np.float64), order=1)
+    return array
