@@ -10,6 +10,7 @@ import numpy as np
 from node.assemble.annotations.presence import GRAPHIC_ANNOTATIONS
 from node.assemble.annotations.shapes import (
     CORNER_PIXELS,
+    MOST_SHAPES,
     ImageReference,
     Kind,
     Shape,
@@ -75,6 +76,8 @@ def presentation_graphics(elements: Elements) -> Graphics:
             kind, points = found
             name = f"{layer} {number}".strip()
             shapes += [Shape(number, name, kind, points, image) for image in images]
+            if len(shapes) > MOST_SHAPES:
+                return Graphics(checked(shapes), ())
     left = (f"{displayed} graphics have no place on an image",) if displayed else ()
     return Graphics(checked(shapes), left)
 

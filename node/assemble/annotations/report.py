@@ -10,6 +10,7 @@ import numpy as np
 from node.assemble.annotations.presence import CONTENT
 from node.assemble.annotations.shapes import (
     CORNER_PIXELS,
+    MOST_SHAPES,
     ImageReference,
     Kind,
     Shape,
@@ -24,7 +25,6 @@ MEASUREMENT_GROUP: Final = "125007"
 TRACKING_IDENTIFIER: Final = "112039"
 FINDING: Final = "121071"
 MOST_DEPTH: Final = 64
-MOST_SHAPES: Final = 100_000
 _KINDS: Final = {
     "POINT": Kind.POINTS,
     "MULTIPOINT": Kind.POINTS,
@@ -66,9 +66,9 @@ class _Reader:
 
     def shapes(self) -> Iterator[Shape]:
         for count, shape in enumerate(self._below(self._root, None, 0)):
-            if count >= MOST_SHAPES:
-                raise _unreadable(f"it has more than {MOST_SHAPES} shapes")
             yield shape
+            if count > MOST_SHAPES:
+                return  # `checked` refuses it
 
     def _below(self, item: Elements, group: _Group | None, depth: int) -> Iterator[Shape]:
         if depth > MOST_DEPTH:

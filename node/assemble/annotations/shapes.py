@@ -11,7 +11,6 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node.assemble.series import VolumePlan
 from node.assemble.space import Matrix, to_voxel, to_world
@@ -46,6 +45,8 @@ class Kind(Enum):
     ELLIPSOID = "ellipsoid"
 
 
+MOST_SHAPES: Final = 10_000
+"""Of one instance; each takes a millisecond or two."""
 COUNTS: Final = {Kind.ELLIPSE: 4, Kind.CIRCLE: 2, Kind.ELLIPSOID: 6}
 """Points that a shape has to have; others have any number."""
 REGIONS: Final = frozenset({Kind.POLYGON, Kind.ELLIPSE, Kind.CIRCLE, Kind.ELLIPSOID})
@@ -225,13 +226,16 @@ def _in_ellipsoid(placed: Placed, grid: VolumePlan) -> Voxels:
     low, high = np.maximum(low, 0), np.minimum(high, size)
     if (low >= high).any():
         raise _outside(placed)
-    index = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
-    at: npt.NDArray[np.intp] = index.reshape(-1, 3)
-    places = at.astype(np.float64)
-    if grid.places:
-        places[:, 2] = np.array(grid.places)[at[:, 2]]
-    from_centre = np.linalg.solve(axes, (to_world(grid.lps, places) - centre).T)
-    return at[(from_centre**2).sum(axis=0) <= 1.0]
+    inverse = np.linalg.inv(axes)
+    found: list[Voxels] = []
+    column, row = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]), indexing="ij")
+    for k in range(low[2], high[2]):  # a slice at a time: it may hold most of a volume
+        along = float(grid.places[k]) if grid.places else float(k)
+        places = np.stack([column, row, np.full(column.shape, along)], axis=-1)
+        from_centre = (to_world(grid.lps, places) - centre) @ inverse.T
+        inside = np.argwhere((from_centre**2).sum(axis=-1) <= 1.0) + low[:2]
+        found.append(np.column_stack([inside, np.full(len(inside), k, np.intp)]))
+    return np.concatenate(found)
 
 
 def _outside(placed: Placed) -> AssemblyError:
@@ -245,8 +249,13 @@ def checked(shapes: Sequence[Shape]) -> list[Shape]:
     """Return shapes whose points can be what they say.
 
     Raises:
-        AssemblyError: `annotation-unreadable`: one has too few points, too many, or none.
+        AssemblyError: `annotation-unreadable`: one has too few points, too many, or none; or
+            there are too many shapes.
     """
+    if len(shapes) > MOST_SHAPES:
+        raise AssemblyError(
+            Reason.ANNOTATION_UNREADABLE, f"It has more than {MOST_SHAPES} graphics."
+        )
     for shape in shapes:
         expected = COUNTS.get(shape.kind)
         if not len(shape.points) or (expected and len(shape.points) != expected):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +20,13 @@ from node.assemble.volumes.nifti import scaled_image
 from node.convert.loading.handover import to_sitk, to_tensor
 from node.convert.volume import Volume
 from node.core.version import VERSION
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from node.assemble.series import VolumePlan
+    from node.convert.loading.answers import Answering, Labels, Voxels
+    from node.convert.results import ResultOptions
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,85 @@ class LoadedVolume(ABC):
         """
         return to_sitk(self.array, self.lps_affine)
 
+    def to_seg(
+        self,
+        mask: Voxels,
+        labels: Labels | None = None,
+        options: ResultOptions | None = None,
+        *,
+        form: str = "binary",
+    ) -> Dataset:
+        """Make a DICOM Segmentation of a mask, on the slices that the volume came from.
+
+        Args:
+            mask: (i, j, k) label numbers on the volume's grid, 0 is no label; or a nibabel image
+                on it in any axis order, which is refused if it lies elsewhere.
+            labels: what the numbers mean: `{1: "Liver"}`, a list of Label or of mappings as in the
+                JSON beside a label map; None: `Label N`.
+            options: description, algorithm and the like.
+            form: `binary`, `labelmap`, or `fractional` for the probability of one label.
+
+        Raises:
+            ResultError: it cannot be put on the volume's voxels, by name.
+        """
+        return self._answering.seg(mask, labels, options, form)
+
+    def to_rtstruct(
+        self, mask: Voxels, labels: Labels | None = None, options: ResultOptions | None = None
+    ) -> Dataset:
+        """Make an RT Structure Set of a mask.
+
+        Args:
+            mask: as for `to_seg`.
+            labels: as for `to_seg`.
+            options: description, algorithm and the like.
+
+        Raises:
+            ResultError: as `to_seg`.
+        """
+        return self._answering.rtstruct(mask, labels, options)
+
+    def to_map(
+        self, values: Voxels, units: str = "1", options: ResultOptions | None = None
+    ) -> Dataset:
+        """Make a Parametric Map of values.
+
+        Args:
+            values: (i, j, k) on the volume's grid, or a nibabel image on it.
+            units: a code of UCUM, such as `mm2/s`; `1` is no unit.
+            options: description, algorithm and the like.
+
+        Raises:
+            ResultError: as `to_seg`.
+        """
+        return self._answering.map(values, units, options)
+
+    def to_image(
+        self, values: Voxels, units: str = "", options: ResultOptions | None = None
+    ) -> list[Dataset]:
+        """Make a derived series of values, such as a denoised image: one data set a slice.
+
+        Args:
+            values: (i, j, k) on the volume's grid, or a nibabel image on it.
+            units: for Rescale Type; empty: HU for CT, else unspecified.
+            options: description, algorithm and the like.
+
+        Raises:
+            ResultError: as `to_seg`.
+        """
+        return self._answering.image(values, units, options)
+
+    @property
+    def _plan(self) -> VolumePlan | None:
+        return None
+
+    @cached_property
+    def _answering(self) -> Answering:
+        # highdicom takes longer to import than most volumes to load
+        from node.convert.loading.answers import Answering  # noqa: PLC0415
+
+        return Answering(self.instances, self.manifest, self._plan)
+
     def tensor(self) -> Any:
         """Return a torch tensor of float32: (1, i, j, k), or (t, i, j, k), or (3, i, j, k) of RGB.
 
@@ -130,6 +216,10 @@ class AssembledVolume(LoadedVolume):
         It is NIfTI-2 where an axis is longer than NIfTI-1 can count, 32,767.
         """
         return scaled_image(self.volume.stored, self.volume.header())
+
+    @property
+    def _plan(self) -> VolumePlan | None:
+        return self.volume.plan
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
