@@ -89,7 +89,7 @@ class Answering:
 
     def _voxels(self, given: Voxels) -> Array:
         affine = getattr(given, "affine", None)
-        array = np.asanyarray(given if affine is None else given.dataobj)
+        array: Array = np.asanyarray(given if affine is None else given.dataobj)
         if array.ndim != 3:
             raise ResultError(
                 Refusal.WRONG_DIMENSIONS, f"The shape {array.shape}; a result has 3 dimensions."
