@@ -109,7 +109,7 @@ class _Sampler:
         exact = source.dtype.itemsize > 4 or source.dtype in (np.int32, np.uint32)
         self._work = np.dtype(np.float64 if exact else np.float32)
         self._place, self._floor, self._flat_place = (np.empty(most) for _ in range(3))
-        self._index = np.empty(most, np.intp)
+        self._index = self._floor.view(np.int64)  # when the floors are not needed any more
         self._raw = np.empty(most, source.dtype)
         if linear:
             self._value = np.empty(most, self._work)
@@ -159,7 +159,6 @@ class _Sampler:
         right, down = np.arange(*columns), np.arange(*rows)[:, np.newaxis]
         place, floor = (one[:size].reshape(shape) for one in (self._place, self._floor))
         flat = self._flat_place[:size].reshape(shape)
-        flat[...] = 0.0
         inside: Inside = None
         for axis, count in enumerate(self._sizes):
             step, below = self._pull[axis, :2]
@@ -180,8 +179,11 @@ class _Sampler:
             else:
                 place += HALF
                 np.floor(place, out=floor)
-            floor *= self._steps[axis]
-            flat += floor
+            if axis == 0:
+                np.multiply(floor, self._steps[axis], out=flat)
+            else:
+                floor *= self._steps[axis]
+                flat += floor
         self._index[:size] = self._flat_place[:size]
         return inside
 
