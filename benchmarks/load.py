@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -196,16 +197,27 @@ LOADERS: Final[dict[str, tuple[str, Callable[[Path], Callable[[], Loaded]]]]] = 
 }
 
 
+def peak_bytes() -> int:
+    """Return the most memory that this process and its children ever held, summed."""
+    own = os.getpid()
+    children = Path(f"/proc/self/task/{own}/children").read_text().split()
+    total = 0
+    for process in (own, *children):
+        status = Path(f"/proc/{process}/status").read_text()
+        total += int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return total
+
+
 def alone(name: str, folder: Path) -> None:
     """Load once in this process, and print what it took."""
     load = LOADERS[name][1](folder)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     began = time.perf_counter()
     array, _ = load()
     took = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_bytes()
     total = int(np.asarray(array, dtype=np.int64).sum())
-    told = {"seconds": took, "MB": (peak - before) / 1000, "sum": total, "size": int(array.size)}
+    told = {"seconds": took, "MB": (peak - before) / 1e6, "sum": total, "size": int(array.size)}
     print(json.dumps(told))
 
 
@@ -253,6 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slices", type=int, default=300)
+    parser.add_argument("--only", choices=["ct", "j2k", "mr"], help="one of the series")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--alone", nargs=2, metavar=("WHO", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -262,16 +275,20 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        write_ct(root / "ct", options.slices, packed=False)
-        write_ct(root / "j2k", options.slices, packed=True)
-        write_mr(root / "mr", options.slices)
-        for name, title in (
-            ("ct", f"CT {SIDE} x {SIDE} x {options.slices}, uncompressed"),
-            ("j2k", f"CT {SIDE} x {SIDE} x {options.slices}, JPEG 2000"),
-            ("mr", f"enhanced MR {MR_SIDE} x {MR_SIDE} x {options.slices}"),
-        ):
-            print(title, flush=True)
-            results[title] = compare(root / name, options.rounds)
+        ct = f"CT {SIDE} x {SIDE} x {options.slices}"
+        cases: dict[str, tuple[str, Callable[[Path], None]]] = {
+            "ct": (f"{ct}, uncompressed", partial(write_ct, slices=options.slices, packed=False)),
+            "j2k": (f"{ct}, JPEG 2000", partial(write_ct, slices=options.slices, packed=True)),
+            "mr": (
+                f"enhanced MR {MR_SIDE} x {MR_SIDE} x {options.slices}",
+                partial(write_mr, slices=options.slices),
+            ),
+        }
+        for name, (title, make) in cases.items():
+            if options.only in {None, name}:
+                make(root / name)
+                print(title, flush=True)
+                results[title] = compare(root / name, options.rounds)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
