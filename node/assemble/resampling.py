@@ -7,6 +7,7 @@ has the value for outside, and that value is mixed with nothing.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +21,9 @@ HALF: Final = 0.5
 """Voxels; how far the field of view reaches beyond the centres of the outermost voxels."""
 SNAP_VOXELS: Final = 1e-10
 """Voxels; what rounding leaves of a whole number, when one affine is divided by another."""
-BLOCK_VOXELS: Final = 1 << 15
-"""Taken at a time: what is computed of them stays in the processor's cache."""
+BRICK: Final = (64, 32, 16)
+"""Voxels of the new grid that are taken at a time, along i, j and k: what is computed of them stays
+in the processor's cache, and so does the part of the source that they lie in."""
 SLAB_VOXELS: Final = 1 << 22
 """Taken at a time where splines are fitted, in double precision."""
 ALONE_VOXELS: Final = 1 << 18
@@ -72,19 +74,23 @@ def resample(
 
 def _sampled(source: Array, pull: Matrix, target: Array, *, linear: bool) -> None:
     """Fill the voxels in the field of view, with several processors where it is worth it."""
-    layers = target.shape[2]
-    threads = min(available_processors(), layers) if target.size > ALONE_VOXELS else 1
+    columns, rows, layers = target.shape
+    across, down, deep = BRICK
+    slabs = range(0, layers, deep)
+    threads = min(available_processors(), len(slabs)) if target.size > ALONE_VOXELS else 1
 
     def part(number: int) -> None:
         sampler = _Sampler(source, pull, target, linear=linear)
-        for k in range(number, layers, threads):
-            sampler.layer(k)
+        for k in slabs[number::threads]:
+            for j in range(0, rows, down):
+                for i in range(0, columns, across):
+                    sampler.brick((i, i + across), (j, j + down), (k, k + deep))
 
-    in_parallel(part, threads)
+    in_parallel(part, max(threads, 1))
 
 
 class _Sampler:
-    """Fills layers of the new grid, a few rows at a time, in buffers that are used again.
+    """Fills bricks of the new grid, in buffers that are used again.
 
     Args:
         source: (i, j, k).
@@ -103,11 +109,9 @@ class _Sampler:
         self._steps = tuple(
             step if size > 1 else 0 for step, size in zip(steps, source.shape, strict=True)
         )
-        columns, rows, _ = target.shape
-        self._rows = max(1, BLOCK_VOXELS // max(1, columns))
-        most = min(self._rows, max(rows, 1)) * columns
         exact = source.dtype.itemsize > 4 or source.dtype in (np.int32, np.uint32)
         self._work = np.dtype(np.float64 if exact else np.float32)
+        most = prod(BRICK)
         self._place, self._floor, self._flat_place = (np.empty(most) for _ in range(3))
         self._index = self._floor.view(np.int64)  # when the floors are not needed any more
         self._raw = np.empty(most, source.dtype)
@@ -116,31 +120,32 @@ class _Sampler:
             self._weights = [np.empty(most, self._work) for _ in range(3)]
             self._beyond = [np.empty(most, self._work) for _ in range(3)]
 
-    def layer(self, k: int) -> None:
-        """Fill one layer."""
-        columns, rows, _ = self._target.shape
-        start = self._pull[:3, 3] + k * self._pull[:3, 2]
-        for low in range(0, rows, self._rows):
-            high = min(low + self._rows, rows)
-            first, last = self._span(start, (low, high), columns)
-            if first < last:
-                inside = self._locate(start, (low, high), (first, last))
-                values = self._interpolated() if self._linear else self._nearest()
-                values = values.reshape(high - low, last - first)
-                part = self._target[first:last, low:high, k].T
-                if inside is None:
-                    part[...] = values
-                else:
-                    part[inside] = values[inside]
+    def brick(self, columns: Span, rows: Span, layers: Span) -> None:
+        """Fill one brick, as far as it is in the grid and in the field of view.
 
-    def _span(self, start: Matrix, rows: Span, columns: int) -> Span:
-        """Return which columns of some rows may lie in the field of view."""
-        low, high = 0.0, columns - 1.0
+        Args:
+            columns, rows, layers: from, and up to but not including; voxels of the new grid.
+        """
+        i, j, k = self._target.shape
+        rows, layers = (rows[0], min(rows[1], j)), (layers[0], min(layers[1], k))
+        first, last = self._span((columns[0], min(columns[1], i)), rows, layers)
+        if first >= last:
+            return
+        inside = self._locate((first, last), rows, layers)
+        values = self._interpolated() if self._linear else self._nearest()
+        part = self._target[first:last, slice(*rows), slice(*layers)].T
+        where: Any = True if inside is None else inside
+        np.copyto(part, values.reshape(part.shape), "unsafe", where=where)
+
+    def _span(self, columns: Span, rows: Span, layers: Span) -> Span:
+        """Return which columns of a brick may lie in the field of view."""
+        low, high = float(columns[0]), columns[1] - 1.0
         for axis, size in enumerate(self._sizes):
-            step, down = self._pull[axis, :2].tolist()
-            ends = (start[axis] + down * rows[0], start[axis] + down * (rows[1] - 1))
-            least = -HALF - MARGIN_VOXELS - max(ends)
-            most = size - HALF + MARGIN_VOXELS - min(ends)
+            step, down, deep, start = self._pull[axis].tolist()
+            downs = (down * rows[0], down * (rows[1] - 1))
+            deeps = (deep * layers[0], deep * (layers[1] - 1))
+            least = -HALF - MARGIN_VOXELS - (start + max(downs) + max(deeps))
+            most = size - HALF + MARGIN_VOXELS - (start + min(downs) + min(deeps))
             if step:
                 low = max(low, min(least / step, most / step))
                 high = min(high, max(least / step, most / step))
@@ -148,28 +153,32 @@ class _Sampler:
                 return 0, 0
         return int(np.ceil(low)), int(np.floor(high)) + 1
 
-    def _locate(self, start: Matrix, rows: Span, columns: Span) -> Inside:
-        """Find the source's voxels for some rows of a layer, and the weights of their neighbours.
+    def _locate(self, columns: Span, rows: Span, layers: Span) -> Inside:
+        """Find the source's voxels for a brick, and the weights of their neighbours.
 
         Returns:
-            (rows, columns) which lie in the field of view; None: all of them.
+            (layers, rows, columns) which lie in the field of view; None: all of them.
         """
-        shape = (rows[1] - rows[0], columns[1] - columns[0])
-        size = self._size = shape[0] * shape[1]
-        right, down = np.arange(*columns), np.arange(*rows)[:, np.newaxis]
+        right = np.arange(*columns)
+        down = np.arange(*rows)[:, np.newaxis]
+        deep = np.arange(*layers)[:, np.newaxis, np.newaxis]
+        shape = (len(deep), len(down), len(right))
+        size = self._size = prod(shape)
         place, floor = (one[:size].reshape(shape) for one in (self._place, self._floor))
         flat = self._flat_place[:size].reshape(shape)
         inside: Inside = None
         for axis, count in enumerate(self._sizes):
-            step, below = self._pull[axis, :2]
-            np.add(step * right, start[axis] + below * down, out=place)
-            corners = place[:: max(shape[0] - 1, 1), :: max(shape[1] - 1, 1)]
+            step, below, behind, start = self._pull[axis]
+            np.add(step * right, (start + behind * deep) + below * down, out=place)
+            corners = place[tuple(slice(None, None, max(length - 1, 1)) for length in shape)]
             least, most = corners.min(), corners.max()
             if least < -HALF or most >= count - HALF:
                 within = (place >= -HALF) & (place < count - HALF)
                 inside = within if inside is None else inside & within
-            if least < 0.0 or most > count - 1:
-                np.clip(place, 0.0, count - 1, out=place)
+            if least < 0.0:
+                np.maximum(place, 0.0, out=place)
+            if most > count - 1:
+                np.minimum(place, count - 1, out=place)
             if self._linear:
                 np.floor(place, out=floor)
                 if most >= count - 1:

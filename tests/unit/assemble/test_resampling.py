@@ -105,7 +105,7 @@ def test_several_threads_do_the_same(order: int, monkeypatch: pytest.MonkeyPatch
     grid = Phantom(rotation=oblique((0.4, 0.3, -0.2))).affine
     alone = resample(IMAGE, STILL, grid, WIDE, order=order)
     monkeypatch.setattr(resampling, "ALONE_VOXELS", 0)
-    monkeypatch.setattr(resampling, "BLOCK_VOXELS", 100)
+    monkeypatch.setattr(resampling, "BRICK", (7, 5, 3))
     monkeypatch.setattr(resampling, "available_processors", lambda: 3)
     assert (resample(IMAGE, STILL, grid, WIDE, order=order) == alone).all()
 
