@@ -9,7 +9,12 @@ RUN python -m venv /opt/rasnode
 # The requirements first: they change less often than the program.
 COPY requirements/run.txt requirements/run.txt
 RUN /opt/rasnode/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY requirements/notices.py requirements/notices.py
+RUN /opt/rasnode/bin/python requirements/notices.py requirements/run.txt \
+    /opt/rasnode/share/rasnode/THIRD-PARTY-NOTICES.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md CONTRIBUTING.md config.yaml ./
+COPY docs docs
+COPY systemd systemd
 COPY node node
 RUN /opt/rasnode/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
@@ -18,11 +23,11 @@ RUN groupadd --gid 10001 rasnode \
     && useradd --uid 10001 --gid rasnode --no-create-home --home-dir /data \
        --shell /usr/sbin/nologin rasnode \
     && install -d -o rasnode -g rasnode -m 0750 /data \
-    # Nothing here changes its user: what an attacker starts has the rights of this one.
+    # No setuid programs: a program that an attacker starts has only the rights of this user.
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=build /opt/rasnode /opt/rasnode
 COPY config.yaml /etc/rasnode/config.yaml
-# In the file and not in the environment, which would overrule a file that is put in its place.
+# In the file and not in the environment, which would override a file that you mount instead.
 RUN sed -i -e 's|^  root: \./data |  root: /data  |' -e 's|^  host: 127\.0\.0\.1 |  host: 0.0.0.0   |' \
     /etc/rasnode/config.yaml
 ENV PATH=/opt/rasnode/bin:$PATH \

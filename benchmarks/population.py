@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import insert
 
-from node.core.attributes import fold
+from node.core.query_keys import fold
 from node.storage.index.engine import Index
 from node.storage.index.schema import InstanceRow, PatientRow, SeriesRow, StudyModalityRow, StudyRow
 

@@ -28,10 +28,10 @@ from typing import Any, NamedTuple
 import yaml
 from fastapi.testclient import TestClient
 
-from node.cli.main import build
-from node.completion.policy import Timing
+from node.cli.commands import build
+from node.completion.decision import Timing
 from node.convert import OutputOptions
-from node.lifecycle.watcher import make_watcher
+from node.lifecycle.composition import make_completion_watcher
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.ingest.retention import RetentionJob
@@ -181,7 +181,7 @@ def opened(folder: Path, series: int) -> Node:
             }
         )
     )
-    watcher = make_watcher(
+    watcher = make_completion_watcher(
         index,
         Idle(),  # type: ignore[arg-type]
         archive=archive.root,
@@ -202,7 +202,7 @@ def opened(folder: Path, series: int) -> Node:
         ae_title="N",
         dicom_port=lambda: port,
         echo=lambda: None,
-        stuck=lambda: False,
+        ingest_blocked=lambda: False,
     )
     client = TestClient(create_app(site, "127.0.0.1"), base_url="http://127.0.0.1")
 
@@ -215,7 +215,7 @@ def opened(folder: Path, series: int) -> Node:
         return ask
 
     def command(*words: str) -> Callable[[], None]:
-        app = build(words[0])
+        app = build()
 
         def run() -> None:
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

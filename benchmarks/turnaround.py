@@ -29,7 +29,7 @@ from benchmarks.picture import Bars, draw
 from benchmarks.sender import send
 from benchmarks.servers import is_worker, processes_of, rasnode, resident
 from node.cli.demo.phantom.studies import mr_study
-from node.deliver.publish import MANIFEST
+from node.deliver.published_files import MANIFEST
 
 DCM2NIIX: Final = Path(sys.executable).parent / "dcm2niix"
 WAIT_SECONDS: Final = 120.0

@@ -27,10 +27,10 @@ from node.convert.loading.published import manifest_beside, open_volume
 from node.core.errors import ConfigError
 from node.core.events import EventType, SeriesEvent
 from node.core.records import SeriesRecord, SeriesState, Verdict
-from node.core.settings.conditions import Conditions
+from node.core.settings.delivery_conditions import Conditions
 from node.core.settings.file import load_settings
 from node.core.settings.model import Settings
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.identity import refuse_foreign
 from node.storage.index.engine import Index
 from node.storage.index.series.work import Work
@@ -226,7 +226,7 @@ def _index(settings: Settings) -> Iterator[Index]:
     index = Index(settings.database_url(), statement_seconds=_STATEMENT_SECONDS)
     try:
         refuse_foreign(index, root)
-        index_holdings.check(index, root)
+        index_completeness.check(index, root)
         yield index
     finally:
         index.close()

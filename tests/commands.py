@@ -16,10 +16,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from node.cli import main as command_line
+from node.cli.commands import COMMANDS
+from node.cli.main import main
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_LOADED = [__name__, *sorted({module for module, _ in command_line._COMMANDS.values()})]
+_LOADED = [__name__, *sorted({command.module for command in COMMANDS.values()})]
 
 
 def rasnode(
@@ -62,4 +63,4 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["rasnode", *arguments]
-    command_line.main()
+    main()

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 import yaml
 
+from node.cli.commands import build
 from node.cli.context import let_settle
-from node.cli.main import build
 from tests.commands import rasnode
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -153,7 +153,7 @@ class RunningNode:
     def _said(self, *arguments: str) -> str:
         """What a command says that is run here: another interpreter takes a second to start."""
         with redirect_stdout(io.StringIO()) as said:
-            build(arguments[0])([*arguments, "-c", str(self.config)], standalone_mode=False)
+            build()([*arguments, "-c", str(self.config)], standalone_mode=False)
         return said.getvalue()
 
     def instances(self) -> list[dict[str, Any]]:

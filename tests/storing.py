@@ -9,10 +9,10 @@ from collections.abc import Callable
 from node.core.records import Stored
 from node.storage.archive import Archive
 from node.storage.index.store import Store
-from node.storage.ingest.checks import Incoming, InstanceReceiver
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.registration import check
-from node.storage.journal import Entry, Found
+from node.storage.journal import Entry, JournalRecord
+from node.storage.receive.instance_receiver import Incoming, InstanceReceiver
 
 
 class DirectReception(InstanceReceiver):
@@ -41,5 +41,7 @@ class DirectReception(InstanceReceiver):
             source_ae=incoming.source_ae,
         )
         with self._turn:
-            ingested = self._ingester.file([Found(entry, memoryview(incoming.data_set), 0)])
+            ingested = self._ingester.ingest(
+                [JournalRecord(entry, memoryview(incoming.data_set), 0)]
+            )
         return ingested.outcomes[0][0]

@@ -1,1 +1,1 @@
-"""Pure assembly: headers -> frames -> stacks -> volumes. No file, socket or clock in here."""
+"""Assembly: headers -> frames -> stacks -> volumes. Pure: no file, socket or clock."""

@@ -18,7 +18,7 @@ from node.assemble.frames.model import (
     FrameHeader,
     InstanceHeader,
 )
-from node.assemble.order.timeline import Timeline, arrange
+from node.assemble.order.fourth_axis import Timeline, arrange
 from node.assemble.space import Matrix, canonical_affine, canonical_orientation, lps_to_ras
 from node.assemble.stacks.geometry import (
     DEFAULT_SPACING_MM,
@@ -29,13 +29,13 @@ from node.assemble.stacks.geometry import (
     residuals,
     stack_affine,
 )
-from node.assemble.stacks.outliers import strays
-from node.assemble.stacks.stacking import Piece, Stack, stacks_of, usable
-from node.assemble.stacks.torn import torn
+from node.assemble.stacks.interleaved import find_split_volumes
+from node.assemble.stacks.outliers import find_outliers
+from node.assemble.stacks.slice_sorting import Piece, Stack, stacks_of, usable
 from node.core.errors import AssemblyError, Reason
 
 _ECHO_TIME_DECIMALS: Final = 1
-"""Echo times in ms of volumes that agree in as many decimals are one echo."""
+"""Echo times in ms that agree to this many decimals are one echo."""
 KIND_SUFFIX: Final = {
     PHASE: "_ph",
     REAL: "_real",
@@ -57,19 +57,19 @@ class VolumePlan:
     """One volume to be written: where every voxel comes from and where it lies.
 
     Attributes:
-        grid: [t][k] the frame of each slice, k along the stack's normal as DICOM has it.
+        grid: [t][k] the frame of each slice, k along the stack's normal (row x column).
         lps: (4, 4) voxel (column, row, k) -> LPS mm.
         affine: (4, 4) voxel -> RAS mm of the array as written.
         orientation: (3, 2) DICOM axes (column, row, k) -> axes of the array as written.
         shape: (i, j, k) or (i, j, k, t) as written.
         residual_mm: the largest distance of a frame's corner from where the affine puts it.
         defined_by: the attribute that ordered the 4th axis.
-        suffix: what distinguishes its name from other volumes of the series.
-        left_out: instances that belong here but are not in it.
+        suffix: distinguishes its file name from other volumes of the series, such as `_e2`.
+        left_out: instances that belong to the volume but are not in it.
         places: where each slice lies on the grid of the affine, if that is not simply 0, 1, 2 …;
             such a volume has to be interpolated before it is written (`regrid`).
-        resampled: what was done to the voxels beyond putting each in its place.
-        echo: which echo it is, from 1, where the series has several.
+        resampled: how the voxels were interpolated; empty if they were not.
+        echo: number of the echo, from 1, if the series has several.
     """
 
     grid: tuple[tuple[Piece, ...], ...]
@@ -93,11 +93,11 @@ class VolumePlan:
 
 @dataclass(frozen=True)
 class SeriesPlan:
-    """What becomes of a series.
+    """The volumes and refusals of a series.
 
     Attributes:
-        volumes: what can be trusted, in a stable order.
-        refusals: what cannot, by name.
+        volumes: the volumes that can be trusted, in a stable order.
+        refusals: why other frames make no volume.
         left_out: instances that were dropped without harm, such as identical duplicates.
     """
 
@@ -114,10 +114,13 @@ def plan(
     The result does not depend on the order of the headers.
 
     Args:
-        headers: one for each instance; several with one SOP Instance UID are refused, as the
-            caller knows their pixels and can tell copies from conflicts.
-        merge: do not part frames by what they show, only by size and place.
-        even_out: unequal steps between slices are to be interpolated, not refused.
+        headers: one for each instance; several with one SOP Instance UID are refused, as only the
+            caller knows their pixels and can distinguish copies from conflicts.
+        even_out: interpolate slices at unequal steps instead of refusing them.
+        merge: do not separate frames by what they show, only by size and position.
+
+    Returns:
+        the volumes, and a refusal for every frame that is in none of them.
     """
     headers, refusals = _without_conflicts(headers)
     pieces, unusable = usable(headers)
@@ -129,7 +132,7 @@ def plan(
         stacks = []
         refusals.append(error)
     made = [_made(stack, even_out=even_out) for stack in stacks]
-    apart = torn(stacks) | strays(stacks, [_has_gap(one) for one in made])
+    apart = find_split_volumes(stacks) | find_outliers(stacks, [_has_gap(one) for one in made])
     for index, one in enumerate(made):
         outcome = apart.get(index, one)
         if isinstance(outcome, AssemblyError):
@@ -148,7 +151,10 @@ def _without_conflicts(
     if not doubled:
         return list(headers), []
     error = AssemblyError(
-        Reason.DUPLICATE_POSITION, "One SOP Instance UID for different images.", doubled
+        Reason.DUPLICATE_POSITION,
+        f"Different images have the same SOP Instance UID ({len(doubled)} UIDs, first "
+        f"{doubled[0]}). Find out which images are right, and send them under UIDs of their own.",
+        doubled,
     )
     return [header for header in headers if counts[header.identity] == 1], [error]
 
@@ -196,7 +202,7 @@ def _volume(stack: Stack, *, even_out: bool) -> VolumePlan:
 
 
 def _places(stack: Stack, uids: tuple[str, ...], *, even_out: bool) -> Points:
-    """Return the index of every slice on the volume's grid: 0, 1, 2 … if it is to be trusted."""
+    """Return the place of every slice on the volume's grid: 0, 1, 2 … if slices are even."""
     try:
         check_spacing(stack.distances, uids, _thickness(stack))
     except AssemblyError as error:
@@ -231,8 +237,9 @@ def _fit(
     if worst > limit:
         raise AssemblyError(
             Reason.RESIDUAL_TOO_LARGE,
-            f"Frames lie up to {worst:.3f} mm away from any regular grid; at most {limit:.3f} mm "
-            "would be rounding.",
+            f"Frames lie up to {worst:.3f} mm away from any regular grid, and rounding explains at "
+            f"most {limit:.3f} mm. Image Position or Image Orientation (Patient) is wrong in some "
+            "of them: send the series again from its original source.",
             uids,
         )
     return lps, worst
@@ -253,7 +260,7 @@ def _stable_order(volume: VolumePlan) -> tuple[object, ...]:
 
 
 def _named(volumes: Sequence[VolumePlan]) -> list[VolumePlan]:
-    """Give the volumes of a series suffixes that tell them apart, as dcm2niix names them."""
+    """Give the volumes of a series distinct suffixes, as dcm2niix names them."""
     echoes: dict[object, set[tuple[float, float]]] = {}
     for volume in volumes:
         header, frame = volume.first
@@ -275,9 +282,9 @@ def _named(volumes: Sequence[VolumePlan]) -> list[VolumePlan]:
 
 
 def _echo(frame: FrameHeader) -> tuple[float, float]:
-    """Return what tells echoes apart: their number, or where that is absent their time in ms.
+    """Return the key that distinguishes echoes: their number, or else their time in ms.
 
-    What was computed from echoes has no time of its own and comes last.
+    Images that were computed from several echoes have no echo time and come last.
     """
     if frame.echo is not None:
         return float(frame.echo), 0.0

@@ -1,4 +1,4 @@
-"""What most commands begin with: the settings, the index, and whether a daemon is there."""
+"""What most commands need: the options --config and --json, and the index of the node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from node.core.errors import ConfigError
 from node.core.settings.file import find_file
 from node.core.settings.model import Settings
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.identity import refuse_foreign
 from node.storage.index.engine import Index
 from node.storage.journal import Journal
@@ -22,13 +22,13 @@ ConfigOption = Annotated[
     typer.Option(
         "-c",
         "--config",
-        help="The YAML file; default ./config.yaml, else /etc/rasnode/config.yaml, if there.",
+        help="The configuration file; default: ./config.yaml, or else /etc/rasnode/config.yaml.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For a script to read.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 _SETTLE_SECONDS = 5.0
-_COMMAND_SECONDS = 600.0  # a list of everything takes a while, and nobody waits but who asked
+_COMMAND_SECONDS = 600.0  # a list of everything takes a while
 
 
 @contextmanager
@@ -36,20 +36,21 @@ def existing_index(settings: Settings, config: Path | None = None) -> Iterator[I
     """The index of a node that has run before.
 
     Args:
-        config: what the command was told by `-c`, for the sentence that names the configuration.
+        settings: of the node; name the storage root and the database.
+        config: the value of `--config`, for the sentence that names the configuration.
 
     Raises:
-        ConfigError: there is none, this user may not see it, or it is another root's.
+        ConfigError: there is no index, this user may not read it, or it belongs to another root.
     """
     if settings.database.url is None:
         if not (settings.storage.root / "index.db").exists():
-            index_holdings.refuse_lost(settings.storage.root)
+            index_completeness.refuse_lost(settings.storage.root)
         _check_there(settings.storage.root, find_file(config))
     let_settle(settings.storage.root)
     index = Index(settings.database_url(), statement_seconds=_COMMAND_SECONDS)
     try:
         refuse_foreign(index, settings.storage.root)
-        index_holdings.check(index, settings.storage.root)
+        index_completeness.check(index, settings.storage.root)
         yield index
     finally:
         index.close()
@@ -66,14 +67,18 @@ def _check_there(root: Path, file: Path | None) -> None:
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"cannot look into {root} (storage.root): {error.strerror}; "
+            f"cannot read {root} (storage.root): {error.strerror}; "
             f"run the command as the node's user ({used})"
         ) from error
 
 
 def let_settle(root: Path) -> None:
-    """What a running node has answered is in the index a moment later."""
-    with suppress(OSError):  # who may only read sees what is there
+    """Wait a moment until what the node has acknowledged is in the index.
+
+    Args:
+        root: `storage.root`.
+    """
+    with suppress(OSError):  # a user without the right to write sees what is there
         if (root / "journal").exists():
             journal = Journal(root)
             journal.settle(_SETTLE_SECONDS)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -94,27 +95,13 @@ def result(
         series = _series(settings, index, of)
         outbox = Outbox(index)
         number = free_number(Work(index), outbox, series.record.pk)
-        made = make(series, image, _numbered(request, number))
+        numbered = replace(request, options=replace(options, series_number=number))
+        made = make(series, image, numbered)
         paths = _write(made, output) if output is not None else []
         key = _send(settings, outbox, series, made, send) if send is not None else ""
         _report(series, made, paths, kind, send, as_json=as_json)
         if send is not None and wait:
             _wait(settings, outbox, key, send)
-
-
-def _numbered(request: Request, number: int) -> Request:
-    old = request.options
-    options = ResultOptions(old.description, old.algorithm, number, old.seed, old.made_at)
-    return Request(
-        request.kind,
-        request.form,
-        request.labels,
-        request.units,
-        request.codes,
-        request.resample,
-        request.revision,
-        options,
-    )
 
 
 def _series(settings: Settings, index: Index, uid: str) -> ResultSeries:

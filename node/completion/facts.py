@@ -1,4 +1,4 @@
-"""What the evidence is drawn from: plain values of one series, as headers and peers give them."""
+"""The facts that evidence is found in: values of one series, from headers and from peers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Vector = tuple[float, float, float]
 
 
 class Count(StrEnum):
-    """Attributes by which an instance says how many there ought to be. Values are for people."""
+    """Attributes by which an instance announces a count. The values are shown to people."""
 
     IMAGES_IN_ACQUISITION = "ImagesInAcquisition"
     IMAGES_IN_SERIES = "GE ImagesInSeries"
@@ -34,9 +34,9 @@ class FrameFacts(NamedTuple):
     Attributes:
         orientation: row then column direction cosines, LPS; None if the image has none.
         position: centre of the first voxel, LPS mm; None if the image has none.
-        kind: what else keeps frames apart that lie at one place: magnitude or phase, say.
+        kind: what else tells frames at one position apart, such as magnitude and phase.
         echo: echo time in ms, or the echo's number.
-        time: TemporalPositionIdentifier or its like, if the header tells.
+        time: TemporalPositionIdentifier or a similar attribute, if the header has one.
     """
 
     rows: int
@@ -49,11 +49,15 @@ class FrameFacts(NamedTuple):
 
 
 class InstanceFacts(NamedTuple):
-    """What one instance tells.
+    """What the header of one instance says.
 
     Attributes:
+        uid: SOP Instance UID.
+        number: InstanceNumber.
+        acquisition: AcquisitionNumber.
         derived: ImageType says DERIVED: its counts are those of the images it was made from.
-        announced: how many images, positions or times it says that there ought to be.
+        announced: the numbers of images, positions or times that it announces.
+        frames: its image planes.
         concatenation: ConcatenationUID, if it is a part of one (PS3.3 C.7.6.16.2.2.4).
     """
 
@@ -78,6 +82,7 @@ class Source(StrEnum):
     MPPS = "mpps"
     INSTANCE_AVAILABILITY = "instance-availability"
     COMMITMENT = "storage-commitment"
+    PULL = "pull"
     QUIET = "quiet-time"
     PERSON = "person"
 
@@ -87,11 +92,12 @@ class Evidence:
     """What one source says of a series.
 
     Attributes:
+        source: where the evidence comes from.
         says: complete and incomplete are proof; unknown is a remark.
-        sentence: why, for people.
-        doubt: no proof of a gap, but enough that nothing else proves the whole.
-        stopped: incomplete, but only as a scan is that was stopped during its last volume:
-            what came before that volume is whole.
+        sentence: the reason, for an administrator.
+        stopped: incomplete only because the scan was stopped during its last volume; the volumes
+            before that one are complete.
+        doubt: no proof of a gap, but completeness cannot be proven against it.
         detail: what is missing, for programs.
     """
 
@@ -103,22 +109,22 @@ class Evidence:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is kept in the index and in manifests."""
+        """As it is stored in the index and in manifests."""
         written = {"source": str(self.source), "says": str(self.says), "reason": self.sentence}
         return {**written, **self.detail}
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a peer said of a series' extent.
+    """What a peer said of how many instances a series has, or of which.
 
     Attributes:
-        source: one of SENDER_COUNT, MPPS, INSTANCE_AVAILABILITY, COMMITMENT.
-        by: the peer, for people.
-        at: when it was said, seconds since 1970.
-        final: False while more is to be expected: a procedure step in progress.
-        count: how many instances the series has, if a number was said.
-        uids: its SOP Instance UIDs, if a list was given.
+        source: one of SENDER_COUNT, MPPS, INSTANCE_AVAILABILITY, COMMITMENT, PULL.
+        by: the peer, as it is shown to people.
+        at: when the peer said it, seconds since 1970.
+        final: False while the procedure step is in progress, so that more images may follow.
+        count: how many instances the series has, if the peer said a number.
+        uids: its SOP Instance UIDs, if the peer sent a list.
     """
 
     source: Source
@@ -131,7 +137,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
-    """All that is known of a series apart from how it came."""
+    """All that is known of a series, apart from how its instances arrived."""
 
     instances: tuple[InstanceFacts, ...]
     statements: tuple[Statement, ...] = ()

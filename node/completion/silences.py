@@ -1,4 +1,4 @@
-"""How long senders are silent before more comes, and what that teaches. Pure."""
+"""Measures how long senders pause within a series, and derives the quiet time from that. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from enum import StrEnum
 from itertools import pairwise
 
 LATE_SECONDS = 600.0
-"""What comes after a longer silence is late, not slow: it makes a revision, nobody waits for it."""
+"""An instance after a longer silence is late: it leads to a new revision, and is not waited for."""
 
-FEWEST_SERIES = 20  # of a sender, before its habits count
-MARGIN = 1.5  # on what was seen: the next one may be a little slower
-SHORTEST_QUIET = 1.0  # seconds: two associations of one series may follow that closely
-LONGEST_QUIET = 300.0  # seconds: what a sender can make people wait
+FEWEST_SERIES = 20  # of a sender, before its quiet time is learned
+MARGIN = 1.5  # factor on the longest silences: the next series may be a little slower
+SHORTEST_QUIET = 1.0  # seconds; two associations of one series may follow that closely
+LONGEST_QUIET = 300.0  # seconds; no sender delays its series by more
 
 
 class Gap(StrEnum):
-    """Where a silence lay."""
+    """Which silence was measured."""
 
     RELEASED = "released"  # between the end of its associations and the next instance
     OPEN = "open"  # between two instances while an association was open
@@ -25,10 +25,11 @@ class Gap(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """An instance's coming.
+    """When an instance arrived.
 
     Attributes:
-        association: its row; None for an import.
+        at: seconds since 1970.
+        association: the row of the association that brought it; None for an import.
     """
 
     at: float
@@ -37,7 +38,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Silences:
-    """The longest silences that more followed, seconds; 0 where there was none."""
+    """The longest silences that another instance followed, seconds; 0 where there was none."""
 
     released: float
     open: float
@@ -45,7 +46,7 @@ class Silences:
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Of one number for each of a sender's series."""
+    """The percentiles of a number that each of a sender's series has."""
 
     samples: int
     median: float
@@ -55,18 +56,22 @@ class Percentiles:
 
 
 def silences(moments: Sequence[Moment], ends: dict[int, float]) -> Silences:
-    """The longest silences within a series that more followed.
+    """Find the longest silences of a series that another instance followed.
 
     Args:
-        moments: of its instances, in the order in which they came.
-        ends: when each association ended; one that is missing is open still.
+        moments: of its instances, in the order of their arrival.
+        ends: when each association ended, by its row, seconds since 1970; an association that is
+            missing is still open.
+
+    Returns:
+        the longest silence of each kind, seconds.
     """
     released = during = 0.0
-    begun: set[int] = set()
+    seen: set[int] = set()
     for before, after in pairwise(moments):
         if before.association is not None:
-            begun.add(before.association)
-        over = [ends.get(association, float("inf")) for association in begun]
+            seen.add(before.association)
+        over = [ends.get(association, float("inf")) for association in seen]
         if over and max(over) <= after.at:
             gap = after.at - max(*over, before.at)
             released = max(released, gap if gap <= LATE_SECONDS else 0.0)
@@ -87,11 +92,14 @@ def percentiles(values: Sequence[float]) -> Percentiles:
 
 
 def learned_quiet(known: Percentiles | None, otherwise: float) -> float:
-    """The quiet time that would have cut short one in a hundred of a sender's series at most.
+    """The quiet time that would have cut short at most one in a hundred of a sender's series.
 
     Args:
-        known: of its longest silences after a release.
-        otherwise: for senders that too little is known of.
+        known: the percentiles of its longest silences after a release, seconds; None if unknown.
+        otherwise: the quiet time of senders of which too few series are known, seconds.
+
+    Returns:
+        the quiet time, seconds.
     """
     if known is None or known.samples < FEWEST_SERIES:
         return otherwise

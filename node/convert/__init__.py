@@ -1,8 +1,8 @@
-"""Series to files: reads pixels, fills volumes, writes NIfTI, sidecar, preview and manifest."""
+"""From series to files: read pixels, fill volumes, write NIfTI, sidecar, preview and manifest."""
 
 from node.convert.folder import Series, Unreadable, read_folder
 from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of
-from node.convert.slice_cache import lay_in
+from node.convert.slice_cache import compress_slices
 from node.convert.sources import InstanceSource, PixelReader, check
 from node.convert.volume import Volume
 from node.convert.writing import OutputOptions
@@ -18,8 +18,8 @@ __all__ = [
     "Unreadable",
     "Volume",
     "check",
+    "compress_slices",
     "convert_series",
-    "lay_in",
     "read_folder",
     "volumes_of",
 ]

@@ -21,7 +21,7 @@ from node.assemble.frames.model import (
 )
 from node.assemble.series import VolumePlan
 from node.assemble.space import lps_to_ras, ras_to_lps, to_voxel, to_world
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.volumes.labels import Mask, Segment, Voxels, stack_shape
 from node.assemble.volumes.regrid import is_resampled, regrid
 from node.convert.labels import LabelMap, elements_of, label_maps, not_here, read_labels

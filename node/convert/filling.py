@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.pixels.frames import Image
-from node.assemble.pixels.values import Values
+from node.assemble.pixels.stored_values import Image
+from node.assemble.pixels.voxel_values import Values
 from node.assemble.series import VolumePlan
 from node.assemble.volumes.fill import dicom_view, fill, put
 from node.convert.sources import PixelReader, is_encapsulated

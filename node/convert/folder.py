@@ -1,4 +1,4 @@
-"""DICOM files in folders: found, scanned and grouped by series; what is none is listed."""
+"""Read DICOM files in folders and group them by series; list the files that are not DICOM."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from node.assemble.frames.headers import describe
-from node.assemble.subjects import parted
-from node.convert.runs import joined
+from node.assemble.study_and_patient import parted
 from node.convert.sources import InstanceSource
+from node.convert.split_runs import joined
 from node.core.errors import MalformedDataSet, Reason, unforeseen
 from node.dicom import DEFLATED, Buffer, find_data_set, inflate, scan
 
 MOST_INFLATED: Final = 1 << 30
-"""Bytes; a deflated file that becomes larger is refused."""
+"""Bytes; a deflated file that inflates to more is refused."""
 _DIRECTORY_RECORDS: Final = 0x00041220
 
 
 class Unreadable(NamedTuple):
-    """A file that is no DICOM image, and why; or one over which the reader itself failed."""
+    """A file that is not a DICOM image.
+
+    Attributes:
+        path: the file.
+        reason: why it cannot be read.
+        error: the unexpected error, if the reader itself failed.
+    """
 
     path: Path
     reason: str
@@ -29,15 +35,15 @@ class Unreadable(NamedTuple):
 
 
 class Series(NamedTuple):
-    """The instances found of one series, sorted by SOP Instance UID and path; those of a run that
-    was cut into series, one volume after the other."""
+    """The instances of one series, sorted by SOP Instance UID and path; those of a run that was
+    split into series, one volume after the other."""
 
     uid: str
     instances: tuple[InstanceSource, ...]
 
 
 def files_below(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files as they are given, and all files below folders, in sorted order."""
+    """Yield the given files, and all files below the given folders in sorted order."""
     for path in paths:
         if path.is_dir():
             yield from sorted(found for found in path.rglob("*") if found.is_file())
@@ -53,32 +59,32 @@ def read_folder(
 ) -> tuple[list[Series], list[Unreadable]]:
     """Read the headers of DICOM files and group them by Series Instance UID.
 
-    A run of which each volume has a UID of its own is one series, under the first one's. Copies
-    of a series under another study or patient are a series each; if its images are divided among
-    several, they stay together, and are refused by name.
+    A run whose volumes each have a UID of their own is one series, under the UID of the first.
+    Copies of a series under another study or patient are separate series; a series whose images are
+    divided among several studies or patients stays together and is refused by name.
 
     Args:
-        paths: files and folders; with or without preamble and meta information.
+        paths: files and folders; files may lack preamble and meta information.
         progress: called after each file.
-        forgiving: list a file over which the reader fails among the others that cannot be read.
+        forgiving: list a file on which the reader fails unexpectedly, instead of raising.
 
     Returns:
-        the series in the order of their UIDs, and the files that are no DICOM instances.
+        the series in the order of their UIDs, and the files that are not DICOM instances.
     """
     found: dict[str, list[InstanceSource]] = {}
-    strangers: list[Unreadable] = []
+    unreadable: list[Unreadable] = []
     for path in files_below(paths):
         try:
             source = read_file(path)
         except MalformedDataSet as error:
-            strangers.append(Unreadable(path, str(error)))
+            unreadable.append(Unreadable(path, str(error)))
         except OSError as error:
-            strangers.append(Unreadable(path, error.strerror or "cannot be read"))
+            unreadable.append(Unreadable(path, error.strerror or "cannot be read"))
         except Exception as error:
             if not forgiving:
                 raise
             reason = f"{Reason.INTERNAL_ERROR}: {unforeseen(error)}"
-            strangers.append(Unreadable(path, reason, error))
+            unreadable.append(Unreadable(path, reason, error))
         else:
             if source is not None:
                 found.setdefault(source.header.series_instance_uid, []).append(source)
@@ -88,13 +94,13 @@ def read_folder(
     ]
     apart = [part for instances in sorted_by_uid for part in _copies(instances)]
     series = [Series(one[0].header.series_instance_uid, one) for one in joined(apart)]
-    return sorted(series, key=lambda one: one.uid), strangers
+    return sorted(series, key=lambda one: one.uid), unreadable
 
 
 def _copies(instances: tuple[InstanceSource, ...]) -> list[tuple[InstanceSource, ...]]:
-    """Take the copies of a series apart that are of several studies or patients.
+    """Separate the copies of a series that are of several studies or patients.
 
-    Copies have the same SOP Instance UIDs, or some of them and no others.
+    Copies have the same SOP Instance UIDs, or a subset of them.
     """
     parts = parted([source.header for source in instances])
     uids = [{instances[place].uid for place in part.places} for part in parts]
@@ -104,16 +110,16 @@ def _copies(instances: tuple[InstanceSource, ...]) -> list[tuple[InstanceSource,
 
 
 def read_file(path: Path) -> InstanceSource | None:
-    """Read one file's header; None for a DICOMDIR, which is about files and no instance.
+    """Read the header of one file; None for a DICOMDIR, which is not an instance.
 
     Raises:
-        MalformedDataSet: it is no DICOM file, or a damaged one.
-        OSError: it cannot be read.
+        MalformedDataSet: the file is not DICOM, or damaged.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         if path.stat().st_size == 0:
             raise MalformedDataSet("The file is empty.")
-        # unmapped when the last view of it is gone, which may be in an exception's traceback
+        # unmapped with its last view, which an exception's traceback may hold
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     start = find_data_set(mapped)
     syntax = start.transfer_syntax_uid

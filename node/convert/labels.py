@@ -1,4 +1,4 @@
-"""Segmentations and structure sets to label maps on the grid of the series they refer to."""
+"""Make label maps of segmentations and structure sets, on the grid of the labelled series."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from node.assemble.frames.model import STRUCTURE_SET, FrameHeader
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.series import VolumePlan
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.volumes.contours import contour_masks
 from node.assemble.volumes.labels import Mask, Segment, layers, own_grid, segmentation_masks
 from node.assemble.volumes.layers import cut
 from node.assemble.volumes.nifti import make_header
-from node.assemble.volumes.preview import Glimpse, render
+from node.assemble.volumes.preview import PreviewPlanes, render
 from node.assemble.volumes.regrid import regrid
 from node.convert.memory import check_room
 from node.convert.sources import InstanceSource, PixelReader, plain
@@ -28,19 +28,20 @@ from node.core.version import VERSION
 from node.dicom import Elements, scan
 
 _BYTES_A_VOXEL: Final = 8
-"""Of a label map, while it is made: masks, numbers, and the picture."""
+"""Memory per voxel while a label map is made: masks, numbers and preview."""
 FURTHER: Final = "_overlap{}"
-"""What follows the name of the second and later maps, in which segments lie over earlier ones."""
+"""Suffix of the second and later maps, whose segments overlap those of earlier maps."""
 
 
 class LabelMap(NamedTuple):
     """One label map in memory.
 
     Attributes:
-        plan: its grid; the one piece in it is the instance with the labels.
-        array: (i, j, k) in RAS order; 0 is no segment.
-        reference: Series Instance UID of the series whose grid it is, or that is labelled.
-        own: the grid is the segmentation's own, as that series is not here.
+        plan: its grid; its only piece is the instance with the labels.
+        array: (i, j, k) segment numbers in RAS order; 0 is no segment.
+        segments: the segments in it.
+        reference: Series Instance UID of the labelled series.
+        own: the grid is that of the segmentation, as the labelled series has not been received.
     """
 
     plan: VolumePlan
@@ -58,10 +59,10 @@ def read_labels(
     Args:
         source: a Segmentation or an RT Structure Set.
         grids: the volumes of the series that it refers to.
-        square: that series' sheared grids are brought to right angles, and so are its labels.
+        square: sheared grids of that series are resampled to right angles, and so are its labels.
 
     Raises:
-        AssemblyError: there is no grid, or the labels lie on none.
+        AssemblyError: there is no grid, or the labels lie on none of them.
     """
     if not grids:
         raise not_here(source)
@@ -79,15 +80,15 @@ def read_labels(
 def read_own(
     source: InstanceSource, *, square: bool = False, stated: bool = False
 ) -> list[LabelMap]:
-    """Put the labels of one instance on a grid of its own, as their series is not here.
+    """Put the labels of one instance on its own grid, without the labelled series.
 
     Args:
-        source: a Segmentation, or an RT Structure Set, which has no grid.
-        square: a sheared grid is brought to right angles.
+        source: a Segmentation. An RT Structure Set has no grid and is refused.
+        square: a sheared grid is resampled to right angles.
         stated: the grid has to be stated completely; nothing of it is measured.
 
     Raises:
-        AssemblyError: it says of no pixel where it lies, or its frames lie on no regular grid.
+        AssemblyError: the instance has no positions, or its frames lie on no regular grid.
     """
     pixels = source.header.pixels
     if source.header.sop_class_uid == STRUCTURE_SET or pixels is None:
@@ -109,9 +110,9 @@ def not_here(source: InstanceSource) -> AssemblyError:
     """Return the refusal of labels whose series is not at hand."""
     return AssemblyError(
         Reason.MISSING_REFERENCE,
-        "The series that it labels is not here, or makes no volume: "
-        f"{', '.join(source.header.references) or 'it does not say which'}. Send that series, "
-        "and the labels can be made.",
+        "The labelled series has not been received, or makes no volume: "
+        f"{', '.join(source.header.references) or 'its Series Instance UID is not stated'}. Send "
+        "that series: the label map is then made.",
         (source.uid,),
     )
 
@@ -123,7 +124,9 @@ def _on(
     if ours and theirs and ours != theirs:
         raise AssemblyError(
             Reason.FRAME_OF_REFERENCE,
-            f"Labels in the frame of reference {ours} on a series in {theirs}.",
+            f"The labels have Frame of Reference UID {ours}, and the labelled series {theirs}: "
+            "their positions are not comparable. Export the labels in the frame of reference of "
+            "that series.",
         )
     _check_room(grid)
     return label_maps(source, grid, _masks(source, elements, grid), square=square)
@@ -150,7 +153,11 @@ def label_maps(
     """
     _check_room(grid)
     if not masks:
-        raise AssemblyError(Reason.NOT_AN_IMAGE, "There is no voxel in any segment.")
+        raise AssemblyError(
+            Reason.NOT_AN_IMAGE,
+            "No segment has a voxel, so that there is nothing to write. The instance stays "
+            "archived as it is.",
+        )
     piece = Piece(source.header, FrameHeader(index=0, rows=0, columns=0))
     made = []
     for number, (array, segments) in enumerate(layers(masks, grid)):
@@ -169,7 +176,10 @@ def _masks(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list
     if source.header.sop_class_uid == STRUCTURE_SET:
         return contour_masks(elements, grid)
     if pixels is None:
-        raise AssemblyError(Reason.NO_PIXEL_DATA, "A segmentation without pixels.")
+        raise AssemblyError(
+            Reason.NO_PIXEL_DATA,
+            "The segmentation has no pixel data. Send it again from its original source.",
+        )
     reader = PixelReader([source])
     return segmentation_masks(
         elements, pixels, lambda frame: reader(Piece(source.header, frame)), grid
@@ -191,16 +201,16 @@ def write_labels(
     """Write the files of one label map, the manifest last.
 
     Args:
-        labels: the map.
-        base: file name without ending.
-        path: returns where the file with an ending goes.
-        options: which files.
-        proof: what is known of the series' completeness.
+        labels: the label map.
+        base: file name without extension.
+        path: returns the path of the file with an extension.
+        options: which files to write.
+        proof: verdict and evidence of the series, for the manifest.
 
     Returns:
-        sha256 of the image.
+        sha256 of the image, hexadecimal; empty if no image is written.
     """
-    plan, header = labels.plan, labels.plan.first.header
+    plan = labels.plan
     digest = ""
     ending = ".nii.gz" if options.compress else ".nii"
     if options.image:
@@ -212,50 +222,61 @@ def write_labels(
             comment=options.comment,
         )
         digest = write_image(path(ending), head, cut(labels.array[..., np.newaxis]), options)
-    listed = [_described(segment) for segment in labels.segments]
     if options.sidecar:
-        fields = {
-            "Modality": header.modality,
-            "SeriesInstanceUID": header.series_instance_uid,
-            "StudyInstanceUID": header.study_instance_uid,
-            "SeriesNumber": header.series_number,
-            "SeriesDescription": header.facts.get("SeriesDescription"),
-            "FrameOfReferenceUID": header.frame_of_reference_uid,
-            "ReferencedSeriesInstanceUID": labels.reference,
-            "LabelsOnOwnGrid": labels.own,
-            "Labels": listed,
-            "ConversionSoftware": "rasnode",
-            "ConversionSoftwareVersion": VERSION,
-        }
-        write_json(path(".json"), {name: value for name, value in fields.items() if value})
+        write_json(path(".json"), _sidecar_of(labels))
     if options.preview:
-        glimpse = Glimpse(labels.array.shape, labels.array.dtype)
-        glimpse.take(0, labels.array)
-        path(".png").write_bytes(render([glimpse], plan.affine))
+        preview = PreviewPlanes(labels.array.shape, labels.array.dtype)
+        preview.take(0, labels.array)
+        path(".png").write_bytes(render([preview], plan.affine))
     if options.manifest:
-        manifest = {
-            "series_instance_uid": header.series_instance_uid,
-            "study_instance_uid": header.study_instance_uid,
-            "frame_of_reference_uid": header.frame_of_reference_uid,
-            **proof,
-            "rasnode": VERSION,
-            "image": base + ending if options.image else "",
-            "sha256": digest,
-            "orientation": "RAS",
-            "shape": list(plan.shape),
-            "affine": plan.affine.tolist(),
-            "residual_mm": plan.residual_mm,
-            "resampled": list(plan.resampled),
-            "slice_axis": "ijk"[int(plan.orientation[2, 0])],
-            "reference_series_instance_uid": labels.reference,
-            "own_grid": labels.own,
-            "labels": listed,
-            "sources": [{"sop_instance_uid": header.sop_instance_uid}],
-            "left_out": [],
-            "refused": [],
-        }
-        write_json(path(".manifest.json"), manifest)
+        image = base + ending if options.image else ""
+        write_json(path(".manifest.json"), _manifest_of(labels, image, digest, proof))
     return digest
+
+
+def _sidecar_of(labels: LabelMap) -> dict[str, object]:
+    header = labels.plan.first.header
+    fields = {
+        "Modality": header.modality,
+        "SeriesInstanceUID": header.series_instance_uid,
+        "StudyInstanceUID": header.study_instance_uid,
+        "SeriesNumber": header.series_number,
+        "SeriesDescription": header.facts.get("SeriesDescription"),
+        "FrameOfReferenceUID": header.frame_of_reference_uid,
+        "ReferencedSeriesInstanceUID": labels.reference,
+        "LabelsOnOwnGrid": labels.own,
+        "Labels": [_described(segment) for segment in labels.segments],
+        "ConversionSoftware": "rasnode",
+        "ConversionSoftwareVersion": VERSION,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _manifest_of(
+    labels: LabelMap, image: str, digest: str, proof: Mapping[str, object]
+) -> dict[str, object]:
+    plan, header = labels.plan, labels.plan.first.header
+    return {
+        "series_instance_uid": header.series_instance_uid,
+        "study_instance_uid": header.study_instance_uid,
+        "frame_of_reference_uid": header.frame_of_reference_uid,
+        **proof,
+        "rasnode": VERSION,
+        "image": image,
+        "sha256": digest,
+        "orientation": "RAS",
+        "shape": list(plan.shape),
+        "affine": plan.affine.tolist(),
+        "residual_mm": plan.residual_mm,
+        "resampled": list(plan.resampled),
+        "slice_axis": "ijk"[int(plan.orientation[2, 0])],
+        "reference_series_instance_uid": labels.reference,
+        "own_grid": labels.own,
+        "labels": [_described(segment) for segment in labels.segments],
+        "sources": [{"sop_instance_uid": header.sop_instance_uid}],
+        "left_out": [],
+        "refused": [],
+    }
 
 
 def _described(segment: Segment) -> dict[str, object]:

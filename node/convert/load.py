@@ -1,4 +1,15 @@
-"""DICOM to arrays in Python: `load_dicom` and `load_all`."""
+"""DICOM to arrays in Python: `load_dicom` and `load_all`.
+
+Examples:
+    >>> from pydicom.data import get_testdata_file
+    >>> volume = load_dicom(get_testdata_file("CT_small.dcm"))
+    >>> volume.array.shape, volume.array.dtype.name
+    ((128, 128, 1), 'int16')
+    >>> volume.affine.round(2).tolist()[2]
+    [0.0, 0.0, 5.0, -75.7]
+    >>> [one.suffix for one in load_all(get_testdata_file("CT_small.dcm"))]
+    ['']
+"""
 
 from __future__ import annotations
 

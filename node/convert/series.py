@@ -1,4 +1,4 @@
-"""One series to its volumes, and those to files. The same path for daemon, command and Python."""
+"""Convert one series to volumes and files: the same code for daemon, command and Python."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import msgspec
 import numpy as np
 
 from node.assemble.frames.model import LABEL_CLASSES, InstanceHeader
-from node.assemble.pixels.values import as_displayed
+from node.assemble.pixels.voxel_values import as_displayed
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan, plan
 from node.assemble.sidecar.diffusion import gradients
-from node.assemble.sidecar.labeling import volume_types
 from node.assemble.sidecar.sidecar import make_sidecar
-from node.assemble.subjects import contradiction
+from node.assemble.sidecar.spin_labeling import volume_types
+from node.assemble.study_and_patient import contradiction
 from node.assemble.volumes.manifest import make_manifest
-from node.assemble.volumes.preview import Glimpses, render
+from node.assemble.volumes.preview import PreviewRecorder, render
 from node.convert.annotations import (
     POINTS_SUFFIX,
     Annotations,
@@ -28,25 +28,25 @@ from node.convert.annotations import (
     read_annotations,
     write_points,
 )
-from node.convert.copies import without_copies
 from node.convert.decoding import prepare
+from node.convert.duplicates import without_copies
 from node.convert.labels import LabelMap, read_own, write_labels
 from node.convert.naming.bids import asl_context, completed, with_suffix
 from node.convert.naming.unique import FileNames
-from node.convert.slice_cache import Stock
+from node.convert.slice_cache import SliceCache
 from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
-from node.convert.volume import Volume, Voxels, filled, opened, too_large
+from node.convert.volume import Volume, Voxels, prepare_volume, read_volume, too_large
 from node.convert.writing import OutputOptions, write_image, write_json, write_notes
 from node.core.errors import AssemblyError, Reason, TooLittleMemory
 from node.core.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
-"""Until an image has its name; others may be writing into the folder, too."""
+"""Name of an image until its volume has a name; other conversions may write into the folder."""
 Stem = str | Callable[[VolumePlan], str]
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What the caller knows of the series' completeness, for the manifest."""
+    """Revision, verdict and evidence of the series, for the manifest."""
 
     revision: int = 1
     verdict: str = "unknown"
@@ -58,12 +58,12 @@ class Product:
     """The files of one volume.
 
     Attributes:
-        stem: what all its file names begin with.
+        stem: beginning of all its file names.
         files: names below the folder, the manifest last.
-        shape: of the array as written.
+        shape: shape of the array as written, (i, j, k) or (i, j, k, t).
         affine: (4, 4) voxel -> RAS mm.
-        manifest: name of the manifest, empty if none was asked for.
-        sha256: of the image file, empty if none was asked for.
+        manifest: name of the manifest; empty if none is written.
+        sha256: of the image file, hexadecimal; empty if none is written.
     """
 
     stem: str
@@ -75,16 +75,16 @@ class Product:
 
 
 class _Image(NamedTuple):
-    """An image that is written and has no name yet."""
+    """An image that is written under a temporary name."""
 
     path: Path
     digest: str
-    glimpses: Glimpses
+    recorder: PreviewRecorder
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a series."""
+    """The result of converting a series: volumes, refusals, and instances that were left out."""
 
     products: tuple[Product, ...] = ()
     refusals: tuple[AssemblyError, ...] = ()
@@ -98,27 +98,27 @@ def convert_series(
     options: OutputOptions | None = None,
     proof: Proof | None = None,
     references: Sequence[InstanceSource] = (),
-    stock: Path | None = None,
+    slice_cache: Path | None = None,
     names: FileNames | None = None,
     *,
     own_grids: bool = True,
 ) -> Conversion:
-    """Write every volume of a series that can be trusted, and name what cannot.
+    """Write every volume of a series that can be trusted, and refuse the rest by name.
 
-    The same instances in any order give the same volumes.
+    The order of the instances does not change the volumes.
 
     Args:
-        instances: of one series.
-        directory: a folder of the caller's own.
-        stem: what file names begin with, or a function that makes it for a volume.
-        options: which files, and what is in them.
-        proof: what is known of the series' completeness.
+        instances: the instances of one series.
+        directory: a folder that no other process uses.
+        stem: beginning of the file names, or a function that returns it for a volume.
+        options: which files are written, and what they hold.
+        proof: revision, verdict and evidence, for the manifest.
         references: instances of the series that labels among the instances refer to.
-        stock: a file with slices that `lay_in` has compressed already.
-        names: that are given already, where other series go into the same folder.
+        slice_cache: a file with slices that `compress_slices` has compressed.
+        names: names that are taken already, if other series are written into the same folder.
         own_grids: segmentations of a series that is not among the references make label maps on
             their own grid, even if it has to be measured; otherwise only on one that they state,
-            and others are refused until that series comes.
+            and others are refused until that series is received.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
@@ -127,10 +127,14 @@ def convert_series(
     refusals = list(planned.refusals)
     products: list[Product] = []
     names = names or FileNames()
-    ready = Stock(stock, instances, options.level) if stock and options.compress else None
+    ready = (
+        SliceCache(slice_cache, instances, options.level)
+        if slice_cache and options.compress
+        else None
+    )
     for volume in planned.volumes:
         try:
-            voxels = opened(volume, read, ready, square=options.resample_tilt)
+            voxels = prepare_volume(volume, read, ready, square=options.resample_tilt)
             image = _write_image(voxels, directory, options)
         except AssemblyError as error:
             refusals.append(error)
@@ -162,7 +166,7 @@ def convert_series(
 
 
 def _labels(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
-    """Return the instances that label voxels, but for those whose UID has several contents."""
+    """Return the instances that label voxels, except those whose UID has several contents."""
     found = [
         one
         for one in instances
@@ -184,8 +188,8 @@ def volumes_of(
     """Yield every volume of a series in memory, and every refusal.
 
     Args:
-        instances: of one series.
-        present: Series Instance UIDs of all series that are there. Segmentations of others make
+        instances: the instances of one series.
+        present: Series Instance UIDs of all series at hand. Segmentations of other series make
             label maps on their own grid.
     """
     planned, read = _planned(instances, OutputOptions())
@@ -194,7 +198,7 @@ def volumes_of(
         return
     for volume in planned.volumes:
         try:
-            yield filled(volume, read)
+            yield read_volume(volume, read)
         except AssemblyError as error:
             yield error
         except TooLittleMemory as error:
@@ -234,7 +238,7 @@ def _planned(
 
 
 def _is_mixed(planned: SeriesPlan) -> bool:
-    """Whether it was refused because its images are of several studies or patients."""
+    """Tell whether the series was refused as its images are of several studies or patients."""
     return any(one.reason is Reason.CONTRADICTORY_IDENTITY for one in planned.refusals)
 
 
@@ -244,26 +248,26 @@ def _untriggered(header: InstanceHeader) -> InstanceHeader:
 
 
 def _write_image(volume: Voxels, directory: Path, options: OutputOptions) -> _Image:
-    """Write the image under a name of its own: whether it can be written is only known then.
+    """Write the image under a temporary name, as its slices may still be refused.
 
     Raises:
-        AssemblyError: a slice cannot be read, or there is too little memory; nothing is left.
+        AssemblyError: a slice cannot be read, or there is too little memory; no file is left.
     """
-    glimpses = Glimpses(volume.shape, volume.dtype)
-    blocks = glimpses.pass_on(volume.blocks())
+    recorder = PreviewRecorder(volume.shape, volume.dtype)
+    blocks = recorder.record(volume.blocks())
     directory.mkdir(parents=True, exist_ok=True)
     path, digest = directory / _UNNAMED.format(uuid.uuid4().hex), ""
     try:
         if options.image:
             digest = write_image(path, volume.header(options.comment), blocks, options)
         else:
-            deque(blocks, maxlen=0)  # for the picture, and because what cannot be read is refused
+            deque(blocks, maxlen=0)  # for the preview, and to refuse slices that cannot be read
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, MemoryError):
             raise too_large(volume.plan) from error
         raise
-    return _Image(path, digest, glimpses)
+    return _Image(path, digest, recorder)
 
 
 def _write(
@@ -289,26 +293,9 @@ def _write(
     if options.image:
         image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
         written.path.replace(path(".nii.gz" if options.compress else ".nii"))
-    weighting = gradients(volume.plan) if options.image else None
-    if weighting is not None:
-        path(".bval").write_text(weighting.bval(), "ascii")
-        if weighting.directions:
-            path(".bvec").write_text(weighting.bvec(), "ascii")
-    if options.sidecar:
-        fields = make_sidecar(
-            volume.plan,
-            identifiers=options.identifiers,
-            software=VERSION,
-            dates=options.dates,
-        )
-        write_json(path(".json"), completed(name, fields))
-        if context := asl_context(name, volume_types(volume.plan)):
-            path("context.tsv").write_text(context, "ascii")
-    if options.notes:
-        fields = make_sidecar(volume.plan, identifiers=True, software=VERSION)
-        write_notes(path(".txt"), fields)
+    _write_texts(volume.plan, name, path, options)
     if options.preview:
-        picture = render(written.glimpses.found(), volume.plan.affine, volume.shades)
+        picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
@@ -330,6 +317,30 @@ def _write(
         manifest=manifest,
         sha256=written.digest,
     )
+
+
+def _write_texts(
+    volume: VolumePlan, name: str, path: Callable[[str], Path], options: OutputOptions
+) -> None:
+    """Write .bval, .bvec, sidecar, context table and notes of one volume."""
+    weighting = gradients(volume) if options.image else None
+    if weighting is not None:
+        path(".bval").write_text(weighting.bval(), "ascii")
+        if weighting.directions:
+            path(".bvec").write_text(weighting.bvec(), "ascii")
+    if options.sidecar:
+        fields = make_sidecar(
+            volume,
+            identifiers=options.identifiers,
+            software=VERSION,
+            dates=options.dates,
+        )
+        write_json(path(".json"), completed(name, fields))
+        if context := asl_context(name, volume_types(volume)):
+            path("context.tsv").write_text(context, "ascii")
+    if options.notes:
+        fields = make_sidecar(volume, identifiers=True, software=VERSION)
+        write_notes(path(".txt"), fields)
 
 
 def _write_map(

@@ -1,7 +1,7 @@
-"""Slices compressed while their series still arrives, kept in a file until its volume is written.
+"""Slices that are compressed while their series is received, and kept in a file for its volume.
 
-What is in stock is found by what it was made of: the instance's data set and everything that was
-done to its pixels. A volume that turns out otherwise finds nothing, and reads its slices.
+The key of a slice is the digest of the instance's data set and everything that was done to its
+pixels. A volume that is planned differently finds no such slice, and reads its slices.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from isal import isal_zlib
 
-from node.assemble.pixels.frames import Image
-from node.assemble.volumes.layers import Block, Layer, Pressed, foreseen, read_layers
+from node.assemble.pixels.stored_values import Image
+from node.assemble.volumes.layers import Block, CompressedLayer, Layer, expected_layers, read_layers
 from node.assemble.volumes.nifti import data_view
-from node.convert.gzipped import deflated
+from node.convert.gzip_blocks import deflated
 from node.convert.sources import InstanceSource, PixelReader
 from node.convert.writing import OutputOptions
 from node.core.errors import AssemblyError
@@ -26,25 +26,25 @@ from node.core.errors import AssemblyError
 _CHECK: Final = struct.Struct("<L")
 """CRC-32 of the rest of a record."""
 _HEAD: Final = struct.Struct("<LQLLLL")
-"""Of a layer before it was compressed: CRC-32 and size; then the sizes of the key, of the layer, of
-its row and of its column, which all follow."""
+"""CRC-32 and size of a layer before compression; then the sizes of the key, of the layer, of its
+row and of its column, which all follow."""
 
 
 class _Place(NamedTuple):
-    """Where a record is, from its head on."""
+    """Start and end of a record, from its head on, and its checksum."""
 
     start: int
     end: int
     check: int
 
 
-class Stock:
-    """What is in a file, as far as it is written yet.
+class SliceCache:
+    """The complete slices in a file.
 
     Args:
-        path: the file; one that is not there holds nothing.
-        sources: the instances whose slices may be asked for.
-        level: of compression.
+        path: the file; if it does not exist, the cache is empty.
+        sources: the instances whose slices may be read.
+        level: compression level.
     """
 
     def __init__(self, path: Path, sources: Sequence[InstanceSource], level: int) -> None:
@@ -53,8 +53,8 @@ class Stock:
         self._data = memoryview(_mapped(path))
         self._places = dict(_read(self._data))
 
-    def get(self, layer: Layer) -> Pressed | None:
-        """Return a layer, if it is in stock."""
+    def get(self, layer: Layer) -> CompressedLayer | None:
+        """Return a layer; None if the cache does not have it, or it is damaged."""
         content = self._contents.get(layer.piece.header.identity)
         place = None if content is None else self._places.get(_key(content, layer, self._level))
         if place is None:
@@ -69,17 +69,19 @@ class Stock:
             at += length
         _, data, *lines = parts
         across, down = (np.frombuffer(line, layer.values.dtype) for line in lines)
-        return Pressed(Block(data, crc, size), across, down)
+        return CompressedLayer(Block(data, crc, size), across, down)
 
 
-def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions) -> int:
-    """Compress the slices of some instances, and append them to a file.
+def compress_slices(path: Path, sources: Sequence[InstanceSource], options: OutputOptions) -> int:
+    """Compress the slices of some instances and append them to a file.
 
     Args:
-        path: the file; nobody else may be writing to it.
+        path: the file; no other process may write to it.
+        sources: the instances.
+        options: compression level of the output.
 
     Returns:
-        how many slices these were.
+        the number of slices.
 
     Raises:
         OSError: the file cannot be written.
@@ -88,11 +90,13 @@ def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions
     read = PixelReader(sources)
     count = 0
     with path.open("ab") as file:
-        for layer in foreseen([one.header for one in sources if one.header.identity in contents]):
+        for layer in expected_layers(
+            [one.header for one in sources if one.header.identity in contents]
+        ):
             try:
                 array = read_layers([layer], read)
             except AssemblyError:
-                continue  # it is met again, and told, when the volume is made
+                continue  # reported when the volume is made
             key = _key(contents[layer.piece.header.identity], layer, options.level)
             file.write(_record(key, array, options.level))
             count += 1
@@ -100,7 +104,7 @@ def lay_in(path: Path, sources: Sequence[InstanceSource], options: OutputOptions
 
 
 def _contents(sources: Sequence[InstanceSource]) -> dict[object, tuple[str, str]]:
-    """What the pixels of instances are made of, where that is known, by their identity."""
+    """Return digest and transfer syntax of the instances whose digest is known."""
     return {
         source.header.identity: (source.digest, source.transfer_syntax_uid)
         for source in sources
@@ -111,12 +115,12 @@ def _contents(sources: Sequence[InstanceSource]) -> dict[object, tuple[str, str]
 def _key(content: tuple[str, str], layer: Layer, level: int) -> bytes:
     piece, values, orientation = layer
     frame = piece.frame
-    told = (
+    parts = (
         *(*content, level, frame.index, frame.tile, frame.rows, frame.columns),
         *(values.dtype.str, values.scaled, frame.slope, frame.intercept),
         *orientation[:2].ravel().tolist(),
     )
-    return repr(told).encode()
+    return repr(parts).encode()
 
 
 def _record(key: bytes, array: Image, level: int) -> bytes:
@@ -131,12 +135,12 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):  # not begun, empty, or on a file system that cannot do that
+    except (OSError, ValueError):  # absent, empty, or on a file system without mmap
         return b""
 
 
 def _read(data: memoryview) -> Iterator[tuple[bytes, _Place]]:
-    """Yield what is in a file; its end may be half written."""
+    """Yield the complete records of a file, whose last record may be half written."""
     end = 0
     while end + _CHECK.size + _HEAD.size <= len(data):
         (check,) = _CHECK.unpack_from(data, end)

@@ -1,7 +1,7 @@
-"""Instances in files, and their pixels: native ones read at known offsets.
+"""Instances in files, and the stored values of their frames.
 
-Where it is known what an instance was when it came, nothing of it is used before all of it has been
-compared with that, once: its header was read on arrival, and has to be that of these pixels.
+If the digest of an instance is known, the whole instance is compared with it once before any part
+is used: its header was read on receipt and must belong to these pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from node.assemble.frames.model import InstanceHeader, PixelFormat
-from node.assemble.pixels.frames import (
+from node.assemble.pixels.packed import is_packed, packed_frame
+from node.assemble.pixels.stored_values import (
     PALETTE,
     Image,
     bit_frame,
@@ -26,11 +27,10 @@ from node.assemble.pixels.frames import (
     native_frame,
     split_frames,
 )
-from node.assemble.pixels.packed import is_packed, packed_frame
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.convert.decoding import decode_apart
+from node.convert.lookup_tables import coloured, mapped, modality_of, palette_of
 from node.convert.memory import frame_room
-from node.convert.tables import coloured, mapped, modality_of, palette_of
 from node.core.errors import AssemblyError, MalformedDataSet, Reason
 from node.dicom import DEFLATED, Buffer, inflate, scan
 from node.dicom.scanner import EXPLICIT_BIG
@@ -39,22 +39,26 @@ from node.storage.integrity import Damage, Expected, check_archived, damage_of, 
 LARGEST_HEADER: Final = 64 << 20
 """Bytes beside the pixels."""
 MOST_INFLATED: Final = 4 << 30
-"""Bytes; what a deflated data set may become when its pixels are read."""
+"""Bytes that a deflated data set may inflate to when its pixels are read."""
+_UNREADABLE: Final = (
+    "The file of SOP Instance {} cannot be read: {}. Check that the disk is mounted and that the "
+    "node's user may read the file."
+)
 
 
 class InstanceSource(msgspec.Struct, frozen=True):
     """One instance: its header, and where its bytes are.
 
     Attributes:
-        header: what `node.assemble.frames.headers.describe` read on arrival.
-        file: its name with its folder: text, as thousands of them are opened.
-        offset: where the data set begins in the file.
-        transfer_syntax_uid: how it is encoded.
-        pixel_offset: where the pixel data's value begins in the data set; None if deflated or
-            not known, then it is looked for.
-        pixel_length: their length in bytes; None if they are in fragments.
-        digest: SHA-256 of the data set, where it is known.
-        crc32: of the data set, where it is known.
+        header: the header, from `node.assemble.frames.headers.describe` on receipt.
+        file: its path; text, as thousands of files are opened.
+        offset: byte of the file at which the data set begins.
+        transfer_syntax_uid: of the data set.
+        pixel_offset: byte of the data set at which the value of the pixel data begins; None if
+            deflated or not known.
+        pixel_length: length of the pixel data in bytes; None if they are in fragments.
+        digest: SHA-256 of the data set, hexadecimal; empty if not known.
+        crc32: CRC-32 of the data set; None if not known.
     """
 
     header: InstanceHeader
@@ -78,10 +82,10 @@ class InstanceSource(msgspec.Struct, frozen=True):
 
 
 class PixelReader:
-    """Reads the stored values of frames; keeps the last frame for a mosaic's tiles.
+    """Reads the stored values of frames; keeps the last frame for the tiles of a mosaic.
 
     Args:
-        sources: the instances that may be asked for.
+        sources: the instances whose frames may be read.
     """
 
     def __init__(self, sources: Iterable[InstanceSource]) -> None:
@@ -95,7 +99,7 @@ class PixelReader:
 
     @property
     def is_cheap(self) -> bool:
-        """Whether all pixels lie in their files as they are: to read them twice costs little."""
+        """Whether all pixel data are native, so that reading them twice costs little."""
         return all(source.pixel_length is not None for source in self._sources.values())
 
     def another(self) -> PixelReader:
@@ -107,10 +111,10 @@ class PixelReader:
         return [self._sources[piece.header.identity] for piece in pieces]
 
     def check(self, pieces: Iterable[Piece]) -> None:
-        """Refuse frames whose pixels are not all there, as far as headers say; nothing is read.
+        """Refuse frames whose pixel data are too short by their headers; reads no file.
 
         Raises:
-            AssemblyError: by the name of `Reason.PIXELS_TRUNCATED`.
+            AssemblyError: `Reason.PIXELS_TRUNCATED`.
         """
         for piece in pieces:
             source = self._sources[piece.header.identity]
@@ -119,7 +123,7 @@ class PixelReader:
                 _check_span(source, pixels, piece.frame.index)
 
     def room(self, pieces: Iterable[Piece]) -> int:
-        """Return how much memory it takes to read any one of some frames, in bytes."""
+        """Return how many bytes of memory it takes to read any one of the frames."""
         sources = {id(piece.header): self._sources[piece.header.identity] for piece in pieces}
         return max(
             frame_room(pixels, one.transfer_syntax_uid, one.file, packed=one.pixel_length is None)
@@ -138,19 +142,21 @@ class PixelReader:
         if piece.frame.tile is None:
             return self._read(self._sources[identity], piece.frame.index)
         if key != self._key or self._frame is None:
-            self._frame = None  # two are not held at once
+            self._frame = None  # do not hold two frames at once
             self._frame = self._read(self._sources[identity], piece.frame.index)
             self._key = key
         row, column = piece.frame.tile
         return self._frame[row : row + piece.frame.rows, column : column + piece.frame.columns]
 
     def _read(self, source: InstanceSource, index: int) -> Image:
-        """Return a frame; what is wrong with it is told with the instance's name."""
+        """Return a frame; refusals get the instance's UID."""
         try:
             return self._values(source, index)
         except OSError as error:
             raise AssemblyError(
-                Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
+                Reason.PIXELS_UNREADABLE,
+                _UNREADABLE.format(source.uid, error.strerror),
+                (source.uid,),
             ) from error
         except MalformedDataSet as error:
             raise AssemblyError(Reason.PIXELS_UNREADABLE, str(error), (source.uid,)) from error
@@ -187,7 +193,7 @@ class PixelReader:
         return native_frame(raw, pixels, little=source.transfer_syntax_uid != EXPLICIT_BIG)
 
     def _part(self, source: InstanceSource, start: int, size: int) -> Buffer:
-        """Return bytes of a data set, fewer if it ends before."""
+        """Return bytes of a data set; fewer if it ends before."""
         identity = source.header.identity
         if not source.digest or identity in self._checked:
             return _part_of(source, start, size)
@@ -197,11 +203,11 @@ class PixelReader:
         return part
 
     def _value(self, source: InstanceSource, pixels: PixelFormat) -> memoryview:
-        """Return the whole value of pixel data that lie at no known offset."""
+        """Return the whole value of pixel data whose offset is not known."""
         identity = source.header.identity
         if self._opened is not None and self._opened[0] == identity:
             return self._opened[1]
-        self._opened = None  # two are not held at once
+        self._opened = None  # do not hold two at once
         value = _pixel_value(source)
         if pixels.frames > 1:
             self._opened = (identity, value)
@@ -228,17 +234,17 @@ class PixelReader:
 
 
 def _check_span(source: InstanceSource, pixels: PixelFormat, index: int) -> tuple[int, int]:
-    """Return where a native frame begins and ends in the pixel data.
+    """Return the first byte of a native frame in the pixel data, and the byte after its last.
 
     Raises:
-        AssemblyError: they are known to be shorter.
+        AssemblyError: the pixel data are shorter.
     """
     start, stop = frame_span(pixels, index)
     if source.pixel_length is not None and stop - 1 > source.pixel_length:
         raise AssemblyError(
             Reason.PIXELS_TRUNCATED,
-            f"{pixels.frames} frames of {stop - start} bytes have only "
-            f"{source.pixel_length} bytes of pixel data.",
+            f"The image has {pixels.frames} frames of {stop - start} bytes, and only "
+            f"{source.pixel_length} bytes of pixel data. Send it again from its original source.",
             (source.uid,),
         )
     return start, stop
@@ -250,10 +256,10 @@ def is_encapsulated(source: InstanceSource) -> bool:
 
 
 def data_set(source: InstanceSource) -> bytes:
-    """Return a data set as it was received; with a digest only if it still is.
+    """Return a data set as it was received, compared with its digest if that is known.
 
     Raises:
-        AssemblyError: it is damaged, not there, or cannot be read.
+        AssemblyError: the file is damaged, missing or unreadable.
     """
     with _named(source):
         if source.digest:
@@ -264,7 +270,7 @@ def data_set(source: InstanceSource) -> bytes:
 
 
 def plain(source: InstanceSource) -> bytes:
-    """Return a data set that is not deflated, whatever was received.
+    """Return a data set, inflated if it was received deflated.
 
     Raises:
         AssemblyError: as `data_set`.
@@ -278,10 +284,10 @@ def plain(source: InstanceSource) -> bytes:
 
 
 def check(source: InstanceSource) -> None:
-    """See whether an instance is what was received, where that is known.
+    """Compare an instance with its digest, if that is known.
 
     Raises:
-        AssemblyError: it is not.
+        AssemblyError: the file is damaged, missing or unreadable.
     """
     if source.digest:
         with _named(source):
@@ -289,9 +295,9 @@ def check(source: InstanceSource) -> None:
 
 
 def _part_of(source: InstanceSource, start: int, size: int) -> memoryview:
-    """Return bytes of a data set, fewer if it ends before; whoever asks may write into them.
+    """Return bytes of a data set in memory that may be written to; fewer if it ends before.
 
-    A series has thousands of slices: this takes half as long as a file object.
+    A series has thousands of slices: this takes half the time of a file object.
     """
     raw = np.empty(max(0, size), np.uint8).data
     at = 0
@@ -308,7 +314,7 @@ def _part_of(source: InstanceSource, start: int, size: int) -> memoryview:
 
 
 def most_inflated(pixels: PixelFormat | None) -> int:
-    """Return what a deflated data set may grow to, in bytes: its pixels, and a large header."""
+    """Return the bytes that a deflated data set may inflate to: its pixels and a large header."""
     expected = 0 if pixels is None else frame_bytes(pixels) * pixels.frames
     return min(MOST_INFLATED, expected + LARGEST_HEADER)
 
@@ -319,7 +325,12 @@ def _pixel_value(source: InstanceSource) -> memoryview:
     data = plain(source)
     found = scan(data, source.transfer_syntax_uid, wanted=frozenset())
     if found.pixel_offset is None:
-        raise AssemblyError(Reason.NO_PIXEL_DATA, "The pixel data are gone.", (source.uid,))
+        raise AssemblyError(
+            Reason.NO_PIXEL_DATA,
+            f"The file of SOP Instance {source.uid} holds no pixel data any more. Send the "
+            "instance again.",
+            (source.uid,),
+        )
     end = None if found.pixel_length is None else found.pixel_offset + found.pixel_length
     return memoryview(data)[found.pixel_offset : end]
 
@@ -330,7 +341,7 @@ def _expected(source: InstanceSource) -> Expected:
 
 @contextmanager
 def _named(source: InstanceSource) -> Iterator[None]:
-    """Say of which instance it is that a file is damaged, or cannot be read."""
+    """Turn damaged and unreadable files into refusals with the instance's UID."""
     try:
         yield
     except OSError as error:
@@ -338,7 +349,7 @@ def _named(source: InstanceSource) -> Iterator[None]:
         if isinstance(found, Damage):
             raise _refused(source, found) from error
         raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"A file cannot be read: {error.strerror}.", (source.uid,)
+            Reason.PIXELS_UNREADABLE, _UNREADABLE.format(source.uid, error.strerror), (source.uid,)
         ) from error
     except Damage as error:
         raise _refused(source, error) from error
@@ -347,7 +358,7 @@ def _named(source: InstanceSource) -> Iterator[None]:
 def _refused(source: InstanceSource, damage: Damage) -> AssemblyError:
     return AssemblyError(
         damage.reason,
-        f"SOP Instance {source.uid} in the archive: {damage.sentence}. Send it again, and the "
-        "series is made again by itself.",
+        f"SOP Instance {source.uid} in the archive: {damage.sentence}. Send it again: the series "
+        "is then assembled again automatically.",
         (source.uid,),
     )

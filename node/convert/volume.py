@@ -1,4 +1,4 @@
-"""One volume: where it lies and what its voxels are, in memory or still in the slices' files."""
+"""One volume: its place and its voxels, in memory or streamed from the files of its slices."""
 
 from __future__ import annotations
 
@@ -10,33 +10,39 @@ from typing import Any, Final
 
 import numpy as np
 
-from node.assemble.pixels.frames import Image
-from node.assemble.pixels.values import Values, choose, decided, finish, is_final
+from node.assemble.pixels.stored_values import Image
+from node.assemble.pixels.voxel_values import Values, choose, decided, finish, is_final
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.sidecar import repetition_time
 from node.assemble.volumes.fill import fill
-from node.assemble.volumes.layers import Pressed, cut, extremes, flow, flows
+from node.assemble.volumes.layers import (
+    CompressedLayer,
+    cut,
+    extremes,
+    slices_are_layers,
+    stream_blocks,
+)
 from node.assemble.volumes.nifti import make_header
 from node.assemble.volumes.preview import window_of
 from node.assemble.volumes.regrid import is_resampled, regrid, regrid_room
 from node.convert.filling import fill_quickly
 from node.convert.memory import check_room, volume_room
-from node.convert.slice_cache import Stock
+from node.convert.slice_cache import SliceCache
 from node.convert.sources import PixelReader
 from node.core.errors import AssemblyError, Reason
 from node.core.version import VERSION
 
 SMALL_BYTES: Final = 32 << 20
-"""Below this it is faster to have a volume in memory than to read its slices twice."""
+"""Bytes; a smaller volume is read into memory, which is faster than reading its slices twice."""
 
 
 @dataclass(frozen=True)
 class Voxels(ABC):
-    """What is written of one volume; the values themselves come block by block.
+    """One volume to be written, whose values are read block by block.
 
     Attributes:
-        plan: where it comes from and where it lies.
-        dtype: of the stored values.
+        plan: its frames and its place.
+        dtype: type of the stored values.
         slope, intercept: value = slope·stored + intercept.
     """
 
@@ -53,7 +59,7 @@ class Voxels(ABC):
 
     @property
     def shades(self) -> tuple[float, float] | None:
-        """The stored values that a picture shows black and white, if the header knows."""
+        """The stored values that the preview draws black and white; None if not known."""
         middle = self.plan.grid[0][len(self.plan.grid[0]) // 2]
         window = window_of(middle)
         if window is None or not self.slope:
@@ -75,7 +81,7 @@ class Voxels(ABC):
         )
 
     @abstractmethod
-    def blocks(self) -> Iterator[Image | Pressed]:
+    def blocks(self) -> Iterator[Image | CompressedLayer]:
         """Yield the stored values in the order of the file: (i, j, layers), Fortran-contiguous.
 
         Raises:
@@ -104,41 +110,44 @@ class Volume(Voxels):
 
 
 @dataclass(frozen=True)
-class Flowing(Voxels):
-    """One volume whose slices are read when they are written, and not kept.
+class StreamedVolume(Voxels):
+    """One volume whose slices are read while they are written, and not kept in memory.
 
     Attributes:
         values: how voxels are made of stored values.
         read: reads the stored values of a frame.
-        stock: layers that need not be read.
+        cache: layers that are compressed already.
     """
 
     values: Values
     read: PixelReader = field(repr=False)
-    stock: Stock | None = field(default=None, repr=False)
+    cache: SliceCache | None = field(default=None, repr=False)
 
-    def blocks(self) -> Iterator[Image | Pressed]:
+    def blocks(self) -> Iterator[Image | CompressedLayer]:
         """Read the slices."""
-        if self.stock is None:
-            return flow(self.plan, self.values, self.read)
-        return flow(self.plan, self.values, self.read, self.stock.get)
+        if self.cache is None:
+            return stream_blocks(self.plan, self.values, self.read)
+        return stream_blocks(self.plan, self.values, self.read, self.cache.get)
 
 
-def filled(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
-    """Read a whole volume into memory, with all processors, and resample it if it has to be.
+def read_volume(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
+    """Read a whole volume into memory, with all processors, and resample it if necessary.
 
     Args:
-        square: resample a sheared grid.
+        volume: the plan.
+        read: reads the stored values of a frame.
+        square: resample a sheared grid to right angles.
 
     Raises:
-        AssemblyError: a slice cannot be read, or there is too little memory.
+        AssemblyError: a slice cannot be read, or the volume is too large for the memory.
+        TooLittleMemory: there is too little free memory at the moment.
     """
     values = _values(volume)
     _check(volume, values, read, whole=True, square=square)
-    return _filled(volume, values, read, fill_quickly, square=square)
+    return _in_memory(volume, values, read, fill_quickly, square=square)
 
 
-def _filled(
+def _in_memory(
     volume: VolumePlan,
     values: Values,
     read: PixelReader,
@@ -155,44 +164,50 @@ def _filled(
     return Volume(volume, array.dtype, slope, intercept, array)
 
 
-def opened(
-    volume: VolumePlan, read: PixelReader, stock: Stock | None = None, *, square: bool = False
+def prepare_volume(
+    volume: VolumePlan, read: PixelReader, cache: SliceCache | None = None, *, square: bool = False
 ) -> Voxels:
-    """Return the same as `filled`, without reading what can be read slice by slice later.
+    """Return a volume to be written, streamed slice by slice if that is possible.
 
     Args:
-        stock: layers that may come compressed.
-        square: resample a sheared grid.
+        volume: the plan.
+        read: reads the stored values of a frame.
+        cache: layers that are compressed already.
+        square: resample a sheared grid to right angles.
+
+    Raises:
+        AssemblyError: a slice cannot be read, or the volume is too large for the memory.
+        TooLittleMemory: there is too little free memory at the moment.
     """
     values = _values(volume)
     size = prod(volume.shape) * values.dtype.itemsize
     twice = not is_final(values)
     whole = (
         is_resampled(volume, square=square)
-        or not flows(volume)
+        or not slices_are_layers(volume)
         or (twice and (size < SMALL_BYTES or not read.is_cheap))
     )
     _check(volume, values, read, whole=whole, square=square)
     if whole:
-        return _filled(volume, values, read, square=square)
+        return _in_memory(volume, values, read, square=square)
     if twice:
         values = decided(values, *extremes(volume, values, read))
-    return Flowing(volume, values.dtype, values.slope, values.intercept, values, read, stock)
+    return StreamedVolume(volume, values.dtype, values.slope, values.intercept, values, read, cache)
 
 
 def _check(
     volume: VolumePlan, values: Values, read: PixelReader, *, whole: bool, square: bool
 ) -> None:
-    """Refuse what cannot be made, before it is begun.
+    """Refuse a volume that cannot be made, before any pixel is read.
 
     Raises:
-        AssemblyError: pixels are not there, or the volume is too large for the memory.
-        TooLittleMemory: it is at the moment.
+        AssemblyError: pixel data are too short, or the volume is too large for the memory.
+        TooLittleMemory: there is too little free memory at the moment.
     """
     pieces = [piece for row in volume.grid for piece in row]
     read.check(pieces)
     size = prod(volume.shape) * values.dtype.itemsize
-    layer = size // max(1, volume.shape[2] * len(volume.grid)) if flows(volume) else 0
+    layer = size // max(1, volume.shape[2] * len(volume.grid)) if slices_are_layers(volume) else 0
     room = volume_room(size, layer, [read.room(pieces)], whole=whole)
     if is_resampled(volume, square=square):
         room += regrid_room(volume, values.dtype, square=square)
@@ -200,8 +215,11 @@ def _check(
 
 
 def too_large(volume: VolumePlan) -> AssemblyError:
-    """Return the refusal of a volume that there is too little memory for."""
-    sentence = f"A volume of {volume.shape} does not fit into memory."
+    """Return the refusal of a volume that does not fit into memory."""
+    sentence = (
+        f"A volume of {volume.shape} voxels does not fit into memory. Give the node, or each of "
+        "its workers (assembly.worker_memory), more memory."
+    )
     return AssemblyError(Reason.UNSUPPORTED_PIXELS, sentence)
 
 

@@ -1,1 +1,1 @@
-"""What every room uses: errors, records, settings, logs, metrics, supervision; imports no room."""
+"""Errors, records, settings, logs, metrics and supervision for all rooms; imports no other room."""

@@ -1,4 +1,4 @@
-"""The node's errors: what may be tried again, what may not, and every refusal by name."""
+"""The node's errors: which can be tried again, which cannot, and the name of every refusal."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Final
 
 
 class Lines(str):
-    """Text of the node's own that the log may show in several lines; never what others sent."""
+    """Text of the node itself, which the log may show in several lines; never received text."""
 
     __slots__ = ()
 
 
 def traced(error: BaseException) -> Lines:
-    """An error for the log: its kind and its places; not its text, which may quote a data set."""
+    """Return type and traceback of an error, for the log; its text may quote a data set."""
     places = "".join(traceback.format_tb(error.__traceback__))
     return Lines(f"{type(error).__name__}\n{places}".rstrip())
 
 
 def error_reference(error: BaseException) -> str:
-    """A short name for where an error came from: the same for the same place."""
+    """Return a reference to where an error came from, the same for the same place."""
     places = [f"{one.filename}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)]
-    said = "\n".join([type(error).__name__, *places[-3:]])
-    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:8]
+    text = "\n".join([type(error).__name__, *places[-3:]])
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def unforeseen(error: BaseException) -> str:
-    """Say of an error in the program what it is; not its text, which may quote a data set."""
+    """Return a sentence about an unexpected error, without its text, which may quote a data set."""
     kind = type(error).__name__
-    said = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return f"An unforeseen {kind}{said}; `rasnode --debug convert …` shows where it happened."
+    cause = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return f"An unexpected {kind}{cause}; `rasnode --debug convert …` shows where it happened."
 
 
 class NodeError(Exception):
@@ -51,7 +51,7 @@ class ConfigError(Permanent):
 
 
 class MalformedDataSet(Permanent):
-    """Bytes that are not a DICOM data set in the transfer syntax they came in (PS3.5)."""
+    """Bytes that are not a DICOM data set in their transfer syntax (PS3.5)."""
 
 
 class InvalidUID(Permanent):
@@ -59,7 +59,7 @@ class InvalidUID(Permanent):
 
 
 class TooLittleMemory(Retryable):
-    """What a volume takes is not free at the moment."""
+    """The memory that a volume takes is not free at the moment."""
 
 
 class StorageFull(Retryable):
@@ -67,10 +67,11 @@ class StorageFull(Retryable):
 
 
 class QuotaReached(StorageFull):
-    """A sender has left as much of something as it may (C-STORE status 0xA700).
+    """A sender has reached its quota (C-STORE status 0xA700).
 
     Args:
-        comment: for the sender, at most 64 characters.
+        sentence: for the log.
+        comment: Error Comment for the sender, at most 64 characters.
     """
 
     def __init__(self, sentence: str, comment: str) -> None:
@@ -79,7 +80,7 @@ class QuotaReached(StorageFull):
 
 
 class Reason(StrEnum):
-    """Why frames were not made into a volume. The values are names that people can search for."""
+    """Why frames were not made into a volume. The values are names to search for, and contracts."""
 
     NOT_AN_IMAGE = "not-an-image"
     NO_PIXEL_DATA = "no-pixel-data"
@@ -118,23 +119,23 @@ class Reason(StrEnum):
 
 
 DAMAGE: Final = frozenset({Reason.INSTANCE_DAMAGED, Reason.INSTANCE_MISSING})
-"""Archived files that are not what was received: sent again, they are good again."""
+"""Archived files that differ from what was received; sending the instances again repairs them."""
 OF_FILES: Final = (
     Reason.INSTANCE_DAMAGED,
     Reason.INSTANCE_MISSING,
     Reason.OUTPUT_DAMAGED,
     Reason.OUTPUT_MISSING,
 )
-"""What can be wrong with archived and with published files."""
+"""Damage of archived and of published files."""
 
 
 class AssemblyError(Permanent):
     """Frames that do not make a volume that can be trusted.
 
     Args:
-        reason: the refusal's name.
-        sentence: what is wrong, in words that a PACS administrator can act on.
-        instances: SOP Instance UIDs that it is about, if it is about some and not all.
+        reason: name of the refusal.
+        sentence: what is wrong, with which values, and what a PACS administrator can do.
+        instances: SOP Instance UIDs of the refused instances; empty if it is all of them.
     """
 
     def __init__(self, reason: Reason, sentence: str, instances: tuple[str, ...] = ()) -> None:

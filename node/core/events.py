@@ -1,4 +1,4 @@
-"""What happened to a series, and what of it is to be delivered to whom. Plain values."""
+"""Events of series and their deliveries, as plain values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from node.core.records import SeriesState, Verdict, address_of
 
 
 class EventType(StrEnum):
-    """What can be told of a series."""
+    """Types of events that deliveries are made for."""
 
     READY = "ready"  # a revision's files are visible
     SUPERSEDED = "superseded"  # an earlier revision's files were replaced or withdrawn
@@ -21,7 +21,7 @@ class EventType(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """How far a delivery is."""
+    """State of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -30,16 +30,17 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeriesEvent:
-    """Something that happened to a series.
+    """An event of a series.
 
     Attributes:
-        occasion: tells it from other news of the same kind: the revision, or the series' change
-            counter where no revision came of it.
-        attributes: what the index keeps of series, study and patient; for rules, not for payloads.
-        senders: the AE titles that the series came from.
-        files: relative to the output folder.
-        replaced: files that were visible until then, some perhaps under names that `files` has.
-        part: which of the series that came under its UID, 0 for the first.
+        occasion: distinguishes events of one type: the revision, or the series' change counter if
+            there is no new revision.
+        attributes: attributes of series, study and patient in the index; for conditions, not for
+            payloads.
+        senders: AE titles of the peers that sent the series.
+        files: paths relative to the output folder.
+        replaced: files that were visible until then; some may have a name that is also in `files`.
+        part: number of the series among those with its UID, 0 for the first.
     """
 
     event_type: EventType
@@ -58,7 +59,7 @@ class SeriesEvent:
     part: int = 0
 
     def key(self, target: str) -> str:
-        """The idempotency key: the same for the same news to the same target, for ever."""
+        """Return the idempotency key: always the same for the same event and target."""
         address = address_of(self.series_uid, self.part)
         text = "\n".join((address, self.event_type, self.occasion, target))
         return hashlib.sha256(text.encode()).hexdigest()[:40]
@@ -66,11 +67,11 @@ class SeriesEvent:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """Something to tell.
+    """A delivery to be added to the outbox.
 
     Attributes:
-        key: idempotency key; a delivery whose key is known already is not added again.
-        target: the name of an entry of `deliver:` in the settings.
+        key: idempotency key; a delivery with a known key is not added again.
+        target: name of an entry of `deliver:` in the settings.
     """
 
     key: str
@@ -82,7 +83,7 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery as it stands."""
+    """A delivery in the outbox."""
 
     id: int
     key: str
@@ -101,5 +102,5 @@ class Delivery:
 
     @property
     def series(self) -> str:
-        """The address of its series."""
+        """The address of its series: UID, and part if there are several."""
         return address_of(self.series_uid, self.part)

@@ -1,10 +1,10 @@
 """Fault points: places where a test can break the process as a fault of the machine would.
 
-`RASNODE_FAULT_POINT=published` makes the process that comes to `fault_point("published")` send
-itself SIGKILL; `published raise` raises an exception there, `published hang` waits for ever. With
-`RASNODE_FAULT_POINT=/a/file` it is what the file holds by then. Nothing else reads the variable,
-and without it a fault point does nothing. The points are listed in `docs/completion.md`; each loop
-has one before each of its steps, `loop NAME`.
+With `RASNODE_FAULT_POINT=published` the process that reaches `fault_point("published")` sends
+itself SIGKILL; `published raise` raises an exception there, `published hang` waits without end.
+With `RASNODE_FAULT_POINT=/a/file` the content of the file at that time counts. Nothing else reads
+the variable, and without it a fault point does nothing. The points are listed in
+`docs/completion.md`; each loop has one before each of its steps, `loop NAME`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ VARIABLE = "RASNODE_FAULT_POINT"
 
 
 class InjectedFault(Exception):
-    """What `NAME raise` raises: an exception that nobody foresees."""
+    """The exception of `NAME raise`, which no code handles on purpose."""
 
 
 def fault_point(name: str) -> None:
-    """Break here if this is the point that a test has named."""
+    """Break here if a test has named this point."""
     named = os.environ.get(VARIABLE)
     if named is None:
         return

@@ -1,8 +1,7 @@
-"""How the log reads: text or JSON, on stderr. Never a word about a patient.
+"""The log: text or JSON, on stderr, without patient data.
 
-An event begins a line with its time. What the node itself says in several lines, such as the
-mistakes of a configuration or a traceback, goes on in indented lines; text from elsewhere never
-begins a line.
+A record begins with its time. Text of the node in several lines, such as the mistakes of a
+configuration or a traceback, continues in indented lines. Received text never begins a line.
 """
 
 from __future__ import annotations
@@ -26,11 +25,10 @@ FIELDS: Final = (
     "job",
     "delivery",
 )
-"""What a record may say in its `extra` beside the sentence, each a name or UID, for collectors that
-filter by it: the association's number, the AE title of the peer, UIDs, and the numbers of jobs and
-deliveries."""
+"""Fields that a record may have in `extra`, so that log collectors can filter by them: number of
+the association, AE title of the peer, UIDs, numbers of jobs and deliveries."""
 
-_BREAK = uuid.uuid4().hex  # nobody who sends text to the node can know it
+_BREAK = uuid.uuid4().hex  # received text cannot contain it
 _INDENT = "\n    "
 
 
@@ -59,7 +57,7 @@ class _Json(logging.Formatter):
 
 
 def configure_logging(form: Literal["text", "json"]) -> None:
-    """Send the node's log to stderr."""
+    """Write the node's log to stderr, in the form of `log.format`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     root = logging.getLogger()
@@ -69,7 +67,7 @@ def configure_logging(form: Literal["text", "json"]) -> None:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message; of what was said in several lines, each in a line of its own."""
+    """Return the message, with the node's own line breaks."""
     message = str(record.msg)
     if isinstance(record.args, tuple) and record.args:
         message %= tuple(map(_marked, record.args))

@@ -1,6 +1,6 @@
-"""What the node counts about itself while it runs, for Prometheus. Never a word about a patient.
+"""Metrics of the running node for Prometheus, without patient data.
 
-Only figures that nobody else keeps: what lies in the index is counted there when it is asked for.
+Only figures that are kept nowhere else; figures of the index are counted there when scraped.
 """
 
 from __future__ import annotations
@@ -39,44 +39,54 @@ for _end in (*(end for end in AssociationEnd if end is not AssociationEnd.OPEN),
 
 
 def counted() -> bytes:
-    """All of it, with the process' own figures, in Prometheus' text format."""
+    """Return all metrics and those of the process in Prometheus' text format."""
     return generate_latest(REGISTRY)
 
 
 def stored(outcome: Stored, size: int) -> None:
-    """An instance of `size` bytes was answered 0x0000."""
+    """Count an instance that was answered 0x0000.
+
+    Args:
+        outcome: whether it was new.
+        size: bytes of its data set.
+    """
     INSTANCES.labels(outcome).inc()
     BYTES.inc(size)
 
 
 def refused(status: int) -> None:
-    """An instance was refused with a DICOM status."""
+    """Count an instance that was refused with a DICOM status."""
     _relay(f"refused 0x{status:04X}")
 
 
 def rejected() -> None:
-    """An association was rejected."""
+    """Count an association that was rejected."""
     _relay(REJECTED)
 
 
-def heard(said: str) -> None:
-    """Count what a process that receives has said."""
-    what, _, status = said.partition(" ")
+def count_line(line: str) -> None:
+    """Count a line that a receiver process has relayed."""
+    what, _, status = line.partition(" ")
     if what == REJECTED:
         ASSOCIATIONS.labels(REJECTED).inc()
     elif what == "refused":
         REFUSALS.labels(status).inc()
 
 
-def relay(tell: Callable[[str], None]) -> None:
-    """Have refusals counted by another process, to which `tell` brings them."""
+def relay(send: Callable[[str], None]) -> None:
+    """Relay refusals to another process, which counts them by `count_line`."""
     global _relay  # noqa: PLW0603  like the counters, one for the process
-    _relay = tell
+    _relay = send
 
 
-_relay: Callable[[str], None] = heard
+_relay: Callable[[str], None] = count_line
 
 
 def assembled(state: str, seconds: float) -> None:
-    """An assembly ended in a series state after so many seconds."""
+    """Count an assembly.
+
+    Args:
+        state: the series state in which it ended.
+        seconds: how long it took.
+    """
     ASSEMBLY.labels(state).observe(seconds)

@@ -1,4 +1,4 @@
-"""Names of output files from attributes of a series. Text from a peer never becomes a path."""
+"""File names of outputs from attributes of a series. Received text never becomes a path."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from itertools import accumulate
 from string import Formatter
 from typing import Any, NamedTuple
 
-from node.core.attributes import BY_KEYWORD, Level
 from node.core.errors import ConfigError
+from node.core.query_keys import BY_KEYWORD, Level
 
-MAX_COMPONENT_BYTES = 255  # of a folder's or a file's name on ext4, XFS, APFS and NTFS alike
+MAX_COMPONENT_BYTES = 255  # of a folder or file name on ext4, XFS, APFS and NTFS
 SUFFIX_BYTES = (
     64  # room for what is appended to a stem: `_e2_ph`, `_a1b2c3d4`, `.manifest.r12.json`
 )
-UNNAMED = "unnamed"  # a component that would otherwise be empty
+UNNAMED = "unnamed"  # for a component that would be empty
 
 ENDINGS = (
     ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".txt", ".png", ".manifest.json",
 )  # fmt: skip
-"""What may follow a volume's name. All are taken, written or not: a series that is described as
+"""Extensions of a volume's files. All are reserved, written or not: a series with the description
 `T1.manifest` must not get the name of the manifest of `T1`."""
 _ASIDE = re.compile(r"\.manifest\.r[0-9]+$")
-"""What an earlier revision's manifest is called, before its `.json`."""
+"""End of the name of an earlier revision's manifest, without `.json`."""
 
 _NUMERIC = frozenset({"IS", "US", "UL", "SS", "SL"})
 _NUMBER_SPEC = re.compile(r"0?[1-9]?\d?d?")
@@ -42,11 +42,11 @@ class _Field(NamedTuple):
 
 
 def check_template(template: str) -> None:
-    """Find what is wrong with a name template before a series is named by it.
+    """Check a template for names before a series is named by it.
 
     Raises:
-        ConfigError: an attribute that the index does not keep, one that differs from image to
-            image, a format that does not suit it, or a path that leaves the output folder.
+        ConfigError: it has an attribute that the index does not keep or that differs from image
+            to image, a format that does not fit, or a path that leaves the output folder.
     """
     if not template.strip():
         raise ConfigError("output.name is empty; it names the files of every volume")
@@ -60,14 +60,19 @@ def check_template(template: str) -> None:
 
 
 def render_name(template: str, attributes: Mapping[str, Any]) -> str:
-    """The stem that `template` gives a series with `attributes`, relative to the output folder.
+    """Return the name of a series without extension, relative to the output folder.
 
-    What is missing renders as nothing, and underscores that then stand at an end or beside each
-    other are dropped: `{SeriesNumber:04d}_{Modality}_{SeriesDescription}` without a description
-    gives `0003_MR`.
+    Absent attributes are left out, and underscores that then stand at an end or beside each other
+    are dropped: `{SeriesNumber:04d}_{Modality}_{SeriesDescription}` without a description gives
+    `0003_MR`.
 
     Args:
-        attributes: keyword -> value, as the index keeps them.
+        template: a checked template.
+        attributes: keyword -> value, as in the index.
+
+    Examples:
+        >>> render_name("{SeriesNumber:04d}_{Modality}", {"SeriesNumber": "3", "Modality": "MR"})
+        '0003_MR'
     """
     components: list[str] = [""]
     labels = is_bids(template)
@@ -89,24 +94,24 @@ def render_name(template: str, attributes: Mapping[str, Any]) -> str:
 
 
 def folded(name: str) -> str:
-    """A name as SMB, APFS and NTFS compare it: whatever its capitals and its accents' encoding."""
+    """Return a name as SMB, APFS and NTFS compare it: without case, accents in one encoding."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-class Rivals(NamedTuple):
-    """The stems, folded, that would share a file or a folder's name with a stem.
+class NameConflicts(NamedTuple):
+    """Folded stems that would share the name of a file or folder with a stem.
 
     Attributes:
-        stems: these themselves.
-        beginnings: whatever begins with one of these.
+        stems: the stems.
+        prefixes: every stem that begins with one of these conflicts, too.
     """
 
     stems: frozenset[str]
-    beginnings: tuple[str, ...]
+    prefixes: tuple[str, ...]
 
 
-def rivals_of(stem: str) -> Rivals:
-    """What no other series may be called if one is called `stem`."""
+def conflicts_of(stem: str) -> NameConflicts:
+    """Return the names that no other series may have if one has the name `stem`."""
     name = folded(stem)
     files = [name + ending for ending in ENDINGS]
     folders = list(accumulate(name.split("/")[:-1], lambda above, below: f"{above}/{below}"))
@@ -117,19 +122,19 @@ def rivals_of(stem: str) -> Rivals:
         if file.endswith(ending)
     }
     stems.add(_ASIDE.sub("", name))
-    return Rivals(frozenset(stems), (f"{name}.manifest.r", *(f"{file}/" for file in files)))
+    return NameConflicts(frozenset(stems), (f"{name}.manifest.r", *(f"{file}/" for file in files)))
 
 
 def is_bids(name: str) -> bool:
-    """Tell whether a name, or a template for names, is one of BIDS: `sub-01_T1w`."""
+    """Tell whether a name or template is one of BIDS, such as `sub-01_T1w`."""
     stem = name.rpartition("/")[2]
     return stem.startswith("sub-") and "_" in stem
 
 
 def bids_label(text: str) -> str:
-    """Return a value as BIDS allows it in a name: ASCII letters and digits, at least one.
+    """Return a value as BIDS allows it in a name: at least one ASCII letter or digit.
 
-    What loses a character gets a digest instead, so that the IDs AB-12 and AB12 stay two subjects.
+    A value that loses a character gets a digest, so that the IDs AB-12 and AB12 stay two subjects.
     """
     if not text:
         return UNNAMED
@@ -184,7 +189,7 @@ def _formatted(field: _Field, value: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    """Letters, digits and a few harmless signs; everything else becomes an underscore."""
+    """Keep letters, digits and a few harmless signs; all other characters become underscores."""
     composed = unicodedata.normalize("NFC", text)
     return "".join(char if char.isalnum() or char in _KEPT else "_" for char in composed)
 

@@ -1,28 +1,29 @@
-"""Text of others, made harmless for people who read it on a terminal, in a log or in a table."""
+"""Make received text harmless for terminals, logs and tables."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _LAST_CONTROL: Final = 0x9F
-"""U+009F ends C1; the spaces and line breaks beyond are only seen."""
+"""U+009F ends C1; spaces and line breaks above it control no terminal."""
 
 
 def plain(text: object, keep: str = "") -> str:
-    """Return text in one line in which nothing acts: no control character (C0, C1, escape), no line
-    break, nothing that turns the direction of writing around (U+202E and its like).
+    """Return text in one line without control characters (C0, C1, escape), line breaks and marks
+    that change the direction of writing (such as U+202E).
 
     Args:
-        text: anything; as `str` has it.
-        keep: characters that are left in it all the same.
+        text: anything; converted by `str`.
+        keep: characters that are kept even so.
 
     Returns:
-        a space for each other space, `?` for each other character that is not printable.
+        the text, with a space for each kind of space and `?` for other characters that are not
+        printable.
     """
-    said = str(text)
-    if said.isprintable():
-        return said
-    return "".join(char if char in keep else _harmless(char) for char in said)
+    whole = str(text)
+    if whole.isprintable():
+        return whole
+    return "".join(char if char in keep else _harmless(char) for char in whole)
 
 
 def _harmless(char: str) -> str:

@@ -1,4 +1,4 @@
-"""One line for a trouble that lasts, not one for each instance that it meets."""
+"""A log that repeats the same error at most every ten seconds."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ _SECONDS: Final = 10.0
 
 
 class RateLimitedLog:
-    """Logs errors, the same one at most every ten seconds."""
+    """Logs errors, each kind at most every ten seconds."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._said: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def say(self, kind: str, sentence: str) -> None:
-        """Complain.
+        """Log an error, unless one of the same kind was logged within ten seconds.
 
         Args:
-            kind: what makes two complaints the same.
+            kind: errors of one kind count as the same.
+            sentence: the text.
         """
         now = time.monotonic()
         with self._lock:
-            if now - self._said.get(kind, -_SECONDS) < _SECONDS:
+            if now - self._logged.get(kind, -_SECONDS) < _SECONDS:
                 return
-            self._said[kind] = now
+            self._logged[kind] = now
         self._log.error("%s", sentence)

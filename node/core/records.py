@@ -1,4 +1,4 @@
-"""Frozen values that rooms hand to each other. No behaviour beyond what the value itself says."""
+"""Frozen values that rooms exchange, without behaviour of their own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 def checked_uid(value: str, what: str) -> str:
-    """Return `value` if it can safely name a file, else raise.
+    """Return a UID if it can safely name a file (PS3.5 9.1).
 
-    Leading zeros in a component, which PS3.5 9.1 forbids and scanners send, are let through.
+    Leading zeros in a component, which the standard forbids and scanners send, are accepted.
+
+    Args:
+        value: the UID.
+        what: name of the attribute, for the error.
 
     Raises:
-        InvalidUID: empty, longer than 64 characters, or with other than digits and dots.
+        InvalidUID: it is empty, longer than 64 characters, or has other characters than digits
+            and dots.
     """
     if not value:
         raise InvalidUID(f"{what} is empty")
@@ -33,7 +38,7 @@ def checked_uid(value: str, what: str) -> str:
 
 
 class SeriesState(StrEnum):
-    """Where a series is on its way to a volume."""
+    """State of a series on its way to a volume."""
 
     RECEIVING = "receiving"
     SETTLED = "settled"
@@ -45,7 +50,7 @@ class SeriesState(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What the evidence says of a series."""
+    """What the evidence says about the completeness of a series."""
 
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
@@ -53,7 +58,7 @@ class Verdict(StrEnum):
 
 
 class AssociationEnd(StrEnum):
-    """How an association came to its end, as far as the index knows."""
+    """How an association ended, as far as the index knows."""
 
     OPEN = "open"
     RELEASED = "released"
@@ -63,7 +68,7 @@ class AssociationEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end of an association."""
+    """The peer of an association: AE titles, address, and the association's row in the index."""
 
     calling_ae: str
     called_ae: str
@@ -72,27 +77,32 @@ class Peer:
 
 
 def conflict_name(sop_uid: str, sha256: str) -> str:
-    """The file name of other bytes under a SOP Instance UID that has a file."""
+    """Return the file name of another version of an instance that is archived already.
+
+    Args:
+        sop_uid: SOP Instance UID.
+        sha256: of the other version's data set, hexadecimal.
+    """
     return f"{sop_uid}.{sha256[:16]}.dcm"
 
 
 class InstanceRecord(msgspec.Struct, frozen=True):
-    """One SOP Instance: what the archive holds and what the index says of it.
+    """One SOP Instance in archive and index.
 
     Attributes:
         path: relative to the archive folder.
         size: bytes of the whole file.
-        sha256: of the data set's bytes as they were received (not of the file's meta group).
-        data_set_offset: where the data set begins in the file.
-        pixel_offset: where the pixel data element's value begins, counted from the data set's
-            first byte; None without pixel data and for deflated data sets.
+        sha256: of the data set as received, without the file's meta group; hexadecimal.
+        data_set_offset: byte of the file at which the data set begins.
+        pixel_offset: byte of the data set at which the value of the pixel data begins; None without
+            pixel data and for deflated data sets.
         pixel_length: its length in bytes; None if undefined (encapsulated).
-        attributes: keyword -> value for every kept attribute that the instance has (see
-            `node.core.attributes`); sequences as lists of such mappings.
-        header: the encoded `InstanceHeader` that assembly works from.
+        attributes: keyword -> value of the instance's attributes that the index keeps (see
+            `node.core.query_keys`); sequences as lists of such mappings.
+        header: the encoded `InstanceHeader` for assembly.
         received_at: seconds since 1970, UTC.
-        crc32: of the data set; None: not known.
-        fresh: its file was not there before, or held something else.
+        crc32: of the data set; None if not known.
+        fresh: its file did not exist before, or had another content.
     """
 
     sop_instance_uid: str
@@ -114,22 +124,22 @@ class InstanceRecord(msgspec.Struct, frozen=True):
 
 
 class Stored(StrEnum):
-    """What became of an instance that was handed to the index."""
+    """Outcome of storing an instance in the index."""
 
     NEW = "new"
-    SAME = "same"  # the very same bytes were there already: nothing changed
+    SAME = "same"  # the same bytes are archived already: nothing changed
     CONFLICT = "conflict"  # other bytes under the same SOP Instance UID: both are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What one association brought to one series.
+    """The instances of one series that one association sent.
 
     Attributes:
         ended_at: seconds since 1970; None while the association is open.
-        last_at: when its last new instance of this series was stored.
-        instances: new ones; 0 if it only brought again what was there.
-        repeated: it was cut, and later associations brought all of its instances again.
+        first_at, last_at: when its first and last new instance of the series was stored.
+        instances: number of new instances; 0 if all were archived already.
+        repeated: the association broke, and later ones sent all of its instances again.
     """
 
     calling_ae: str
@@ -144,14 +154,14 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class SeriesRecord:
-    """A series as the index knows it, without its instances.
+    """A series in the index, without its instances.
 
     Attributes:
-        part: which of the series that came under its UID, 0 for the first.
+        part: number of the series among those with its UID, 0 for the first.
         change: compare-and-swap token; grows with every instance and every decision.
         revision: the published revision; 0 before the first.
-        due: when the watcher should look again, seconds since 1970; None: after the next change.
-        verdict: the last decision's verdict with its reasons, as it was written.
+        due: when the watcher looks again, seconds since 1970; None: after the next change.
+        verdict: verdict and reasons of the last decision.
     """
 
     pk: int
@@ -175,26 +185,35 @@ class SeriesRecord:
 
     @property
     def address(self) -> str:
-        """What commands and URLs call it: no other series is called so."""
+        """Its unique name in commands and URLs."""
         return address_of(self.uid, self.part)
 
 
 def address_of(uid: str, part: int) -> str:
-    """What a series is called: its UID, and with `~1` the next that came under the same UID."""
+    """Return the address of a series: its UID, with `~1` for the next series under that UID.
+
+    Args:
+        uid: Series Instance UID.
+        part: number of the series among those with its UID, 0 for the first.
+
+    Examples:
+        >>> address_of("1.2.3", 0), address_of("1.2.3", 1)
+        ('1.2.3', '1.2.3~1')
+    """
     return f"{uid}~{part}" if part else uid
 
 
 class Shared(StrEnum):
-    """What two series have in common that should be the one's alone."""
+    """Identifiers that two series share although each should be unique."""
 
     SERIES_UID = "series-uid"  # the Series Instance UID, under another study or patient
     INSTANCE_UIDS = "instance-uids"  # SOP Instance UIDs: one may be a copy of the other
 
 
 class StoredInstance(msgspec.Struct, frozen=True):
-    """Where an instance's bytes are, and the header that was read on arrival.
+    """Where an instance's bytes are, and the header that was read on receipt.
 
-    Thousands of them go to another process at once, which this kind of value does the fastest.
+    Thousands of them are sent to another process at once, for which msgspec is the fastest.
     """
 
     sop_instance_uid: str
@@ -208,8 +227,8 @@ class StoredInstance(msgspec.Struct, frozen=True):
     pixel_length: int | None
     received_at: float
     header: bytes
-    crc32: int | None = None  # of the data set; None: it came before that was kept
+    crc32: int | None = None  # of the data set; None: received by a version that kept none
     conflict: bool = False
 
     def __repr__(self) -> str:
-        return f"StoredInstance({self.sop_instance_uid})"  # the header tells of a person
+        return f"StoredInstance({self.sop_instance_uid})"  # the header has patient data

@@ -1,1 +1,1 @@
-"""Results on their way out: files that appear whole, and news that arrive at least once."""
+"""Deliveries of results: rules, payload, outbox, and the targets that they go to."""

@@ -1,4 +1,4 @@
-"""What a delivery says: one JSON object, documented in `docs/delivery.md`. No patient in it."""
+"""The payload of a delivery: one JSON object, see `docs/delivery.md`. It identifies no patient."""
 
 from __future__ import annotations
 
@@ -15,40 +15,44 @@ from node.core.records import StoredInstance, address_of
 SCHEMA = 1
 
 
-def payload(news: SeriesEvent, key: str, output: str) -> dict[str, Any]:
-    """The object.
+def payload(event: SeriesEvent, key: str, output: str) -> dict[str, Any]:
+    """The payload that tells a target of an event.
 
     Args:
+        event: what happened to the series.
         key: the idempotency key.
         output: the output folder, which the files are relative to.
+
+    Returns:
+        the object, of values that JSON knows.
     """
-    number = news.attributes.get("SeriesNumber")
+    number = event.attributes.get("SeriesNumber")
     return {
         "schema": SCHEMA,
-        "event": str(news.event_type),
+        "event": str(event.event_type),
         "key": key,
-        "at": datetime.fromtimestamp(news.at, UTC).isoformat(timespec="milliseconds"),
-        "series_instance_uid": news.series_uid,
-        "study_instance_uid": news.study_uid,
-        "address": address_of(news.series_uid, news.part),
-        "modality": str(news.attributes.get("Modality") or ""),
+        "at": datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds"),
+        "series_instance_uid": event.series_uid,
+        "study_instance_uid": event.study_uid,
+        "address": address_of(event.series_uid, event.part),
+        "modality": str(event.attributes.get("Modality") or ""),
         "series_number": str(number) if number is not None else "",
-        "senders": list(news.senders),
-        "revision": news.revision,
-        "state": str(news.state),
-        "verdict": str(news.verdict),
-        "reasons": list(news.reasons),
+        "senders": list(event.senders),
+        "revision": event.revision,
+        "state": str(event.state),
+        "verdict": str(event.verdict),
+        "reasons": list(event.reasons),
         "root": output,
-        "files": list(news.files),
-        "replaced": list(news.replaced),
+        "files": list(event.files),
+        "replaced": list(event.replaced),
     }
 
 
-Instances = Callable[[Delivery], dict[str, Any]]
+AddInstances = Callable[[Delivery], dict[str, Any]]
 """Returns the payload of a delivery with the series' instances in it."""
 
 
-def with_paths(instances: Callable[[int], Sequence[StoredInstance]], archive: Path) -> Instances:
+def with_paths(instances: Callable[[int], Sequence[StoredInstance]], archive: Path) -> AddInstances:
     """Return what adds the paths of a series' instances, as they are when it is delivered.
 
     Args:
@@ -64,7 +68,7 @@ def with_paths(instances: Callable[[int], Sequence[StoredInstance]], archive: Pa
     return added
 
 
-def with_links(instances: Callable[[int], Sequence[StoredInstance]], base: str) -> Instances:
+def with_links(instances: Callable[[int], Sequence[StoredInstance]], base: str) -> AddInstances:
     """Return what adds the URLs of a series' instances in the node's API.
 
     Args:
@@ -82,6 +86,6 @@ def with_links(instances: Callable[[int], Sequence[StoredInstance]], base: str) 
 
 
 def encoded(payload: dict[str, Any]) -> bytes:
-    """The object as UTF-8; half a surrogate pair, which that has not, as JSON's escape for it."""
+    """The object as UTF-8; a lone surrogate, which UTF-8 cannot encode, as a JSON escape."""
     text = json.dumps(payload, ensure_ascii=False, sort_keys=True)
     return text.encode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""From news to deliveries, by the settings. Pure."""
+"""Which targets an event is delivered to, by the settings. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from node.deliver.payload import payload
 
 
 class Rules:
-    """Chooses the targets of news.
+    """Chooses the targets of events.
 
     Args:
         targets: the entries of `deliver:`.
@@ -22,20 +22,20 @@ class Rules:
         self._targets = tuple(targets)
         self._output = output
 
-    def __call__(self, news: SeriesEvent) -> list[NewDelivery]:
-        """What is to be delivered of the news."""
+    def __call__(self, event: SeriesEvent) -> list[NewDelivery]:
+        """The deliveries of an event: one for each target whose conditions it meets."""
         return [
             NewDelivery(
-                key=news.key(target.name),
+                key=event.key(target.name),
                 target=target.name,
-                event=str(news.event_type),
-                revision=news.revision,
-                payload=payload(news, news.key(target.name), str(self._output)),
+                event=str(event.event_type),
+                revision=event.revision,
+                payload=payload(event, event.key(target.name), str(self._output)),
             )
             for target in self._targets
-            if not target.conditions.refusal(news)
+            if not target.conditions.refusal(event)
         ]
 
-    def tried(self, news: SeriesEvent) -> dict[str, str]:
-        """By target, why the news is not for it; empty where it is."""
-        return {target.name: target.conditions.refusal(news) for target in self._targets}
+    def refusals(self, event: SeriesEvent) -> dict[str, str]:
+        """For each target, why the event is not delivered to it; empty if it is."""
+        return {target.name: target.conditions.refusal(event) for target in self._targets}

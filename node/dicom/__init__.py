@@ -1,15 +1,15 @@
-"""DICOM data sets from anywhere, scanned fast and without trust (PS3.5).
+"""DICOM data sets as untrusted bytes (PS3.5): scanning, values, files, and C-FIND matching.
 
-`scan` walks the top level of a data set to its very end, so that what is truncated or lies about
-its lengths is found before it is answered; `Elements` decodes single values when asked for.
+`scan` walks the top level of a data set to its end, so that truncated data sets and wrong lengths
+are found before a C-STORE is answered; `Elements` decodes single values on demand.
 """
 
-from node.dicom.codec import Buffer, Encoding
+from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.header_template import HeaderTemplate
 from node.dicom.part10 import DataSetStart, find_data_set
-from node.dicom.reading import whole
 from node.dicom.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
-from node.dicom.sharing import Part, once, read_parts, read_table
+from node.dicom.template_cache import cached, read_table
+from node.dicom.value_decoding import whole
 from node.dicom.values import NO_TAG, Elements
 
 __all__ = [
@@ -20,13 +20,11 @@ __all__ = [
     "Elements",
     "Encoding",
     "HeaderTemplate",
-    "Part",
     "Scanned",
+    "cached",
     "encoding_of",
     "find_data_set",
     "inflate",
-    "once",
-    "read_parts",
     "read_table",
     "scan",
     "whole",

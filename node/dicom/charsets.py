@@ -1,4 +1,4 @@
-"""Text in any character set of PS3.5 6.1, decoded without ever failing."""
+"""Decode text in any character set of PS3.5 6.1; decoding never fails."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydicom.charset import CODES_TO_ENCODINGS, default_encoding, python_encodin
 
 _ESCAPE: Final = b"\x1b"
 _SHIFTED: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
-"""Two 7-bit bytes a character, so that a byte that looks like a delimiter is none."""
+"""Character sets with two 7-bit bytes a character, in which bytes may look like delimiters."""
 _RESET: Final = re.compile(rb"[\\^=\r\n\f\t]")
-"""What switches back to the first character set (PS3.5 6.1.2.5.3)."""
+"""Characters that switch back to the first character set (PS3.5 6.1.2.5.3)."""
 
 
 @lru_cache(maxsize=64)
@@ -23,11 +23,15 @@ def _first_codec(charset: str) -> str:
 
 
 def decode(raw: bytes, charset: str) -> str:
-    """Decode a text value; bytes that fit nothing become U+FFFD.
+    """Decode a text value; invalid bytes become U+FFFD.
 
     Args:
         raw: the value field.
-        charset: Specific Character Set (0008,0005) as it stands, empty for the default.
+        charset: value of Specific Character Set (0008,0005); empty for the default.
+
+    Examples:
+        >>> decode(b"M\\xfcller", "ISO_IR 100")
+        'Müller'
     """
     if _ESCAPE not in raw:
         return raw.decode("ascii") if raw.isascii() else _plain(raw, _first_codec(charset))
@@ -37,7 +41,7 @@ def decode(raw: bytes, charset: str) -> str:
 
 
 def _escaped(part: bytes, first: str) -> str:
-    """Decode an escape sequence and what follows it (PS3.3 C.12.1.1.2)."""
+    """Decode an escape sequence and the text after it (PS3.3 C.12.1.1.2)."""
     for length in (4, 3):
         codec = CODES_TO_ENCODINGS.get(part[:length])
         if codec in _SHIFTED:

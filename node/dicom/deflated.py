@@ -1,4 +1,4 @@
-"""Deflated data sets, read without ever holding what they grow to (PS3.5 A.5)."""
+"""Read the header of deflated data sets without holding the inflated pixel data (PS3.5 A.5)."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Final
 
 from node.core.errors import MalformedDataSet
 from node.dicom import Buffer, Elements, encoding_of, scan
-from node.dicom.codec import KNOWN_VRS, LITTLE, LONG_VRS, PIXEL_TAGS, UNDEFINED, swap
+from node.dicom.element_encoding import KNOWN_VRS, LITTLE, LONG_VRS, PIXEL_TAGS, UNDEFINED, swap
 from node.dicom.nesting import skip_open
 from node.dicom.scanner import DEFLATED
 
-LARGEST: Final = 1 << 30  # bytes; a deflated data set that grows beyond is refused
-_KEPT: Final = 16 << 20  # bytes from the beginning, in which everything but pixel data must lie
+LARGEST: Final = 1 << 30  # bytes; a data set that inflates to more is refused
+_KEPT: Final = 16 << 20  # bytes from the beginning, in which all elements but pixel data must lie
 _STEP: Final = 1 << 20
 _PIXELS: Final = frozenset(swap(tag, True) for tag in PIXEL_TAGS)
 
 
 @dataclass(frozen=True, slots=True)
 class Inflated:
-    """The beginning of an inflated data set, and how large all of it is."""
+    """The beginning of an inflated data set, and the size of the whole."""
 
     head: bytes
     size: int
 
 
 def header_of(data_set: Buffer) -> Elements:
-    """The elements of a deflated data set, without its pixel data.
+    """Return the elements of a deflated data set, without its pixel data.
 
     Raises:
-        MalformedDataSet: it is no deflate, is cut off, becomes too large, or is no data set.
+        MalformedDataSet: it is not deflated, is cut off, inflates to too much, or is no data set.
     """
     inflated = _inflate(data_set)
     if len(inflated.head) == inflated.size:
@@ -66,7 +66,7 @@ def _inflate_as(data_set: Buffer, window: int) -> Inflated:
 
 
 def _up_to_pixels(inflated: Inflated) -> int:
-    """Where the pixel data element begins, which must lie in the data set as a whole."""
+    """Return the offset of the pixel data element, which must end within the data set."""
     head, at = inflated.head, 0
     while at + 12 <= len(head):
         raw, vr, length = LITTLE.explicit.unpack_from(head, at)

@@ -1,8 +1,8 @@
-"""The elements of one level, walked to the very end (PS3.5 7.1).
+"""Walk the elements of one level of a data set to its end (PS3.5 7.1).
 
-Everything here takes bytes of unknown origin: each function runs in time linear in them, makes
-no object for an element that nobody asked for, and raises `MalformedDataSet` when a length
-points beyond the end or something that was opened is never closed.
+The bytes are untrusted: each function runs in linear time, makes no object for an element that is
+not wanted, and raises `MalformedDataSet` if a length points beyond the end or a sequence is never
+closed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from struct import error as StructError  # noqa: N812 - an exception, and it rea
 from typing import NamedTuple
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import (
+from node.dicom.element_encoding import (
     BIG,
     KNOWN_VRS,
     LITTLE,
@@ -34,7 +34,7 @@ Found = dict[int, tuple[bytes | None, bytes]]
 
 
 class Pixels(NamedTuple):
-    """Where the pixel data lie; length None means fragments (PS3.5 A.4)."""
+    """Where the pixel data lie in a data set; length None means fragments (PS3.5 A.4)."""
 
     tag: int
     vr: bytes | None
@@ -43,7 +43,7 @@ class Pixels(NamedTuple):
 
 
 class Level(NamedTuple):
-    """The elements of one level, and its pixel data, which are never copied."""
+    """The elements of one level, and where its pixel data lie, which are never copied."""
 
     found: Found
     pixels: Pixels | None
@@ -57,13 +57,16 @@ def _raw_tags(wanted: frozenset[int], little: bool) -> dict[int, int]:
 def read_level(
     data: Buffer, encoding: Encoding, wanted: frozenset[int] | None = None, begin: int = 0
 ) -> Level:
-    """Read the elements of one level; what is nested is passed over.
+    """Read the elements of one level; nested elements are skipped.
 
     Args:
         data: the bytes of a data set, or of one item without its header.
-        encoding: how its elements are written.
-        wanted: the tags to keep, all others are only stepped over; None keeps all.
-        begin: where the first element is.
+        encoding: how its elements are encoded.
+        wanted: the tags to keep; all others are skipped; None keeps all.
+        begin: offset of the first element.
+
+    Raises:
+        MalformedDataSet: it is truncated, or a length is wrong.
     """
     codec = LITTLE if encoding.little else BIG
     keep = None if wanted is None else _raw_tags(wanted, encoding.little)
@@ -75,7 +78,7 @@ def read_level(
         raise MalformedDataSet("The data set ends in the middle of an element.") from None
 
 
-def _read_explicit(  # noqa: PLR0912 - one loop, on the path of every instance that arrives
+def _read_explicit(  # noqa: PLR0912 - one loop, on the path of every received instance
     data: Buffer, codec: Codec, keep: dict[int, int] | None, begin: int
 ) -> Level:
     read, read_long, little = codec.explicit.unpack_from, codec.long.unpack_from, codec.little
@@ -95,7 +98,7 @@ def _read_explicit(  # noqa: PLR0912 - one loop, on the path of every instance t
                 (length,) = read_long(data, start)
                 start += 4
             elif raw in (codec.item_end, codec.sequence_end) and not any(data[offset + 4 : start]):
-                offset = start  # a stray delimiter closes nothing
+                offset = start  # this delimiter closes nothing
                 continue
             elif raw == 0:
                 _expect_padding(data, offset)
@@ -171,10 +174,13 @@ def _expect_padding(data: Buffer, offset: int) -> None:
 
 
 def shown_encoding(data: Buffer, declared: Encoding) -> Encoding:
-    """Return the encoding that the first element shows, where it contradicts the declared one.
+    """Return the encoding by the first element, if it clearly contradicts the declared one.
 
-    Some writers label explicit VR as implicit and the other way round. Only a contradiction
-    beyond doubt counts.
+    Some writers declare explicit VR as implicit, or the other way round.
+
+    Args:
+        data: a data set.
+        declared: the encoding of its transfer syntax.
     """
     if len(data) < 8:
         return declared

@@ -1,4 +1,4 @@
-"""What stands before the data set in a Part 10 file (PS3.10 7.1)."""
+"""Write and read the File Meta Information before the data set of a file (PS3.10 7.1)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ _PREAMBLE = bytes(128) + b"DICM"
 def file_meta(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str = ""
 ) -> bytes:
-    """Preamble and File Meta Information of a Part 10 file (PS3.10 7.1)."""
+    """Return preamble and File Meta Information of a Part 10 file (PS3.10 7.1).
+
+    Args:
+        sop_class_uid: Media Storage SOP Class UID (0002,0002).
+        sop_instance_uid: Media Storage SOP Instance UID (0002,0003).
+        transfer_syntax_uid: Transfer Syntax UID (0002,0010).
+        source_ae: Source Application Entity Title (0002,0016); empty leaves it out.
+    """
     elements = b"".join(
         (
             _before(sop_class_uid),
@@ -34,14 +41,14 @@ def file_meta(
 
 @lru_cache(maxsize=1024)
 def _before(sop_class_uid: str) -> bytes:
-    """The elements before the SOP Instance UID, which are the same in most files."""
+    """Return the elements before the SOP Instance UID, which are the same in most files."""
     version = _meta_element(0x0001, b"OB", b"\x00\x01")
     return version + _meta_element(0x0002, b"UI", sop_class_uid.encode("ascii"))
 
 
 @lru_cache(maxsize=1024)
 def _after(transfer_syntax_uid: str, source_ae: str) -> bytes:
-    """The elements behind it."""
+    """Return the elements after the SOP Instance UID."""
     elements = [
         _meta_element(0x0010, b"UI", transfer_syntax_uid.encode("ascii")),
         _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
@@ -61,10 +68,10 @@ def _meta_element(element: int, vr: bytes, value: bytes) -> bytes:
 
 
 def meta_length(head: Buffer) -> int:
-    """Where the data set begins in a file that `file_meta` began.
+    """Return the offset of the data set in a file that begins with `file_meta`.
 
     Args:
-        head: at least the file's first 144 bytes.
+        head: at least the first 144 bytes of the file.
     """
     (length,) = struct.unpack_from("<L", head, 140)
     return 144 + int(length)

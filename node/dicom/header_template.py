@@ -1,7 +1,8 @@
-"""Data sets that are like the one before: what is the same in them is not taken apart again.
+"""Scan data sets whose headers are mostly equal to the header before, by comparing them with it.
 
-The headers of one association differ in a dozen of their hundreds of elements. Those are read,
-and the bytes between them compared with what they were. Whatever does not fit is scanned as ever.
+The headers of one association differ in a dozen of their hundreds of elements. These are read, and
+the bytes between them are compared with those of the header before. A header that does not fit is
+scanned as usual.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from struct import error as StructError  # noqa: N812 - an exception, and it rea
 from typing import Final, NamedTuple
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import (
+from node.dicom.element_encoding import (
     BIG,
     LITTLE,
     LONG_VRS,
@@ -25,14 +26,14 @@ from node.dicom.codec import (
 from node.dicom.element_walk import Found, Pixels, read_level, shown_encoding
 from node.dicom.nesting import skip_open
 from node.dicom.scanner import Scanned, encoding_of, scanned
-from node.dicom.values import CHARSET, PIXEL_REPRESENTATION, Likeness, is_creator
+from node.dicom.values import CHARSET, PIXEL_REPRESENTATION, TemplateCache, is_creator
 
 LARGEST: Final = 1 << 17
-"""Bytes before the pixel data of what is remembered: it stays in memory."""
+"""Bytes of the largest header that is kept as a template."""
 _LONGER: Final = 1024  # bytes by which the next header may be longer
-_TRIES: Final = 16  # misses in a row: these are not alike,
-_PAUSE: Final = 256  # and that is not tried again for so many
-_SEQUENCES: Final = frozenset({b"SQ", None})  # that may be of undefined length
+_TRIES: Final = 16  # after this many misses in a row no template is tried
+_PAUSE: Final = 256  # for this many data sets
+_SEQUENCES: Final = frozenset({b"SQ", None})  # VRs that may have undefined length
 
 
 class _Element(NamedTuple):
@@ -44,7 +45,7 @@ class _Element(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What is the same, up to the length of an element that may differ, and that element."""
+    """Bytes that are the same in all headers, up to the length of an element that varies."""
 
     same: bytes
     tag: int
@@ -52,29 +53,38 @@ class _Step(NamedTuple):
     wide: bool
 
 
-class _Pattern(Likeness):
-    """One data set, taken apart so that others can be compared with it.
+class _Pattern:
+    """The header of one data set, split so that others can be compared with it.
 
     Attributes:
-        encoding: how it is written.
+        varying: tags of the elements that vary.
+        cache: results for the data sets that fit.
+        encoding: how it is encoded.
         pixels: tag and VR of its pixel data.
 
     Args:
-        pixel_head: what its pixel data begin with, up to 32 bits of length; empty if their length
-            is written otherwise.
+        elements: the elements before the pixel data.
+        found: the same, without those that are not wanted.
+        varying: tags of the elements that vary.
+        syntax: Transfer Syntax UID.
+        encoding: how it is encoded.
+        pixels: tag and VR of its pixel data.
+        pixel_head: the beginning of the pixel data element, up to a length of 32 bits; empty if the
+            length is encoded differently.
     """
 
     def __init__(
         self,
         elements: list[_Element],
         found: Found,
-        volatile: frozenset[int],
+        varying: frozenset[int],
         syntax: str,
         encoding: Encoding,
         pixels: tuple[int, bytes | None],
         pixel_head: bytes,
     ) -> None:
-        super().__init__(volatile)
+        self.varying = varying
+        self.cache = TemplateCache(varying)
         self.encoding = encoding
         self.pixels = pixels
         self._pixel_head = pixel_head
@@ -86,7 +96,7 @@ class _Pattern(Likeness):
         self._steps: list[_Step] = []
         same: list[bytes] = []
         for one in elements:
-            if one.tag in volatile:
+            if one.tag in varying:
                 same.append(one.whole[: one.fixed])
                 self._steps.append(_Step(b"".join(same), one.tag, one.vr, one.wide))
                 same = []
@@ -97,10 +107,14 @@ class _Pattern(Likeness):
     def match(self, data: Buffer, syntax: str) -> tuple[Found, int] | None:
         """Read a data set up to its pixel data.
 
-        Its first element is the same and there as a whole, so that it shows the same encoding.
+        Its first element does not vary, so that it shows the same encoding.
+
+        Args:
+            data: the data set.
+            syntax: Transfer Syntax UID.
 
         Returns:
-            its elements and where they end; None if it is not like the others.
+            its elements and where they end; None if it does not fit.
         """
         if syntax != self._syntax:
             return None
@@ -125,8 +139,13 @@ class _Pattern(Likeness):
         return found, at + len(self._end)
 
     def pixels_alone(self, data: Buffer, at: int) -> Pixels | None:
-        """The pixel data that begin at `at`, if they are written as its own were and end the data
-        set; None if somebody has to look closer."""
+        """Return the pixel data at an offset, if they are encoded as those of the template and end
+        the data set; None if they have to be scanned.
+
+        Args:
+            data: the data set.
+            at: the offset.
+        """
         start = at + len(self._pixel_head) + 4
         length = len(data) - start
         if (
@@ -139,23 +158,22 @@ class _Pattern(Likeness):
         return Pixels(*self.pixels, start, length)
 
     def _walked(self, data: Buffer, start: int, vr: bytes | None) -> tuple[int, int]:
-        """Where the value of a sequence and its delimiter end; beyond everything if it is none."""
+        """Return the ends of a sequence's value and delimiter; beyond the data if invalid."""
         if vr in _SEQUENCES:
             with suppress(MalformedDataSet, StructError):
                 return skip_open(data, start, self._codec, implicit=vr is None)
         return len(data), len(data) + _LONGER
 
     def differing(self, others: list[_Element]) -> frozenset[int] | None:
-        """The tags that differ in elements that were taken apart; None if it is not their values
-        alone."""
+        """Return the tags of elements that vary; None if other things than values differ."""
         if [one[:-1] for one in self._elements] != [one[:-1] for one in others]:
             return None
         pairs = zip(self._elements, others, strict=True)
-        return self.volatile | {one.tag for one, other in pairs if one.whole != other.whole}
+        return self.varying | {one.tag for one, other in pairs if one.whole != other.whole}
 
 
 class HeaderTemplate:
-    """Scans data sets of which most are like the one before. For one thread.
+    """Scans data sets whose headers are mostly equal to the one before. For one thread.
 
     Args:
         wanted: the tags to keep; None keeps all.
@@ -167,10 +185,14 @@ class HeaderTemplate:
         self._misses = 0
 
     def scan(self, data: Buffer, transfer_syntax_uid: str) -> Scanned:
-        """What `node.dicom.scan` returns; if it is like the one before, sooner.
+        """Return what `node.dicom.scan` returns, in less time if the header fits the template.
+
+        Args:
+            data: the data set, without preamble and meta information.
+            transfer_syntax_uid: its transfer syntax.
 
         Raises:
-            MalformedDataSet: as that does.
+            MalformedDataSet: it is truncated, a length is wrong, or it is no data set at all.
         """
         pattern = self._pattern
         if pattern is not None and (match := pattern.match(data, transfer_syntax_uid)):
@@ -182,7 +204,7 @@ class HeaderTemplate:
                 rest, pixels = read_level(data, encoding, self._wanted, at)
             if not rest and pixels is not None and pixels[:2] == pattern.pixels:
                 self._misses = 0
-                return scanned(found, pixels, encoding, pattern)
+                return scanned(found, pixels, encoding, pattern.cache)
             return scanned(found | rest, pixels, encoding)
         encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
         found, pixels = read_level(data, encoding, self._wanted)
@@ -194,23 +216,23 @@ class HeaderTemplate:
     def _learned(
         self, data: Buffer, pixels: Pixels | None, syntax: str, encoding: Encoding
     ) -> _Pattern | None:
-        elements = _taken_apart(data, encoding)
+        elements = _split(data, encoding)
         if not elements or pixels is None:
             return None
         before = self._pattern
-        volatile = None if before is None else before.differing(elements)
-        if volatile is None:
-            volatile = frozenset()
-        # The first element shows how all are written, and some others how more are read.
-        if elements[0].tag in volatile or any(map(_tells_how_to_read_others, volatile)):
+        varying = None if before is None else before.differing(elements)
+        if varying is None:
+            varying = frozenset()
+        # the first element shows the encoding, and some others how further elements are read
+        if elements[0].tag in varying or any(map(_affects_reading, varying)):
             return None
-        # What stands behind the pixel data is not among it: others need not have that.
+        # elements after the pixel data are left out, as other data sets need not have them
         at = sum(len(one.whole) for one in elements)
         found = read_level(data[:at], encoding, self._wanted).found
         return _Pattern(
             elements,
             found,
-            volatile,
+            varying,
             syntax,
             encoding,
             pixels[:2],
@@ -219,8 +241,8 @@ class HeaderTemplate:
 
 
 def _pixel_head(data: Buffer, at: int, encoding: Encoding, pixels: Pixels) -> bytes:
-    """What the pixel data at `at` begin with, up to a length of 32 bits; empty if these are not the
-    ones that count, or their length is written otherwise."""
+    """Return the beginning of the pixel data element, up to a length of 32 bits; empty if these are
+    not the pixel data that count, or their length is encoded differently."""
     head = bytes(data[at : at + (4 if encoding.implicit else 8)])
     (raw,) = (LITTLE if encoding.little else BIG).long.unpack_from(head)
     usual = encoding.implicit or head[4:6] in LONG_VRS
@@ -228,13 +250,13 @@ def _pixel_head(data: Buffer, at: int, encoding: Encoding, pixels: Pixels) -> by
     return head if usual and counts else b""
 
 
-def _tells_how_to_read_others(tag: int) -> bool:
+def _affects_reading(tag: int) -> bool:
     return is_creator(tag) or tag in {CHARSET, PIXEL_REPRESENTATION}
 
 
-def _taken_apart(data: Buffer, encoding: Encoding) -> list[_Element] | None:
-    """The elements before the pixel data; None if there are no pixel data, or how an element is
-    read depends on what comes after it."""
+def _split(data: Buffer, encoding: Encoding) -> list[_Element] | None:
+    """Return the elements before the pixel data; None without pixel data, or if the reading of an
+    element depends on the bytes after it."""
     codec = LITTLE if encoding.little else BIG
     elements: list[_Element] = []
     at = 0

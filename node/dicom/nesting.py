@@ -1,6 +1,6 @@
-"""Sequences, fragments and odd elements: finding where they end (PS3.5 7.5, A.4).
+"""Find the end of sequences, fragments and elements of unknown VR (PS3.5 7.5, A.4).
 
-Depth is counted, never recursed into, so that 100,000 nested sequences cost 100,000 steps.
+Depth is counted without recursion, so that 100,000 nested sequences take 100,000 steps.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import error as StructError  # noqa: N812 - an exception, and it reads as one
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import (
+from node.dicom.element_encoding import (
     BIG,
     KNOWN_VRS,
     LITTLE,
@@ -27,7 +27,7 @@ SEQUENCE = 1
 ITEM = 2
 
 
-def skip_open(  # noqa: PLR0912 - one loop, on the path of every instance that arrives
+def skip_open(  # noqa: PLR0912 - one loop, on the path of every received instance
     data: Buffer,
     offset: int,
     codec: Codec,
@@ -45,12 +45,15 @@ def skip_open(  # noqa: PLR0912 - one loop, on the path of every instance that a
         data: a data set.
         offset: where the content begins.
         codec: its byte order.
-        implicit: elements inside are in implicit VR, all the way down.
+        implicit: elements inside are in implicit VR, at all depths.
         opened: whether the content is that of a SEQUENCE or of an ITEM.
-        strict: raise where how something is read depends on what comes after it.
+        strict: raise if the reading of an element depends on the bytes after it.
 
     Returns:
         the offset of the delimiter that closes it, and the offset after that delimiter.
+
+    Raises:
+        MalformedDataSet: it is never closed, or a length is wrong.
     """
     read_explicit, read_implicit = codec.explicit.unpack_from, codec.implicit.unpack_from
     read_long, short_vrs, long_vrs = codec.long.unpack_from, SHORT_VRS, LONG_VRS
@@ -99,8 +102,8 @@ def skip_open(  # noqa: PLR0912 - one loop, on the path of every instance that a
 def is_implicit(data: Buffer, offset: int, codec: Codec, vr: bytes | None) -> bool:
     """Tell whether a nested value in an explicit VR data set is in implicit VR.
 
-    UN of undefined length is (PS3.5 6.2.2), and so is an element that slipped in without a VR;
-    but some writers keep explicit VR in there, which shows in the first item.
+    UN of undefined length is (PS3.5 6.2.2), and so is an element without a VR. Some writers keep
+    explicit VR inside, which shows in the first item.
 
     Args:
         data: a data set.
@@ -112,9 +115,14 @@ def is_implicit(data: Buffer, offset: int, codec: Codec, vr: bytes | None) -> bo
 
 
 def explicit_item(data: Buffer, offset: int, codec: Codec) -> bool:
-    """Tell whether the item at this offset begins with an element that must be explicit VR.
+    """Tell whether an item begins with an element that must be explicit VR.
 
-    It must be where the VR, read as the length that implicit VR has there, points beyond the end.
+    It must be if the VR, read as a length in implicit VR, points beyond the end.
+
+    Args:
+        data: a data set.
+        offset: where the item begins.
+        codec: its byte order.
     """
     if offset + 16 > len(data):
         return False
@@ -124,14 +132,22 @@ def explicit_item(data: Buffer, offset: int, codec: Codec) -> bool:
 
 
 def odd_element(data: Buffer, offset: int, codec: Codec) -> tuple[bytes | None, int, int]:
-    """Interpret an element of explicit VR whose VR is none of those in PS3.5 6.2.
+    """Interpret an element of explicit VR whose VR is not in PS3.5 6.2.
 
     A future VR has a 32-bit length (PS3.5 7.1.2), an unknown old one a 16-bit length, and some
-    writers slip in elements of implicit VR. The reading is right after which the next element
-    makes sense; if there is none the data set is malformed.
+    writers insert elements in implicit VR. The reading after which a valid element follows is
+    right; if there is none, the data set is malformed.
+
+    Args:
+        data: a data set.
+        offset: where the element begins.
+        codec: its byte order.
 
     Returns:
         VR (None if there is none), offset of the value, length of the value.
+
+    Raises:
+        MalformedDataSet: no reading fits.
     """
     raw, vr, short = codec.explicit.unpack_from(data, offset)
     (as_implicit,) = codec.long.unpack_from(data, offset + 4)
@@ -170,10 +186,14 @@ def _makes_sense(data: Buffer, offset: int, before: int, codec: Codec) -> bool:
 
 
 def split_items(data: bytes, encoding: Encoding) -> list[bytes]:
-    """Cut the value of a sequence into its items, as far as they can be read.
+    """Split the value of a sequence into its items, up to the first that cannot be read.
+
+    Args:
+        data: the value.
+        encoding: how it is encoded.
 
     Returns:
-        for every item its bytes, without header and delimiter.
+        the bytes of every item, without header and delimiter.
     """
     codec = LITTLE if encoding.little else BIG
     items: list[bytes] = []

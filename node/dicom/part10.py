@@ -1,21 +1,21 @@
-"""DICOM files: where the data set begins and which transfer syntax it is in (PS3.10 7.1)."""
+"""DICOM files: find where the data set begins, and its transfer syntax (PS3.10 7.1)."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import KNOWN_VRS, LITTLE, LONG_VRS, Buffer
+from node.dicom.element_encoding import KNOWN_VRS, LITTLE, LONG_VRS, Buffer
 from node.dicom.scanner import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
 _PREAMBLE: Final = 128
 _META_GROUP: Final = 0x0002
 _FIRST_GROUPS: Final = frozenset({0x0008, 0x0009, 0x0010, 0x0018, 0x0020, 0x0028})
-"""Groups that a data set without meta information begins with."""
+"""Groups with which a data set without meta information begins."""
 
 
 class DataSetStart(NamedTuple):
-    """Where the data set begins in a file, what the file says about it."""
+    """Where the data set begins in a file, and what the meta information says about it."""
 
     offset: int
     transfer_syntax_uid: str
@@ -28,7 +28,7 @@ def find_data_set(data: Buffer) -> DataSetStart:
     """Find the data set in the bytes of a file, with or without preamble and meta information.
 
     Raises:
-        MalformedDataSet: the bytes are no DICOM file.
+        MalformedDataSet: the bytes are not a DICOM file.
     """
     if bytes(data[_PREAMBLE : _PREAMBLE + 4]) == b"DICM":
         return _after_meta(data, _PREAMBLE + 4)
@@ -65,11 +65,11 @@ def _after_meta(data: Buffer, offset: int) -> DataSetStart:
 
 
 def _bare_syntax(data: Buffer) -> str:
-    """Tell from its first element in which of the three plain encodings a data set is."""
+    """Return the transfer syntax of a data set, of the three plain ones, by its first element."""
     head = bytes(data[:8])
     vr = head[4:6]
     if int.from_bytes(head[:2], "little") in _FIRST_GROUPS:
         return EXPLICIT_LITTLE if vr in KNOWN_VRS else IMPLICIT_LITTLE
     if int.from_bytes(head[:2], "big") in _FIRST_GROUPS and vr in KNOWN_VRS:
         return EXPLICIT_BIG
-    raise MalformedDataSet("The file is no DICOM file.")
+    raise MalformedDataSet("The file is not a DICOM file.")

@@ -1,6 +1,6 @@
-"""Whether two data sets can be of one patient, by what they say of who it is.
+"""Tell whether two data sets can be of one patient, by ID, name and birth date.
 
-Nothing that is absent speaks against anything, and neither do capitals, accents and padding.
+Absent values contradict nothing, and neither do differences in case, accents and padding.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from node.core.attributes import fold, name_groups
+from node.core.query_keys import fold, name_groups
 
 
 class Person(NamedTuple):
-    """Who a data set says that the patient is, as it says it; empty where it does not.
+    """The patient that a data set states; values are unchanged, and empty if absent.
 
     Attributes:
         patient_id: PatientID (0010,0020).
@@ -27,17 +27,27 @@ class Person(NamedTuple):
     birth_date: str = ""
 
     def with_more(self, other: Person) -> Person:
-        """This one, with what only the other says filled in."""
+        """Return this person, with absent values taken from the other."""
         return Person(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 @lru_cache(maxsize=4096)
 def differ(one: Person, other: Person) -> bool:
-    """Whether two persons are certainly not the same.
+    """Tell whether two persons are certainly not the same.
 
-    They are not if both have an ID and the IDs, or their issuers, are others. With one ID a name
-    may have been corrected or changed, so that name and birth date must both be others; without
-    an ID in common either of them is enough.
+    They are not if both have an ID and the IDs, or their issuers, differ. With the same ID a name
+    may have been corrected, so that name and birth date must both differ; without a common ID
+    either of them is enough.
+
+    Args:
+        one: a person.
+        other: another person.
+
+    Examples:
+        >>> differ(Person(patient_id="1", name="DOE^J"), Person(patient_id="1", name="ROE^J"))
+        False
+        >>> differ(Person(patient_id="1"), Person(patient_id="2"))
+        True
     """
     if one == other:
         return False
@@ -59,5 +69,5 @@ def _bare(text: str) -> str:
 
 
 def _digits(date: str) -> str:
-    """A date without the dots that early versions of the standard had in it (PS3.5 6.2)."""
+    """Return a date without the dots of early versions of the standard (PS3.5 6.2)."""
     return "".join(filter(str.isdecimal, date))

@@ -1,4 +1,4 @@
-"""A whole data set, as it came in a C-STORE or lies in a file after the meta information."""
+"""Scan a whole data set, from a C-STORE or from a file after the meta information."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import Buffer, Encoding
+from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level, shown_encoding
-from node.dicom.values import Elements, Likeness
+from node.dicom.values import Elements, TemplateCache
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
@@ -22,7 +22,7 @@ class Scanned(msgspec.Struct, frozen=True):
     """The top level of a data set, and where its pixel data lie in the bytes scanned.
 
     Attributes:
-        elements: everything wanted, except pixel data.
+        elements: the wanted elements, except pixel data.
         pixel_tag: (7FE0,0008), (7FE0,0009) or (7FE0,0010); None if there are no pixel data.
         pixel_vr: VR of the pixel data, None in implicit VR, where it is OW (PS3.5 A.1).
         pixel_offset: offset of the value (or of the first item) in the data set.
@@ -53,11 +53,11 @@ def scan(
 
     Args:
         data: the data set, without preamble and meta information, inflated if it was deflated.
-        transfer_syntax_uid: the transfer syntax it is in.
+        transfer_syntax_uid: its transfer syntax.
         wanted: the tags to keep; None keeps all. Pixel data are never kept.
 
     Raises:
-        MalformedDataSet: it is truncated, a length lies, or it is no data set at all.
+        MalformedDataSet: it is truncated, a length is wrong, or it is no data set at all.
     """
     encoding = shown_encoding(data, encoding_of(transfer_syntax_uid))
     found, pixels = read_level(data, encoding, wanted)
@@ -65,10 +65,17 @@ def scan(
 
 
 def scanned(
-    found: Found, pixels: Pixels | None, encoding: Encoding, likeness: Likeness | None = None
+    found: Found, pixels: Pixels | None, encoding: Encoding, cache: TemplateCache | None = None
 ) -> Scanned:
-    """The result of reading the top level of a data set."""
-    elements = Elements(found, encoding, pixels=pixels, likeness=likeness)
+    """Return the result of reading the top level of a data set.
+
+    Args:
+        found: its elements.
+        pixels: where the pixel data lie; None if there are none.
+        encoding: how the elements are encoded.
+        cache: of the header template that it fits.
+    """
+    elements = Elements(found, encoding, pixels=pixels, cache=cache)
     if pixels is None:
         return Scanned(elements)
     return Scanned(
@@ -85,11 +92,11 @@ def inflate(data: Buffer, limit: int) -> bytes:
     """Inflate a data set in Deflated Explicit VR Little Endian (PS3.5 A.5).
 
     Args:
-        data: raw deflate, perhaps with a padding byte; a zlib header is understood too.
-        limit: the largest size in bytes that is still believed.
+        data: raw deflate, possibly with a padding byte; a zlib header is accepted, too.
+        limit: the largest inflated size in bytes.
 
     Raises:
-        MalformedDataSet: it is no deflate, is cut off, or becomes larger than the limit.
+        MalformedDataSet: it is not deflated, is cut off, or inflates to more than the limit.
     """
     compressed = bytes(data)
     for window in (-zlib.MAX_WBITS, zlib.MAX_WBITS):

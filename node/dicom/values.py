@@ -1,4 +1,4 @@
-"""Values of elements, read on demand; what is absent or garbage is None or empty."""
+"""The elements of a data set, decoded on demand; absent and invalid values are None or empty."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Final
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 from node.core.errors import MalformedDataSet
-from node.dicom.codec import BIG, LITTLE, NESTED, Encoding
+from node.dicom.element_encoding import BIG, LITTLE, NESTED, Encoding
 from node.dicom.element_walk import Found, Pixels, read_level
 from node.dicom.nesting import explicit_item, split_items
-from node.dicom.reading import BLANK, number_of, numbers_of, text_of, texts_of, unpack, whole
-from node.dicom.watched import Watched
+from node.dicom.recorded_reads import RecordedReads
+from node.dicom.value_decoding import BLANK, number_of, numbers_of, text_of, texts_of, unpack, whole
 
 NO_TAG: Final = 0
-"""The answer of `Elements.private` for a block that is not there; no data set holds this tag."""
+"""Result of `Elements.private` for an element that is absent; no data set has this tag."""
 
 CHARSET: Final = 0x00080005
 PIXEL_REPRESENTATION: Final = 0x00280103
@@ -24,7 +24,7 @@ PIXEL_REPRESENTATION: Final = 0x00280103
 
 @lru_cache(maxsize=4096)
 def _standard_vr(tag: int) -> str:
-    """Return the VR that PS3.6 gives a tag; UL for group lengths, UN for what it does not know."""
+    """Return the VR of a tag in PS3.6; UL for group lengths, UN for unknown tags."""
     if tag & 0xFFFF == 0:
         return "UL"
     try:
@@ -48,33 +48,33 @@ def is_creator(tag: int) -> bool:
     return bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
-class Likeness:
-    """What data sets that are alike have in common.
+class TemplateCache:
+    """Results for the data sets of one header template, see `node.dicom.template_cache`.
 
     Attributes:
-        volatile: tags of the elements that may differ; all others are the same in all of them,
-            among them those that tell how others are read.
-        derived: what was made of those others: see `node.dicom.sharing`.
+        varying: tags of the elements that vary. All others are the same in all data sets, among
+            them those that determine how others are read.
+        results: results that depend on constant elements only.
     """
 
-    def __init__(self, volatile: frozenset[int]) -> None:
-        self.volatile = volatile
-        self.derived: dict[object, Any] = {}
+    def __init__(self, varying: frozenset[int]) -> None:
+        self.varying = varying
+        self.results: dict[object, Any] = {}
 
 
 class Elements:
-    """The elements of one data set or item: tag (int) to value, decoded when asked for.
+    """The elements of one data set or item by tag, decoded on demand.
 
-    No getter raises on what a peer wrote: absent and unusable values are None, or empty.
-    A `vr` argument says how to read an element that came without a usable VR, as private
-    elements do in implicit VR.
+    No method raises because of received values: absent and invalid values are None or empty. A `vr`
+    argument is the VR of an element that may have come without one, as private elements in implicit
+    VR.
 
     Attributes:
         pixels: where the pixel data lie, which are never kept; None if there are none.
-        likeness: to the data sets before, if that is known.
+        cache: of the header template that the data set fits; None if it fits none.
     """
 
-    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "likeness", "pixels")
+    __slots__ = ("_blocks", "_charset", "_encoding", "_found", "_signed", "cache", "pixels")
 
     def __init__(
         self,
@@ -84,10 +84,10 @@ class Elements:
         *,
         signed: bool = False,
         pixels: Pixels | None = None,
-        likeness: Likeness | None = None,
+        cache: TemplateCache | None = None,
     ) -> None:
         self.pixels = pixels
-        self.likeness = likeness
+        self.cache = cache
         self._found = found
         self._encoding = encoding
         self._charset = charset
@@ -109,11 +109,11 @@ class Elements:
 
     @property
     def encoding(self) -> Encoding:
-        """How these elements are written."""
+        """How these elements are encoded."""
         return self._encoding
 
     def vr(self, tag: int) -> str | None:
-        """Return the two letters of an element's VR: its own, else the dictionary's."""
+        """Return the two letters of an element's VR: its own, or else the dictionary's."""
         entry = self._found.get(tag)
         return None if entry is None else self._vr(tag, entry[0])
 
@@ -128,7 +128,7 @@ class Elements:
         return "OW" if known.endswith("OW") else "UN"
 
     def raw(self, tag: int) -> bytes | None:
-        """Return the value field as it came, without element header and delimiter."""
+        """Return the value field unchanged, without element header and delimiter."""
         entry = self._found.get(tag)
         return None if entry is None else entry[1]
 
@@ -141,7 +141,7 @@ class Elements:
         return text_of(entry[1], vr, self._charset, self._encoding.little)
 
     def texts(self, tag: int) -> tuple[str, ...]:
-        """Return every value as text, without the padding; empty if the element is."""
+        """Return every value as text, without padding; empty for an absent or empty element."""
         entry = self._found.get(tag)
         if entry is None:
             return ()
@@ -149,7 +149,7 @@ class Elements:
         return texts_of(entry[1], vr, self._charset, self._encoding.little)
 
     def text(self, tag: int) -> str | None:
-        """Return the first value as text, None if there is none."""
+        """Return the first value as text; None if there is none."""
         values = self.texts(tag)
         return values[0] or None if values else None
 
@@ -161,7 +161,12 @@ class Elements:
         return raw.decode("latin-1").split("\\", 1)[0].strip(BLANK) or None
 
     def numbers(self, tag: int, vr: str | None = None) -> tuple[float, ...]:
-        """Return all values as finite numbers; empty if one of them is not."""
+        """Return all values as finite numbers; empty if any of them is not.
+
+        Args:
+            tag: the element.
+            vr: its VR, if it may have come without one.
+        """
         entry = self._found.get(tag)
         if entry is None:
             return ()
@@ -169,7 +174,12 @@ class Elements:
         return numbers_of(entry[1], use, "", self._encoding.little)
 
     def number(self, tag: int, vr: str | None = None) -> float | None:
-        """Return the first value as a finite number."""
+        """Return the first value as a finite number; None if it is not.
+
+        Args:
+            tag: the element.
+            vr: its VR, if it may have come without one.
+        """
         entry = self._found.get(tag)
         if entry is None:
             return None
@@ -177,7 +187,12 @@ class Elements:
         return number_of(entry[1], use, "", self._encoding.little)
 
     def integer(self, tag: int, vr: str | None = None) -> int | None:
-        """Return the first value if it is a whole number, up to 2^53."""
+        """Return the first value if it is a whole number, up to 2^53.
+
+        Args:
+            tag: the element.
+            vr: its VR, if it may have come without one.
+        """
         return whole(self.number(tag, vr))
 
     def tags(self, tag: int) -> tuple[int, ...]:
@@ -189,7 +204,7 @@ class Elements:
         )
 
     def items(self, tag: int) -> tuple[Elements, ...]:
-        """Return the items of a sequence, as far as they can be read (PS3.5 7.5)."""
+        """Return the items of a sequence, up to the first that cannot be read (PS3.5 7.5)."""
         entry = self._found.get(tag)
         if entry is None or not entry[1]:
             return ()
@@ -212,14 +227,14 @@ class Elements:
         return items[0] if items else None
 
     def overlaid(self, others: Iterable[Elements], *, private: bool = False) -> Elements:
-        """Return these elements with those of items laid over them.
+        """Return these elements overlaid with those of items.
 
-        Where two Private Creators reserved one block, the later comes into a free block, so that
+        If two Private Creators reserved one block, the later one is moved to a free block, so that
         `private` finds both (PS3.5 7.8.1).
 
         Args:
-            others: items of the same data set; what a later one has replaces what was there.
-            private: take private elements only, and replace nothing.
+            others: items of the same data set; elements of a later item replace earlier ones.
+            private: add private elements only, and replace none.
         """
         found = dict(self._found)
         for other in others:
@@ -232,15 +247,15 @@ class Elements:
                     found[place] = entry
         return Elements(found, self._encoding, self._charset, signed=self._signed)
 
-    def watched(self) -> tuple[Elements, set[int]]:
-        """The same elements, and which tags anybody will have asked them for."""
-        found = Watched(self._found)
+    def recording(self) -> tuple[Elements, set[int]]:
+        """Return the same elements, and a set that gets the tags which are read from them."""
+        found = RecordedReads(self._found)
         copy = Elements(self._found, self._encoding, self._charset, pixels=self.pixels)
         copy._signed, copy._blocks, copy._found = self._signed, self._reserved(), found
-        return copy, found.asked
+        return copy, found.tags
 
     def private(self, group: int, creator: str, element: int) -> int:
-        """Return the tag of a private element, wherever its block is (PS3.5 7.8.1).
+        """Return the tag of a private element, in whichever block it is (PS3.5 7.8.1).
 
         Args:
             group: the odd group number.
@@ -248,7 +263,7 @@ class Elements:
             element: the low byte of the element number.
 
         Returns:
-            the tag, or `NO_TAG` when the creator reserved no block here or it has no such element.
+            the tag; `NO_TAG` if the creator reserved no block, or there is no such element in it.
         """
         for block in self._reserved().get((group, creator.upper()), ()):
             tag = group << 16 | block << 8 | element
@@ -257,11 +272,12 @@ class Elements:
         return NO_TAG
 
     def _reserved(self) -> dict[tuple[int, str], list[int]]:
+        """Return the blocks that each Private Creator reserved, by group and creator."""
         if self._blocks is None:
-            derived = {} if self.likeness is None else self.likeness.derived
-            self._blocks = derived.get(Elements.private)
-            if self._blocks is None:
-                self._blocks = derived[Elements.private] = self._reserved_blocks()
+            results = {} if self.cache is None else self.cache.results
+            if Elements.private not in results:
+                results[Elements.private] = self._reserved_blocks()
+            self._blocks = results[Elements.private]
         return self._blocks
 
     def _reserved_blocks(self) -> dict[tuple[int, str], list[int]]:
@@ -278,7 +294,7 @@ class Elements:
 
 
 def _moved_blocks(found: Found, others: Found) -> dict[int, int]:
-    """Return the creator elements in others whose block has another owner, and a free block."""
+    """Return the creator elements whose block is reserved already, each with a free block."""
     moved: dict[int, int] = {}
     for tag, (_, creator) in others.items():
         if not is_creator(tag):
@@ -305,7 +321,7 @@ def _moved_blocks(found: Found, others: Found) -> dict[int, int]:
 
 
 def _moved(tag: int, moved: dict[int, int]) -> int:
-    """Return where an element goes whose block, or who as creator of a block, was moved."""
+    """Return the tag of an element after its block, or the block that it reserves, was moved."""
     group, low = tag & 0xFFFF0000, tag & 0xFFFF
     if low <= 0xFF:
         return group | moved[tag] if tag in moved else tag

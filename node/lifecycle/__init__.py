@@ -1,1 +1,1 @@
-"""From a series at rest to a visible revision: watcher, assembly, publishing, operators."""
+"""From received instances to a visible revision: completion, assembly, publishing, operators."""

@@ -1,4 +1,4 @@
-"""From the index to what the evidence is drawn from, each header decoded once."""
+"""Reads the facts of a series from the index, and decodes each header once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from node.assemble.frames.headers import decode_header
 from node.assemble.frames.model import FrameHeader
 from node.completion.facts import Count, FrameFacts, InstanceFacts, SeriesFacts
 from node.storage.index.peers.statements import Statements
-from node.storage.index.series.known import InstanceHeader
+from node.storage.index.series.series_reader import InstanceHeader
 from node.storage.index.series.work import Work
 
-_REMEMBERED = 256  # series whose decoded headers are kept between two looks
+_REMEMBERED = 256  # series whose decoded headers are kept
 _COUNTS = {str(count): count for count in Count}
 
 
 class EvidenceLoader:
-    """Reads what is known of series; what has been read is not decoded again."""
+    """Reads the facts of series; a header that was read is not decoded again.
+
+    Args:
+        work: the series in the index.
+        statements: what peers said, in the index.
+    """
 
     def __init__(self, work: Work, statements: Statements) -> None:
         self._work = work
@@ -24,11 +29,16 @@ class EvidenceLoader:
         self._seen: OrderedDict[int, tuple[int, tuple[InstanceFacts, ...]]] = OrderedDict()
 
     def facts(self, series_pk: int, series_uid: str) -> SeriesFacts:
-        """Everything that is known of a series apart from how it came."""
+        """All that is known of a series, apart from how its instances arrived.
+
+        Args:
+            series_pk: the row of the series.
+            series_uid: its Series Instance UID.
+        """
         return SeriesFacts(self.catch_up(series_pk), self._statements.of(series_uid))
 
     def catch_up(self, series_pk: int) -> tuple[InstanceFacts, ...]:
-        """Read of a series what was not read before, so that it need not be when it matters."""
+        """Read the instances of a series that were not read before; all of its instances."""
         last, known = self._seen.pop(series_pk, (0, ()))
         rows = self._work.headers(series_pk, after=last)
         if rows:
@@ -40,12 +50,12 @@ class EvidenceLoader:
         return known
 
     def forget(self, series_pk: int) -> None:
-        """Drop what is remembered of a series."""
+        """Drop the decoded headers of a series."""
         self._seen.pop(series_pk, None)
 
 
 def instance_facts(row: InstanceHeader) -> InstanceFacts:
-    """What the evidence needs of one instance."""
+    """The facts of one instance, from its stored header."""
     header = decode_header(row.header)
     frames = header.frames
     return InstanceFacts(

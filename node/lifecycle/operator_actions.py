@@ -1,17 +1,17 @@
-"""What people do to series: assemble again, assemble as it stands, hold, and let go."""
+"""What operators do to series: assemble again, assemble as it is, hold, release."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from node.completion.evidence import gather
 from node.completion.facts import Evidence, Source
-from node.completion.policy import Event, NotNow, follow
+from node.completion.states import Event, NotNow, follow
+from node.completion.verdict import gather
 from node.core.errors import Permanent
 from node.core.records import SeriesRecord, SeriesState, Verdict
+from node.lifecycle.completion_watcher import verdict_record
 from node.lifecycle.evidence_loader import EvidenceLoader
-from node.lifecycle.watcher import verdict_record
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.series.work import Work
 
@@ -23,83 +23,86 @@ class NoSuchSeries(Permanent):
 
 
 class OperatorActions:
-    """Carries out what a person wants, beside a running daemon or without one.
+    """Does to series what an operator wants, with or without a running daemon.
 
     Args:
-        person: who it is, for the history.
-        clock: seconds since 1970.
+        work: the series in the index.
+        outbox: their deliveries.
+        evidence_loader: reads the facts of a series.
+        person: the operator, for the history.
+        clock: returns seconds since 1970.
     """
 
     def __init__(
         self,
         work: Work,
         outbox: Outbox,
-        observer: EvidenceLoader,
+        evidence_loader: EvidenceLoader,
         *,
         person: str,
         clock: Callable[[], float],
     ) -> None:
         self._work = work
         self._outbox = outbox
-        self._observer = observer
+        self._evidence_loader = evidence_loader
         self._person = person
         self._clock = clock
 
     def retry(self, uid: str) -> str:
-        """Assemble again, or judge anew what is held; dead deliveries are taken up again.
+        """Assemble a series again, or judge it again if it is held; retry its dead deliveries.
 
         Returns:
-            what happens now, for the person.
+            what happens now, for the operator.
 
         Raises:
             NoSuchSeries, NotNow: nothing was done.
         """
         series = self._series(uid)
         revived = self._outbox.revive(self._clock(), series.pk)
-        also = f"; {revived} dead deliveries are tried again" if revived else ""
+        also = f"; {_dead(revived)} tried again" if revived else ""
         held = series.state is SeriesState.HELD
         try:
-            self._do(uid, Event.RETRY, {"why": "tried again"})
+            self._do(uid, Event.RETRY, {"why": f"retried by {self._person}"})
         except NotNow:
             if not revived:
                 raise
-            return f"{revived} dead deliveries are tried again"
-        return ("it is judged anew" if held else "it is assembled again") + also
+            return f"{_dead(revived)} tried again"
+        return ("the node judges it again" if held else "the node assembles it again") + also
 
     def force(self, uid: str) -> str:
-        """Assemble a series as it stands, whatever is missing.
+        """Assemble a series as it is, even if instances are missing.
 
         Raises:
             NoSuchSeries, NotNow: nothing was done.
         """
         series = self._series(uid)
         finding = gather(
-            self._observer.facts(series.pk, series.uid), self._work.arrivals(series.pk)
+            self._evidence_loader.facts(series.pk, series.uid), self._work.arrivals(series.pk)
         )
-        why = f"assembled as it stands, as {self._person} wanted"
+        why = f"assembled as it is, by order of {self._person}"
         verdict = verdict_record(finding, why, self._clock())
-        said = Evidence(Source.PERSON, Verdict.UNKNOWN, why)
-        verdict["reasons"] = [*verdict["reasons"], said.as_dict()]
+        evidence = Evidence(Source.PERSON, Verdict.UNKNOWN, why)
+        verdict["reasons"] = [*verdict["reasons"], evidence.as_dict()]
         self._do(uid, Event.FORCE, {"why": why, "verdict": verdict["verdict"]}, verdict=verdict)
-        return "it is assembled as it stands"
+        return "the node assembles it as it is"
 
     def hold(self, uid: str) -> str:
-        """Keep a series from being assembled until it is let go.
+        """Keep a series from being assembled until it is released.
 
         Raises:
             NoSuchSeries, NotNow: nothing was done.
         """
         self._do(uid, Event.HOLD, {"why": f"held by {self._person}"}, held_by=self._person)
-        return "it is held until `rasnode hold --release`, `retry` or `force`"
+        return "it is held until `rasnode hold --release`, `rasnode retry` or `rasnode force`"
 
     def release(self, uid: str) -> str:
-        """Let a held series go: the evidence decides again.
+        """Release a held series: the evidence decides again.
 
         Raises:
             NoSuchSeries, NotNow: nothing was done.
         """
-        self._do(uid, Event.RELEASE, {"why": f"let go by {self._person}"})
-        return "it is judged anew"
+        self._do(uid, Event.RELEASE, {"why": f"released by {self._person}"})
+        return "the node judges it again"
 
     def _do(self, uid: str, event: Event, detail: dict[str, Any], **values: Any) -> None:
         for _ in range(_TRIES):
@@ -115,10 +118,14 @@ class OperatorActions:
             )
             if moved is not None:
                 return
-        raise NotNow("the series keeps changing; try again when nothing more comes")
+        raise NotNow("the series keeps changing; try again when no more instances arrive")
 
     def _series(self, uid: str) -> SeriesRecord:
         series = self._work.series(uid)
         if series is None:
-            raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists those there are")
+            raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists all series")
         return series
+
+
+def _dead(count: int) -> str:
+    return "1 dead delivery is" if count == 1 else f"{count} dead deliveries are"

@@ -1,55 +1,56 @@
-"""Everything after receiving, as one: watch, assemble, publish, deliver."""
+"""Everything that follows receiving: completion, assembly, publishing, delivery."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent
 from node.core.settings.deliver import TargetSettings
 from node.core.supervision import Loop
-from node.deliver.dispatcher import OutboxDispatcher, Route
-from node.deliver.forward import Sender
+from node.deliver.outbox_dispatcher import OutboxDispatcher, Route
 from node.deliver.routes import make_routes
 from node.deliver.rules import Rules
-from node.lifecycle.assembly.precompression import Apart
+from node.deliver.targets.forward import Sender
+from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.assembly.scheduler import Executor
-from node.lifecycle.results.answers import CommandAnswers
+from node.lifecycle.composition import make_completion_watcher
+from node.lifecycle.results.command_images import CommandImages
 from node.lifecycle.results.kept import ResultStore
 from node.lifecycle.results.sending import ResultRoutes
-from node.lifecycle.sender_counts import Count, SenderCountQuery
+from node.lifecycle.sender_count_query import Count, SenderCountQuery
 from node.lifecycle.sender_statistics import SenderStatistics
-from node.lifecycle.watcher import make_watcher
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.publications import Publications
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
 
 
-class Results:
-    """Turns what is stored into results, and takes them to whoever wants them.
+class Pipeline:
+    """Makes volumes of what is stored, and delivers them.
 
     Args:
-        executor: where volumes are made.
-        apart: does in advance what can be done of a series that is still arriving.
-        minimum_free: bytes of the disk that are left free by that.
+        index: the database.
+        executor: runs the assemblies.
+        idle_process: a process that compresses slices of series that are still being received.
+        minimum_free: bytes of the disk that it leaves free.
         archive: the folder that the instances' paths are relative to.
-        output: the folder that volumes appear in.
+        output: the folder that volumes are published in.
         template: `output.name`.
         options: which files are made of a volume.
-        timing: the settings of completion.
-        learned: whether `completion.quiet_seconds` says `learned`.
-        targets: `deliver:`.
-        titles: the AE titles that may be asked for counts, as the settings say now.
+        timing: the settings of `completion`.
+        learned: whether `completion.quiet_seconds` is `learned`.
+        targets: the entries of `deliver:`.
+        titles: returns the AE titles that may be asked for counts.
         count: asks one of them.
-        sender: brings instances to a DICOM peer.
+        sender: stores instances at a DICOM peer.
         page: the URL of the node's page; empty: it has none.
-        owner: this run of the node, unlike any other.
-        clock: seconds since 1970.
+        owner: identifies this run of the node.
+        clock: returns seconds since 1970.
 
     Raises:
         ConfigError: a secret's file cannot be read.
@@ -59,7 +60,7 @@ class Results:
         self,
         index: Index,
         executor: Executor,
-        apart: Apart,
+        idle_process: IdleProcess,
         *,
         minimum_free: int,
         archive: Path,
@@ -84,11 +85,11 @@ class Results:
         self._page = page
         self._clock = clock
         self._outbox = Outbox(index)
-        self._store = ResultStore(archive.absolute().parent, self._outbox, minimum_free, clock)
+        self._store = ResultStore(self._archive.parent, self._outbox, minimum_free, clock)
         self._result_routes = ResultRoutes(self._outbox, self._store, sender)
         self._rules = Rules(targets, output)
-        self._routes = self._made(targets)
-        self._told = False
+        self._routes = self._make_routes(targets)
+        self._has_deliveries = False
         self._dispatcher = OutboxDispatcher(self._outbox, clock)
         self._result_loop = Loop("results", self._look_after_results, vital=False)
         self._sender_statistics = SenderStatistics(
@@ -97,7 +98,7 @@ class Results:
         self._count_query = SenderCountQuery(
             Statements(index), titles=titles, count=count, clock=clock, wake=self.wake
         )
-        self._watcher = make_watcher(
+        self._watcher = make_completion_watcher(
             index,
             executor,
             archive=archive.absolute(),
@@ -107,37 +108,37 @@ class Results:
             timing=self._sender_statistics.timing,
             owner=owner,
             clock=clock,
-            rules=self._tell,
-            inquirer=self._count_query,
+            rules=self._deliveries_of,
+            count_query=self._count_query,
             stepped=self._stepped,
-            apart=apart,
+            idle_process=idle_process,
             minimum_free=minimum_free,
         )
 
     def start(self) -> None:
-        """Take up what an earlier run left, and start."""
+        """Recover what an earlier run left unfinished, and start."""
         self._sender_statistics.start()
         self._dispatcher.start(self._routes | self._result_routes.wanted())
         self._result_loop.start()
         self._watcher.start()
 
     def wake(self) -> None:
-        """Something was stored, an association ended, or somebody said something."""
+        """Look now: an instance was stored, an association ended, or a peer said something."""
         self._watcher.wake()
 
     def reread(self, targets: Sequence[TargetSettings]) -> None:
-        """Deliver by other rules from now on.
+        """Deliver by changed settings from now on.
 
         Raises:
             ConfigError: a secret's file cannot be read; nothing has changed.
         """
-        routes = self._made(targets)
+        routes = self._make_routes(targets)
         self._rules = Rules(targets, self._output)
         self._routes = routes
         self._dispatcher.start(routes | self._result_routes.wanted())
 
     def stop(self, timeout: float) -> None:
-        """Publish and deliver what can be in `timeout` seconds; the rest keeps in the index."""
+        """Publish and deliver what is possible in `timeout` seconds; the index keeps the rest."""
         end = self._clock() + timeout
         self._count_query.stop()
         self._watcher.stop(timeout)
@@ -145,7 +146,7 @@ class Results:
         self._dispatcher.stop(max(0.5, end - self._clock()))
         self._sender_statistics.stop()
 
-    def _made(self, targets: Sequence[TargetSettings]) -> dict[str, Route]:
+    def _make_routes(self, targets: Sequence[TargetSettings]) -> dict[str, Route]:
         return make_routes(
             targets,
             instances=self._work.instances,
@@ -155,23 +156,23 @@ class Results:
             clock=self._clock,
             archive=self._archive,
             page=self._page,
-            answers=lambda settings: CommandAnswers(
+            result_images=lambda settings: CommandImages(
                 settings.name, self._work, self._store, self._outbox, self._archive, self._output
             ),
         )
 
     def _look_after_results(self) -> float:
-        """Send results to peers that nothing was sent to before, and remove what is done."""
+        """Send results to peers that nothing was sent to before, and remove what was delivered."""
         if self._result_routes.is_new():
             self._dispatcher.start(self._routes | self._result_routes.wanted())
         return self._result_routes.clean()
 
-    def _tell(self, news: SeriesEvent) -> list[NewDelivery]:
-        told = self._rules(news)
-        self._told = self._told or bool(told)
-        return told
+    def _deliveries_of(self, event: SeriesEvent) -> list[NewDelivery]:
+        deliveries = self._rules(event)
+        self._has_deliveries = self._has_deliveries or bool(deliveries)
+        return deliveries
 
     def _stepped(self) -> None:
-        if self._told:
-            self._told = False
+        if self._has_deliveries:
+            self._has_deliveries = False
             self._dispatcher.wake()

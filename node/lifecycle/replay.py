@@ -1,4 +1,4 @@
-"""Recorded arrivals from the index, replayed under several settings side by side."""
+"""Replays recorded arrivals from the index with several settings of `completion`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.completion.replay import Outcome, Recorded, replay
 from node.lifecycle.evidence_loader import instance_facts
 from node.storage.index.peers.statements import Statements
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What one setting would have done.
+    """What would have been decided with one setting.
 
     Attributes:
-        cut: the series of which something would have come after they were taken for whole.
-        median_delay, longest_delay: from a series' last instance to the decision, seconds.
+        timing: the setting.
+        outcomes: for each series, what would have been decided.
     """
 
     timing: Timing
@@ -28,22 +28,28 @@ class Comparison:
 
     @property
     def cut(self) -> tuple[str, ...]:
-        """UIDs of series that would have been cut short."""
+        """The UIDs of series that would have been assembled before their last instance."""
         return tuple(outcome.uid for outcome in self.outcomes if outcome.cut_short)
 
     @property
     def median_delay(self) -> float:
-        """Half of the series would have been decided within this time."""
+        """The median time from a series' last instance to the decision, seconds."""
         return statistics.median([outcome.delay for outcome in self.outcomes] or [0.0])
 
     @property
     def longest_delay(self) -> float:
-        """Every series would have been decided within this time."""
+        """The longest time from a series' last instance to the decision, seconds."""
         return max((outcome.delay for outcome in self.outcomes), default=0.0)
 
 
 class Replayer:
-    """Replays what the index remembers."""
+    """Replays the arrivals that the index has recorded.
+
+    Args:
+        work: the series in the index.
+        recordings: the recorded arrivals in the index.
+        statements: what peers said, in the index.
+    """
 
     def __init__(self, work: Work, recordings: Recordings, statements: Statements) -> None:
         self._work = work
@@ -53,11 +59,16 @@ class Replayer:
     def compare(
         self, timings: Sequence[Timing], sender: str | None, since: float, limit: int
     ) -> list[Comparison]:
-        """What each setting would have done with the latest series.
+        """Replay the latest series with each setting.
 
         Args:
-            sender: an AE title; None for everybody.
-            since: only series of which something came after this, seconds since 1970.
+            timings: the settings.
+            sender: an AE title; None for all senders.
+            since: only series of which an instance arrived after this, seconds since 1970.
+            limit: the largest number of series.
+
+        Returns:
+            one comparison for each setting, in the same order.
         """
         pks = self._recordings.series(sender, since, limit)
         outcomes: list[list[Outcome]] = [[] for _ in timings]
@@ -79,8 +90,10 @@ class Replayer:
             moments = trace.moments[: len(facts)]
             yield Recorded(
                 uid=trace.uid,
-                came=tuple((moment.at, one) for moment, one in zip(moments, facts, strict=True)),
+                received=tuple(
+                    (moment.at, one) for moment, one in zip(moments, facts, strict=True)
+                ),
                 arrivals=tuple(trace.arrivals.values()),
-                carriers=tuple(numbers.get(moment.association or 0) for moment in moments),
+                brought_by=tuple(numbers.get(moment.association or 0) for moment in moments),
                 statements=self._statements.of(trace.uid),
             )

@@ -1,26 +1,27 @@
-"""What is known of senders' habits, learned from recorded arrivals every now and then."""
+"""Learns from recorded arrivals how long senders pause within a series, once an hour."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.completion.silences import Gap, learned_quiet, percentiles, silences
 from node.core.supervision import Loop
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 
-EVERY_SECONDS = 3600.0  # how often habits are looked at again
-LATEST_SERIES = 200  # of each sender that its habits are drawn from
+EVERY_SECONDS = 3600.0  # how often the statistics are made again
+LATEST_SERIES = 200  # of each sender that its statistics are made of
 
 
 class SenderStatistics:
-    """Learns senders' silences in a thread of its own, and says how long to wait for whom.
+    """Learns senders' silences in a thread of its own, and derives each sender's quiet time.
 
     Args:
-        timing: the settings; its quiet time is for senders that too little is known of.
-        learned: whether `completion.quiet_seconds` says `learned`.
-        clock: seconds since 1970.
+        recordings: the recorded arrivals in the index.
+        timing: the settings; its quiet time is for senders of which too few series are known.
+        learned: whether `completion.quiet_seconds` is `learned`.
+        clock: returns seconds since 1970.
     """
 
     def __init__(
@@ -36,26 +37,26 @@ class SenderStatistics:
         self._learned = learned
         self._clock = clock
         self._quiet: dict[str, float] = {}
-        self._loop = Loop("senders' habits", self._learn, vital=False)
+        self._loop = Loop("sender statistics", self._learn, vital=False)
 
     def timing(self, senders: Sequence[str]) -> Timing:
-        """How long to wait for a series of these senders: for the slowest of them."""
+        """The settings for a series of these senders, with the quiet time of the slowest."""
         if not self._learned or not senders:
             return self._timing
         quiet = max(self._quiet.get(sender, self._timing.quiet) for sender in senders)
         return replace(self._timing, quiet=quiet)
 
     def start(self) -> None:
-        """Take up what was learned before, and go on learning."""
-        self._take_up()
+        """Load what was learned before, and start the loop."""
+        self._load()
         self._loop.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop learning."""
+        """Stop the loop."""
         self._loop.stop(timeout)
 
-    def study(self) -> None:
-        """Look at every sender's latest series, and keep what they show."""
+    def learn(self) -> None:
+        """Make the statistics of every sender's latest series, and store them."""
         for sender in self._recordings.senders():
             found = []
             for pk in self._recordings.series(sender, limit=LATEST_SERIES):
@@ -72,9 +73,9 @@ class SenderStatistics:
             self._recordings.learn(sender, Gap.RELEASED, released, now)
             during = percentiles([item.open for item in found])
             self._recordings.learn(sender, Gap.OPEN, during, now)
-        self._take_up()
+        self._load()
 
-    def _take_up(self) -> None:
+    def _load(self) -> None:
         self._quiet = {
             sender: learned_quiet(known, self._timing.quiet)
             for (sender, kind), known in self._recordings.learned().items()
@@ -82,5 +83,5 @@ class SenderStatistics:
         }
 
     def _learn(self) -> float:
-        self.study()
+        self.learn()
         return EVERY_SECONDS

@@ -1,1 +1,1 @@
-"""What is held: journal, archive, index, and what moves instances between them."""
+"""Storage: the journal, the archive and the index, and what moves instances between them."""

@@ -1,12 +1,12 @@
-"""The archive: SOP Instance bytes on disk.
+"""The archive: the files of SOP Instances.
 
     archive/<2 hex>/<StudyUID>/<SeriesUID>/<SOPInstanceUID>.dcm
-    archive/.incoming/            what is being written; after a crash: what was in flight
+    archive/.incoming/            files that are being written
     quarantine/                   beside it: `node.storage.quarantine`
 
-Whatever comes here was in the journal first. It is written under its final name at once, synced
-with everything else before the journal forgets it, so that a file that no row speaks of is always
-found without walking the archive: in the journal, or in `.incoming`.
+Every instance was in the journal first. Its file is written under its final name and synced before
+the journal overwrites the record. So after a crash a file that the index does not list is found
+without reading the whole archive: it is in the journal, or in `.incoming`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import msgspec
 
 from node.core.errors import ConfigError, StorageFull
 from node.core.system.disk import (
-    FOLDER_MODE,
     Buffer,
+    ensure_folder,
     free_bytes,
     make_folder,
     spread_below,
@@ -45,24 +45,23 @@ __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "Archive",
+    "ArchivedFile",
     "Buffer",
-    "Placed",
     "file_meta",
     "meta_length",
-    "sync_folders",
 ]
 
 _IMPORTING: Final = "import-"
 
 
-class Placed(msgspec.Struct, frozen=True):
-    """An instance's file under its final name, whose folders are not synced yet.
+class ArchivedFile(msgspec.Struct, frozen=True):
+    """An archive file under its final name, which is not synced yet.
 
     Attributes:
         path: relative to the archive folder.
         size: bytes of the file.
         data_set_offset: where the data set begins.
-        fresh: False if the same bytes were there already.
+        fresh: whether its bytes were not there before.
     """
 
     path: str
@@ -76,7 +75,7 @@ class Archive:
 
     Args:
         root: `storage.root`.
-        partition: of the journal, for an import: its files in `.incoming` name it.
+        partition: of the journal, for an import: it is part of its file names in `.incoming`.
     """
 
     def __init__(self, root: Path, partition: int | None = None) -> None:
@@ -86,7 +85,7 @@ class Archive:
         self._mark = "" if partition is None else _mark(partition)
 
     def prepare(self) -> None:
-        """Make the folders, so that they outlast a power cut.
+        """Make the folders, durably.
 
         Raises:
             ConfigError: the storage root cannot be made or written.
@@ -95,24 +94,24 @@ class Archive:
         try:
             make_folder(root)
             for folder in (self.root, self.quarantine, self._incoming):
-                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+                ensure_folder(folder)
             spread_below(self.root)
             sync_folders([root, self.root])
         except OSError as error:
             raise ConfigError(f"cannot write to storage.root {root}: {error.strerror}") from error
 
     def path(self, relative: str) -> Path:
-        """The file of an index row."""
+        """The file of a path that the index has."""
         return self.root / relative
 
     def check_writable(self) -> float:
-        """See that a file can be written here, and brought to the disk.
+        """Check that a file can be written and synced in the archive.
 
         Returns:
             How long that took, s.
 
         Raises:
-            StorageFull: it cannot: no room, a quota, read-only, or the disk is failing.
+            StorageFull: it cannot: no room, a quota, read-only, or a failing disk.
         """
         probe = self._incoming / "probe"
         began = time.monotonic()
@@ -140,7 +139,8 @@ class Archive:
         """Begin a file for an instance that is too large for memory.
 
         Args:
-            room: raises StorageFull if there is no room for so many bytes more.
+            meta: preamble and meta information of the file.
+            room: raises StorageFull if there is no room for so many more bytes.
 
         Raises:
             StorageFull: the disk is full, read-only or failing.
@@ -152,10 +152,10 @@ class Archive:
         return self._incoming / name
 
     def sync_all(self) -> None:
-        """Put everything that was placed on stable storage, however much it is.
+        """Bring all files that were written to stable storage.
 
         Raises:
-            StorageFull: the disk is failing: what was placed since the last time is not trusted.
+            StorageFull: the disk is failing; files since the last sync may be damaged.
         """
         try:
             sync_file_system(self.root)
@@ -163,14 +163,14 @@ class Archive:
             raise StorageFull(f"the archive cannot be synced: {error.strerror}") from error
 
     def new_part(self) -> Path:
-        """A name in `.incoming` that nobody has."""
+        """A new file name in `.incoming`."""
         return self._incoming / f"{self._mark}{uuid.uuid4().hex}.part"
 
     def in_flight(self, but: Container[int] = ()) -> list[Path]:
-        """What was being stored when the node died, whole or half.
+        """Files that were being received when the node died, complete or not.
 
         Args:
-            but: partitions of imports that are under way: theirs is left out.
+            but: partitions of running imports, whose files are left out.
         """
         return [
             path
@@ -179,7 +179,7 @@ class Archive:
         ]
 
     def drop_import(self, partition: int) -> None:
-        """Remove what an import into a partition left behind that nobody needs any more."""
+        """Remove the files that an import into a partition left in `.incoming`."""
         for path in self._incoming.glob(f"{_mark(partition)}*.part"):
             path.unlink(missing_ok=True)
 
@@ -196,5 +196,5 @@ def _mark(partition: int) -> str:
 
 @lru_cache(maxsize=1024)
 def shard_of(study_uid: str) -> str:
-    """The first folder: studies in 256 parts, so that no folder grows too large."""
+    """The first folder of a study: one of 256, so that no folder grows too large."""
     return hashlib.sha1(study_uid.encode(), usedforsecurity=False).hexdigest()[:2]

@@ -1,4 +1,4 @@
-"""Whether the disk has room for more, asked for every instance and looked at now and then."""
+"""Whether the disk has room: asked for every instance, measured every few milliseconds."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import Final
 
 from node.core.errors import StorageFull
 
-_LOOK_SECONDS: Final = 0.02
-_LEAST_FREE: Final = 1 << 20  # bytes, whatever is to be kept: the index has to grow too
-_LEAST_NAMES: Final = 16  # files that the file system must still be able to hold
-_SMALL: Final = 4096  # bytes that a file has at least, to guess how many wait
+_VALID_SECONDS: Final = 0.02  # of a measurement
+_LEAST_FREE: Final = 1 << 20  # bytes, whatever minimum_free says: the index has to grow too
+_LEAST_FILES: Final = 16  # that the file system must still be able to hold
+_SMALL: Final = 4096  # bytes of the smallest file, to estimate how many are in the backlog
 
 
 class FreeSpaceGuard:
-    """What was seen a moment ago holds, less what has been let in since. Safe for many threads.
+    """Compares what is accepted with the last measurement of the disk. Safe for many threads.
 
-    Nobody is let in for whom there may be no room, and nobody is refused before the disk was looked
-    at once more.
+    Before it refuses anything it measures again.
 
     Args:
-        look: bytes and files that may still be written (None: files are not counted).
+        look: returns bytes and files that may still be written (None: files are not counted).
         minimum_free: bytes to be kept free.
-        backlog: bytes that were let in before and do not show on the disk yet.
+        backlog: returns bytes that were accepted before and are not on the disk yet.
         clock: seconds.
     """
 
@@ -42,35 +41,39 @@ class FreeSpaceGuard:
         self._clock = clock
         self._lock = threading.Lock()
         self._free = 0
-        self._names: int | None = None
+        self._files: int | None = None
         self._until = 0.0
 
     def take(self, size: int, files: int = 1) -> None:
-        """Let so many bytes in.
+        """Accept so many bytes.
+
+        Args:
+            size: bytes.
+            files: how many files they become.
 
         Raises:
-            StorageFull: there is no room for them, or the disk does not answer.
+            StorageFull: there is no room, or the disk does not answer.
         """
         with self._lock:
             now = self._clock()
             if now >= self._until or self._refusal(size):
-                self._see(now)
+                self._measure(now)
                 if refusal := self._refusal(size):
                     raise StorageFull(refusal)
             self._free -= size
-            if self._names is not None:
-                self._names -= files
+            if self._files is not None:
+                self._files -= files
 
-    def _see(self, now: float) -> None:
+    def _measure(self, now: float) -> None:
         self._until = 0.0
-        backlog = self._backlog()  # first: what is ingested meanwhile counts twice, and not never
+        backlog = self._backlog()  # read first, so that what is ingested meanwhile counts twice
         try:
-            free, names = self._look()
+            free, files = self._look()
         except OSError as error:
             raise StorageFull(f"the archive does not answer: {error.strerror}") from error
         self._free = free - backlog
-        self._names = None if names is None else names - backlog // _SMALL
-        self._until = now + _LOOK_SECONDS
+        self._files = None if files is None else files - backlog // _SMALL
+        self._until = now + _VALID_SECONDS
 
     def _refusal(self, size: int) -> str:
         if self._free - size < self._least:
@@ -78,8 +81,8 @@ class FreeSpaceGuard:
                 f"{max(0, self._free) >> 20} MiB are free below storage.root; "
                 f"storage.minimum_free keeps {self._minimum_free >> 20} MiB"
             )
-        if self._names is not None and self._names < _LEAST_NAMES:
+        if self._files is not None and self._files < _LEAST_FILES:
             return (
-                f"the file system below storage.root has room for {max(0, self._names)} files more"
+                f"the file system below storage.root has room for {max(0, self._files)} files more"
             )
         return ""

@@ -1,7 +1,7 @@
-"""The storage root's identity, kept in the root and in the database.
+"""The identity of a storage root, kept in the root and in the database.
 
-Two roots on one database would take each other's series apart: each would look for the other's
-instances in its own archive and not find them.
+It prevents two roots from sharing one database, where each would look for the other's instances in
+its own archive and not find them.
 """
 
 from __future__ import annotations
@@ -30,34 +30,35 @@ class ForeignDatabase(ConfigError):
 
 
 def identity_of(root: Path) -> str | None:
-    """What `root` is called; None if it has no identity yet.
+    """The identity of a storage root; None if it has none yet.
 
     Raises:
         ConfigError: the file cannot be read, or does not hold an identity.
     """
     try:
-        said = (root / FILE).read_text(encoding="ascii", errors="replace").strip()
+        identity = (root / FILE).read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigError(f"cannot read {root / FILE}: {error.strerror}") from error
-    if not _FORM.fullmatch(said):
+    if not _FORM.fullmatch(identity):
         raise ConfigError(
             f"{root / FILE} is damaged: it should hold 32 hexadecimal digits, those in the table "
             "root_identity of the database. Restore it from a backup or write them into it"
         )
-    return said
+    return identity
 
 
 def refuse_foreign(index: Index, root: Path) -> None:
-    """Check that a database is not another root's; changes nothing.
+    """Check that a database does not belong to another root; changes nothing.
 
     Args:
         index: may be empty, or of an earlier version.
         root: `storage.root`.
 
     Raises:
-        ForeignDatabase: it is. ConfigError: the root's identity cannot be read.
+        ForeignDatabase: it belongs to another root.
+        ConfigError: the root's identity cannot be read.
     """
     ours, theirs = identity_of(root), owner.owner(index)
     if theirs is None:
@@ -84,14 +85,14 @@ _ADVICE: Final = (
 
 
 def claim(index: Index, root: Path) -> None:
-    """Give root and database one identity, where they have none yet.
+    """Give root and database one identity, unless they have one.
 
     Args:
         index: with this version's tables, and checked by `refuse_foreign`.
-        root: `storage.root`; it is there.
+        root: `storage.root`; it exists.
 
     Raises:
-        ForeignDatabase: another root has claimed the database meanwhile.
+        ForeignDatabase: another root has claimed the database in the meantime.
         ConfigError: the identity cannot be written.
     """
     theirs, had = owner.owner(index), identity_of(root)
@@ -99,10 +100,10 @@ def claim(index: Index, root: Path) -> None:
     if theirs is None:
         theirs = owner.claim(index, ours, time.time())
         log.info(
-            "the database belonged to no storage root; it is now that of %s (%s)%s",
+            "the database now belongs to the storage root %s (identity %s)%s",
             root,
             ours,
-            ", which had another database before: `rasnode reindex` lists its archive anew"
+            ", which had another database before: type `rasnode reindex` to list its archive"
             if had
             else "",
         )
@@ -111,7 +112,7 @@ def claim(index: Index, root: Path) -> None:
 
 
 def _check_unclaimed(index: Index, root: Path) -> None:
-    """A database from before roots had identities: are its instances in this root?"""
+    """Check a database that no root has claimed: its instances have to be in this root."""
     path = owner.any_path(index)
     if path is not None and not (root / "archive" / path).exists():
         raise ForeignDatabase(
@@ -120,12 +121,12 @@ def _check_unclaimed(index: Index, root: Path) -> None:
 
 
 def _lies_in(index: Index, root: Path) -> bool:
-    """Whether the database is a file of the root itself, and so cannot be another's."""
+    """Whether the database is a file in the root, so that it cannot belong to another one."""
     return index.file is not None and index.file.absolute().parent == root.absolute()
 
 
 def _write(root: Path, identity: str) -> str:
-    """Write it, unless another process has written one in the same moment; returns what holds."""
+    """Write the identity, unless another process has done so; returns the one that is there."""
     draft = root / f".{FILE}-{uuid.uuid4().hex}"
     try:
         write_new(draft, (f"{identity}\n".encode(),), durable=True)

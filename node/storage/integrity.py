@@ -1,9 +1,9 @@
 """Whether a file still is what was received or published: the one place where that is compared.
 
-The index has the SHA-256 of every archived data set, and of every published file. Whoever reads an
-archived file says what is expected, and gets its bytes only if they are that. Where volumes or
-peers wait for the bytes they are compared by the CRC-32 that the index has beside it, which takes a
-twentieth of the time; looking after the archive, commitment and healing go by the SHA-256.
+The index has the SHA-256 of every archived data set, and of every published file. The reader of an
+archived file passes what the index says, and gets the bytes only if they agree. Where a volume or a
+peer waits for the bytes they are compared by the CRC-32 that the index has too, which takes a
+twentieth of the time; verification, commitment and repair compare the SHA-256.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import msgspec
 from isal import isal_zlib
 
 from node.core.errors import MalformedDataSet, Permanent, Reason
-from node.dicom import find_data_set
+from node.dicom import Buffer, find_data_set
 from node.dicom.file_meta import meta_length
 
 CHUNK: Final = 1 << 20
-"""Bytes that are read and hashed at once; hashlib lets other threads run meanwhile."""
+"""Bytes that are read and hashed at once; other threads run while hashlib hashes."""
 _HEAD: Final = 4096
 """Bytes, more than any meta information that the node writes."""
 _BEYOND: Final = 16
-"""Bytes of the data set that are looked at with the meta information, to see where that ends."""
+"""Bytes of the data set that are read with the meta information, to find where that ends."""
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR)
 _BROKEN: Final = (errno.EIO, errno.EISDIR, errno.EUCLEAN, errno.ENODATA, errno.EILSEQ)
-"""What a failing disk or file system says of one file; anything else is not the file's fault."""
+"""Errors by which a disk or file system reports damage of one file; others are not about it."""
 
 
 class _Digest(Protocol):
@@ -41,26 +41,26 @@ class _Digest(Protocol):
 
 
 class _Crc32:
-    """CRC-32 as hashlib has hashes."""
+    """CRC-32 with the interface of hashlib."""
 
     def __init__(self) -> None:
         self._value = 0
 
     def update(self, data: bytes, /) -> None:
-        """Take more in."""
+        """Add bytes."""
         self._value = isal_zlib.crc32(data, self._value)
 
     def hexdigest(self) -> str:
-        """What it is so far."""
+        """The checksum of the bytes so far."""
         return f"{self._value:08x}"
 
 
 class Damage(Permanent):
-    """A file is not what it was, or is not there any more.
+    """A file has changed, or is gone.
 
     Args:
-        reason: its name.
-        sentence: what is wrong with it; names neither the file nor what it is of.
+        reason: the name of the damage.
+        sentence: what is wrong; it names neither the file nor the instance.
     """
 
     def __init__(self, reason: Reason, sentence: str) -> None:
@@ -70,7 +70,7 @@ class Damage(Permanent):
 
 
 class Meta(NamedTuple):
-    """What the meta information of a file says of the data set."""
+    """The fields of a file's meta information that describe its data set."""
 
     sop_class_uid: str | None
     sop_instance_uid: str | None
@@ -78,14 +78,14 @@ class Meta(NamedTuple):
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What an archived file has to be.
+    """What an archived file has to be, as the index says.
 
     Attributes:
         sha256: of the data set, in hexadecimal digits.
         offset: where the data set begins.
         crc32: of the data set; None: not known.
-        size: of the whole file in bytes; None: whatever it is.
-        meta: what its meta information has to say; None: whatever it says.
+        size: of the whole file in bytes; None: not compared.
+        meta: its meta information; None: not compared.
     """
 
     sha256: str
@@ -96,17 +96,19 @@ class Expected(msgspec.Struct, frozen=True):
 
 
 def read_part(file: str | Path, expected: Expected, start: int, size: int | None = None) -> bytes:
-    """Bytes of an archived file's data set, if all of it is what was received.
+    """Bytes of an archived file's data set, if the whole data set is what was received.
 
-    No more than these are in memory at once.
+    No more than these bytes are in memory at once.
 
     Args:
-        start: where they begin in the data set.
-        size: how many; None: up to its end. Fewer come if it ends before.
+        file: the archived file.
+        expected: what the index says of it.
+        start: offset of the first byte in the data set.
+        size: how many bytes; None: up to the end. Fewer are returned if the data set ends before.
 
     Raises:
-        Damage: it is not, or the file is not there.
-        OSError: it cannot be read for a reason that has nothing to do with the file.
+        Damage: the file has changed, or is gone.
+        OSError: it cannot be read, for a reason other than damage of this file.
     """
     begin = expected.offset + start
     digest = _digest(expected)
@@ -133,11 +135,13 @@ def check_archived(
     *,
     from_disk: bool = False,
 ) -> None:
-    """See whether an archived file is what was received, however large it is.
+    """Check that an archived file is what was received; memory does not depend on its size.
 
     Args:
-        pace: called with the number of bytes that were read; may take its time.
-        from_disk: what the system's memory holds of it says nothing, and is not kept there.
+        file: the archived file.
+        expected: what the index says of it.
+        pace: called with the number of bytes after each read; it may wait.
+        from_disk: read from the disk even what is in the page cache, and leave nothing there.
 
     Raises:
         Damage, OSError: as `read_part`.
@@ -154,11 +158,15 @@ def check_archived(
 
 
 def check_quickly(handle: int, expected: Expected) -> None:
-    """See whether an open file is what was received, by the checksum that takes the least time.
+    """Check that an open file is what was received, by CRC-32 where the index has it.
+
+    Args:
+        handle: descriptor of the archived file.
+        expected: what the index says of it.
 
     Raises:
-        Damage: it is not.
-        OSError: it cannot be read for a reason that has nothing to do with the file.
+        Damage: the file has changed.
+        OSError: it cannot be read, for a reason other than damage of this file.
     """
     size = os.fstat(handle).st_size
     if expected.size is not None and size != expected.size:
@@ -171,12 +179,17 @@ def check_quickly(handle: int, expected: Expected) -> None:
     _compare(digest, expected, size)
 
 
-def held_by(file: str | Path) -> tuple[str, Meta]:
-    """The SHA-256 of an archived file's data set, and its meta information.
+def sha256_of(data_set: Buffer) -> str:
+    """The SHA-256 of a data set, in hexadecimal digits: by it the index tells data sets apart."""
+    return hashlib.sha256(data_set).hexdigest()
+
+
+def hash_archived(file: str | Path) -> tuple[str, Meta]:
+    """The SHA-256 of an archived or quarantined file's data set, and its meta information.
 
     Raises:
-        Damage: it is no such file, not there, or cannot be read.
-        OSError: it cannot be read for a reason that has nothing to do with the file.
+        Damage: the node did not write such a file, or it is damaged or gone.
+        OSError: it cannot be read, for a reason other than damage of this file.
     """
     try:
         handle = os.open(file, os.O_RDONLY)
@@ -196,16 +209,17 @@ def check_published(
     *,
     from_disk: bool = False,
 ) -> None:
-    """See whether a published file is what was published.
+    """Check that a published file is what was published.
 
     Args:
-        sha256: empty: it only has to be there.
-        pace: called with the number of bytes that were read; may take its time.
-        from_disk: what the system's memory holds of it says nothing, and is not kept there.
+        file: the published file.
+        sha256: of the file; empty: it only has to exist.
+        pace: called with the number of bytes after each read; it may wait.
+        from_disk: read from the disk even what is in the page cache, and leave nothing there.
 
     Raises:
-        Damage: it is not, or it is not there.
-        OSError: it cannot be read for a reason that has nothing to do with the file.
+        Damage: the file has changed, or is gone.
+        OSError: it cannot be read, for a reason other than damage of this file.
     """
     try:
         handle = os.open(file, os.O_RDONLY)
@@ -222,7 +236,7 @@ def check_published(
 
 @contextmanager
 def _uncached(handle: int, *, wanted: bool) -> Iterator[None]:
-    """Read from the disk, and leave memory to what others read."""
+    """Read from the disk, and leave the page cache to other files."""
     if not wanted:
         yield
         return
@@ -232,7 +246,12 @@ def _uncached(handle: int, *, wanted: bool) -> Iterator[None]:
 
 
 def damage_of(error: OSError, *, published: bool = False) -> Damage | OSError:
-    """What an error of the system says of the file that was to be read."""
+    """An error of the operating system as damage of the file, if it is about the file.
+
+    Args:
+        error: raised by opening or reading the file.
+        published: whether it is a published file; else an archived one.
+    """
     if error.errno in _GONE:
         reason = Reason.OUTPUT_MISSING if published else Reason.INSTANCE_MISSING
         return Damage(reason, "its file is not there any more")
@@ -247,8 +266,8 @@ def _check(handle: int, expected: Expected, pace: Callable[[int], None]) -> None
     if expected.size is not None and size != expected.size:
         raise _changed(expected, size)
     if expected.meta is not None:
-        told = _meta(os.pread(handle, expected.offset + _BEYOND, 0))
-        if told != (expected.offset, expected.meta):
+        found = _meta(os.pread(handle, expected.offset + _BEYOND, 0))
+        if found != (expected.offset, expected.meta):
             raise Damage(Reason.INSTANCE_DAMAGED, "the meta information of its file has changed")
     if _hash_from(handle, expected.offset, pace) != expected.sha256:
         raise _changed(expected, size)
@@ -273,11 +292,11 @@ def _changed(expected: Expected, size: int) -> Damage:
 
 
 def _meta(head: bytes) -> tuple[int, Meta]:
-    """Where the data set begins, and what is said of it: by the node itself, so that it is no part
-    of what is hashed.
+    """Where the data set begins, and the meta information, which the node wrote itself, so that the
+    hash does not cover it.
 
     Raises:
-        Damage: it is no meta information of the node's.
+        Damage: the node did not write such meta information.
     """
     try:
         start = find_data_set(head)
@@ -292,7 +311,7 @@ def _meta(head: bytes) -> tuple[int, Meta]:
 
 
 def _read(handle: int, offset: int, size: int) -> bytes:
-    """Bytes of a file; one read for what is not too large for that."""
+    """Bytes of a file, in one read unless that returns fewer."""
     data = os.pread(handle, max(0, size), offset)
     if len(data) >= size:
         return data
@@ -310,7 +329,7 @@ def _hash(
     stop: int | None = None,
     pace: Callable[[int], None] = lambda _size: None,
 ) -> None:
-    """Hash a part of a file; up to its end, if nothing is said."""
+    """Hash a part of a file; without `stop`, up to its end."""
     while size := CHUNK if stop is None else min(CHUNK, stop - start):
         chunk = os.pread(handle, size, start)
         if not chunk:

@@ -1,8 +1,7 @@
-"""The index from the archive alone: every file is read once more, as if it had just come."""
+"""Rebuilds the index from the archive alone: every file is read as if it had just been received."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 from node.core.errors import InvalidUID, MalformedDataSet
 from node.core.records import InstanceRecord
 from node.dicom import find_data_set
-from node.storage.archive import Archive, Placed, meta_length
+from node.storage.archive import Archive, ArchivedFile, meta_length
 from node.storage.index.store import Store
-from node.storage.ingest.checks import record_of
 from node.storage.ingest.registration import register
+from node.storage.integrity import sha256_of
+from node.storage.receive.instance_receiver import record_of
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +26,15 @@ def reindex(
     """Add every archived file to an index, first versions before conflicts.
 
     Args:
-        store: of an index that is empty, or lacks some rows: what it has already stays.
+        archive: the archive.
+        store: writes to the index; rows that it has already stay.
         progress: called with the number of files done since the last call.
 
     Returns:
-        How many files were read, and which could not be.
+        How many files there are, and those that could not be read.
 
     Raises:
-        Retryable: disk or database does not let it; running it again goes on.
+        Retryable: disk or database do not take it now; another call goes on.
     """
     files, unreadable = 0, []
     batch: list[tuple[InstanceRecord, int | None]] = []
@@ -64,12 +65,13 @@ def _first_versions_first(archive: Archive) -> Iterator[Path]:
 
 
 def _is_conflict(path: Path) -> bool:
-    """`<UID>.<16 hex of its hash>.dcm`: sixteen digits alone could end a UID, so look inside."""
+    """Whether a file is named `<UID>.<16 digits of its hash>.dcm`: a UID may also end with sixteen
+    digits, so the hash is compared."""
     tail = path.stem.rsplit(".", 1)[-1]
     if len(tail) != 16:
         return False
     data = path.read_bytes()
-    return hashlib.sha256(data[meta_length(data) :]).hexdigest().startswith(tail)
+    return sha256_of(memoryview(data)[meta_length(data) :]).startswith(tail)
 
 
 def _record(archive: Archive, path: Path) -> InstanceRecord | None:
@@ -78,9 +80,11 @@ def _record(archive: Archive, path: Path) -> InstanceRecord | None:
         start = find_data_set(data)
         registration = register(memoryview(data)[start.offset :], start.transfer_syntax_uid)
     except (MalformedDataSet, InvalidUID) as error:
-        log.error("%s cannot be indexed: %s", path, error)
+        log.error(
+            "the node cannot add %s to the index and leaves it in the archive: %s", path, error
+        )
         return None
-    placed = Placed(
+    placed = ArchivedFile(
         path=path.relative_to(archive.root).as_posix(),
         size=len(data),
         data_set_offset=start.offset,

@@ -1,7 +1,7 @@
-"""What a running node says of itself to other commands, in a file below `storage.root`.
+"""The run file below `storage.root`, by which other commands learn about the running node.
 
-It holds what only the running process knows: the ports that it really has, and whether deliveries
-can work from where it stands. Whoever holds the lock of the folder is the one who wrote it.
+It holds what only the running process knows: the ports that it really listens on, and whether its
+deliveries can work. It is the file of the process that holds the lock of the storage root.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from node.core.system.disk import FILE_MODE
+from node.core.system.disk import replace_file
 
 LOCK: Final = ".rasnode.lock"
 _NAME: Final = ".rasnode.json"
@@ -23,13 +23,14 @@ _NAME: Final = ".rasnode.json"
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A node at work.
+    """A running node.
 
     Attributes:
-        dicom_port: the one that it listens on.
-        http_port: of its page; None: it has none.
-        targets: the deliveries that it looked at.
-        faults: why some of them cannot work, by name.
+        pid: its process.
+        dicom_port: the port that it listens on.
+        http_port: the port of its page; None: it has no page.
+        targets: names of the deliveries that it checked.
+        faults: by name, why a delivery cannot work.
     """
 
     pid: int
@@ -40,35 +41,35 @@ class RunState:
 
 
 def announce(root: Path, node: RunState) -> None:
-    """Write it down for others.
+    """Write the run file.
+
+    Args:
+        root: `storage.root`.
+        node: the running node.
 
     Raises:
         OSError: it cannot be written.
     """
-    beside = root / f"{_NAME}.new"
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(asdict(node), file)
-    beside.replace(root / _NAME)
+    replace_file(root / _NAME, json.dumps(asdict(node)).encode(), durable=False)
 
 
 def withdraw(root: Path) -> None:
-    """No node is running any more, or not yet."""
+    """Remove the run file: no node is running any more, or not yet."""
     with suppress(OSError):
         (root / _NAME).unlink(missing_ok=True)
 
 
 UNSEEN: Final = RunState(0, -1, -1)
-"""A node may have the folder open; this user may not see, or it has not said anything yet."""
+"""Perhaps a node: it has written no run file yet, or this user may not read it."""
 
 
 def running_node(root: Path) -> RunState | None:
-    """The node that has a folder open now; None: there is none."""
+    """The node that holds a storage root now; None: there is none."""
     try:
         if not _is_locked(root / LOCK):
             return None
-        said = json.loads((root / _NAME).read_bytes())
-        return RunState(**{**said, "targets": tuple(said["targets"])})
+        found = json.loads((root / _NAME).read_bytes())
+        return RunState(**{**found, "targets": tuple(found["targets"])})
     except (FileNotFoundError, NotADirectoryError):
         return UNSEEN if (root / LOCK).exists() else None
     except (OSError, ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""A Part 10 file that grows while its data set comes in, for what is too large for memory."""
+"""A Part 10 file that is written while its data set is received, as it is too large for memory."""
 
 from __future__ import annotations
 
@@ -11,27 +11,35 @@ from pathlib import Path
 from isal import isal_zlib
 
 from node.core.errors import StorageFull
-
-_FILE_MODE = 0o640
+from node.core.system.disk import FILE_MODE
 
 
 class Spill:
-    """A file in the archive's `.incoming`, there until it was taken over.
+    """A file in the archive's `.incoming`; `close` removes it unless it was kept.
 
     Args:
+        path: of the file, which is not there yet.
         meta: preamble and meta information, which the data set follows.
-        room: raises StorageFull if there is no room for so many bytes more.
+        room: raises StorageFull if there is no room for so many more bytes.
+
+    Attributes:
+        offset: where the data set begins.
+        size: bytes of the file so far.
+        crc: CRC-32 of the data set so far.
+
+    Raises:
+        StorageFull: the file cannot be made.
     """
 
     def __init__(self, path: Path, meta: bytes, room: Callable[[int], None]) -> None:
         self.path = path
         self.offset = len(meta)
         self.size = 0
-        self.crc = 0  # of the data set
+        self.crc = 0
         self._room = room
         self._kept = False
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
         except OSError as error:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
         self._append(meta)
@@ -58,7 +66,7 @@ class Spill:
 
     @contextmanager
     def data_set(self) -> Iterator[memoryview]:
-        """The bytes of the data set, for as long as the block lasts."""
+        """The data set, mapped into memory until the block ends."""
         if self.size == self.offset:
             yield memoryview(b"")
             return
@@ -70,7 +78,7 @@ class Spill:
             yield view
 
     def sync(self) -> None:
-        """Put the bytes on stable storage; its name is the archive's to sync.
+        """Bring the bytes to stable storage; the file's name is not synced.
 
         Raises:
             StorageFull: the disk is failing.
@@ -81,11 +89,11 @@ class Spill:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
 
     def keep(self) -> None:
-        """Somebody else has taken the file over."""
+        """The journal names the file now: `close` must not remove it."""
         self._kept = True
 
     def close(self) -> None:
-        """Close it; it goes, unless it was kept."""
+        """Close the file, and remove it unless it was kept."""
         os.close(self._handle)
         if not self._kept:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""`/api`: the same figures as the page, for scripts."""
+"""`/api`: what the page shows, as JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 from node.core.records import SeriesState
 from node.core.version import VERSION
 from node.storage.quarantine import Kind
+from node.web.answers import detail, summary, volume_view
 from node.web.models import (
     NodeView,
     SeriesDetail,
@@ -18,36 +19,46 @@ from node.web.models import (
     VolumeView,
     Voxel,
 )
-from node.web.outputs import OutputFile
-from node.web.provenance import source_of
+from node.web.output_files import OutputFile
 from node.web.site import Site
-from node.web.views import detail, summary, volume_view
 from node.web.volumes import Volume
+from node.web.voxel_source import source_of
 
 SeriesUID = Annotated[
     str,
     Path(
         pattern=r"^[0-9.]{1,64}(~[0-9]{1,8})?$",
-        description="Series Instance UID; of several series that came under one UID the first, "
-        "the others as their `address` says, such as 1.2.3~1",
+        description="The Series Instance UID. If several series have the same UID, it names "
+        "the first; use the `address` of the others, such as 1.2.3~1.",
     ),
 ]
-Number = Annotated[int, Path(ge=0, description="of the file, as the series lists it")]
+Number = Annotated[int, Path(ge=0, description="The number of the file in the list of the series.")]
 Revision = Annotated[
-    int | None, Query(ge=0, description="answer only as long as this revision is the current one")
+    int | None, Query(ge=0, description="Answer 409 unless this is the current revision.")
 ]
-_LAST_ROW = 2**63 - 1  # as databases number them
+_LAST_ROW = 2**63 - 1  # the largest row number of a database
 _UNCHANGING = "private, max-age=86400, immutable"
 _PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 
 
 def router(site: Site) -> APIRouter:
-    """Everything below `/api`."""
+    """The routes below `/api`.
+
+    Args:
+        site: what they read from.
+    """
     api = APIRouter(prefix="/api")
+    _add_series(api, site)
+    _add_volumes(api, site)
+    return api
+
+
+def _add_series(api: APIRouter, site: Site) -> None:
+    """The node, the series and their files."""
 
     @api.get("/node")
     def node() -> NodeView:
-        """The node itself: where it listens, what it holds, how much disk is left."""
+        """The node: AE title, port, numbers of series and instances, free disk space."""
         totals = site.totals()
         return NodeView(
             version=VERSION,
@@ -64,11 +75,12 @@ def router(site: Site) -> APIRouter:
     def series(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         before: Annotated[
-            int | None, Query(ge=0, le=_LAST_ROW, description="as the page before said")
+            int | None,
+            Query(ge=0, le=_LAST_ROW, description="The `before` of the previous page."),
         ] = None,
         state: Annotated[list[SeriesState], Query()] = [],  # noqa: B006  FastAPI copies it
     ) -> SeriesPage:
-        """The newest series first."""
+        """A page of series, the newest first."""
         rows = site.latest.series(limit, before=before, states=state)
         totals = site.totals()
         shares = site.namesakes.of([row["id"] for row in rows])
@@ -80,7 +92,7 @@ def router(site: Site) -> APIRouter:
 
     @api.get("/series/{uid}")
     def one(uid: SeriesUID) -> SeriesDetail:
-        """One series with its evidence, files, arrivals and history."""
+        """One series with its evidence, files, associations and history."""
         row = site.row(uid)
         pk = row["id"]
         return detail(
@@ -94,7 +106,7 @@ def router(site: Site) -> APIRouter:
 
     @api.get("/series/{uid}/files/{number}")
     def file(uid: SeriesUID, number: Number, revision: Revision = None) -> FileResponse:
-        """A published file. Its name here says nothing of the patient, whatever it is on disk."""
+        """A published file. The name of the download never identifies the patient."""
         found = _file(site, uid, number, revision)
         name = f"{uid}_{number}{found.ending}"
         return FileResponse(
@@ -105,9 +117,13 @@ def router(site: Site) -> APIRouter:
             headers=_caching(revision),
         )
 
+
+def _add_volumes(api: APIRouter, site: Site) -> None:
+    """What the viewer shows."""
+
     @api.get("/series/{uid}/volumes/{number}")
     def volume(uid: SeriesUID, number: Number, revision: Revision = None) -> VolumeView:
-        """A volume's geometry, and how to begin to look at it."""
+        """The geometry of a volume, and the first window of its viewer."""
         row = site.row(uid)
         return volume_view(_volume(site, uid, number, revision), row["modality"], row["revision"])
 
@@ -115,16 +131,18 @@ def router(site: Site) -> APIRouter:
     def picture(
         uid: SeriesUID,
         number: Number,
-        axis: Annotated[int, Query(ge=0, le=2, description="of the volume: i, j or k")],
+        axis: Annotated[
+            int, Query(ge=0, le=2, description="The axis across the slice: 0 (i), 1 (j) or 2 (k).")
+        ],
         index: Annotated[int, Query(ge=0)],
-        low: Annotated[float, Query(description="this value is black")],
-        high: Annotated[float, Query(description="and this one white")],
+        low: Annotated[float, Query(description="The value that is drawn black.")],
+        high: Annotated[float, Query(description="The value that is drawn white.")],
         time: Annotated[int, Query(ge=0)] = 0,
         revision: Revision = None,
     ) -> Response:
-        """One slice as PNG, one pixel a voxel, held as a radiologist holds it."""
+        """One slice as PNG, one pixel a voxel, in radiological orientation."""
         if not low < high:
-            raise HTTPException(422, "low must be less than high, and both must be numbers")
+            raise HTTPException(422, "low must be less than high")
         found = _volume(site, uid, number, revision)
         drawn = found.picture(axis, index, time, low, high)
         return Response(drawn, media_type="image/png", headers=_caching(revision))
@@ -139,7 +157,7 @@ def router(site: Site) -> APIRouter:
         time: Annotated[int, Query(ge=0)] = 0,
         revision: Revision = None,
     ) -> Voxel:
-        """A voxel's value, its place, and the instance that it came from."""
+        """The value of a voxel, its RAS coordinates, and the instance that it came from."""
         found = _file(site, uid, number, revision)
         value, place = site.cache.get(found.path).voxel(i, j, k, time)
         return Voxel(
@@ -147,8 +165,6 @@ def router(site: Site) -> APIRouter:
             ras=(place[0], place[1], place[2]),
             source=_source(site, uid, found, (i, j, k), time),
         )
-
-    return api
 
 
 def _by_kind(site: Site) -> dict[Kind, int]:
@@ -159,19 +175,19 @@ def _by_kind(site: Site) -> dict[Kind, int]:
 def _file(site: Site, uid: str, number: int, revision: int | None) -> OutputFile:
     row = site.row(uid)
     if revision is not None and revision != row["revision"]:
-        raise HTTPException(409, f"revision {row['revision']} is the current one")
+        raise HTTPException(409, f"the current revision is {row['revision']}")
     for found in site.outputs.files(row["outputs"]):
         if found.number == number:
-            site.soundness.check(row["id"], found.path)
+            site.published.check(row["id"], found.path)
             return found
-    raise HTTPException(404, "there is no such file")
+    raise HTTPException(404, "the series has no file of this number")
 
 
 def _source(
     site: Site, uid: str, volume: OutputFile, voxel: tuple[int, int, int], time: int
 ) -> str | None:
-    """The instance that a voxel came from, if the manifest is what was published."""
-    site.soundness.check(site.row(uid)["id"], volume.manifest)
+    """The instance that a voxel came from, if the manifest is undamaged."""
+    site.published.check(site.row(uid)["id"], volume.manifest)
     return source_of(volume.manifest, voxel, time)
 
 

@@ -16,34 +16,35 @@ from node.core.errors import Retryable
 from node.core.version import VERSION
 from node.web.api import SeriesUID, router
 from node.web.deadlines import Deadlines
-from node.web.guard import Guard
 from node.web.models import Health
+from node.web.security import Security
 from node.web.site import Site
 from node.web.volumes import NotViewable
 
 _STATIC = Path(__file__).parent / "static"
 _HEALTH: Final = "/health"
-_ASKERS: Final = 4  # who ask /health at once; the rest wait for what these find
+_HEALTH_THREADS: Final = 4  # requests of /health at once; further ones wait
 
 
 def create_app(site: Site, host: str, hosts: Iterable[str] = ()) -> FastAPI:
-    """The application.
+    """The web application.
 
     Args:
-        host: the address that it will be served on; decides by what names it may be asked.
+        site: what it reads from.
+        host: the address that it is served on; decides which names are accepted in requests.
         hosts: further names, as `http.hosts` has them.
     """
     app = FastAPI(
         title="rasnode",
         version=VERSION,
-        summary="DICOM in, RAS NIfTI out: series, volumes and their evidence.",
+        summary="Series that the node has received, their volumes and the evidence for them.",
         openapi_url="/api/openapi.json",
-        docs_url=None,  # they would load scripts from elsewhere
+        docs_url=None,  # they would load scripts from other servers
         redoc_url=None,
     )
     app.add_middleware(Deadlines, exempt=frozenset({_HEALTH}))
-    app.add_middleware(Guard, host=host, hosts=hosts)
-    askers = CapacityLimiter(_ASKERS)
+    app.add_middleware(Security, host=host, hosts=hosts)
+    health_threads = CapacityLimiter(_HEALTH_THREADS)
     app.include_router(router(site))
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_exception_handler(NotViewable, _not_viewable)
@@ -60,13 +61,17 @@ def create_app(site: Site, host: str, hosts: Iterable[str] = ()) -> FastAPI:
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
-        return Response(site.scrape.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(site.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     @app.get(_HEALTH, responses={503: {"model": Health}})
     async def health(response: Response) -> Health:
-        """200 only if the DICOM port answers, the index is writable and there is disk."""
-        # In threads of its own: those that answer other requests may all hang.
-        faults = await to_thread.run_sync(site.health.faults, limiter=askers)
+        """200 if the node is healthy, else 503 with the faults.
+
+        Healthy means: the DICOM port answers a C-ECHO, the index can be written, there is free
+        disk space, no file is damaged, and every thread and process of the node runs.
+        """
+        # In threads of its own: those for other requests may all hang.
+        faults = await to_thread.run_sync(site.health.faults, limiter=health_threads)
         response.status_code = 503 if faults else 200
         return Health(healthy=not faults, faults=faults, heartbeats=site.health.ages())
 

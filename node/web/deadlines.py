@@ -1,7 +1,7 @@
-"""Bounds on how long a request may take: a database or a disk that hangs must not hang the page.
+"""Deadlines of requests and health checks: a database or disk that hangs must not hang the page.
 
-Threads that wait for a database cannot be called off. They are left behind, as few as can be, and
-whoever asks is told so.
+A thread that waits for a database cannot be cancelled. It is left behind, the client is answered
+503, and the number of such threads is limited.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from node.core.supervision import background
 REQUEST_SECONDS: Final = 15.0
 """From a request to the first byte of its answer. Slices of large volumes take some seconds."""
 CHECK_SECONDS: Final = 6.0
-"""For all checks of `/health`, which are made side by side. Whoever asks may give up after ten."""
+"""For all checks of `/health`, which run at the same time. Clients may give up after ten."""
 MOST_OVERDUE: Final = 20
-"""Requests left behind at most; the rest of the forty threads that answer are for what does not
-hang."""
+"""Requests left behind at most; the rest of the forty threads answer other requests."""
 
 
 class Deadlines:
     """ASGI middleware: a request that is not answered in time is answered 503.
 
     Args:
-        exempt: paths that keep a deadline by themselves, and have to be answered always.
+        app: answers the requests.
+        exempt: paths that have a deadline of their own and must always be answered.
     """
 
     def __init__(self, app: ASGIApp, exempt: frozenset[str] = frozenset()) -> None:
@@ -73,59 +73,58 @@ class Deadlines:
         try:
             await self._app(scope, receive, send)
         finally:
-            began.set()  # of an exception, too, there is something to be told
+            began.set()  # after an exception, too: it is raised to the caller
 
     def _leave(self, task: asyncio.Task[None]) -> None:
-        """Let it end when its thread does. Cancelled, it would no longer count, and its thread
-        would hang on uncounted."""
+        """Let a request end when its thread does; a cancelled one would not be counted any more."""
         self._overdue.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._overdue.discard(task)
             if not task.cancelled():
-                task.exception()  # nobody is there any more to be told
+                task.exception()  # the client has its answer already
 
         task.add_done_callback(ended)
 
 
 async def _not_now(scope: Scope, receive: Receive, send: Send) -> None:
     sentence = (
-        "not answered in time: the index or the disk does not answer the node; "
-        "/health says what is wrong"
+        "the request was not answered in time, as the index or the disk does not answer; "
+        "/health shows the cause"
     )
     await JSONResponse({"detail": sentence}, 503)(scope, receive, send)
 
 
 class Checks:
-    """Looks at several things side by side, and waits for none of them for long.
+    """Runs several checks at the same time, each with a deadline.
 
-    One that hangs is not begun again before it has ended.
+    A check that hangs is not started again before it has ended.
 
     Args:
-        checks: by name; each raises NodeError or OSError if something is wrong.
+        checks: by name; each raises NodeError or OSError if it finds a fault.
     """
 
     def __init__(self, checks: Mapping[str, Callable[[], None]]) -> None:
         self._checks = checks
-        self._running: dict[str, _Look] = {}
+        self._running: dict[str, _Check] = {}
 
     def faults(self) -> dict[str, str]:
-        """What is wrong, by the check's name, after `CHECK_SECONDS` at most."""
+        """The faults by the check's name, after `CHECK_SECONDS` at most."""
         for name, check in self._checks.items():
             if name not in self._running:
-                self._running[name] = _Look(name, check)
+                self._running[name] = _Check(name, check)
         deadline = time.monotonic() + CHECK_SECONDS
         faults = {}
-        for name, look in list(self._running.items()):
-            fault = look.fault(max(0.0, deadline - time.monotonic()))
+        for name, running in list(self._running.items()):
+            fault = running.fault(max(0.0, deadline - time.monotonic()))
             if fault:
                 faults[name] = fault
-            if look.over:
+            if running.over:
                 del self._running[name]
         return faults
 
 
-class _Look:
+class _Check:
     """One check, in a thread of its own."""
 
     def __init__(self, name: str, check: Callable[[], None]) -> None:
@@ -141,10 +140,14 @@ class _Look:
         return self._over.is_set()
 
     def fault(self, seconds: float) -> str:
-        """What it found, or that it has found nothing yet."""
+        """What it found wrong; empty if nothing.
+
+        Args:
+            seconds: how long to wait for it.
+        """
         if self._over.wait(seconds):
             return self._fault
-        return f"it has not answered for {time.monotonic() - self._since:.0f} s"
+        return f"the check has not answered for {time.monotonic() - self._since:.0f} s"
 
     def _run(self) -> None:
         try:
@@ -152,6 +155,6 @@ class _Look:
         except (NodeError, OSError) as error:
             self._fault = str(error)
         except Exception as error:  # noqa: BLE001  a check that fails is no sign of health
-            self._fault = f"it could not be checked: an unforeseen {type(error).__name__}"
+            self._fault = f"the check failed with an unforeseen {type(error).__name__}"
         finally:
             self._over.set()

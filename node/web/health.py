@@ -1,4 +1,4 @@
-"""Can the node do its work now: port, index, disk, and every thread and process of it."""
+"""The checks of `/health`: port, index, disk, and every thread and process of the node."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.core.errors import NodeError
-from node.core.supervision import Sign
+from node.core.supervision import LoopState
 from node.core.system.disk import output_writable
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.inspection import check_writable
 from node.storage.index.series.damages import Damages
-from node.storage.index_holdings import check_running
+from node.storage.index_completeness import check_running
 from node.web.deadlines import Checks
 
 FRESH_SECONDS = 2.0
-"""A finding is used again for so long: asking often must not become a load of its own."""
+"""A result is used again for so long: frequent requests must not become a load."""
 _NAMED = 3
-"""Damaged files that are named; `rasnode verify` names all."""
+"""Damaged files that are listed; `rasnode verify` lists all."""
 SLOW_SECONDS = 3.0
-"""A disk that takes so long is failing or overloaded; some senders give up after ten of them."""
+"""A disk that takes longer is failing or overloaded; some senders give up after ten seconds."""
 
 
 class HealthCheck:
-    """Finds out, at most once in `FRESH_SECONDS`.
+    """Runs the checks, at most once in `FRESH_SECONDS`.
 
     Args:
+        index, archive: of the node.
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         outputs: the folder that volumes are published in.
         minimum_free: bytes; with less the node refuses instances.
-        stuck: whether what was received cannot be ingested for the time being.
-        signs: how the loops of all threads and processes of the node are.
+        ingest_blocked: whether received instances cannot be ingested at present.
+        signs: the heartbeats of all threads and processes of the node.
         clock: seconds, monotonic.
-        executor: why no volume can be made for the time being; None: they can.
-        journal: what is wrong with what was answered and is not ingested yet; None: nothing.
+        executor: why no volume can be made at present; None: volumes can be made.
+        journal: what is wrong with the instances that are not ingested yet; None: nothing.
     """
 
     def __init__(
@@ -45,8 +46,8 @@ class HealthCheck:
         outputs: Path,
         minimum_free: int,
         echo: Callable[[], None],
-        stuck: Callable[[], bool],
-        signs: Callable[[], Sequence[Sign]],
+        ingest_blocked: Callable[[], bool],
+        signs: Callable[[], Sequence[LoopState]],
         clock: Callable[[], float],
         executor: Callable[[], str | None] = lambda: None,
         journal: Callable[[], str | None] = lambda: None,
@@ -57,7 +58,7 @@ class HealthCheck:
                 "index": lambda: _check_index(index, archive.root.parent),
                 "journal": lambda: _check_journal(journal),
                 "disk": lambda: _check_disk(archive, minimum_free),
-                "ingest": lambda: _check_ingest(stuck),
+                "ingest": lambda: _check_ingest(ingest_blocked),
                 "assembly": lambda: _check_assembly(executor),
                 "output": lambda: _check_output(outputs),
                 "damage": lambda: _check_damage(Damages(index)),
@@ -69,11 +70,11 @@ class HealthCheck:
         self._found: tuple[float, dict[str, str]] | None = None
 
     def faults(self) -> dict[str, str]:
-        """What is wrong, by the check's name; empty if all is well."""
+        """The faults by the check's name; empty if the node is healthy."""
         with self._lock:
             if self._found is None or self._clock() - self._found[0] > FRESH_SECONDS:
                 faults = self._checks.faults()
-                if "index" in faults:  # what is damaged is known there
+                if "index" in faults:  # the index has the list of damaged files
                     faults.pop("damage", None)
                 self._found = (self._clock(), faults)
             found = self._found[1]
@@ -85,7 +86,7 @@ class HealthCheck:
 
 
 class _Unfit(NodeError):
-    """The node refuses instances, or lets senders wait for too long."""
+    """The node cannot do its work, or senders wait too long."""
 
 
 def _check_disk(archive: Archive, minimum_free: int) -> None:
@@ -93,13 +94,13 @@ def _check_disk(archive: Archive, minimum_free: int) -> None:
     free = archive.free_bytes()
     if free < minimum_free:
         raise _Unfit(
-            f"{free >> 20} MiB are free below storage.root; "
-            f"storage.minimum_free keeps {minimum_free >> 20} MiB"
+            f"{free >> 20} MiB are free on the disk of storage.root; "
+            f"storage.minimum_free is {minimum_free >> 20} MiB"
         )
     if seconds > SLOW_SECONDS:
         raise _Unfit(
-            f"the disk of storage.root takes {seconds:.1f} s to write a few bytes: senders wait "
-            "as long for each answer"
+            f"the disk of storage.root takes {seconds:.1f} s to write a few bytes: every C-STORE "
+            "waits as long; look for an overloaded or failing disk"
         )
 
 
@@ -117,19 +118,19 @@ def _check_damage(damages: Damages) -> None:
     if count := sum(damages.count().values()):
         named = "; ".join(map(str, damages.all(_NAMED)))
         more = f" and {count - _NAMED} more" if count > _NAMED else ""
-        raise _Unfit(f"{named}{more} (`rasnode verify` looks again)")
+        raise _Unfit(f"{named}{more} (`rasnode verify` lists all and checks again)")
 
 
 def _check_output(outputs: Path) -> None:
     if fault := output_writable(outputs):
-        raise _Unfit(f"no volume can be published: {fault}; what is received is kept, and waits")
+        raise _Unfit(f"no volume can be published: {fault}; received series are kept until it can")
 
 
-def _check_ingest(stuck: Callable[[], bool]) -> None:
-    if stuck():
+def _check_ingest(ingest_blocked: Callable[[], bool]) -> None:
+    if ingest_blocked():
         raise _Unfit(
-            "what was received cannot be ingested, so C-STORE is answered 0xA700; the log says "
-            "whether the disk or the database is to blame"
+            "received instances cannot be ingested, so C-STORE is answered 0xA700; the log "
+            "says whether the disk or the database is the cause"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the API says, as types: from here comes the OpenAPI description."""
+"""The answers of the API as types; the OpenAPI description is made from them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from node.storage.quarantine import Kind
 
 
 class Reason(BaseModel):
-    """A piece of evidence, or a refusal."""
+    """A piece of evidence for the verdict, or a refusal."""
 
-    source: str = Field(description="where it comes from, or the name of the refusal")
-    says: str = Field(default="", description="complete, incomplete, unknown; empty: a refusal")
+    source: str = Field(description="The source of the evidence, or the name of the refusal.")
+    says: str = Field(
+        default="", description="complete, incomplete or unknown; empty for a refusal."
+    )
     sentence: str = ""
 
 
 class Share(BaseModel):
-    """Another series with UIDs that should be one series' alone."""
+    """Another series that has UIDs of this one, which should be unique."""
 
     shared: Shared
-    address: str = Field(description="what the other is called in URLs and commands")
-    study_instance_uid: str = Field(description="of the other")
+    address: str = Field(description="The name of the other series in URLs and commands.")
+    study_instance_uid: str = Field(description="The study of the other series.")
     sentence: str
 
 
@@ -31,8 +33,8 @@ class SeriesSummary(BaseModel):
     """A series as the list shows it."""
 
     address: str = Field(
-        description="what it is called in URLs and commands: its UID, and with ~1 the next that "
-        "came under the same UID in another study or of another patient"
+        description="The name of the series in URLs and commands: its UID, or its UID with ~1 "
+        "if a series of another study or patient has the same UID."
     )
     series_instance_uid: str
     study_instance_uid: str
@@ -40,42 +42,46 @@ class SeriesSummary(BaseModel):
     number: int | None
     description: str
     body_part: str
-    date: str = Field(description="as in the data set: YYYYMMDD")
+    date: str = Field(description="Series Date or Study Date, YYYYMMDD.")
     instances: int
     state: SeriesState
-    since: float = Field(description="of the state; seconds since 1970, UTC")
-    revision: int = Field(description="0 before the first")
+    since: float = Field(description="When it came into this state; seconds since 1970, UTC.")
+    revision: int = Field(description="The number of the published revision; 0: none yet.")
     first_arrival: float
     last_arrival: float
     verdict: str | None
-    why: str = Field(description="why the node waits, or went on")
+    why: str = Field(description="Why the node waits for further instances, or does not.")
     refusals: list[Reason]
-    evidence: list[Reason] = Field(description="what speaks for the verdict first")
-    shares: list[Share] = Field(description="other series that share UIDs with it")
-    picture: str | None = Field(description="URL of the first volume's picture")
+    evidence: list[Reason] = Field(description="The evidence; that for the verdict comes first.")
+    shares: list[Share] = Field(description="Other series that have UIDs of this one.")
+    picture: str | None = Field(description="URL of the preview of the first volume.")
 
 
 class SeriesPage(BaseModel):
-    """The newest series first."""
+    """A page of series, the newest first."""
 
     series: list[SeriesSummary]
-    before: int | None = Field(description="ask with this for the next page; null: it was the last")
-    states: dict[SeriesState, int] = Field(description="how many series are in each state")
+    before: int | None = Field(
+        description="The parameter `before` of the next page; null: this is the last page."
+    )
+    states: dict[SeriesState, int] = Field(description="The number of series in each state.")
 
 
 class PublishedFile(BaseModel):
-    """A file of the current revision."""
+    """A published file of the current revision."""
 
     number: int
     ending: str
-    bytes: int | None = Field(description="null: it is being replaced")
-    path: str | None = Field(description="null if the name says who the patient is")
+    bytes: int | None = Field(description="null: the file is being replaced.")
+    path: str | None = Field(description="null if the file name identifies the patient.")
     url: str
-    volume: str | None = Field(description="URL of the viewer's data; null if it is no volume")
+    volume: str | None = Field(
+        description="URL of the volume for the viewer; null if the file is not a volume."
+    )
 
 
 class ArrivalView(BaseModel):
-    """What one association brought."""
+    """The instances that one association brought."""
 
     calling_ae: str
     address: str
@@ -86,7 +92,7 @@ class ArrivalView(BaseModel):
 
 
 class Transition(BaseModel):
-    """A step in the series' life."""
+    """A change of state of the series."""
 
     at: float
     actor: str
@@ -97,46 +103,48 @@ class Transition(BaseModel):
 
 
 class SeriesDetail(SeriesSummary):
-    """All that is known of a series."""
+    """A series with its evidence, files, associations and history."""
 
     files: list[PublishedFile]
     arrivals: list[ArrivalView]
     history: list[Transition]
-    damaged: list[str] = Field(description="files of it that are damaged or lost")
+    damaged: list[str] = Field(description="A sentence for each damaged or lost file.")
 
 
 class Plane(BaseModel):
-    """How the pictures across one axis are drawn."""
+    """How the slices across one axis are drawn."""
 
     name: Literal["sagittal", "coronal", "axial"]
     axis: int
     slices: int
     width: int
     height: int
-    pixel_width: float = Field(description="mm")
-    pixel_height: float = Field(description="mm")
-    edges: dict[str, str] = Field(description="left, right, top and bottom: R L A P S or I")
+    pixel_width: float = Field(description="In mm.")
+    pixel_height: float = Field(description="In mm.")
+    edges: dict[str, str] = Field(
+        description="The letters at left, right, top and bottom: R L A P S or I."
+    )
 
 
 class VolumeView(BaseModel):
-    """A volume's geometry, and how to begin to look at it."""
+    """The geometry of a volume, and the first window of its viewer."""
 
     shape: tuple[int, int, int, int]
-    spacing: tuple[float, float, float] = Field(description="mm")
-    repetition: float = Field(description="seconds; 0 if unknown")
-    affine: list[list[float]] = Field(description="voxel (i, j, k) to RAS mm")
-    oblique: float = Field(description="largest angle between an axis and its letter, degrees")
+    spacing: tuple[float, float, float] = Field(description="In mm.")
+    repetition: float = Field(description="Repetition time in seconds; 0: unknown.")
+    affine: list[list[float]] = Field(description="Voxel (i, j, k) to RAS mm.")
+    oblique: float = Field(description="The largest angle between an axis and its letter, degrees.")
     colour: bool
-    window: tuple[float, float] = Field(description="black, white")
+    window: tuple[float, float] = Field(description="The values that are drawn black and white.")
     planes: list[Plane]
     revision: int
 
 
 class Voxel(BaseModel):
-    """One voxel: its value, its place, and the instance that it came from."""
+    """A voxel: its value, its place, and the instance that it came from."""
 
     value: list[float | None] = Field(description="one number, or red, green and blue")
-    ras: tuple[float, float, float] = Field(description="mm")
+    ras: tuple[float, float, float] = Field(description="In mm.")
     source: str | None = Field(description="SOP Instance UID; null if the manifest does not say")
 
 
@@ -151,22 +159,23 @@ class NodeView(BaseModel):
     studies: int
     conflicts: int
     quarantine: dict[Kind, int] = Field(
-        description="files: refused, and answered with success but not ingested"
+        description="Files in quarantine: refused, or acknowledged and not ingested."
     )
     free_bytes: int
     minimum_free: int
-    damaged: int = Field(description="files that are not what was received or published any more")
+    damaged: int = Field(description="The number of damaged or lost files.")
 
 
 class Health(BaseModel):
-    """Whether the node can do its work."""
+    """Whether the node is healthy."""
 
     healthy: bool
     faults: dict[str, str] = Field(
         description=(
-            "what is wrong, by name: dicom, index, disk, filing, output, damage, or a heartbeat's"
+            "The faults by name: dicom, index, journal, disk, ingest, assembly, output, damage, or "
+            "the name of a thread or process."
         )
     )
     heartbeats: dict[str, float] = Field(
-        description="seconds since each thread and process of the node last finished a step"
+        description="Seconds since the last heartbeat of each thread and process of the node."
     )

@@ -1,4 +1,4 @@
-"""uvicorn in a guarded thread of the daemon."""
+"""The web server: uvicorn in a supervised thread of the daemon."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _BACKLOG = 128
 
 
 class WebServer:
-    """Serves an app on one address.
+    """Serves an application on one address.
 
     Args:
-        listening: bound, and not listening yet.
+        app: answers the requests.
+        listening: a socket that is bound and does not listen yet.
     """
 
     def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
@@ -46,10 +47,10 @@ class WebServer:
         return int(self._socket.getsockname()[1])
 
     def start(self) -> None:
-        """Begin to answer.
+        """Start to answer requests.
 
         Raises:
-            ConfigError: the address is taken or may not be used; nothing was started.
+            ConfigError: the address is in use or not permitted; nothing was started.
         """
         host, port = self._socket.getsockname()[:2]
         try:
@@ -61,18 +62,20 @@ class WebServer:
         while not self._server.started:
             if time.monotonic() > deadline:
                 self.stop()
-                raise ConfigError(f"the page on {host}:{port} did not start; see the log")
+                raise ConfigError(
+                    f"the page on {host}:{port} did not start; the log has the reason"
+                )
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Answer what was asked, and end."""
+        """Answer the open requests, then stop."""
         self._loop.ask_to_stop()
         self._server.should_exit = True
         self._loop.stop(_STOP_SECONDS + 2)
         self._socket.close()
 
     def _run(self) -> float:
-        """Serve until told to stop; a server that ended before that is made anew."""
+        """Serve until `stop`; a server that has ended before is started again."""
         if self._server.started:
             self._server = _Server(self._config, self._loop.heartbeat)
         if not self._loop.stopping:
@@ -82,7 +85,7 @@ class WebServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which says that it lives, ten times a second."""
+    """uvicorn's server with a heartbeat, ten times a second."""
 
     def __init__(self, config: uvicorn.Config, heartbeat: Heartbeat) -> None:
         super().__init__(config)

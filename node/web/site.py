@@ -1,4 +1,4 @@
-"""What the page is made from: handed over by the daemon, shared by everything below `/`."""
+"""What all routes read from; the daemon makes it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.work import Work
 from node.storage.quarantine import Quarantine
 from node.web.health import FRESH_SECONDS, HealthCheck
-from node.web.outputs import OutputFolder, names_identify
-from node.web.scrape import MetricsCollector
-from node.web.soundness import Soundness
+from node.web.metrics import Metrics
+from node.web.output_files import OutputFolder, names_identify
+from node.web.published_files import PublishedFiles
 from node.web.volumes import VolumeCache
 
 
 class Site:
-    """The rooms that the page reads from.
+    """The index, the archive and the published files, as the page and the API read them.
 
     Args:
+        index, archive: of the node.
         outputs: the folder that volumes are published in.
         output_name: `output.name` of the settings; decides whether paths may be shown.
         minimum_free: bytes; with less on the disk the node refuses instances.
-        ae_title: the node's own.
-        dicom_port: asked when it is needed, as it may be any free one.
+        ae_title: of the node.
+        dicom_port: called when it is needed, as the port may be any free one.
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
-        stuck: whether what was received cannot be ingested for the time being.
-        executor: why no volume can be made for the time being; None: they can.
-        journal: what is wrong with what was answered and is not ingested yet; None: nothing.
+        ingest_blocked: whether received instances cannot be ingested at present.
+        executor: why no volume can be made at present; None: volumes can be made.
+        journal: what is wrong with the instances that are not ingested yet; None: nothing.
         clock: seconds since 1970, UTC.
     """
 
@@ -54,7 +55,7 @@ class Site:
         ae_title: str,
         dicom_port: Callable[[], int],
         echo: Callable[[], None],
-        stuck: Callable[[], bool],
+        ingest_blocked: Callable[[], bool],
         executor: Callable[[], str | None] = lambda: None,
         journal: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.time,
@@ -72,7 +73,7 @@ class Site:
         self._lock = threading.Lock()
         self.work = Work(index)
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
-        self.soundness = Soundness(index, archive.root.parent, outputs)
+        self.published = PublishedFiles(index, archive.root.parent, outputs)
         self.damages = Damages(index)
         self.cache = VolumeCache()
         self.health = HealthCheck(
@@ -81,13 +82,13 @@ class Site:
             outputs,
             minimum_free,
             echo,
-            stuck,
+            ingest_blocked,
             HEARTBEATS.all,
             time.monotonic,
             executor,
             journal,
         )
-        self.scrape = MetricsCollector(
+        self.metrics = Metrics(
             self.totals,
             self.latest,
             self.damages,
@@ -99,7 +100,7 @@ class Site:
         )
 
     def totals(self) -> dict[str, int]:
-        """How much of everything there is, counted at most once in `FRESH_SECONDS`."""
+        """Numbers of patients, studies, series and instances, read once in `FRESH_SECONDS`."""
         with self._lock:
             now = time.monotonic()
             if self._totals is None or now - self._totals[0] > FRESH_SECONDS:
@@ -107,12 +108,15 @@ class Site:
             return self._totals[1]
 
     def row(self, uid: str) -> dict[str, Any]:
-        """A series' row as `index.latest` gives it.
+        """The row of a series, as `index.latest` has it.
+
+        Args:
+            uid: Series Instance UID or address of the series.
 
         Raises:
-            HTTPException: 404, there is no such series.
+            HTTPException: 404, the index has no such series.
         """
         row = self.latest.one(uid)
         if row is None:
-            raise HTTPException(404, "there is no such series")
+            raise HTTPException(404, "there is no series of this UID")
         return row

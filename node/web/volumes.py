@@ -1,7 +1,7 @@
 """Published NIfTI volumes for the viewer: their geometry, and slices of them as pictures.
 
-Pictures are drawn as a radiologist holds them: the patient's right on the left side, front or head
-up, nose to the left. Which letter belongs to which edge is read from the affine, never assumed.
+Pictures are in radiological orientation: the patient's right is on the left side, front or head is
+up, the nose points to the left. The letters at the edges are read from the affine.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ from node.assemble.volumes.preview import SOFT_TISSUE
 from node.core.errors import Permanent
 
 MAX_BYTES = 768 * 1024 * 1024
-"""Voxels of one volume that the viewer is willing to hold in memory."""
+"""Bytes of voxels that the viewer holds in memory."""
 
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
-_PICTURE_SAMPLES = 500_000  # enough to find a window by
+_PICTURE_SAMPLES = 500_000  # enough to find a window
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 
 
 class NotViewable(Permanent):
-    """The viewer cannot show this; the sentence says why."""
+    """The viewer cannot show a volume or slice; the sentence says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume in memory, as it was stored.
+    """A volume in memory, with the values as they are stored.
 
     Attributes:
         stored: (i, j, k, t) or, for colour, (i, j, k, t, 3); stored values.
         affine: (4, 4) voxel (i, j, k) -> RAS mm.
+        slope, intercept: value = stored * slope + intercept.
         spacing: mm along i, j, k.
         repetition: seconds from one t to the next; 0 if it is unknown.
-        letters: where i, j and k grow to, nearest of R L A P S I.
+        letters: the direction in which i, j and k increase, the nearest of R L A P S I.
         oblique: the largest angle between an axis and its letter's direction, degrees.
     """
 
@@ -65,15 +66,19 @@ class Volume:
 
     @property
     def is_colour(self) -> bool:
-        """Whether every voxel is red, green and blue."""
+        """Whether every voxel has a red, a green and a blue value."""
         return self.stored.ndim == 5
 
     def values(self, stored: NDArray[Any]) -> NDArray[np.float64]:
-        """Stored values as what they mean."""
+        """Stored values, scaled."""
         return np.asarray(stored, dtype=np.float64) * self.slope + self.intercept
 
     def window(self, modality: str) -> tuple[float, float]:
-        """The values to show black and white, before anybody has chosen any."""
+        """The values to draw black and white at first.
+
+        Args:
+            modality: of the series; CT has the window of soft tissue.
+        """
         if modality == "CT":
             return SOFT_TISSUE
         first = self.stored[:, :, :, 0].ravel(order="K")
@@ -97,13 +102,19 @@ class Volume:
         }
 
     def picture(self, axis: int, index: int, time: int, low: float, high: float) -> bytes:
-        """One slice as PNG, one pixel a voxel; `low` is black and `high` white.
+        """One slice as PNG, one pixel a voxel.
+
+        Args:
+            axis: across the slice: 0 (i), 1 (j) or 2 (k).
+            index: of the slice on this axis.
+            time: index t.
+            low, high: values that are drawn black and white.
 
         Raises:
-            NotViewable: there is no such slice.
+            NotViewable: the volume has no such slice.
         """
         if not (0 <= index < self.shape[axis] and 0 <= time < self.shape[3]):
-            raise NotViewable(f"there is no slice {index} at time {time} along axis {axis}")
+            raise NotViewable(f"the volume has no slice {index} at time {time} on axis {axis}")
         plane = np.take(self.stored[:, :, :, time], index, axis=axis)
         plane = np.flip(plane, axis=(0, 1)).swapaxes(0, 1)  # both axes run to the left and up
         if not self.is_colour:
@@ -114,14 +125,20 @@ class Volume:
         return made.getvalue()
 
     def voxel(self, i: int, j: int, k: int, time: int) -> tuple[list[float], list[float]]:
-        """What a voxel's value is (three of them for colour), and where it is in RAS mm.
+        """One voxel.
+
+        Args:
+            i, j, k, time: its indices in the array.
+
+        Returns:
+            Its value (three values for colour), and its place in RAS mm.
 
         Raises:
-            NotViewable: there is no such voxel.
+            NotViewable: the volume has no such voxel.
         """
         inside = zip((i, j, k, time), self.shape, strict=True)
         if not all(0 <= index < count for index, count in inside):
-            raise NotViewable("there is no such voxel")
+            raise NotViewable(f"the volume has no voxel ({i}, {j}, {k}) at time {time}")
         value = self.stored[i, j, k, time]
         values = value.tolist() if self.is_colour else [float(self.values(value))]
         place = self.affine @ np.array([i, j, k, 1.0])
@@ -129,7 +146,7 @@ class Volume:
 
 
 def _plane(axis: int) -> tuple[int, int]:
-    """The volume's axes that a picture across `axis` shows: from side to side, and up."""
+    """The axes of the volume that a picture across `axis` shows: horizontal and vertical."""
     return ((1, 2), (0, 2), (0, 1))[axis]
 
 
@@ -137,36 +154,38 @@ def read_volume(path: Path) -> Volume:
     """Read a NIfTI-1 or NIfTI-2 file, compressed or not.
 
     Raises:
-        NotViewable: too large, or no volume.
-        OSError: it cannot be read.
+        NotViewable: the file is too large, or is not a volume.
+        OSError: the file cannot be read.
     """
     with _opened(path) as file:
-        header = _header(file.read(_NIFTI2_BYTES), path.name)
+        header = _header(file.read(_NIFTI2_BYTES))
         shape = tuple(int(count) for count in header.get_data_shape())
         dtype = header.get_data_dtype()
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if len(shape) not in {3, 4} or not size or dtype.kind == "c":
-            raise NotViewable(f"the viewer shows volumes in three or four dimensions, not {shape}")
+            raise NotViewable(
+                f"the viewer shows images with three or four dimensions; this one is {shape}"
+            )
         if size > MAX_BYTES:
             raise NotViewable(
-                f"the volume has {size >> 20} MiB and the viewer holds {MAX_BYTES >> 20} MiB; "
-                "open the file itself"
+                f"the volume has {size >> 20} MiB, the viewer shows at most {MAX_BYTES >> 20} MiB; "
+                "download the file and open it in another viewer"
             )
         file.seek(int(header.get_data_offset()))
         data = file.read(size)
     if len(data) != size:
-        raise NotViewable(f"{path.name} ends too early")
+        raise NotViewable("the file ends too early")
     return _volume(header, np.frombuffer(data, dtype).reshape(shape, order="F"))
 
 
-def _header(head: bytes, name: str) -> Any:
+def _header(head: bytes) -> Any:
     large = head[:4] in {b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"}
     try:
         if large:
             return nibabel.Nifti2Header(head)
         return nibabel.Nifti1Header(head[:_NIFTI1_BYTES])
     except (HeaderDataError, WrapStructError) as error:
-        raise NotViewable(f"{name} is no NIfTI file") from error
+        raise NotViewable("the file is not NIfTI") from error
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -201,7 +220,11 @@ def _volume(header: Any, stored: NDArray[Any]) -> Volume:
 
 
 class VolumeCache:
-    """The volumes that were looked at last, within `MAX_BYTES`. Safe for many threads."""
+    """The volumes that were shown last, at most `MAX_BYTES`. Safe for several threads.
+
+    Args:
+        limit: bytes of voxels.
+    """
 
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self._limit = limit
@@ -209,14 +232,14 @@ class VolumeCache:
         self._lock = threading.Lock()
 
     def get(self, path: Path) -> Volume:
-        """The volume as it is in the file now.
+        """The volume as the file has it now.
 
         Raises:
             NotViewable, OSError: as `read_volume`.
         """
         state = path.stat()
         key = (str(path), state.st_mtime_ns, state.st_ino)
-        with self._lock:  # also while reading: many pictures of one volume are asked for at once
+        with self._lock:  # also while reading: a page asks for many slices of one volume at once
             volume = self._held.get(key)
             if volume is None:
                 volume = self._held[key] = read_volume(path)

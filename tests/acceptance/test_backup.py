@@ -13,14 +13,14 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError, NodeError
 from node.storage.archive import Archive
 from node.storage.backup.manifest import BackupError
 from node.storage.backup.restore import Restore
 from node.storage.index.engine import Index
 from node.storage.ingest.retention import RetentionJob
-from node.storage.ownership import nothing_removed
+from node.storage.root_lock import nothing_removed
 from tests.databases import migrated_postgresql
 from tests.running import RunningNode, configured
 from tests.small import small_ct
@@ -29,7 +29,7 @@ NOBODY = {"name": "hook", "webhook": {"url": "http://127.0.0.1:9/nobody"}}
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build()([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 def uids(paths: list[Path]) -> set[str]:
@@ -166,7 +166,7 @@ def test_what_is_damaged_at_its_source_does_not_spoil_the_backup(
     for seconds in (0, 60):
         os.utime(path, (time.time() + seconds,) * 2)
         run(stopped, "backup", str(tmp_path / "backup"))  # it has it already, as it was received
-    with pytest.raises(NodeError, match="not in the backup as they were received"):
+    with pytest.raises(NodeError, match="could not be backed up as they were received"):
         run(stopped, "backup", str(tmp_path / "other"))
     assert path.name in capsys.readouterr().err
 
@@ -184,7 +184,7 @@ def test_what_took_the_name_of_a_lost_file_is_in_the_next_backup(
     lost.save_as(other)
     run(stopped, "import", str(other))
     os.utime(path, (time.time() + 60,) * 2)
-    with pytest.raises(NodeError, match="not in the backup as they were received"):
+    with pytest.raises(NodeError, match="could not be backed up as they were received"):
         run(stopped, "backup", str(tmp_path / "backup"))  # the lost one is not there
     again = configured(tmp_path / "again", [])
     with pytest.raises(NodeError, match="1 files could not be restored"):
@@ -205,7 +205,7 @@ def test_a_backup_that_is_not_whole_is_none(
         path = next(backup.glob(patterns[harm]))
         path.write_bytes(path.read_bytes()[:-7])
     again = configured(tmp_path / "again", [])
-    with pytest.raises(BackupError, match=r"no whole backup|cannot be used"):
+    with pytest.raises(BackupError, match=r"no complete backup|cannot be used"):
         run(again, "restore", str(backup))
     run(stopped, "backup", str(backup))  # the next one makes it whole
     shutil.rmtree(again.root, ignore_errors=True)

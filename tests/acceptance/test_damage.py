@@ -219,7 +219,7 @@ def test_damaged_instances_are_named_make_nothing_and_heal(scan: Scan, tmp_path:
 
 
 def test_a_damaged_instance_is_not_committed(node: RunningNode, scan: Scan) -> None:
-    from node.dimse.scp.commitment_messages import failure
+    from node.dimse.scp.commitment_messages import failure_reason
     from node.storage.archive import Archive
     from node.storage.index.engine import Index
     from node.storage.index.peers.commitments import Commitments
@@ -234,7 +234,7 @@ def test_a_damaged_instance_is_not_committed(node: RunningNode, scan: Scan) -> N
         held = Commitments(index).held([uid for _, uid in references])
         met: list[str] = []
         said = [
-            failure(
+            failure_reason(
                 Archive(node.root), held[one[1]], one, lambda one: met.append(one.sop_instance_uid)
             )
             for one in references

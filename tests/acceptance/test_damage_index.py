@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.main import build
-from node.storage import index_holdings
+from node.cli.commands import build
+from node.storage import index_completeness
 from node.storage.index.engine import Index, IndexDamaged
-from node.storage.index_holdings import IndexIncomplete
+from node.storage.index_completeness import IndexIncomplete
 from node.storage.journal import segment
 from node.storage.journal.damage import FOLDER
 from tests.running import RunningNode, eventually, free_port
@@ -65,14 +65,14 @@ def without_index(root: Path) -> None:
 def as_after_a_power_cut(node: RunningNode) -> None:
     """Nothing but the journal has reached the disk."""
     without_index(node.root)
-    (node.root / index_holdings.FILE).unlink(missing_ok=True)
+    (node.root / index_completeness.FILE).unlink(missing_ok=True)
     for shard in (node.root / "archive").glob("??"):
         shutil.rmtree(shard)
 
 
 def current_segment(node: RunningNode) -> Path:
     def generation(path: Path) -> int:
-        head = segment.read_head(path.read_bytes()[: segment.HEADER])
+        head = segment.read_segment_header(path.read_bytes()[: segment.HEADER])
         return head.generation if head else 0
 
     return max((node.root / "journal").glob("00-*.seg"), key=generation)
@@ -150,7 +150,7 @@ def stopped(tmp_path: Path) -> RunningNode:
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build()([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 def deleted(index: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_rebuild_that_was_cut_is_not_taken_for_the_whole(
         raise CutError
 
     with monkeypatch.context() as patch:
-        patch.setattr("node.cli.reindexing.rebuild", cut)
+        patch.setattr("node.cli.archive.reindex.rebuild", cut)
         with pytest.raises(CutError):
             run(stopped, "reindex")
     with pytest.raises(IndexIncomplete, match="was not finished"):
@@ -247,7 +247,7 @@ def test_an_archive_without_anything_else_is_not_served_as_if_it_were_empty(
     stopped: RunningNode,
 ) -> None:
     without_index(stopped.root)
-    for name in (index_holdings.FILE, "identity"):
+    for name in (index_completeness.FILE, "identity"):
         (stopped.root / name).unlink()
     with pytest.raises(IndexIncomplete):
         run(stopped, "status")
@@ -258,7 +258,7 @@ def test_an_emptied_database_server(stopped: RunningNode, server: str, tmp_path:
     index.recreate()
     try:
         with pytest.raises(IndexIncomplete, match="names another one"):
-            index_holdings.check(index, stopped.root)
+            index_completeness.check(index, stopped.root)
         with index.writing() as connection:
             connection.exec_driver_sql("DROP TABLE instance CASCADE")
         with pytest.raises(IndexDamaged), index.reading() as connection:

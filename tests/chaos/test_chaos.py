@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.troubles import Trouble, any_trouble
+from tests.chaos.faults import Fault, any_fault
 from tests.chaos.world import World
 from tests.hooks import listening
 from tests.running import eventually, slowness
@@ -47,10 +47,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_nothing_dies_unseen(world: World) -> None:
     random_ = random.Random(SEED)
     for number in range(ROUNDS):
-        trouble = any_trouble(random_)
+        fault = any_fault(random_)
         started = time.monotonic()
-        outcome = round_of(world, trouble)
-        print(f"{number}: {trouble}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)
+        outcome = round_of(world, fault)
+        print(f"{number}: {fault}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)
     kept = {one["sop_instance_uid"] for one in world.node.instances()}
     assert world.acknowledged <= kept
     states = {one["series_instance_uid"]: one["state"] for one in world.node.series()}
@@ -59,49 +59,49 @@ def test_nothing_dies_unseen(world: World) -> None:
     assert world.node.terminate() == 0
 
 
-def round_of(world: World, trouble: Trouble) -> str:
-    """One trouble, from beginning to end; says how it went."""
+def round_of(world: World, fault: Fault) -> str:
+    """One fault, from beginning to end; says how it went."""
     world.keep_sending()
     time.sleep(0.5)
-    if not trouble.cause(world):
+    if not fault.cause(world):
         world.stop_sending()
         return "nobody there"
-    outcome = seen(world, trouble)
-    trouble.end(world)
+    outcome = seen(world, fault)
+    fault.end(world)
     world.stop_sending()
     allowed = 30 * slowness()
-    eventually(lambda: well(world), allowed, f"healthy again after {trouble}: {world.health()}")
-    eventually(world.all_ready, allowed, f"every series ready and told after {trouble}")
+    eventually(lambda: well(world), allowed, f"healthy again after {fault}: {world.health()}")
+    eventually(world.all_ready, allowed, f"every series ready and told after {fault}")
     return outcome
 
 
-def seen(world: World, trouble: Trouble) -> str:
+def seen(world: World, fault: Fault) -> str:
     """Within ten seconds the node works or says what does not."""
     deadline = time.monotonic() + WITHIN_SECONDS * slowness()
-    if trouble.what in {"kill", "stop"}:
+    if fault.what in {"kill", "stop"}:
         began = len(world.sent)
         while time.monotonic() < deadline:
-            if (said := named(world, trouble)) is not None:
+            if (said := named(world, fault)) is not None:
                 return said
             new = world.sent[began:]
-            if len(new) > 1 and world.ready(new[1]):  # begun after the trouble did
+            if len(new) > 1 and world.ready(new[1]):  # begun after the fault did
                 return "works again"
             time.sleep(0.1)
     else:
         while time.monotonic() < deadline:
-            if (said := named(world, trouble)) is not None:
+            if (said := named(world, fault)) is not None:
                 return said
             time.sleep(0.1)
-    pytest.fail(f"{trouble}: neither works nor is named within 10 s: {world.health()}")
+    pytest.fail(f"{fault}: neither works nor is named within 10 s: {world.health()}")
 
 
-def named(world: World, trouble: Trouble) -> str | None:
+def named(world: World, fault: Fault) -> str | None:
     """How `/health` says it; None if it does not."""
     said = world.health()
     if said is None:
-        return "no answer" if trouble.process == "node" else None
+        return "no answer" if fault.process == "node" else None
     faults = said["faults"]
-    found = [name for name in faults if any(one in name for one in trouble.names)]
+    found = [name for name in faults if any(one in name for one in fault.names)]
     return f"named {found[0]!r}" if found else None
 
 

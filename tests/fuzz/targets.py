@@ -13,15 +13,16 @@ from typing import Final
 from node.core.errors import InvalidUID, MalformedDataSet
 from node.dicom import HeaderTemplate
 from node.dimse.scp.store.buffer_pool import BufferPool
-from node.dimse.scp.store.fast_path import FastPath, Turn
+from node.dimse.scp.store.fast_path import FastPath
 from node.dimse.scp.store.lent_connection import LentConnection
-from node.dimse.scp.store.loop import StoreLoop
-from node.dimse.scp.store.message_reader import Arrival
-from node.dimse.scp.store.requests import StoreAnswer, StoreRequest, stored
+from node.dimse.scp.store.message_reader import MessageReader
+from node.dimse.scp.store.store_loop import StoreLoop
+from node.dimse.scp.store.store_messages import StoreAnswer, StoreRequest, stored
 from node.dimse.upper_layer.associate_request import read_associate
 from node.dimse.upper_layer.connection import PeerConnection
+from node.dimse.upper_layer.message_service import Outcome
 from node.dimse.upper_layer.pdus import MalformedPDU
-from node.dimse.upper_layer.request_repair import plain, unacceptable
+from node.dimse.upper_layer.request_repair import repaired, unacceptable
 from node.storage.ingest.registration import Mismatch, Registration, register
 from node.storage.spill import Spill
 from tests.fuzz import cases
@@ -40,7 +41,7 @@ def associations(rng: random.Random) -> None:
         read_associate(request[6:])
         whole = request[:2] + (len(request) - 6).to_bytes(4, "big") + request[6:]
         if unacceptable(whole) is None:
-            plain(whole)
+            repaired(whole)
 
 
 def data_sets(rng: random.Random) -> None:
@@ -85,45 +86,45 @@ def messages(rng: random.Random) -> None:
     damaged = rng.randrange(4) > 0
     if damaged:
         stream = cases.mutated(rng, stream)
-    alone, together = _served(stream, None), _in_hall(stream)
+    alone, together = _served(stream, None), _served_together(stream)
     assert alone == together
     if not damaged:
         assert alone == wanted
 
 
-class _User:
+class _Thread:
     """The thread of an association that has nothing else to do."""
 
     def __init__(self) -> None:
-        self._rung = threading.Event()
+        self._woken = threading.Event()
 
-    def undisturbed(self) -> bool:
+    def may_continue(self) -> bool:
         return True
 
-    def linger(self) -> bool:
+    def wait_for_request(self) -> bool:
         return True
 
-    def stand_by(self, *, served: bool) -> None:
-        assert self._rung.wait(HANG_SECONDS)
-        self._rung.clear()
+    def wait_while_lent(self, *, served: bool) -> None:
+        assert self._woken.wait(HANG_SECONDS)
+        self._woken.clear()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def wake(self) -> None:
+        self._woken.set()
 
 
 Found = dict[str, bytes]
 
 
-def _in_hall(stream: bytes) -> Found:
+def _served_together(stream: bytes) -> Found:
     failures: list[Exception] = []
 
     def serve(
-        visits: Sequence[LentConnection[Found]], meanwhile: Callable[[], None]
+        connections: Sequence[LentConnection[Found]], meanwhile: Callable[[], None]
     ) -> list[bytes | None]:
         try:
             meanwhile()
-            return _serve_together(visits)
-        except Exception as error:  # the hall lets an association serve itself then
+            return _every_other(connections)
+        except Exception as error:  # then the loop lets each association serve itself
             failures.append(error)
             raise
 
@@ -136,16 +137,16 @@ def _in_hall(stream: bytes) -> Found:
         assert not failures
 
 
-def _serve_together(visits: Sequence[LentConnection[Found]]) -> list[bytes | None]:
+def _every_other(connections: Sequence[LentConnection[Found]]) -> list[bytes | None]:
     """Every other one; the rest is for their own threads."""
     answers: list[bytes | None] = []
-    for visit in visits:
-        assert visit.arrival.request is not None
-        if len(visit.guest) % 2:
+    for lent in connections:
+        assert lent.reader.request is not None
+        if len(lent.association) % 2:
             answers.append(None)
         else:
-            visit.guest[visit.arrival.request.sop_instance_uid] = bytes(visit.arrival.view())
-            answers.append(stored(visit.arrival.request))
+            lent.association[lent.reader.request.sop_instance_uid] = bytes(lent.reader.view())
+            answers.append(stored(lent.reader.request))
     return answers
 
 
@@ -153,18 +154,18 @@ def _served(stream: bytes, store_loop: StoreLoop[Found] | None) -> Found:
     ours, theirs = socket.socketpair()
     found: Found = {}
 
-    def serve(arrival: Arrival) -> StoreAnswer:
-        assert arrival.request is not None
-        assert arrival.request.context_id == cases.CONTEXT
-        found[arrival.request.sop_instance_uid] = bytes(arrival.view())
+    def serve(reader: MessageReader) -> StoreAnswer:
+        assert reader.request is not None
+        assert reader.request.context_id == cases.CONTEXT
+        found[reader.request.sop_instance_uid] = bytes(reader.view())
         return StoreAnswer(0)
 
     with ours, theirs:
         theirs.sendall(stream)
         theirs.shutdown(socket.SHUT_WR)
-        arrival = Arrival({cases.CONTEXT: cases.EXPLICIT}, _BUFFERS, _no_spill)
-        path = FastPath(PeerConnection(ours), arrival, serve, store_loop, found)
-        assert path.run(_User()) in set(Turn)
+        reader = MessageReader({cases.CONTEXT: cases.EXPLICIT}, _BUFFERS, _no_spill)
+        path = FastPath(PeerConnection(ours), reader, serve, store_loop, found)
+        assert path.run(_Thread()) in set(Outcome)
     return found
 
 

@@ -22,8 +22,8 @@ from pynetdicom.dsutils import decode, encode
 from pynetdicom.dul import DULServiceProvider
 
 from node.core.settings.model import Dicom, PeerSettings
+from node.dimse.scp.application_entity import StorageSCP
 from node.dimse.scp.associations import Associations
-from node.dimse.scp.entity import StorageSCP
 from node.dimse.scp.services import Services
 from node.dimse.upper_layer.messages import C_CANCEL_RQ, C_FIND_RQ, Message
 from node.dimse.upper_layer.pdus import Proposal
@@ -31,7 +31,7 @@ from node.dimse.upper_layer.requestor import Destination, Requestor
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.store import Store
-from node.storage.ingest.checks import Incoming
+from node.storage.receive.instance_receiver import Incoming
 from tests.databases import migrated_sqlite
 from tests.storing import DirectReception
 from tests.unit.dicom.matching.identifiers import encoded, identifier

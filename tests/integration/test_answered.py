@@ -37,7 +37,7 @@ def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Receiver, t
     """A receiver, and an ingester that begins when the event is set."""
     settings = Settings.model_validate(
         {
-            "dicom": {"host": "127.0.0.1", "port": 0, "keep_awake": False},
+            "dicom": {"host": "127.0.0.1", "port": 0},
             "storage": {"root": str(folder), "minimum_free": minimum_free},
         }
     )
@@ -66,7 +66,7 @@ def receiving(folder: Path, minimum_free: int = 0) -> Iterator[tuple[Receiver, t
     ingester = threading.Thread(target=file)
     ingester.start()
     receiver = Receiver(
-        settings, archive, index, journal, run="run", partition=0, ring=lambda: None
+        settings, archive, index, journal, run="run", partition=0, wake_ingester=lambda: None
     )
     receiver.start()
     try:

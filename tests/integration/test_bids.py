@@ -15,7 +15,7 @@ from node.convert.naming.bids import completed, repeated, task_of, with_suffix
 from tests.commands import rasnode
 from tests.phantom import ROOT, Phantom, save
 from tests.running import RunningNode
-from tests.unit.assemble.test_labeling import labeled
+from tests.unit.assemble.test_spin_labeling import labeled
 
 COMMON = {
     "PatientID": "01",

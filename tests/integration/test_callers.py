@@ -94,15 +94,15 @@ def test_a_title_padded_with_nul_is_that_of_the_peer(node: Queryable) -> None:
 @pytest.mark.parametrize(
     ("contexts", "sentence"),
     [
-        ([context(2, ABSTRACT, TRANSFER)], "ID 2, which has to be odd"),
-        ([context(0, ABSTRACT, TRANSFER)], "ID 0, which has to be odd"),
+        ([context(2, ABSTRACT, TRANSFER)], "ID 2, which is not odd"),
+        ([context(0, ABSTRACT, TRANSFER)], "ID 0, which is not odd"),
         ([context(1, ABSTRACT)], "context 1 has no transfer syntax"),
         ([context(1, ABSTRACT, item(0x40, b""))], "context 1 has no transfer syntax"),
-        ([context(3, TRANSFER)], "context 3 has not one abstract syntax"),
-        ([context(3, ABSTRACT, ABSTRACT, TRANSFER)], "context 3 has not one abstract syntax"),
+        ([context(3, TRANSFER)], "context 3 does not have one abstract syntax"),
+        ([context(3, ABSTRACT, ABSTRACT, TRANSFER)], "context 3 does not have one abstract syntax"),
         ([context(1, ABSTRACT, TRANSFER)] * 2, "Two presentation contexts have the ID 1"),
-        ([item(0x20, b"")], "ID 0, which has to be odd"),
-        ([context(1, ABSTRACT, TRANSFER[:-3])], "lies about its length"),
+        ([item(0x20, b"")], "ID 0, which is not odd"),
+        ([context(1, ABSTRACT, TRANSFER[:-3])], "goes beyond the end of the PDU"),
     ],
 )
 def test_a_context_that_cannot_be_is_an_abort_with_its_reason(
@@ -139,7 +139,7 @@ def test_an_error_that_nobody_foresaw_is_an_abort(
     monkeypatch.setattr(acse, "negotiate_unrestricted", fails)
     answer = answered(node)
     assert (answer[0], answer[8:10]) == (ABORTED, bytes([2, 0]))
-    assert "an association of 'SENDER' at 127.0.0.1 failed, and is aborted" in caplog.text
+    assert "the association of 'SENDER' at 127.0.0.1 is aborted because of an error" in caplog.text
     assert "secret" not in caplog.text
 
 
@@ -173,10 +173,10 @@ def test_a_title_alone_gives_nobody_the_rights_of_a_peer(
     unknown_destination = [0xA801]
     assert statuses(node, "PACS", HERE, **move) == unknown_destination
     assert statuses(node, "PACS", "127.0.0.3", **move) == [NOT_AUTHORIZED]
-    assert "'PACS' at 127.0.0.3 may do what strangers may: its address is not that" in caplog.text
+    assert "of an unlisted caller, because its address is not that of dicom.peers" in caplog.text
     assert statuses(node, "NAMED", HERE, **move) == [NOT_AUTHORIZED]
     assert "the host not.there.invalid of dicom.peers cannot be found" in caplog.text
-    assert statuses(node, "NAMED", HERE)[-1] == 0x0000  # what strangers may
+    assert statuses(node, "NAMED", HERE)[-1] == 0x0000  # what unlisted callers may do
     assert statuses(node, "STRANGER", ELSEWHERE, **move) == [NOT_AUTHORIZED]
     assert statuses(node, "WEAK", HERE) == [NOT_AUTHORIZED]
     assert statuses(node, "WEAK", ELSEWHERE) == [NOT_AUTHORIZED]  # not more by another address

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError
 from node.core.settings import file
 from node.core.settings.passcodes import make_hash
@@ -41,10 +41,10 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
         node.config.write_text(whole.replace("minimum_free", "minimum_fre") + "lgo: 1\n")
         assert node.process is not None
         node.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "not taken over" in node.log.read_text(), 10, "the log says so")
+        eventually(lambda: "keeps the old one" in node.log.read_text(), 10, "the log says so")
         eventually(lambda: "'lgo'" in node.log.read_text(), 10, "and all of it")
         log = node.log.read_text().splitlines()
-        (at,) = [number for number, line in enumerate(log) if "not taken over" in line]
+        (at,) = [number for number, line in enumerate(log) if "keeps the old one" in line]
         assert "there is no key 'storage.minimum_fre'" in log[at]
         assert log[at + 1].startswith(f"    {node.config}, line ")
         assert "there is no key 'lgo'; did you mean 'log'?" in log[at + 1]
@@ -52,7 +52,7 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
         (tmp_path / "lost").mkdir()
         node.config.write_text(whole)
         node.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "were read again" in node.log.read_text(), 10, "it is taken over")
+        eventually(lambda: "delivery rules again" in node.log.read_text(), 10, "it is taken over")
         found = eventually(
             lambda: not json.loads(node.rasnode("status", "--json").stdout)["warnings"], 30, "well"
         )
@@ -103,11 +103,11 @@ def test_commands_name_the_configuration_that_they_used(
     system = tmp_path / "etc.yaml"
     monkeypatch.setattr(file, "SYSTEM_FILE", system)
     with pytest.raises(ConfigError, match="the configuration is the built-in defaults"):
-        build("status")(["status"], standalone_mode=False)
+        build()(["status"], standalone_mode=False)
     system.write_text(f"storage: {{root: {tmp_path}/data}}")
     for command in (["status"], ["ls"], ["retry", "1.2"], ["rules", "--series", "1.2"]):
         with pytest.raises(ConfigError, match=rf"no node has run .*configuration is {system}"):
-            build(command[0])(command, standalone_mode=False)
+            build()(command, standalone_mode=False)
 
 
 def test_check_config_says_where_each_value_comes_from(
@@ -125,7 +125,7 @@ def test_check_config_says_where_each_value_comes_from(
     )
     monkeypatch.setenv("RASNODE_HTTP__PORT", "null")
     command = ["check-config", "-c", str(path)]
-    build("check-config")(command, standalone_mode=False)
+    build()(command, standalone_mode=False)
     text = capsys.readouterr().out
     shown = {line.split("#")[0].strip(): line.partition("# ")[2] for line in text.splitlines()}
     assert shown["ae_title: A"] == f"{path}:2"
@@ -137,7 +137,7 @@ def test_check_config_says_where_each_value_comes_from(
     monkeypatch.delenv("RASNODE_HTTP__PORT")
     assert file.load_settings(again).http.port is None
 
-    build("check-config")([*command, "--json"], standalone_mode=False)
+    build()([*command, "--json"], standalone_mode=False)
     said = json.loads(capsys.readouterr().out)
     assert said["dicom"]["ae_title"] == "A"
     assert said["sources"]["dicom.ae_title"] == f"{path}:2"
@@ -145,7 +145,7 @@ def test_check_config_says_where_each_value_comes_from(
     secret.unlink()
     path.write_text(path.read_text() + "output: {name: fixed}\nlgo: 1\n")
     with pytest.raises(ConfigError) as caught:
-        build("check-config")(command, standalone_mode=False)
+        build()(command, standalone_mode=False)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert f"line 7: secret_file {secret} cannot be read: No such file" in lines[0]
@@ -171,7 +171,7 @@ def test_check_config_shows_no_secret(tmp_path: Path, capsys: pytest.CaptureFixt
         )
     )
     for options in ([], ["--json"]):
-        build("check-config")(["check-config", "-c", str(path), *options], standalone_mode=False)
+        build()(["check-config", "-c", str(path), *options], standalone_mode=False)
         said = capsys.readouterr().out
         assert "s3cret" not in said
         assert "argon2" not in said

@@ -200,9 +200,9 @@ def test_the_page_and_commands_tell_them_apart(world: World) -> None:
     assert world.series()[f"{uid}~1"]["state"] == "ready"
     told = world.node._said("status")
     assert f"{uid}~1" in told
-    assert "came under another study or patient, too" in told
+    assert "another study or patient has a series of the same Series Instance UID" in told
     history = world.node._said("ls", "--history", f"{uid}~1")
-    assert "SOP Instance UIDs came in another series" in history
+    assert "another series has some of the same SOP Instance UIDs" in history
 
 
 def test_the_folder_has_the_files_of_each(world: World) -> None:

@@ -35,7 +35,7 @@ def test_two_studies_become_two_volumes_that_are_what_was_scanned(tmp_path: Path
         assert path.with_name(path.name.replace(".nii.gz", ".manifest.json")).is_file()
     for picture in pictures:
         assert np.asarray(Image.open(picture)).std() > 10
-    assert done.stdout.count("the phantom has that value") == 2
+    assert done.stdout.count("has the phantom's value") == 2
 
 
 def test_a_node_that_does_not_start_is_one_sentence(tmp_path: Path) -> None:
@@ -44,12 +44,12 @@ def test_a_node_that_does_not_start_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert "the node ended by itself" in line
+    assert "the node has ended" in line
     assert str(tmp_path / "node.log") in line
 
 
 def test_no_volume_in_time_is_one_sentence(tmp_path: Path) -> None:
     done = demo(tmp_path, "--seconds", "0")
     assert done.returncode == 1
-    assert "no volume within 0 s" in done.stderr
+    assert "no volume after 0 s" in done.stderr
     assert "Traceback" not in done.stderr

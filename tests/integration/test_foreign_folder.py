@@ -113,7 +113,7 @@ def test_serve_and_all_that_it_starts(mined: Path, program: Path, tmp_path: Path
         running.send(*small_ct(tmp_path / "first", 2, announced=True))
         successors = {
             "rasnode-receive": "node.daemon.receiving.process",
-            "rasnode-file": "node.storage.ingest.process",
+            "rasnode-ingest": "node.storage.ingest.process",
         }
         for name in successors:
             first = child(running, name)

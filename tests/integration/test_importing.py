@@ -21,23 +21,22 @@ from pynetdicom.dsutils import encode
 from sqlalchemy import select, update
 
 from benchmarks.instances import renewed, series, write
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError, NodeError
 from node.core.records import SeriesState, Stored
 from node.core.settings.file import load_settings
 from node.storage.archive import Archive
-from node.storage.importing.access import journal_access
-from node.storage.importing.intake import Intake
-from node.storage.importing.opening import intake_into
+from node.storage.importing.importer import Importer, open_importer
+from node.storage.importing.journal_access import journal_access
 from node.storage.index.engine import Index
 from node.storage.index.schema import InstanceRow, SeriesRow
 from node.storage.index.store import Store
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.retention import RetentionJob
 from node.storage.ingest.service import IngestService
-from node.storage.integrity import held_by
+from node.storage.integrity import hash_archived
 from node.storage.journal import Journal
-from node.storage.ownership import sole_owner
+from node.storage.root_lock import sole_owner
 from tests.running import RunningNode, eventually
 
 _DIRECTORY = b"1.2.840.10008.1.3.10"
@@ -71,7 +70,7 @@ def start_import(node: RunningNode, *paths: Path) -> BaseProcess:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         try:
-            build("import")(
+            build()(
                 ["import", *map(str, paths), "-c", str(node.config)],
                 standalone_mode=False,
             )
@@ -84,7 +83,7 @@ def start_import(node: RunningNode, *paths: Path) -> BaseProcess:
 
 
 @contextmanager
-def opened(node: RunningNode, patience: float = 60.0) -> Iterator[tuple[Intake, list[str]]]:
+def opened(node: RunningNode, patience: float = 60.0) -> Iterator[tuple[Importer, list[str]]]:
     """An import in this process, step by step, and what it says."""
     said: list[str] = []
     settings, stopping = load_settings(node.config), threading.Event()
@@ -92,7 +91,9 @@ def opened(node: RunningNode, patience: float = 60.0) -> Iterator[tuple[Intake, 
         access = stack.enter_context(journal_access(settings, stopping))
         yield (
             stack.enter_context(
-                intake_into(access, settings, say=said.append, stopping=stopping, patience=patience)
+                open_importer(
+                    access, settings, say=said.append, stopping=stopping, patience=patience
+                )
             ),
             said,
         )
@@ -102,7 +103,7 @@ def intact(node: RunningNode) -> set[str]:
     """The instances that the node lists, each of which has to be whole."""
     found = node.instances()
     for one in found:
-        assert held_by(node.root / "archive" / one["path"])[0] == one["sha256"]
+        assert hash_archived(node.root / "archive" / one["path"])[0] == one["sha256"]
     return {one["sop_instance_uid"] for one in found}
 
 
@@ -134,7 +135,10 @@ def test_an_import_that_is_killed_leaves_nothing_half_and_nothing_that_blocks(
     node: RunningNode, tmp_path: Path
 ) -> None:
     chance, journal = random.Random(17), Journal(node.root)
-    partitions, folders = set(journal.partitions()), []
+    partitions, folders = (
+        {0, *journal.partitions()},
+        [],
+    )  # the receiver makes its own after the start
     for number in range(6):
         folders.append(folder_of(tmp_path / str(number), 60))
         folder_of(tmp_path / f"{number}" / "large", 1, LARGE)
@@ -257,7 +261,7 @@ def test_a_full_disk_stops_an_import_with_a_sentence(node: RunningNode, tmp_path
     full = settings.model_copy(update={"storage": storage})
     with (
         journal_access(full, stopping) as access,
-        intake_into(access, full, say=said.append, stopping=stopping) as intake,
+        open_importer(access, full, say=said.append, stopping=stopping) as intake,
         pytest.raises(NodeError, match=r"stopped at .*storage\.minimum_free keeps"),
     ):
         intake.take([folder], nothing)
@@ -305,7 +309,7 @@ def test_what_is_imported_while_retention_removes_the_same_series_has_its_files(
         index,
         wait=lambda _: not ending.wait(0.005),
         ingested=lambda _: None,
-        retirement=retirement,
+        retention=retirement,
     )
     thread = threading.Thread(target=service.run)
     removed = 0

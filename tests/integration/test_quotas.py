@@ -153,7 +153,7 @@ def test_it_is_seen(node: RunningNode, stranger: Requestor) -> None:
     text = node.rasnode("status").stdout
     assert "in quarantine, refused: " in text
     files = sum(one["files"] for one in conflicts.values())
-    assert f"in conflict with what was there before: {files} files" in text
+    assert f"in conflict with an instance received before: {files} files" in text
 
     found = {
         one["check"]: one

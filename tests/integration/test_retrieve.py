@@ -146,7 +146,7 @@ def test_all_failed_is_a_failure(node: Queryable) -> None:
         node.know(peer.settings)
         asked = move(node)
     assert asked.statuses[-1] == 0xA702
-    assert asked.final["ErrorComment"] == "C-STORE was answered with 0xA700"
+    assert asked.final["ErrorComment"] == "the peer answered C-STORE with 0xA700"
     assert list(asked.identifiers[-1].FailedSOPInstanceUIDList) == ["1.7.1.0", "1.7.1.1"]
 
 

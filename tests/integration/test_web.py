@@ -124,7 +124,7 @@ def test_health_of_a_running_node(served: Served) -> None:
     answer = served.page.get("/health")
     found = answer.json()
     assert (answer.status_code, found["healthy"], found["faults"]) == (200, True, {})
-    assert {"watcher", "receiver", "ingester", "ingester: filing", "receiver: DICOM port"} <= set(
+    assert {"watcher", "receiver", "ingester", "ingester: ingest", "receiver: DICOM port"} <= set(
         found["heartbeats"]
     )
     assert max(found["heartbeats"].values()) < 5

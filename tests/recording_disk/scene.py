@@ -13,12 +13,12 @@ from benchmarks.instances import EXPLICIT, Instance
 from node.storage.archive import Archive
 from node.storage.index.schema import InstanceRow
 from node.storage.index.store import Store
-from node.storage.ingest.acknowledging import JournalReceiver
-from node.storage.ingest.checks import SUCCESS, Incoming
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.ingest.service import IngestService
-from node.storage.journal import Entry, Journal, JournalWriter, Source, partition, segment
+from node.storage.journal import Entry, Journal, JournalWriter, Source, segment, writer
+from node.storage.receive.instance_receiver import SUCCESS, Incoming
+from node.storage.receive.journal_receiver import JournalReceiver
 from tests.recording_disk.recorder import Recorder
 from tests.recording_disk.restart import index_of, nothing_is_lost
 
@@ -44,7 +44,7 @@ class Scene:
         )
         self._index = index_of(root, relaxed=True)
         disk.follow(self._index)
-        self._filing = IngestService(
+        self._ingest = IngestService(
             journal,
             Ingester(self._archive, Store(self._index), lambda: 3.0),
             self._archive,
@@ -77,7 +77,7 @@ class Scene:
     def file(self) -> None:
         """File all there is, and let the journal forget it."""
         self.file_without_sync()
-        self._filing._make_safe()
+        self._ingest._sync()
 
     @contextmanager
     def somebody_reads(self) -> Iterator[None]:
@@ -90,7 +90,7 @@ class Scene:
 
     def file_without_sync(self) -> None:
         """File all there is, as one who is killed before he comes to the rest."""
-        while self._filing._round():
+        while self._ingest._round():
             pass
 
     def recover(self, *, relaxed: bool) -> None:
@@ -105,7 +105,7 @@ class Scene:
 
     def end(self) -> None:
         """Stop: what is left is ingested."""
-        self._filing.run()
+        self._ingest.run()
 
     def nothing_is_lost(self, folder: Path) -> int:
         """After any power cut; returns how many there were.
@@ -133,7 +133,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     folder.mkdir()
     root = folder / "var" / "node"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partition, "_READY", 1)  # one is enough for what is sent
+        patch.setattr(writer, "_READY", 1)  # one is enough for what is sent
         disk = Recorder(folder, patch)
         Archive(root).prepare()
         index = index_of(root)

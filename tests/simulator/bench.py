@@ -12,14 +12,15 @@ from typing import Any
 from sqlalchemy import event
 
 from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat, encode_header
+from node.completion.decision import Timing
 from node.completion.facts import InstanceFacts
-from node.completion.policy import Timing
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent
 from node.core.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
 from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
-from node.lifecycle.assembly.precompression import Apart
-from node.lifecycle.watcher import CountQuery, Watcher, make_watcher
+from node.lifecycle.assembly.precompression import IdleProcess
+from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
+from node.lifecycle.composition import make_completion_watcher
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
@@ -118,9 +119,9 @@ class Bench:
         task: Callable[[Job], Assembled] = stage,
         at_once: bool = True,
         template: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}",
-        rules: Callable[[SeriesEvent], Sequence[NewDelivery]] = lambda _news: (),
-        inquirer: CountQuery | None = None,
-        apart: Apart | None = None,
+        rules: Callable[[SeriesEvent], Sequence[NewDelivery]] = lambda _event: (),
+        count_query: CountQuery | None = None,
+        idle_process: IdleProcess | None = None,
         minimum_free: int = 0,
     ) -> None:
         self.now = 1000.0
@@ -134,17 +135,17 @@ class Bench:
         self.timing = timing or Timing()
         self.meanwhile: Callable[[], None] = lambda: None  # happens while a series is judged
         self.executor = InPlace(task, at_once=at_once)
-        self._template, self._rules, self._inquirer = template, rules, inquirer
-        self._apart, self._minimum_free = apart, minimum_free
+        self._template, self._rules, self._count_query = template, rules, count_query
+        self._idle_process, self._minimum_free = idle_process, minimum_free
         self.runs = 0
         self.watcher = self.restart()
 
-    def restart(self) -> Watcher:
+    def restart(self) -> CompletionWatcher:
         """Another run of the node on the same index and folder, as after kill -9."""
         self.runs += 1
         at_once, task = self.executor.at_once, self.executor.task
         self.executor = InPlace(task, at_once=at_once)
-        self.watcher = make_watcher(
+        self.watcher = make_completion_watcher(
             self.index,
             self.executor,
             archive=Path("/nowhere"),
@@ -154,18 +155,18 @@ class Bench:
             timing=self._while_judging,
             owner=f"run {self.runs}",
             clock=lambda: self.now,
-            steady=lambda: self.now,
+            monotonic=lambda: self.now,
             rules=self._rules,
-            inquirer=self._inquirer,
-            apart=self._apart,
+            count_query=self._count_query,
+            idle_process=self._idle_process,
             minimum_free=self._minimum_free,
         )
         self.watcher.prepare()
         return self.watcher
 
     def _while_judging(self, _senders: Sequence[str]) -> Timing:
-        event_type, self.meanwhile = self.meanwhile, lambda: None
-        event_type()
+        action, self.meanwhile = self.meanwhile, lambda: None
+        action()
         return self.timing
 
     def open(self, ae: str = "CT1") -> int:

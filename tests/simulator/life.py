@@ -9,28 +9,29 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from node.completion.decision import LONGEST_WAIT_SECONDS, Timing
 from node.completion.facts import InstanceFacts
-from node.completion.policy import LONGEST_PATIENCE, Timing
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent
 from node.core.records import AssociationEnd, SeriesState, Stored
-from node.deliver.publish import MANIFEST
+from node.deliver.published_files import MANIFEST
+from node.lifecycle.assembly.failures import AssemblyFailures
 from node.lifecycle.assembly.jobs import Assembled, Job, Product
 from node.lifecycle.assembly.label_references import LabelReferences
-from node.lifecycle.assembly.names import Names
-from node.lifecycle.assembly.outcome import Outcomes
+from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import Precompression
+from node.lifecycle.assembly.revision_publisher import RevisionPublisher
 from node.lifecycle.assembly.scheduler import AssemblyScheduler
+from node.lifecycle.completion_watcher import PACE_SECONDS, POLL_SECONDS, CompletionWatcher
+from node.lifecycle.event_publisher import EventPublisher
 from node.lifecycle.evidence_loader import EvidenceLoader
-from node.lifecycle.publisher import EventPublisher
-from node.lifecycle.watcher import PACE_SECONDS, POLL_SECONDS, Watcher
 from tests.simulator.bench import record
 from tests.simulator.memory import (
     Memory,
     MemoryExecutor,
     MemoryNamesakes,
+    MemoryOutputFolder,
     MemoryPublications,
-    MemoryPublisher,
     MemoryReferences,
     MemoryStatements,
     MemoryStore,
@@ -176,38 +177,50 @@ class Life:
         self.watcher = self._start()
         self.world.cut = cut / 2  # or it would never end
 
-    def _start(self) -> Watcher:
+    def _start(self) -> CompletionWatcher:
         self._runs += 1
-        work, publications, publisher = self._resources()
+        work, publications, output_folder = self._resources()
         self.watcher_work = work
         self.executor = MemoryExecutor(self._assemble, capacity=2)
-        names = Names(work, publisher, "{StudyInstanceUID}/{SeriesDescription}")  # type: ignore[arg-type]
+        template = "{StudyInstanceUID}/{SeriesDescription}"
+        output_names = OutputNameClaims(work, output_folder, template)  # type: ignore[arg-type]
         event_publisher = EventPublisher(work, _tell)  # type: ignore[arg-type]
-        grounds = LabelReferences(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
-        outcomes = Outcomes(work, publications, publisher, names, event_publisher, grounds, None)  # type: ignore[arg-type]
+        label_references = LabelReferences(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
+        revision_publisher = RevisionPublisher(
+            work,  # type: ignore[arg-type]
+            publications,  # type: ignore[arg-type]
+            output_folder,  # type: ignore[arg-type]
+            output_names,
+            event_publisher,
+            label_references,
+            None,  # type: ignore[arg-type]
+        )
         archive, options = Path("/archive"), OutputOptions()
+        precompression = Precompression(work, output_folder, None, archive=archive, options=options)  # type: ignore[arg-type]
         assembly_scheduler = AssemblyScheduler(
             work,  # type: ignore[arg-type]
-            publisher,  # type: ignore[arg-type]
-            names,
-            outcomes,
-            grounds,
+            output_folder,  # type: ignore[arg-type]
+            output_names,
+            revision_publisher,
+            AssemblyFailures(work, revision_publisher),  # type: ignore[arg-type]
+            label_references,
             MemoryNamesakes(),  # type: ignore[arg-type]
             self.executor,
-            Precompression(work, publisher, None, archive=archive, options=options),  # type: ignore[arg-type]
+            precompression,
             archive=archive,
             options=options,
             owner=f"run {self._runs}",
             wake=lambda: None,
         )
-        watcher = Watcher(
+        watcher = CompletionWatcher(
             work,  # type: ignore[arg-type]
             EvidenceLoader(work, self.statements),  # type: ignore[arg-type]
             assembly_scheduler,
-            outcomes,
+            revision_publisher,
+            precompression,
             timing=self._while_judging,
             clock=lambda: self.now,
-            inquirer=None,
+            count_query=None,
             woken=_Unheard(),  # type: ignore[arg-type]
         )
         watcher.prepare()
@@ -217,7 +230,7 @@ class Life:
         """What a run of the node opens anew."""
         memory = self.memory
         work = _Watched(memory, self._decided)
-        return work, MemoryPublications(memory), MemoryPublisher(memory)
+        return work, MemoryPublications(memory), MemoryOutputFolder(memory)
 
     def _opened(self, number: int) -> None:
         self._open[number] = self.store.open("CT1")
@@ -257,7 +270,7 @@ class Life:
         if any(association.end is AssociationEnd.OPEN for association in carried):
             return self.now - series.record.last_arrival >= self.timing.open_quiet
         ends = [association.ended_at or 0.0 for association in carried]
-        quiet = min(self.timing.quiet * 2 ** self._grown.get(uid, 0), LONGEST_PATIENCE)
+        quiet = min(self.timing.quiet * 2 ** self._grown.get(uid, 0), LONGEST_WAIT_SECONDS)
         return self.now - max([series.record.last_arrival, *ends]) >= quiet
 
     def _assemble(self, job: Job) -> Assembled:
@@ -376,9 +389,9 @@ class _Unheard:
         pass
 
 
-def _tell(news: SeriesEvent) -> list[NewDelivery]:
-    payload = {"series": news.series_uid, "occasion": news.occasion}
-    return [NewDelivery(news.key("t"), "t", str(news.event_type), news.revision, payload)]
+def _tell(event: SeriesEvent) -> list[NewDelivery]:
+    payload = {"series": event.series_uid, "occasion": event.occasion}
+    return [NewDelivery(event.key("t"), "t", str(event.event_type), event.revision, payload)]
 
 
 def in_order(world: World, decided: dict[str, float]) -> World:

@@ -1,6 +1,6 @@
 """The index, the output folder and the executor in memory, so that thousands of worlds are cheap.
 
-Each method does what its namesake in `node.storage.index`, `node.deliver.publish` or
+Each method does what its namesake in `node.storage.index`, `OutputFolder` or
 `node.lifecycle.workers.local` does, as one indivisible act; `test_worlds.py` holds the two against
 each other. Before and after every act the power may go out.
 """
@@ -24,11 +24,11 @@ from node.core.records import (
     Stored,
     StoredInstance,
 )
-from node.deliver.publish import MANIFEST
+from node.deliver.published_files import MANIFEST
 from node.lifecycle.assembly.jobs import Assembled, Job
-from node.storage.index.series.known import Background, InstanceHeader
 from node.storage.index.series.namesakes import Part
 from node.storage.index.series.publications import Publication, Stage
+from node.storage.index.series.series_reader import Background, InstanceHeader
 
 
 class PowerCut(BaseException):
@@ -406,8 +406,8 @@ class MemoryNamesakes:
         return []
 
 
-class MemoryPublisher:
-    """`node.deliver.publish.Publisher` in memory; the power may go out between any two files."""
+class MemoryOutputFolder:
+    """`OutputFolder` in memory; the power may go out between any two files."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

@@ -10,8 +10,9 @@ from sqlalchemy import event
 
 from node.completion.facts import Statement
 from node.core.records import AssociationEnd, InstanceRecord, SeriesState, Stored
-from node.deliver.publish import MANIFEST, Publisher
+from node.deliver.published_files import MANIFEST
 from node.lifecycle.assembly.jobs import Assembled, Job, Product
+from node.lifecycle.assembly.output_folder import OutputFolder
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.publications import Publications
@@ -76,7 +77,7 @@ class RealLife(Life):
         if not isinstance(self.statements, _Statements):
             self.statements = _Statements(real, self)  # type: ignore[assignment]
         work = _Watched(self.index, self)
-        return work, Publications(self.index), Publisher(self.folder / "nifti")
+        return work, Publications(self.index), OutputFolder(self.folder / "nifti")
 
     def _assemble(self, job: Job) -> Assembled:
         self.memory.staged[job.staging] = {}

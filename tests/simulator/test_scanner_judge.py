@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 from node.assemble.series import LeftOut, SeriesPlan, VolumePlan
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.core.errors import AssemblyError, Reason
 from tests.simulator.scanner.encoding import part10
 from tests.simulator.scanner.explaining import explain

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from node.cli.doctor.doctor import Subject
-from node.cli.main import _COMMANDS
+from node.cli.commands import COMMANDS
+from node.cli.doctor.command import Subject
 from node.core.errors import Reason
 from node.core.settings import file
 from node.core.settings.file import load_settings
@@ -81,7 +81,7 @@ def test_the_readme_explains_every_refusal_and_no_other() -> None:
 
 def test_the_readme_names_every_command_and_no_other() -> None:
     named = set(re.findall(r"`rasnode ([a-z-]+)", (ROOT / "README.md").read_text()))
-    assert named == set(_COMMANDS)
+    assert named == set(COMMANDS)
 
 
 def test_documents_link_to_what_is_there() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from node.assemble.series import VolumePlan
 from node.assemble.space import Matrix, to_voxel, to_world
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.volumes.contours import SLICE_TOLERANCE, inside_polygon
 from node.assemble.volumes.labels import Points, Voxels, on_slices, stack_shape
 from node.core.errors import AssemblyError, Reason

@@ -1,1 +1,1 @@
-"""From an instance's elements to its header and frames, for each kind of image."""
+"""Read the header and the frames of an instance: classic, enhanced, nuclear medicine, dose."""

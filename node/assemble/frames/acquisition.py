@@ -1,4 +1,4 @@
-"""How an image was acquired and reconstructed, as far as it tells images of one place apart."""
+"""Acquisition and reconstruction settings that distinguish images at one position."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ VELOCITY: Final = "Velocity Encoding Direction"
 TRANSFER: Final = "Magnetization Transfer"
 IMAGE_CLASS: Final = "GE image class"
 
+SAME_INVERSION_MS: Final = 0.5
+"""ms; inversion times of one volume are rounded, and differ by less."""
+SAME_INVERSION: Final = 0.002
+"""The same as a fraction of the inversion time."""
+
 _TEXTS: Final = (
     (KERNEL, 0x00181210),
     (FILTER, 0x00181160),
@@ -41,7 +46,7 @@ _NUMBERS: Final[tuple[tuple[str, tuple[int, ...]], ...]] = (
     (INVERSION, (0x00180082, 0x00189079)),
     (FLIP_ANGLE, (0x00181314,)),
 )
-"""Attribute, and the elements that have it in classic and in enhanced images."""
+"""Name of the setting, and its elements in classic and in enhanced images."""
 
 
 def read_settings(elements: Elements) -> Settings:
@@ -63,5 +68,5 @@ def read_settings(elements: Elements) -> Settings:
 
 
 def in_order(settings: Mapping[str, str | float]) -> Settings:
-    """Return settings in the one order in which they are kept."""
+    """Return settings sorted by name, as headers hold them."""
     return tuple(sorted(settings.items()))

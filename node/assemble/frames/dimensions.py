@@ -28,21 +28,21 @@ class Dimensions(NamedTuple):
 
     Attributes:
         size: number of dimensions.
-        others: which of them are not spatial, in their order.
+        not_spatial: indices of the dimensions that are not spatial, in their order.
     """
 
     size: int
-    others: tuple[int, ...]
+    not_spatial: tuple[int, ...]
 
     def beyond_space(self, values: tuple[int, ...]) -> tuple[int, ...]:
         """Return the Dimension Index Values (0020,9157) that are not spatial."""
         if len(values) != self.size:
             return ()
-        return tuple(values[index] for index in self.others)
+        return tuple(values[index] for index in self.not_spatial)
 
 
 def read_dimensions(elements: Elements) -> Dimensions:
     """Read the Dimension Index Sequence (0020,9222)."""
     pointers = [(item.tags(_POINTER) or (0,))[0] for item in elements.items(_DIMENSIONS)]
-    others = tuple(index for index, tag in enumerate(pointers) if tag not in _SPATIAL)
-    return Dimensions(len(pointers), others)
+    not_spatial = tuple(index for index, tag in enumerate(pointers) if tag not in _SPATIAL)
+    return Dimensions(len(pointers), not_spatial)

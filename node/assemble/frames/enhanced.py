@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.frames.attributes import classic_frame, kind_of
+from node.assemble.frames.classic import classic_frame, kind_of
 from node.assemble.frames.dimensions import Dimensions, read_dimensions
 from node.assemble.frames.model import FIELD_MAP, FrameHeader, PixelFormat
-from node.assemble.pixels.scales import is_unreadable
-from node.assemble.sidecar.standard import date_time
+from node.assemble.pixels.rescale import is_unreadable
+from node.assemble.sidecar.standard_fields import date_time
 from node.assemble.vendors import Vendor
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements, whole
@@ -20,7 +20,7 @@ SHARED_GROUPS: Final = 0x52009229
 FRAME_GROUPS: Final = 0x52009230
 _CONVERTED: Final = (0x00209170, 0x00209171)
 """Unassigned Shared and Per-Frame Converted Attributes Sequence, of Legacy Converted Enhanced
-images; what real groups say ranks above (C.7.6.16.1.3)."""
+images; real functional groups rank above them (C.7.6.16.1.3)."""
 _NESTED: Final = (0x00189076, 0x00189601)
 """Sequences whose one item belongs to the frame: direction and b-matrix (C.8.13.5.9)."""
 _B_MATRIX: Final = range(0x00189602, 0x00189608)
@@ -45,12 +45,17 @@ def enhanced_frames(
 ) -> tuple[tuple[FrameHeader, ...], Elements]:
     """Read the frames of an enhanced image.
 
+    Args:
+        elements: the instance.
+        pixels: its pixel format.
+        vendor: reads the maker's private elements; None if the maker is not known.
+
     Returns:
-        its frames, and the instance with the first frame's groups laid over it, which has the
-        facts that a classic image has at its top level.
+        its frames, and the instance overlaid with the first frame's groups, in which facts are
+        where a classic image has them.
 
     Raises:
-        AssemblyError: there are not as many functional groups as frames.
+        AssemblyError: the number of functional groups is not that of frames.
     """
     dimensions = read_dimensions(elements)
     frames: list[FrameHeader] = []
@@ -66,10 +71,10 @@ def enhanced_frames(
 
 
 def frame_elements(elements: Elements, count: int) -> Iterator[Elements]:
-    """Yield, for every frame, the instance with the frame's functional groups laid over it.
+    """Yield, for every frame, the instance overlaid with the frame's functional groups.
 
     The item of every group is opened, so that Image Position (Patient) is found where a classic
-    image has it; private elements of private groups too, where nothing else has them. The
+    image has it; private elements of private groups too, unless they are there already. The
     sequences themselves remain.
 
     Args:
@@ -77,7 +82,7 @@ def frame_elements(elements: Elements, count: int) -> Iterator[Elements]:
         count: Number of Frames (0028,0008).
 
     Raises:
-        AssemblyError: there are not as many items as frames.
+        AssemblyError: the number of items is not that of frames.
     """
     shared = elements.item(SHARED_GROUPS)
     base = elements if shared is None else _opened(elements, shared)
@@ -88,14 +93,15 @@ def frame_elements(elements: Elements, count: int) -> Iterator[Elements]:
     if len(groups) != count:
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            f"{count} frames, but the functional groups of {len(groups)}.",
+            f"The image has {count} frames, and functional groups for {len(groups)} of them. Send "
+            "it again from its original source.",
         )
     for group in groups:
         yield _opened(base, group)
 
 
 def _opened(base: Elements, group: Elements) -> Elements:
-    """Lay the macros of one item of functional groups over what is known already."""
+    """Overlay elements with the macros of one item of functional groups."""
     converted: list[Elements] = []
     standard: list[Elements] = []
     private: list[Elements] = []
@@ -122,7 +128,7 @@ def _refined(view: Elements, frame: FrameHeader, vendor: Vendor | None) -> tuple
 
 
 def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: int) -> FrameHeader:
-    """Read one frame: as a classic image, and what only enhanced ones say."""
+    """Read one frame: the attributes of classic images, then those of enhanced ones only."""
     frame = classic_frame(view, pixels)
     if view.uid(0x00080016) == PARAMETRIC_MAP:
         frame = _measured(view, frame)
@@ -132,13 +138,13 @@ def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: i
     kind = kind_of(frame_type)
     temporal = view.integer(0x00209128)
     acquisition = view.integer(0x00209156)
-    said = view.numbers(_INDEX_VALUES)
-    values = tuple(number for each in said if (number := whole(each)) is not None)
-    if len(values) < len(said):
+    stated = view.numbers(_INDEX_VALUES)
+    values = tuple(number for each in stated if (number := whole(each)) is not None)
+    if len(values) < len(stated):
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            f"The Dimension Index Values (0020,9157) of frame {index + 1} are no whole numbers. "
-            "Send the image again from where it came first.",
+            f"The Dimension Index Values (0020,9157) of frame {index + 1} are not whole numbers. "
+            "Send the image again from its original source.",
         )
     matrix = tuple(value for tag in _B_MATRIX if (value := view.number(tag)) is not None)
     acquired = date_time(view.text(0x00189074)) or date_time(view.text(0x00189151))
@@ -163,35 +169,35 @@ def _frame(view: Elements, pixels: PixelFormat, dimensions: Dimensions, index: i
 
 
 def _image_number(view: Elements, pixels: PixelFormat) -> int | None:
-    """Return Instance Number, if it is that of an image of several frames, which is a whole one."""
+    """Return Instance Number of a multi-frame image that is no part of a concatenation."""
     if pixels.frames < 2 or _CONCATENATION in view:
         return None
     return view.integer(0x00200013)
 
 
 def _measured(view: Elements, frame: FrameHeader) -> FrameHeader:
-    """Give a frame of a parametric map the scale to what it measures, and the unit.
+    """Give a frame of a parametric map the scale and unit of what it measures.
 
-    Its stored values have no other meaning than Real World Value Mapping gives them, of which the
-    first item counts (PS3.3 A.75, C.7.6.16.2.11). Other images have a Modality LUT, which stays.
+    The first item of Real World Value Mapping alone gives its stored values a meaning (PS3.3 A.75,
+    C.7.6.16.2.11). Other images have a Modality LUT, which stays.
 
     Raises:
-        AssemblyError: the mapping is a table, there is none, or it cannot be read.
+        AssemblyError: the mapping is a table, absent or unreadable.
     """
     if is_unreadable(view, _WORLD_SLOPE) or is_unreadable(view, _WORLD_INTERCEPT):
         raise AssemblyError(
             Reason.UNREADABLE_SCALE,
-            "Real World Value Slope (0040,9225) or Intercept (0040,9224) of a parametric map is no "
-            "number, so that what it measures is not known. Correct them, or send the map again "
-            "from where it came first.",
+            "Real World Value Slope (0040,9225) or Intercept (0040,9224) of a parametric map is "
+            "not a number, so that its values are not known. Correct them, or send the map again "
+            "from its original source.",
         )
     slope, intercept = view.number(_WORLD_SLOPE), view.number(_WORLD_INTERCEPT)
     if slope is None or intercept is None:
-        said = "is a table" if _WORLD_TABLE in view else "is absent"
+        found = "is a table" if _WORLD_TABLE in view else "is absent"
         raise AssemblyError(
             Reason.UNSUPPORTED_PIXELS,
-            f"The Real World Value Mapping of a parametric map {said}; only slope and intercept "
-            "are supported.",
+            f"The Real World Value Mapping of a parametric map {found}. Only Real World Value "
+            "Slope (0040,9225) and Intercept (0040,9224) are supported: export the map with them.",
         )
     coded = view.item(_UNITS)
     unit = coded.text(_CODE_VALUE) if coded else None
@@ -204,7 +210,7 @@ def _first(value: float | None, other: float | None) -> float | None:
 
 
 def _traces_apart(frames: list[FrameHeader], weightings: list[str]) -> list[FrameHeader]:
-    """Mark isotropic frames, which a scanner made of directional ones in the same instance."""
+    """Mark isotropic frames, which the scanner derived from directional ones in the instance."""
     if _DIRECTIONAL.isdisjoint(weightings):
         return frames
     return [

@@ -1,12 +1,11 @@
-"""Elements of one instance to its header: read once, on arrival, without ever failing."""
+"""Read the header of one instance, once, on receipt. It never fails: problems are recorded."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 from node.assemble.annotations.presence import has_graphics, has_shapes
-from node.assemble.frames.attributes import classic_frame
-from node.assemble.frames.common import facts_apart
+from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.dose import DOSE_CLASS, dose_facts, dose_frames
 from node.assemble.frames.enhanced import enhanced_frames, is_enhanced
 from node.assemble.frames.model import (
@@ -22,16 +21,17 @@ from node.assemble.frames.model import (
     encode_header,
 )
 from node.assemble.frames.nuclear import is_reconstructed, reconstructed_frames
-from node.assemble.sidecar.standard import read_facts
+from node.assemble.frames.shared_facts import facts_apart
+from node.assemble.sidecar.standard_fields import read_facts
 from node.assemble.vendors import Vendor, tiler_of, vendor_of
 from node.core.errors import AssemblyError, Reason
-from node.dicom import Elements, once
+from node.dicom import Elements, cached
 
 __all__ = ["decode_header", "describe", "encode_header"]
 
 FLOAT_PIXELS: Final = 0x7FE00008
 DOUBLE_PIXELS: Final = 0x7FE00009
-_DESCRIBING: Final = (
+_PIXEL_NUMBERS: Final = (
     (0x00280002, "Samples per Pixel"),
     (0x00280006, "Planar Configuration"),
     (0x00280008, "Number of Frames"),
@@ -39,32 +39,36 @@ _DESCRIBING: Final = (
     (0x00280102, "High Bit"),
     (0x00280103, "Pixel Representation"),
 )
-"""What has a default where it is absent: one that is there and cannot be read is not absent."""
+"""Elements that have a default where they are absent. One that is there and unreadable is not
+absent."""
 
 
 def describe(elements: Elements) -> InstanceHeader:
     """Read everything that assembly and sidecars need from one instance.
 
     Args:
-        elements: its data set, as `node.dicom.scan` found it.
+        elements: its data set, from `node.dicom.scan`.
+
+    Returns:
+        the header; its `problem` says why the instance cannot be part of a volume.
     """
-    source = once(elements, _provenance)
-    pixels = once(elements, _pixel_format)
+    source = cached(elements, _provenance)
+    pixels = cached(elements, _pixel_format)
     frames: tuple[FrameHeader, ...] = ()
-    spoken = elements
+    first = elements
     labelling = _is_labelling(elements, source.sop_class_uid)
-    problem = None if labelling else _unfit(elements, pixels)
+    problem = None if labelling else _problem_of(elements, pixels)
     more: Facts = {}
-    whole = [part.upper() for part in elements.texts(0x00080008)]
+    image_type = [part.upper() for part in elements.texts(0x00080008)]
     if problem is None and pixels is not None and not labelling:
         try:
             if source.sop_class_uid == DOSE_CLASS:
                 frames, more = dose_frames(elements, pixels), dose_facts(elements)
-            elif once(elements, is_reconstructed):
+            elif cached(elements, is_reconstructed):
                 frames = reconstructed_frames(elements, pixels)
             elif is_enhanced(elements):
-                frames, spoken = enhanced_frames(elements, pixels, source.vendor)
-                more = {"ImageType": whole} if whole else {}
+                frames, first = enhanced_frames(elements, pixels, source.vendor)
+                more = {"ImageType": image_type} if image_type else {}
             else:
                 frames = _frames(elements, pixels, source.vendor)
         except AssemblyError as error:
@@ -82,7 +86,7 @@ def describe(elements: Elements) -> InstanceHeader:
         pixels=pixels,
         frames=frames,
         problem=problem,
-        facts=once(spoken, read_facts) | more | common,
+        facts=cached(first, read_facts) | more | common,
         concatenation=source.concatenation,
         references=_references(elements) if labelling else (),
     )
@@ -98,7 +102,7 @@ def _is_labelling(elements: Elements, sop_class: str) -> bool:
 
 
 class _Provenance(NamedTuple):
-    """What instances of a series mostly have in common: which series, of which machine."""
+    """Series and machine, which the instances of a series mostly have in common."""
 
     sop_class_uid: str
     series_instance_uid: str
@@ -127,7 +131,7 @@ def _provenance(elements: Elements) -> _Provenance:
 
 
 def _references(elements: Elements) -> tuple[str, ...]:
-    """Return the Series Instance UIDs that labels were drawn on (C.12.4, C.8.8.5, C.17.2)."""
+    """Return the Series Instance UIDs that labels refer to (PS3.3 C.12.4, C.8.8.5, C.17.2)."""
     series = list(elements.items(0x00081115))
     for evidence in (0x0040A375, 0x0040A385):
         for study in elements.items(evidence):
@@ -140,7 +144,7 @@ def _references(elements: Elements) -> tuple[str, ...]:
 
 
 def _pixel_format(elements: Elements) -> PixelFormat | None:
-    """Read the Image Pixel module; None if it is absent or makes no sense (PS3.3 C.7.6.3)."""
+    """Read the Image Pixel module (PS3.3 C.7.6.3); None if it is absent or impossible."""
     rows, columns = elements.integer(0x00280010), elements.integer(0x00280011)
     allocated = elements.integer(0x00280100)
     if not rows or not columns or not allocated or min(rows, columns, allocated) < 0:
@@ -168,38 +172,50 @@ def _pixel_format(elements: Elements) -> PixelFormat | None:
 
 
 def _unreadable(elements: Elements) -> str:
-    """Name a number of the Image Pixel module that is there and cannot be read; mostly none."""
-    for tag, name in _DESCRIBING:
+    """Return the name of an unreadable number of the Image Pixel module; mostly empty."""
+    for tag, name in _PIXEL_NUMBERS:
         raw = elements.raw(tag)
         if raw and raw.strip(b" \0") and (elements.integer(tag) is None):
             return f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
     return ""
 
 
-def _unfit(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
-    """Say why an instance is no image that volumes are made of, before its frames are read."""
+def _problem_of(elements: Elements, pixels: PixelFormat | None) -> Problem | None:
+    """Return why an instance is no image of a volume, before its frames are read."""
     sop_class = elements.uid(0x00080016) or ""
     if pixels is None:
-        return Problem(Reason.NOT_AN_IMAGE, "It holds no image: no rows and columns of pixels.")
+        return Problem(
+            Reason.NOT_AN_IMAGE,
+            "The instance holds no image: it has no Rows, Columns or Bits Allocated. It stays "
+            "archived as it is.",
+        )
     if elements.pixels is None:
-        return Problem(Reason.NO_PIXEL_DATA, "It describes an image but holds no pixel data.")
-    unreadable = once(elements, _unreadable)
+        return Problem(
+            Reason.NO_PIXEL_DATA,
+            "The instance describes an image but holds no pixel data. Send it again from its "
+            "original source.",
+        )
+    unreadable = cached(elements, _unreadable)
     if unreadable:
         return Problem(
             Reason.PIXELS_UNREADABLE,
-            f"{unreadable} is no number that can be read, so that it is not known what the pixel "
-            "data hold. Send the image again from where it came first.",
+            f"{unreadable} is not a readable number, so that the format of the pixel data is not "
+            "known. Send the image again from its original source.",
         )
-    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or once(elements, is_reconstructed)
+    placed = sop_class == DOSE_CLASS or is_enhanced(elements) or cached(elements, is_reconstructed)
     if pixels.frames > 1 and not placed:
-        return Problem(Reason.NO_GEOMETRY, "A multi-frame image without the positions of frames.")
+        return Problem(
+            Reason.NO_GEOMETRY,
+            f"The image has {pixels.frames} frames and no positions of them. It stays archived as "
+            "it is; export it as an enhanced or as single-frame images to get a volume.",
+        )
     return None
 
 
 def _frames(
     elements: Elements, pixels: PixelFormat, vendor: Vendor | None
 ) -> tuple[FrameHeader, ...]:
-    """Read the single frame of a classic image, or the slices that a vendor tiled into it."""
+    """Read the single frame of a classic image, or the slices of a mosaic."""
     frame = classic_frame(elements, pixels)
     vendor = vendor or tiler_of(frame)
     if vendor is None:

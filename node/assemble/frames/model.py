@@ -1,7 +1,7 @@
-"""What assembly knows of an instance: everything that is read from a header, once, on arrival.
+"""The header of an instance: everything that assembly knows about it, read once on receipt.
 
-All structs are frozen and go through msgpack unchanged, so that a node can keep them in its index
-and never parse the same header again. New fields are appended, so that old bytes stay readable.
+All structs are frozen and are packed by msgpack, so that the node keeps them in its index and never
+parses the same header again. New fields are appended, so that older packed headers stay readable.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PixelFormat(msgspec.Struct, frozen=True, array_like=True):
         kind: "integer", "float" (7FE0,0008) or "double" (7FE0,0009).
         frames: Number of Frames (0028,0008), 1 where absent.
         padding: Pixel Padding Value (0028,0120), as stored.
-        swapped: big endian words, in which 8-bit pixels come in swapped pairs.
+        swapped: 8-bit pixels are in big endian words, and so in swapped pairs.
         tabled: a Modality LUT Sequence (0028,3000) stands between stored and modality values.
     """
 
@@ -90,42 +90,40 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         orientation: Image Orientation (Patient): unit vectors along a row, along a column.
         spacing: Pixel Spacing, mm: between rows, between columns (PS3.3 10.7.1.3).
         thickness: Slice Thickness, mm.
-        between: Spacing Between Slices, mm, as stated (the measured one counts).
+        between: Spacing Between Slices, mm, as stated; geometry uses the measured distance.
         number: Instance Number; of an enhanced frame, its 1-based frame number.
         stack: Stack ID (0020,9056).
         temporal: Temporal Position Identifier or Index (0020,0100), (0020,9128).
         dimensions: Dimension Index Values (0020,9157) of the dimensions that are not spatial.
-        order: the vendor's own index on the 4th axis; compares like a tuple.
+        order: the vendor's own index on the 4th axis; compared as a tuple.
         echo: Echo Number(s) (0018,0086).
         echo_time: Echo Time, ms.
-        kind: magnitude, phase, real, imaginary or fieldmap; empty where nothing says.
+        kind: magnitude, phase, real, imaginary or fieldmap; empty if not stated.
         image_type: values of Image Type (0008,0008), or of the frame's Frame Type.
-        derived: made from several volumes (ADC, trace, FA), so that it joins no other.
+        derived: what the image was computed to be (ADC, trace, FA); it joins no measured volume.
         acquisition: Acquisition Number.
         acquisition_time, content_time: µs since midnight, or since the year 1 if the day is known;
-            a float is seconds, as headers in older indexes have them. To be read by `acquired` and
-            `shown`.
+            a float is in seconds, as in headers of older indexes. Use `acquired` and `shown`.
         trigger_time: Trigger Time or Delay, ms.
         reference_time: Frame Reference Time (0054,1300), ms.
-        slice_time: when in its volume this slice was excited, s, where the vendor says so.
+        slice_time: s within its volume when this slice was excited, if the vendor states it.
         slope, intercept: value = slope·stored + intercept (C.11.1), or the vendor's precise scale.
         display_scale: (slope, intercept) of the Modality LUT where a precise scale replaced it.
         b_value: s/mm².
         gradient: diffusion direction, unit vector in LPS; absent for b = 0 and traces.
         b_matrix: xx, xy, xz, yy, yz, zz in LPS, s/mm².
-        facts: what varies by frame and only the sidecar needs.
+        facts: sidecar fields that vary from frame to frame.
         location: Slice Location (0020,1041), mm, as stated.
         instance: Instance Number of the multi-frame image that the frame is in.
-        phase_polarity: 1 where phase is encoded towards the higher row or column index of the
-            stored image, -1 where against it, 0 where nothing says.
+        phase_polarity: 1 if phase is encoded towards the higher row or column index of the stored
+            image, -1 if against it, 0 if not known.
         window: first Window Center and Width (C.11.2), modality values.
-        settings: (attribute, value) of how the image was acquired and reconstructed, which tell
-            images apart that are otherwise alike; sorted, only those that are there.
+        settings: (name, value) of acquisition and reconstruction settings that are present, sorted;
+            they distinguish images that are otherwise equal.
         cardiac_percentage: Nominal Percentage of Cardiac Phase (0020,9241), % of the RR interval.
-        scale: what is wrong with the slope and intercept that the header gives: `ABSENT`, where 1
-            stands for the slope, `NO_INTERCEPT`, where 0 stands for the intercept, `UNREADABLE`,
-            or `UNREADABLE_PRECISE`, where the Modality LUT can be read and the precise scale
-            cannot; empty if nothing is.
+        scale: what is wrong with slope and intercept in the header: `ABSENT` (the slope is then 1),
+            `NO_INTERCEPT` (the intercept is then 0), `UNREADABLE`, or `UNREADABLE_PRECISE` (the
+            Modality LUT is readable and the precise scale is not); empty if nothing is wrong.
     """
 
     index: int
@@ -184,21 +182,26 @@ def _microseconds(time: float | None) -> int | None:
 
 
 class Problem(msgspec.Struct, frozen=True, array_like=True):
-    """Why an instance cannot be part of a volume, found while its header was read."""
+    """Why an instance cannot be part of a volume, found when its header was read.
+
+    Attributes:
+        reason: name of the refusal.
+        sentence: the refusal, for a PACS administrator.
+    """
 
     reason: Reason
     sentence: str
 
 
 class InstanceHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """One SOP instance: who it is, how its pixels are stored, its frames, and its facts.
+    """One SOP instance: its UIDs, how its pixels are stored, its frames and its sidecar facts.
 
     Attributes:
-        problem: why it cannot be part of a volume, None if it can.
-        announced: how many images, times or slices it says that there are, by the names of
+        problem: why it cannot be part of a volume; None if it can.
+        announced: numbers of images, times or slices that it states, by the names of
             `node.completion.facts.Count`; evidence of completeness, not used by assembly.
-        concatenation: ConcatenationUID (0020,9161); likewise.
-        references: Series Instance UIDs on whose grid the instance puts labels.
+        concatenation: Concatenation UID (0020,9161); likewise.
+        references: Series Instance UIDs of the images that the instance labels.
     """
 
     sop_instance_uid: str
@@ -219,7 +222,7 @@ class InstanceHeader(msgspec.Struct, frozen=True, array_like=True, omit_defaults
 
     @property
     def identity(self) -> tuple[str, int]:
-        """What tells images apart; some tools write one SOP Instance UID into several series."""
+        """The key of an image: some tools write one SOP Instance UID into several series."""
         return self.sop_instance_uid, self.series_number or 0
 
 
@@ -228,10 +231,10 @@ _decoder: Final = msgspec.msgpack.Decoder(InstanceHeader)
 
 
 def encode_header(header: InstanceHeader) -> bytes:
-    """Pack a header, to be kept and handed to another process."""
+    """Pack a header for the index or for another process."""
     return _encoder.encode(header)
 
 
 def decode_header(packed: bytes) -> InstanceHeader:
-    """Unpack what `encode_header` packed."""
+    """Unpack a header that `encode_header` packed."""
     return _decoder.decode(packed)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from node.assemble.frames.attributes import classic_frame
+from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.model import FrameHeader, PixelFormat
 from node.assemble.stacks.geometry import check_plane
 from node.core.errors import AssemblyError, Reason
@@ -18,11 +18,11 @@ from node.dicom import whole as exact
 
 NUCLEAR_CLASS: Final = "1.2.840.10008.5.1.4.1.1.20"
 _RECONSTRUCTED: Final = frozenset({"RECON TOMO", "RECON GATED TOMO"})
-"""Value 3 of Image Type whose frames are slices, and not views around the patient."""
+"""Value 3 of Image Type of images whose frames are slices, not views around the patient."""
 _DETECTORS: Final = 0x00540022
 _DETECTOR, _SLICE, _TIME_SLOT = 0x00540020, 0x00540080, 0x00540070
 _APART: Final = ((0x00540010, "energy window"), (_DETECTOR, "detector"), (0x00540060, "interval"))
-"""Vectors by which frames are images of their own: also R-R Interval Vector."""
+"""Vectors whose values separate images: energy windows, detectors and R-R intervals."""
 _SLICES: Final = 0x00540081
 _NAMES: Final = {
     0x00540010: "Energy Window Vector",
@@ -45,11 +45,15 @@ def reconstructed_frames(elements: Elements, pixels: PixelFormat) -> tuple[Frame
     """Read the slices: position and directions of their detector, moved by Slice Vector.
 
     Slice 1 is at Image Position (Patient), and slice n is n - 1 times Spacing Between Slices
-    behind it along the normal (row x column), or before it where the spacing is negative. Time
-    slots are one image; energy windows, detectors and R-R intervals are images of their own.
+    behind it along the normal (row x column), or before it if the spacing is negative. Time slots
+    are times of one image; energy windows, detectors and R-R intervals are separate images.
+
+    Args:
+        elements: the instance.
+        pixels: its pixel format.
 
     Raises:
-        AssemblyError: no place, no spacing, or vectors that do not fit the frames.
+        AssemblyError: place or spacing is absent, or the vectors do not fit the frames.
     """
     count = pixels.frames
     whole = classic_frame(elements, pixels)
@@ -60,8 +64,8 @@ def reconstructed_frames(elements: Elements, pixels: PixelFormat) -> tuple[Frame
     if step is None or (step == 0.0 and len(set(slices)) > 1):
         raise AssemblyError(
             Reason.NO_GEOMETRY,
-            "Tomography without Spacing Between Slices: nothing says how far its slices are "
-            "apart. Export it again with that attribute.",
+            "The tomography has no Spacing Between Slices (0018,0088), so that the distance of its "
+            "slices is not known. Export it again with that attribute.",
         )
     several = [tag for tag, _ in _APART if len(set(vectors[tag])) > 1]
     made = []
@@ -87,10 +91,10 @@ def reconstructed_frames(elements: Elements, pixels: PixelFormat) -> tuple[Frame
 
 
 def _vector(elements: Elements, tag: int, count: int) -> tuple[int, ...]:
-    """Return one value for each frame; empty where the vector is absent.
+    """Return one value for each frame; empty if the vector is absent.
 
     Raises:
-        AssemblyError: it has another length.
+        AssemblyError: the number of values is not that of frames.
     """
     values = tuple(value for each in elements.numbers(tag) if (value := exact(each)) is not None)
     if not values and (tag != _SLICE or count == 1):
@@ -98,8 +102,8 @@ def _vector(elements: Elements, tag: int, count: int) -> tuple[int, ...]:
     if len(values) != count:
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            f"{count} frames of tomography, but a {_NAMES[tag]} of {len(values)} values. Send the "
-            "series again from where it was reconstructed.",
+            f"The tomography has {count} frames, and its {_NAMES[tag]} {len(values)} values. Send "
+            "the series again from its original source.",
         )
     return values
 
@@ -107,22 +111,23 @@ def _vector(elements: Elements, tag: int, count: int) -> tuple[int, ...]:
 def _check_slices(
     elements: Elements, vectors: dict[int, tuple[int, ...]], slices: tuple[int, ...]
 ) -> None:
-    """Refuse slices that do not count from 1, are not as many as stated, or are there twice."""
+    """Refuse slices that do not count from 1 to the stated number, or occur twice."""
     stated = elements.integer(_SLICES)
     first, last = min(slices), max(slices)
     if first != 1 or (len(slices) > 1 and stated is not None and stated != last):
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            f"Slice Vector counts from {first} to {last}, Number of Slices is "
-            f"{'absent' if stated is None else stated}: it should count from 1 to that number.",
+            f"Slice Vector (0054,0080) counts from {first} to {last}, and Number of Slices is "
+            f"{'absent' if stated is None else stated}: it should count from 1 to that number. "
+            "Send the series again from its original source.",
         )
     kept = [vector for tag, vector in vectors.items() if tag != _SLICE and vector]
     counts = Counter(zip(slices, *kept, strict=True))
     if max(counts.values()) > 1:
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            "Several frames of tomography have one slice number, and their vectors do not tell "
-            "them apart.",
+            "Several frames of the tomography have the same slice number, and no other vector "
+            "distinguishes them. Send the series again from its original source.",
         )
 
 
@@ -130,13 +135,14 @@ def _placed(elements: Elements, whole: FrameHeader, detector: int) -> FrameHeade
     """Give a frame the position and directions of its detector, numbered from 1 (C.8.4.11).
 
     Raises:
-        AssemblyError: there is no such detector, or no place.
+        AssemblyError: the detector or its place is absent.
     """
     items = elements.items(_DETECTORS)
     if len(items) > 1 and not 1 <= detector <= len(items):
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            f"A frame of detector {detector}, but Detector Information of {len(items)}.",
+            f"A frame is of detector {detector}, and Detector Information (0054,0022) has "
+            f"{len(items)} items. Send the series again from its original source.",
         )
     if not elements.raw(_DETECTOR):
         _check_one_place(items)
@@ -153,16 +159,16 @@ def _placed(elements: Elements, whole: FrameHeader, detector: int) -> FrameHeade
 
 
 def _check_one_place(items: Sequence[Elements]) -> None:
-    """Refuse detectors at several places where no Detector Vector says which one is meant."""
+    """Refuse several positions of detectors without a Detector Vector, which would choose one."""
     places = {(item.numbers(0x00200032), item.numbers(0x00200037)) for item in items}
     if len(places - {((), ())}) > 1:
         raise AssemblyError(
             Reason.INCONSISTENT_FRAMES,
-            f"Detector Information of {len(items)} detectors has several positions, and no "
-            "Detector Vector (0054,0020) says which is that of the slices. Send the series again "
-            "from where it was reconstructed.",
+            f"Detector Information (0054,0022) has several positions for {len(items)} detectors, "
+            "and no Detector Vector (0054,0020) says which one is that of the slices. Send the "
+            "series again from its original source.",
         )
 
 
 _NO_PIXELS: Final = PixelFormat(0, 0, 1, "MONOCHROME2", 0, 16, 16, 15, signed=False)
-"""Of an item, of which only the place is read."""
+"""Pixel format for items of which only the place is read."""

@@ -1,1 +1,1 @@
-"""Frames in time: which volume each belongs to, by all attributes that can tell."""
+"""The 4th axis: which frame belongs to which volume, by the evidence of all attributes."""

@@ -1,4 +1,4 @@
-"""When slices were excited, where nothing but their times of acquisition says so."""
+"""Slice times from Acquisition Time, where the maker states none."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from node.assemble.order.clock import SECOND, earliest, elapsed
+from node.assemble.order.dicom_times import SECOND, earliest, elapsed
 from node.assemble.series import VolumePlan
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.vendors.ge import ge
 
 SLICE_TIME_DIGITS: Final = 6
 SAME_SLICE_TIME: Final = 0.006
-"""s; times are rounded to 2.5 ms by some vendors, and to 5 by clocks."""
+"""s; some vendors round times to 2.5 ms, and clocks to 5."""
 EVEN_STEP: Final = 0.1
-"""Part by which the times between excitations of one volume may differ."""
+"""Fraction by which the times between the excitations of one volume may differ."""
 
 
 def acquired_slices(volume: VolumePlan, longest: float | None) -> list[float] | None:
-    """Return when each slice was excited by Acquisition Time, s from the first.
+    """Return when each slice was excited, by Acquisition Time.
 
-    That is when the data of an image began (PS3.3 C.7.6.1), which is a slice time only where each
-    slice has its own: times that follow each other evenly, as many slices at each, the same in all
-    volumes. The first volume of some scanners is not measured; it is left out if the others agree.
+    Acquisition Time is when the data of an image began (PS3.3 C.7.6.1). It is a slice time only if
+    the times follow each other evenly, with the same number of slices at each, and are the same in
+    all volumes. Some scanners do not measure the first volume; it is left out if the others agree.
 
     Args:
         volume: the plan.
-        longest: s from one volume to the next; None where that is not known.
+        longest: s from one volume to the next; None if not known.
 
     Returns:
-        the times by slice along the stack's normal, None where there are no such times.
+        s from the first excitation, by slice along the stack's normal; None if Acquisition Times
+        are not slice times.
     """
     header, frame = volume.first
     planar = volume.first.fact("MRAcquisitionType") != "3D"
@@ -46,7 +47,12 @@ def acquired_slices(volume: VolumePlan, longest: float | None) -> list[float] | 
 
 
 def is_acquisition(volume: VolumePlan, times: Sequence[float]) -> bool:
-    """Tell whether slice times that a vendor gives are nothing but times of acquisition."""
+    """Tell whether slice times that a vendor states are only a copy of Acquisition Time.
+
+    Args:
+        volume: the plan.
+        times: s from the first excitation, by slice.
+    """
     rows = [_from_first(row) for row in volume.grid[:2]]
     return volume.first.frame.tile is None and list(times) in rows
 
@@ -69,9 +75,9 @@ def _alike(rows: Sequence[Sequence[float]]) -> bool:
 
 
 def _is_a_sequence(times: Sequence[float], longest: float) -> bool:
-    """Tell whether slices can have been excited so: one after the other, or several at once.
+    """Tell whether slices can have been excited at these times, one by one or several at once.
 
-    Slices that are excited at once lie equally far apart.
+    Slices that are excited at once are equally far apart.
     """
     order = sorted(range(len(times)), key=lambda k: times[k])
     shots: list[list[int]] = []

@@ -1,1 +1,1 @@
-"""Stored pixel values, and what they mean (PS3.5 8, PS3.3 C.11.1)."""
+"""From pixel data to stored values and voxel values (PS3.5 8, PS3.3 C.11.1)."""

@@ -1,4 +1,4 @@
-"""The libraries that decode pixels: which one for what, how they are asked, and what they take."""
+"""The codec libraries: which decodes which transfer syntax, how it is called, memory it takes."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from node.dicom import Buffer
 Image = npt.NDArray[Any]
 
 STRIP_BYTES: Final = 4 << 20
-"""Of a large frame, what is worked on at a time."""
+"""Bytes of a large frame that are worked on at a time."""
 ENDED: Final = frozenset(
     {JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless}
 )
-"""Transfer syntaxes of streams that end by a marker, without which the one codec aborts, the other
-reads on for seconds."""
+"""Transfer syntaxes whose streams end with a marker. Without it one codec aborts the process and
+another reads on for seconds."""
 _PLUGINS: Final[dict[str, str]] = {
     JPEGBaseline8Bit: "pillow",
     JPEGExtended12Bit: "gdcm",
@@ -54,8 +54,8 @@ _PLUGINS: Final[dict[str, str]] = {
     JPEG2000: "pylibjpeg",
     RLELossless: "pylibjpeg",
 }
-"""One codec each, as pydicom would try them all: gdcm aborts the process on damaged JPEG 2000 and
-JPEG-LS, so that it sees nothing but the JPEG that no other codec reads."""
+"""One codec for each, as pydicom would try them all. gdcm aborts the process on damaged JPEG 2000
+and JPEG-LS, so it decodes only the JPEG that no other codec reads."""
 _CODEC_ERRORS: Final = (
     ValueError,
     TypeError,
@@ -67,26 +67,26 @@ _CODEC_ERRORS: Final = (
     EOFError,
     StructError,
 )
-"""What codecs raise on streams that are damaged or not theirs."""
+"""Exceptions that codecs raise on damaged or foreign streams."""
 _PANIC: Final = "PanicException"
-"""What the codec of RLE, which is written in Rust, raises instead; no module has it, and it is no
-Exception."""
+"""Exception of the RLE codec, which is written in Rust. No module exports it, and it does not
+derive from Exception."""
 _KEYWORDS: Final = {"float": "FloatPixelData", "double": "DoubleFloatPixelData"}
 _BYTE: Final = 8
 _YBR: Final = frozenset({"YBR_FULL", "YBR_FULL_422"})
 _TIMES: Final[dict[str, int]] = {"gdcm": 8, "pillow": 3, "pyjpegls": 3}
-"""How many times the values of a frame a codec and what is made of them take at most."""
+"""Memory of codec and result, as a multiple of the frame's values."""
 _WAVELET_BYTES: Final = 8
-"""Of a sample in JPEG 2000: four, and four of its tile, however few bits it has."""
+"""Bytes per sample in JPEG 2000: four, and four of its tile, however few bits it has."""
 
 
 def decoding_bytes(pixels: PixelFormat, transfer_syntax_uid: str, compressed: int) -> int:
-    """Return how much memory the decoding of a frame takes at most, in bytes.
+    """Return the largest number of bytes of memory that decoding a frame takes.
 
     Args:
-        pixels: how the values are stored once decompressed.
-        transfer_syntax_uid: says which codec.
-        compressed: length of the frame.
+        pixels: the format of the decompressed values.
+        transfer_syntax_uid: chooses the codec.
+        compressed: bytes of the compressed frame.
     """
     samples = pixels.rows * pixels.columns * pixels.samples
     values = samples * max(1, pixels.bits_allocated // _BYTE)
@@ -97,11 +97,11 @@ def decoding_bytes(pixels: PixelFormat, transfer_syntax_uid: str, compressed: in
 
 
 def strips(rows: int, row_bytes: int) -> Iterator[slice]:
-    """Yield the parts of a frame that are worked on at a time; all of a small one at once.
+    """Yield the rows of a frame that are worked on at a time; all rows of a small frame.
 
     Args:
-        rows: of the frame.
-        row_bytes: of one row.
+        rows: number of rows of the frame.
+        row_bytes: bytes of one row.
     """
     step = max(2, STRIP_BYTES // max(1, row_bytes) // 2 * 2)  # even, as words may be swapped
     for start in range(0, rows, step):
@@ -109,7 +109,18 @@ def strips(rows: int, row_bytes: int) -> Iterator[slice]:
 
 
 def runs(frame: bytes, pixels: PixelFormat) -> Image:
-    """Return the (rows, columns) grey values of a frame in runs (PS3.5 Annex G)."""
+    """Decode the grey values of a frame in RLE (PS3.5 Annex G).
+
+    Args:
+        frame: compressed.
+        pixels: the format of the decompressed values.
+
+    Returns:
+        (rows, columns).
+
+    Raises:
+        AssemblyError: the frame is damaged.
+    """
     from rle.utils import decode_pixel_data  # noqa: PLC0415 - pydicom loads it when it is needed
 
     with _guarded():
@@ -124,11 +135,17 @@ def runs(frame: bytes, pixels: PixelFormat) -> Image:
 
 
 def wavelets(frame: bytes, pixels: PixelFormat) -> Image:
-    """Return the (rows, columns) grey values of a frame in JPEG 2000, by the stream's own sign.
+    """Decode the grey values of a frame in JPEG 2000, with the sign that the stream states.
 
     Args:
         frame: compressed.
-        pixels: with bits and sign as the stream says.
+        pixels: the format, with bits and sign of the stream.
+
+    Returns:
+        (rows, columns).
+
+    Raises:
+        AssemblyError: the frame is damaged.
     """
     from openjpeg.utils import decode_pixel_data  # noqa: PLC0415 - as above
 
@@ -138,7 +155,19 @@ def wavelets(frame: bytes, pixels: PixelFormat) -> Image:
 
 
 def decoded(frame: bytes, pixels: PixelFormat, syntax: str) -> Image:
-    """Decode one compressed frame through pydicom; colour comes out as RGB."""
+    """Decode one compressed frame by pydicom; colour becomes RGB.
+
+    Args:
+        frame: compressed.
+        pixels: the format of the decompressed values.
+        syntax: Transfer Syntax UID.
+
+    Returns:
+        (rows, columns), or (rows, columns, 3) RGB.
+
+    Raises:
+        AssemblyError: the frame is damaged.
+    """
     image, photometric = _as_array(encapsulate([frame], has_bot=False), pixels, syntax, "OB")
     if pixels.samples == 3 and photometric in _YBR:
         for rows in strips(pixels.rows, pixels.columns * pixels.samples):
@@ -147,7 +176,16 @@ def decoded(frame: bytes, pixels: PixelFormat, syntax: str) -> Image:
 
 
 def native_colour(raw: Buffer, pixels: PixelFormat, *, little: bool) -> Image:
-    """Return (rows, columns, 3) RGB of an uncompressed frame in colour, a part at a time."""
+    """Return an uncompressed colour frame as RGB, converted some rows at a time.
+
+    Args:
+        raw: the bytes of the frame.
+        pixels: their format.
+        little: the byte order is little endian.
+
+    Returns:
+        (rows, columns, 3) uint8.
+    """
     syntax = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     vr = "OW" if pixels.swapped else "OB"
     halved = pixels.photometric == "YBR_FULL_422"
@@ -166,7 +204,7 @@ def native_colour(raw: Buffer, pixels: PixelFormat, *, little: bool) -> Image:
 
 
 def _as_array(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> tuple[Image, str]:
-    """Return values as pydicom reads them, and their colour space."""
+    """Return the values that pydicom reads, and their colour space."""
     options: dict[str, Any] = {
         "rows": pixels.rows,
         "columns": pixels.columns,
@@ -181,10 +219,10 @@ def _as_array(raw: bytes, pixels: PixelFormat, syntax: str, vr: str) -> tuple[Im
         "pixel_vr": vr,
     }
     with _guarded():
-        array, said = get_decoder(UID(syntax)).as_array(
+        array, properties = get_decoder(UID(syntax)).as_array(
             raw, index=0, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""), **options
         )
-    return np.asarray(array), str(said["photometric_interpretation"])
+    return np.asarray(array), str(properties["photometric_interpretation"])
 
 
 def _shaped(raw: Any, pixels: PixelFormat, bits: int) -> Image:
@@ -194,7 +232,7 @@ def _shaped(raw: Any, pixels: PixelFormat, bits: int) -> Image:
 
 @contextmanager
 def _guarded() -> Iterator[None]:
-    """Name what codecs raise; memory that they are not given is told otherwise."""
+    """Turn the exceptions of codecs into refusals, except lack of memory."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -205,5 +243,7 @@ def _guarded() -> Iterator[None]:
         if not isinstance(error, _CODEC_ERRORS) and type(error).__name__ != _PANIC:
             raise
         raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"The pixel data cannot be decompressed: {error}"
+            Reason.PIXELS_UNREADABLE,
+            f"The pixel data cannot be decompressed ({error}). Send the instance again from its "
+            "original source.",
         ) from error

@@ -1,4 +1,4 @@
-"""Lossy JPEG of more than 8 bits (PS3.5 A.4.2, ITU-T T.81 process 4), which pydicom leaves out."""
+"""Lossy JPEG of 12 bits (PS3.5 A.4.2, ITU-T T.81 process 4), which pydicom does not decode."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from typing import Final
 import numpy as np
 
 from node.assemble.frames.model import PixelFormat
-from node.assemble.pixels.streams import Image, Stream
+from node.assemble.pixels.compressed_headers import Image, Stream
 from node.core.errors import AssemblyError, Reason
 
 _SYNTAX: Final = "1.2.840.10008.1.2.4.51"
 
 
 def twelve_bits(frame: bytes, pixels: PixelFormat, stream: Stream) -> Image:
-    """Return (rows, columns) of the samples of one frame, which have no sign.
+    """Decode the samples of one frame, which are unsigned.
 
-    It may abort the process, as gdcm does over some damaged streams.
+    gdcm aborts the process on some damaged streams.
 
     Args:
         frame: compressed.
-        pixels: how large the image is; a stream may say that elsewhere than in its beginning.
-        stream: how many bits its samples have.
+        pixels: the size of the image, which a stream need not state at its beginning.
+        stream: the number of bits of its samples.
+
+    Returns:
+        (rows, columns) uint16.
 
     Raises:
-        AssemblyError: it cannot be decompressed.
+        AssemblyError: the frame cannot be decompressed.
     """
     import gdcm  # noqa: PLC0415 - takes time and memory, and most processes never need it
 
@@ -47,11 +50,14 @@ def twelve_bits(frame: bytes, pixels: PixelFormat, stream: Stream) -> Image:
         raw = image.GetBuffer().encode("utf-8", "surrogateescape")
     except (RuntimeError, ValueError, TypeError) as error:
         raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"The pixel data cannot be decompressed: {error}"
+            Reason.PIXELS_UNREADABLE,
+            f"The pixel data cannot be decompressed ({error}). Send the instance again from its "
+            "original source.",
         ) from error
     if len(raw) != 2 * pixels.rows * pixels.columns:
         raise AssemblyError(
             Reason.PIXELS_UNREADABLE,
-            "The pixel data cannot be decompressed: the codec finds a damaged stream.",
+            "The pixel data cannot be decompressed, as the compressed stream is damaged. Send the "
+            "instance again from its original source.",
         )
     return np.frombuffer(raw, "<u2").reshape(pixels.rows, pixels.columns)

@@ -6,7 +6,7 @@ import zlib
 from typing import Final
 
 from node.assemble.frames.model import PixelFormat
-from node.assemble.pixels.frames import Image, bit_frame, frame_bytes, native_frame
+from node.assemble.pixels.stored_values import Image, bit_frame, frame_bytes, native_frame
 from node.core.errors import AssemblyError, Reason
 
 DEFLATED_FRAMES: Final = "1.2.840.10008.1.2.8.1"
@@ -17,7 +17,12 @@ _NOTHING: Final = 128
 
 
 def is_packed(pixels: PixelFormat, transfer_syntax_uid: str) -> bool:
-    """Tell whether frames are read here: deflated ones, and single bits in RLE."""
+    """Tell whether frames are deflated, or single bits in RLE, so that `packed_frame` reads them.
+
+    Args:
+        pixels: the format of the unpacked values.
+        transfer_syntax_uid: of the data set.
+    """
     bits_in_runs = transfer_syntax_uid == _RUNS and pixels.bits_allocated == 1
     return bits_in_runs or transfer_syntax_uid == DEFLATED_FRAMES
 
@@ -26,12 +31,15 @@ def packed_frame(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) ->
     """Return the stored values of one frame.
 
     Args:
-        frame: one of `node.assemble.pixels.frames.split_frames`.
-        pixels: how the values are stored once unpacked.
-        transfer_syntax_uid: says how it is packed.
+        frame: from `node.assemble.pixels.stored_values.split_frames`.
+        pixels: the format of the unpacked values.
+        transfer_syntax_uid: of the data set.
 
     Returns:
         (rows, columns), or (rows, columns, 3) for colour.
+
+    Raises:
+        AssemblyError: the frame is damaged or truncated.
     """
     bits = pixels.bits_allocated == 1
     size = -(-pixels.rows * pixels.columns // 8) if bits else frame_bytes(pixels)
@@ -46,7 +54,9 @@ def _inflated(frame: bytes, size: int) -> bytes:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame, size)
     except zlib.error as error:
         raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, f"A deflated frame cannot be inflated: {error}"
+            Reason.PIXELS_UNREADABLE,
+            f"A deflated frame cannot be inflated ({error}). Send the instance again from its "
+            "original source.",
         ) from error
 
 
@@ -54,7 +64,9 @@ def _unpacked(frame: bytes, size: int) -> bytes:
     """Unpack the one segment of a frame of single bits (PS3.5 Annex G)."""
     if len(frame) < _HEADER_BYTES or int.from_bytes(frame[:4], "little") != 1:
         raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, "A frame of single bits in RLE has one segment, this has not."
+            Reason.PIXELS_UNREADABLE,
+            "A frame of single bits in RLE must have one segment, and this frame has not. Send the "
+            "instance again from its original source.",
         )
     at = int.from_bytes(frame[4:8], "little")
     unpacked = bytearray()

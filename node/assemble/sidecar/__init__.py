@@ -1,1 +1,1 @@
-"""What the BIDS sidecar of a volume says, on the axes of the array as written."""
+"""The BIDS sidecar of a volume, with axes of the array as written."""

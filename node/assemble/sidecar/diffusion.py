@@ -11,9 +11,10 @@ from node.assemble.series import VolumePlan
 from node.assemble.space import LPS_TO_RAS, Matrix, voxel_sizes
 
 TRACE: Final = "trace"
-"""What is derived of several directions and has a b-value (C.8.13.5.9: ISOTROPIC), unlike ADC."""
+"""`derived` of images that combine several directions and have a b-value (C.8.13.5.9: ISOTROPIC),
+unlike ADC."""
 _SILENT_AT_ZERO: Final = frozenset({"Canon", "Toshiba"})
-"""Vendors whose images without diffusion weighting have no b-value beside others that have."""
+"""Makers whose unweighted images have no b-value in a series where other images have one."""
 
 
 class Gradients(NamedTuple):
@@ -21,8 +22,8 @@ class Gradients(NamedTuple):
 
     Attributes:
         b_values: (t,) s/mm².
-        directions: (t,) unit vectors in FSL's frame; zero where there is no direction. Empty for
-            traces, which have none.
+        directions: (t,) unit vectors in FSL's frame, zero if there is no direction; empty for
+            traces.
     """
 
     b_values: tuple[float, ...]
@@ -39,9 +40,9 @@ class Gradients(NamedTuple):
 
 
 def gradients(volume: VolumePlan) -> Gradients | None:
-    """Return the gradients of a diffusion series; None if it is none, or not all is known.
+    """Return the gradients of a diffusion series; None for other series or if any is not known.
 
-    Of what is derived from several images only traces have any: their b-values.
+    Of derived images only traces have b-values.
     """
     frames = [row[0].frame for row in volume.grid]
     b_values = [frame.b_value for frame in frames]
@@ -65,14 +66,21 @@ def _direction(frame: FrameHeader, affine: Matrix) -> Vector:
 
 
 def to_fsl(gradient: Vector, affine: Matrix) -> Vector:
-    """Turn a direction in LPS into FSL's frame.
+    """Turn a direction from LPS into FSL's frame.
 
-    FSL wants components along the voxel axes, and the first of them negated where the affine has
-    a positive determinant.
+    FSL's components are along the voxel axes; the first is negated if the affine has a positive
+    determinant.
 
     Args:
         gradient: unit vector, LPS.
         affine: (4, 4) voxel -> RAS mm of the array as written.
+
+    Returns:
+        unit vector in FSL's frame.
+
+    Examples:
+        >>> to_fsl((1.0, 0.0, 0.0), np.diag([2.0, 2.0, 2.0, 1.0]))
+        (1.0, 0.0, 0.0)
     """
     ras = LPS_TO_RAS[:3, :3] @ np.array(gradient)
     axes = affine[:3, :3] / np.array(voxel_sizes(affine))

@@ -1,4 +1,4 @@
-"""What BIDS wants to know of PET: frames, times relative to the scan, decay and reconstruction."""
+"""The PET fields of BIDS: frames, times relative to the scan, decay and reconstruction."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from typing import Final
 
 from node.assemble.frames.model import Facts
-from node.assemble.order.clock import DAY, SECOND, elapsed
-from node.assemble.order.intervals import one_value
+from node.assemble.order.dicom_times import DAY, SECOND, elapsed
+from node.assemble.order.volume_times import one_value
 from node.assemble.series import VolumePlan
-from node.assemble.sidecar.decay import began, corrected_to, injected
+from node.assemble.sidecar.pet_decay import began, corrected_to, injected
 
 DIGITS: Final = 6
 _UNITS: Final = {"BQML": "Bq/mL"}
-"""Units (0054,1001) in BIDS' spelling, where it has its own."""
+"""Units (0054,1001) that BIDS spells differently."""
 _FRAME_ARRAYS: Final = ("FrameDuration", "DecayFactor", "ScatterFraction")
-"""Facts of frames, of which BIDS wants one for each volume."""
+"""Facts of frames that BIDS lists for each volume."""
 _STEPS: Final = re.compile(r"(\d+)i(\d+)s\b")
 """Iterations and subsets in Reconstruction Method (0054,1103): "OSEM3D 4i21s"."""
 _FILTER: Final = re.compile(r"(\D+?)\s*(\d+(?:\.\d+)?)")
@@ -23,15 +23,15 @@ _FILTER: Final = re.compile(r"(\D+?)\s*(\d+(?:\.\d+)?)")
 
 
 def pet_fields(volume: VolumePlan, facts: Facts) -> dict[str, object]:
-    """Return the fields of PET, where the header has what they need.
+    """Return the PET fields for which the header has the attributes.
 
-    The scan's first frame is the zero of all times. Acquisition Time is when data acquisition of
-    an image began (PS3.3 C.8.9.4). What the slices of a frame do not agree in, as those of
-    several beds, is left out.
+    All times count from the first frame of the scan. Acquisition Time is when data acquisition of
+    an image began (PS3.3 C.8.9.4). Values that differ between the slices of a frame, as with
+    several beds, are left out.
 
     Args:
         volume: the plan.
-        facts: of the piece that speaks for it.
+        facts: facts of its leading piece.
     """
     found: dict[str, object] = {}
     for name in _FRAME_ARRAYS:

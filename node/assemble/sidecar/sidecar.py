@@ -1,4 +1,4 @@
-"""The BIDS sidecar of one volume, its axes named for the array as written."""
+"""The BIDS sidecar of one volume, its axes those of the array as written."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from node.assemble.frames.model import (
     FrameHeader,
     InstanceHeader,
 )
-from node.assemble.order.clock import DAY, SECOND, earliest
-from node.assemble.order.intervals import one_value, times_of
+from node.assemble.order.dicom_times import DAY, SECOND, earliest
+from node.assemble.order.volume_times import one_value, times_of
 from node.assemble.series import VolumePlan
-from node.assemble.sidecar.labeling import CONTEXT, labeling_fields
 from node.assemble.sidecar.pet import pet_fields
-from node.assemble.sidecar.standard import DATES, IDENTIFYING, NO_FIELDS
-from node.assemble.sidecar.timing import repetition_fields, timing_fields
-from node.assemble.stacks.stacking import Piece
+from node.assemble.sidecar.spin_labeling import CONTEXT, labeling_fields
+from node.assemble.sidecar.standard_fields import DATES, IDENTIFYING, NO_FIELDS
+from node.assemble.sidecar.timing_fields import repetition_fields, timing_fields
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.vendors import MAKERS
 
 Sidecar = dict[str, object]
 
-_TACIT: Final = MAKERS - {"Siemens"}
-"""Makers who call a magnitude nothing; Siemens says M, but of diffusion, where nothing is known."""
+_UNNAMED_MAGNITUDE: Final = MAKERS - {"Siemens"}
+"""Makers that do not mark magnitude images. Siemens marks them M, except diffusion images, whose
+kind is then not known."""
 _KIND_WORDS: Final = {
     MAGNITUDE: "MAGNITUDE",
     PHASE: "PHASE",
@@ -37,15 +38,15 @@ _KIND_WORDS: Final = {
     FIELD_MAP: "FIELDMAPHZ",
 }
 _TIMES: Final = ("RepetitionTime", "InversionTime", "ExposureTime", "AcquisitionDuration")
-"""Fields of one frame that other frames of a volume may have otherwise."""
+"""Fields that may differ between the frames of a volume."""
 SAME_ECHO_MS: Final = 0.1
 """ms; echo times of one echo differ by less from slice to slice."""
 HERTZ: Final = "Hz"
 RADIANS, ARBITRARY = "rad", "arbitrary"
 _COARSEST: Final = 0.1
-"""rad; the largest step of a phase in radians."""
+"""rad; the largest step of a phase image in radians."""
 _NEARLY: Final = 0.01
-"""rad; by how much a turn of rounded scales may differ from two pi."""
+"""rad; rounded scales make a whole turn differ from two pi by at most this."""
 _OF_SEVERAL_KINDS: Final = "MIXED"
 """Value 4 of Image Type where frames differ in it (C.8.13.1.1.1)."""
 
@@ -57,9 +58,9 @@ def make_sidecar(
 
     Args:
         volume: the plan.
-        identifiers: also write what points to a person, a day or a machine.
+        identifiers: include fields that identify a person, a date or a machine.
         software: version of rasnode.
-        dates: also write when it was, though no other identifiers.
+        dates: include dates, even if other identifiers are left out.
     """
     piece = leading(volume)
     header, frame = piece
@@ -109,10 +110,10 @@ def make_sidecar(
 
 
 def _phase_units(volume: VolumePlan) -> str:
-    """Return the unit of phase images in BIDS' words: rad, if their scale makes radians of them.
+    """Return the unit of phase images for BIDS: rad, if their scale gives radians.
 
-    A scale does that which begins at -pi, or takes the stored values to one whole turn. Others
-    have units of their own: Siemens' 4096 for pi, Philips' milliradians.
+    A scale gives radians if it begins at -pi, or if the stored values span one whole turn. Other
+    units are the maker's own: Siemens' 4096 for pi, Philips' milliradians.
     """
     return RADIANS if all(_is_radians(piece) for row in volume.grid for piece in row) else ARBITRARY
 
@@ -129,12 +130,12 @@ def _is_radians(piece: Piece) -> bool:
 
 
 def _differing(volume: VolumePlan, fields: Sidecar) -> list[str]:
-    """Return the times that are not the same in all frames of a volume: they are of none."""
+    """Return the fields that are left out, as they are not the same in all frames."""
     return [name for name in _TIMES if name in fields and one_value(volume.grid, name) is None]
 
 
 def _echo_time(volume: VolumePlan, frame: FrameHeader) -> float | None:
-    """Return Echo Time, s, unless echoes of several were merged."""
+    """Return Echo Time, s; None if several echoes were merged."""
     times = [piece.frame.echo_time or 0.0 for row in volume.grid for piece in row]
     if not frame.echo_time or max(times) - min(times) > SAME_ECHO_MS:
         return None
@@ -142,30 +143,32 @@ def _echo_time(volume: VolumePlan, frame: FrameHeader) -> float | None:
 
 
 def _later_echo(frame: FrameHeader) -> int | None:
-    """Return the number of an echo after the first, of which the others are in other series."""
+    """Return the number of an echo after the first, if other series hold the other echoes."""
     return frame.echo if frame.echo is not None and frame.echo > 1 else None
 
 
 def image_type(header: InstanceHeader, frame: FrameHeader) -> list[str]:
     """Return Image Type as dcm2niix writes it: values split at underscores, the kind at the end.
 
-    Of an enhanced image it is that of the whole instance, not the Frame Type.
+    For an enhanced image it is that of the instance, not the Frame Type. Images of a known maker
+    are magnitudes unless marked otherwise; images of other software may be anything.
 
-    What a scanner's maker calls nothing else is a magnitude; what other software made may be
-    anything.
+    Args:
+        header: the instance.
+        frame: one of its frames.
     """
     stated = header.facts.get("ImageType")
     values = [str(value) for value in stated] if isinstance(stated, list) else frame.image_type
     parts = [part for value in values for part in value.split("_") if part]
-    if header.modality == "MR" and parts and (frame.kind or header.vendor in _TACIT):
+    if header.modality == "MR" and parts and (frame.kind or header.vendor in _UNNAMED_MAGNITUDE):
         word = _KIND_WORDS[frame.kind or MAGNITUDE]
-        said = word in parts or (word == "MAGNITUDE" and _OF_SEVERAL_KINDS in parts)
-        parts += [] if said else [word]
+        stated = word in parts or (word == "MAGNITUDE" and _OF_SEVERAL_KINDS in parts)
+        parts += [] if stated else [word]
     return parts
 
 
 def _phase_lines(fields: Sidecar, frame: FrameHeader) -> int | None:
-    """Return how many lines the image has along the phase encoding, if that is known."""
+    """Return the number of lines along the phase encoding; None if not known."""
     if frame.rows == frame.columns:
         return frame.rows
     direction = fields.get("InPlanePhaseEncodingDirectionDICOM")
@@ -173,7 +176,7 @@ def _phase_lines(fields: Sidecar, frame: FrameHeader) -> int | None:
 
 
 def leading(volume: VolumePlan) -> Piece:
-    """Return the piece that speaks for the volume: the first one acquired."""
+    """Return the piece whose facts are those of the volume: the first one acquired."""
     return min(
         volume.grid[0],
         key=lambda piece: (piece.frame.number or 0, piece.uid, piece.frame.index),
@@ -181,7 +184,7 @@ def leading(volume: VolumePlan) -> Piece:
 
 
 def repetition_time(volume: VolumePlan) -> float | None:
-    """Return the time in s between volumes, for pixdim[4]; None where it is not known."""
+    """Return the time between volumes, s, for pixdim[4]; None if not known."""
     return times_of(volume).interval
 
 

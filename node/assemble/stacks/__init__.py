@@ -1,1 +1,1 @@
-"""Frames in space: which belong to one image, and the affine that fits them."""
+"""Frames in space: grouped into images, sorted along their normal, fitted by one affine."""

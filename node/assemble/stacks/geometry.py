@@ -15,32 +15,33 @@ from node.assemble.space import Matrix
 from node.core.errors import AssemblyError, Reason
 
 UNIT_TOLERANCE: Final = 1e-2
-"""Largest deviation of a direction's length from 1; four decimals are off by 1e-4, garbage by 1."""
+"""Largest deviation of a direction's length from 1: four decimals are off by 1e-4, and values that
+are no direction by about 1."""
 RIGHT_ANGLE_TOLERANCE: Final = 1e-3
 """Largest cosine between row and column; rounding to four decimals makes at most 2e-4."""
 SAME_DIRECTION: Final = 1e-3
 """Largest difference of any cosine within one stack: 0.06 degrees, 0.1 mm at 100 mm."""
 SAME_POSITION_MM: Final = 1e-2
-"""mm along the normal below which two slices lie at one position; decimal strings of positions are
-rounded to 1e-2 at worst where they repeat."""
+"""mm along the normal; slices that are nearer lie at one position. Decimal strings of one position
+are rounded to 1e-2 at worst."""
 _SAME_POSITION_SLICES: Final = 0.2
-"""The same as a part of the stated distance of slices, for those of specimens."""
+"""The same as a fraction of the stated slice distance, for the thin slices of specimens."""
 RESIDUAL_MM: Final = 0.1
 """mm; positions rounded to one decimal are up to 0.05 off, at both ends of the line they define."""
 RESIDUAL_SPACINGS: Final = 0.15
-"""The same as a part of the slice spacing, for spacings below 0.67 mm."""
+"""The same as a fraction of the slice spacing, for spacings below 0.67 mm."""
 MOST_NAMED: Final = 40
-"""Positions that a refusal lists; what is wrong shows in the first few."""
+"""Number of positions that a refusal lists; the first few show what is wrong."""
 FINEST: Final = 4
-"""Slices for each measured one that evening out may make; more would be mostly invented."""
+"""Interpolated slices per measured one; more would be mostly invented."""
 FINEST_MM: Final = 1e-6
-"""mm; closer pixels no instrument has, and their affine cannot be computed with."""
+"""mm; no instrument has smaller pixels, and their affine cannot be inverted."""
 FARTHEST_MM: Final = 1e6
-"""mm; a kilometre from the origin, or from pixel to pixel, is garbage."""
+"""mm; no position is a kilometre from the origin, and no pixel that large."""
 _WIDE: Final = 1.2
-"""How many times the smallest step another one is that is no rounding of it."""
+"""Ratio to the smallest step from which on another step is not a rounding of it."""
 DEFAULT_SPACING_MM: Final = 1.0
-"""mm; extent of a single slice along its normal where nothing states one."""
+"""mm; extent of a single slice along its normal where no attribute states one."""
 
 Points = npt.NDArray[np.float64]
 
@@ -63,55 +64,67 @@ class Planes(NamedTuple):
     extent: Points
 
     def take(self, which: Sequence[int]) -> Planes:
-        """Return the planes of some frames, in that order."""
+        """Return the planes of some frames, in the order of `which`."""
         index = list(which)
         return Planes(*(values[index] for values in self))
 
     def normal(self) -> Points:
-        """Return (3,) the unit normal of the first frame."""
+        """Return (3,) the unit normal of the first frame, row x column, LPS."""
         normal = np.cross(self.row[0], self.column[0])
         return np.asarray(normal / np.linalg.norm(normal))
 
 
 def check_plane(frame: FrameHeader) -> None:
-    """Refuse a frame whose plane in space is not fully and sensibly given.
+    """Refuse a frame whose plane in space is absent, incomplete or impossible (PS3.3 C.7.6.2).
 
     Raises:
-        AssemblyError: no position, orientation or spacing, or one that cannot be meant.
+        AssemblyError: position, orientation or spacing is absent or impossible.
     """
     if frame.position is None or frame.orientation is None:
         raise AssemblyError(
-            Reason.NO_GEOMETRY, "Image Position or Orientation (Patient) is absent or unusable."
+            Reason.NO_GEOMETRY,
+            "Image Position (Patient) (0020,0032) or Image Orientation (Patient) (0020,0037) is "
+            f"absent or unreadable, so that the place of the slice is not known. {_SEND_AGAIN}",
         )
     if max(map(abs, frame.position)) > FARTHEST_MM:
         raise AssemblyError(
-            Reason.NO_GEOMETRY, f"Image Position (Patient) is unusable: {frame.position}."
+            Reason.NO_GEOMETRY,
+            f"Image Position (Patient) (0020,0032) is impossible: {frame.position} mm. "
+            f"{_SEND_AGAIN}",
         )
     if frame.spacing is None or not FINEST_MM <= min(frame.spacing) <= max(frame.spacing) <= (
         FARTHEST_MM
     ):
+        found = "absent" if frame.spacing is None else f"impossible: {frame.spacing} mm"
         raise AssemblyError(
-            Reason.BAD_PIXEL_SPACING, f"Pixel Spacing is absent or unusable: {frame.spacing}."
+            Reason.BAD_PIXEL_SPACING, f"Pixel Spacing (0028,0030) is {found}. {_SEND_AGAIN}"
         )
     _check_directions(frame.orientation)
 
 
+_SEND_AGAIN: Final = "Send the series again from its original source."
+
+
 @lru_cache(maxsize=64)
 def _check_directions(orientation: Orientation) -> None:
-    """Refuse directions that cannot be those of rows and columns; most frames share theirs."""
+    """Refuse directions that cannot be those of rows and columns; frames of a series share them."""
     row, column = orientation[:3], orientation[3:]
     if max(abs(math.hypot(*row) - 1.0), abs(math.hypot(*column) - 1.0)) > UNIT_TOLERANCE:
         raise AssemblyError(
-            Reason.BAD_ORIENTATION, f"Directions are no unit vectors: {orientation}."
+            Reason.BAD_ORIENTATION,
+            f"The directions of Image Orientation (Patient) (0020,0037) are not unit vectors: "
+            f"{orientation}. {_SEND_AGAIN}",
         )
     if abs(sum(a * b for a, b in zip(row, column, strict=True))) > RIGHT_ANGLE_TOLERANCE:
         raise AssemblyError(
-            Reason.BAD_ORIENTATION, f"Rows and columns are not square: {orientation}."
+            Reason.BAD_ORIENTATION,
+            "Rows and columns of Image Orientation (Patient) (0020,0037) are not at right angles: "
+            f"{orientation}. {_SEND_AGAIN}",
         )
 
 
 def same_position_mm(frames: Sequence[FrameHeader]) -> float:
-    """Return mm along the normal below which two of these frames lie at one position."""
+    """Return the distance along the normal, mm, up to which two of the frames share a position."""
     pairs = {(frame.thickness, frame.between) for frame in frames}
     stated = [abs(value) for pair in pairs for value in pair if value is not None]
     slices = [_SAME_POSITION_SLICES * value for value in stated if value >= FINEST_MM]
@@ -119,7 +132,7 @@ def same_position_mm(frames: Sequence[FrameHeader]) -> float:
 
 
 def planes_of(frames: Sequence[FrameHeader]) -> Planes:
-    """Return the planes of frames that `check_plane` let through."""
+    """Return the planes of n frames, which `check_plane` has accepted; LPS mm."""
     orientation = np.array([frame.orientation for frame in frames], np.float64)
     row, column = orientation[:, :3], orientation[:, 3:]
     return Planes(
@@ -134,15 +147,24 @@ def planes_of(frames: Sequence[FrameHeader]) -> Planes:
 def stack_affine(planes: Planes, single_mm: float) -> Matrix:
     """Return the affine of a stack of parallel slices, sorted along their normal.
 
-    The slice column is the difference between last and first position over n - 1: it averages
-    what rounding did to each, and it keeps the shear of a tilted gantry.
+    The slice column is the difference between last and first position over n - 1: it averages the
+    rounding of each position, and it keeps the shear of a tilted gantry.
 
     Args:
         planes: one for each k.
-        single_mm: extent along the normal if there is one slice only.
+        single_mm: mm along the normal if there is one slice only.
 
     Returns:
-        (4, 4) voxel (column, row, k) -> LPS mm; PS3.3 C.7.6.2.1.1 with a third column.
+        (4, 4) float64, voxel (column, row, k) -> LPS mm; PS3.3 C.7.6.2.1.1 with a third column.
+
+    Examples:
+        Two axial slices of 2 x 3 pixels, 0.5 mm between rows, 0.7 mm between columns, 4 mm apart:
+
+        >>> axial = np.array([[1.0, 0.0, 0.0]] * 2), np.array([[0.0, 1.0, 0.0]] * 2)
+        >>> position = np.array([[-10.0, -20.0, 30.0], [-10.0, -20.0, 34.0]])
+        >>> spacing, extent = np.array([[0.5, 0.7]] * 2), np.array([[2.0, 3.0]] * 2)
+        >>> stack_affine(Planes(position, *axial, spacing, extent), 1.0).tolist()[:3]
+        [[0.7, 0.0, 0.0, -10.0], [0.0, 0.5, 0.0, -20.0], [0.0, 0.0, 4.0, 30.0]]
     """
     affine = np.eye(4)
     affine[:3, 0] = planes.row[0] * planes.spacing[0, 1]
@@ -157,14 +179,17 @@ def stack_affine(planes: Planes, single_mm: float) -> Matrix:
 
 
 def residuals(planes: Planes, k: Points, affine: Matrix) -> Points:
-    """Return (n,) mm: how far a corner of each frame lies from where the affine puts it.
+    """Return how far the corners of each frame lie from where the affine puts them.
 
     Every frame is measured by its own position, orientation and spacing, at all four corners.
 
     Args:
         planes: n frames.
-        k: (n,) the slice that each is in.
+        k: (n,) float64, the slice that each frame is in.
         affine: (4, 4) voxel (column, row, k) -> LPS mm.
+
+    Returns:
+        (n,) float64, mm, the largest distance of the four corners.
     """
     worst = np.zeros(len(k))
     base = affine[:3, 3] + k[:, None] * affine[:3, 2]
@@ -179,39 +204,48 @@ def residuals(planes: Planes, k: Points, affine: Matrix) -> Points:
 
 
 def residual_limit(spacing: float) -> float:
-    """Return the largest residual in mm at which a stack with this slice spacing is a volume."""
+    """Return the largest residual, mm, of a volume with this slice spacing, mm."""
     return min(RESIDUAL_MM, RESIDUAL_SPACINGS * spacing)
 
 
 def even_places(distances: Points, instances: tuple[str, ...]) -> Points:
-    """Return where slices lie on the grid whose step is their smallest one.
+    """Return where slices lie on the grid whose step is their smallest step.
 
     Args:
-        distances: (n,) mm along the normal, ascending.
+        distances: (n,) float64, mm along the normal, ascending.
         instances: SOP Instance UIDs for the refusal.
 
     Returns:
-        (n,) in slices of that grid, from 0.
+        (n,) float64, in slices of that grid, from 0.
 
     Raises:
-        AssemblyError: the smallest step is so much smaller than the others that most slices would
-            be interpolated.
+        AssemblyError: the smallest step is so small that most slices would be interpolated.
+
+    Examples:
+        >>> even_places(np.array([10.0, 12.0, 13.0]), ()).tolist()
+        [0.0, 2.0, 3.0]
     """
     places = (distances - distances[0]) / np.diff(distances).min()
     if places[-1] > FINEST * len(distances):
         raise AssemblyError(
             Reason.UNEQUAL_SPACING,
-            f"Even spacing would need {places[-1] + 1:.0f} slices of {len(distances)} measured.",
+            f"Interpolation to even spacing would make {places[-1] + 1:.0f} slices of "
+            f"{len(distances)} measured ones, which is more than {FINEST} times as many. Send the "
+            "missing slices, or the groups of slices as series of their own.",
             instances,
         )
     return np.asarray(places)
 
 
 def is_even(distances: Points) -> bool:
-    """Tell whether slices are equally far from each other.
+    """Tell whether slices are equally spaced, within `residual_limit`.
 
     Args:
-        distances: (n,) mm along the normal, ascending.
+        distances: (n,) float64, mm along the normal, ascending.
+
+    Examples:
+        >>> is_even(np.array([0.0, 3.0, 6.04])), is_even(np.array([0.0, 3.0, 9.0]))
+        (True, False)
     """
     if distances.size < 3:
         return True
@@ -223,12 +257,12 @@ def is_even(distances: Points) -> bool:
 def check_spacing(
     distances: Points, instances: tuple[str, ...], thickness: Points | None = None
 ) -> None:
-    """Refuse slices that are not equally far from each other.
+    """Refuse slices that are not equally spaced.
 
     Args:
-        distances: (n,) mm along the normal, ascending.
+        distances: (n,) float64, mm along the normal, ascending.
         instances: SOP Instance UIDs for the refusal.
-        thickness: (n,) Slice Thickness, mm, NaN where it is not stated.
+        thickness: (n,) float64, Slice Thickness (0018,0050), mm, NaN where it is not stated.
 
     Raises:
         AssemblyError: slices are missing, or the steps differ.
@@ -250,22 +284,25 @@ def check_spacing(
         raise AssemblyError(
             Reason.MISSING_SLICE,
             f"Slices missing: {missing}, at {', '.join(absent[:MOST_NAMED])} mm along the "
-            f"normal; there are slices every {typical:.3f} mm, at {shown} mm.",
+            f"normal; there are slices every {typical:.3f} mm, at {shown} mm. Send the missing "
+            "slices.",
             instances,
         )
     raise AssemblyError(
         Reason.UNEQUAL_SPACING,
-        f"Slices are {steps.min():.3f} to {steps.max():.3f} mm apart, positions {shown} mm.",
+        f"Slices are {steps.min():.3f} to {steps.max():.3f} mm apart, at positions {shown} mm "
+        "along the normal. Send missing slices, or allow interpolation "
+        "(assembly.resample_unequal, `rasnode convert --resample-unequal`).",
         instances,
     )
 
 
 def _planned(steps: Points, thickness: Points | None) -> bool:
-    """Tell whether wider steps are those of thicker slices, so that none is missing.
+    """Tell whether wider steps are between thicker slices, so that no slice is missing.
 
     Args:
         steps: (n - 1,) mm from slice to slice.
-        thickness: (n,) mm.
+        thickness: (n,) mm, NaN where it is not stated.
     """
     if thickness is None or np.isnan(thickness).any():
         return False

@@ -1,4 +1,4 @@
-"""Frames of one direction and pixel spacing, where rounding makes them look different."""
+"""Group frames by direction and pixel spacing, whatever rounding did to them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from node.assemble.stacks.geometry import RESIDUAL_MM, SAME_DIRECTION, Planes, P
 _SAME_SPACING_MM: Final = 2e-4
 """mm; the same pixel spacing written with different numbers of decimals."""
 _NEAR_DIRECTION: Final = 0.02
-"""Difference of a cosine, about one degree: what no two planned directions differ by."""
+"""Difference of a cosine, about one degree: two prescribed directions differ by more."""
 _NEAR_SPACING: Final = 0.02
-"""Part of the pixel spacing that no two planned ones differ by."""
+"""Fraction of the pixel spacing: two prescribed spacings differ by more."""
 
 
 def parallel(planes: Planes, same_place_mm: float) -> list[list[int]]:
-    """Part frames by direction and pixel spacing.
+    """Separate frames by direction and pixel spacing.
 
-    Frames that differ by more than rounding, but by so little that nobody planned it, stay
-    together where they take turns along the normal: apart, each half would look like an image of
-    twice the step. Whether together they fit one grid is measured later.
+    Frames that differ by more than rounding, but by too little to be prescribed so, stay together
+    where they alternate along the normal: separated, each half would look like an image of twice
+    the step. Whether they fit one grid together is measured later.
 
     Args:
-        planes: of frames of one kind and size.
-        same_place_mm: mm along the normal below which two frames lie at one position.
+        planes: of n frames of one kind and size, LPS mm.
+        same_place_mm: mm along the normal; two frames that are nearer lie at one position.
 
     Returns:
         the indices of every part.
@@ -42,13 +42,18 @@ def parallel(planes: Planes, same_place_mm: float) -> list[list[int]]:
 
 
 def same_direction(one: Planes, other: Planes) -> bool:
-    """Tell whether the first frames of two sets are of one planned direction."""
+    """Tell whether the first frames of two sets have one prescribed direction.
+
+    Args:
+        one: planes of frames.
+        other: planes of other frames.
+    """
     turned = [one.row[0] - other.row[0], one.column[0] - other.column[0]]
     return bool((np.abs(turned) <= _NEAR_DIRECTION).all())
 
 
 def _alike(planes: Planes) -> list[list[int]]:
-    """Part frames so that every part is like its first member."""
+    """Separate frames so that every part has the direction and spacing of its first member."""
     looks = np.hstack([planes.row, planes.column, planes.spacing])
     tolerance = np.array([SAME_DIRECTION] * 6 + [_SAME_SPACING_MM] * 2)
     left = np.arange(len(looks))
@@ -73,7 +78,7 @@ def _belong(planes: Planes, one: list[int], other: list[int], same_place_mm: flo
 
 
 def _far_corner(a: Planes, b: Planes) -> float:
-    """Return how far apart, mm, the last pixels of two frames at one position would lie."""
+    """Return the distance, mm, of the last pixels of two frames if both lay at one position."""
     size = a.extent[0] - 1.0
     far = [
         plane.row[0] * size[1] * plane.spacing[0, 1]
@@ -88,7 +93,7 @@ def _some_of(one: Points, other: Points, same_place_mm: float) -> bool:
 
     Args:
         one, other: (n,) and (m,) mm along one normal, in any order.
-        same_place_mm: below it two positions are one place.
+        same_place_mm: mm; two positions that are nearer are one.
     """
     near = np.abs(one[:, None] - other[None, :]) <= same_place_mm
     shared, also = near.any(axis=1), near.any(axis=0)
@@ -96,11 +101,11 @@ def _some_of(one: Points, other: Points, same_place_mm: float) -> bool:
 
 
 def take_turns(one: Points, other: Points, same_place_mm: float) -> bool:
-    """Tell whether two sets of positions lie between each other, at no place together.
+    """Tell whether two sets of positions alternate and share none.
 
     Args:
         one, other: (n,) and (m,) mm along one normal, in any order.
-        same_place_mm: below it two positions are one place.
+        same_place_mm: mm; two positions that are nearer are one.
     """
     a, b = np.unique(one), np.unique(other)
     if np.abs(a[:, None] - b[None, :]).min() <= same_place_mm:

@@ -1,8 +1,7 @@
-"""Parallel frames of one kind to images: parted by where they lie, and by what place decides.
+"""Separate parallel frames of one kind into images by where they lie.
 
-Apart from what parts frames everywhere (`belonging.ALWAYS`), some attributes part them only if
-their places say so, and places alone can: two knees side by side, groups of slices at several
-discs.
+Some attributes separate frames only if their positions confirm it (`grouping.BY_PLACE`), and
+positions alone can: two knees side by side, groups of slices at several discs.
 """
 
 from __future__ import annotations
@@ -13,34 +12,36 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.frames.cached import Readings
-from node.assemble.stacks.belonging import BY_PLACE, STACK, Attribute, Piece, Rule, parted
+from node.assemble.stacks.attribute_values import Readings
 from node.assemble.stacks.geometry import Planes, Points, is_even, residual_limit, same_position_mm
+from node.assemble.stacks.grouping import BY_PLACE, STACK, Attribute, Piece, Rule, parted
 from node.assemble.stacks.parallel import take_turns
 
 _SIDE_BY_SIDE_MM: Final = 10.0
-"""mm in the plane; nearer images are one that moved, or slices of a tilted gantry."""
+"""mm in the plane; images that are nearer are one that moved, or slices of a tilted gantry."""
+_STRAIGHT_MM: Final = 1.0
+"""mm in the plane; slices of one group beside others differ by less."""
 _MOST_REGIONS: Final = 8
-"""Images that one series has beside each other, or groups of slices along one line."""
+"""Number of images beside each other in one series, or of groups of slices along one line."""
 _MOST_SHARED: Final = 0.5
-"""Part of the places of one value, of which it shares that many with another of the same image."""
+"""Fraction of positions; two values that share at least so many are two images."""
 _FEW_SHARED: Final = 0.25
-"""Part of the places that two acquisitions may have in common where one ends and one begins."""
+"""Fraction of positions that two acquisitions may share where one ends and the next begins."""
 _FEWEST: Final = 3
-"""Slices by which a regular grid is known."""
+"""Number of slices from which on a regular grid is no coincidence."""
 _OVERLAP: Final = 1.8
-"""Thicknesses per step from which slices that take turns are of two acquisitions."""
+"""Slice thickness per step from which on alternating slices are of two acquisitions."""
 _GAP: Final = 1.5
-"""Steps from which on the next slice begins a group of its own, or one is missing."""
+"""Steps; from this distance on the next slice begins another group, or a slice is missing."""
 
 
 def divided(readings: Readings, planes: Planes, *, merge: bool = False) -> list[list[int]]:
-    """Part parallel frames of one kind.
+    """Separate parallel frames of one kind.
 
     Args:
-        readings: of frames of one kind and direction.
-        planes: their planes.
-        merge: by their place only.
+        readings: of n frames of one kind and direction.
+        planes: their planes, LPS mm.
+        merge: separate them by their positions only.
 
     Returns:
         the indices of every part.
@@ -53,7 +54,7 @@ def divided(readings: Readings, planes: Planes, *, merge: bool = False) -> list[
 
 
 def _side_by_side(pieces: Sequence[Piece], planes: Planes) -> list[list[int]]:
-    """Part frames that lie beside each other in their plane, each on a straight line."""
+    """Separate frames that lie beside each other in their plane, each group on a straight line."""
     everything = list(range(len(pieces)))
     normal = planes.normal()
     inside = planes.position - np.outer(planes.position @ normal, normal)
@@ -77,7 +78,7 @@ def _side_by_side(pieces: Sequence[Piece], planes: Planes) -> list[list[int]]:
         return [everything]
     places = [_places(along[part], limit) for part in parts]
     straight = all(
-        np.ptp(inside[part], axis=0).max() < 1.0 and is_even(own)
+        np.ptp(inside[part], axis=0).max() < _STRAIGHT_MM and is_even(own)
         for part, own in zip(parts, places, strict=True)
     )
     meet = any(_shared(one, other, limit) for one, other in combinations(places, 2))
@@ -110,7 +111,7 @@ def _parts(
     attribute: Attribute,
     limit: float,
 ) -> bool:
-    """Tell whether an attribute's values are images of their own, by where their frames lie."""
+    """Tell whether the values of an attribute are separate images, by where their frames lie."""
     places = [_places(along[part], limit) for part in parts]
     acquisition = attribute.rule is Rule.ACQUISITION
     meeting = False
@@ -139,14 +140,14 @@ def _apart(
     attribute: Attribute,
     limit: float,
 ) -> bool:
-    """Tell the same of regular grids that have no place in common.
+    """Tell the same for values whose positions are regular grids and share no position.
 
     Args:
-        pieces: all of them.
-        union: all places, mm, ascending.
-        places: those of each value.
-        attribute: which has the values.
-        limit: mm below which two places are one.
+        pieces: all frames.
+        union: (n,) all positions, mm along the normal, ascending.
+        places: the positions of each value, mm.
+        attribute: the attribute.
+        limit: mm; two positions that are nearer are one.
     """
     fewest = min(map(len, places))
     if len(union) == 2:
@@ -164,20 +165,20 @@ def _apart(
 
 
 def _overlapping(pieces: Sequence[Piece], union: Points) -> bool:
-    """Tell whether slices are so much thicker than their step that they are of two acquisitions."""
+    """Tell whether slices are so much thicker than their step that two acquisitions alternate."""
     step = float(union[-1] - union[0]) / (len(union) - 1)
     thick = [piece.frame.thickness or 0.0 for piece in pieces]
     return min(thick) >= _OVERLAP * step
 
 
 def _is_next(pieces: Sequence[Piece], union: Points) -> bool:
-    """Tell whether two slices lie as near as neighbours do."""
+    """Tell whether two slices are as near to each other as neighbours of one stack."""
     thick = max((piece.frame.thickness or 0.0 for piece in pieces), default=0.0)
     return float(union[1] - union[0]) <= _OVERLAP * thick
 
 
 def _is_gap(places: Points) -> bool:
-    """Tell whether regular slices lack some in between: all steps are multiples of the least."""
+    """Tell whether a regular stack lacks slices: all steps are multiples of the typical one."""
     steps = np.diff(places)
     least = float(np.median(steps))
     off = np.abs(steps - np.rint(steps / least) * least)
@@ -185,9 +186,9 @@ def _is_gap(places: Points) -> bool:
 
 
 def _groups(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list[list[int]]:
-    """Part groups of slices along one line, of one number and step, that are no gap apart.
+    """Separate groups of slices along one line that have the same number of slices and step.
 
-    A lost slice leaves a gap of whole steps; what lies elsewhere was planned so.
+    A missing slice leaves a gap of whole steps; any other distance was prescribed.
     """
     along = planes.position[members] @ planes.normal()
     limit = same_position_mm([pieces[index].frame for index in members])
@@ -212,11 +213,11 @@ def _groups(pieces: Sequence[Piece], planes: Planes, members: list[int]) -> list
 
 
 def _places(along: Points, limit: float) -> Points:
-    """Return the different positions, mm, ascending."""
+    """Return the distinct positions, mm, ascending."""
     ordered = np.sort(along)
     return np.asarray(ordered[np.concatenate([[True], np.diff(ordered) > limit])])
 
 
 def _shared(one: Points, other: Points, limit: float) -> int:
-    """Count the places of one list that the other has too."""
+    """Return how many positions of one list the other has, too."""
     return int((np.abs(one[:, None] - other[None, :]).min(axis=1) <= limit).sum())

@@ -1,4 +1,8 @@
-"""What only a vendor's private elements say, one file per vendor behind one interface."""
+"""Vendors' private elements: one module or folder for each maker, behind one interface.
+
+To add a maker, write a module with `NAME`, `refine` and `tiles`, and enter it below by the
+beginnings of its Manufacturer (0008,0070).
+"""
 
 from __future__ import annotations
 
@@ -13,25 +17,35 @@ from node.dicom import Elements
 
 
 class Vendor(Protocol):
-    """What every module in this package provides."""
+    """The interface of a maker's module."""
 
     NAME: str
-    """The vendor as sidecars call it."""
+    """The maker's name in sidecars."""
 
     def refine(self, elements: Elements, frame: FrameHeader) -> FrameHeader:
-        """Add what private elements know about one frame.
+        """Add what private elements state about one frame.
 
         Args:
-            elements: the instance; of an enhanced one, the frame's functional groups.
-            frame: what the standard attributes say.
+            elements: the instance; an enhanced one is overlaid with the frame's functional groups.
+            frame: the frame by its standard attributes.
+
+        Returns:
+            the frame, with what the private elements add or correct.
         """
         ...
 
     def tiles(self, elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
-        """Cut a frame that holds a whole stack into its slices; empty if it is an ordinary frame.
+        """Cut a mosaic, a frame that holds a whole stack, into its slices.
+
+        Args:
+            elements: as for `refine`.
+            frame: the frame, from `refine`.
+
+        Returns:
+            one frame for each slice; empty if the frame is not a mosaic.
 
         Raises:
-            AssemblyError: it is a mosaic, but nothing says where its slices are.
+            AssemblyError: it is a mosaic, and the places of its slices are not known.
         """
         ...
 
@@ -51,7 +65,7 @@ _BY_MANUFACTURER: Final[tuple[tuple[str, Vendor], ...]] = (
 )
 
 MAKERS: Final = frozenset(vendor.NAME for _, vendor in _BY_MANUFACTURER)
-"""Names of vendors as sidecars have them."""
+"""The makers' names in sidecars."""
 
 
 def vendor_of(manufacturer: str) -> Vendor | None:
@@ -64,8 +78,8 @@ def vendor_of(manufacturer: str) -> Vendor | None:
 
 
 def tiler_of(frame: FrameHeader) -> Vendor | None:
-    """Find who cuts a frame of no known vendor: MOSAIC is Siemens' word, if Manufacturer was lost.
+    """Return the vendor that cuts a mosaic without Manufacturer: MOSAIC is Siemens' own word.
 
-    A sheet of tiles that nobody cuts would become a slice that looks right.
+    A mosaic that is not cut would become a slice that looks right.
     """
     return siemens if MOSAIC in frame.image_type else None

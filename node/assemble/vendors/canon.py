@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from node.assemble.frames.model import FrameHeader
-from node.assemble.vendors.echo_train import phase_direction
-from node.assemble.vendors.logical import from_logical
+from node.assemble.vendors.shared.logical_axes import from_logical
+from node.assemble.vendors.shared.phase_encoding import phase_direction
 from node.dicom import Elements
 
 NAME: Final = "Canon"
@@ -20,9 +20,10 @@ _WEIGHTING: Final = re.compile(rf"^\s*b={_NUMBER}\({_NUMBER},{_NUMBER},{_NUMBER}
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
-    """Add the direction that Image Comments hold: phase, frequency, slice.
+    """Add the direction that Image Comments state: phase, frequency, slice.
 
-    Toshiba wrote Diffusion Gradient Orientation (0018,9089), in the patient's axes, which wins.
+    Toshiba wrote Diffusion Gradient Orientation (0018,9089), in the patient's axes, which is taken
+    if it is there. See `node.assemble.vendors.Vendor`.
     """
     if frame.gradient is not None:
         return frame

@@ -1,4 +1,4 @@
-"""Hitachi, which writes the standard's diffusion attributes and nothing private."""
+"""Hitachi writes the standard's diffusion attributes and no private ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME: Final = "Hitachi"
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:  # noqa: ARG001
-    """Return the frame as it is."""
+    """Return the frame unchanged."""
     return frame
 
 

@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 
-from node.assemble.frames.attributes import unit_vector
+from node.assemble.frames.classic import unit_vector
 from node.assemble.frames.model import UNREADABLE, UNREADABLE_PRECISE, Facts, FrameHeader
-from node.assemble.pixels.scales import is_unreadable
-from node.assemble.sidecar.labeling import CONTEXT
-from node.assemble.vendors.echo_train import reconstructed_lines
+from node.assemble.pixels.rescale import is_unreadable
+from node.assemble.sidecar.spin_labeling import CONTEXT
+from node.assemble.vendors.shared.phase_encoding import reconstructed_lines
 from node.dicom import Elements
 
 NAME: Final = "Philips"
@@ -22,14 +22,14 @@ _MR_6: Final = "Philips MR Imaging DD 006"
 WATER_FAT_PPM: Final = 3.4
 """Chemical shift between water and fat, parts per million."""
 _CLASSIC: Final = (("ScanningSequence", 0x00180020), ("SequenceVariant", 0x00180021))
-"""What a classic image says and an enhanced one has in (2005,xx0F) only, frame by frame."""
+"""Attributes of classic images that enhanced ones have in (2005,xx0F) only, for each frame."""
 _LABELS: Final = {"CONTROL": 1, "LABEL": 2}
 _LARGEST_B: Final = 1e6
 """s/mm²; some software writes 1e30 for none."""
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
-    """Add precise scaling, and where on the 4th axis a frame belongs."""
+    """Add precise scaling, diffusion, and the place on the 4th axis; see `Vendor`."""
     found = _scaling(elements, frame) | _diffusion(elements, frame)
     found |= _order(elements, frame)
     scaled = found.pop("facts", frame.facts)
@@ -49,7 +49,7 @@ def _scaling(elements: Elements, frame: FrameHeader) -> dict[str, object]:
     """Return precise instead of display scaling: value = (stored·RS + RI) / (RS·SS).
 
     RS and RI are the Modality LUT, SS is Scale Slope (2005,xx0E): Chenevert et al. 2014,
-    doi:10.1593/tlo.13811. Precise values compare between series, displayed ones do not.
+    doi:10.1593/tlo.13811. Precise values are comparable between series, displayed ones are not.
     """
     tag = elements.private(0x2005, _MR_1, 0x0E)
     scale = elements.number(tag, "FL")
@@ -74,11 +74,11 @@ def _scaling(elements: Elements, frame: FrameHeader) -> dict[str, object]:
 
 
 def _diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
-    """Return weighting, and whether a frame is a trace.
+    """Return b-value and direction, and whether a frame is a trace.
 
-    Diffusion Direction (2001,xx04) is I, isotropic, for b = 0 and for the trace. Where software
-    is too old to write the standard's attributes, the b-value is (2001,xx03), and the direction
-    (2005,xxB0..B2) is RL, AP, FH: LPS.
+    Diffusion Direction (2001,xx04) is I, isotropic, for b = 0 and for the trace. Software that is
+    too old to write the standard's attributes has the b-value in (2001,xx03) and the direction in
+    (2005,xxB0..B2): RL, AP, FH, which is LPS.
     """
     found: dict[str, object] = {}
     b_value, gradient = frame.b_value, frame.gradient
@@ -121,7 +121,7 @@ def _label(elements: Elements) -> str:
 
 
 def _weighting(elements: Elements, frame: FrameHeader) -> float | None:
-    """Return the private b-value; other scans than diffusion have it too, as zero."""
+    """Return the private b-value of a diffusion scan; other scans have it too, as zero."""
     b_value = elements.number(elements.private(0x2001, _IMAGING_1, 0x03), "FL")
     sequence = elements.text(elements.private(0x2001, _IMAGING_1, 0x20)) or ""
     diffusion = bool(b_value) or "DWI" in sequence.upper() or frame.gradient is not None
@@ -129,11 +129,11 @@ def _weighting(elements: Elements, frame: FrameHeader) -> float | None:
 
 
 def _readout(elements: Elements) -> Facts:
-    """Return acceleration, and what the water-fat shift says of echo spacing and readout time.
+    """Return acceleration, and echo spacing and readout time as estimated from the water-fat shift.
 
     The shift, pixels, is the bandwidth of water and fat over that of a pixel along the phase:
-    shift = field·gyromagnetic ratio·3.4 ppm·spacing·(EPI factor + 1). It is an estimate, since
-    Philips does not say how long a line takes.
+    shift = field·gyromagnetic ratio·3.4 ppm·spacing·(EPI factor + 1). Philips does not state how
+    long a line takes.
     """
     private = elements.item(elements.private(0x2005, _MR_5, 0x0F))
     facts: Facts = {

@@ -1,4 +1,4 @@
-"""Toshiba, whose scanners became Canon's: the same elements under another name."""
+"""Toshiba, now Canon: the same elements under another name."""
 
 from __future__ import annotations
 

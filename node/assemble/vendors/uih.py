@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from node.assemble.frames.model import Facts, FrameHeader, Vector
-from node.assemble.sidecar.standard import SECOND, date_time, moment
-from node.assemble.vendors.axes import to_patient
-from node.assemble.vendors.echo_train import is_echo_planar
+from node.assemble.sidecar.standard_fields import SECOND, date_time, moment
+from node.assemble.vendors.shared.image_axes import to_patient
+from node.assemble.vendors.shared.phase_encoding import is_echo_planar
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements
 
@@ -24,7 +24,7 @@ _IN_PLANE: Final = re.compile(r"[A-Z]:(\d+(?:\.\d+)?)")
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
-    """Add what private elements know about one frame."""
+    """Add diffusion, phase encoding and readout; see `node.assemble.vendors.Vendor`."""
     return msgspec.structs.replace(
         frame, **_diffusion(elements, frame), facts=frame.facts | _facts(elements)
     )
@@ -33,25 +33,37 @@ def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
 def tiles(elements: Elements, frame: FrameHeader) -> tuple[FrameHeader, ...]:
     """Cut a GRID, one image that holds a volume, into its slices.
 
-    MR Number of Slices in Volume (0065,xx50) tiles, row by row in ceil(sqrt(n)) columns; the
-    items of MR VFrame Sequence (0065,xx51) say where and when each was acquired.
+    MR Number of Slices in Volume (0065,xx50) tiles lie row by row in ceil(sqrt(n)) columns; the
+    items of MR VFrame Sequence (0065,xx51) state where and when each was acquired.
+
+    Args:
+        elements: the instance.
+        frame: the frame, from `refine`.
+
+    Returns:
+        one frame for each slice; empty if the frame is not a GRID.
 
     Raises:
-        AssemblyError: tiles without their positions, or that do not fill the image.
+        AssemblyError: the positions of the tiles are absent, or the tiles do not fill the image.
     """
     count = elements.integer(elements.private(0x0065, _IMAGE, 0x50), "DS")
     if "VFRAME" not in frame.image_type or count is None:
         return ()
     if not 1 <= count <= _MOST_TILES:
-        raise AssemblyError(Reason.MOSAIC_UNDECODABLE, f"A grid of {count} slices.")
+        raise AssemblyError(
+            Reason.MOSAIC_UNDECODABLE,
+            f"The grid cannot be cut into slices: its number of slices is impossible: {count}. "
+            "Send the series again from its original source.",
+        )
     items = elements.items(elements.private(0x0065, _IMAGE, 0x51))
     across = math.ceil(math.sqrt(count))
     down = math.ceil(count / across)
     if len(items) != count or frame.rows % down or frame.columns % across:
         raise AssemblyError(
             Reason.MOSAIC_UNDECODABLE,
-            f"A grid of {count} slices in {frame.rows} rows and {frame.columns} columns, with "
-            f"the positions of {len(items)}.",
+            f"The grid cannot be cut into slices: it has {count} slices in {frame.rows} rows and "
+            f"{frame.columns} columns, and the positions of {len(items)} slices. Send the series "
+            "again from its original source, with its private elements.",
         )
     rows, columns = frame.rows // down, frame.columns // across
     times = [_acquired(item) for item in items]

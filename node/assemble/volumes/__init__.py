@@ -1,1 +1,1 @@
-"""Volumes in RAS order: filled, scaled, written, pictured, labelled."""
+"""Volumes in RAS order: filled, scaled, resampled, previewed, labelled; NIfTI and manifest."""

@@ -14,20 +14,23 @@ from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements
 
 SLICE_TOLERANCE: Final = 0.25
-"""Slices; how far a contour may lie from the slice that it was drawn on."""
+"""Slices; a contour may lie this far from the slice that it was drawn on."""
 CLOSED: Final = "CLOSED_PLANAR"
 FEWEST_CORNERS: Final = 3
 _CONTOURS: Final = 0x30060040
 
 
 def contour_masks(elements: Elements, grid: VolumePlan) -> list[Mask]:
-    """Fill the closed contours of a structure set, even-odd in each slice, so that holes stay.
+    """Fill the closed contours of a structure set, by the even-odd rule, so that holes stay holes.
 
-    A voxel belongs to a region if its centre is inside. Points and open lines enclose nothing.
+    A voxel belongs to a region if its centre is inside. Points and open contours enclose no voxel.
 
     Args:
         elements: the RT Structure Set's data set.
         grid: a volume of the series that it refers to.
+
+    Returns:
+        one mask for each region that has voxels.
 
     Raises:
         AssemblyError: contours lie between or across slices, or outside the grid.
@@ -60,14 +63,14 @@ def contour_masks(elements: Elements, grid: VolumePlan) -> list[Mask]:
 
 
 def inside_polygon(corners: Points, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Tell of every pixel whether its centre is inside a polygon, by the even-odd rule.
+    """Return the pixels whose centres are inside a polygon, by the even-odd rule.
 
     Args:
-        corners: (n, 2) column and row, in pixels, of a polygon that closes itself.
+        corners: (n, 2) float64, column and row, in pixels; the last corner joins the first.
         size: columns, rows.
 
     Returns:
-        (columns, rows).
+        (columns, rows) bool.
     """
     columns, rows = size
     inside = np.zeros((columns, rows), np.bool_)
@@ -92,12 +95,14 @@ def _slice_of(corners: Points, grid: VolumePlan, segment: Segment) -> int:
         raise AssemblyError(
             Reason.RESIDUAL_TOO_LARGE,
             f"A contour of {segment.name!r} lies {apart:.2f} slices away from the slices of the "
-            "referenced series.",
+            f"labelled series, and at most {SLICE_TOLERANCE} is allowed. Export the structure set "
+            "with the series that it was drawn on.",
         )
     if not 0 <= k < stack_shape(grid)[2]:
         raise AssemblyError(
             Reason.MISSING_REFERENCE,
-            f"Contours of {segment.name!r} lie outside what is there of the referenced series.",
+            f"Contours of {segment.name!r} lie outside the received slices of the labelled series. "
+            "Send the whole series: the label map is then made.",
         )
     return k
 

@@ -1,4 +1,4 @@
-"""One array in RAS order, filled slice by slice: never more than one slice of extra memory."""
+"""Fill an array in RAS order slice by slice, with the memory of one more slice at most."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from node.assemble.pixels.codecs import strips
-from node.assemble.pixels.frames import RGB, Image
-from node.assemble.pixels.scales import check_zero, too_large
-from node.assemble.pixels.values import Values, wrapped
+from node.assemble.pixels.rescale import check_zero, too_large
+from node.assemble.pixels.stored_values import RGB, Image
+from node.assemble.pixels.voxel_values import Values, wrapped
 from node.assemble.series import VolumePlan
 from node.assemble.space import Matrix
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 
 
 def dicom_view(array: Image, orientation: Matrix) -> Image:
@@ -50,10 +50,13 @@ def fill(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> 
 
 
 def put(target: Image, piece: Piece, values: Values, read: Callable[[Piece], Image]) -> None:
-    """Read one frame, and write its voxel values.
+    """Read one frame and write its voxel values into an array.
 
     Args:
-        target: (columns, rows) of the array that they belong into.
+        target: (columns, rows) view of the array.
+        piece: the frame.
+        values: voxel type and scale.
+        read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
     """
     for rows, part in voxels(piece, values, read):
         target[:, rows] = part
@@ -62,7 +65,16 @@ def put(target: Image, piece: Piece, values: Values, read: Callable[[Piece], Ima
 def voxels(
     piece: Piece, values: Values, read: Callable[[Piece], Image]
 ) -> Iterator[tuple[slice, Image]]:
-    """Read one frame, and yield (columns, rows) voxel values of so many rows at a time."""
+    """Read one frame and yield its voxel values, some rows at a time.
+
+    Args:
+        piece: the frame.
+        values: voxel type and scale.
+        read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
+
+    Yields:
+        the rows, and their (columns, rows) voxel values.
+    """
     image = read(piece)
     scaled = values.scaled and values.dtype != RGB
     if scaled and piece.frame.slope == 0.0:
@@ -81,14 +93,14 @@ def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:
     if slope == 1.0 and intercept == 0.0:
         return image
     if dtype.kind in "iu":
-        # what is too large on the way wraps around, and back again: the result fits
+        # an intermediate value that is too large wraps around and back again: the result fits
         whole = image.astype(dtype)
         if slope != 1.0:
             whole *= wrapped(int(slope), dtype)
         if intercept:
             whole += wrapped(int(intercept), dtype)
         return whole
-    with np.errstate(over="ignore", invalid="ignore"):  # pixels that are floating point
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite floating point pixels are checked
         scaled = (image.astype(np.float64) * slope + intercept).astype(dtype)
     if image.dtype.kind == "f" and (np.isfinite(image) & ~np.isfinite(scaled)).any():
         raise too_large([piece])

@@ -1,4 +1,4 @@
-"""Labels on the grid of a volume: which voxels belong to which segment (PS3.3 C.8.20.2)."""
+"""Label maps on the grid of a volume: which voxels belong to which segment (PS3.3 C.8.20.2)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.frames.attributes import classic_frame
+from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.enhanced import frame_elements
 from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.series import VolumePlan
 from node.assemble.space import (
     Matrix,
@@ -29,7 +29,7 @@ from node.assemble.stacks.geometry import (
     same_position_mm,
     stack_affine,
 )
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.assemble.volumes.fill import dicom_view
 from node.core.errors import AssemblyError, Reason
 from node.dicom import Elements
@@ -39,23 +39,23 @@ Points = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]
 
 ALIGNED_VOXELS: Final = 0.1
-"""Voxels; how far a segment's pixel may lie from a voxel of the grid that it was drawn on.
-Positions rounded to one decimal are 0.05 mm off, at voxels of half a millimetre."""
+"""Voxels; a segment's pixel may lie this far from a voxel of the grid. Positions rounded to one
+decimal are 0.05 mm off, a tenth of a voxel of half a millimetre."""
 HALF: Final = 0.5
-"""The fraction (probability or occupancy) from which a voxel belongs to a segment."""
+"""The fraction (probability or occupancy) from which on a voxel belongs to a segment."""
 MOST_SLICES: Final = 4096
-"""Of a grid of a segmentation's own; more are places that have nothing to do with each other."""
+"""Slices of a segmentation's own grid; frames that are farther apart are not on one grid."""
 MOST_SMALL: Final = 255
-"""The largest number of a segment that a byte holds."""
+"""The largest segment number that a byte holds."""
 
 
 class Segment(NamedTuple):
-    """What is labelled.
+    """One segment or region of interest.
 
     Attributes:
         number: its value in the label map: Segment Number (0062,0004) or ROI Number (3006,0022).
-        name: Segment Label or ROI Name.
-        colour: sRGB, 0 to 255, if one is recommended.
+        name: Segment Label (0062,0005) or ROI Name (3006,0026).
+        colour: sRGB, 0 to 255; None if no colour is recommended.
     """
 
     number: int
@@ -67,7 +67,8 @@ class Mask(NamedTuple):
     """The voxels of one segment.
 
     Attributes:
-        voxels: (n, 3) column, row, k of the grid's stack, each once.
+        segment: the segment.
+        voxels: (n, 3) intp, column, row, k of the grid's stack, each once.
     """
 
     segment: Segment
@@ -80,13 +81,16 @@ def segmentation_masks(
     read: Callable[[FrameHeader], Image],
     grid: VolumePlan,
 ) -> list[Mask]:
-    """Read the segments of a Segmentation, classic or label map, onto a grid.
+    """Map the segments of a Segmentation, classic or label map, onto a grid.
 
     Args:
         elements: the Segmentation's data set.
         pixels: its pixel format.
         read: returns the stored values of a frame, (rows, columns).
         grid: a volume of the series that it refers to.
+
+    Returns:
+        one mask for each segment that has voxels, by ascending number.
 
     Raises:
         AssemblyError: a frame does not lie on the grid.
@@ -119,10 +123,10 @@ def segmentation_masks(
 def own_grid(
     elements: Elements, header: InstanceHeader, pixels: PixelFormat, *, stated: bool = False
 ) -> VolumePlan:
-    """Return the regular grid that the frames of a Segmentation lie on, whatever they label.
+    """Return the regular grid that the frames of a Segmentation lie on, without the series.
 
-    It reaches from the first frame to the last. Slices between them without a frame are empty,
-    where the steps are whole multiples of Spacing Between Slices, or else of the smallest step.
+    It reaches from the first frame to the last. Slices between them without a frame are empty, if
+    the steps are whole multiples of Spacing Between Slices, or else of the smallest step.
 
     Args:
         elements: the Segmentation's data set.
@@ -132,7 +136,7 @@ def own_grid(
             whether it is there; nothing is measured.
 
     Raises:
-        AssemblyError: frames without a place, or at places that are on no regular grid.
+        AssemblyError: a frame has no place, or the places are on no regular grid.
     """
     frames: list[FrameHeader] = []
     for view in frame_elements(elements, pixels.frames):
@@ -164,8 +168,8 @@ def own_grid(
             return _grid_of(Piece(header, frames[order[0]]), lps, int(k[-1]) + 1, worst)
     raise AssemblyError(
         Reason.UNEQUAL_SPACING,
-        f"The series that it labels is not here, and its own {len(frames)} frames lie on no "
-        "regular grid. Send that series, and the labels can be made.",
+        f"The labelled series has not been received, and the {len(frames)} frames of the "
+        "segmentation lie on no regular grid. Send the labelled series to get the label map.",
     )
 
 
@@ -188,10 +192,15 @@ def _grid_of(piece: Piece, lps: Matrix, slices: int, residual: float) -> VolumeP
 
 
 def layers(masks: Iterable[Mask], grid: VolumePlan) -> list[tuple[Image, tuple[Segment, ...]]]:
-    """Put masks into as few label maps as possible, none over another.
+    """Put masks into as few label maps as possible, without overlap in any of them.
+
+    Args:
+        masks: of one instance.
+        grid: the grid that they are on.
 
     Returns:
-        for each map: (i, j, k) in RAS order with segment numbers, 0 elsewhere; and its segments.
+        for each map: (i, j, k) uint8 or uint16 in RAS order with segment numbers, 0 elsewhere; and
+        its segments.
     """
     ordered = sorted(masks, key=lambda mask: mask.segment.number)
     largest = max((mask.segment.number for mask in ordered), default=0)
@@ -216,11 +225,15 @@ def stack_shape(grid: VolumePlan) -> tuple[int, int, int]:
 
 
 def on_slices(grid: VolumePlan, voxels: Points) -> Points:
-    """Return (n, 3) column, row, k with k counted in slices as measured, even or not.
+    """Turn voxels of a volume's affine into columns, rows and measured slices.
 
     Args:
         grid: a volume of the referenced series.
-        voxels: (n, 3) on the grid of its affine, on which slices lie at `places` if not evenly.
+        voxels: (n, 3) float64, column, row, k on the grid of its affine, on which slices lie at
+            `places` if they are uneven.
+
+    Returns:
+        (n, 3) float64, column, row, k with k counted in measured slices.
     """
     if not grid.places:
         return voxels
@@ -230,7 +243,7 @@ def on_slices(grid: VolumePlan, voxels: Points) -> Points:
 
 
 def _placed(frame: FrameHeader, inside: Image, grid: VolumePlan) -> Voxels:
-    """Return (n, 3) voxels of the grid that pixels of a frame fall on."""
+    """Return (n, 3) voxels (column, row, k) of the grid at which pixels of a frame lie."""
     assert frame.position and frame.orientation and frame.spacing  # noqa: S101, PT018 - checked
     row = np.array(frame.orientation[:3]) * frame.spacing[1]
     column = np.array(frame.orientation[3:]) * frame.spacing[0]
@@ -243,16 +256,21 @@ def _placed(frame: FrameHeader, inside: Image, grid: VolumePlan) -> Voxels:
     if np.abs(np.sort(steps, axis=0) - [[0], [0], [1]]).max() > ALIGNED_VOXELS:
         raise AssemblyError(
             Reason.RESIDUAL_TOO_LARGE,
-            "The segments' pixels have another size or direction than the referenced series.",
+            "The pixels of the segments have another size or direction than those of the labelled "
+            "series. Export the segmentation on the grid of that series.",
         )
     if apart > ALIGNED_VOXELS:
         raise AssemblyError(
             Reason.RESIDUAL_TOO_LARGE,
-            f"The segments lie {apart:.2f} voxels beside the grid of the referenced series.",
+            f"The segments lie {apart:.2f} voxels beside the grid of the labelled series, and at "
+            f"most {ALIGNED_VOXELS} is rounding. Export the segmentation on the grid of that "
+            "series.",
         )
     if (voxels < 0).any() or (voxels >= stack_shape(grid)).any():
         raise AssemblyError(
-            Reason.MISSING_REFERENCE, "Segments lie outside what is there of the referenced series."
+            Reason.MISSING_REFERENCE,
+            "Segments lie outside the received slices of the labelled series. Send the whole "
+            "series: the label map is then made.",
         )
     return np.asarray(voxels, np.intp)
 

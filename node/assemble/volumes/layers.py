@@ -1,7 +1,7 @@
-"""A volume in the order of its file, some layers at a time.
+"""The layers of a volume in the order of its file, a block of layers at a time.
 
 A layer is one plane (i, j) of the array; the layers of all times follow each other in the file.
-Where each slice becomes a layer, no more than one block of layers has to be in memory.
+Where slices are layers, only one block has to be in memory.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from node.assemble.frames.model import InstanceHeader
-from node.assemble.pixels.frames import Image
-from node.assemble.pixels.values import Values, choose, decided
+from node.assemble.pixels.stored_values import Image
+from node.assemble.pixels.voxel_values import Values, choose, decided
 from node.assemble.series import VolumePlan
 from node.assemble.space import Matrix, canonical_orientation, lps_to_ras
 from node.assemble.stacks.geometry import DEFAULT_SPACING_MM, stack_affine
-from node.assemble.stacks.stacking import Piece, Stack, stacks_of, usable
+from node.assemble.stacks.slice_sorting import Piece, Stack, stacks_of, usable
 from node.assemble.volumes.fill import dicom_view, put, voxels
 from node.core.errors import AssemblyError
 
 BLOCK_BYTES: Final = 1 << 17
-"""Layers are taken together up to this; a layer of more than half of it is taken alone."""
-
-
-MOST_PRESSED: Final = 8 << 20
-"""Bytes that are compressed together at most; a larger layer is not compressed in advance."""
+"""Bytes of a block; a layer of more than half of it is a block by itself."""
+MOST_COMPRESSED_BYTES: Final = 8 << 20
+"""Largest number of bytes that are compressed together; larger layers are not compressed ahead."""
 
 
 class Layer(NamedTuple):
@@ -35,7 +33,7 @@ class Layer(NamedTuple):
     Attributes:
         piece: the frame.
         values: voxel type and scale.
-        orientation: (3, 2) DICOM axes -> axes of the array.
+        orientation: (3, 2) DICOM axes (column, row, k) -> axes of the array.
     """
 
     piece: Piece
@@ -51,12 +49,12 @@ class Layer(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Bytes that are compressed.
+    """Compressed bytes.
 
     Attributes:
-        data: deflated, ending on a byte.
-        crc: CRC-32 of what was deflated.
-        size: how many bytes that was.
+        data: deflated, ending on a whole byte.
+        crc: CRC-32 of the bytes before compression.
+        size: number of bytes before compression.
     """
 
     data: bytes | memoryview
@@ -64,13 +62,13 @@ class Block(NamedTuple):
     size: int
 
 
-class Pressed(NamedTuple):
-    """A layer that is compressed already, and what a picture shows of it.
+class CompressedLayer(NamedTuple):
+    """A layer that is compressed already, with the voxels that the preview shows of it.
 
     Attributes:
         block: the layer.
-        across: (i,) its middle row of voxels.
-        down: (j,) its middle column of voxels.
+        across: (i,) voxels at the middle of j.
+        down: (j,) voxels at the middle of i.
     """
 
     block: Block
@@ -79,7 +77,7 @@ class Pressed(NamedTuple):
 
 
 def blocks(shape: tuple[int, ...], itemsize: int) -> Iterator[range]:
-    """Yield the numbers of the layers that are taken together.
+    """Yield the numbers of the layers of each block.
 
     Args:
         shape: (i, j, k, t).
@@ -92,26 +90,31 @@ def blocks(shape: tuple[int, ...], itemsize: int) -> Iterator[range]:
 
 
 def cut(array: Image) -> Iterator[Image]:
-    """Yield the blocks of a volume that is in memory: (i, j, layers), views of it.
+    """Yield the blocks of a volume that is in memory.
 
     Args:
         array: (i, j, k, t) in RAS order, Fortran-contiguous.
+
+    Yields:
+        (i, j, layers) views of the array.
     """
     layers = array.reshape((*array.shape[:2], -1), order="F")
     for block in blocks(array.shape, array.dtype.itemsize):
         yield layers[:, :, block.start : block.stop]
 
 
-def flows(volume: VolumePlan) -> bool:
-    """Tell whether the slices of a volume are layers, and can be written one after the other."""
+def slices_are_layers(volume: VolumePlan) -> bool:
+    """Tell whether the slices of a volume are layers, so that they can be written one by one."""
     return bool(volume.orientation[2, 0] == 2)
 
 
 def extremes(volume: VolumePlan, values: Values, read: Callable[[Piece], Image]) -> tuple[int, int]:
-    """Read all slices of a volume of integers; return the smallest and the largest value.
+    """Return the smallest and the largest voxel value of a volume of integers; reads all slices.
 
     Args:
-        values: as the volume would be filled.
+        volume: the plan.
+        values: voxel type and scale.
+        read: returns the stored values of a frame, (rows, columns).
     """
     pieces = (piece for row in volume.grid for piece in row)
     parts = (part for piece in pieces for _, part in voxels(piece, values, read))
@@ -119,28 +122,31 @@ def extremes(volume: VolumePlan, values: Values, read: Callable[[Piece], Image])
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def flow(
+def stream_blocks(
     volume: VolumePlan,
     values: Values,
     read: Callable[[Piece], Image],
-    pressed: Callable[[Layer], Pressed | None] = lambda _: None,
-) -> Iterator[Image | Pressed]:
-    """Read a volume and yield its blocks: (i, j, layers) in RAS order, Fortran-contiguous.
+    cached: Callable[[Layer], CompressedLayer | None] = lambda _: None,
+) -> Iterator[Image | CompressedLayer]:
+    """Read a volume slice by slice and yield its blocks.
 
-    The same that `cut` yields of the array that `fill` fills, but for layers that are pressed.
+    The blocks are those that `cut` yields of the array from `fill`, except compressed layers.
 
     Args:
-        volume: one that `flows`, and is not resampled.
+        volume: a plan for which `slices_are_layers`, and which is not resampled.
         values: voxel type and scale, `decided`.
         read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
-        pressed: returns a layer that needs not be read, if there is such a one. A picture shows
-            the whole middle layer, which is always read.
+        cached: returns a layer that is compressed already, or None. The preview shows the whole
+            middle layer, so that one is always read.
+
+    Yields:
+        (i, j, layers) voxels in RAS order, Fortran-contiguous, or a compressed layer.
     """
     i, j, k = volume.shape[:3]
     for block in blocks((i, j, k, len(volume.grid)), values.dtype.itemsize):
         layers = [Layer(piece_of(volume, at), values, volume.orientation) for at in block]
         if len(block) == 1 and block.start % k != k // 2:
-            ready = pressed(layers[0])
+            ready = cached(layers[0])
             if ready is not None:
                 yield ready
                 continue
@@ -148,7 +154,15 @@ def flow(
 
 
 def read_layers(layers: Sequence[Layer], read: Callable[[Piece], Image]) -> Image:
-    """Return (i, j, layers) voxels, Fortran-contiguous."""
+    """Read some layers of one shape.
+
+    Args:
+        layers: the layers.
+        read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
+
+    Returns:
+        (i, j, layers) voxels in RAS order, Fortran-contiguous.
+    """
     first = layers[0]
     array = np.empty((*first.shape, len(layers)), first.values.dtype, order="F")
     for at, layer in enumerate(layers):
@@ -158,26 +172,31 @@ def read_layers(layers: Sequence[Layer], read: Callable[[Piece], Image]) -> Imag
 
 
 def piece_of(volume: VolumePlan, layer: int) -> Piece:
-    """Return the frame that becomes a layer of a volume whose slices are layers."""
+    """Return the frame that becomes a layer.
+
+    Args:
+        volume: a plan for which `slices_are_layers`.
+        layer: number of the layer, from 0, over all times.
+    """
     t, k = divmod(layer, volume.shape[2])
     row = volume.grid[t]
     return row[k] if volume.orientation[2, 1] > 0 else row[len(row) - 1 - k]
 
 
-def foreseen(headers: Sequence[InstanceHeader]) -> list[Layer]:
-    """Return the layers that slices will most likely become, whatever else is still to come.
+def expected_layers(headers: Sequence[InstanceHeader]) -> list[Layer]:
+    """Return the layers that slices will probably become, before all instances are received.
 
-    Only slices that are a block of their own; whether they become these layers is only known when
-    the volume is planned.
+    Only slices that are blocks by themselves are returned. Whether they become these layers is
+    known when the volume is planned.
     """
     try:
         stacks = stacks_of(usable(headers)[0])
     except AssemblyError:
         return []
-    return [layer for stack in stacks for layer in _foreseen(stack)]
+    return [layer for stack in stacks for layer in _expected(stack)]
 
 
-def _foreseen(stack: Stack) -> list[Layer]:
+def _expected(stack: Stack) -> list[Layer]:
     try:
         values = choose(stack.pieces)
     except AssemblyError:
@@ -187,10 +206,10 @@ def _foreseen(stack: Stack) -> list[Layer]:
     heads = [indices[0] for indices in stack.at_each_position()]
     orientation = canonical_orientation(lps_to_ras(stack_affine(stack.planes.take(heads), between)))
     size = first.rows * first.columns * values.dtype.itemsize
-    alone = BLOCK_BYTES // 2 < size <= MOST_PRESSED
+    alone = BLOCK_BYTES // 2 < size <= MOST_COMPRESSED_BYTES
     if orientation[2, 0] != 2 or not alone:
         return []
-    values = decided(values, 0, 0)  # the shift mostly fits
+    values = decided(values, 0, 0)  # an integer shift mostly fits
     return [
         Layer(piece, values, orientation)
         for piece in stack.pieces

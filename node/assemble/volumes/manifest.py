@@ -1,4 +1,4 @@
-"""The proof of one volume: what it was made of, and how well it fits."""
+"""The manifest of one volume: which instances it was made from, and how well they fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from node.assemble.series import LeftOut, VolumePlan
 from node.assemble.space import is_sheared
-from node.assemble.stacks.stacking import Piece
+from node.assemble.stacks.slice_sorting import Piece
 from node.core.errors import AssemblyError
 
 Manifest = dict[str, object]
@@ -31,9 +31,9 @@ def make_manifest(
         proof: revision, verdict and its evidence.
         software: version of rasnode.
         image: file name of the NIfTI.
-        sha256: of that file.
-        left_out: instances of the series that are in no volume, with harmless reasons.
-        refusals: what else of the series was refused.
+        sha256: of that file, hexadecimal.
+        left_out: instances of the series that are in no volume, for harmless reasons.
+        refusals: the refusals of other frames of the series.
     """
     header = volume.first.header
     left = [*volume.left_out, *left_out]
@@ -70,7 +70,7 @@ def make_manifest(
 
 
 def slice_axis(volume: VolumePlan) -> int:
-    """Return which axis of the array as written runs over the slices."""
+    """Return the axis of the array as written that runs over the slices: 0, 1 or 2."""
     return int(volume.orientation[2, 0])
 
 
@@ -83,9 +83,9 @@ def voxel_to_source(volume: VolumePlan) -> list[list[float]]:
 
 
 def _sources(volume: VolumePlan) -> list[dict[str, object]]:
-    """List the source of every slice; k counts along the slice axis of the array as written.
+    """Return the source of every slice; k counts along the slice axis of the array as written.
 
-    Where slices were interpolated, a source lies between two of them, and k is no whole number.
+    If slices were interpolated, a source may lie between two of them: k is then not a whole number.
     """
     count = len(volume.grid[0])
     places: Sequence[float] = volume.places or range(count)

@@ -1,4 +1,4 @@
-"""NIfTI-1, and NIfTI-2 for what is too long for it: the one place that knows their headers."""
+"""Headers of NIfTI-1, and of NIfTI-2 for images with an axis that is too long for NIfTI-1."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import nibabel as nib
 import numpy as np
 from nibabel.volumeutils import apply_read_scaling
 
-from node.assemble.pixels.frames import Image
+from node.assemble.pixels.stored_values import Image
 from node.assemble.space import Matrix, is_sheared
 
 DATA_OFFSET: Final = 352
 DATA_OFFSET_2: Final = 544
 LONGEST: Final = 32_767
-"""Voxels or volumes along one axis that NIfTI-1 can count, in 16 bits with a sign."""
+"""Largest size of an axis in NIfTI-1: a signed number of 16 bits."""
 SCANNER: Final = 1
 """NIFTI_XFORM_SCANNER_ANAT: coordinates of the scanner, which DICOM's patient system is."""
 
@@ -40,9 +40,9 @@ def make_header(
         dtype: of the voxels.
         affine: (4, 4) voxel -> RAS mm.
         slope, intercept: value = slope·stored + intercept.
-        repetition_time: s, into pixdim[4]; 0 there says that it is not known.
-        description: at most 79 ASCII characters.
-        comment: for aux_file, where dcm2niix has it: at most 23 ASCII characters.
+        repetition_time: s, for pixdim[4]; None writes 0, which means unknown.
+        description: for descrip; at most 79 ASCII characters are written.
+        comment: for aux_file, as dcm2niix does; at most 23 ASCII characters are written.
     """
     header = nib.Nifti2Header() if max(shape) > LONGEST else nib.Nifti1Header()
     header.set_data_dtype(dtype)
@@ -60,7 +60,7 @@ def make_header(
 
 
 def header_bytes(header: nib.Nifti1Header | nib.Nifti2Header) -> bytes:
-    """Return what precedes the data in a single .nii file."""
+    """Return the bytes that precede the data in a single .nii file."""
     single: Any = header.copy()
     second = _is_second(header)
     offset = DATA_OFFSET_2 if second else DATA_OFFSET
@@ -73,11 +73,11 @@ def header_bytes(header: nib.Nifti1Header | nib.Nifti2Header) -> bytes:
 def image_of(
     array: Image, header: nib.Nifti1Header | nib.Nifti2Header
 ) -> nib.Nifti1Image | nib.Nifti2Image:
-    """Return an image in memory, of the version of NIfTI that its header has.
+    """Return an image in memory, in the NIfTI version of its header.
 
     Args:
-        array: (i, j, k) or (i, j, k, t).
-        header: from `make_header`; the affine is in it.
+        array: (i, j, k) or (i, j, k, t), RAS order.
+        header: from `make_header`; holds the affine.
     """
     kind = nib.Nifti2Image if _is_second(header) else nib.Nifti1Image
     return kind(array, header.get_best_affine(), header)
@@ -88,9 +88,9 @@ def _is_second(header: nib.Nifti1Header | nib.Nifti2Header) -> bool:
 
 
 class _Scaled:
-    """An image whose values are scaled when read, and stored unscaled when it is saved.
+    """An image with scaled values that is saved with its stored values and scale.
 
-    nibabel alone would choose a scale of its own, and round every value again.
+    nibabel would choose another scale when it saves, and round every value again.
     """
 
     _stored: Image
@@ -99,7 +99,7 @@ class _Scaled:
     file_map: Any
 
     def to_file_map(self, file_map: Any = None, dtype: Any = None) -> None:
-        """Write stored values and scale as they are; in another type, if one is asked for."""
+        """Write stored values and scale unchanged; with `dtype`, write in that type."""
         if dtype is not None:
             super().to_file_map(file_map, dtype)  # type: ignore[misc]
             return
@@ -119,10 +119,10 @@ class ScaledImage2(_Scaled, nib.Nifti2Image):  # type: ignore[misc]
 def scaled_image(
     stored: Image, header: nib.Nifti1Header | nib.Nifti2Header
 ) -> nib.Nifti1Image | nib.Nifti2Image:
-    """Return an image in memory that gives the values that its file would give.
+    """Return an image in memory with the values that nibabel would read from its file.
 
     Args:
-        stored: (i, j, k) or (i, j, k, t), before scaling.
+        stored: (i, j, k) or (i, j, k, t), RAS order, before scaling.
         header: from `make_header`.
     """
     slope, intercept = header.get_slope_inter()

@@ -1,4 +1,4 @@
-"""A picture of a volume: the three middle planes, as a radiologist looks at them."""
+"""The preview of a volume: its three middle planes, in radiological orientation."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from node.assemble.pixels.frames import RGB, Image
+from node.assemble.pixels.stored_values import RGB, Image
 from node.assemble.space import Matrix, voxel_sizes
-from node.assemble.stacks.stacking import Piece
-from node.assemble.volumes.layers import Pressed
+from node.assemble.stacks.slice_sorting import Piece
+from node.assemble.volumes.layers import CompressedLayer
 
 PANEL_PIXELS: Final = 256
-"""The longest side of the volume, in mm, becomes so many pixels."""
+"""The longest side of the volume, in mm, is drawn with this many pixels."""
 MARGIN: Final = 4
 LETTER_PIXELS: Final = 14
 PERCENTILES: Final = (1.0, 99.0)
-"""Of the values, which become black and white where nothing better is known."""
+"""Percentiles of the values that are drawn black and white where no window is known."""
 COMPRESSION: Final = 3
-"""Of zlib: 6 takes twice as long for a twentieth less."""
+"""zlib level; level 6 takes twice as long and saves a twentieth."""
 SOFT_TISSUE: Final = (-160.0, 240.0)
-"""Hounsfield units that become black and white where a CT does not say it."""
+"""Hounsfield units that are drawn black and white if a CT states no window."""
 SAMPLES: Final = 100_000
-"""Values that the percentiles are taken from at most."""
+"""Largest number of values from which percentiles are computed."""
 LETTER_COLOUR: Final = (255, 220, 0)
 LETTER_SHADES: Final = 15
-"""From black to that; all other numbers of 8 bits are greys."""
+"""Palette entries from black to that colour; all other entries are greys."""
 MOST_PIXELS: Final = 4 * PANEL_PIXELS
-"""Along the longest side of a plane, before it is brought to the size of a panel; less than twice
-that is left as it is."""
+"""Pixels along the longest side of a plane before it is scaled to a panel; planes of less than
+twice as many are not reduced."""
 STRIP_PIXELS: Final = 1 << 20
-"""Of a plane, that are shaded at a time."""
+"""Pixels of a plane that are shaded at a time."""
 _MOST: Final = 255 - LETTER_SHADES
-"""The number of white."""
+"""Palette index of white."""
 _PALETTE: Final = [
     *(round(number * 255 / _MOST) for number in range(_MOST + 1) for _ in range(3)),
     *(
@@ -57,10 +57,10 @@ _PLANES: Final = (
 
 
 def window_of(piece: Piece) -> tuple[float, float] | None:
-    """Return the values that should be black and white, None where only their spread can tell.
+    """Return the values that are drawn black and white; None to take percentiles.
 
-    A CT has its units, and mostly its window (PS3.3 C.11.2); percentiles of all of it would show
-    table, bone and air, and the organs in one grey.
+    A CT has known units and mostly a window (PS3.3 C.11.2). Percentiles of a CT would show table,
+    bone and air, and the organs in one grey.
     """
     if piece.header.modality != "CT":
         return None
@@ -70,12 +70,12 @@ def window_of(piece: Piece) -> tuple[float, float] | None:
     return center - width / 2, center + width / 2
 
 
-class Glimpse:
-    """What a picture shows of one volume, gathered while its layers come by.
+class PreviewPlanes:
+    """The three planes of one volume that a preview shows.
 
     Args:
         shape: (i, j, k).
-        dtype: of the voxels.
+        dtype: type of the voxels.
 
     Attributes:
         shape: (i, j, k).
@@ -95,11 +95,11 @@ class Glimpse:
         return axial, self._coronal, self._sagittal
 
     def take(self, start: int, layers: Image) -> None:
-        """Take what is shown of some layers.
+        """Copy what the planes show of some layers.
 
         Args:
-            start: the place of the first one on axis k.
-            layers: (i, j, n).
+            start: index of the first layer on axis k.
+            layers: (i, j, n) voxels.
         """
         i, j, k = self.shape
         stop = start + layers.shape[2]
@@ -108,40 +108,49 @@ class Glimpse:
         self._coronal[:, start:stop] = layers[:, j // 2, :]
         self._sagittal[:, start:stop] = layers[i // 2, :, :]
 
-    def take_pressed(self, k: int, layer: Pressed) -> None:
-        """Take what is shown of a layer, not the middle one, at a place on axis k."""
+    def take_compressed(self, k: int, layer: CompressedLayer) -> None:
+        """Copy what the planes show of a compressed layer, which is not the middle one.
+
+        Args:
+            k: index of the layer.
+            layer: the layer.
+        """
         self._coronal[:, k], self._sagittal[:, k] = layer.across, layer.down
 
 
-class Glimpses:
-    """Of the volumes that a picture shows: the first, and the middle one of a series.
+class PreviewRecorder:
+    """Records the planes of a preview while the blocks of a volume are written.
+
+    A preview shows the first time and the middle one.
 
     Args:
         shape: (i, j, k, t).
-        dtype: of the voxels.
+        dtype: type of the voxels.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], dtype: np.dtype[np.generic]) -> None:
         i, j, self._layers, times = shape
         shown = sorted({0, times // 2})
-        self._shown = {t: Glimpse((i, j, self._layers), dtype) for t in shown}
+        self._shown = {t: PreviewPlanes((i, j, self._layers), dtype) for t in shown}
         self._passed = 0
 
-    def pass_on(self, blocks: Iterable[Image | Pressed]) -> Iterator[Image | Pressed]:
-        """Yield the blocks of a volume as they are, having seen them."""
+    def record(
+        self, blocks: Iterable[Image | CompressedLayer]
+    ) -> Iterator[Image | CompressedLayer]:
+        """Yield the blocks of a volume unchanged, and record what the preview shows of them."""
         for block in blocks:
-            self._see(block)
+            self._take(block)
             yield block
 
-    def found(self) -> list[Glimpse]:
-        """Return what was seen of each volume that is shown."""
+    def previews(self) -> list[PreviewPlanes]:
+        """Return the planes of each time that the preview shows."""
         return list(self._shown.values())
 
-    def _see(self, block: Image | Pressed) -> None:
-        if isinstance(block, Pressed):
+    def _take(self, block: Image | CompressedLayer) -> None:
+        if isinstance(block, CompressedLayer):
             t, k = divmod(self._passed, self._layers)
             if t in self._shown:
-                self._shown[t].take_pressed(k, block)
+                self._shown[t].take_compressed(k, block)
             self._passed += 1
             return
         at = 0
@@ -155,33 +164,36 @@ class Glimpses:
 
 
 def render(
-    glimpses: Sequence[Glimpse], affine: Matrix, window: tuple[float, float] | None = None
+    previews: Sequence[PreviewPlanes], affine: Matrix, window: tuple[float, float] | None = None
 ) -> bytes:
     """Draw a PNG of the middle axial, coronal and sagittal plane.
 
     The patient's right is at the left, anterior (sagittal: superior) at the top.
 
     Args:
-        glimpses: one for each row of the picture, all of one shape.
+        previews: one for each row of the picture, all of one shape.
         affine: (4, 4) voxel -> RAS mm.
-        window: the stored values that become black and white; by default percentiles.
+        window: the stored values that are drawn black and white; None takes percentiles.
+
+    Returns:
+        the PNG file.
     """
     sizes = voxel_sizes(affine)
-    extents = [size * count for size, count in zip(sizes, glimpses[0].shape, strict=True)]
+    extents = [size * count for size, count in zip(sizes, previews[0].shape, strict=True)]
     scale = PANEL_PIXELS / max(extents)
     pixels = [max(1, round(extent * scale)) for extent in extents]
     widths = [pixels[across] for _, across, *_ in _PLANES]
     height = max(pixels[down] for _, _, down, _ in _PLANES)
-    coloured = glimpses[0].planes[0].dtype == RGB
+    coloured = previews[0].planes[0].dtype == RGB
     canvas = Pillow.new(
         "RGB" if coloured else "L",
-        (sum(widths) + MARGIN * 4, (height + MARGIN) * len(glimpses) + MARGIN),
+        (sum(widths) + MARGIN * 4, (height + MARGIN) * len(previews) + MARGIN),
     )
     ink = Pillow.new("L", canvas.size)
-    for row, glimpse in enumerate(glimpses):
-        shades = window if window and not coloured else _spread(glimpse)
+    for row, preview in enumerate(previews):
+        shades = window if window and not coloured else _spread(preview)
         left = MARGIN
-        for (_, across, down, letters), plane in zip(_PLANES, glimpse.planes, strict=True):
+        for (_, across, down, letters), plane in zip(_PLANES, preview.planes, strict=True):
             picture = Pillow.fromarray(_shaded(plane, shades)).resize(
                 (pixels[across], pixels[down]), Pillow.Resampling.BILINEAR
             )
@@ -199,9 +211,9 @@ def render(
     return stream.getvalue()
 
 
-def _spread(glimpse: Glimpse) -> tuple[float, float]:
-    """Return the percentiles of what is shown."""
-    planes = glimpse.planes
+def _spread(preview: PreviewPlanes) -> tuple[float, float]:
+    """Return the percentiles of the values that are shown."""
+    planes = preview.planes
     if planes[0].dtype == RGB:
         return 0.0, 255.0
     flat = [one.T.ravel() if one.flags.f_contiguous else one.ravel() for one in planes]
@@ -219,8 +231,8 @@ def _spread(glimpse: Glimpse) -> tuple[float, float]:
 def _shaded(plane: Image, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
     """Return (down, across) or (down, across, 3) grey levels or colours of a plane.
 
-    A plane that is much larger than what is drawn of it comes smaller by a whole number, each value
-    the mean of a square.
+    A plane that is much larger than its panel is reduced by a whole factor; each value is then the
+    mean of a square.
     """
     plane = plane.T[::-1, ::-1]
     factor = max(1, max(plane.shape) // MOST_PIXELS)
@@ -246,7 +258,7 @@ def _levels(plane: Image, window: tuple[float, float]) -> npt.NDArray[np.uint8]:
 
 
 def _smaller(levels: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
-    """Return the means of squares; a plane that is narrower than one stays as it is there."""
+    """Return the means of squares; an axis that is shorter than a square keeps its length."""
     if factor == 1:
         return levels
     down, across = (min(factor, count) for count in levels.shape[:2])
@@ -255,7 +267,7 @@ def _smaller(levels: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8
 
 
 def _inked(greys: Pillow.Image, ink: Pillow.Image) -> Pillow.Image:
-    """Return greys with letters, in 8 bits a pixel: a third of what colours give to compress."""
+    """Return greys with letters, 8 bits a pixel: a third of the data of a colour image."""
     letters = np.asarray(ink) // (256 // (LETTER_SHADES + 1))
     shades = (np.asarray(greys, np.uint16) * _MOST + 127) // 255
     numbers = np.where(letters > 0, _MOST + letters, shades)
@@ -267,7 +279,7 @@ def _inked(greys: Pillow.Image, ink: Pillow.Image) -> Pillow.Image:
 def _letter(
     canvas: Pillow.Image, ink: Pillow.Image, box: tuple[int, int, int, int], letters: str
 ) -> None:
-    """Write the directions at the four edges of a panel, with a black rim below them."""
+    """Write the directions at the four edges of a panel, each letter with a black rim."""
     left, top, width, height = box
     places = (
         (left + 2, top + height / 2, "lm"),
@@ -288,12 +300,12 @@ def _letter(
 def _drawn(
     letter: str, anchor: str, fraction: tuple[float, float]
 ) -> tuple[Pillow.Image, Pillow.Image]:
-    """Return how much a letter and its rim cover, and how much the letter does.
+    """Return the coverage of a letter with its rim, and of the letter alone.
 
     Args:
-        letter: one.
-        anchor: which point of it lies at `LETTER_PIXELS` from left and top, as Pillow names it.
-        fraction: of a pixel, by which that point lies further.
+        letter: one letter.
+        anchor: the point, in Pillow's names, that lies at `LETTER_PIXELS` from left and top.
+        fraction: fraction of a pixel by which that point lies further right and down.
     """
     font = ImageFont.load_default(LETTER_PIXELS)
     place = (LETTER_PIXELS + fraction[0], LETTER_PIXELS + fraction[1])

@@ -1,4 +1,4 @@
-"""Volumes brought to a regular grid at right angles, only where somebody asks for it."""
+"""Interpolate a volume to even slices or to a grid at right angles, if the settings ask for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from node.assemble.pixels.codecs import strips
-from node.assemble.pixels.frames import RGB, Image
+from node.assemble.pixels.stored_values import RGB, Image
 from node.assemble.resampling import resample
 from node.assemble.series import VolumePlan
 from node.assemble.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid
@@ -17,26 +17,34 @@ from node.core.errors import AssemblyError, Reason
 EVENED: str = "slices interpolated to even spacing"
 SQUARED: str = "resampled from a tilted grid"
 _WORKED_ON_BYTES: int = 64 << 20
-"""Doubles, of some slices at a time."""
+"""Bytes of double precision numbers that are worked on at a time."""
 HALF: float = 0.5
-"""Of the way to the next slice, up to which a label is that of the slice before."""
+"""Fraction of the way to the next slice, up to which a voxel has the label of the slice before."""
 
 
 def is_resampled(volume: VolumePlan, *, square: bool) -> bool:
-    """Tell whether `regrid` changes a volume."""
+    """Tell whether `regrid` changes a volume.
+
+    Args:
+        volume: the plan.
+        square: as for `regrid`.
+    """
     return bool(volume.places) or (square and is_sheared(volume.affine))
 
 
 def regrid(
     volume: VolumePlan, array: Image, *, square: bool, labels: bool = False
 ) -> tuple[VolumePlan, Image]:
-    """Even out slices that lie at uneven places, and square a sheared grid if that is wanted.
+    """Interpolate slices at uneven places to even ones, and a sheared grid to right angles.
 
     Args:
-        volume: the plan; one with `places` was asked for and is always evened.
-        array: (i, j, k, t) in RAS order, as filled from the slices.
-        square: resample a sheared grid.
-        labels: the voxels are numbers of segments: the nearest one counts, nothing is mixed.
+        volume: the plan; if it has `places` its slices are always interpolated.
+        array: (i, j, k, t) in RAS order, from `fill`.
+        square: resample a sheared grid to right angles.
+        labels: the voxels are segment numbers: the nearest one is taken, none are mixed.
+
+    Returns:
+        the plan and the array after interpolation, (i, j, k, t) in RAS order.
 
     Raises:
         AssemblyError: the voxels are colours.
@@ -51,10 +59,11 @@ def regrid(
 
 
 def regrid_room(volume: VolumePlan, dtype: np.dtype[np.generic], *, square: bool) -> int:
-    """Return how much memory `regrid` takes beside the volume, in bytes.
+    """Return how many bytes of memory `regrid` takes besides the volume.
 
     Args:
-        dtype: of the voxels.
+        volume: the plan.
+        dtype: type of the voxels.
         square: as for `regrid`.
     """
     voxels = 0
@@ -69,7 +78,11 @@ def regrid_room(volume: VolumePlan, dtype: np.dtype[np.generic], *, square: bool
 
 def _check_interpolable(array: Image) -> None:
     if array.dtype == RGB:
-        raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Colour cannot be interpolated.")
+        raise AssemblyError(
+            Reason.UNSUPPORTED_PIXELS,
+            "A colour image cannot be interpolated. Convert it without assembly.resample_tilt and "
+            "assembly.resample_unequal.",
+        )
 
 
 def _evened(volume: VolumePlan, array: Image, *, labels: bool) -> tuple[VolumePlan, Image]:

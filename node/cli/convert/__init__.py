@@ -1,1 +1,1 @@
-"""`rasnode convert`: a folder of DICOM to NIfTI."""
+"""`convert`: DICOM files to NIfTI, without a node."""

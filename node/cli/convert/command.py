@@ -1,6 +1,6 @@
-"""`rasnode convert`: a folder of DICOM to NIfTI, without daemon and database."""
+"""`convert`: its options, and the steps of a run."""
 
-# ruff: noqa: ARG001  options are read from the context, which knows which of them were given
+# ruff: noqa: ARG001  options are read from the context, which knows which of them were typed
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from node.cli.convert.options import wanted
-from node.cli.convert.report import report, tell_found
+from node.cli.convert.report import report, report_found
 from node.cli.convert.run import Run, convert_all, read
 from node.cli.output.terminal import say
 from node.convert import InstanceSource, Series
@@ -27,19 +27,27 @@ def _say_version(value: bool) -> None:
 
 def convert(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(metavar="IN", help="DICOM file or folder.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="A DICOM file, or a folder that contains DICOM files."),
+    ],
     out: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="Folder for the results.")
+        Path | None, typer.Argument(metavar="OUT", help="The folder for the results.")
     ] = None,
     filename: Annotated[
-        str, typer.Option("-f", "--filename", help="Name template with dcm2niix's % codes.")
+        str,
+        typer.Option(
+            "-f", "--filename", help="Template of the file names, with dcm2niix's % codes."
+        ),
     ] = "%4s_%d",
-    folder: Annotated[Path | None, typer.Option("-o", "--output", help="The same as OUT.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder for the results, like OUT.")
+    ] = None,
     compress: Annotated[
-        str, typer.Option("-z", "--compress", help="y, o or i: .nii.gz, n: .nii.")
+        str, typer.Option("-z", "--compress", help="y, o or i: write .nii.gz; n: write .nii.")
     ] = "y",
     level: Annotated[
-        str, typer.Option("--level", help="Compression, 1 to 9; also -1 to -9.")
+        str, typer.Option("--level", help="Compression level, 1 to 9; also -1 to -9.")
     ] = "1",
     level_1: Annotated[bool, typer.Option("-1", hidden=True)] = False,
     level_2: Annotated[bool, typer.Option("-2", hidden=True)] = False,
@@ -51,50 +59,77 @@ def convert(
     level_8: Annotated[bool, typer.Option("-8", hidden=True)] = False,
     level_9: Annotated[bool, typer.Option("-9", hidden=True)] = False,
     sidecar: Annotated[
-        str, typer.Option("-b", "--sidecar", help="y, n, or o: sidecar only, no image.")
+        str,
+        typer.Option(
+            "-b",
+            "--sidecar",
+            help="y: with a JSON sidecar; n: without; o: the sidecar only, no image.",
+        ),
     ] = "y",
     anonymize: Annotated[
         str,
-        typer.Option("-ba", "--anonymize", help="n: identifiers in sidecars too; o: only dates."),
+        typer.Option(
+            "-ba",
+            "--anonymize",
+            help="y: no identifiers in sidecars; n: all of them; o: dates only.",
+        ),
     ] = "y",
     comment: Annotated[
-        str, typer.Option("-c", "--comment", help="Text for the NIfTI header.")
+        str, typer.Option("-c", "--comment", help="A comment for the NIfTI header.")
     ] = "",
-    depth: Annotated[str, typer.Option("-d", "--depth", help="Folders to go down, to 99.")] = "99",
+    depth: Annotated[
+        str, typer.Option("-d", "--depth", help="How many levels of folders to search, up to 99.")
+    ] = "99",
     ignore: Annotated[
         str,
         typer.Option(
-            "-i", "--ignore", help="y: no derived, localizer or 2D images; o: localizers stay."
+            "-i", "--ignore", help="y: skip derived, localizer and 2D images; o: keep localizers."
         ),
     ] = "n",
     merge: Annotated[
         str,
         typer.Option(
-            "-m", "--merge", help="y: echoes, phases … of a series in one 4D image; n and 2: apart."
+            "-m",
+            "--merge",
+            help="y: merge echoes, phases … of a series into one 4D image; n or 2: do not.",
         ),
     ] = "2",
     only: Annotated[
         list[str] | None,
-        typer.Option("-n", "--series", help="Only this Series Instance UID or number."),
+        typer.Option(
+            "-n",
+            "--series",
+            help="Convert only this Series Instance UID or number. May be repeated.",
+        ),
     ] = None,
     precise: Annotated[
-        str, typer.Option("-p", "--precise", help="n: Philips' scale for display.")
+        str,
+        typer.Option(
+            "-p", "--precise", help="y: Philips' precise scale; n: Philips' display scale."
+        ),
     ] = "y",
     search: Annotated[
-        str, typer.Option("-q", "--search", help="y: only count DICOM files; l: list them, too.")
+        str,
+        typer.Option("-q", "--search", help="y: only count the DICOM files; l: list them, too."),
     ] = "n",
     single: Annotated[
-        str, typer.Option("-s", "--single", help="y: only the series of the file IN.")
+        str,
+        typer.Option(
+            "-s", "--single", help="y: convert only the series that the file IN belongs to."
+        ),
     ] = "n",
     text: Annotated[
-        str, typer.Option("-t", "--text", help="y: a .txt with all fields, identifiers too.")
+        str,
+        typer.Option(
+            "-t", "--text", help="y: write a .txt with all fields, including identifiers."
+        ),
     ] = "n",
     write_behavior: Annotated[
         str,
         typer.Option(
             "-w",
             "--write-behavior",
-            help="Where a file exists: 0 leave it, 1 overwrite it, 2 take another name.",
+            help="If a file exists: 0 keep it, 1 overwrite it, 2 write under another name.",
         ),
     ] = "2",
     ignore_trigger_times: Annotated[
@@ -102,35 +137,44 @@ def convert(
         typer.Option(
             "--ignore-trigger-times/--no-ignore-trigger-times",
             "--ignore_trigger_times",
-            help="As if there were none.",
+            help="Ignore trigger times.",
         ),
     ] = False,
     resample_tilt: Annotated[
         bool,
         typer.Option(
-            "--resample-tilt/--no-resample-tilt", help="Tilted CT on a grid at right angles."
+            "--resample-tilt/--no-resample-tilt", help="Resample tilted CT to a rectangular grid."
         ),
     ] = False,
     resample_unequal: Annotated[
         bool,
         typer.Option(
-            "--resample-unequal/--no-resample-unequal", help="Interpolate slices at unequal steps."
+            "--resample-unequal/--no-resample-unequal",
+            help="Interpolate slices to equal distances.",
         ),
     ] = False,
     defaults: Annotated[
         Path | None,
-        typer.Option("--defaults", help="Defaults of these options: YAML, or .dcm2nii.ini."),
+        typer.Option(
+            "--defaults", help="A file with defaults for these options: YAML, or .dcm2nii.ini."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="The same in a section convert; default ./config.yaml."),
+        typer.Option(
+            "--config", help="A configuration file; its section convert has the defaults."
+        ),
     ] = None,
     verbose: Annotated[
-        str, typer.Option("-v", "--verbose", help="y: affines; 2: what was left out, too.")
+        str,
+        typer.Option("-v", "--verbose", help="y: print affines; 2: print what was left out, too."),
     ] = "n",
-    as_json: Annotated[bool, typer.Option("--json", help="A report as JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a report as JSON.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="The version.")
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
     adjacent: Annotated[str, typer.Option("-a", "--adjacent", hidden=True)] = "n",
     export: Annotated[str, typer.Option("-e", "--export", hidden=True)] = "n",
@@ -145,20 +189,21 @@ def convert(
     terse: Annotated[bool, typer.Option("--terse", hidden=True)] = False,
     xml: Annotated[bool, typer.Option("--xml", hidden=True)] = False,
 ) -> None:
-    """Convert DICOM files to RAS NIfTI volumes.
+    """Convert DICOM files to NIfTI, without a node.
 
-    docs/differences-from-dcm2niix.md has every letter of dcm2niix, and what it means here.
+    The volumes are the same as those of a node, in RAS order. Options have the letters of
+    dcm2niix; docs/differences-from-dcm2niix.md lists the differences.
     """
     letters = wanted(context)
     target = out or folder
     if target is None and letters.search == "n":
-        raise ConfigError("Say where the results go: rasnode convert IN OUT.")
+        raise ConfigError("name a folder for the results: rasnode convert IN OUT")
     if not source.exists():
-        raise ConfigError(f"There is no {source}.")
-    everything, strangers = read(source, letters.depth, single=letters.single == "y")
+        raise ConfigError(f"there is no file or folder {source}")
+    everything, unreadable = read(source, letters.depth, single=letters.single == "y")
     found = [series for series in everything if _chosen(series, only)]
     if letters.search != "n" or target is None:
-        tell_found(found, strangers, listed=letters.search == "l", as_json=as_json)
+        report_found(found, unreadable, listed=letters.search == "l", as_json=as_json)
         return
     if letters.ignore != "n":
         found = [_without_derived(series, letters.ignore) for series in found]
@@ -168,8 +213,8 @@ def convert(
     try:
         begin_dataset(target, letters.filename)
     except OSError as error:
-        raise NodeError(f"Cannot write to {target}: {error.strerror}.") from error
-    report(results, strangers, target, as_json=as_json, verbose=letters.verbose)
+        raise NodeError(f"cannot write to {target}: {error.strerror}") from error
+    report(results, unreadable, target, as_json=as_json, verbose=letters.verbose)
 
 
 def _chosen(series: Series, only: list[str] | None) -> bool:

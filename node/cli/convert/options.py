@@ -1,4 +1,4 @@
-"""What `rasnode convert` is asked to do: the command line over a file of defaults, all checked."""
+"""The options of `convert`: the command line over a file of defaults, all checked."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ HIGHEST_LEVEL: Final = 3
 """isal has four levels; from the third on they compress about as zlib's middle ones do."""
 _LEVELS: Final = tuple(f"level_{level}" for level in range(1, 10))
 _NIFTI_ALONE = (
-    "is not available: rasnode writes NIfTI alone; convert that, for example with nibabel"
+    "is not available: rasnode writes only NIfTI; convert the NIfTI, for example with nibabel"
 )
 _KEPT = "is not available: rasnode stores integers as the scanner did, which is o"
-_NO_CROP = "is not available: rasnode never cuts measured voxels away; take n"
-_ALWAYS_RAS = "i is not available: every volume is written in RAS order; take n"
+_NO_CROP = "is not available: rasnode keeps all measured voxels; use n"
+_ALWAYS_RAS = "i is not available: every volume is written in RAS order; use n"
 _NO_RENAME = (
-    "y is not available: rasnode leaves DICOM files as they are; `rasnode import` files copies of "
-    "them by study and series"
+    "y is not available: rasnode does not rename DICOM files; `rasnode import` archives copies by "
+    "study and series"
 )
 _NO_FILE = (
     "is not available: write the defaults into the convert section of config.yaml, or into a "
     "file for --defaults"
 )
-_LITTLE_ENDIAN = "y is not available: files are little-endian, which every reader of NIfTI takes"
-_NO_SLICER = "y is not available: rasnode speaks no language of Slicer's; its bar is on stderr"
+_LITTLE_ENDIAN = (
+    "y is not available: rasnode writes little-endian files, which every NIfTI reader accepts"
+)
+_NO_SLICER = "y is not available: rasnode does not report progress to Slicer; its bar is on stderr"
 _REFUSED_FLAGS: Final = {
-    "bids_root": "-br belongs to -f %H, which is not available: give the names of the dataset "
-    "yourself, such as -f sub-%i/anat/sub-%i_T1w.",
-    "up_to_date": "-u is not available: rasnode asks nobody on the network; "
-    "`pip index versions rasnode` does.",
-    "terse": "--terse is not available: without their endings, volumes of one series would have "
-    "one name; give a name of its own to each with -f.",
-    "xml": "--xml is not available: rasnode is no module of Slicer's; "
-    "`rasnode convert --help` lists the options.",
+    "bids_root": "-br belongs to -f %H, which is not available: name the files of the dataset "
+    "with -f, such as -f sub-%i/anat/sub-%i_T1w",
+    "up_to_date": "-u is not available: rasnode does not look for new versions; use "
+    "`pip index versions rasnode`",
+    "terse": "--terse is not available: without suffixes the volumes of one series would all "
+    "have the same name; choose names with -f",
+    "xml": "--xml is not available: rasnode is not a Slicer module; "
+    "`rasnode convert --help` lists the options",
 }
 
 
 class Letters(ConvertSettings):
-    """Everything that one run is told, defaults of a file and those options that only it has."""
+    """The options of one run: those that a file may give defaults for, and the others."""
 
     adjacent: Annotated[str, taking("y", "n")] = "n"
     big_endian: Annotated[str, taking("n", "o", refused={"y": _LITTLE_ENDIAN})] = "o"
@@ -66,7 +68,7 @@ class Letters(ConvertSettings):
     single: Annotated[str, taking("y", "n")] = "n"
 
     def output(self) -> OutputOptions:
-        """Which files are written, and how."""
+        """Which files are written, and what they contain."""
         return OutputOptions(
             compress=self.compress != "n",
             level=min(self.level, HIGHEST_LEVEL),
@@ -86,13 +88,13 @@ class Letters(ConvertSettings):
 
 
 def wanted(context: typer.Context) -> Letters:
-    """Put together what a run is told, before anything is read.
+    """The options of a run, checked before any file is read.
 
     Args:
-        context: of the command; it knows what stood on the command line.
+        context: of the command; it knows which options were typed.
 
     Raises:
-        ConfigError: a value is wrong, or asks for what there is not.
+        ConfigError: a value is wrong, or the option is not available.
     """
     given = {
         name: value
@@ -112,10 +114,10 @@ def wanted(context: typer.Context) -> Letters:
 
 
 def _below(given: Mapping[str, Any], *, ignored: bool) -> ConvertSettings:
-    """Return the defaults of the file that counts."""
+    """The defaults from --defaults, from --config or from ./config.yaml."""
     defaults, config = given.get("defaults"), given.get("config")
     if defaults is not None and config is not None:
-        raise ConfigError("Say either --defaults or --config.")
+        raise ConfigError("use either --defaults or --config, not both")
     if ignored:
         return ConvertSettings()
     if isinstance(defaults, Path):
@@ -133,10 +135,10 @@ def _checked(values: Mapping[str, Any], context: typer.Context) -> Letters:
         message = message.replace("Input should be", "it should be")
         refused = "not available" in message
         was = "" if refused or name == "filename" else f", not {str(detail['input'])[:40]!r}"
-        raise ConfigError(f"{_option(name, context)}: {message}{was}.") from error
+        raise ConfigError(f"{_option(name, context)}: {message}{was}") from error
 
 
 def _option(name: str, context: typer.Context) -> str:
-    """Return an option as people write it: -z, --compress."""
+    """An option as people type it: -z, --compress."""
     found = next(one for one in context.command.params if one.name == name)
     return ", ".join(found.opts)

@@ -1,4 +1,4 @@
-"""What `rasnode convert` says of its work: in words, or as JSON."""
+"""The report of `convert`, in words or as JSON."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from node.core.errors import NodeError, Reason
 
 
 class Done(NamedTuple):
-    """What became of one series.
+    """The result for one series.
 
     Attributes:
         conversion: its volumes and refusals.
-        skipped: volumes that were not written, because files of their names were there.
+        skipped: volumes that were not written, because files of these names existed.
     """
 
     series: Series
@@ -32,28 +32,28 @@ class Done(NamedTuple):
 
 def report(
     results: Sequence[Done],
-    strangers: Sequence[Unreadable],
+    unreadable: Sequence[Unreadable],
     target: Path,
     *,
     as_json: bool,
     verbose: str,
 ) -> None:
-    """Say what was written and what was not.
+    """Print what was written and what was not.
 
     Args:
         results: of every series.
-        strangers: files that were not read.
+        unreadable: files that could not be read, or are not DICOM images.
         target: folder of the results.
-        as_json: for a script.
-        verbose: n, y (with affines) or 2 (with what was left out, too).
+        as_json: print JSON instead of words.
+        verbose: n, y (with affines) or 2 (with the instances that were left out, too).
 
     Raises:
-        NodeError: nothing was written, or an image was refused.
+        NodeError: nothing was written, an image was refused, or a file could not be read.
     """
     if as_json:
-        say_exactly(json.dumps(_as_dict(results, strangers, target), indent=1))
+        say_exactly(json.dumps(_as_dict(results, unreadable, target), indent=1))
     else:
-        _tell(results, strangers, target, verbose=verbose)
+        _print(results, unreadable, target, verbose=verbose)
     written = sum(len(done.written) for done in results)
     skipped = sum(len(done.skipped) for done in results)
     refused = [
@@ -62,48 +62,48 @@ def report(
         for error in done.conversion.refusals
         if error.reason is not Reason.NOT_AN_IMAGE
     ]
-    unread = [one for one in strangers if one.error is not None]
+    unread = [one for one in unreadable if one.error is not None]
     if refused or unread:
-        raise NodeError(f"{written} volumes written, {len(refused) + len(unread)} refused.")
+        raise NodeError(f"{written} volumes written, {len(refused) + len(unread)} refused")
     if not written and not skipped:
-        raise NodeError("There is nothing in it that could be made into a volume.")
+        raise NodeError("none of the files could be converted to a volume")
 
 
-def tell_found(
-    found: Sequence[Series], strangers: Sequence[Unreadable], *, listed: bool, as_json: bool
+def report_found(
+    found: Sequence[Series], unreadable: Sequence[Unreadable], *, listed: bool, as_json: bool
 ) -> None:
-    """Say what a search found, as dcm2niix's -q does.
+    """Print what a search found, as dcm2niix's -q does.
 
     Args:
         found: every series.
-        strangers: files that are no DICOM images.
-        listed: with the files.
-        as_json: for a script.
+        unreadable: files that are not DICOM images.
+        listed: print the path of each file, too.
+        as_json: print JSON instead of words.
 
     Raises:
-        NodeError: there is none.
+        NodeError: there is no DICOM image.
     """
     paths = [one.file for series in found for one in series.instances]
     if as_json:
         each = [{"series_instance_uid": one.uid, "instances": len(one.instances)} for one in found]
-        unreadable = [{"path": str(one.path), "reason": one.reason} for one in strangers]
+        others = [{"path": str(one.path), "reason": one.reason} for one in unreadable]
         files = {"files": paths} if listed else {}
-        say_exactly(json.dumps({"series": each, "unreadable": unreadable} | files, indent=1))
+        say_exactly(json.dumps({"series": each, "unreadable": others} | files, indent=1))
     else:
         for path in paths if listed else ():
             say(path)
-        say(f"Found {len(paths)} DICOM files, of {len(found)} series.")
+        say(f"Found {len(paths)} DICOM files of {len(found)} series.")
     if not paths:
-        raise NodeError("There is no DICOM image in it.")
+        raise NodeError("there is no DICOM image")
 
 
-def _tell(
-    results: Sequence[Done], strangers: Sequence[Unreadable], target: Path, *, verbose: str
+def _print(
+    results: Sequence[Done], unreadable: Sequence[Unreadable], target: Path, *, verbose: str
 ) -> None:
     for series, conversion, skipped in results:
         for product in conversion.products:
             if product in skipped:
-                say(f"left as it is: {target / product.files[0]}")
+                say(f"not overwritten: {target / product.files[0]}")
                 continue
             size = "x".join(map(str, product.shape))
             say(f"{target / product.files[0]}  {size}")
@@ -114,14 +114,14 @@ def _tell(
             say(f"not a volume: {series.uid}: {error.reason}: {error.sentence}", err=True)
         for one in conversion.left_out if verbose == "2" else ():
             say(f"left out: {one.sop_instance_uid}: {one.reason}", err=True)
-    for path, reason, _ in strangers:
+    for path, reason, _ in unreadable:
         say(f"not read: {path}: {reason}", err=True)
-    if strangers:
-        say(f"{len(strangers)} files are no DICOM images.", err=True)
+    if unreadable:
+        say(f"{len(unreadable)} files are not DICOM images.", err=True)
 
 
 def _as_dict(
-    results: Sequence[Done], strangers: Sequence[Unreadable], target: Path
+    results: Sequence[Done], unreadable: Sequence[Unreadable], target: Path
 ) -> dict[str, Any]:
     return {
         "series": [
@@ -145,7 +145,7 @@ def _as_dict(
             }
             for done in results
         ],
-        "unreadable": [{"path": str(one.path), "reason": one.reason} for one in strangers],
+        "unreadable": [{"path": str(one.path), "reason": one.reason} for one in unreadable],
     }
 
 

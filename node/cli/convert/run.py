@@ -1,4 +1,4 @@
-"""The work of `rasnode convert`: read, convert series by series, and put the files in place."""
+"""The work of `convert`: read the files, convert series by series, put the results in place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.sidecar import leading
-from node.assemble.subjects import contradiction
+from node.assemble.study_and_patient import contradiction
 from node.cli.convert.report import Done
 from node.cli.output.tables import Console
 from node.convert import (
@@ -34,18 +34,18 @@ from node.core.errors import AssemblyError, ConfigError, Reason, TooLittleMemory
 from node.core.output_names import folded
 
 LEAVE, OVERWRITE, RENAME = "0", "1", "2"
-"""What to do where a file exists, in dcm2niix's numbers."""
+"""What to do if a file exists, by dcm2niix's numbers."""
 
 
 class Run(NamedTuple):
     """How one run converts.
 
     Attributes:
-        source, target: what is converted, and the folder for the results.
+        source, target: the file or folder to convert, and the folder for the results.
         template: of file names.
-        options: which files, and what is in them.
+        options: which files are written, and what they contain.
         conflicts: LEAVE, OVERWRITE or RENAME.
-        debug: show the traceback of an unforeseen error.
+        debug: print the traceback of an unforeseen error.
     """
 
     source: Path
@@ -57,37 +57,37 @@ class Run(NamedTuple):
 
 
 def read(source: Path, depth: int, *, single: bool) -> tuple[list[Series], list[Unreadable]]:
-    """Read the headers of what is to be converted.
+    """Read the headers of the files to convert.
 
     Args:
         source: file or folder.
-        depth: folders to go down.
-        single: only the series that the file is of, with its other files beside it.
+        depth: how many levels of folders to search.
+        single: read only the series of the file `source`, with its other files in that folder.
 
     Returns:
-        the series, and the files that are none of DICOM.
+        The series, and the files that are not DICOM images.
     """
     base = len(source.parts) + 1
     paths = source.parent if single and source.is_file() else source
     files = [path for path in files_below([paths]) if len(path.parts) - base <= depth]
     with _progress() as progress:
         task = progress.add_task("reading", total=len(files))
-        found, strangers = read_folder(files, lambda: progress.advance(task), forgiving=True)
+        found, unreadable = read_folder(files, lambda: progress.advance(task), forgiving=True)
     if single and source.is_file():
         found = [series for series in found if any(one.path == source for one in series.instances)]
-    return found, strangers
+    return found, unreadable
 
 
 def convert_all(found: list[Series], everything: list[Series], run: Run) -> list[Done]:
-    """Convert series by series; what goes wrong with one costs that one.
+    """Convert series by series; an error in one series does not stop the others.
 
     Args:
-        found: what is to be converted.
-        everything: that labels may refer to.
-        run: how.
+        found: the series to convert.
+        everything: all series that labels may refer to.
+        run: source, target and options.
 
     Raises:
-        ConfigError: the target cannot be written to.
+        ConfigError: the target folder cannot be written.
     """
     results: list[Done] = []
     by_uid: dict[str, list[Series]] = {}
@@ -135,7 +135,7 @@ def _one(
 
 
 def _meant(series: Series, named: list[Series]) -> tuple[InstanceSource, ...]:
-    """The instances of the series of a UID that another one refers to; none if it is not sure."""
+    """The instances of a series that another series refers to; none if several have its UID."""
     if len(named) > 1:
         named = [
             one
@@ -152,7 +152,7 @@ def _placed(
     target: Path,
     kept: Callable[[str], bool],
 ) -> Done:
-    """Move finished files into the folder; a volume that is there and kept is dropped."""
+    """Move finished files into the folder; a volume whose files exist and are kept is dropped."""
     skipped: list[Product] = []
     for product in conversion.products:
         if any(kept(folded(file)) for file in product.files):
@@ -166,13 +166,13 @@ def _placed(
 
 
 class _Existing:
-    """What is in a folder already, by names as file systems compare them; looked up when asked."""
+    """The names that exist in a folder already, compared as file systems compare them."""
 
     def __init__(self, target: Path) -> None:
         self._known = {"": _inside([target])}
 
     def __call__(self, name: str) -> bool:
-        """Tell whether there is a file or folder of this name, which is folded."""
+        """Whether a file or folder of this name exists; the name is folded."""
         folder, _, last = name.rpartition("/")
         return last in self._entries(folder)
 
@@ -197,12 +197,12 @@ def _nothing(_: str) -> bool:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A folder beside the results, so that they appear whole."""
+    """A folder beside the results: each file appears there only when it is complete."""
     try:
         target.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".rasnode-", dir=target))
     except OSError as error:
-        raise ConfigError(f"Cannot write to {target}: {error.strerror}.") from error
+        raise ConfigError(f"cannot write to {target}: {error.strerror}") from error
     try:
         yield folder
     finally:

@@ -1,1 +1,1 @@
-"""`rasnode demo`: a node of its own and synthetic studies."""
+"""`demo`: a temporary node and two synthetic studies."""

@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.1
 
 
 class NodeTrouble(NodeError):
-    """It did not start, ended by itself or ended badly; the sentence says where its log is."""
+    """The node did not start, or did not end properly; the sentence names its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PrivateNode:
     """A running node.
 
     Attributes:
-        folder: everything that it reads and writes.
+        folder: the folder of its configuration, log and data.
         page: the HTTP port.
     """
 
@@ -49,22 +49,26 @@ class PrivateNode:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The file with its log."""
         return self.folder / "node.log"
 
     def destination(self, calling_ae: str) -> Destination:
-        """The node as a sender sees it."""
+        """The node's address for a sender with this AE title."""
         return Destination("127.0.0.1", self.port, TITLE, calling_ae)
 
     def check_alive(self) -> None:
-        """Raises NodeTrouble if the node has ended by itself."""
+        """Raise NodeTrouble if the node has ended by itself."""
         if self.process.poll() is not None:
             lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            said = lines[-1] if lines else "it said nothing"
-            raise NodeTrouble(f"the node ended by itself ({said}); its log is {self.log}")
+            last = lines[-1] if lines else "without a line in its log"
+            raise NodeTrouble(f"the node has ended ({last}); its log is {self.log}")
 
     def end(self) -> int:
-        """Ask it to stop, as a service manager does; returns its exit code."""
+        """Stop it as a service manager does.
+
+        Returns:
+            Its exit code.
+        """
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(_STOP_SECONDS)
@@ -75,10 +79,13 @@ class PrivateNode:
 
 @contextmanager
 def private_node(folder: Path) -> Iterator[PrivateNode]:
-    """Start a node and wait until it answers; end it whatever happens.
+    """Start a node and wait until it answers; stop it at the end of the block.
+
+    Args:
+        folder: for its configuration, log and data.
 
     Raises:
-        NodeTrouble: it did not start, or did not end as it should.
+        NodeTrouble: the node did not start, or did not end with exit code 0.
     """
     folder = folder.absolute()
     port, page = _free_ports(2)
@@ -90,7 +97,7 @@ def private_node(folder: Path) -> Iterator[PrivateNode]:
         "http": {"port": page},
     }
     config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    # Settings of another node in the environment are not for this one.
+    # The environment may have settings for another node.
     environment = {name: v for name, v in surroundings().items() if not name.startswith("RASNODE_")}
     with (folder / "node.log").open("wb") as log:
         process = subprocess.Popen(
@@ -99,7 +106,7 @@ def private_node(folder: Path) -> Iterator[PrivateNode]:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
-            start_new_session=True,  # Ctrl-C is for whoever started it, who then ends it in order
+            start_new_session=True,  # Ctrl-C reaches only this command, which then stops the node
         )
     node = PrivateNode(process, folder, port, page)
     try:

@@ -1,1 +1,1 @@
-"""`rasnode doctor`: can a node run here and do its work."""
+"""`doctor`: checks of this machine, the configuration and the data, and what to do."""

@@ -1,33 +1,34 @@
-"""What `doctor` says of `deliver:`: can what is told there be reached, from inside the node."""
+"""What `doctor` checks of `deliver:`: folders, commands and webhooks, as the node can use them."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
 
-from node.cli.doctor.findings import Finding, Grade
+from node.cli.doctor.finding import Finding, Grade
 from node.core.settings.deliver import TargetSettings, WebhookSettings
-from node.deliver.needs import fault_of, secret_fault
+from node.deliver.target_checks import fault_of, secret_fault
 from node.storage.run_file import RunState
 
 _CONNECT_SECONDS = 3.0
 _SANDBOX = (
-    "does it exist, may the node's user use it, and does the unit let the service "
+    "check that it exists, that the node's user may use it and that the systemd unit allows it "
     "(docs/install.md, What deliveries need)"
 )
-_ASK = "fix it, then systemctl reload rasnode has the node look again"
+_ASK = "then `systemctl reload rasnode` makes the node check again"
 _OUTSIDE = (
-    "looked at as this user; a service may be forbidden more: start the node, and it looks itself"
+    "checked as this user; the service may have fewer rights: start the node, and it checks itself"
 )
 
 
 def check_deliveries(
     targets: Sequence[TargetSettings], own: RunState | None = None
 ) -> Iterator[Finding]:
-    """Look at every target but peers, which are asked by C-ECHO; nothing is delivered.
+    """Check every target except peers, which are checked by C-ECHO; nothing is delivered.
 
     Args:
-        own: the node that runs with this configuration: folders and commands are for it to find,
+        targets: the entries of `deliver:`.
+        own: the node that runs with this configuration, which has checked folders and commands
             from inside its sandbox.
     """
     for target in targets:
@@ -41,10 +42,10 @@ def _local(target: TargetSettings, own: RunState | None) -> tuple[Grade, str, st
     what = target.folder.path if target.folder else target.command and target.command.run[0]
     if own is not None and target.name in own.targets:
         if fault := (own.faults or {}).get(target.name):
-            return Grade.WRONG, f"the running node says: {fault}", f"{_SANDBOX}; {_ASK}"
+            return Grade.WRONG, f"the running node reports: {fault}", f"{_SANDBOX}; {_ASK}"
         return Grade.GOOD, f"the running node can use {what}", ""
     if fault := fault_of(target):
-        return Grade.WRONG, fault, "mount or make it, or give the node's user the right to it"
+        return Grade.WRONG, fault, "create or mount it, or give the node's user the right to use it"
     return Grade.NOTE, f"{what} can be used", _OUTSIDE
 
 
@@ -54,12 +55,16 @@ def _finding(target: TargetSettings, grade: Grade, found: str, advice: str = "")
 
 def _webhook(webhook: WebhookSettings) -> tuple[Grade, str, str]:
     if fault := secret_fault(webhook):
-        return Grade.WRONG, fault, "give the node's user the right to read it, or set secret_file"
+        return (
+            Grade.WRONG,
+            fault,
+            "give the node's user the right to read it, or correct secret_file",
+        )
     host, port = str(webhook.url.host), webhook.url.port or 0
     try:
         socket.create_connection((host.strip("[]"), port), _CONNECT_SECONDS).close()
     except OSError as error:
-        # It waits for the receiver to come back, as that is what deliveries are kept for.
-        advice = "start the receiver or correct the url; what is due is kept and tried again"
+        # Only a note: pending deliveries are kept until the receiver is back.
+        advice = "start the receiver or correct the url; the node keeps deliveries and tries again"
         return Grade.NOTE, f"{host}:{port} does not answer: {error.strerror or error}", advice
     return Grade.GOOD, f"{host}:{port} can be reached", ""

@@ -1,1 +1,1 @@
-"""`coords` and `resample`: commands on images that the node wrote."""
+"""`coords` and `resample`: commands on NIfTI images that the node wrote."""

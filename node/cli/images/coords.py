@@ -1,4 +1,4 @@
-"""`rasnode coords`: one point in every space, and the DICOM slice and pixel that it came from."""
+"""`coords`: one point in every space, and the DICOM slice and pixel that it came from."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ import typer
 from node.assemble.markups import Markup, Point
 from node.assemble.planes import slice_matrix
 from node.assemble.space import Matrix, ras_to_lps, to_voxel, to_world
-from node.cli.images.images import Written, open_image, three_numbers
+from node.cli.images.nifti_files import Written, open_image, three_numbers
 from node.cli.images.points import points_of, write_answers
 from node.cli.output.terminal import say, say_exactly
 from node.core.errors import ConfigError
 
 DECIMALS = 4
-"""Of a mm or a voxel, in what is printed; files hold all."""
+"""Printed of a mm or a voxel; files have all decimals."""
 
 
 def coords(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A NIfTI that the node wrote.")],
-    ijk: Annotated[str | None, typer.Option("--ijk", metavar="I,J,K", help="A voxel.")] = None,
-    ras: Annotated[str | None, typer.Option("--ras", metavar="R,A,S", help="RAS, mm.")] = None,
-    lps: Annotated[str | None, typer.Option("--lps", metavar="L,P,S", help="LPS, mm.")] = None,
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="A NIfTI file that the node wrote.")
+    ],
+    ijk: Annotated[
+        str | None, typer.Option("--ijk", metavar="I,J,K", help="A voxel, from 0.")
+    ] = None,
+    ras: Annotated[
+        str | None, typer.Option("--ras", metavar="R,A,S", help="A point in RAS, mm.")
+    ] = None,
+    lps: Annotated[
+        str | None, typer.Option("--lps", metavar="L,P,S", help="A point in LPS, mm.")
+    ] = None,
     points: Annotated[
         Path | None,
         typer.Option("--points", metavar="FILE", help="Points of 3D Slicer: .mrk.json or .fcsv."),
@@ -47,14 +55,20 @@ def coords(
             help="Of what -o writes; else LPS. Of a --points file that does not say it.",
         ),
     ] = None,
-    volume: Annotated[int, typer.Option("--volume", help="Of a 4D image, from 0.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    volume: Annotated[
+        int, typer.Option("--volume", help="The volume of a 4D image, from 0.", min=0)
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Show a point in every space, the matrices between them, and its source in DICOM."""
+    """Show a point as voxel, RAS, LPS and DICOM pixel.
+
+    Prints the IJK to RAS and IJK to LPS matrices, too, and the SOP Instance UID, row and column
+    that the voxel came from.
+    """
     given = [(name, text) for name, text in (("ijk", ijk), ("ras", ras), ("lps", lps)) if text]
     if len(given) + (points is not None) != 1:
         raise ConfigError(
-            "Say one point, --ijk I,J,K or --ras R,A,S or --lps L,P,S, or --points FILE."
+            "give one point, --ijk I,J,K or --ras R,A,S or --lps L,P,S, or --points FILE"
         )
     written = open_image(image)
     affine = np.asarray(written.manifest.get("affine", written.image.affine), np.float64)
@@ -100,7 +114,7 @@ def _answer(written: Written, affine: Matrix, voxel: Matrix, volume: int) -> dic
     inside = bool((nearest >= 0).all() and (nearest < shape[:3]).all())
     volumes = shape[3] if len(shape) > 3 else 1
     if volume >= volumes:
-        raise ConfigError(f"It has {volumes} volumes; --volume counts from 0.")
+        raise ConfigError(f"the image has {volumes} volumes; --volume takes 0 to {volumes - 1}")
     at = (*nearest.tolist(), volume) if len(shape) > 3 else tuple(nearest.tolist())
     return {
         "ijk": _rounded(voxel),
@@ -141,7 +155,7 @@ def _value(written: Written, at: tuple[int, ...]) -> Any:
 
 
 def _source(written: Written, voxel: Matrix, nearest: Any, volume: int) -> dict[str, Any] | None:
-    """Return the instance of a voxel's slice, and 0-based row and column of its pixel there."""
+    """The instance of a voxel's slice, and the row and column of its pixel there, from 0."""
     mapping = written.manifest.get("voxel_to_source")
     if mapping is None:
         return None

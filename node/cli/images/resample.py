@@ -1,4 +1,4 @@
-"""`rasnode resample`: an image on the grid of another one, or on one with other voxel sizes."""
+"""`resample`: an image on the grid of another one, or on a grid with other voxel sizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from node.assemble.resampling import resample as sample
 from node.assemble.space import Array, Matrix, respaced_grid
 from node.assemble.volumes.nifti import image_of, make_header
-from node.cli.images.images import Written, open_image, stem_of
+from node.cli.images.nifti_files import Written, open_image, stem_of
 from node.cli.output.terminal import say
 from node.core.errors import AssemblyError, ConfigError, Reason
 
@@ -22,37 +22,47 @@ GRID_DIMENSIONS = 3
 
 
 def resample(
-    moving: Annotated[Path, typer.Argument(metavar="MOVING", help="NIfTI to be resampled.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="NIfTI to be written.")],
+    moving: Annotated[Path, typer.Argument(metavar="MOVING", help="The NIfTI file to resample.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The NIfTI file to write.")],
     like: Annotated[
-        Path | None, typer.Option("--like", metavar="FIXED", help="NIfTI with the wanted grid.")
+        Path | None, typer.Option("--like", metavar="FIXED", help="A NIfTI file: use its grid.")
     ] = None,
     spacing: Annotated[
         str | None,
-        typer.Option("--spacing", metavar="MM[,MM,MM]", help="Voxel sizes of a grid of its own."),
+        typer.Option("--spacing", metavar="MM[,MM,MM]", help="Use a grid with these voxel sizes."),
     ] = None,
     interpolation: Annotated[
         str | None,
-        typer.Option("--interpolation", help="nearest, linear or cubic; labels: nearest."),
+        typer.Option(
+            "--interpolation", help="nearest, linear or cubic; default: linear, for labels nearest."
+        ),
     ] = None,
     outside: Annotated[
         float | None,
-        typer.Option("--outside", help="Value where MOVING does not reach; else 0 or its least."),
+        typer.Option(
+            "--outside",
+            help="Value of voxels outside MOVING; default: 0, or the minimum if it is negative.",
+        ),
     ] = None,
     any_frame: Annotated[
         bool,
-        typer.Option("--any-frame-of-reference", help="Although the coordinates may not be one."),
+        typer.Option(
+            "--any-frame-of-reference", help="Allow images with different frames of reference."
+        ),
     ] = False,
 ) -> None:
-    """Resample an image through the exact map between two grids."""
+    """Resample a NIfTI image to another grid.
+
+    The grid is that of another image (--like) or has other voxel sizes (--spacing).
+    """
     if (like is None) == (spacing is None):
-        raise ConfigError("Say either --like FIXED or --spacing MM[,MM,MM].")
+        raise ConfigError("use either --like FIXED or --spacing MM[,MM,MM]")
     stem = stem_of(out)
     written = open_image(moving)
     affine, shape = _grid(written, like, spacing, any_frame=any_frame)
     data = np.asanyarray(written.image.dataobj)
     if data.dtype.names is not None:
-        raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Colour cannot be interpolated.")
+        raise AssemblyError(Reason.UNSUPPORTED_PIXELS, "Colour images cannot be resampled.")
     order = _order(interpolation, written)
     fill = min(float(data.min()), 0.0) if outside is None else outside
     sampled = sample(data, written.image.affine, affine, shape, order=order, outside=fill)
@@ -77,14 +87,14 @@ def _grid(
 
 
 def _same_space(moving: Written, fixed: Written, *, any_frame: bool) -> None:
-    """Refuse images whose millimetres are not measured from one origin (PS3.3 C.7.4.1)."""
+    """Refuse images whose coordinates do not have the same origin (PS3.3 C.7.4.1)."""
     ours, theirs = moving.frame_of_reference, fixed.frame_of_reference
     if any_frame or not ours or not theirs or ours == theirs:
         return
     raise AssemblyError(
         Reason.FRAME_OF_REFERENCE,
-        f"The images have different frames of reference, {ours} and {theirs}, so that nothing says "
-        "that they show the same place; --any-frame-of-reference does it all the same.",
+        f"The images have different frames of reference, {ours} and {theirs}: the same coordinates "
+        "may be different places. --any-frame-of-reference resamples all the same.",
     )
 
 
@@ -94,7 +104,7 @@ def _sizes(text: str) -> tuple[float, float, float]:
     except ValueError:
         values = []
     if len(values) not in {1, GRID_DIMENSIONS} or not all(0 < value < 1e4 for value in values):
-        raise ConfigError(f"--spacing takes one or three sizes in mm, not {text!r}.")
+        raise ConfigError(f"--spacing takes one or three sizes in mm, not {text!r}")
     i, j, k = values * (GRID_DIMENSIONS // len(values))
     return i, j, k
 
@@ -102,7 +112,7 @@ def _sizes(text: str) -> tuple[float, float, float]:
 def _order(interpolation: str | None, written: Written) -> int:
     name = interpolation or ("nearest" if "Labels" in written.sidecar else "linear")
     if name not in ORDERS:
-        raise ConfigError(f"--interpolation takes {', '.join(ORDERS)}, not {name!r}.")
+        raise ConfigError(f"--interpolation takes {', '.join(ORDERS)}, not {name!r}")
     return ORDERS[name]
 
 
@@ -122,4 +132,4 @@ def _write(sampled: Array, affine: Matrix, written: Written, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         nib.save(image_of(sampled, header), out)
     except OSError as error:
-        raise ConfigError(f"Cannot write {out}: {error.strerror or error}.") from error
+        raise ConfigError(f"cannot write {out}: {error.strerror or error}") from error

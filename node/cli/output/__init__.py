@@ -1,1 +1,1 @@
-"""What commands print: lines, tables, progress, settings."""
+"""Shared by the commands: lines, tables and progress bars on a terminal."""

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, and nothing where there is none."""
+"""A progress bar on a terminal; nothing where stderr is no terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from node.cli.output.terminal import say
 
 
 class Bar(NamedTuple):
-    """What can be told to a progress bar.
+    """The functions of a progress bar.
 
     Attributes:
-        advance: by so many.
-        total: how many there will be.
-        describe: what is being done.
-        say: print a line on stderr.
+        advance: go on by a number of steps.
+        total: set the number of all steps.
+        describe: set the text in front of the bar.
+        say: print a line on stderr, above the bar.
     """
 
     advance: Callable[[int], None]
@@ -28,10 +28,11 @@ class Bar(NamedTuple):
 
 @contextmanager
 def progress_bar(what: str, total: int | None = None) -> Iterator[Bar]:
-    """Show how far something is, on stderr.
+    """Show the progress of a command on stderr.
 
     Args:
-        total: how many there are, if that is known.
+        what: the text in front of the bar.
+        total: the number of all steps, if it is known.
     """
     if not sys.stderr.isatty():
         yield Bar(_nothing, _nothing, _nothing, _say)
@@ -64,4 +65,4 @@ def _say(line: str) -> None:
 
 
 def _nothing(_: object) -> None:
-    """Nobody looks."""
+    """There is no terminal to show it on."""

@@ -1,4 +1,4 @@
-"""Tables and lines that rich draws on a terminal, of text that may be others'."""
+"""Tables and lines that rich draws on a terminal, of text that peers may have sent."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ from node.core.plain_text import plain
 
 
 class Console(RichConsole):
-    """A console on which nothing that is printed acts: text is cleaned, and is no markup."""
+    """A console that prints text without control characters, and never as markup."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print lines and tables; options are rich's."""
+        """Print lines and tables.
+
+        Args:
+            objects: text, tables and other things that rich prints.
+            options: as `rich.console.Console.print` has them.
+        """
         options.setdefault("highlight", False)
         super().print(*map(_harmless, objects), **options)
 
 
 class Table(RichTable):
-    """A table whose cells are text, and nothing else."""
+    """A table whose cells are plain text, never markup."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
-        """Add a row; options are rich's."""
+        """Add a row.
+
+        Args:
+            cells: text.
+            options: as `rich.table.Table.add_row` has them.
+        """
         super().add_row(*map(_harmless, cells), **options)
 
 

@@ -1,4 +1,4 @@
-"""The one place that commands print at: what others wrote reaches no terminal as it is."""
+"""The one place where commands print: text that peers sent loses its control characters here."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from node.core.plain_text import plain
 
 
 def say(line: object, *, err: bool = False) -> None:
-    """Print one line, whatever is in it; tabs stay.
+    """Print one line without control characters; tabs stay.
 
     Args:
-        err: on stderr.
+        line: anything; as `str` has it.
+        err: print on stderr.
     """
     typer.echo(plain(line, keep="\t"), err=err)  # noqa: TID251  here
 
 
 def say_columns(values: list[Any]) -> None:
-    """Print values in one line with tabs between them; nothing for None."""
+    """Print values in one line with tabs between them; None is printed as nothing."""
     say("\t".join("" if value is None else plain(value) for value in values))
 
 
 def say_exactly(text: str, *, nl: bool = True) -> None:
-    """Print JSON, which escapes what could act, or several lines of the node's own.
+    """Print JSON, which escapes control characters, or several lines of the node's own text.
 
     Args:
-        nl: with a line break at the end.
+        text: printed unchanged.
+        nl: print a line break at the end.
     """
     typer.echo(text, nl=nl)  # noqa: TID251  here

@@ -1,7 +1,7 @@
-"""Compressed frames, decoded in processes of their own.
+"""Decode compressed frames in child processes.
 
-Codecs are large programs in C that read what strangers sent: some abort the process that they run
-in over damaged data, some ask for memory without end. What dies, hangs or grows then is a child,
+Codecs are large programs in C that read untrusted data. On damaged data some abort the process that
+they run in, and some allocate memory without limit. A child process then ends in place of the node,
 and the frame is refused by name.
 """
 

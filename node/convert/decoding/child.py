@@ -1,4 +1,4 @@
-"""What a decoder does: one frame after the other, until nobody asks any more."""
+"""The decoder process: decodes one frame after the other until its input ends."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from node.assemble.pixels.frames import Image, compressed_frame
+from node.assemble.pixels.stored_values import Image, compressed_frame
 from node.convert.decoding.pipes import Answer, Broken, Task, received, send
 from node.core.errors import AssemblyError, Reason
 from node.core.system.machine import held_bytes
 
 LONGEST_FRAME_SECONDS: Final = 120
-"""Then a codec is taken to hang, and the system ends its process; a frame takes milliseconds, a
-picture of 10,000 rows some tens of seconds."""
+"""s; a codec that takes longer hangs, and the system ends its process. A frame takes milliseconds,
+an image of 10,000 rows some tens of seconds."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _KEPT_BYTES: Final = 16 << 20
+"""Bytes of freed memory that glibc keeps for the next frame."""
 
 
 def main() -> None:
-    """Answer on descriptor 1 what is asked on descriptor 0."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
+    """Read tasks from descriptor 0 and write answers to descriptor 1."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _keep_memory()
     answers = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # what a codec prints is no answer,
-    os.dup2(nowhere, 2)  # and quotes what it reads
+    os.dup2(nowhere, 1)  # output of a codec is not an answer,
+    os.dup2(nowhere, 2)  # and may quote patient data
     asked = os.fdopen(0, "rb", closefd=False)
     while True:
         try:
@@ -45,7 +46,7 @@ def main() -> None:
             send(answers, msgspec.msgpack.encode(answer), values)
         except Broken:
             return
-        del frame, values  # not held while the next one comes
+        del frame, values  # do not hold them while the next frame is read
 
 
 def _decoded(task: Task, frame: bytes) -> tuple[Answer, memoryview]:
@@ -55,8 +56,8 @@ def _decoded(task: Task, frame: bytes) -> tuple[Answer, memoryview]:
         flat = np.ascontiguousarray(image)
     except MemoryError:
         sentence = (
-            "A compressed frame takes more memory than an image of its size may: it is damaged, "
-            "or was made to exhaust the machine. Send the instance again, from where it came first."
+            "Decoding a compressed frame takes more memory than an image of its size can need: the "
+            "frame is damaged or hostile. Send the instance again from its original source."
         )
         return Answer(reason=Reason.PIXELS_UNREADABLE, sentence=sentence), memoryview(b"")
     except AssemblyError as error:
@@ -69,7 +70,7 @@ def _bytes_of(image: Image) -> memoryview:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep what a frame took: to get it anew for the next costs more than decoding."""
+    """Let glibc keep freed memory: allocating it anew for each frame takes longer than decoding."""
     with suppress(OSError, AttributeError):  # another C library
         allocator = ctypes.CDLL(None)
         allocator.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
@@ -78,7 +79,7 @@ def _keep_memory() -> None:
 
 @lru_cache(maxsize=1)
 def _limit(room: int) -> None:
-    """Bound what a codec can take, whatever a stream says. What was set last time need not be."""
+    """Limit the memory of codecs; the cache spares setting the same limit again."""
     held = held_bytes()
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = held + room if most == resource.RLIM_INFINITY else min(held + room, most)

@@ -1,4 +1,4 @@
-"""Messages between a process and its decoder: a head, and bytes that are not copied on the way."""
+"""Messages between a process and its decoder: a head, and a body that is not copied."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from node.assemble.frames.model import PixelFormat
 from node.core.errors import Reason
 
 PIPE_BYTES: Final = 1 << 20
-"""That a pipe holds, where the system allows it: fewer turns for a frame."""
+"""Size of a pipe's buffer, where the system allows it: fewer writes for a frame."""
 _LENGTHS: Final = struct.Struct("<QQ")
-"""Of head and body."""
+"""Lengths of head and body."""
 _FOR_EVER: Final = float("inf")
 _MOST_AT_ONCE: Final = 1 << 30
 
@@ -27,7 +27,9 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
     """A frame to decode; its bytes are the body.
 
     Attributes:
-        room: bytes of memory that may be taken beyond what is held already.
+        pixels: the format of the decompressed values.
+        transfer_syntax_uid: chooses the codec.
+        room: bytes of memory that the decoder may take beyond what it holds.
     """
 
     pixels: PixelFormat
@@ -36,7 +38,7 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
-    """A decoded frame, whose values are the body, or why there is none."""
+    """A decoded frame, whose values are the body, or the refusal of the frame."""
 
     dtype: str = ""
     shape: tuple[int, ...] = ()
@@ -45,11 +47,11 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Broken(Exception):
-    """The other end is gone."""
+    """The process at the other end has closed the pipe."""
 
 
 def widen(descriptor: int) -> None:
-    """Let a pipe hold more."""
+    """Enlarge the buffer of a pipe."""
     with suppress(OSError):  # not allowed
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
@@ -60,11 +62,14 @@ def send(
     """Write a message.
 
     Args:
+        descriptor: the pipe.
+        head: encoded `Task` or `Answer`.
+        body: bytes of the frame or of its values.
         deadline: by `time.monotonic`; for a descriptor that does not block.
 
     Raises:
-        Broken: nobody reads any more.
-        TimeoutError: it was not read in time.
+        Broken: the other process has closed the pipe.
+        TimeoutError: the other process did not read the message in time.
     """
     begin = memoryview(_LENGTHS.pack(len(head), len(body)) + head)
     for part in (begin, memoryview(body)):
@@ -79,11 +84,18 @@ def send(
 
 
 def receive_head(descriptor: int, deadline: float) -> tuple[bytes, int]:
-    """Read the head of a message; return it and the length of its body.
+    """Read the head of a message.
+
+    Args:
+        descriptor: the pipe, which does not block.
+        deadline: by `time.monotonic`.
+
+    Returns:
+        the head, and the length of the body.
 
     Raises:
-        Broken: there is no more.
-        TimeoutError: it did not come in time.
+        Broken: the other process has closed the pipe.
+        TimeoutError: the head was not written in time.
     """
     lengths = bytearray(_LENGTHS.size)
     receive_into(descriptor, memoryview(lengths), deadline)
@@ -94,10 +106,13 @@ def receive_head(descriptor: int, deadline: float) -> tuple[bytes, int]:
 
 
 def received(pipe: IO[bytes]) -> tuple[bytes, bytes]:
-    """Read a whole message from a pipe that blocks; return its head and body.
+    """Read a whole message from a pipe that blocks.
+
+    Returns:
+        head and body.
 
     Raises:
-        Broken: there is no more.
+        Broken: the other process has closed the pipe.
     """
     lengths = pipe.read(_LENGTHS.size)
     if len(lengths) < _LENGTHS.size:
@@ -110,11 +125,16 @@ def received(pipe: IO[bytes]) -> tuple[bytes, bytes]:
 
 
 def receive_into(descriptor: int, body: memoryview, deadline: float) -> None:
-    """Read the body of a message.
+    """Read the body of a message into memory.
+
+    Args:
+        descriptor: the pipe, which does not block.
+        body: the memory, of the length of the body.
+        deadline: by `time.monotonic`.
 
     Raises:
-        Broken: it ends before.
-        TimeoutError: it did not come in time.
+        Broken: the other process has closed the pipe.
+        TimeoutError: the body was not written in time.
     """
     at = 0
     while at < len(body):

@@ -1,4 +1,4 @@
-"""The decoders of a process: as many as threads that decode at once, each used again and again."""
+"""The decoder processes of this process: one for each thread that decodes, kept for reuse."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from node.core.system.child_process import ForkedProcess
 
 _MAIN: Final = "from node.convert.decoding.child import main; main()"
 _GRACE_SECONDS: Final = 5.0
-"""After which a decoder that has not ended itself is ended."""
+"""s after its own limit until a decoder that has not ended itself is ended."""
 _SPARE_BYTES: Final = 256 << 20
-"""That a codec may take beyond what is reckoned for its frame."""
+"""Bytes that a codec may take beyond the estimate for its frame."""
 
 
 class _Decoder:
-    """One process.
+    """One decoder process.
 
     Args:
-        process: it, with pipes to it and from it.
+        process: the process, with pipes to it and from it.
     """
 
     def __init__(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
@@ -54,12 +54,19 @@ class _Decoder:
             widen(descriptor)
 
     def decode(self, frame: bytes, task: Task) -> Image:
-        """Have a frame decoded.
+        """Decode a frame in the process.
+
+        Args:
+            frame: compressed.
+            task: describes it.
+
+        Returns:
+            (rows, columns), or (rows, columns, 3) RGB.
 
         Raises:
-            AssemblyError: it cannot be.
+            AssemblyError: the frame cannot be decoded.
             Broken: the process died.
-            TimeoutError: it did not even die.
+            TimeoutError: the process hangs.
         """
         ends = time.monotonic() + child.LONGEST_FRAME_SECONDS + _GRACE_SECONDS
         send(self._asked, msgspec.msgpack.encode(task), frame, ends)
@@ -72,10 +79,10 @@ class _Decoder:
         return image
 
     def end(self) -> int:
-        """End it, if it has not ended; return its exit code."""
+        """End the process, if it has not ended, and return its exit code."""
         self.let_go()
         try:
-            code = self._process.wait(0.2)  # it is dying: its own code says of what
+            code = self._process.wait(0.2)  # if it is dying, its own exit code says why
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(_GRACE_SECONDS)
@@ -83,7 +90,7 @@ class _Decoder:
         return code
 
     def let_go(self) -> None:
-        """Close the pipes: an idle one ends then."""
+        """Close the pipes, at which an idle process ends."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
@@ -91,7 +98,7 @@ class _Decoder:
 
 
 class _Pool:
-    """Decoders that nobody uses at the moment."""
+    """The idle decoders."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -99,7 +106,7 @@ class _Pool:
         self._owner = os.getpid()
 
     def take(self) -> _Decoder:
-        """One that is idle, or else a new one."""
+        """Return an idle decoder, or a new one."""
         with self._lock:
             self._own()
             if self._idle:
@@ -107,13 +114,13 @@ class _Pool:
         return _started()
 
     def give(self, decoder: _Decoder) -> None:
-        """It is idle again."""
+        """Return a decoder to the pool."""
         with self._lock:
             self._own()
             self._idle.append(decoder)
 
     def close(self) -> None:
-        """End those that are idle."""
+        """End all idle decoders."""
         with self._lock:
             self._own()
             idle, self._idle = self._idle, []
@@ -121,7 +128,7 @@ class _Pool:
             decoder.end()
 
     def _own(self) -> None:
-        """Of a process that was forked, the decoders are its parent's."""
+        """In a forked process, forget the decoders: they are the parent's."""
         if self._owner != os.getpid():
             for decoder in self._idle:
                 decoder.let_go()
@@ -134,23 +141,29 @@ atexit.register(close)
 
 
 def prepare() -> None:
-    """Have a decoder, which loads while this process does something else."""
+    """Start a decoder, which loads its libraries while this process goes on."""
     _pool.give(_pool.take())
 
 
 def prepare_copy() -> None:
-    """Make a copy of this process that decodes, ready at once. It must have no other thread yet."""
+    """Fork a decoder that has its libraries loaded. This process must have no other thread yet."""
     _pool.give(_Decoder(ForkedProcess("rasnode-decode", child.main)))
 
 
 def decode_apart(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) -> Image:
-    """Return the stored values of one compressed frame, decoded in a process of its own.
+    """Return the stored values of one compressed frame, decoded in a child process.
 
-    Arguments and result are those of `node.assemble.pixels.frames.compressed_frame`.
+    Args:
+        frame: from `node.assemble.pixels.stored_values.split_frames`.
+        pixels: the format of the decompressed values.
+        transfer_syntax_uid: chooses the codec.
+
+    Returns:
+        (rows, columns), or (rows, columns, 3) RGB.
 
     Raises:
-        AssemblyError: the frame cannot be decoded, or the codec died over it.
-        TooLittleMemory: the process was ended from outside, and so was the next.
+        AssemblyError: the frame cannot be decoded, or the codec died or hung.
+        TooLittleMemory: the system killed the process, and again the next one.
     """
     room = decoding_bytes(pixels, transfer_syntax_uid, len(frame)) + _SPARE_BYTES
     task = Task(pixels, str(transfer_syntax_uid), room)
@@ -166,14 +179,14 @@ def decode_apart(frame: bytes, pixels: PixelFormat, transfer_syntax_uid: str) ->
             if code != -signal.SIGKILL:
                 raise _broken_down(code) from None
         except BaseException:
-            decoder.end()  # what it still says belongs to no frame
+            decoder.end()  # its pending answer would be taken for that of the next frame
             raise
         else:
             _pool.give(decoder)
             return image
     raise TooLittleMemory(
-        "the process that decodes its images was ended from outside (SIGKILL), as the system does "
-        "when memory runs out"
+        "the process that decodes the images was killed (SIGKILL), as the system does when memory "
+        "runs out"
     )
 
 
@@ -186,8 +199,8 @@ def _broken_down(code: int) -> AssemblyError:
             how += f" ({signal.Signals(-code).name})"
     return AssemblyError(
         Reason.PIXELS_UNREADABLE,
-        f"The codec {how} over a compressed frame: its stream is damaged. Send the instance again, "
-        "from where it came first.",
+        f"The codec {how} on a compressed frame: its stream is damaged. Send the instance again "
+        "from its original source.",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from node.assemble.pixels.frames import RGB
+from node.assemble.pixels.stored_values import RGB
 from node.assemble.space import Matrix, voxel_sizes
 
 Array = npt.NDArray[Any]

@@ -1,7 +1,7 @@
 """Names in the form of the Brain Imaging Data Structure: sub-01/anat/sub-01_run-2_T1w.
 
-Only a template that begins with `sub-` is taken for one; then what tells the volumes of a series
-apart becomes entities, in the order that BIDS wants, and the dataset gets the files that it needs.
+A template is one of BIDS if it begins with `sub-`. Suffixes that distinguish the volumes of a
+series then become entities in the order of BIDS, and the dataset gets the files that BIDS requires.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ORDER: Final = (
     "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split",
     "recording", "chunk",
 )  # fmt: skip
-"""Entities in their order; an unknown one stays where it was, behind the known."""
+"""Entities in their order; unknown entities follow the known ones."""
 _ENTITIES: Final = {
     "ph": ("part", "phase"),
     "real": ("part", "real"),
     "imaginary": ("part", "imag"),
 }
 _SUFFIXES: Final = {"adc": "ADC", "fa": "FA", "trace": "trace"}
-"""What scanners derive from diffusion images, by the suffix that BIDS has for it."""
+"""Suffixes that BIDS has for images derived from diffusion images."""
 _FIELD_MAP: Final = "_fieldmap"
 """A map in Hz; the magnitude image of the same series is its `_magnitude`."""
 _LABELING: Final = "_asl"
@@ -39,9 +39,10 @@ _DIGITS: Final = 6
 _DATASET: Final = "dataset_description.json"
 _IGNORED: Final = ".bidsignore"
 _INCOMPLETE: Final = "perf/\n"
-"""Images with spin labeling want fields that no header has, such as BackgroundSuppression."""
+"""Ignored by the validator, as BIDS requires fields of spin labeling that no header has, such as
+BackgroundSuppression."""
 _WEIGHTED_TRACE: Final = "*_trace.bval\n"
-"""The b-values of traces, for which the specification has no file."""
+"""Ignored by the validator, as BIDS has no file for the b-values of traces."""
 _README: Final = "README"
 
 
@@ -49,8 +50,14 @@ def with_suffix(base: str, suffix: str) -> str:
     """Return the name of one volume of a series.
 
     Args:
-        base: the series' name.
-        suffix: what tells the volume from others: "_e2_ph"; "" for the only one.
+        base: the name of the series.
+        suffix: distinguishes the volume from others, such as "_e2_ph"; "" for the only one.
+
+    Examples:
+        >>> with_suffix("0003_MR", "_e2")
+        '0003_MR_e2'
+        >>> with_suffix("sub-01_task-rest_bold", "_e2_ph")
+        'sub-01_task-rest_echo-2_part-phase_bold'
     """
     if not is_bids(base):
         return base + suffix
@@ -71,7 +78,16 @@ def with_suffix(base: str, suffix: str) -> str:
 
 
 def repeated(name: str, times: int) -> str:
-    """Return a name that has been given away so many times already: another run, or a letter."""
+    """Return a new name for one that is taken already: with another run, or a letter.
+
+    Args:
+        name: the name.
+        times: how many times it is taken already.
+
+    Examples:
+        >>> repeated("0003_MR", 1), repeated("sub-01_T1w", 1)
+        ('0003_MRa', 'sub-01_run-2_T1w')
+    """
     if times == 0:
         return name
     if is_bids(name):
@@ -81,16 +97,20 @@ def repeated(name: str, times: int) -> str:
 
 
 def task_of(name: str) -> str:
-    """Return the task that a name speaks of, which BIDS wants in the sidecar, too."""
+    """Return the task in a name, which BIDS requires in the sidecar, too."""
     return _entities(name).get("task", "") if is_bids(name) else ""
 
 
 def completed(name: str, fields: Mapping[str, object]) -> dict[str, object]:
-    """Return the fields of a sidecar as BIDS wants them beside an image of this name.
+    """Return the fields that BIDS requires in the sidecar of an image of this name.
 
-    Times of volumes stand instead of a time of repetition, never beside one, and want to know how
-    long a volume takes: one repetition of the sequence, at most the shortest time to the next one.
-    What prepares the blood in labeling is repeated with each volume.
+    VolumeTiming replaces RepetitionTime and requires the time that a volume takes: one repetition
+    of the sequence, at most the shortest time to the next volume. In spin labeling the preparation
+    is repeated with each volume.
+
+    Args:
+        name: name of the volume.
+        fields: fields of its sidecar.
     """
     complete = dict(fields)
     if not is_bids(name):
@@ -113,16 +133,25 @@ def completed(name: str, fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def asl_context(name: str, types: Sequence[str]) -> str:
-    """Return the table of what each volume of an image with spin labeling is; "" for others."""
+    """Return the context table of an image with spin labeling; "" for other images.
+
+    Args:
+        name: name of the volume.
+        types: control, label or m0scan for every volume.
+    """
     if not is_bids(name) or not name.endswith(_LABELING) or not types:
         return ""
     return "\n".join(["volume_type", *types]) + "\n"
 
 
 def begin_dataset(root: Path, template: str) -> None:
-    """Write the files that a dataset has at its root, if names are those of BIDS.
+    """Write the files that BIDS requires at the root of a dataset, if names are those of BIDS.
 
-    What is there already is left as it is.
+    Existing files stay unchanged.
+
+    Args:
+        root: folder of the dataset.
+        template: template of the names.
     """
     if not is_bids(template):
         return

@@ -25,7 +25,7 @@ _MAKERS: Final = {
     "TOSHIBA": ("Toshiba", "To"),
     "UIH": ("UIH", "UI"),
 }
-"""What dcm2niix calls makers, for %v and %m; by the first word of ours."""
+"""dcm2niix's names of makers, for %v and %m, by the first word of the sidecar's name."""
 _UNKNOWN_MAKER: Final = ("NA", "NA")
 
 
@@ -33,10 +33,10 @@ def name_after(template: str, volume: VolumePlan, path: Path, folder: Path | Non
     """Fill a template for one volume; text from DICOM never becomes a path.
 
     Args:
-        template: checked; a slash in it makes folders.
+        template: a checked template; slashes in it make folders.
         volume: the volume.
-        path: the file of the instance that speaks for it, for %b.
-        folder: what was converted, for %f; None takes the folder of the file.
+        path: the file of its leading instance, for %b.
+        folder: the converted folder, for %f; None takes the folder of the file.
     """
     clean = bids_label if is_bids(template) else _clean
     named = (folder or path.parent).name
@@ -75,7 +75,7 @@ def _value(match: re.Match[str], volume: VolumePlan, path: Path, folder: str) ->
 
 
 def _coil(header: InstanceHeader, frame: FrameHeader) -> object:
-    """Return the coil; of classic Siemens images what (0051,100F) has, the elements used."""
+    """Return the coil; for classic Siemens images the elements used, (0051,100F)."""
     name = header.facts.get("ReceiveCoilName", "")
     is_multi_frame = frame.instance is not None
     return name if is_multi_frame else header.facts.get("ReceiveCoilActiveElements", name)

@@ -1,4 +1,4 @@
-"""Names that are given in one run: no file of a volume gets the name of another's."""
+"""Unique file names within one run: no file of a volume gets the name of another one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class FileNames:
     """The names of a run, compared as SMB, APFS and NTFS do."""
 
     def __init__(self, exists: Callable[[str], bool] = lambda _: False) -> None:
-        """Begin with none.
+        """Start without names.
 
         Args:
-            exists: whether a file of this name, folded, is there already and has to stay.
+            exists: tells whether a file of this name, folded, exists already and must stay.
         """
         self._exists = exists
         self._files: set[str] = set()
@@ -24,20 +24,20 @@ class FileNames:
         self._owners: dict[str, str] = {}
 
     def stem(self, name: str, series: str) -> str:
-        """Return a name for a series' volumes that no other series has; a run or letter tells.
+        """Return a name for the volumes of a series that no other series has.
 
         Args:
-            name: without what tells the volumes of the series apart.
-            series: who asks; it gets the same again.
+            name: without the suffixes of volumes; a run or letter is added if it is taken.
+            series: Series Instance UID, which always gets the same name.
         """
         names = (repeated(name, times) for times in count())
         return next(one for one in names if self._owners.setdefault(folded(one), series) == series)
 
     def take(self, name: str) -> str:
-        """Return a name whose files nobody has; the run or letter that makes it new is added.
+        """Return a name whose files do not exist yet; a run or letter is added if it is taken.
 
         Args:
-            name: of a volume, whole but for the endings.
+            name: of a volume, without extension.
         """
         free = next(one for times in count() if self._is_free(one := repeated(name, times)))
         self._files.update(folded(free + ending) for ending in ENDINGS)
@@ -55,5 +55,5 @@ class FileNames:
 
 
 def _folders(name: str) -> list[str]:
-    """Return every folder that a name lies in."""
+    """Return every folder above a name."""
     return list(accumulate(name.split("/")[:-1], lambda above, below: f"{above}/{below}"))

@@ -15,7 +15,7 @@ from node.assemble.space import Array
 from node.convert.results.drawing import magnified, picture, sides, write_on
 from node.convert.results.grid import SourceFrame, SourceGrid, Voxels
 from node.convert.results.labels import Label
-from node.convert.results.masks import label_slices, numbered
+from node.convert.results.masks import Mask, numbered
 from node.convert.results.options import ResultOptions
 from node.convert.results.source import (
     describe,
@@ -35,7 +35,7 @@ _LOOKED_AT: Final = 1_000_000
 def to_capture(
     grid: SourceGrid,
     source: Dataset,
-    mask: Voxels,
+    mask: Mask,
     image: Voxels,
     labels: Sequence[Label] | None = None,
     options: ResultOptions | None = None,
@@ -57,7 +57,7 @@ def to_capture(
         ResultError: by the names of `Refusal`.
     """
     options = options or ResultOptions()
-    slices, present = numbered(label_slices(grid, mask), labels)
+    slices, present = numbered(grid, mask, labels)
     shown = grid.in_slices(image)
     colours = {number: label.shown(number - 1) for number, label in enumerate(present, 1)}
     spread = _spread(shown)
@@ -135,7 +135,7 @@ def _capture(
     made.DateOfSecondaryCapture = made.InstanceCreationDate
     made.TimeOfSecondaryCapture = made.InstanceCreationTime
     times = magnified(frame.rows, frame.columns)
-    made.PixelSpacing = numbers([value / times for value in frame.spacing])
+    made.PixelSpacing = list(numbers([value / times for value in frame.spacing]))
     made.BurnedInAnnotation = "NO"
     made.DerivationDescription = f"Drawn over the source slice: {line}"[:1024]
     made.SourceImageSequence = Items([source_image(frame, preserved=False)])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 
 from node.assemble.space import Array, Matrix
 from node.convert.memory import check_room
@@ -22,6 +24,8 @@ ENDINGS: Final = (".nii.gz", ".nii")
 MANIFEST: Final = ".manifest.json"
 LARGEST_JSON: Final = 64 << 20
 """Bytes of a JSON file; the manifest of a series of 100,000 slices has a tenth of that."""
+_BLOCK_BYTES: Final = 16 << 20
+"""That are read at a time."""
 _DIMENSIONS: Final = 3
 _UNREADABLE: Final = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
 """What nibabel raises for files that are no NIfTI, are cut off, or have a wrong header."""
@@ -62,12 +66,45 @@ class ResultImage:
         size = int(np.prod(self.shape)) * np.dtype(self._image.get_data_dtype()).itemsize
         check_room(2 * size, f"The image of {self.shape} voxels")
         try:
-            array = np.asanyarray(self._image.dataobj)
+            array: Array = np.asanyarray(self._image.dataobj)
         except _UNREADABLE as error:
             raise _unreadable(self.path, "its voxels cannot be read") from error
         if array.dtype.kind not in "iufb":
             raise _unreadable(self.path, "its voxels are no real numbers")
-        return array.reshape(self.shape, order="F")
+        return np.asarray(array.reshape(self.shape, order="F"))
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield the values along the third axis, so many layers at a time, in the file's order.
+
+        Each is (i, j, layers), the scale of the header applied as nibabel applies it.
+
+        Raises:
+            ResultError: `unreadable-image`.
+        """
+        proxy = self._image.dataobj
+        i, j, k = self.shape
+        layer = i * j * proxy.dtype.itemsize
+        layers = max(1, _BLOCK_BYTES // layer)
+        if proxy.dtype.kind not in "iufb":
+            raise _unreadable(self.path, "its voxels are no real numbers")
+        try:
+            with _opened(self.path) as file:
+                file.seek(proxy.offset)
+                for start in range(0, k, layers):
+                    count = min(layers, k - start)
+                    raw = file.read(count * layer)
+                    if len(raw) < count * layer:
+                        raise EOFError
+                    block = np.frombuffer(raw, proxy.dtype).reshape((i, j, count), order="F")
+                    yield apply_read_scaling(block, proxy.slope, proxy.inter)
+        except _UNREADABLE as error:
+            raise _unreadable(self.path, "its voxels cannot be read") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file, decompressed if it is."""
+    opened = igzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+    return cast("BinaryIO", opened)
 
 
 def open_result(path: Path) -> ResultImage:

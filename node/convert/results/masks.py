@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,22 @@ WHOLE: Final = 1e-4
 """How far a label number may be from a whole one: float32 scale factors are off by less."""
 _TABLE: Final = 1 << 16
 """Numbers below this are counted and mapped by a table."""
+
+
+class Numbered(NamedTuple):
+    """A mask whose labels are numbered from 1.
+
+    Attributes:
+        numbers: (slice, row, column) in the order of the source frames, C order; 0 is no label.
+        labels: of each number, from 1.
+    """
+
+    numbers: Array
+    labels: list[Label]
+
+
+Mask = Voxels | Numbered
+"""Label numbers on a volume's grid, or what was made of them already."""
 
 
 def check_finite(slices: Array) -> None:
@@ -50,28 +66,39 @@ def label_slices(grid: SourceGrid, mask: Voxels) -> Array:
         ResultError: `not-finite`, `not-integer`, or as `SourceGrid.slices`.
     """
     slices = grid.in_slices(mask)
-    if slices.dtype.kind == "b":
-        return slices.view(np.uint8)
-    if slices.dtype.kind in "iu":
-        low, high = int(slices.min()), int(slices.max())
-        _check_range(low, high)
-        return slices
-    check_finite(slices)
-    low, high = float(slices.min()), float(slices.max())
-    _check_range(low, high)
-    whole = np.empty(slices.shape, np.uint16 if high < _TABLE else np.int64)
-    for target, one in zip(whole, slices, strict=True):
+    return whole(slices)
+
+
+def whole(values: Array) -> Array:
+    """Return values as whole numbers from 0; a view where they are integers already.
+
+    Args:
+        values: (…, rows, columns), or blocks of an image.
+
+    Raises:
+        ResultError: `not-finite` or `not-integer`.
+    """
+    if values.dtype.kind == "b":
+        return values.view(np.uint8)
+    if values.dtype.kind in "iu":
+        _check_range(int(values.min()), int(values.max()))
+        return values
+    check_finite(values)
+    high = float(values.max())
+    _check_range(float(values.min()), high)
+    found = np.empty(values.shape, np.uint16 if high < _TABLE else np.int64)
+    for target, one in zip(found, values, strict=True):
         rounded = np.rint(one)
-        apart = float(np.abs(one - rounded).max())
-        if apart > WHOLE:
-            at = np.unravel_index(np.abs(one - rounded).argmax(), one.shape)
+        apart = np.abs(one - rounded)
+        if float(apart.max()) > WHOLE:
+            at = np.unravel_index(apart.argmax(), one.shape)
             raise ResultError(
                 Refusal.NOT_INTEGER,
                 f"Label numbers are whole, and a voxel has {one[at]:g}. A probability map needs "
                 "--form fractional, or --as map.",
             )
         target[:] = rounded
-    return whole
+    return found
 
 
 def _check_range(low: float, high: float) -> None:
@@ -94,9 +121,9 @@ def present(slices: Array) -> list[int]:
     if int(slices.max()) < _TABLE:
         counts = np.zeros(_TABLE, np.int64)
         for one in slices:
-            found = np.bincount(one.ravel())
-            counts[: len(found)] += found
-        values = np.flatnonzero(counts)
+            some = np.bincount(one.ravel())
+            counts[: len(some)] += some
+        values: Array = np.flatnonzero(counts)
     else:
         values = np.unique(np.concatenate([np.unique(one) for one in slices]))
     found = [int(value) for value in values if value]
@@ -105,19 +132,94 @@ def present(slices: Array) -> list[int]:
     return found
 
 
-def numbered(slices: Array, labels: Sequence[Label] | None) -> tuple[Array, list[Label]]:
-    """Number the labels that there are from 1.
+def gathered(blocks: Iterable[Array], shape: tuple[int, int, int]) -> tuple[Array, list[int]]:
+    """Bring label numbers into as few bytes as they need, block by block.
 
     Args:
-        slices: (slice, row, column) integers from 0.
-        labels: what they mean.
+        blocks: (i, j, layers) values, in order.
+        shape: (i, j, k) of all of them.
 
     Returns:
-        (slice, row, column) with the new numbers, C order; and the label of each number, from 1.
+        (i, j, k) numbers, Fortran order; and the label number that each of them stands for, 0
+        for 0.
+
+    Raises:
+        ResultError: `not-finite`, `not-integer`, or `out-of-range`, if there are too many.
+    """
+    known = {0: 0}
+    small: Array = np.zeros(shape, np.uint8, order="F")
+    at = 0
+    for block in blocks:
+        numbers = whole(block)
+        for value in _different(numbers):
+            known.setdefault(value, len(known))
+        if len(known) > _TABLE:
+            raise ResultError(Refusal.OUT_OF_RANGE, f"More than {_TABLE - 1} different labels.")
+        if len(known) > 256 and small.dtype == np.uint8:
+            small = small.astype(np.uint16)
+        layers = block.shape[2]
+        small[:, :, at : at + layers] = _looked_up(numbers, known, small.dtype)
+        at += layers
+    return small, list(known)
+
+
+def _different(numbers: Array) -> list[int]:
+    """Return the different numbers of a block, rising."""
+    if int(numbers.max()) < _TABLE:
+        found: Array = np.flatnonzero(np.bincount(numbers.ravel(order="K")))
+    else:
+        found = np.unique(numbers)
+    return [int(value) for value in found]
+
+
+def _looked_up(numbers: Array, known: Mapping[int, int], dtype: Any) -> Array:
+    values = np.array(sorted(known))
+    to = np.array([known[value] for value in values.tolist()], dtype)
+    if values[-1] < _TABLE:
+        table = np.zeros(_TABLE, dtype)
+        table[values] = to
+        return np.asarray(table[numbers])
+    return np.asarray(to[np.searchsorted(values, numbers)])
+
+
+def renumbered(slices: Array, values: Sequence[int], labels: Sequence[Label] | None) -> Numbered:
+    """Number the labels from 1 as they rise.
+
+    Args:
+        slices: (slice, row, column) numbers as `gathered` returned them.
+        values: the label number that each stands for.
+        labels: what they mean; None: `Label N`.
 
     Raises:
         ResultError: `empty-result` or `unknown-label`.
     """
+    there = sorted(value for value in values if value)
+    if not there:
+        raise ResultError(Refusal.EMPTY_RESULT, "No voxel has a label.")
+    found = named(there, labels)
+    table = np.zeros(len(values), slices.dtype)
+    for number, value in enumerate(there, 1):
+        table[values.index(value)] = number
+    result = np.empty(slices.shape, slices.dtype)
+    for target, one in zip(result, slices, strict=True):
+        target[:] = table[one]
+    return Numbered(result, found)
+
+
+def numbered(grid: SourceGrid, mask: Mask, labels: Sequence[Label] | None) -> Numbered:
+    """Number the labels that there are from 1.
+
+    Args:
+        grid: the volume's grid.
+        mask: label numbers on it.
+        labels: what they mean; None: `Label N`.
+
+    Raises:
+        ResultError: `empty-result`, `unknown-label`, or as `label_slices`.
+    """
+    if isinstance(mask, Numbered):
+        return mask
+    slices = label_slices(grid, mask)
     values = present(slices)
     found = named(values, labels)
     kind = np.uint8 if len(values) < 256 else np.uint16
@@ -130,4 +232,4 @@ def numbered(slices: Array, labels: Sequence[Label] | None) -> tuple[Array, list
     else:
         for target, one in zip(result, slices, strict=True):
             target[:] = np.where(one > 0, np.searchsorted(values, one) + 1, 0)
-    return result, found
+    return Numbered(result, found)

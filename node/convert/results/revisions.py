@@ -60,7 +60,13 @@ def find_volume(
             "The series has no volume: `rasnode status` says what became of it.",
         )
     _check_frame_of_reference(image, manifests)
-    volumes = [one for one in manifests if "labels" not in one] or list(manifests)
+    volumes = [one for one in manifests if "labels" not in one]
+    if not volumes:
+        raise ResultError(
+            Refusal.NO_SUCH_SERIES,
+            "The series is itself labels; --of names the series that they label, "
+            f"{manifests[0].get('reference_series_instance_uid')}.",
+        )
     fit = _fitting(image, volumes, earlier, find, resample=resample)
     made_on = revision if revision is not None else _stated(image, fit.manifest)
     if made_on is not None:

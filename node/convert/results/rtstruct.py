@@ -13,9 +13,9 @@ from pydicom.uid import RTStructureSetStorage
 
 from node.assemble.space import Array, to_world
 from node.convert.results.contours import outlines
-from node.convert.results.grid import SourceFrame, SourceGrid, Voxels
+from node.convert.results.grid import SourceFrame, SourceGrid
 from node.convert.results.labels import Label
-from node.convert.results.masks import label_slices, numbered
+from node.convert.results.masks import Mask, numbered
 from node.convert.results.options import ResultOptions
 from node.convert.results.source import (
     describe,
@@ -31,7 +31,7 @@ _STUDY_CLASS: Final = "1.2.840.10008.3.1.2.3.1"
 def to_rtstruct(
     grid: SourceGrid,
     source: Dataset,
-    mask: Voxels,
+    mask: Mask,
     labels: Sequence[Label] | None = None,
     options: ResultOptions | None = None,
 ) -> Dataset:
@@ -51,7 +51,7 @@ def to_rtstruct(
         ResultError: by the names of `Refusal`.
     """
     options = options or ResultOptions()
-    slices, present = numbered(label_slices(grid, mask), labels)
+    slices, present = numbered(grid, mask, labels)
     result = Dataset()
     result.SOPClassUID = RTStructureSetStorage
     result.SOPInstanceUID = options.uid("instance", 1)

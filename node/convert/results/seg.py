@@ -14,9 +14,9 @@ from pydicom.sr.coding import Code as PydicomCode
 
 from node.assemble.space import Array
 from node.convert.results.codes import Code, Coded
-from node.convert.results.grid import SourceGrid, Voxels
+from node.convert.results.grid import SourceGrid
 from node.convert.results.labels import Label, named
-from node.convert.results.masks import check_finite, label_slices, numbered
+from node.convert.results.masks import Mask, Numbered, check_finite, numbered
 from node.convert.results.options import Form, ResultOptions
 from node.convert.results.refusals import Refusal, ResultError
 from node.convert.results.source import describe, finished, refer, stand_ins
@@ -34,7 +34,7 @@ _FAMILY: Final = PydicomCode("123110", "DCM", "Artificial Intelligence")
 def to_seg(
     grid: SourceGrid,
     source: Dataset,
-    mask: Voxels,
+    mask: Mask,
     labels: Sequence[Label] | None = None,
     options: ResultOptions | None = None,
     *,
@@ -63,8 +63,7 @@ def to_seg(
     if form is Form.FRACTIONAL:
         pixels, present = _fractions(grid, mask, labels)
     else:
-        slices = label_slices(grid, mask)
-        pixels, present = numbered(slices, labels)
+        pixels, present = numbered(grid, mask, labels)
     if len(present) > MOST_SEGMENTS:
         raise ResultError(
             Refusal.OUT_OF_RANGE, f"{len(present)} labels; a Segmentation has {MOST_SEGMENTS}."
@@ -114,9 +113,11 @@ def organise(result: Dataset, options: ResultOptions) -> None:
 
 
 def _fractions(
-    grid: SourceGrid, mask: Voxels, labels: Sequence[Label] | None
+    grid: SourceGrid, mask: Mask, labels: Sequence[Label] | None
 ) -> tuple[Array, list[Label]]:
     """Return (slice, row, column) stored fractions, and the one label that they are of."""
+    if isinstance(mask, Numbered):
+        raise ResultError(Refusal.OUT_OF_RANGE, "Label numbers are no probabilities.")
     slices = grid.in_slices(mask)
     check_finite(slices)
     if slices.min() < 0 or slices.max() > 1:

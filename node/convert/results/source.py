@@ -13,9 +13,10 @@ from typing import Final
 
 from pydicom import config
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat, format_number_as_ds
 
 from node.convert.results.grid import SourceFrame, SourceGrid
@@ -90,7 +91,7 @@ def keep_identity(result: Dataset, source: Dataset, *, series: bool = True) -> N
     result.SpecificCharacterSet = UTF8
 
 
-def _rewritten(source: Dataset, tag: int) -> object:
+def _rewritten(source: Dataset, tag: int) -> DataElement:
     """Return an element that is written in the result's character set, whatever it was read in."""
     element = deepcopy(source[tag])
     if element.VR == "PN" and element.value:
@@ -99,7 +100,7 @@ def _rewritten(source: Dataset, tag: int) -> object:
     if element.VR == "SQ":
         for item in element.value:
             for inner in list(item):
-                item[inner.tag] = _rewritten(item, inner.tag)  # type: ignore[assignment]
+                item[inner.tag] = _rewritten(item, inner.tag)
             item.pop("SpecificCharacterSet", None)
     return element
 
@@ -284,7 +285,7 @@ def finished(result: Dataset) -> Dataset:
     meta.MediaStorageSOPClassUID = plain.SOPClassUID
     meta.MediaStorageSOPInstanceUID = plain.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     plain.file_meta = meta
     return plain

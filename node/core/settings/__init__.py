@@ -1,1 +1,1 @@
-"""The configuration: its keys, where their values come from, and what is wrong in them."""
+"""The configuration: keys (`model`), file, environment, validation, and origin of each value."""

@@ -1,7 +1,6 @@
-"""Values of the configuration that are each right and do not go together.
+"""Contradictions: values of the configuration that are valid by themselves and not together.
 
-They are looked for in the values as they were written, so that a value that is wrong by itself
-hides none of them.
+They are looked for in the values as written, so that an invalid value hides none of them.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 Location = tuple[int | str, ...]
-"""Where a value stands: keys, and numbers of list items."""
+"""Place of a value: keys, and indices of list items."""
 
 DICOM_PORT: Final = 11112
 PAGE_PORT: Final = 8080
@@ -19,7 +18,7 @@ _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
 def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
-    """Each contradiction: where it is, and what is wrong there."""
+    """Yield each contradiction: its place, and a sentence."""
     peers = _list(_section(values, "dicom").get("peers"))
     targets = _list(values.get("deliver"))
     yield from _twice(("dicom", "peers"), peers)
@@ -27,6 +26,7 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     names = [name for peer in peers if isinstance(name := _section_of(peer).get("name"), str)]
     for number, target in enumerate(targets):
         yield from _unknown_peers(number, _section_of(target), names)
+        yield from _no_page(number, _section_of(target), _section(values, "http"))
     yield from _one_port(_section(values, "dicom"), _section(values, "http"))
     tls = _section(_section(values, "dicom"), "tls")
     if tls.get("require_client_certificate") in (True, "true") and tls.get("ca") is None:
@@ -57,10 +57,23 @@ def _unknown_peers(
             )
 
 
+def _no_page(
+    number: int, target: Mapping[str, Any], http: Mapping[str, Any]
+) -> Iterator[tuple[Location, str]]:
+    """Links to a page that there is not."""
+    for way in ("webhook", "command"):
+        links = _section(_section(target, way), "payload").get("links")
+        if links in (True, "true") and http.get("port", PAGE_PORT) is None:
+            yield (
+                ("deliver", number, way, "payload", "links"),
+                f"deliver {target.get('name')!r} wants links to the page, and http.port is null",
+            )
+
+
 def _unchecked(
     number: int, peer: Mapping[str, Any], tls: Mapping[str, Any]
 ) -> Iterator[tuple[Location, str]]:
-    """A certificate that nobody would look at, as one side or the other goes without TLS."""
+    """Yield a certificate of a peer that is never checked, as a connection goes without TLS."""
     if peer.get("certificate") is None:
         return
     lacking = [] if peer.get("tls") in (True, "true") else ["tls: true at the same peer"]
@@ -90,8 +103,8 @@ def _one_port(dicom: Mapping[str, Any], http: Mapping[str, Any]) -> Iterator[tup
     ports = (_number(dicom.get("port", DICOM_PORT)), _number(http.get("port", PAGE_PORT)))
     hosts = {dicom.get("host", "0.0.0.0"), http.get("host", "127.0.0.1")}  # noqa: S104
     if ports[0] and ports[0] == ports[1] and (len(hosts) == 1 or hosts & _EVERY_ADDRESS):
-        said = f"dicom.port and http.port are both {ports[0]}; give the page another one, or null"
-        yield ("http", "port") if "port" in http else ("dicom", "port"), said
+        text = f"dicom.port and http.port are both {ports[0]}; give the page another one, or null"
+        yield ("http", "port") if "port" in http else ("dicom", "port"), text
 
 
 def _number(value: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""`convert:` in the settings: what `rasnode convert` does where its command line says nothing."""
+"""`convert:` in the settings: the defaults of `rasnode convert`'s options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_3D = "3 is not available: take n, and split the 4D files afterwards, with fs
 
 
 def taking(*allowed: str, refused: Mapping[str, str] | None = None) -> BeforeValidator:
-    """Return a check that a value is one of some letters; yes, true and 1 are y.
+    """Return a validator for one of some letters; yes, true and 1 mean y.
 
     Args:
         allowed: the letters and digits.
@@ -49,9 +49,9 @@ class ConvertSettings(BaseModel):
     """Defaults for `rasnode convert`; the keys are its long options.
 
     Attributes:
-        compress: y, o and i give .nii.gz, by one and the same code; n gives .nii.
-        merge: 2 is dcm2niix's automatic merging, which is what happens anyway.
-        write_behavior: where a file exists: 0 leaves it, 1 overwrites it, 2 takes another name.
+        compress: y, o and i all give .nii.gz by the same code; n gives .nii.
+        merge: 2 is dcm2niix's automatic merging, which is the default.
+        write_behavior: if a file exists: 0 keeps it, 1 overwrites it, 2 takes another name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

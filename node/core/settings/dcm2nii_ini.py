@@ -1,4 +1,4 @@
-"""dcm2niix's defaults file, `.dcm2nii.ini`, in the words of the `convert:` section."""
+"""Translate dcm2niix's defaults file, `.dcm2nii.ini`, into the `convert:` section."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _AS_STORED: Final = "2"
 
 
 def is_ini(text: str) -> bool:
-    """Tell whether a file is such a one: its first line that counts is `key=value`."""
+    """Tell whether a file is an ini file: its first line besides comments is `key=value`."""
     lines = (line for line in text.splitlines() if line.strip())
     first = next((line for line in lines if not line.strip().startswith(_COMMENT)), "")
     return _LINE.fullmatch(first) is not None
 
 
 def translated(text: str, where: str) -> str:
-    """Return the same as YAML, line by line, so that messages name the right line.
+    """Return the file as YAML with the same lines, so that messages name the right line.
 
     Args:
-        text: of the file.
-        where: what messages call it.
+        text: text of the file.
+        where: name of the file in messages.
 
     Raises:
-        ConfigError: it wants integers to be stretched, or a line is not `key=value`.
+        ConfigError: it asks for stretched integers, or a line is not `key=value`.
     """
     lines = []
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""`deliver:` in the settings: what is told to whom, and of which series."""
+"""`deliver:` in the settings: targets of deliveries, and the series that each gets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from node.core.events import EventType
-from node.core.settings.conditions import Conditions
+from node.core.settings.delivery_conditions import Conditions
 from node.core.settings.host_names import check_host
 
 PLACEHOLDERS = (
@@ -36,7 +36,7 @@ PLACEHOLDERS = (
 
 
 def _listed(value: Any) -> Any:
-    """One pattern or several, numbers as text."""
+    """Return a list of patterns, also for a single one; numbers become text."""
     if not isinstance(value, dict):
         return value
     return {
@@ -52,13 +52,13 @@ Argument = Annotated[str, Field(max_length=4096)]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors: a typo must not silently mean the default."""
+    """A section in which unknown keys are errors: a typo must not silently mean the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
-"""For the whole of one attempt."""
+"""For one whole attempt."""
 
 
 def _reachable(url: AnyHttpUrl) -> AnyHttpUrl:
@@ -160,7 +160,7 @@ class TargetSettings(Strict):
 
     @property
     def kind(self) -> Literal["webhook", "command", "forward", "folder"]:
-        """Which of the four ways it is."""
+        """The kind of target."""
         if self.webhook:
             return "webhook"
         if self.command:
@@ -169,13 +169,13 @@ class TargetSettings(Strict):
 
     @property
     def timeout_seconds(self) -> float:
-        """For the whole of one attempt."""
+        """For one whole attempt."""
         way = self.webhook or self.command or self.forward or self.folder
         return way.timeout_seconds if way else 0.0
 
     @property
     def conditions(self) -> Conditions:
-        """The rules, as they are tried on news."""
+        """The conditions for events."""
         return Conditions(self.events, self.when, self.unless)
 
     @model_validator(mode="after")

@@ -1,8 +1,7 @@
-"""Finding the configuration file, reading it, and refusing it with all that is wrong in it."""
+"""Find and read the configuration file, and refuse it with all its mistakes."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -11,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic_settings import SettingsError
 
 from node.core.errors import ConfigError
 from node.core.settings.contradictions import Location
 from node.core.settings.convert import ConvertSettings
 from node.core.settings.dcm2nii_ini import is_ini, translated
-from node.core.settings.mistakes import Check, Mistake, mistakes_in
-from node.core.settings.model import NullableEnv, Settings
-from node.core.settings.origins import PREFIX, Origins, variables_for
-from node.core.system import interpreters
+from node.core.settings.environment import merged, read_environment, unknown_variables
+from node.core.settings.model import Settings
+from node.core.settings.origins import Origins, variables_for
+from node.core.settings.validation import Check, Mistake, mistakes_in
 
 LOCAL_FILE = Path("config.yaml")
 SYSTEM_FILE = Path("/etc/rasnode/config.yaml")
@@ -35,7 +33,8 @@ class Configuration:
     """The settings in effect.
 
     Attributes:
-        file: where they were read from; None: only defaults and the environment.
+        settings: the settings.
+        file: the configuration file; None if there are only defaults and the environment.
         origins: where each value comes from.
     """
 
@@ -45,16 +44,16 @@ class Configuration:
 
 
 def find_file(path: Path | None = None) -> Path | None:
-    """The configuration file: what `-c` says, `./config.yaml`, `/etc/rasnode/config.yaml`.
+    """Return the configuration file: that of `-c`, `./config.yaml` or `/etc/rasnode/config.yaml`.
 
     Args:
-        path: what `-c` says.
+        path: the file of `-c`.
 
     Returns:
-        the first that there is; None: there is none, and the built-in defaults count.
+        the first file that exists; None if there is none, so that the built-in defaults count.
 
     Raises:
-        ConfigError: one may be there, and this user may not look.
+        ConfigError: this user may not see whether a file exists.
     """
     if path is not None:
         return path
@@ -71,7 +70,7 @@ def find_file(path: Path | None = None) -> Path | None:
 
 
 def load_settings(path: Path | None = None) -> Settings:
-    """The effective settings.
+    """Return the effective settings.
 
     Args:
         path: the YAML file; None: as `find_file`.
@@ -83,15 +82,15 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def load_configuration(path: Path | None = None, checks: Iterable[Check] = ()) -> Configuration:
-    """The effective settings, and where each of them comes from.
+    """Return the effective settings, and where each of them comes from.
 
     Args:
         path: the YAML file; None: as `find_file`.
-        checks: what else has to be right; tried even if other things are wrong.
+        checks: further checks, which run even if other values are wrong.
 
     Raises:
-        ConfigError: the file cannot be read, or something in it or in the environment is wrong;
-            the text names every mistake with its line.
+        ConfigError: the file cannot be read, or it or the environment has mistakes; the text names
+            each with its line.
     """
     file = find_file(path)
     values, tree, where = _parsed(file)
@@ -102,22 +101,22 @@ def load_configuration(path: Path | None = None, checks: Iterable[Check] = ()) -
         if file == SYSTEM_FILE and not root.is_absolute():
             yield ("storage", "root"), _RELATIVE_ROOT.format(root)
 
-    _refuse(values, origins, [*checks, root_is_one_folder])
-    return Configuration(Settings(**values), file, origins)
+    settings = _validated(values, origins, [*checks, root_is_one_folder])
+    return Configuration(settings, file, origins)
 
 
 def load_convert_settings(path: Path | None = None) -> ConvertSettings:
-    """The `convert:` section alone, so that mistakes elsewhere do not stop `rasnode convert`.
+    """Return the `convert:` section, whatever is wrong in other sections.
 
     Args:
-        path: the YAML file; None: as `find_file`, but one that this user may not read is left out.
+        path: the YAML file; None: as `find_file`, except a file that this user may not read.
 
     Raises:
         ConfigError: as `load_configuration`.
     """
     file = path
     if file is None:
-        with suppress(ConfigError):  # the service's file, which is for the service's user
+        with suppress(ConfigError):  # the file of the service, for the service's user
             file = find_file()
     if path is None and file == SYSTEM_FILE and not os.access(SYSTEM_FILE, os.R_OK):
         file = None
@@ -145,40 +144,34 @@ def _convert_section(
     values: Mapping[str, Any], tree: yaml.Node | None, where: str
 ) -> ConvertSettings:
     section = {name: value for name, value in values.items() if name == "convert"}
-    _refuse(section, Origins(where, tree, variables_for(Settings.model_fields)))
-    return Settings(**section).convert
+    return _validated(section, Origins(where, tree, variables_for(Settings.model_fields))).convert
 
 
-def _refuse(values: Mapping[str, Any], origins: Origins, checks: Iterable[Check] = ()) -> None:
-    """Say everything that is wrong, in the order of the lines; what is not in the file last.
+def _validated(
+    values: Mapping[str, Any], origins: Origins, checks: Iterable[Check] = ()
+) -> Settings:
+    """Return the settings of file and environment.
 
     Raises:
-        ConfigError: something is.
+        ConfigError: names every mistake, in the order of lines; those outside the file come last.
     """
-    mistakes = [*_doubled(origins.tree, origins.file), *_unknown_variables()]
-    said, unreadable = _environment(origins.variables)
+    mistakes = [*_doubled(origins.tree, origins.file), *unknown_variables()]
+    stated, unreadable = read_environment(origins.variables)
     mistakes += unreadable.values()
     readable = {k: name for k, name in origins.variables.items() if name not in unreadable}
     origins = replace(origins, variables=readable)
-    mistakes += mistakes_in(_merged(values, said), origins, checks)
+    effective = merged(values, stated)
+    mistakes += mistakes_in(effective, origins, checks)
     if mistakes:
         mistakes.sort(key=lambda mistake: mistake.line or float("inf"))
         raise ConfigError("\n".join(dict.fromkeys(mistake.sentence for mistake in mistakes)))
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        both = isinstance(under, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(under, value) if both else value  # type: ignore[arg-type]
-    return merged
+    return Settings.model_validate(effective)
 
 
 def _parsed(
     path: Path | None, text: str | None = None
 ) -> tuple[dict[str, Any], yaml.Node | None, str]:
-    """Return what a file says, its YAML, and how messages call it."""
+    """Return the values of a file, its YAML tree, and its name in messages."""
     if text is None:
         text = _read(path) if path else ""
     where = str(path) if path else "built-in defaults"
@@ -195,7 +188,7 @@ def _parsed(
 
 
 def _doubled(node: yaml.Node | None, where: str) -> Iterator[Mistake]:
-    """Name keys that stand twice in one place: YAML would take the last one, silently."""
+    """Yield keys that occur twice in one place, of which YAML would silently take the last."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
@@ -211,8 +204,8 @@ def _doubled(node: yaml.Node | None, where: str) -> Iterator[Mistake]:
 
 def _no_yaml(error: yaml.YAMLError, where: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"{where}, line {error.problem_mark.line + 1} is no YAML: {error.problem}"
-    return f"{where} is no YAML: {' '.join(str(error).split())}"
+        return f"{where}, line {error.problem_mark.line + 1} is not YAML: {error.problem}"
+    return f"{where} is not YAML: {' '.join(str(error).split())}"
 
 
 def _read(path: Path) -> str:
@@ -222,33 +215,3 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"the config file {path} is not UTF-8 text") from error
-
-
-def _unknown_variables() -> Iterator[Mistake]:
-    """`RASNODE_DICM__PORT` would be passed over in silence; say so instead."""
-    known = list(Settings.model_fields)
-    for name in sorted(interpreters.variables()):
-        if name.startswith(PREFIX) and "__" in name:
-            section = name.removeprefix(PREFIX).split("__")[0].lower()
-            if section not in known:
-                near = difflib.get_close_matches(section, known, n=1)
-                hint = f"; did you mean {PREFIX}{near[0].upper()}__…?" if near else ""
-                yield Mistake(
-                    0, f"environment variable {name}: there is no section {section!r}{hint}"
-                )
-
-
-def _environment(
-    variables: Mapping[Location, str],
-) -> tuple[Mapping[str, Any], dict[str, Mistake]]:
-    """What the environment says, and which variables cannot be read."""
-    said: dict[str, Any] = {}
-    unreadable = {}
-    for name in variables.values():
-        source = NullableEnv(Settings)
-        source.env_vars = {name.lower(): interpreters.variables()[name]}
-        try:
-            said = _merged(said, source())
-        except SettingsError:
-            unreadable[name] = Mistake(0, f"environment variable {name}: it is no JSON")
-    return said, unreadable

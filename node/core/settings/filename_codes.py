@@ -1,4 +1,4 @@
-"""dcm2niix's % codes for file names, which `rasnode convert` takes too."""
+"""dcm2niix's % codes for file names, which `rasnode convert` accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from node.core.errors import ConfigError
 CODE: Final = re.compile(r"%(\d?)(.)")
 """A code with its width; dcm2niix takes letters of either case."""
 UNSAFE: Final = re.compile(r"[^\w.+\-=@^()~]+|_{2,}")
-"""What no name keeps: signs that mean something to a shell, a path or an URL, and blanks."""
+"""Characters that are replaced in names: blanks, and those with a meaning in a shell, path or
+URL."""
 FACTS: Final = {
     "c": "ImageComments",
     "d": "SeriesDescription",
@@ -21,15 +22,15 @@ FACTS: Final = {
     "x": "StudyID",
     "z": "SequenceName",
 }
-"""Codes for a fact of the series, by its name in the sidecar."""
+"""Codes of facts of the series, by the name in the sidecar."""
 OTHERS: Final = frozenset("abefjkmorstuv%")
 
 
 def check_codes(template: str) -> None:
-    """Refuse a template that names nothing, or has a code that nobody knows.
+    """Refuse a template that is empty or has an unknown code.
 
     Raises:
-        ConfigError: with the code that is wrong.
+        ConfigError: names the wrong code.
     """
     for _, code in CODE.findall(template):
         if code.lower() == "h":
@@ -39,6 +40,6 @@ def check_codes(template: str) -> None:
             )
         if code.lower() not in FACTS and code.lower() not in OTHERS:
             known = " ".join(f"%{one}" for one in sorted((*FACTS, *OTHERS)))
-            raise ConfigError(f"%{code} is no code for file names; there are {known}.")
+            raise ConfigError(f"%{code} is not a code for file names; the codes are {known}.")
     if not UNSAFE.sub("", template.replace("/", "")).strip("_."):
         raise ConfigError("The file name template is empty.")

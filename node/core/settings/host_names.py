@@ -1,4 +1,4 @@
-"""Host names and certificates of peers as they may stand in the configuration."""
+"""Check host names, networks and certificates in the configuration."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::([0-9]{1
 
 
 class Authority(NamedTuple):
-    """What a web page is called by.
+    """Host and port by which a browser calls the page.
 
     Attributes:
         host: a name in lower case, or an address as `ipaddress` writes it, without brackets.
-        port: None where none is said.
+        port: None if no port is stated.
     """
 
     host: str
@@ -25,7 +25,14 @@ class Authority(NamedTuple):
 
 
 def read_authority(value: str) -> Authority | None:
-    """A Host header, read strictly: None unless every character belongs to a host or a port."""
+    """Read a Host header; None unless every character belongs to a host or a port.
+
+    Examples:
+        >>> read_authority("[fd00::5]:8080")
+        Authority(host='fd00::5', port=8080)
+        >>> read_authority("node.example/path") is None
+        True
+    """
     found = _AUTHORITY.fullmatch(value)
     if found is None:
         return None
@@ -43,10 +50,10 @@ def read_authority(value: str) -> Authority | None:
 
 
 def check_page_host(value: str) -> str:
-    """See that a value is a name or address that a page can be called by, port or not.
+    """Check a name or address of the page, with or without a port.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is neither.
     """
     if read_authority(_bracketed(value)) is None:
         raise ValueError(
@@ -64,10 +71,10 @@ def _bracketed(value: str) -> str:
 
 
 def check_host(value: str) -> str:
-    """See that a value is an address or a name that can be looked up.
+    """Check an address, or a name that can be looked up.
 
     Raises:
-        ValueError: it is neither, so that a look-up would end in an error of its own kind.
+        ValueError: it is neither.
     """
     try:
         ipaddress.ip_address(value)
@@ -77,10 +84,10 @@ def check_host(value: str) -> str:
 
 
 def check_host_or_network(value: str) -> str:
-    """The same, where all addresses of a network may be meant: 10.20.0.0/16.
+    """Check an address, a name, or a network such as 10.20.0.0/16.
 
     Raises:
-        ValueError: it is nothing of that.
+        ValueError: it is none of these.
     """
     try:
         ipaddress.ip_network(value, strict=False)
@@ -90,10 +97,10 @@ def check_host_or_network(value: str) -> str:
 
 
 def check_certificate(value: str) -> str:
-    """Which certificate a peer shows: its SHA-256 fingerprint, with colons or without, or a name.
+    """Check a peer's certificate: SHA-256 fingerprint, with or without colons, or a name in it.
 
     Returns:
-        A fingerprint as 64 hexadecimal digits in lower case, a name as it is.
+        a fingerprint as 64 hexadecimal digits in lower case; a name unchanged.
 
     Raises:
         ValueError: it is neither.
@@ -111,12 +118,12 @@ def check_certificate(value: str) -> str:
 
 
 def _check_name(value: str) -> None:
-    said = "a host is a name such as pacs.example, or an address such as 10.0.0.5"
+    rule = "a host is a name such as pacs.example, or an address such as 10.0.0.5"
     if not value or not value.isprintable() or set(value) & set(" /\\@[]"):
-        raise ValueError(said)
+        raise ValueError(rule)
     try:
         encoded = value.encode("idna")
     except UnicodeError as error:
-        raise ValueError(f"{said}; each part between two dots has 1 to 63 characters") from error
+        raise ValueError(f"{rule}; each part between two dots has 1 to 63 characters") from error
     if len(encoded) > _MOST:
-        raise ValueError(f"{said}, of at most {_MOST} characters")
+        raise ValueError(f"{rule}, of at most {_MOST} characters")

@@ -1,22 +1,25 @@
-"""The settings: built-in defaults, then the YAML file, then `RASNODE_…` environment variables."""
+"""All keys of the configuration with their types and defaults. To add a key, add a field here."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
 )
 
 from node.core.settings.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.core.settings.convert import ConvertSettings
 from node.core.settings.deliver import TargetSettings
+from node.core.settings.fetch import FetchSettings
 from node.core.settings.host_names import (
     check_certificate,
     check_host,
@@ -24,7 +27,6 @@ from node.core.settings.host_names import (
     check_page_host,
 )
 from node.core.settings.passcodes import check_hash
-from node.core.system.interpreters import variables
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
 _FACTORS = {
@@ -36,7 +38,12 @@ _FACTORS = {
 
 
 def parse_size(value: object) -> object:
-    """Bytes from a number or a text such as `500 MiB`, `1GiB`, `2 GB`."""
+    """Return bytes for a number or a text such as `500 MiB`, `1GiB`, `2 GB`.
+
+    Examples:
+        >>> parse_size("1.5 KiB"), parse_size("2 kB")
+        (1536, 2000)
+    """
     if not isinstance(value, str):
         return value
     match = _SIZE.fullmatch(value)
@@ -67,7 +74,7 @@ Permission = Literal["store", "find", "move", "get", "commit"]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors: a typo must not silently mean the default."""
+    """A section in which unknown keys are errors: a typo must not silently mean the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -82,12 +89,13 @@ class TLS(Strict):
 
 
 class PeerSettings(Strict):
-    """A DICOM node that this one knows: where it is and what it may ask for.
+    """A DICOM peer: its address and its permissions.
 
     Attributes:
-        certificate: which one it shows, both when it comes and when we connect to it: the SHA-256
+        certificate: identifies the peer when it connects and when we connect to it: the SHA-256
             fingerprint, as hexadecimal digits in lower case, or a name of its Subject Alternative
-            Name. None: it is known by its host.
+            Name. None: the peer is identified by its host.
+        fetch: how `rasnode pull` may fetch from it.
     """
 
     name: str
@@ -98,13 +106,15 @@ class PeerSettings(Strict):
     query_back: bool = False
     tls: bool = False
     certificate: CertificateOfPeer | None = None
+    fetch: FetchSettings = FetchSettings()
 
 
 class Identity(Strict):
-    """Who may use the node, where peers say who they are (user identity, PS3.7 D.3.3.7).
+    """Users who may connect, by User Identity Negotiation (PS3.7 D.3.3.7).
 
     Attributes:
-        users: name -> hash of the passcode, as `rasnode passcode` prints it; empty: none needed.
+        users: name -> hash of the passcode, as `rasnode passcode` prints it; empty if no passcode
+            is needed.
     """
 
     required: bool = True
@@ -122,14 +132,13 @@ class Dicom(Strict):
     empty_matches: bool = True
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_associations: Annotated[int, Field(ge=1)] = 64
-    keep_awake: bool = True
     tls: TLS | None = None
     identity: Identity | None = None
     peers: tuple[PeerSettings, ...] = ()
 
 
 class Retention(Strict):
-    """How long the archive keeps what is assembled and delivered."""
+    """How long the archive keeps instances of series that are assembled and delivered."""
 
     days: Annotated[float, Field(gt=0)] | None = None
     max_size: Size | None = None
@@ -137,16 +146,16 @@ class Retention(Strict):
     @model_validator(mode="after")
     def _says_when(self) -> Retention:
         if self.days is None and self.max_size is None:
-            raise ValueError("say after how many days, or above what max_size, instances may go")
+            raise ValueError("set days, max_size or both: when instances may be removed")
         return self
 
 
 class QuarantineSettings(Strict):
-    """How much of what cannot be understood is kept.
+    """How much of the refused data is kept.
 
     Attributes:
-        per_peer: of each sender.
-        days: after so many what was refused goes; None: not by age.
+        per_peer: bytes kept of each sender.
+        days: refused data are removed after this many days; None: never by age.
     """
 
     per_peer: Size = 1024**3
@@ -154,10 +163,10 @@ class QuarantineSettings(Strict):
 
 
 class ConflictSettings(Strict):
-    """How many other versions of instances that are there already are taken.
+    """How many other versions of archived instances are accepted.
 
     Attributes:
-        per_peer: of each sender.
+        per_peer: bytes accepted from each sender.
     """
 
     per_peer: Size = 1024**3
@@ -181,7 +190,7 @@ class Database(Strict):
 
 
 class Completion(Strict):
-    """When a series counts as whole."""
+    """When a series counts as complete."""
 
     quiet_seconds: Seconds | Literal["learned"] = 5.0
     open_quiet_seconds: Seconds = 60.0
@@ -189,7 +198,7 @@ class Completion(Strict):
 
 
 class ClusterTLS(Strict):
-    """TLS between the node and a dask cluster, both ways: who has no certificate is refused."""
+    """TLS between the node and a Dask cluster; both sides must show a certificate."""
 
     certificate: Path
     key: Path
@@ -221,8 +230,8 @@ class Http(Strict):
     """The status page. Port null: no page.
 
     Attributes:
-        hosts: what the page may be called by besides the names of this machine: a browser says
-            in the Host header whom it believes to ask.
+        hosts: names and addresses that the Host header of a request may have besides those of this
+            machine.
     """
 
     host: Host = "127.0.0.1"
@@ -231,36 +240,17 @@ class Http(Strict):
 
 
 class Log(Strict):
-    """How the log reads."""
+    """The form of the log."""
 
     format: Literal["text", "json"] = "text"
 
 
-class NullableEnv(EnvSettingsSource):
-    """Environment values that may say `null`, as the YAML can."""
-
-    def prepare_field_value(
-        self, field_name: str, field: Any, value: Any, value_is_complex: bool
-    ) -> Any:
-        prepared = super().prepare_field_value(field_name, field, value, value_is_complex)
-        return _with_nulls(prepared)
+VALUES_ALONE: Final = object()
+"""Context of `Settings.model_validate` that leaves out contradictions between values."""
 
 
-def _with_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_nulls(item) for key, item in value.items()}
-    return None if isinstance(value, str) and value.lower() == "null" else value
-
-
-class Settings(BaseSettings):
-    """Everything that can be set, with the defaults that work on an empty machine."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="RASNODE_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-    )
+class Settings(Strict):
+    """All settings; the defaults work on an empty machine."""
 
     dicom: Dicom = Dicom()
     storage: Storage = Storage()
@@ -275,25 +265,12 @@ class Settings(BaseSettings):
     shutdown_seconds: Seconds = 30.0
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Settings:
-        found = [sentence for _, sentence in contradictions(self.model_dump())]
-        if found:
-            raise ValueError("; ".join(found))
+    def _fits_together(self, info: ValidationInfo) -> Settings:
+        if info.context is not VALUES_ALONE:
+            found = [sentence for _, sentence in contradictions(self.model_dump())]
+            if found:
+                raise ValueError("; ".join(found))
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over file; nothing else is read."""
-        environment = NullableEnv(settings_cls)
-        environment.env_vars = {name.lower(): value for name, value in variables().items()}
-        return environment, init_settings
 
     def database_url(self) -> str:
         """The SQLAlchemy URL of the index."""

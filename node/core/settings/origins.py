@@ -16,11 +16,11 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Answers for every key where its value comes from.
+    """Where the value of each key comes from.
 
     Attributes:
-        file: the file as messages call it.
-        tree: its YAML; None without a file.
+        file: name of the file in messages.
+        tree: its YAML tree; None without a file.
         variables: names of environment variables, by the key that each sets.
     """
 
@@ -29,17 +29,18 @@ class Origins:
     variables: Mapping[Location, str] = field(default_factory=dict)
 
     def variable(self, location: Location) -> str | None:
-        """The environment variable that sets a key, or something above it."""
+        """Return the environment variable that sets a key or a key above it; None if none does."""
         for length in range(len(location), 0, -1):
             if name := self.variables.get(location[:length]):
                 return name
         return None
 
     def line(self, location: Location, *, exact: bool = False) -> int | None:
-        """The line of the file that a key is in.
+        """Return the line of a key in the file.
 
         Args:
-            exact: None where the key itself is not in the file, and not the line of what is above.
+            location: the key.
+            exact: return None if the key itself is not in the file, not the line of a key above.
         """
         node, line = self.tree, None
         for part in location:
@@ -58,34 +59,34 @@ class Origins:
         return line
 
     def of(self, location: Location) -> str:
-        """Where the value of a key comes from, in a few words."""
+        """Return the origin of a key's value in a few words."""
         if name := self.variable(location):
             return f"environment {name}"
         line = self.line(location, exact=True)
         return f"{self.file}:{line}" if line else DEFAULT
 
     def place(self, location: Location) -> str:
-        """Where a mistake has to be corrected."""
+        """Return the place at which a mistake has to be corrected."""
         if name := self.variable(location):
             return f"environment variable {name}"
         line = self.line(location)
         return f"{self.file}, line {line}" if line else self.file
 
     def overridden(self) -> list[str]:
-        """The keys that the environment sets, with its variables and the lines that lose."""
-        said = []
+        """Return the keys that the environment sets, with variables and overridden lines."""
+        found = []
         for location, name in sorted(self.variables.items(), key=lambda item: item[1]):
             line = self.line(location, exact=True)
             instead = f", not line {line} of the file" if line else ""
-            said.append(f"{'.'.join(map(str, location))} ({name}{instead})")
-        return said
+            found.append(f"{'.'.join(map(str, location))} ({name}{instead})")
+        return found
 
 
 def variables_for(sections: Collection[str]) -> dict[Location, str]:
-    """The environment variables that set something, by what they set.
+    """Return the environment variables that set a key, by that key.
 
     Args:
-        sections: names that a key may begin with.
+        sections: names of the sections.
     """
     found: dict[Location, str] = {}
     for name in sorted(variables()):

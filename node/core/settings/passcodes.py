@@ -1,7 +1,7 @@
-"""Passcodes of `dicom.identity` as the configuration keeps them: argon2id, or SHA-256 as before.
+"""Hashes of the passcodes of `dicom.identity`: argon2id, or SHA-256 of earlier versions.
 
-A passcode's SHA-256 says the passcode to whoever reads the configuration and has a graphics card;
-argon2id (RFC 9106) has a salt, and takes memory and time for each guess.
+A reader of the configuration can guess a passcode from its SHA-256 with a graphics card; argon2id
+(RFC 9106) has a salt, and each guess takes memory and time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ARGON2: Final = re.compile(
     r"\$argon2id\$v=19\$m=([1-9]\d{0,9}),t=([1-9]\d{0,9}),p=([1-9]\d{0,9})"
     r"\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}"
 )
-_MOST_MEMORY: Final = 256 << 10  # KiB for one look at a passcode
+_MOST_MEMORY: Final = 256 << 10  # KiB for one comparison
 _MOST_WORK: Final = 1 << 20  # KiB × passes, some half a second
 _MOST_LANES: Final = 16
 
@@ -25,14 +25,14 @@ NOBODY: Final = (
     "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA"
     "$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
-"""In the place of a hash where there is no such user, so that it takes as long to refuse him."""
+"""The hash of unknown users, so that refusing them takes as long as refusing a known one."""
 
 
 def check_hash(value: str) -> str:
-    """See that a value is a hash that a passcode can be compared with, or empty.
+    """Check a hash of a passcode; empty means no passcode.
 
     Raises:
-        ValueError: it is none, or comparing would take too much memory or time.
+        ValueError: it is not a hash, or comparing would take too much memory or time.
     """
     if not value or _SHA256.fullmatch(value):
         return value
@@ -48,17 +48,17 @@ def check_hash(value: str) -> str:
 
 
 def is_slow(wanted: str) -> bool:
-    """Whether to compare a passcode with a hash takes so long that nobody should wait for it."""
+    """Tell whether comparing a passcode with a hash takes so long that no loop may wait for it."""
     return wanted.startswith("$")
 
 
 def is_outdated(wanted: str) -> bool:
-    """Whether a hash is a SHA-256, as all were once."""
+    """Tell whether a hash is a SHA-256 of an earlier version."""
     return bool(wanted) and not is_slow(wanted)
 
 
 def outdated_users(users: Mapping[str, str]) -> str:
-    """What to say of users whose hashes are outdated; empty if there are none."""
+    """Return a warning about users with outdated hashes; empty if there are none."""
     names = ", ".join(sorted(repr(name) for name, wanted in users.items() if is_outdated(wanted)))
     if not names:
         return ""
@@ -69,14 +69,19 @@ def outdated_users(users: Mapping[str, str]) -> str:
 
 
 def make_hash(passcode: str) -> str:
-    """The argon2id hash of a passcode, with a new salt."""
-    from argon2 import PasswordHasher  # noqa: PLC0415  most who read the settings need none
+    """Return the argon2id hash of a passcode, with a new salt."""
+    from argon2 import PasswordHasher  # noqa: PLC0415  most readers of the settings do not need it
 
     return PasswordHasher().hash(passcode)
 
 
 def matches(wanted: str, passcode: bytes) -> bool:
-    """Whether a passcode is the one that a hash, checked by `check_hash`, was made of."""
+    """Tell whether a passcode has a hash.
+
+    Args:
+        wanted: the hash, checked by `check_hash`.
+        passcode: the passcode.
+    """
     if not is_slow(wanted):
         given = hashlib.sha256(passcode).hexdigest()
         return not wanted or hmac.compare_digest(given, wanted.lower())

@@ -1,18 +1,19 @@
-"""The watch over every thread and process of the node: heartbeats, guards, restarts.
+"""Supervision of every thread and process of the node: heartbeats, guards, restarts.
 
-Threads are started here and nowhere else (ruff's TID251 sees to it), so that none is without a
-guard, and none that lasts is without a heartbeat.
+Threads are started here and nowhere else, which ruff checks (TID251), so that every thread has a
+guard, and every loop a heartbeat.
 """
 
 from node.core.supervision.background import Background, background, deadline
-from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, Sign
-from node.core.supervision.hooks import install_hooks
+from node.core.supervision.call_deadline import within
+from node.core.supervision.exception_hooks import install_hooks
+from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, LoopState
+from node.core.supervision.heartbeat_report import Reporter
 from node.core.supervision.loop import Loop
 from node.core.supervision.parallel import in_parallel
 from node.core.supervision.process import Process, SupervisedProcess
-from node.core.supervision.report import Reporter
+from node.core.supervision.program import Program
 from node.core.supervision.watchdog import Watchdog
-from node.core.supervision.within import within
 
 __all__ = [
     "HEARTBEATS",
@@ -20,9 +21,10 @@ __all__ = [
     "Heartbeat",
     "Heartbeats",
     "Loop",
+    "LoopState",
     "Process",
+    "Program",
     "Reporter",
-    "Sign",
     "SupervisedProcess",
     "Watchdog",
     "background",

@@ -1,4 +1,4 @@
-"""Threads that end: one piece of work behind a guard, and the end of what takes too long."""
+"""Threads that end: one task behind a guard, and a deadline for a block of code."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ log = logging.getLogger(__name__)
 
 
 Background = threading.Thread
-"""One piece of work under way, to be waited for by `join`."""
+"""A running task; wait for it by `join`."""
 
 
 def background(name: str, work: Callable[[], object]) -> Background:
-    """Do something once, beside everything else. It has no heartbeat: nothing may depend on it.
+    """Run a task in a thread of its own. It has no heartbeat, so no other work may depend on it.
 
     Args:
-        name: of the thread, for people.
+        name: name of the thread, for the log.
+        work: the task; its exception is logged.
     """
 
     def guarded() -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001  it is logged here and matters to nobody else
+        except Exception as error:  # noqa: BLE001  the guard of the thread logs it
             log.error("%s failed (reference %s): %s", name, error_reference(error), traced(error))
 
     thread = threading.Thread(target=guarded, name=name, daemon=True)
@@ -36,7 +37,12 @@ def background(name: str, work: Callable[[], object]) -> Background:
 
 @contextmanager
 def deadline(seconds: float, too_late: Callable[[], object]) -> Iterator[None]:
-    """Call `too_late` from another thread if what is done within takes longer than `seconds`."""
+    """Call a function from another thread if the block takes too long.
+
+    Args:
+        seconds: how long the block may take.
+        too_late: the function.
+    """
     timer = threading.Timer(seconds, too_late)
     timer.daemon = True
     timer.start()

@@ -1,6 +1,6 @@
 """Heartbeats: when each loop of the node last finished a step, and whether that is too long ago.
 
-Ages are measured by the monotonic clock, so that a change of the system's time ends nothing.
+Ages are measured by the monotonic clock, so that changes of the system's time have no effect.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any, Final
 from weakref import WeakSet
 
 LATE_SECONDS: Final = 6.0
-"""After so long without a finished step a loop is late: `/health` has to say so within ten."""
+"""s without a finished step after which a loop is late; `/health` has to report it within 10 s."""
 TROUBLED_SECONDS: Final = 4.0
-"""For so long a loop may be unable to work before it is said: most troubles are over by then."""
+"""s for which a loop may be unable to work before it is reported; most troubles end sooner."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
-    """What is known of one loop at one moment.
+class LoopState:
+    """The state of one loop.
 
     Attributes:
-        name: of the loop, for people.
+        name: name of the loop, for messages.
         age: seconds since it last finished a step.
-        limit: seconds from which it is late.
+        limit: seconds after which it is late.
         vital: whether the node has to be restarted if it stays late.
         trouble: why it cannot work although it runs; empty if it can.
     """
@@ -44,15 +44,15 @@ class Sign:
 
     @property
     def fault(self) -> str:
-        """What is wrong, as a sentence; empty if nothing is."""
+        """A sentence about what is wrong; empty if nothing is."""
         if self.late:
             return f"has not finished a step for {self.age:.0f} s" + (
                 f": {self.trouble}" if self.trouble else ""
             )
         return self.trouble
 
-    def said(self) -> dict[str, Any]:
-        """As JSON, to be told to another process."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the state for another process, as JSON values."""
         return asdict(self)
 
 
@@ -60,8 +60,8 @@ class Heartbeat:
     """The heartbeat of one loop.
 
     Args:
-        name: of the loop, for people.
-        limit: seconds without a finished step from which it is late.
+        name: name of the loop, for messages.
+        limit: seconds without a finished step after which it is late.
         vital: whether the node has to be restarted if it stays late.
     """
 
@@ -74,22 +74,22 @@ class Heartbeat:
         self._trouble: tuple[float, str] | None = None
 
     def beat(self) -> None:
-        """A step, or a piece of work in it, is finished."""
+        """Record that a step, or a part of it, is finished."""
         self._at = time.monotonic()
 
     def well(self) -> None:
-        """A step is finished, and nothing is in the way of the next."""
+        """Record that a step is finished, and that the loop is able to work."""
         self._at = time.monotonic()
         self._trouble = None
 
     def troubled(self, why: str) -> None:
-        """The loop cannot do its work at the moment; `why` must not hold data of patients."""
+        """Record that the loop cannot work at the moment; `why` must not hold patient data."""
         since = time.monotonic() if self._trouble is None else self._trouble[0]
         self._trouble = (since, why)
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
-        """What is done within may take so many seconds more than a step usually may."""
+        """Allow the block to take this many seconds more than a step."""
         self.beat()
         self._more = seconds
         try:
@@ -98,62 +98,67 @@ class Heartbeat:
             self.beat()
             self._more = 0.0
 
-    def sign(self) -> Sign:
-        """How it is now."""
+    def sign(self) -> LoopState:
+        """Return the state of the loop."""
         now = time.monotonic()
         trouble = self._trouble
-        said = trouble[1] if trouble and now - trouble[0] > TROUBLED_SECONDS else ""
-        return Sign(self.name, now - self._at, self._limit + self._more, self._vital, said)
+        why = trouble[1] if trouble and now - trouble[0] > TROUBLED_SECONDS else ""
+        return LoopState(self.name, now - self._at, self._limit + self._more, self._vital, why)
 
 
 class Heartbeats:
-    """All of a process, and what other processes of the node have told of theirs."""
+    """All heartbeats of a process, and those that other processes of the node have reported."""
 
     def __init__(self) -> None:
         self._own: WeakSet[Heartbeat] = WeakSet()
-        self._told: dict[str, tuple[float, list[Sign]]] = {}
+        self._reported: dict[str, tuple[float, list[LoopState]]] = {}
         self._lock = threading.Lock()
 
     def add(self, heartbeat: Heartbeat) -> None:
-        """Watch a loop, as long as anybody knows it."""
+        """Watch a loop, as long as it is referenced."""
         with self._lock:
             self._own.add(heartbeat)
 
     def remove(self, heartbeat: Heartbeat) -> None:
-        """It ends because it should."""
+        """Stop watching a loop, which ends on purpose."""
         with self._lock:
             self._own.discard(heartbeat)
 
-    def told(self, process: str, signs: Iterable[Sign]) -> None:
-        """Another process has said how its loops are."""
+    def report(self, process: str, signs: Iterable[LoopState]) -> None:
+        """Record the states that another process has reported.
+
+        Args:
+            process: name of the process.
+            signs: states of its loops.
+        """
         with self._lock:
-            self._told[process] = (time.monotonic(), list(signs))
+            self._reported[process] = (time.monotonic(), list(signs))
 
     def forget(self, process: str) -> None:
-        """Another process ends because it should."""
+        """Forget another process, which ends on purpose."""
         with self._lock:
-            self._told.pop(process, None)
+            self._reported.pop(process, None)
 
-    def own(self) -> list[Sign]:
-        """How the loops of this process are."""
+    def own(self) -> list[LoopState]:
+        """Return the states of the loops of this process."""
         with self._lock:
             beats = list(self._own)
         return sorted((one.sign() for one in beats), key=lambda sign: sign.name)
 
-    def all(self) -> list[Sign]:
-        """How all loops are: what was told by others ages like the rest."""
+    def all(self) -> list[LoopState]:
+        """Return the states of all loops; reported states age like those of this process."""
         with self._lock:
-            told = [(process, *pair) for process, pair in self._told.items()]
+            reported = [(process, *pair) for process, pair in self._reported.items()]
         now = time.monotonic()
         others = [
-            Sign(
+            LoopState(
                 name if name == process else f"{process}: {name}",
                 sign.age + now - at,
                 sign.limit,
                 sign.vital,
                 sign.trouble,
             )
-            for process, at, signs in told
+            for process, at, signs in reported
             for sign in signs
             for name in (sign.name,)
         ]
@@ -161,4 +166,4 @@ class Heartbeats:
 
 
 HEARTBEATS: Final = Heartbeats()
-"""Those of this process."""
+"""The heartbeats of this process."""

@@ -1,4 +1,4 @@
-"""A thread that does one thing again and again, and that no exception ends."""
+"""A thread that repeats one step, and that no exception ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from node.core.errors import Retryable, error_reference, traced
 from node.core.fault_points import fault_point
 from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, Heartbeat
 
-_BEAT_SECONDS: Final = 1.0  # how often a loop that has nothing to do says that it lives
-_FIRST_PAUSE_SECONDS: Final = 0.5  # after a failed step; doubled each time in a row,
+_BEAT_SECONDS: Final = 1.0  # between heartbeats of an idle loop
+_FIRST_PAUSE_SECONDS: Final = 0.5  # after a failed step; doubled after each further failure
 _LONGEST_PAUSE_SECONDS: Final = 5.0  # up to this
-_SAID_AGAIN_SECONDS: Final = 60.0  # the same failure is logged again after so long
+_LOGGED_AGAIN_SECONDS: Final = 60.0  # after this the same failure is logged again
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +23,18 @@ log = logging.getLogger(__name__)
 class Loop:
     """A guarded thread with a heartbeat.
 
-    A step that raises is logged, once for each kind and with a reference, without the exception's
-    text, which may quote a data set; then the loop goes on. `Retryable` is foreseen: the loop is
-    in trouble but alive. After anything else it counts as late until a step succeeds.
+    An exception of a step is logged, once for each kind and with a reference, without its text,
+    which may quote a data set; then the loop goes on. After a `Retryable` error the loop is in
+    trouble but alive. After any other error it counts as late until a step succeeds.
 
     Args:
-        name: of the thread, for people.
-        step: does what is to be done now; returns seconds to rest unless it is woken.
+        name: name of the thread, for the log.
+        step: does the work of one step; returns the seconds to rest unless the loop is woken.
         limit: seconds that a step may take.
-        vital: whether the node has to be restarted if it stays late.
-        pace: seconds between two steps at least, even if it is woken.
-        woken: set by whoever has something to do for it; None: `wake` alone does that.
-        failed: called with the exception of a step that raised, before the pause.
+        vital: whether the node has to be restarted if the loop stays late.
+        pace: smallest number of seconds between two steps, even if the loop is woken.
+        woken: event that wakes the loop; None: only `wake` does.
+        failed: called with the exception of a step, before the pause.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Loop:
 
     @property
     def stopping(self) -> bool:
-        """Whether it has been told to stop."""
+        """Whether the loop has been asked to stop."""
         return self._stopping.is_set()
 
     @property
@@ -70,13 +70,13 @@ class Loop:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self.heartbeat.beat()
         HEARTBEATS.add(self.heartbeat)
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something to do: do not rest any longer."""
+        """End the rest, as there is work to do."""
         self._woken.set()
 
     def ask_to_stop(self) -> None:
@@ -86,7 +86,7 @@ class Loop:
         HEARTBEATS.remove(self.heartbeat)
 
     def stop(self, timeout: float) -> None:
-        """Make no further step, and wait for the one at hand for so many seconds."""
+        """Make no further step, and wait at most `timeout` seconds for the current one."""
         self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
@@ -97,7 +97,7 @@ class Loop:
             rest, well = self._guarded()
             if self._pace:
                 self._stopping.wait(self._pace)
-            if not well:  # whoever wakes it must not have it fail all the more often
+            if not well:  # after a failure, waking must not shorten the pause
                 self._stopping.wait(rest)
                 continue
             until = time.monotonic() + rest - self._pace
@@ -108,22 +108,22 @@ class Loop:
                     break
 
     def _guarded(self) -> tuple[float, bool]:
-        """Seconds to rest after a step, and whether that did not fail."""
+        """Make a step; return the seconds to rest, and whether the step succeeded."""
         try:
             fault_point(self._point)
             rest = self._step()
         except Retryable as error:
             self.heartbeat.beat()
             self.heartbeat.troubled(str(error))
-            self._say(str(error), "%s cannot work now and tries again: %s", error)
+            self._log(str(error), "%s cannot work now and tries again: %s", error)
             self._after(error)
             return self._pause(), False
-        except BaseException as error:  # noqa: BLE001  SystemExit of a library, too, ends nothing
+        except BaseException as error:  # noqa: BLE001  not even SystemExit of a library ends it
             place = error_reference(error)
             self.heartbeat.troubled(f"{type(error).__name__}, reference {place} in the log")
-            self._say(
+            self._log(
                 place,
-                f"%s met an error that nobody foresaw and goes on (reference {place}): %s",
+                f"%s had an unexpected error and goes on (reference {place}): %s",
                 traced(error),
             )
             self._after(error)
@@ -135,7 +135,7 @@ class Loop:
     def _after(self, error: BaseException) -> None:
         try:
             self._failed(error)
-        except Exception as another:  # noqa: BLE001  a guard must not raise
+        except Exception as another:  # noqa: BLE001  the guard must not raise
             log.error("%s: %s", self.heartbeat.name, traced(another))
 
     def _pause(self) -> float:
@@ -144,10 +144,10 @@ class Loop:
             _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE_SECONDS
         )
 
-    def _say(self, kind: str, message: str, why: object) -> None:
-        """Log a failure, once in a while for each kind."""
+    def _log(self, kind: str, message: str, why: object) -> None:
+        """Log a failure, unless one of its kind was logged recently."""
         now = time.monotonic()
-        if now - self._logged.get(kind, -_SAID_AGAIN_SECONDS) < _SAID_AGAIN_SECONDS:
+        if now - self._logged.get(kind, -_LOGGED_AGAIN_SECONDS) < _LOGGED_AGAIN_SECONDS:
             return
         if len(self._logged) >= 64:
             self._logged.clear()

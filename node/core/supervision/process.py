@@ -1,4 +1,4 @@
-"""A process of the node under supervision: heard, ended if it hangs, started again if it ends."""
+"""Supervision of a process of the node: it is killed if it hangs, and replaced if it ends."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Final, Protocol
 
-from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, Sign
+from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, LoopState
+from node.core.supervision.heartbeat_report import LIFE, read_life
 from node.core.supervision.loop import Loop
-from node.core.supervision.report import LIFE, read_life
+from node.core.supervision.retry import backoff
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.5
 _SILENT_SECONDS: Final = 5.0
-"""A process that lives and says nothing for so long is stopped or hangs as a whole: it is ended."""
-_LOADING_SECONDS: Final = 60.0  # until one that has been started says the first word
+"""A process that writes nothing for so long is stopped or hangs: it is killed."""
+_LOADING_SECONDS: Final = 60.0  # until a process that was started writes its first line
 _HUNG_SECONDS: Final = 30.0
-"""A vital loop of a process that is late for so long does not come back: the process is ended."""
-_FIRST_PAUSE_SECONDS: Final = 0.2  # before it is started again; doubled each time in a row,
-_LONGEST_PAUSE_SECONDS: Final = 30.0  # up to this
-_STEADY_SECONDS: Final = 60.0  # it has to live for so long to be started at once the next time
+"""A process is killed if one of its vital loops has been late for so long."""
+_pause: Final = backoff(first=0.2, factor=2.0, longest=30.0)  # s before it is started again
+_STEADY_SECONDS: Final = 60.0  # a process that lived for so long has not failed in a row
 _MOST_LINE: Final = 1 << 20
 
 
@@ -36,11 +36,11 @@ class Process(Protocol):
 
     @property
     def stdin(self) -> IO[bytes] | None:
-        """Where it is told something."""
+        """The pipe to its stdin; None if it has none."""
 
     @property
     def stdout(self) -> IO[bytes] | None:
-        """What it says."""
+        """The pipe from its stdout."""
 
     def poll(self) -> int | None:
         """Its exit code, None while it runs."""
@@ -49,21 +49,21 @@ class Process(Protocol):
         """Its exit code, once it has ended."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it at once."""
 
 
 class SupervisedProcess:
-    """One process, and whoever takes its place.
+    """One process, which is replaced when it ends unexpectedly.
 
     Args:
-        name: for people, as in "the ingester".
-        first: the process as it was started.
-        again: starts another in its place.
-        heard: called with each line that it says, but for its heartbeats.
+        name: for people and the log.
+        first: the process, started.
+        again: starts another one in its place.
+        heard: called with each line that it writes to stdout, but for its heartbeats.
 
     Attributes:
-        process: the one that runs, or was the last to.
-        deaths: how many of them ended although they should not have.
+        process: the one that runs, or ran last.
+        deaths: how many of them ended unexpectedly.
     """
 
     def __init__(
@@ -78,27 +78,42 @@ class SupervisedProcess:
         self._again = again
         self._heard = heard
         self._stopping = threading.Event()
-        self._rest = b""
+        self._rest = b""  # a line that is not complete yet
         self._born = time.monotonic()
-        self._silent = 0.0  # seconds that were waited for a word in vain
+        self._silent = 0.0  # seconds of waiting for a line in vain
         self._spoken = False
-        self.deaths = 0  # that were not expected
-        self._ended = 0  # times in a row
-        self._start_at: float | None = None  # there is none, and the next one is started then
+        self.deaths = 0
+        self._failures = 0  # deaths in a row
+        self._start_at: float | None = None  # when the next one is started; None: one runs
         self._loop = Loop(f"supervisor of {name}", self._step)
 
     def start(self) -> None:
-        """Begin to listen and to watch."""
+        """Begin to supervise it."""
         self._expect()
         self._loop.start()
 
+    def send(self, line: bytes) -> None:
+        """Write a line to its stdin; nothing happens if it has died."""
+        pipe = self.process.stdin
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.write(line)
+                pipe.flush()
+
+    def close_input(self) -> None:
+        """Close the pipe to its stdin, by which it is told to end."""
+        pipe = self.process.stdin
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+
     def expect_end(self) -> None:
-        """From now on it ends because it should."""
+        """From now on its end is expected."""
         self._stopping.set()
         HEARTBEATS.forget(self.name)
 
     def stop(self, timeout: float) -> None:
-        """Watch no longer, once everything that it said has been heard; the process is ended."""
+        """Wait until it has ended and its output was read; kill it after `timeout` seconds."""
         self.expect_end()
         deadline = time.monotonic() + timeout
         while self._loop.alive and not self._loop.stopping and time.monotonic() < deadline:
@@ -108,15 +123,15 @@ class SupervisedProcess:
             self.process.kill()
 
     def _expect(self) -> None:
-        """Its heartbeat begins with its start."""
-        HEARTBEATS.told(self.name, [Sign(self.name, 0.0, LATE_SECONDS, vital=True)])
+        """Count its heartbeat from now."""
+        HEARTBEATS.report(self.name, [LoopState(self.name, 0.0, LATE_SECONDS, vital=True)])
         self._born = time.monotonic()
         self._silent, self._spoken, self._rest = 0.0, False, b""
 
     def _step(self) -> float:
         if self._start_at is not None:
             return self._wait_and_start()
-        code = self.process.poll()  # before it is listened to, so that its last word is heard
+        code = self.process.poll()  # before its output is read, so that its last line is
         heard = self._listen()
         if code is not None and not heard:
             self._gone(code)
@@ -125,7 +140,7 @@ class SupervisedProcess:
         return 0.0
 
     def _listen(self) -> bool:
-        """Whether there was anything to be heard."""
+        """Read what it wrote; whether there was anything."""
         output = self.process.stdout
         if output is None or output.closed:
             time.sleep(_LOOK_SECONDS)
@@ -136,9 +151,9 @@ class SupervisedProcess:
         ready = poll.poll(_LOOK_SECONDS * 1000)
         said = os.read(output.fileno(), 65536) if ready else b""
         if not said:
-            # What it was really waited for: a machine that was asleep has not been listening.
+            # The time really waited: a machine that was suspended has not been waiting.
             self._silent += min(time.monotonic() - began, _LOOK_SECONDS)
-            if ready:  # it has closed its stdout, and will end
+            if ready:  # it closed its stdout and will end
                 time.sleep(0.01)
             return False
         self._silent = 0.0
@@ -152,16 +167,17 @@ class SupervisedProcess:
                 self._heard(line)
         return True
 
-    def _alive(self, signs: list[Sign]) -> None:
+    def _alive(self, signs: list[LoopState]) -> None:
         self._spoken = True
         if self._stopping.is_set():
             return
-        own = Sign(self.name, 0.0, LATE_SECONDS, vital=True)
-        HEARTBEATS.told(self.name, [own, *signs])
+        own = LoopState(self.name, 0.0, LATE_SECONDS, vital=True)
+        HEARTBEATS.report(self.name, [own, *signs])
         for sign in signs:
             if sign.vital and sign.age > sign.limit + _HUNG_SECONDS:
                 log.error(
-                    "%s is ended: its loop %r has not finished a step for %.0f s",
+                    "the node kills the process %s and starts it again: its loop %r has not "
+                    "finished a step for %.0f s",
                     self.name,
                     sign.name,
                     sign.age,
@@ -172,7 +188,9 @@ class SupervisedProcess:
     def _end_if_it_hangs(self) -> None:
         most = _SILENT_SECONDS if self._spoken else _LOADING_SECONDS
         if self._silent > most:
-            log.error("%s says nothing any more and is ended", self.name)
+            log.error(
+                "the node kills the process %s and starts it again: it does not respond", self.name
+            )
             self._silent = 0.0
             self.process.kill()
 
@@ -185,12 +203,17 @@ class SupervisedProcess:
             self._loop.ask_to_stop()
             return
         if time.monotonic() - self._born > _STEADY_SECONDS:
-            self._ended = 0
+            self._failures = 0
         self.deaths += 1
-        self._ended += 1
-        pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._ended - 1, 16), _LONGEST_PAUSE_SECONDS)
+        self._failures += 1
+        pause = _pause(self._failures)
         self._start_at = time.monotonic() + pause
-        log.error("%s died (%d) and is started again in %.1f s", self.name, code, pause)
+        log.error(
+            "the process %s died (exit code %d); the node starts it again in %.1f s",
+            self.name,
+            code,
+            pause,
+        )
 
     def _wait_and_start(self) -> float:
         assert self._start_at is not None  # noqa: S101

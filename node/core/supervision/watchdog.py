@@ -1,32 +1,32 @@
-"""systemd's watchdog, which is fed only while the node can do its work."""
+"""Feeds systemd's watchdog while the node can do its work."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 
-from node.core.supervision.heartbeat import HEARTBEATS, Sign
+from node.core.supervision.heartbeat import HEARTBEATS, LoopState
 
 log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Says in the log which loops become late and which go on, and feeds the watchdog.
+    """Logs which loops become late and which recover, and feeds the watchdog.
 
     Args:
-        feed: tells systemd that the node is well.
-        signs: how the loops of all threads and processes of the node are.
+        feed: tells systemd that the node works.
+        signs: returns the states of all loops of the node.
     """
 
     def __init__(
-        self, feed: Callable[[], object], signs: Callable[[], Sequence[Sign]] = HEARTBEATS.all
+        self, feed: Callable[[], object], signs: Callable[[], Sequence[LoopState]] = HEARTBEATS.all
     ) -> None:
         self._feed = feed
         self._signs = signs
         self._late: set[str] = set()
 
     def look(self) -> None:
-        """To be called every few seconds."""
+        """Check all loops; call it every few seconds."""
         late = [sign for sign in self._signs() if sign.late]
         if not any(sign.vital for sign in late):
             self._feed()

@@ -1,1 +1,1 @@
-"""What the machine has and does: disk, sockets, processes, clock."""
+"""The machine: disk, sockets, processes, memory and clock."""

@@ -1,7 +1,7 @@
-"""A process as a copy of this one: at the start, when everything is loaded and no thread runs.
+"""Child processes that are forked at the start, when all modules are loaded and no thread runs.
 
-Loading takes a second of processor time, and after a crash senders wait for it. One that dies later
-is started afresh, from its module: by then there are threads.
+Loading takes a second of processor time, and after a crash senders wait for it. A child that dies
+later is started anew from its module, as there are threads by then.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ _LOOK_SECONDS: Final = 0.02
 
 
 class ForkedProcess:
-    """A copy of this process that does one thing; as much of `subprocess.Popen` as is needed.
+    """A fork of this process that runs one task, with the needed part of `subprocess.Popen`.
 
     Args:
-        name: what `ps -o comm` and `top` show; at most 15 characters.
-        task: what it does, reading from descriptor 0 and writing to descriptor 1.
-        keep: descriptors that it needs; all others but 2 are closed in it, locks among them.
-        hear: what becomes its descriptor 0, and stays open here; None: a pipe of its own.
+        name: name in `ps -o comm` and `top`; at most 15 characters.
+        task: the task, which reads from descriptor 0 and writes to descriptor 1.
+        keep: descriptors that the child needs; it closes all others but 2, including locks.
+        stdin: descriptor that becomes its descriptor 0 and stays open here; None makes a pipe.
 
     Attributes:
-        stdin: the other end of that pipe.
-        stdout: what it says.
+        pid: process ID of the child.
+        stdin: the other end of that pipe; None if there is none.
+        stdout: the other end of the child's descriptor 1.
     """
 
     def __init__(
@@ -43,22 +44,22 @@ class ForkedProcess:
         name: str,
         task: Callable[[], None],
         keep: Container[int] = (),
-        hear: int | None = None,
+        stdin: int | None = None,
     ) -> None:
-        heard, say = (hear, None) if hear is not None else os.pipe()
-        listen, said = os.pipe()
+        read_end, write_end = (stdin, None) if stdin is not None else os.pipe()
+        output, child_output = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _be_the_copy(name, task, heard, said, keep)
-        if say is not None:
-            os.close(heard)
-        os.close(said)
-        self.stdin = None if say is None else os.fdopen(say, "wb")
-        self.stdout = os.fdopen(listen, "rb")
+            _run_child(name, task, read_end, child_output, keep)
+        if write_end is not None:
+            os.close(read_end)
+        os.close(child_output)
+        self.stdin = None if write_end is None else os.fdopen(write_end, "wb")
+        self.stdout = os.fdopen(output, "rb")
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """Return the exit code; None while the child runs."""
         if self._code is None:
             with suppress(ChildProcessError):
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -67,10 +68,10 @@ class ForkedProcess:
         return self._code
 
     def wait(self, timeout: float = math.inf) -> int:
-        """Its exit code, once it has ended.
+        """Wait for the child to end and return its exit code.
 
         Raises:
-            TimeoutExpired: it has not.
+            TimeoutExpired: it did not end within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while (code := self.poll()) is None:
@@ -80,29 +81,29 @@ class ForkedProcess:
         return code
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the child at once (SIGKILL)."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
 
-def _be_the_copy(
-    name: str, task: Callable[[], None], heard: int, said: int, keep: Container[int]
+def _run_child(
+    name: str, task: Callable[[], None], read_end: int, output: int, keep: Container[int]
 ) -> None:
-    """Never returns: what this process was about to do is for the original."""
+    """Run the task in the child, and end the child."""
     code = 1
     try:
-        os.dup2(heard, 0)
-        os.dup2(said, 1)
+        os.dup2(read_end, 0)
+        os.dup2(output, 1)
         for descriptor in [int(one.name) for one in Path("/proc/self/fd").iterdir()]:
             if descriptor > 2 and descriptor not in keep:
-                with suppress(OSError):  # the one that the list was read with
+                with suppress(OSError):  # the descriptor of the listing itself
                     os.close(descriptor)
-        with suppress(OSError):  # it is for people to see
+        with suppress(OSError):  # the name is only for display
             Path("/proc/self/comm").write_text(name)
         task()
         code = 0
     except BaseException as error:
-        # Nothing above this frame says so.
+        # no caller logs it
         log.error("%s ends: %s", name, error if isinstance(error, NodeError) else traced(error))
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Files and folders on stable storage."""
+"""Write files and folders durably to stable storage."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import sys
+import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ Buffer = bytes | bytearray | memoryview
 
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
+"""Permissions of everything that the node writes: the group may read, others may not."""
 
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS: ioctl_iflags(2)
 _TOP_OF_HIERARCHY = 0x00020000  # FS_TOPDIR_FL, the T of chattr(1)
@@ -61,6 +63,24 @@ def make_folder(folder: Path, below: Path | None = None) -> None:
                 raise
         if parent == below:
             break
+
+
+def ensure_folder(folder: Path) -> None:
+    """Make a folder and its parents with the node's permissions, unless they are there; no sync.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def open_lock_file(path: Path) -> int:
+    """A descriptor of a file to be locked, which is made if it is not there.
+
+    Raises:
+        OSError: it cannot be made or opened.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
 
 
 def sync_file_system(path: Path) -> None:
@@ -116,10 +136,16 @@ def start_writing(handle: int, at: int = 0, length: int = 0) -> None:
 
 
 def write_new(path: str | Path, parts: Sequence[Buffer], *, durable: bool) -> None:
-    """Write a file that is not there yet; half a file is not left behind.
+    """Write a new file; no partial file is left behind.
+
+    Args:
+        path: the file, which must not exist.
+        parts: its content.
+        durable: return only when the content is on stable storage; the name is not synced.
 
     Raises:
-        FileExistsError: there is one. OSError: it could not be written.
+        FileExistsError: the file exists.
+        OSError: it could not be written.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
@@ -137,8 +163,40 @@ def write_new(path: str | Path, parts: Sequence[Buffer], *, durable: bool) -> No
         os.close(handle)
 
 
+def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file in the place of one that may be there; readers see the old or the new one whole.
+
+    Args:
+        durable: whether file and name are on stable storage when this returns.
+
+    Raises:
+        OSError: it could not be written; the old one is as it was.
+    """
+    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        write_new(draft, (content,), durable=durable)
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folders([path.parent])
+
+
 def link(source: Path, target: Path) -> bool:
-    """Give a file a second name; False if something has that name already."""
+    """Give a file a second name.
+
+    Args:
+        source: the file.
+        target: the second name.
+
+    Returns:
+        False if the name exists already.
+
+    Raises:
+        OSError: the name could not be made; ENOSPC if the file has too many names.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
@@ -151,7 +209,12 @@ def link(source: Path, target: Path) -> bool:
 
 
 def link_over(source: Path, target: Path) -> None:
-    """Give a file the name of another one, which goes, in one step."""
+    """Replace a file by another one in one step; the other one keeps its own name, too.
+
+    Args:
+        source: the file.
+        target: the name to be replaced.
+    """
     between = source.with_suffix(".again")
     between.unlink(missing_ok=True)
     os.link(source, between)

@@ -1,9 +1,8 @@
-"""Processes of Python that the node starts: what they run, what they are told, what they inherit.
+"""Start Python processes of the node: their command, environment and input.
 
-Such a process runs no code from the folder that it is started in, which may hold files that
-others sent: `python -m` and `python -c` look for modules there first. What it is told may hold
-secrets, which neither its arguments nor its environment, both of which stay readable as long as it
-runs, ever show.
+Such a process imports no code from its working folder, where `python -m` and `python -c` look for
+modules first and which may hold received files. Its input may hold secrets, and is neither in its
+arguments nor in its environment, which stay readable while it runs.
 """
 
 from __future__ import annotations
@@ -24,52 +23,57 @@ _withdrawn: dict[str, str] = {}
 
 
 def variables() -> dict[str, str]:
-    """The environment of this process, with what was withdrawn from its children."""
+    """Return the environment of this process, including variables withdrawn from its children."""
     return {**_withdrawn, **os.environ}
 
 
 def withdraw(names: Iterable[str]) -> None:
-    """Take variables out of what children inherit; `variables` still has them."""
+    """Remove variables from the environment of children; `variables` still returns them."""
     for name in names:
         if name in os.environ:
             _withdrawn[name] = os.environ.pop(name)
 
 
 def take_no_code_from_here() -> None:
-    """See that no interpreter that descends from this process imports from its working folder.
+    """Make every Python process below this one import no code from its working folder.
 
-    It holds for those, too, that a library starts, such as the server that workers are forked by.
+    This includes processes that a library starts, such as the server that forks workers.
     """
     os.environ.update(_safe())
 
 
 def command(code: str, *arguments: str) -> list[str]:
-    """The arguments of an interpreter that runs some code, to be started in `surroundings`."""
+    """Return the command of an interpreter, which needs the environment of `surroundings`.
+
+    Args:
+        code: the code that it runs.
+        arguments: its arguments, in `sys.argv[1:]`.
+    """
     return [sys.executable, "-P", "-c", code, *arguments]
 
 
 def surroundings() -> dict[str, str]:
-    """The environment for such an interpreter, in which it finds this very package."""
+    """Return the environment for such an interpreter, in which it finds this package."""
     return {**os.environ, **_safe()}
 
 
 def start(
     module: str,
-    said: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     *,
     stdin: int | IO[bytes],
     pass_fds: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
-    """Run the `main` of a module as a process of its own, which begins with `told`.
+    """Start a process that runs the `main` of a module, which reads its input by `read_input`.
 
     Args:
-        module: its full name.
-        said: what it is told, as JSON can hold it; it may have secrets.
+        module: full name of the module.
+        arguments: the input, as JSON values; may hold secrets.
         stdin: as for `subprocess.Popen`.
-        pass_fds: descriptors that it keeps.
+        pass_fds: descriptors that the process keeps.
     """
     with os.fdopen(os.memfd_create("rasnode"), "wb") as memory:  # in no file system
-        memory.write(json.dumps(said).encode())
+        memory.write(json.dumps(arguments).encode())
         memory.flush()
         os.lseek(memory.fileno(), 0, os.SEEK_SET)
         return subprocess.Popen(
@@ -81,15 +85,15 @@ def start(
         )
 
 
-def told() -> dict[str, Any]:
-    """What `start` was told for this process. To be asked once."""
+def read_input() -> dict[str, Any]:
+    """Return the input that `start` gave to this process. Call it once."""
     with os.fdopen(int(sys.argv[2]), "rb") as memory:
-        said: dict[str, Any] = json.loads(memory.read())
-    return said
+        arguments: dict[str, Any] = json.loads(memory.read())
+    return arguments
 
 
 def _safe() -> dict[str, str]:
-    """Variables of an environment in which interpreters find this package, and no other code."""
+    """Return variables with which interpreters find this package and no other code."""
     safe = {"PYTHONSAFEPATH": "1"}
     if _PACKAGE_FOLDER not in _INSTALLED:
         others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

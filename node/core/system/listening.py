@@ -1,4 +1,4 @@
-"""Sockets that are bound before anything is served, and a port that is about to become free."""
+"""Bind listening sockets, and wait for a port that is about to become free."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from node.core.settings.model import Http
 from node.core.system.port_holders import holders
 
 WAIT_SECONDS = 10.0
-"""How long a port is waited for that children of an ended node, or somebody unseen, still have."""
+"""s to wait for a port that receivers of an ended node, or an unknown program, still hold."""
 _SURE_SECONDS = 1.0
-"""The same, where another program is seen to listen there: it may be about to end."""
+"""s to wait for a port on which another known program listens, which may be about to end."""
 _LOOK_SECONDS = 0.05
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A TCP socket with an address of its own, on which nothing can be reached before `listen`.
+    """Return a bound TCP socket; it accepts no connection before `listen`.
+
+    Args:
+        host: address to listen on; empty for all.
+        port: port; 0 takes any free one.
 
     Raises:
-        OSError: the address cannot be had; if another program listens there, after a wait.
+        OSError: the address cannot be bound; if another program listens there, after a wait.
     """
     tries = Retrying(
         retry=retry_if_exception(_is_taken),
@@ -34,19 +38,22 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def refusal(what: str, host: str, port: int, key: str, error: OSError) -> str:
-    """Why an address cannot be listened on, in words that an administrator can act on.
+    """Return a sentence about why an address cannot be bound, and what to do.
 
     Args:
-        what: is served there.
-        key: of the port, in the configuration.
+        what: the service, such as "the page".
+        host: address.
+        port: port.
+        key: key of the port in the configuration.
+        error: the error of `bound`.
     """
-    said = f"cannot listen on {host}:{port} ({what}): {error.strerror or error}"
+    text = f"cannot listen on {host}:{port} ({what}): {error.strerror or error}"
     if error.errno == errno.EADDRINUSE:
         there = ", ".join(map(str, holders(port))) or "another program"
-        return f"{said}; {there} listens there: stop it, or set {key}"
+        return f"{text}; {there} listens there: stop it, or set {key}"
     if error.errno == errno.EACCES:
-        return f"{said}; a port below 1024 needs a right (docs/install.md, Low ports), or set {key}"
-    return f"{said}; the host beside {key} has to be an address of this machine"
+        return f"{text}; a port below 1024 needs a right (docs/install.md, Low ports), or set {key}"
+    return f"{text}; the host beside {key} has to be an address of this machine"
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -78,10 +85,10 @@ def _is_over(state: RetryCallState, port: int) -> bool:
 
 
 def bound_for_page(http: Http) -> socket.socket | None:
-    """The page's address, taken before anything is served; None where there is no page.
+    """Return the bound socket of the page; None if there is no page.
 
     Raises:
-        ConfigError: it cannot be had.
+        ConfigError: the address cannot be bound.
     """
     if http.port is None:
         return None

@@ -1,4 +1,4 @@
-"""What the machine has, and what processes do on it, as far as the system tells."""
+"""Processors and memory of the machine, and the activity of processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_DESCENDANTS: Final = 256
 
 
 def available_processors() -> int:
-    """How many processors this process may use, at least one."""
+    """Return the number of processors that this process may use, at least one."""
     try:
         return max(1, len(os.sched_getaffinity(0)))
     except AttributeError:  # not on Linux
@@ -22,26 +22,27 @@ def available_processors() -> int:
 
 
 def memory_bytes(root: Path = _ROOT) -> int:
-    """The memory that this process and its children may use together: the machine's or, if that
-    is less, that of one of the control groups they are in.
+    """Return the bytes of memory that this process and its children may use together: those of the
+    machine, or of a control group if that has less.
 
     Args:
-        root: where `/proc` and `/sys` are.
+        root: the folder with `/proc` and `/sys`.
     """
     most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([most, *(group.limit for group in _groups(root))])
 
 
 def free_memory(root: Path = _ROOT) -> int:
-    """How much more memory this process may use now, without anything else being ended for it.
+    """Return the bytes of memory that this process may still use now, without the system killing
+    another process.
 
     Args:
-        root: where `/proc` and `/sys` are.
+        root: the folder with `/proc` and `/sys`.
     """
     free = [memory_bytes(root), *(group.free for group in _groups(root))]
     with suppress(OSError, ValueError, IndexError):
-        said = (root / "proc/meminfo").read_text("ascii")
-        free.append(int(said.partition("MemAvailable:")[2].split()[0]) * 1024)
+        text = (root / "proc/meminfo").read_text("ascii")
+        free.append(int(text.partition("MemAvailable:")[2].split()[0]) * 1024)
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit != resource.RLIM_INFINITY:
         free.append(limit - held_bytes(root))
@@ -49,13 +50,13 @@ def free_memory(root: Path = _ROOT) -> int:
 
 
 def most_memory() -> int:
-    """How much memory this process could have if nothing else ran."""
+    """Return the bytes of memory that this process could use if nothing else ran."""
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return memory_bytes() if limit == resource.RLIM_INFINITY else min(limit, memory_bytes())
 
 
 def held_bytes(root: Path = _ROOT) -> int:
-    """What of this process counts for RLIMIT_DATA; 0 where the system does not say."""
+    """Return the bytes of this process that count for RLIMIT_DATA; 0 if not known."""
     try:
         pages = int((root / "proc/self/statm").read_text("ascii").split()[5])
     except (OSError, ValueError, IndexError):
@@ -71,7 +72,7 @@ class _Group(NamedTuple):
 
 
 def _groups(root: Path) -> list[_Group]:
-    """The control groups that this process is in, of either version, as far as they can be seen."""
+    """Return the visible control groups of this process, of either version."""
     found = []
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text("utf-8").splitlines():
@@ -90,7 +91,7 @@ def _groups(root: Path) -> list[_Group]:
 
 
 def _group(folder: Path, *, first: bool) -> _Group | None:
-    """What a control group may have; None if it has no limit, or is not to be seen."""
+    """Return the memory of a control group; None if it has no limit or is not visible."""
     limit, used, cached = (
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
         if first
@@ -99,7 +100,7 @@ def _group(folder: Path, *, first: bool) -> _Group | None:
     try:
         most = int((folder / limit).read_text("ascii"))
         taken = int((folder / used).read_text("ascii"))
-        # What was read from files, and nobody uses, is given back when it is needed.
+        # cached file content that is not in use is given back when memory is needed
         spare = int(
             ("\n" + (folder / "memory.stat").read_text("ascii"))
             .partition(f"\n{cached}")[2]
@@ -112,11 +113,11 @@ def _group(folder: Path, *, first: bool) -> _Group | None:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a process and its descendants have done so far.
+    """The activity of a process and its descendants.
 
     Attributes:
-        states: as `ps` shows them, R, S, D, T or Z each, its own first.
-        ticks: of processor time that they used together.
+        states: their states as in `ps` (R, S, D, T or Z), that of the process first.
+        ticks: processor time that they have used together, in ticks.
     """
 
     states: str
@@ -124,32 +125,32 @@ class Activity:
 
     @property
     def stopped(self) -> bool:
-        """Whether a signal or a debugger holds the process."""
+        """Whether a signal or a debugger has stopped the process."""
         return self.states[0] in "Tt"
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, and only its parent has not taken notice yet."""
+        """Whether the process has ended, and its parent has not reaped it yet."""
         return self.states[0] in "ZX"
 
     @property
     def asleep(self) -> bool:
-        """Whether all of them wait for something other than a disk or a processor."""
+        """Whether all of them wait for something else than a disk or a processor."""
         return not set(self.states) & set("RD")
 
 
 def activity(pid: int) -> Activity | None:
-    """What a process has done; None if it is gone or the system does not say."""
+    """Return the activity of a process; None if it has ended or is not visible."""
     own = _stat(pid)
     if own is None:
         return None
-    said = [own]
+    stats = [own]
     found = _children(pid)
     for child in found:
         if len(found) < _MOST_DESCENDANTS:
             found += _children(child)
-        said += [one for one in [_stat(child)] if one is not None]
-    return Activity("".join(one.states for one in said), sum(one.ticks for one in said))
+        stats += [one for one in [_stat(child)] if one is not None]
+    return Activity("".join(one.states for one in stats), sum(one.ticks for one in stats))
 
 
 def _stat(pid: int) -> Activity | None:
@@ -162,10 +163,10 @@ def _stat(pid: int) -> Activity | None:
 
 
 def _children(pid: int) -> list[int]:
-    """Each thread of a process has those that it started."""
-    said = []
+    """Return the children that the threads of a process have started."""
+    found = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
-                said += (thread / "children").read_text("ascii").split()
-    return [int(child) for child in said]
+                found += (thread / "children").read_text("ascii").split()
+    return [int(child) for child in found]

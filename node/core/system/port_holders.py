@@ -1,4 +1,4 @@
-"""Which programs of this machine listen on a TCP port, as far as this user may see them (Linux)."""
+"""Find the programs that listen on a TCP port, if they are visible to this user (Linux)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ _RECEIVER: Final = ("rasnode-receive", "node.daemon.receiving.process")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process with a port.
+    """A process that holds a port.
 
     Attributes:
-        receiver: it is one of a node's receivers. The node's main process has the port, too: where
-            there are receivers alone, it has ended, and they are about to.
+        pid: process ID.
+        name: name of the program.
+        receiver: it is a receiver process of a node. The node's main process holds the port, too:
+            if only receivers hold it, the node has ended, and they are about to.
     """
 
     pid: int
@@ -32,7 +34,7 @@ class Holder:
 
 
 def holders(port: int) -> list[Holder]:
-    """Who listens on a port; empty if nobody does, or it cannot be seen who."""
+    """Return the processes that listen on a port; empty if there are none, or none are visible."""
     sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
     if not sockets:
         return []

@@ -1,4 +1,4 @@
-"""Notices that the system's clock was set back, as the node then holds moments that lie ahead."""
+"""Detects that the system's clock was set back, so that recorded times lie in the future."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_STEP_SECONDS: Final = 2.0  # corrections of less are slewed, or do not matter
+_STEP_SECONDS: Final = 2.0  # smaller corrections are slewed, or do not matter
 _AGAIN_SECONDS: Final = 5.0
-_AFTERMATH_SECONDS: Final = 60.0  # in which moments taken before the step may still be written
+_AFTERMATH_SECONDS: Final = 60.0  # in which times from before the step may still be written
 
 
 class ClockWatch:
@@ -29,7 +29,7 @@ class ClockWatch:
         self._until = steady() + _AFTERMATH_SECONDS  # it may have been set before the start
 
     def set_back(self) -> bool:
-        """Whether moments in the future have to be looked for now."""
+        """Tell whether times in the future have to be looked for now."""
         now = self._steady()
         offset = self._wall() - now
         before, self._offset = self._offset, offset

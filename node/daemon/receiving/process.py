@@ -1,9 +1,8 @@
-"""A receiver as a process of its own: a copy of the node's, or, in the place of one that died, a
-new one, both started by `ReceiverSupervisor`.
+"""A receiver as a process of its own, started by `ReceiverSupervisor`.
 
-What a sender waits for happens here and nowhere else, so that nothing that the node computes can
-hold an answer back. It gets ready while its parent is still busy, and begins at the first line
-of its stdin; each line after that has changed settings as JSON, and the end means stop.
+It does all that a sender waits for, so that no computation of the node delays an answer. It serves
+from the first line of its stdin on; each further line has changed settings as JSON, and the end of
+stdin tells it to stop.
 """
 
 from __future__ import annotations
@@ -35,34 +34,39 @@ READY: Final = "ready"
 GO: Final = b"go\n"
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 SWITCH_SECONDS: Final = 0.0005
-"""How long a thread that computes keeps one waiting that has an answer due."""
+"""How long a computing thread may keep the interpreter while another one has an answer to send."""
 
 
 def main() -> None:
-    """Receive as `ReceiverSupervisor` says."""
-    said = interpreters.told()
-    configure_logging(said["settings"]["log"]["format"])
-    receive(said)
+    """Receive with the configuration of `ReceiverSupervisor`."""
+    configuration = interpreters.read_input()
+    configure_logging(configuration["settings"]["log"]["format"])
+    receive(configuration)
 
 
-def receive(said: dict[str, Any]) -> None:
-    """Receive until stdin ends."""
+def receive(configuration: dict[str, Any]) -> None:
+    """Receive until stdin ends.
+
+    Args:
+        configuration: `settings`, the `run` of the node, its `partition` of the journal, the
+            descriptors `listening` and `wakeup`, `seconds` for stopping, and the `parent` process.
+    """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # its parent says when it is time
-    settings = Settings.model_validate(said["settings"])
+        signal.signal(number, signal.SIG_IGN)  # its parent ends it by closing the pipe
+    settings = Settings.model_validate(configuration["settings"])
     sys.setswitchinterval(SWITCH_SECONDS)
-    _die_with(int(said["parent"]))
+    _die_with(int(configuration["parent"]))
     install_hooks()
-    metrics.relay(_tell)
-    bell = int(said["bell"])
+    metrics.relay(_report)
+    wakeup = int(configuration["wakeup"])
 
-    def ring() -> None:
-        with suppress(BlockingIOError):
-            os.write(bell, b"\0")
+    def wake_ingester() -> None:
+        with suppress(BlockingIOError):  # the pipe is full: it will wake
+            os.write(wakeup, b"\0")
 
     with ExitStack() as undo:
-        heard = undo.enter_context(os.fdopen(0, "rb", closefd=False))
-        if heard.readline() != GO:
+        commands = undo.enter_context(os.fdopen(0, "rb", closefd=False))
+        if commands.readline() != GO:
             return
         index = Index(settings.database_url())
         undo.callback(index.close)
@@ -73,36 +77,38 @@ def receive(said: dict[str, Any]) -> None:
             Archive(settings.storage.root),
             index,
             journal,
-            run=said["run"],
-            partition=int(said["partition"]),
-            ring=ring,
-            listening=socket.socket(fileno=int(said["listening"])),
+            run=configuration["run"],
+            partition=int(configuration["partition"]),
+            wake_ingester=wake_ingester,
+            listening=socket.socket(fileno=int(configuration["listening"])),
         )
-        gc.freeze()  # what is loaded stays: never looked through again while a sender waits
+        gc.freeze()  # collections need not look through what is loaded
         receiver.start()
-        undo.callback(receiver.stop, float(said["seconds"]))
-        _tell(READY)
+        undo.callback(receiver.stop, float(configuration["seconds"]))
+        _report(READY)
         os.set_blocking(1, False)
         Reporter().start()
-        for line in heard:
+        for line in commands:
             _allow(receiver, line)
 
 
 def _allow(receiver: Receiver, line: bytes) -> None:
-    """Take changed settings over; what cannot be read of them changes nothing."""
+    """Apply changed settings; if they cannot be read, the receiver keeps those it has."""
     try:
         receiver.allow(Dicom.model_validate_json(line))
-    except Exception as error:  # noqa: BLE001  a receiver goes on with the settings it has
-        log.error("changed settings were not taken over: %s", traced(error))
+    except Exception as error:  # noqa: BLE001  the receiver goes on
+        log.error(
+            "a receiver cannot apply the changed settings and keeps the old ones: %s", traced(error)
+        )
 
 
-def _tell(said: str) -> None:
-    with suppress(BlockingIOError, BrokenPipeError):  # a count is not worth waiting for
-        os.write(1, f"{said}\n".encode())
+def _report(line: str) -> None:
+    with suppress(BlockingIOError, BrokenPipeError):  # the parent is busy or gone: leave it out
+        os.write(1, f"{line}\n".encode())
 
 
 def _die_with(parent: int) -> None:
-    """Be killed when the parent is: the next run of the node must find the journal to itself."""
+    """Be killed when the parent ends: the next run of the node must have the journal to itself."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

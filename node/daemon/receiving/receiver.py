@@ -1,4 +1,4 @@
-"""All that one process needs to serve the DICOM port."""
+"""What one process needs to serve the DICOM port."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ import time
 from collections.abc import Callable
 
 from node.core.settings.model import Dicom, Settings
+from node.dimse.scp.application_entity import StorageSCP
 from node.dimse.scp.associations import Associations
-from node.dimse.scp.entity import StorageSCP
 from node.dimse.scp.services import Services
-from node.dimse.upper_layer.port import Shared
+from node.dimse.upper_layer.association_server import Shared
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.series.conflicts import Conflicts
-from node.storage.ingest.acknowledging import JournalReceiver
 from node.storage.journal import Journal, JournalWriter
 from node.storage.journal.segment import count_for, size_for
 from node.storage.quarantine import Quarantine
 from node.storage.quarantine.quotas import Quotas
+from node.storage.receive.journal_receiver import JournalReceiver
 
 
 class Receiver:
     """Receives into one partition of the journal, and answers queries.
 
     Args:
-        run: which run of the node this is.
-        partition: of the journal; no other process has it.
-        ring: wakes the ingester.
-        listening: the socket that processes share; None: it opens its own.
+        settings: the node's.
+        archive: the archive.
+        index: the index.
+        journal: the journal.
+        run: identifies this run of the node.
+        partition: of the journal; no other process writes to it.
+        wake_ingester: tells the ingester that there are new records.
+        listening: the socket that the receivers share; None: it opens its own.
 
     Raises:
         StorageFull: the journal cannot be opened.
@@ -43,13 +47,13 @@ class Receiver:
         *,
         run: str,
         partition: int,
-        ring: Callable[[], None],
+        wake_ingester: Callable[[], None],
         listening: socket.socket | None = None,
     ) -> None:
         self._dicom = settings.dicom
         offsets, free = journal.offsets, archive.free_bytes()
-        self._partition = JournalWriter(
-            journal.folder, partition, offsets, size_for(free), ring, most=count_for(free)
+        self._writer = JournalWriter(
+            journal.folder, partition, offsets, size_for(free), wake_ingester, most=count_for(free)
         )
         kept = settings.storage.quarantine
         quarantine = Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days)
@@ -57,7 +61,7 @@ class Receiver:
         receiver = JournalReceiver(
             archive,
             journal,
-            self._partition,
+            self._writer,
             minimum_free=settings.storage.minimum_free,
             clock=time.time,
             quarantine=quarantine,
@@ -74,8 +78,8 @@ class Receiver:
             if listening is None
             else Shared(
                 listening,
-                elsewhere=lambda: offsets.all_guests() - offsets.guests(partition),
-                counted=lambda count: offsets.set_guests(partition, count),
+                elsewhere=lambda: offsets.all_associations() - offsets.associations(partition),
+                counted=lambda count: offsets.set_associations(partition, count),
             ),
         )
 
@@ -88,20 +92,20 @@ class Receiver:
         """Open the port.
 
         Raises:
-            ConfigError: it is taken or may not be used, or certificates cannot.
+            ConfigError: the port is in use or not allowed, or a certificate cannot be used.
         """
         self._quotas.start()
         self._services.start()
         self._scp.start()
 
     def allow(self, dicom: Dicom) -> None:
-        """Take over changed peers, rules and certificates."""
+        """Apply changed peers, rules and certificates."""
         self._dicom = dicom
         self._scp.allow(dicom)
 
     def stop(self, seconds: float) -> None:
-        """Accept no more, let what is under way be answered, and end the rest."""
+        """Accept no more associations, let open C-STOREs answer for so many seconds, and end."""
         self._scp.stop(seconds)
         self._services.stop()
         self._quotas.stop()
-        self._partition.close()
+        self._writer.close()

@@ -1,4 +1,4 @@
-"""The conditions that a key can put on a value (PS3.4 C.2.2.2)."""
+"""The conditions of C-FIND keys on values (PS3.4 C.2.2.2)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from node.core.attributes import caseless, fold, name_groups
-from node.dicom.matching.moments import Bounds, Moments
-from node.dicom.matching.patterns import Pattern
+from node.core.query_keys import caseless, fold, name_groups
+from node.dicom.matching.date_time_ranges import Bounds, Moments
+from node.dicom.matching.wildcards import Pattern
 
 if TYPE_CHECKING:
     from node.dicom.matching.query import Key
@@ -19,53 +19,53 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Universal:
-    """Everything matches; the key only asks for the value (PS3.4 C.2.2.2.3)."""
+    """Universal matching: everything matches; the key only requests the value (C.2.2.2.3)."""
 
     def holds(self, value: str) -> bool:  # noqa: ARG002
-        """Always."""
+        """Return True."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """Only what has no value matches (PS3.4 C.2.2.2.7, by negotiation)."""
+    """Empty value matching: only absent values match (PS3.4 C.2.2.2.7, by negotiation)."""
 
     def holds(self, value: str) -> bool:
-        """Whether there is no value."""
+        """Tell whether there is no value."""
         return not value
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of some values, character by character: single values and lists of UIDs."""
+    """Single value matching, and list of UID matching: one of some values, exactly."""
 
     values: tuple[str, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether the value is among them."""
+        """Tell whether the value is one of them."""
         return value in self.values
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One of some texts with wildcards, with regard to case (PS3.4 C.2.2.2.1, C.2.2.2.4)."""
+    """Wild card matching with one of some patterns, case sensitive (C.2.2.2.1, C.2.2.2.4)."""
 
     patterns: tuple[Pattern, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether one of the patterns fits the whole value."""
+        """Tell whether one of the patterns matches the whole value."""
         return any(pattern.matches(value) for pattern in self.patterns)
 
 
 @dataclass(frozen=True, slots=True)
 class NamePattern:
-    """A person name as a key gives it.
+    """The person name of a key.
 
     Attributes:
-        groups: what the alphabetic, ideographic and phonetic group have to fit, each with its
-            alternatives; without alternatives anything fits.
-        anywhere: the key had no `=`: its one group may fit any group of the name.
-        accents: the key has some, and so they count; without any they do not.
+        groups: patterns for the alphabetic, ideographic and phonetic group; one of the patterns of
+            a group has to match; a group without patterns matches anything.
+        anywhere: the key has no `=`, so that its one group may match any group of the name.
+        accents: the key has accents, so that accents count.
     """
 
     groups: tuple[tuple[Pattern, ...], ...]
@@ -73,7 +73,7 @@ class NamePattern:
     accents: bool = False
 
     def fits(self, value: str) -> bool:
-        """Whether a name fits."""
+        """Tell whether a name matches."""
         name = name_groups(value, caseless if self.accents else fold)
         if self.anywhere:
             return any(group and _any(self.groups[0], group) for group in name)
@@ -85,12 +85,12 @@ class NamePattern:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One of some person names, without regard to case (PS3.4 C.2.2.2.1)."""
+    """Person names, without regard to case (PS3.4 C.2.2.2.1)."""
 
     patterns: tuple[NamePattern, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether one of the patterns fits the name."""
+        """Tell whether one of the patterns matches the name."""
         return any(pattern.fits(value) for pattern in self.patterns)
 
 
@@ -101,60 +101,60 @@ class Number:
     values: tuple[float, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether the value is one of the numbers."""
+        """Tell whether the value is one of the numbers."""
         return bool(_NUMBER.fullmatch(value)) and float(value) in self.values
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Dates or times of day within one of some ranges (PS3.4 C.2.2.2.5.1, C.2.2.2.5.2)."""
+    """Range matching of dates or times of day (PS3.4 C.2.2.2.5.1, C.2.2.2.5.2)."""
 
     bounds: tuple[Bounds, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether the value lies in one of the ranges."""
+        """Tell whether the value lies in one of the ranges."""
         return any(bounds.holds(value) for bounds in self.bounds)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Moments in time within one of some ranges (PS3.4 C.2.2.2.5.3)."""
+    """Range matching of dates with times (PS3.4 C.2.2.2.5.3)."""
 
     ranges: tuple[Moments, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether the value lies in one of the ranges."""
+        """Tell whether the value lies in one of the ranges."""
         return any(span.holds(value) for span in self.ranges)
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Each of some conditions, each by any of the values (PS3.4 C.2.2.2.8, by negotiation)."""
+    """Multiple value matching: each condition holds for any value (C.2.2.2.8, by negotiation)."""
 
     conditions: tuple[Text | Name, ...]
 
     def holds(self, value: str) -> bool:
-        """Whether a single value fits all of them; see `Key` for several values."""
+        """Tell whether a single value fits all conditions; see `Key` for several values."""
         return all(condition.holds(value) for condition in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """At least one item of a sequence matches all keys (PS3.4 C.2.2.2.6).
+    """Sequence matching: at least one item matches all keys (PS3.4 C.2.2.2.6).
 
     Attributes:
-        keys: of the item; without any every sequence matches and comes back whole.
+        keys: keys of the item; without keys every sequence matches and is returned whole.
     """
 
     keys: tuple[Key, ...]
 
     def matching(self, items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The items that match."""
+        """Return the items that match."""
         return [item for item in items if all(key.matches(item) for key in self.keys)]
 
     @property
     def selective(self) -> bool:
-        """Whether it asks for anything but the values."""
+        """Whether any key can exclude an item."""
         return any(key.selective for key in self.keys)
 
 
@@ -162,7 +162,7 @@ Condition = Universal | Empty | OneOf | Text | Name | Number | Range | Moment | 
 
 
 def parse_number(text: str) -> float | None:
-    """An IS or DS value; None if it is no number."""
+    """Return the number of an IS or DS value; None if it is not a number."""
     return float(text) if _NUMBER.fullmatch(text) else None
 
 

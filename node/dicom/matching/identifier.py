@@ -1,14 +1,14 @@
-"""From the bytes of an identifier to what it asks for (PS3.4 C.4.1.1.3, C.4.2.1.4)."""
+"""Read the identifier of a C-FIND, C-MOVE or C-GET request (PS3.4 C.4.1.1.3, C.4.2.1.4)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.core.attributes import KEYS, UNIQUE_KEY, Attribute, Level
 from node.core.errors import MalformedDataSet
+from node.core.query_keys import KEYS, UNIQUE_KEY, Attribute, Level
 from node.dicom import Elements, scan
 from node.dicom.matching.conditions import Range, Universal
-from node.dicom.matching.keys import Negotiated, condition_of
+from node.dicom.matching.key_conditions import Negotiated, condition_of
 from node.dicom.matching.query import (
     UNABLE_TO_PROCESS,
     Combined,
@@ -49,7 +49,7 @@ _PAIRS = (
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """An identifier whose level is known."""
+    """An identifier with its Query/Retrieve Level and character set."""
 
     elements: Elements
     level: Level
@@ -58,6 +58,11 @@ class Identifier:
 
 def read_identifier(encoded: bytes, transfer_syntax_uid: str, model: Model) -> Identifier:
     """Decode an identifier and read its Query/Retrieve Level.
+
+    Args:
+        encoded: the data set of the request.
+        transfer_syntax_uid: of its presentation context.
+        model: the information model.
 
     Raises:
         IdentifierError: it is no data set, or has no level of the model.
@@ -89,15 +94,28 @@ def read_find(
 ) -> Query:
     """Read the identifier of a C-FIND request.
 
-    Keys of a level above other than its unique key, which PS3.4 C.4.1.2.1 keeps out of
-    hierarchical queries, are matched and returned all the same, as clients send them; keys of a
-    level below are not supported there.
+    Keys of a level above other than its unique key, which PS3.4 C.4.1.2.1 excludes from
+    hierarchical queries, are matched and returned, as clients send them. Keys of a level below are
+    not supported.
 
     Args:
-        empty_matches: an entity without a value for a required key matches whatever is asked for.
+        encoded: the data set of the request.
+        transfer_syntax_uid: of its presentation context.
+        model: the information model.
+        negotiated: options of extended negotiation.
+        empty_matches: an entity without a value for a required key matches every value.
 
     Raises:
-        IdentifierError: it cannot be answered.
+        IdentifierError: the query cannot be answered.
+
+    Examples:
+        A query at study level for the studies of two modalities:
+
+        >>> level = b"\\x08\\0\\x52\\0\\x06\\0\\0\\0STUDY "
+        >>> date = b"\\x08\\0\\x20\\0\\x09\\0\\0\\0" + b"20260101-"
+        >>> query = read_find(date + level, "1.2.840.10008.1.2", Model.STUDY)
+        >>> [key.attribute.keyword for key in query.keys]
+        ['StudyDate']
     """
     identifier = read_identifier(encoded, transfer_syntax_uid, model)
     level, elements = identifier.level, identifier.elements
@@ -133,8 +151,14 @@ def read_retrieve(
 ) -> Retrieve:
     """Read the identifier of a C-MOVE or C-GET request.
 
+    Args:
+        encoded: the data set of the request.
+        transfer_syntax_uid: of its presentation context.
+        model: the information model.
+        relational: relational retrieval was negotiated.
+
     Raises:
-        IdentifierError: a unique key is missing, empty or no single value where one is needed.
+        IdentifierError: a unique key is missing, empty, or not a single value where it must be.
     """
     identifier = read_identifier(encoded, transfer_syntax_uid, model)
     level, elements = identifier.level, identifier.elements
@@ -165,7 +189,7 @@ def _unique_values(elements: Elements, attribute: Attribute) -> tuple[str, ...]:
 
 
 def _require_unique_keys(elements: Elements, level: Level, model: Model) -> None:
-    """Above the level, one single value each (PS3.4 C.4.1.2.1, C.4.2.2.1)."""
+    """Require a single value of each unique key above the level (PS3.4 C.4.1.2.1, C.4.2.2.1)."""
     for above in model.levels[: model.levels.index(level)]:
         attribute = _unique(above)
         values = _unique_values(elements, attribute)
@@ -186,7 +210,12 @@ def _refuse_wildcards(attribute: Attribute, values: tuple[str, ...]) -> None:
 
 
 def is_required(attribute: Attribute, model: Model) -> bool:
-    """Whether an attribute is a Required Key of a model (PS3.4 C.6.1.1, C.6.2.1)."""
+    """Tell whether an attribute is a Required Key of a model (PS3.4 C.6.1.1, C.6.2.1).
+
+    Args:
+        attribute: the attribute.
+        model: the information model.
+    """
     if attribute.tag == _PATIENT_ID:
         return model is Model.STUDY  # in Patient Root it is the unique key
     return attribute.keyword in _REQUIRED

@@ -1,4 +1,4 @@
-"""What a C-FIND, C-MOVE or C-GET asks for, as plain values, and what it finds."""
+"""C-FIND, C-MOVE and C-GET requests as plain values, and what they match."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from pydicom.datadict import dictionary_VM
 
-from node.core.attributes import Attribute, Level
 from node.core.errors import Permanent
+from node.core.query_keys import Attribute, Level
 from node.dicom.matching.conditions import Condition, Empty, Every, Items, Universal
-from node.dicom.matching.moments import Bounds
+from node.dicom.matching.date_time_ranges import Bounds
 
 IDENTIFIER_DOES_NOT_MATCH = 0xA900  # PS3.4 Table C.4-1: the identifier is not one of this SOP class
 UNABLE_TO_PROCESS = 0xC000
@@ -22,8 +22,8 @@ class IdentifierError(Permanent):
     """An identifier that cannot be answered.
 
     Attributes:
-        status: of the response (PS3.4 Table C.4-1).
-        offending: the tag of the element that is wrong, if it is one.
+        status: status of the response (PS3.4 Table C.4-1).
+        offending: tag of the wrong element; None if it is not one element.
     """
 
     def __init__(
@@ -49,11 +49,13 @@ class Model(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One attribute of an identifier and the condition that it puts on an entity.
+    """One key of an identifier.
 
     Attributes:
-        required: an entity without a value matches whatever is asked for, as the standard has it
-            for Required Keys (PS3.4 C.2.2.1.2).
+        attribute: the attribute.
+        condition: its condition on an entity.
+        required: an entity without a value matches every value, which is the standard's rule for
+            Required Keys (PS3.4 C.2.2.1.2).
     """
 
     attribute: Attribute
@@ -68,7 +70,7 @@ class Key:
         return not isinstance(self.condition, Universal)
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether an entity's attributes satisfy it."""
+        """Tell whether the attributes of an entity satisfy the key."""
         value = record.get(self.attribute.keyword)
         condition = self.condition
         if isinstance(condition, Items):
@@ -87,7 +89,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """A date and a time that together lie in a range (PS3.4 C.2.2.2.5.4, by negotiation)."""
+    """Combined date and time matching (PS3.4 C.2.2.2.5.4, by negotiation)."""
 
     date: Attribute
     time: Attribute
@@ -96,7 +98,7 @@ class Combined:
     required: bool
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether date and time of an entity lie in the range."""
+        """Tell whether date and time of an entity lie in the range."""
         date = record.get(self.date.keyword) or ""
         time = record.get(self.time.keyword) or ""
         if not date:
@@ -114,9 +116,9 @@ class Query:
 
     Attributes:
         keys: every key that the index keeps, selective or not, by ascending tag.
-        combined: pairs of ranges that count as one; their keys are in `keys` as universal.
-        unsupported: tags that were asked for and that the index does not keep.
-        availability: whether Instance Availability was asked for.
+        combined: pairs of ranges that count as one; their keys are universal in `keys`.
+        unsupported: requested tags that the index does not keep.
+        availability: whether Instance Availability was requested.
         charset: Specific Character Set of the request.
     """
 
@@ -131,10 +133,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
-    """What a C-MOVE or C-GET asks for: unique keys and nothing else (PS3.4 C.4.2.1.4.1).
+    """A C-MOVE or C-GET request: unique keys only (PS3.4 C.4.2.1.4.1).
 
     Attributes:
-        uids: unique keys by level, the level itself included; several only at the level itself.
+        level: the Query/Retrieve Level.
+        uids: values of the unique keys by level; several values only at the level itself.
     """
 
     level: Level
@@ -142,11 +145,20 @@ class Retrieve:
 
 
 def matches(query: Query, record: Mapping[str, Any]) -> bool:
-    """Whether an entity matches a query.
+    """Tell whether an entity matches a query (PS3.4 C.2.2.2).
 
     Args:
-        record: keyword -> value, of the entity and of those above it; several values separated by
-            a backslash; sequences as lists of such mappings.
+        query: the query.
+        record: keyword -> value of the entity and those above it; several values are separated by
+            backslashes; sequences are lists of such mappings.
+
+    Examples:
+        >>> from node.core.query_keys import BY_KEYWORD
+        >>> from node.dicom.matching.conditions import OneOf
+        >>> key = Key(BY_KEYWORD["Modality"], OneOf(("CT",)))
+        >>> query = Query(Model.STUDY, Level.SERIES, (key,))
+        >>> matches(query, {"Modality": "CT"}), matches(query, {"Modality": "MR"})
+        (True, False)
     """
     return all(key.matches(record) for key in query.keys) and all(
         pair.matches(record) for pair in query.combined
@@ -154,7 +166,12 @@ def matches(query: Query, record: Mapping[str, Any]) -> bool:
 
 
 def returned(key: Key, value: Any) -> Any:
-    """What a response carries for a key: of a sequence the matching items (PS3.4 C.2.2.2.6)."""
+    """Return the value of a key in a response: for a sequence the matching items (C.2.2.2.6).
+
+    Args:
+        key: the key.
+        value: value of the entity, as in `matches`.
+    """
     if not isinstance(key.condition, Items):
         return value
     items = value if isinstance(value, list) else []
@@ -170,7 +187,7 @@ def returned(key: Key, value: Any) -> Any:
 
 
 def is_multiple(tag: int) -> bool:
-    """Whether the standard lets an attribute have several values (PS3.6)."""
+    """Tell whether an attribute may have several values (PS3.6)."""
     return _multiple(tag)
 
 

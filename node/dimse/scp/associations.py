@@ -1,4 +1,4 @@
-"""The associations that are open, and what the index is told of them."""
+"""Notes which associations brought instances, and how they ended."""
 
 from __future__ import annotations
 
@@ -13,40 +13,37 @@ from pynetdicom.pdu_primitives import A_RELEASE
 
 from node.core.errors import Retryable
 from node.core.records import AssociationEnd
+from node.dimse.log_fields import log_fields, printable
 from node.storage.journal import Source
 
 log = logging.getLogger(__name__)
 
 
-def printable(text: str, most: int = 16) -> str:
-    """Text of a peer, fit for one line of a log: AE titles come from anybody."""
-    return "".join(char if char.isprintable() else "?" for char in text.strip())[:most]
-
-
 class Associations:
-    """Knows the associations that brought instances, and passes their ends on.
+    """The open associations that have brought instances.
 
     Args:
-        noted: called with an association that brought something, how it ended, and when.
-        process: which run of the node this is.
+        ended: called with an association that brought instances, how it ended, and when (s since
+            1970).
+        process: names this run of the node.
         clock: seconds since 1970, UTC.
     """
 
     def __init__(
         self,
-        noted: Callable[[Source, AssociationEnd, float], None],
+        ended: Callable[[Source, AssociationEnd, float], None],
         *,
         process: str,
         clock: Callable[[], float],
     ) -> None:
-        self._noted = noted
+        self._ended = ended
         self._process = process
         self._clock = clock
         self._sources: WeakKeyDictionary[Association, Source] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def source(self, association: Association) -> Source:
-        """What is kept of an association, from its first instance on."""
+        """The record of an association, made at its first instance."""
         source = self._sources.get(association)
         if source is None:
             requestor = association.requestor
@@ -61,21 +58,21 @@ class Associations:
                 self._sources[association] = source
         return source
 
-    def release_asked(self, event: Event) -> None:
-        """pynetdicom's EVT_ACSE_RECV: a peer that asks for release may close before we say so."""
+    def release_requested(self, event: Event) -> None:
+        """Handle pynetdicom's EVT_ACSE_RECV: after its A-RELEASE-RQ a peer may close at once."""
         if isinstance(event.primitive, A_RELEASE):
             self._end(event.assoc, AssociationEnd.RELEASED)
 
     def released(self, event: Event) -> None:
-        """pynetdicom's EVT_RELEASED."""
+        """Handle pynetdicom's EVT_RELEASED."""
         self._end(event.assoc, AssociationEnd.RELEASED)
 
     def aborted(self, event: Event) -> None:
-        """pynetdicom's EVT_ABORTED: by either side, or by the connection's end."""
+        """Handle pynetdicom's EVT_ABORTED: by either side, or because the connection was lost."""
         self._end(event.assoc, AssociationEnd.ABORTED)
 
     def connection_closed(self, event: Event) -> None:
-        """pynetdicom's EVT_CONN_CLOSE: if nothing else was said, the peer is lost."""
+        """Handle pynetdicom's EVT_CONN_CLOSE: without a release or abort before it, a lost peer."""
         self._end(event.assoc, AssociationEnd.LOST)
 
     def _end(self, association: Association, end: AssociationEnd) -> None:
@@ -84,6 +81,11 @@ class Associations:
         if source is None:
             return
         try:
-            self._noted(source, end, self._clock())
+            self._ended(source, end, self._clock())
         except Retryable as error:
-            log.error("the end of an association could not be noted: %s", error)
+            log.error(
+                "the end of an association could not be recorded, so that its series wait longer "
+                "to be made: %s",
+                error,
+                extra=log_fields(association),
+            )

@@ -1,4 +1,4 @@
-"""What storage commitment says and checks: the request, each instance, the report (PS3.4 J.3)."""
+"""Reads storage commitment requests, checks the instances, and writes the reports (PS3.4 J.3)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import Final
 
 from node.core.errors import MalformedDataSet
 from node.core.records import checked_uid
+from node.core.statuses import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE
 from node.dicom import scan
-from node.dimse.scp.query.encoding import Writer
-from node.lifecycle.verification.reporting import expected
+from node.dimse.scp.query.element_writer import Writer
+from node.lifecycle.verification.damage_reporter import expected
 from node.storage.archive import Archive
 from node.storage.index.peers.commitments import Held
 from node.storage.index.search.search import Sendable
 from node.storage.integrity import Damage, check_archived
 
 log = logging.getLogger(__name__)
-
-PROCESSING_FAILURE: Final = 0x0110  # PS3.7 Annex C; as a Failure Reason PS3.3 C.14.1.1
-NO_SUCH_INSTANCE: Final = 0x0112
-CLASS_INSTANCE_CONFLICT: Final = 0x0119
 
 _RETRIEVE_AE: Final = 0x00080054
 _REFERENCED_CLASS: Final = 0x00081150
@@ -34,12 +31,19 @@ Reference = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""
 
 
-def asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
-    """Transaction UID and references of an N-ACTION (PS3.4 Table J.3-1).
+def read_request(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
+    """Read the Action Information of an N-ACTION (PS3.4 Table J.3-1).
+
+    Args:
+        encoded: the data set.
+        transfer_syntax_uid: in which it is encoded.
+
+    Returns:
+        Transaction UID and references, without duplicates.
 
     Raises:
         MalformedDataSet: it is no data set, or has no references.
-        InvalidUID: one of its UIDs cannot be.
+        InvalidUID: one of its UIDs is invalid.
     """
     elements = scan(encoded, transfer_syntax_uid).elements
     transaction = checked_uid(elements.uid(_TRANSACTION) or "", "Transaction UID")
@@ -55,37 +59,50 @@ def asked(encoded: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference
     return transaction, list(dict.fromkeys(references))
 
 
-def failure(
+def failure_reason(
     archive: Archive,
     held: Sequence[Held],
     reference: Reference,
-    met: Callable[[Sendable], None],
+    damage_found: Callable[[Sendable], None],
 ) -> int | None:
-    """Why an instance is not committed; None if its bytes are what came (PS3.3 C.14.1.1).
+    """Why an instance cannot be committed; None if its file has the received bytes.
 
-    Nothing says which of several copies is meant: all of them have to be what came.
+    A reference does not say which of several copies it means: all of them have to be intact.
 
     Args:
-        met: told of an instance whose file is not what was received.
+        archive: where the files are.
+        held: the instances that the index has with the referenced SOP Instance UID.
+        reference: of the request.
+        damage_found: called with an instance whose file is not what was received.
+
+    Returns:
+        A Failure Reason (PS3.3 C.14.1.1).
     """
     if not held:
         return NO_SUCH_INSTANCE
     meant = [one.instance for one in held if one.instance.sop_class_uid == reference[0]]
     if not meant:
         return CLASS_INSTANCE_CONFLICT
-    failures = (_failure(archive, instance, met) for instance in meant)
+    failures = (_damage(archive, instance, damage_found) for instance in meant)
     return next((one for one in failures if one is not None), None)
 
 
-def _failure(archive: Archive, instance: Sendable, met: Callable[[Sendable], None]) -> int | None:
-    """Why one of the copies is not what came; None if it is."""
+def _damage(
+    archive: Archive, instance: Sendable, damage_found: Callable[[Sendable], None]
+) -> int | None:
+    """The Failure Reason for one of the copies; None if it is intact."""
     try:
         check_archived(archive.path(instance.path), expected(instance))
     except OSError as error:
-        log.error("SOP Instance %s cannot be read: %s", instance.sop_instance_uid, error.strerror)
+        log.error(
+            "the archived file of SOP Instance %s cannot be read, and is not committed: %s",
+            instance.sop_instance_uid,
+            error.strerror,
+            extra={"instance": instance.sop_instance_uid},
+        )
         return PROCESSING_FAILURE
     except Damage:
-        met(instance)
+        damage_found(instance)
         return PROCESSING_FAILURE
     return None
 
@@ -97,7 +114,15 @@ def encode_report(
     committed: Iterable[Reference],
     failed: Iterable[tuple[Reference, int]],
 ) -> bytes:
-    """Event Information (PS3.4 Table J.3-2)."""
+    """Write the Event Information of an N-EVENT-REPORT (PS3.4 Table J.3-2).
+
+    Args:
+        transfer_syntax_uid: Implicit or Explicit VR Little Endian.
+        transaction_uid: of the request.
+        ae_title: of the node, as Retrieve AE Title.
+        committed: instances that are committed.
+        failed: instances that are not, with their Failure Reason.
+    """
     writer = Writer(transfer_syntax_uid)
 
     def reference(pair: Reference) -> bytes:

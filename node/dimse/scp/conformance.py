@@ -1,4 +1,4 @@
-"""The DICOM Conformance Statement, written from what the running code does (PS3.2 Annex A)."""
+"""Writes the DICOM Conformance Statement from what the running code does (PS3.2 Annex A)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Final
 from pydicom.uid import UID
 from pydicom.uid import UID_dictionary as _UIDS  # type: ignore[attr-defined]
 
-from node.core.attributes import BY_LEVEL, DERIVED, UNIQUE_KEY, Attribute, Level
+from node.core import statuses
+from node.core.query_keys import BY_LEVEL, DERIVED, UNIQUE_KEY, Attribute, Level
 from node.core.settings.model import Dicom
 from node.core.version import VERSION
 from node.dicom.matching import Model
 from node.dicom.matching.identifier import is_required
-from node.dicom.matching.keys import kind_of_matching
+from node.dicom.matching.key_conditions import kind_of_matching
 from node.dimse.scp import commitment, mpps
 from node.dimse.scp.conformance_sentences import (
     CHARACTER_SETS,
@@ -28,20 +29,18 @@ from node.dimse.scp.conformance_sentences import (
     STORAGE_COMMITMENT,
     TRANSFORMATIONS,
 )
-from node.dimse.scp.contexts import (
+from node.dimse.scp.presentation_contexts import (
     GENERATED_ROOT,
     NATIVE,
     STORAGE_ROOT,
     STORAGE_TRANSFER_SYNTAXES,
     is_storage,
 )
-from node.dimse.scp.query import find, operations, retrieve
+from node.dimse.scp.query import query_retrieve
 from node.dimse.scp.services import OFFERED, SYNTAXES
 from node.dimse.upper_layer import limits
-from node.dimse.upper_layer.access import permissions
 from node.dimse.upper_layer.requestor import ANSWER_SECONDS, MAX_PDU
 from node.storage.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.storage.ingest import checks
 
 _VERIFICATION: Final = "1.2.840.10008.1.1"
 
@@ -60,8 +59,8 @@ def statement(dicom: Dicom) -> str:
 def _parts(dicom: Dicom) -> Iterator[str]:
     yield f"# DICOM Conformance Statement of rasnode {VERSION}"
     yield (
-        "Made by `rasnode conformance` from the running code and its configuration, after the "
-        "outline of PS3.2 Annex A. A test keeps this copy in step with the code."
+        "`rasnode conformance` writes this statement from the running code and its configuration, "
+        "in the outline of PS3.2 Annex A. A test checks that this copy is current."
     )
     yield "## 1 Overview"
     yield OVERVIEW
@@ -85,11 +84,11 @@ def _parts(dicom: Dicom) -> Iterator[str]:
     yield SECURITY
     yield "## 10 Annex: storage SOP classes and transfer syntaxes"
     yield (
-        "Besides those of the table, instances of every private SOP class are taken, and of "
-        f"standard ones whose UID begins with `{STORAGE_ROOT}` that are newer than this "
-        "program. A private abstract syntax is thus accepted without being known, except below "
-        f"`{GENERATED_ROOT}`: UIDs there are made for instances at random, and name no SOP class; "
-        "the context is answered abstract-syntax-not-supported (3)."
+        "The node also stores instances of private SOP classes, and of standard ones that are "
+        f"newer than this program and whose UID begins with `{STORAGE_ROOT}`. It accepts any "
+        f"private abstract syntax except those below `{GENERATED_ROOT}`: such UIDs are generated "
+        "at random for instances and name no SOP class. These contexts are answered with "
+        "abstract-syntax-not-supported (3)."
     )
     yield _table(("SOP Class", "UID"), _storage_classes())
     yield _table(("Transfer syntax for storage", "UID"), _named(STORAGE_TRANSFER_SYNTAXES))
@@ -99,12 +98,16 @@ def _services() -> Iterator[Sequence[str]]:
     yield ("Verification", "Verification SOP Class", _VERIFICATION, "yes", "yes")
     yield ("Storage", "all, see section 10", "", "yes", "yes")
     for uid in OFFERED:
-        scu = "yes" if uid in operations.FIND and operations.FIND[uid] is Model.STUDY else "no"
+        scu = (
+            "yes"
+            if uid in query_retrieve.FIND and query_retrieve.FIND[uid] is Model.STUDY
+            else "no"
+        )
         yield (_service(uid), UID(uid).name, uid, scu, "yes")
 
 
 def _service(uid: str) -> str:
-    if uid in {*operations.FIND, *operations.GET, *operations.MOVE}:
+    if uid in {*query_retrieve.FIND, *query_retrieve.GET, *query_retrieve.MOVE}:
         return "Query/Retrieve"
     names = {
         commitment.SOP_CLASS: "Storage Commitment",
@@ -115,11 +118,11 @@ def _service(uid: str) -> str:
 
 
 def _entity(dicom: Dicom) -> Iterator[str]:
-    called = "has to be ours" if dicom.check_called_ae else "is not checked"
+    called = "has to be the AE title above" if dicom.check_called_ae else "is not checked"
     calling = (
         "any"
         if dicom.accept == "any"
-        else "those of the configured peers, from their hosts or with their certificates"
+        else "those of configured peers, from their hosts or with their certificates"
     )
     yield _table(
         ("Property", "Value"),
@@ -134,15 +137,16 @@ def _entity(dicom: Dicom) -> Iterator[str]:
             ("Operations at once in an association", "1 (no asynchronous window)"),
             ("Calling AE titles", calling),
             ("Called AE title", called),
-            ("A-ASSOCIATE-RQ has to come within", f"{limits.ARTIM_SECONDS:.0f} s"),
-            ("An association that asks for nothing ends after", f"{limits.UNUSED_SECONDS:.0f} s"),
+            ("The A-ASSOCIATE-RQ has to arrive within", f"{limits.ARTIM_SECONDS:.0f} s"),
+            ("An association without any request ends after", f"{limits.UNUSED_SECONDS:.0f} s"),
             ("An idle association ends after", f"{limits.IDLE_SECONDS / 3600:.0f} h"),
         ),
     )
     yield (
-        "It opens associations for C-STORE sub-operations of C-MOVE, for forwarding, to report "
-        "storage commitments (as SCP, by role selection), to ask a sender for its counts "
-        f"(C-FIND, Study Root), and for C-ECHO. It then receives PDUs of up to {MAX_PDU} bytes "
+        "The node opens associations for the C-STORE sub-operations of C-MOVE, to forward "
+        "instances, to report storage commitments (as SCP, by role selection), to ask a sender for "
+        "its counts (C-FIND, Study Root), and for C-ECHO. On them it receives PDUs of up to "
+        f"{MAX_PDU} bytes "
         f"and waits {ANSWER_SECONDS:.0f} s for an answer."
     )
     yield _table(
@@ -159,8 +163,8 @@ def _query_retrieve(dicom: Dicom) -> Iterator[str]:
     yield EXTENDED_NEGOTIATION
     yield "### 5.3 Keys"
     yield (
-        "U: unique, R: required, O: optional key (PS3.4 C.6); P: kept by the node, not taken from "
-        "instances. All are matched and returned at their level and at every level below."
+        "U: unique, R: required, O: optional key (PS3.4 C.6); P: kept by the node, not read from "
+        "instances. All keys are matched and returned at their level and at every level below."
     )
     for level in Level:
         yield f"#### {level}"
@@ -198,53 +202,77 @@ def _kind(attribute: Attribute) -> str:
 
 
 _STORE: Final = (
-    (checks.SUCCESS, "The instance is on stable storage; the same bytes again change nothing"),
-    (checks.OUT_OF_RESOURCES, "Disk full, quota, or the index is away; may be tried again"),
-    (checks.DATA_SET_MISMATCH, "Command and data set disagree on SOP Class or Instance"),
-    (checks.CANNOT_UNDERSTAND, "No data set, or a UID is missing or impossible; kept apart"),
-    (permissions.NOT_AUTHORIZED, "`store` is not among what the caller may do"),
+    (
+        statuses.SUCCESS,
+        "The instance is on stable storage; storing the same bytes again changes nothing",
+    ),
+    (
+        statuses.OUT_OF_RESOURCES,
+        "Disk full, quota reached, or index not available; may be tried again",
+    ),
+    (statuses.DATA_SET_MISMATCH, "Command and data set disagree on SOP Class or SOP Instance"),
+    (statuses.CANNOT_UNDERSTAND, "No data set, or a UID is missing or invalid; kept in quarantine"),
+    (statuses.NOT_AUTHORIZED, "The caller does not have the permission `store`"),
 )
 _FIND: Final = (
-    (operations.SUCCESS, "Every match was sent"),
-    (find.PENDING, "A match; every key is supported"),
-    (find.PENDING_WITH_UNSUPPORTED_KEYS, "A match; keys that are not supported are left out"),
-    (operations.CANCEL, "Cancelled by C-CANCEL"),
-    (permissions.NOT_AUTHORIZED, "`find` is not among what the caller may do"),
-    (operations.OUT_OF_RESOURCES, "The index is away; may be tried again"),
-    (0xA900, "Wrong level, missing or wrong unique key, or a value that cannot be understood"),
-    (operations.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
+    (statuses.SUCCESS, "Every match was sent"),
+    (statuses.PENDING, "A match; every key is supported"),
+    (statuses.PENDING_WITH_UNSUPPORTED_KEYS, "A match; unsupported keys are left out"),
+    (statuses.CANCEL, "Cancelled by C-CANCEL"),
+    (statuses.NOT_AUTHORIZED, "The caller does not have the permission `find`"),
+    (statuses.OUT_OF_RESOURCES, "The index is not available; may be tried again"),
+    (
+        statuses.IDENTIFIER_MISMATCH,
+        "Wrong level, missing or wrong unique key, or a value that cannot be read",
+    ),
+    (statuses.UNABLE_TO_PROCESS, "The identifier cannot be read, or an internal error"),
 )
 _RETRIEVE: Final = (
-    (operations.SUCCESS, "Every instance was sent; also if nothing matches"),
-    (retrieve.PENDING, "With counts, after each sub-operation"),
-    (retrieve.SOME_FAILED, "Some failed or were taken with a warning; failed ones are listed"),
-    (operations.CANCEL, "Cancelled by C-CANCEL; with counts"),
-    (permissions.NOT_AUTHORIZED, "`move` or `get` is not among what the caller may do"),
-    (operations.OUT_OF_RESOURCES, "The index is away; may be tried again"),
-    (retrieve.UNABLE_TO_PERFORM, "Every sub-operation failed, or the destination is away"),
-    (retrieve.DESTINATION_UNKNOWN, "No configured peer has the destination's AE title (C-MOVE)"),
-    (0xA900, "Wrong level, or unique keys that do not say what to send"),
-    (operations.UNABLE_TO_PROCESS, "The identifier is no data set, or an internal error"),
+    (statuses.SUCCESS, "Every instance was sent; also if nothing matches"),
+    (statuses.PENDING, "With counts, after each sub-operation"),
+    (
+        statuses.SOME_SUBOPERATIONS_FAILED,
+        "Some sub-operations failed or had a warning; the failed ones are listed",
+    ),
+    (statuses.CANCEL, "Cancelled by C-CANCEL; with counts"),
+    (statuses.NOT_AUTHORIZED, "The caller does not have the permission `move` or `get`"),
+    (statuses.OUT_OF_RESOURCES, "The index is not available; may be tried again"),
+    (
+        statuses.UNABLE_TO_PERFORM_SUBOPERATIONS,
+        "Every sub-operation failed, or the destination cannot be reached",
+    ),
+    (
+        statuses.MOVE_DESTINATION_UNKNOWN,
+        "No configured peer has the destination's AE title (C-MOVE)",
+    ),
+    (statuses.IDENTIFIER_MISMATCH, "Wrong level, or unique keys that do not identify what to send"),
+    (statuses.UNABLE_TO_PROCESS, "The identifier cannot be read, or an internal error"),
 )
 _NORMALIZED: Final = (
-    (commitment.SUCCESS, "Taken"),
-    (mpps.INVALID_ATTRIBUTE_VALUE, "A status or UID that cannot be (MPPS)"),
-    (mpps.PROCESSING_FAILURE, "The index is away; or the step has ended, with Error ID 0xA710"),
-    (mpps.DUPLICATE_INSTANCE, "The procedure step exists already"),
-    (mpps.NO_SUCH_INSTANCE, "The procedure step is unknown; not the well-known SOP Instance"),
-    (commitment.INVALID_ARGUMENT, "No transaction, no references, or impossible UIDs"),
-    (mpps.MISSING_ATTRIBUTE, "No attributes at all"),
-    (commitment.NO_SUCH_ACTION, "Another action than Request Storage Commitment"),
+    (statuses.SUCCESS, "Accepted"),
+    (statuses.INVALID_ATTRIBUTE_VALUE, "An invalid status or UID (MPPS)"),
     (
-        permissions.NOT_AUTHORIZED,
-        "`commit` (or for MPPS `store`) is not among what the caller may do",
+        statuses.PROCESSING_FAILURE,
+        "The index is not available; or, with Error ID 0xA710, the step has ended",
+    ),
+    (statuses.DUPLICATE_INSTANCE, "The procedure step already exists"),
+    (
+        statuses.NO_SUCH_INSTANCE,
+        "The procedure step is unknown; or not the well-known SOP Instance",
+    ),
+    (statuses.INVALID_ARGUMENT, "No Transaction UID, no references, or invalid UIDs"),
+    (statuses.MISSING_ATTRIBUTE, "The request has no attributes"),
+    (statuses.NO_SUCH_ACTION, "An action other than Request Storage Commitment"),
+    (
+        statuses.NOT_AUTHORIZED,
+        "The caller does not have the permission `commit` (for MPPS: `store`)",
     ),
 )
 
 
 def _statuses(known: Iterable[tuple[int, str]]) -> Iterator[Sequence[str]]:
     for status, meaning in sorted(known):
-        yield (f"0x{status:04X}", meaning)
+        yield (statuses.shown(status), meaning)
 
 
 def _storage_classes() -> Iterator[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""Messages that pynetdicom would drop, seen as they come in through its events."""
+"""Observes messages that pynetdicom drops: C-CANCELs and answers to N-EVENT-REPORTs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from node.dimse.upper_layer.messages import (
 )
 
 _CANCELLABLE: Final = (C_FIND_RQ, C_GET_RQ, C_MOVE_RQ)
-_MOST_CANCELS: Final = 16  # remembered an association
+_MOST_CANCELS: Final = 16  # that are remembered for each association
 
 
 class Cancellations:
-    """C-CANCEL requests, seen as they come, whether their operation has begun or not.
+    """Remembers the C-CANCEL requests of each association.
 
-    pynetdicom forgets those that come before the operation is served.
+    pynetdicom forgets a C-CANCEL that arrives before its operation is served.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Cancellations:
         self._lock = threading.Lock()
 
     def seen(self, event: Event) -> None:
-        """pynetdicom's EVT_DIMSE_RECV."""
+        """Handle pynetdicom's EVT_DIMSE_RECV."""
         command = event.message.command_set
         field = command.get("CommandField")
         if field == C_CANCEL_RQ:
@@ -53,7 +53,7 @@ class Cancellations:
 
 
 class Notifications:
-    """Answers to our N-EVENT-REPORTs, which pynetdicom drops on associations that peers opened."""
+    """Gets the answers to our N-EVENT-REPORTs on associations that peers have opened."""
 
     def __init__(self) -> None:
         self._expected: dict[tuple[int, int], list[int]] = {}
@@ -61,7 +61,7 @@ class Notifications:
         self._lock = threading.Lock()
 
     def seen(self, event: Event) -> None:
-        """pynetdicom's EVT_DIMSE_RECV."""
+        """Handle pynetdicom's EVT_DIMSE_RECV."""
         command = event.message.command_set
         if command.get("CommandField") != N_EVENT_REPORT_RQ | RESPONSE:
             return
@@ -72,7 +72,7 @@ class Notifications:
 
     @contextmanager
     def expected(self, association: Association) -> Iterator[tuple[int, list[int]]]:
-        """A fresh Message ID, and where the status will be once the answer is there."""
+        """Give a new Message ID, and the list that gets the status when the answer arrives."""
         with self._lock:
             self._last = self._last % 0xFFFF + 1
             key = (id(association), self._last)

@@ -1,6 +1,6 @@
 """MPPS SCP (PS3.4 F.7) and Instance Availability Notification SCP (PS3.4 R.3).
 
-Only the lists of instances are kept: they tell the completion of a series what belongs to it.
+Only the lists of instances are kept, as evidence of what belongs to a series.
 """
 
 from __future__ import annotations
@@ -16,9 +16,19 @@ from pynetdicom.sop_class import InstanceAvailabilityNotification, ModalityPerfo
 
 from node.core.errors import InvalidUID, MalformedDataSet, NodeError, Permanent, Retryable
 from node.core.records import checked_uid
+from node.core.statuses import (
+    DUPLICATE_INSTANCE,
+    INVALID_ATTRIBUTE_VALUE,
+    MISSING_ATTRIBUTE,
+    NO_SUCH_INSTANCE,
+    NOT_AUTHORIZED,
+    PROCESSING_FAILURE,
+    STEP_MAY_NOT_CHANGE,
+    SUCCESS,
+)
 from node.dicom import Elements, scan
-from node.dimse.scp.associations import printable
-from node.dimse.upper_layer.access.permissions import NOT_AUTHORIZED, Peers, caller_of
+from node.dimse.log_fields import log_fields, printable
+from node.dimse.upper_layer.access.permissions import Peers, caller_of, refusal
 from node.storage.index.peers.announced import (
     Announced,
     StepEnded,
@@ -31,14 +41,6 @@ log = logging.getLogger(__name__)
 
 PERFORMED_STEP: Final = str(ModalityPerformedProcedureStep)
 AVAILABILITY: Final = str(InstanceAvailabilityNotification)
-
-SUCCESS: Final = 0x0000
-INVALID_ATTRIBUTE_VALUE: Final = 0x0106  # PS3.7 Annex C
-PROCESSING_FAILURE: Final = 0x0110
-DUPLICATE_INSTANCE: Final = 0x0111
-NO_SUCH_INSTANCE: Final = 0x0112
-MISSING_ATTRIBUTE: Final = 0x0120
-MAY_NOT_CHANGE: Final = 0xA710  # Error ID (PS3.4 F.7.2.2.3)
 
 _STATUS: Final = 0x00400252
 _PERFORMED_SERIES: Final = 0x00400340
@@ -53,7 +55,7 @@ Answer = tuple[Dataset | int, Dataset | None]
 
 
 class _Refused(Permanent):
-    """A request that is answered with a status of PS3.7 Annex C."""
+    """A request that is answered with this status."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -63,7 +65,13 @@ class _Refused(Permanent):
 def create_handler(
     announced: Announced, peers: Peers, clock: Callable[[], float]
 ) -> Callable[[Event], Answer]:
-    """The handler of pynetdicom's EVT_N_CREATE, for both SOP classes."""
+    """The handler of pynetdicom's EVT_N_CREATE, for both SOP classes.
+
+    Args:
+        announced: keeps the lists.
+        peers: says which callers may send them.
+        clock: seconds since 1970, UTC.
+    """
 
     def create(event: Event, peer: str) -> Answer:
         request = event.request
@@ -88,7 +96,13 @@ def create_handler(
 def set_handler(
     announced: Announced, peers: Peers, clock: Callable[[], float]
 ) -> Callable[[Event], Answer]:
-    """The handler of pynetdicom's EVT_N_SET."""
+    """The handler of pynetdicom's EVT_N_SET.
+
+    Args:
+        announced: keeps the lists.
+        peers: says which callers may send them.
+        clock: seconds since 1970, UTC.
+    """
 
     def change(event: Event, _peer: str) -> Answer:
         request = event.request
@@ -109,21 +123,27 @@ def _guarded(
         peer = str(event.assoc.requestor.ae_title).strip()
         try:
             if not peers.may(caller_of(event.assoc), "store"):
-                raise _Refused(NOT_AUTHORIZED, "store is not among what this caller may do")
+                raise _Refused(NOT_AUTHORIZED, refusal("store"))
             return serve(event, peer)
         except NodeError as error:
-            log.warning("%s of %r refused: %s", name, printable(peer), error)
-            return _refusal(error), None
+            log.warning(
+                "refused an %s of %r: %s",
+                name,
+                printable(peer),
+                error,
+                extra=log_fields(event.assoc),
+            )
+            return _status(error), None
 
     return handle
 
 
-def _refusal(error: NodeError) -> Dataset:
+def _status(error: NodeError) -> Dataset:
     status = Dataset()
     status.Status = _status_of(error)
     status.ErrorComment = str(error)[:64]
     if isinstance(error, StepEnded):
-        status.ErrorID = MAY_NOT_CHANGE
+        status.ErrorID = STEP_MAY_NOT_CHANGE
     return status
 
 
@@ -157,7 +177,7 @@ def _state(elements: Elements) -> StepState:
     except ValueError:
         known = ", ".join(StepState)
         raise _Refused(
-            INVALID_ATTRIBUTE_VALUE, f"Performed Procedure Step Status is none of {known}"
+            INVALID_ATTRIBUTE_VALUE, f"Performed Procedure Step Status is not one of {known}"
         ) from None
 
 
@@ -166,7 +186,12 @@ def _performed(elements: Elements) -> dict[str, list[str]]:
 
 
 def _lists(elements: Elements, series: int, sequences: tuple[int, ...]) -> dict[str, list[str]]:
-    """Series Instance UID -> SOP Instance UIDs, of a sequence of series."""
+    """Read the lists of a sequence of series: Series Instance UID -> SOP Instance UIDs.
+
+    Args:
+        series: tag of the sequence.
+        sequences: tags of the sequences of references in its items.
+    """
     found: dict[str, list[str]] = {}
     for item in elements.items(series):
         uid = item.uid(_SERIES_UID)

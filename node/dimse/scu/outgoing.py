@@ -1,4 +1,4 @@
-"""What deliveries and completion ask of peers: take these instances, and how many are there."""
+"""What deliveries and completion need from peers: store instances, and count those of a series."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pydicom.uid import UID
+
 from node.core.errors import Permanent, Retryable
 from node.core.records import StoredInstance
 from node.core.settings.model import Dicom
+from node.core.statuses import SUCCESS, is_out_of_resources, is_warning, shown
 from node.dimse.scu.payload import CannotSend, Damaged
-from node.dimse.scu.requests import SUCCESS, count_of_series, peer
+from node.dimse.scu.requests import count_of_series, peer
 from node.dimse.scu.store import StoreSCU
 from node.dimse.upper_layer.messages import C_STORE_RQ
-from node.dimse.upper_layer.requestor import Destination
+from node.dimse.upper_layer.requestor import Destination, ServiceNotOffered
 from node.storage.archive import Archive
 from node.storage.index.search.search import Sendable
 
-QUESTION_SECONDS = 10.0  # for each answer to a question about counts: nobody waits for it for long
-_WARNINGS = range(0xB000, 0xC000)  # stored, but something was changed or doubted (PS3.7 C.3)
-_OUT_OF_RESOURCES = range(0xA700, 0xA800)  # PS3.4 Table B.2-1
+QUESTION_SECONDS = 10.0  # for each answer to a question about counts
 
 
 class NotStored(Permanent):
-    """A peer refuses an instance, and would again."""
+    """A peer refuses an instance, and would refuse it again."""
 
 
 class PeerFull(Retryable):
@@ -35,15 +36,19 @@ class Outgoing:
 
     Args:
         settings: returns the current settings; SIGHUP may change peers.
-        met: told of each instance whose file is not what was received.
+        archive: where the instances are.
+        damage_found: called with each instance whose file is not what was received.
     """
 
     def __init__(
-        self, settings: Callable[[], Dicom], archive: Archive, met: Callable[[Sendable], None]
+        self,
+        settings: Callable[[], Dicom],
+        archive: Archive,
+        damage_found: Callable[[Sendable], None],
     ) -> None:
         self._settings = settings
         self._archive = archive
-        self._met = met
+        self._damage_found = damage_found
 
     def titles(self) -> list[str]:
         """The AE titles of peers that may be asked how many instances a series has."""
@@ -52,8 +57,12 @@ class Outgoing:
     def count(self, ae_title: str, study_uid: str, series_uid: str) -> int | None:
         """How many instances a peer has of a series; None if it does not say.
 
+        Args:
+            ae_title: of the peer.
+            study_uid, series_uid: of the series.
+
         Raises:
-            PeerSilent: it is away, or does not answer queries.
+            PeerSilent: it cannot be reached, or does not answer queries.
         """
         dicom = self._settings()
         for known in dicom.peers:
@@ -63,36 +72,53 @@ class Outgoing:
         return None
 
     def store(self, name: str, instances: Sequence[StoredInstance], seconds: float) -> None:
-        """Bring instances to a peer, as the bytes they came in if it takes them so.
+        """Store instances at a peer, in the received bytes where it accepts their transfer syntax.
 
         Args:
-            seconds: for all of it.
+            name: of the peer in `dicom.peers`.
+            instances: to be stored.
+            seconds: for all instances together.
 
         Raises:
-            PeerSilent, PeerFull: the peer is away or too slow, or has no room now.
-            NotStored: it refused some; what it took before stays there.
+            PeerSilent, PeerFull: the peer cannot be reached, is too slow, or has no room now.
+            NotStored: it refused some instances, and the others are stored there; or it accepts
+                none of their SOP classes.
         """
         there = replace(self._destination(name), deadline=time.monotonic() + seconds)
         kinds = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in instances})
-        refused = []
-        with StoreSCU(there, kinds) as carrier:
-            for one in instances:
-                there.patience()  # turning one into another transfer syntax takes time, too
-                try:
-                    status = carrier.store(self._archive, _sendable(one), _request(one))
-                except CannotSend as error:
-                    if isinstance(error, Damaged):
-                        self._met(_sendable(one))
-                    refused.append(f"SOP Instance {one.sop_instance_uid}: {error}")
-                    continue
-                if status in _OUT_OF_RESOURCES:
-                    raise PeerFull(f"{there} has no room (0x{status:04X})")
-                if status != SUCCESS and status not in _WARNINGS:
-                    refused.append(f"it answered 0x{status:04X}")
+        try:
+            refused = self._store(there, kinds, instances)
+        except ServiceNotOffered as error:
+            classes = ", ".join(sorted({UID(sop_class).name for sop_class, _ in kinds}))
+            raise NotStored(f"{error}: {classes}") from error
         if refused:
             raise NotStored(
-                f"{there} did not take {len(refused)} of {len(instances)} instances: {refused[0]}"
+                f"{there} did not store {len(refused)} of {len(instances)} instances: {refused[0]}"
             )
+
+    def _store(
+        self,
+        there: Destination,
+        kinds: Sequence[tuple[str, str]],
+        instances: Sequence[StoredInstance],
+    ) -> list[str]:
+        """Store instances; returns why some were refused."""
+        refused = []
+        with StoreSCU(there, kinds) as store_scu:
+            for one in instances:
+                there.time_left()  # decoding an instance takes time, too
+                try:
+                    status = store_scu.store(self._archive, _sendable(one), _request(one))
+                except CannotSend as error:
+                    if isinstance(error, Damaged):
+                        self._damage_found(_sendable(one))
+                    refused.append(f"SOP Instance {one.sop_instance_uid}: {error}")
+                    continue
+                if is_out_of_resources(status):
+                    raise PeerFull(f"{there} has no room ({shown(status)})")
+                if status != SUCCESS and not is_warning(status):
+                    refused.append(f"it answered {shown(status)}")
+        return refused
 
     def _destination(self, name: str) -> Destination:
         dicom = self._settings()

@@ -1,4 +1,4 @@
-"""Asking other DICOM nodes: is it there (C-ECHO), take this (C-STORE), what is there (C-FIND)."""
+"""Requests to other DICOM nodes: C-ECHO, C-STORE and C-FIND."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 from node.core.errors import ConfigError
 from node.core.settings.model import Dicom, PeerSettings
+from node.core.statuses import SUCCESS, is_pending, shown
 from node.dimse.upper_layer.access.tls import client_context
 from node.dimse.upper_layer.messages import C_ECHO_RQ, C_FIND_RQ, C_STORE_RQ, Value, number
 from node.dimse.upper_layer.pdus import Proposal
@@ -33,18 +34,16 @@ __all__ = [
 ]
 
 PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-SUCCESS: Final = 0x0000
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
-_PENDING: Final = (0xFF00, 0xFF01)
 _VERIFICATION: Final = str(Verification)
 _FIND: Final = str(StudyRootQueryRetrieveInformationModelFind)
 
 
 def echo(destination: Destination) -> None:
-    """Ask a peer whether it is there (PS3.4 A.4).
+    """Send a C-ECHO (PS3.4 A.4).
 
     Raises:
-        PeerSilent: it is not, or it does not want us.
+        PeerSilent: the peer cannot be reached, or rejects us.
     """
     with Requestor(destination, [Proposal(_VERIFICATION, PLAIN)]) as requestor:
         (context,) = requestor.contexts(_VERIFICATION).values()
@@ -54,7 +53,7 @@ def echo(destination: Destination) -> None:
         }
         status = _status(requestor, requestor.request(context, command))
     if status != SUCCESS:
-        raise PeerSilent(f"{destination} answers C-ECHO with {_said(status)}")
+        raise PeerSilent(f"{destination} answers C-ECHO with {shown(status)}")
 
 
 def send(
@@ -66,26 +65,32 @@ def send(
     """Store data sets at a peer, in one association (PS3.4 B.2).
 
     Args:
+        destination: the peer.
+        data_sets: with file meta information.
         contexts: SOP Class UID and Transfer Syntax UID of what is sent.
-        sent: called after each data set that the peer took.
+        sent: called after each data set that the peer stored.
 
     Raises:
-        PeerSilent: the peer is away or did not take one; what it took before stays there.
+        PeerSilent: the peer cannot be reached or refused one; those before it are stored there.
     """
     proposals = [Proposal(sop_class, (syntax,)) for sop_class, syntax in contexts]
     with Requestor(destination, proposals) as requestor:
         for data_set in data_sets:
             status = _store(requestor, data_set)
             if status != SUCCESS:
-                raise PeerSilent(f"{destination} answers C-STORE with {_said(status)}")
+                raise PeerSilent(f"{destination} answers C-STORE with {shown(status)}")
             sent(data_set)
 
 
 def find(destination: Destination, identifier: Dataset) -> Iterator[Dataset]:
-    """Ask a peer what it has, in Study Root (PS3.4 C.4.1.2); yields each match.
+    """Send a C-FIND in the Study Root model (PS3.4 C.4.1.2); yields each match.
+
+    Args:
+        destination: the peer.
+        identifier: with Query/Retrieve Level and keys.
 
     Raises:
-        PeerSilent: the peer is away, or does not answer the query.
+        PeerSilent: the peer cannot be reached, or refuses the query.
     """
     with Requestor(destination, [Proposal(_FIND, PLAIN)]) as requestor:
         ((syntax, context),) = requestor.contexts(_FIND).items()
@@ -99,12 +104,12 @@ def find(destination: Destination, identifier: Dataset) -> Iterator[Dataset]:
         while True:
             message = requestor.response(message_id)
             status = number(message.command, "Status")
-            if status not in _PENDING:
+            if not is_pending(status):
                 break
             if message.data is not None:
                 yield decode(BytesIO(message.data), implicit, True)
     if status != SUCCESS:
-        raise PeerSilent(f"{destination} answers C-FIND with {_said(status)}")
+        raise PeerSilent(f"{destination} answers C-FIND with {shown(status)}")
 
 
 def count_of_series(
@@ -112,10 +117,14 @@ def count_of_series(
 ) -> int | None:
     """How many instances a peer says that a series has; None if it does not say (PS3.4 C.3.4).
 
-    Asked at series level, and where the peer keeps no counts by listing the instances.
+    It is asked at series level, and where the peer keeps no counts by a list of the instances.
+
+    Args:
+        destination: the peer.
+        study_instance_uid, series_instance_uid: of the series.
 
     Raises:
-        PeerSilent: the peer is away, or does not answer the query.
+        PeerSilent: the peer cannot be reached, or refuses the query.
     """
     query = Dataset()
     query.QueryRetrieveLevel = "SERIES"
@@ -125,9 +134,9 @@ def count_of_series(
     matches = list(find(destination, query))
     if not matches:
         return None
-    said = str(matches[0].get("NumberOfSeriesRelatedInstances") or "")
-    if _COUNT.fullmatch(said):
-        return int(said)
+    count = str(matches[0].get("NumberOfSeriesRelatedInstances") or "")
+    if _COUNT.fullmatch(count):
+        return int(count)
     query.QueryRetrieveLevel = "IMAGE"
     del query.NumberOfSeriesRelatedInstances
     query.SOPInstanceUID = ""
@@ -140,7 +149,7 @@ def _store(requestor: Requestor, data_set: Dataset) -> int | None:
     syntax = str(data_set.file_meta.TransferSyntaxUID)
     if syntax not in contexts:
         name = UID(sop_class).name
-        raise PeerSilent(f"{requestor.destination} does not take {name} in {UID(syntax).name}")
+        raise PeerSilent(f"{requestor.destination} does not accept {name} in {UID(syntax).name}")
     command: dict[str, Value] = {
         "AffectedSOPClassUID": sop_class,
         "AffectedSOPInstanceUID": str(data_set.SOPInstanceUID),
@@ -162,21 +171,19 @@ def _status(requestor: Requestor, message_id: int) -> int | None:
     return number(requestor.response(message_id).command, "Status")
 
 
-def _said(status: int | None) -> str:
-    return "nothing" if status is None else f"0x{status:04X}"
-
-
 def own_port(dicom: Dicom, port: int, seconds: float = 5.0) -> Destination:
-    """The node's own DICOM port, asked as somebody whom it lets in.
+    """The node's own DICOM port, as the destination of its own C-ECHO.
 
     Args:
+        dicom: the node's settings.
         port: where it listens; the settings may say 0 for any.
+        seconds: to wait for the connection, and for each PDU.
     """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(dicom.host, dicom.host)  # noqa: S104
     tls = None
     if dicom.tls is not None:
         tls = _tls(dicom, check_name=False)
-        tls.verify_mode = ssl.CERT_NONE  # only whether it answers is asked
+        tls.verify_mode = ssl.CERT_NONE  # it only has to answer
     return Destination(
         host=host,
         port=port,
@@ -188,7 +195,12 @@ def own_port(dicom: Dicom, port: int, seconds: float = 5.0) -> Destination:
 
 
 def peer(dicom: Dicom, settings: PeerSettings, seconds: float = ANSWER_SECONDS) -> Destination:
-    """A peer of the settings.
+    """A peer of `dicom.peers` as a destination.
+
+    Args:
+        dicom: the node's settings.
+        settings: of the peer.
+        seconds: to wait for the connection, and for each PDU.
 
     Raises:
         PeerSilent: our own certificate, key or CA cannot be used.

@@ -1,6 +1,6 @@
-"""Sends stored instances to a peer: one association for all of them, as long as it holds.
+"""Sends stored instances to a peer by C-STORE, in one association as long as it lasts.
 
-Only for more SOP classes than one association can propose there is a second one.
+More SOP classes than one association can propose are sent in further associations.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from node.storage.index.search.search import Sendable
 
 
 class StoreSCU:
-    """C-STOREs to one destination.
+    """Sends instances to one destination.
 
-    An association that breaks is opened once more for the instance at hand. A peer that cannot
-    be reached then is not tried again.
+    If an association breaks, a new one is opened for the current instance. A peer that cannot be
+    reached then is not tried again.
 
     Args:
+        destination: the peer.
         kinds: SOP classes and transfer syntaxes of what will be sent.
     """
 
@@ -43,14 +44,22 @@ class StoreSCU:
         _trace: TracebackType | None,
     ) -> None:
         for group in list(self._open):
-            self._leave(group, abort=kind is not None)
+            self._end(group, abort=kind is not None)
 
     def store(self, archive: Archive, instance: Sendable, command: Mapping[str, Value]) -> int:
-        """Send one instance; the status of the peer's answer.
+        """Send one instance.
+
+        Args:
+            archive: where its file is.
+            instance: to be sent.
+            command: the command set, without Message ID.
+
+        Returns:
+            The status of the peer's response.
 
         Raises:
-            PeerSilent: the peer is away.
-            CannotSend: the peer does not take it, or it cannot be read.
+            PeerSilent: the peer cannot be reached, or does not respond.
+            CannotSend: the peer does not accept it, or it cannot be read.
         """
         group = next(
             (
@@ -61,11 +70,13 @@ class StoreSCU:
             None,
         )
         if group is None:
-            raise CannotSend("it came after the association was opened")
+            raise CannotSend(
+                "its SOP class was not proposed: it arrived after the association was opened"
+            )
         try:
             return _store(self._association(group), archive, instance, command)
         except PeerSilent:
-            self._leave(group, abort=True)
+            self._end(group, abort=True)
         return _store(self._association(group), archive, instance, command)
 
     def _association(self, group: int) -> Requestor:
@@ -80,7 +91,7 @@ class StoreSCU:
                 raise
         return self._open[group]
 
-    def _leave(self, group: int, *, abort: bool) -> None:
+    def _end(self, group: int, *, abort: bool) -> None:
         requestor = self._open.pop(group, None)
         if requestor is None:
             return
@@ -98,15 +109,15 @@ def _store(
     message = requestor.request_with(found.context_id, command, found.chunks, found.length)
     status = number(requestor.response(message).command, "Status")
     if status is None:
-        raise PeerSilent(f"{requestor.destination} answers without a status")
+        raise PeerSilent(f"{requestor.destination} answers C-STORE without a status")
     return status
 
 
 def _groups(kinds: Sequence[tuple[str, str]]) -> list[dict[str, list[Proposal]]]:
-    """SOP classes with their contexts, as many to a group as one association may propose.
+    """Presentation contexts by SOP class, in groups that one association can propose.
 
-    Each stored transfer syntax in a context of its own, so that the peer can take them all, and
-    one context for what they can be decoded to.
+    Each stored transfer syntax has a context of its own, so that the peer can accept all of them;
+    one further context has what they can be converted to.
     """
     proposals: dict[str, list[Proposal]] = {}
     for sop_class, syntax in kinds:

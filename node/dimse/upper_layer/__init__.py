@@ -1,1 +1,1 @@
-"""Associations: PDUs, connections, TLS, and who may associate (PS3.8)."""
+"""Associations: PDUs, connections, TLS, and which peers may associate (PS3.8)."""

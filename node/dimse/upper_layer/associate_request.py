@@ -1,24 +1,25 @@
-"""A-ASSOCIATE-RQ PDUs, looked at before anything is built from them (PS3.8 9.3.2)."""
+"""Reads and checks an A-ASSOCIATE-RQ before pynetdicom sees it (PS3.8 9.3.2)."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from node.dimse.upper_layer.pdus import ABORT, ASSOCIATE_RJ, MalformedPDU, pdu
+from node.dimse.upper_layer.pdus import (
+    ABORT,
+    ASSOCIATE_RJ,
+    CONTEXT_HEADER,
+    FIXED,
+    Item,
+    MalformedPDU,
+    items,
+    pdu,
+)
 
-_FIXED: Final = 68  # protocol version, two titles, reserved bytes
-_CONTEXT: Final = 0x20
-_CONTEXT_HEAD: Final = 4  # ID and reserved bytes
-_ABSTRACT_SYNTAX: Final = 0x30
-_TRANSFER_SYNTAX: Final = 0x40
-_USER_INFORMATION: Final = 0x50
-_USER_IDENTITY: Final = 0x58
 _VERIFICATION: Final = b"1.2.840.10008.1.1"
-_NAMED: Final = (1, 2)
+_BY_NAME: Final = (1, 2)  # kinds of user identity that have a user name
 _SERVICE_PROVIDER: Final = 2
 
 
@@ -37,10 +38,10 @@ class UserIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """Who wants to associate, as the peer puts it: text of unknown origin.
+    """What an A-ASSOCIATE-RQ says about the peer. Anyone can send any text.
 
     Attributes:
-        verifies: it asks for Verification (C-ECHO) and for nothing else.
+        verifies: it proposes Verification (C-ECHO) and nothing else.
     """
 
     calling_ae: str
@@ -51,11 +52,11 @@ class AssociateRequest:
     @property
     def user(self) -> str:
         """The user's name; empty if none was given."""
-        known = self.identity is not None and self.identity.kind in _NAMED
+        known = self.identity is not None and self.identity.kind in _BY_NAME
         return self.identity.name if known and self.identity is not None else ""
 
 
-class Abort(IntEnum):
+class AbortReason(IntEnum):
     """Reasons of an A-ABORT by the service provider (PS3.8 Table 9-26)."""
 
     NOT_SPECIFIED = 0
@@ -69,7 +70,8 @@ class Rejection:
     """Why an association is rejected (PS3.8 Table 9-21).
 
     Attributes:
-        sentence: for the log.
+        result, source, reason: for the peer.
+        sentence: for the log; the peer is its subject.
     """
 
     result: int
@@ -78,85 +80,76 @@ class Rejection:
     sentence: str
 
 
-def read_associate(body: bytes | memoryview) -> AssociateRequest:
-    """Read who asks, and see that the items fill the PDU exactly and propose something.
+def read_associate(body: bytes) -> AssociateRequest:
+    """Read the variable field of an A-ASSOCIATE-RQ.
 
     Raises:
-        MalformedPDU: a length lies, or a presentation context is not one that can be answered.
+        MalformedPDU: its items do not fill it exactly, or a presentation context cannot be
+            answered.
     """
-    if len(body) < _FIXED:
+    if len(body) < FIXED:
         raise MalformedPDU("The A-ASSOCIATE-RQ is too short.")
     contexts: set[int] = set()
     identity, verifies = None, True
-    for kind, value in _items(body, _FIXED):
-        if kind == _CONTEXT:
+    for kind, value in items(body, FIXED):
+        if kind == Item.PRESENTATION_CONTEXT:
             number, abstract_syntax = _context(value)
             if number in contexts:
                 raise MalformedPDU(f"Two presentation contexts have the ID {number}.")
             contexts.add(number)
             verifies &= abstract_syntax == _VERIFICATION
-        if kind == _USER_INFORMATION:
-            for inner, part in _items(value, 0):
-                if inner == _USER_IDENTITY:
-                    identity = _identity(bytes(part))
-    called, calling = (ae_title(bytes(body[n : n + 16])) for n in (4, 20))
+        if kind == Item.USER_INFORMATION:
+            for inner, part in items(value):
+                if inner == Item.USER_IDENTITY:
+                    identity = _identity(part)
+    called, calling = (ae_title(body[n : n + 16]) for n in (4, 20))
     return AssociateRequest(calling, called, identity, verifies and bool(contexts))
 
 
 def ae_title(field: bytes) -> str:
-    """An AE title as it came, in 16 bytes that may be padded with NUL as well as with blanks.
+    """Read an AE title from its 16 bytes, which may be padded with NUL as well as with blanks.
 
-    What no AE title may have (PS3.5 6.2: a backslash, control characters, letters beyond ASCII)
-    becomes a question mark, so that the title can be compared, logged and said to others.
+    What an AE title may not have (PS3.5 6.2: a backslash, control characters, letters beyond ASCII)
+    becomes a question mark, so that the title can be compared, logged and sent on.
     """
     text = field.strip(b" \0").split(b"\0", 1)[0].decode("latin-1").strip()
     return "".join(char if " " <= char <= "~" and char != "\\" else "?" for char in text)
 
 
-def _items(body: bytes | memoryview, at: int) -> Iterator[tuple[int, bytes | memoryview]]:
-    while at < len(body):
-        if len(body) - at < 4:
-            raise MalformedPDU("An item of the A-ASSOCIATE-RQ is cut off.")
-        kind, length = struct.unpack_from(">BxH", body, at)
-        if at + 4 + length > len(body):
-            raise MalformedPDU("An item of the A-ASSOCIATE-RQ lies about its length.")
-        yield kind, body[at + 4 : at + 4 + length]
-        at += 4 + length
-
-
-def _context(value: bytes | memoryview) -> tuple[int, bytes]:
+def _context(value: bytes) -> tuple[int, bytes]:
     """ID and abstract syntax of a presentation context (PS3.8 9.3.2.2).
 
     Raises:
-        MalformedPDU: its ID is even, or it has not one abstract and some transfer syntax.
+        MalformedPDU: its ID is even, or it does not have exactly one abstract syntax and at least
+            one transfer syntax.
     """
-    number = value[0] if len(value) >= _CONTEXT_HEAD else 0
+    number = value[0] if len(value) >= CONTEXT_HEADER else 0
     if not number % 2:
-        raise MalformedPDU(f"A presentation context has the ID {number}, which has to be odd.")
-    syntaxes = [(kind, bytes(part).rstrip(b" \0")) for kind, part in _items(value, _CONTEXT_HEAD)]
-    abstract = [uid for kind, uid in syntaxes if kind == _ABSTRACT_SYNTAX]
+        raise MalformedPDU(f"A presentation context has the ID {number}, which is not odd.")
+    syntaxes = [(kind, part.rstrip(b" \0")) for kind, part in items(value, CONTEXT_HEADER)]
+    abstract = [uid for kind, uid in syntaxes if kind == Item.ABSTRACT_SYNTAX]
     if len(abstract) != 1 or not abstract[0]:
-        raise MalformedPDU(f"Presentation context {number} has not one abstract syntax.")
-    if not any(uid for kind, uid in syntaxes if kind == _TRANSFER_SYNTAX):
+        raise MalformedPDU(f"Presentation context {number} does not have one abstract syntax.")
+    if not any(uid for kind, uid in syntaxes if kind == Item.TRANSFER_SYNTAX):
         raise MalformedPDU(f"Presentation context {number} has no transfer syntax.")
     return number, abstract[0]
 
 
 def _identity(value: bytes) -> UserIdentity:
-    """PS3.7 Table D.3-14."""
+    """Read a User Identity sub-item (PS3.7 Table D.3-14)."""
     try:
         kind, _, length = struct.unpack_from(">BBH", value, 0)
         name = value[4 : 4 + length]
         (second,) = struct.unpack_from(">H", value, 4 + length)
     except struct.error:
-        raise MalformedPDU("The user identity is cut off.") from None
+        raise MalformedPDU("The user identity is incomplete.") from None
     passcode = value[6 + length : 6 + length + second]
     if len(name) < length or len(passcode) < second:
-        raise MalformedPDU("The user identity is cut off.")
+        raise MalformedPDU("The user identity is incomplete.")
     return UserIdentity(kind, name.decode("utf-8", "replace"), passcode)
 
 
-def abort(reason: Abort) -> bytes:
+def abort(reason: AbortReason) -> bytes:
     """An A-ABORT PDU."""
     return pdu(ABORT, bytes((0, 0, _SERVICE_PROVIDER, reason)))
 

@@ -1,4 +1,4 @@
-"""A connection's bytes: one reused buffer, blocking reads with deadlines, answers at once."""
+"""Reads and writes a peer's connection: reused buffer, deadlines, no delayed ACKs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import ssl
 import struct
 import time
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-BUFFER: Final = 65536  # bytes read ahead; larger fragments go straight to where they belong
-PDU_SECONDS: Final = 30.0  # a PDU that has begun is whole by then, or the peer has gone
+BUFFER: Final = 65536  # bytes read ahead
+PDU_SECONDS: Final = 30.0  # from the first byte of a PDU to its last; then the peer is lost
 WINDOW: Final = 1 << 20  # bytes that a peer may send ahead from its first instance on
+Address = tuple[Any, ...]
+"""Of a socket: host, port, and for IPv6 two numbers more."""
+
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
@@ -20,19 +23,19 @@ class ConnectionLost(OSError):
 
 
 class TooSlow(TimeoutError):
-    """What was begun did not come to its end in time."""
+    """The peer did not finish a PDU in time."""
 
 
 class PeerConnection:
     """Reads and writes one socket. For one thread at a time.
 
-    A stock DCMTK or dcm4che sender has Nagle's algorithm on: it holds the rest of a message back
-    until we have acknowledged its beginning, which TCP delays by 40 ms. So acknowledgements are
-    asked for at once, again after each read and write, because the kernel forgets.
+    DCMTK and dcm4che send with Nagle's algorithm: they hold the rest of a message back until we
+    have acknowledged its beginning, which TCP delays by 40 ms. So we ask the kernel for immediate
+    acknowledgements, and ask again after each read and write, because the kernel forgets.
 
     Args:
-        connection: connected, and with its TLS handshake done.
-        first: bytes that were read already.
+        connection: connected, with its TLS handshake done.
+        first: bytes that have been read from it.
         seconds: how long a single read or write may take.
     """
 
@@ -52,36 +55,36 @@ class PeerConnection:
 
     @property
     def secured(self) -> bool:
-        """Whether it is under TLS, which has a state of its own."""
+        """Whether it is under TLS."""
         return self._secured
 
     @property
     def buffered(self) -> int:
-        """Bytes that have come and were not taken."""
+        """How many bytes have been read ahead."""
         return self._end - self._start
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to read that `select` does not see."""
+        """Whether there are bytes to read that `select` does not see."""
         if self._end > self._start:
             return True
         return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
 
     def peek(self, count: int) -> memoryview:
-        """The next bytes, which stay where they are; at most `BUFFER` of them.
+        """The next bytes, which stay unread; at most `BUFFER` of them.
 
         Raises:
-            ConnectionLost, TooSlow: they do not come.
+            ConnectionLost, TooSlow: they do not arrive.
         """
         if self._end - self._start < count:
             self._fill(count)
         return self._view[self._start : self._start + count]
 
     def take(self, count: int) -> bytearray:
-        """The next bytes, however many.
+        """Read the next bytes, however many.
 
         Raises:
-            ConnectionLost, TooSlow: they do not come.
+            ConnectionLost, TooSlow: they do not arrive.
         """
         taken = bytearray(count)
         target = memoryview(taken)
@@ -91,10 +94,10 @@ class PeerConnection:
         return taken
 
     def receive(self, target: memoryview) -> int:
-        """Put what has come into `target`, or wait for it; returns how many bytes, at least one.
+        """Read into `target` what has arrived, or wait for it; returns how many bytes, at least 1.
 
         Raises:
-            ConnectionLost, TooSlow: nothing comes.
+            ConnectionLost, TooSlow: nothing arrives.
         """
         return self._move(target) or self._receive(target, 1, 0)
 
@@ -113,7 +116,7 @@ class PeerConnection:
         """Write everything.
 
         Raises:
-            ConnectionLost: the peer has gone, or takes nothing any more.
+            ConnectionLost: the peer has closed the connection, or reads no more.
         """
         try:
             self.socket.sendall(data)
@@ -122,15 +125,25 @@ class PeerConnection:
         self.acknowledge()
 
     def drain(self, most: int) -> None:
-        """Throw away what has come, without waiting for more."""
+        """Throw away at most `most` received bytes, without waiting for more."""
         self._start = self._end = 0
         with suppress(OSError):
             self.socket.settimeout(0)
             while most > 0 and (count := len(self.socket.recv(BUFFER))):
                 most -= count
 
+    def close(self) -> None:
+        """End the connection, whatever is under way. It may be closed already."""
+        self.shut_down()
+        self.socket.close()
+
+    def shut_down(self) -> None:
+        """End the connection but keep its descriptor, for a thread that may be waiting for it."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
     def _move(self, target: memoryview) -> int:
-        """Take what was read ahead, as much as there is room for; returns how many bytes."""
+        """Move what was read ahead, as far as it fits; returns how many bytes."""
         have = min(len(target), self.buffered)
         target[:have] = self._view[self._start : self._start + have]
         self._start += have
@@ -154,7 +167,7 @@ class PeerConnection:
             try:
                 count = self.socket.recv_into(target[got:], 0, flags)
             except (BlockingIOError, ssl.SSLWantReadError, TimeoutError) as error:
-                raise TooSlow("the peer began something and did not go on") from error
+                raise TooSlow("the peer began a PDU and stopped sending") from error
             except (OSError, ValueError) as error:
                 raise ConnectionLost(str(error)) from error
             if not count:
@@ -166,14 +179,14 @@ class PeerConnection:
         return got
 
     def acknowledge(self) -> None:
-        """Have the kernel acknowledge what has come at once."""
+        """Have the kernel acknowledge what has arrived at once."""
         if _QUICKACK is not None:
             with suppress(OSError):
                 self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 def _prepare(connection: socket.socket, seconds: float) -> None:
-    with suppress(OSError):  # a peer that has gone shows at the first read
+    with suppress(OSError):  # a closed connection shows at the first read
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _widen(connection)
@@ -188,12 +201,11 @@ def _prepare(connection: socket.socket, seconds: float) -> None:
 
 
 def _widen(connection: socket.socket) -> None:
-    """Open the window at once, which Linux does step by step: the first instance of an association
-    would come in 64 KiB pieces, with a word of ours after each.
+    """Open TCP's receive window at once. Linux opens it step by step, so that the first instance of
+    an association would arrive in pieces of 64 KiB, with an acknowledgement after each.
 
-    To wait for so many bytes before reading makes room for them, and leaves the kernel free to make
-    more, as SO_RCVBUF would not; that there is room stays when the wait is taken back
-    (`tcp_set_rcvlowat` in Linux).
+    Setting SO_RCVLOWAT enlarges the window, which stays so when the option is reset; other than
+    SO_RCVBUF it lets the kernel enlarge the window further (`tcp_set_rcvlowat` in Linux).
     """
     for least in (WINDOW, 1):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)

@@ -1,4 +1,4 @@
-"""How much a peer may ask of the node: bytes, time, and associations."""
+"""Limits on what peers may send and occupy: bytes, time, and associations."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ ASSOCIATE_PDU: Final = 1 << 20  # bytes of an A-ASSOCIATE-RQ; 128 contexts of 40
 SHORT_PDU: Final = 64  # bytes of the PDUs that have a fixed, small size
 COMMAND_SET: Final = 16384  # bytes; the largest real ones have a few hundred
 MESSAGE: Final = 16 << 20  # bytes of a message other than C-STORE, held in memory
-WAITING_MESSAGES: Final = 64  # requests of one association that nobody has served yet
+WAITING_MESSAGES: Final = 64  # requests of one association that have not been served yet
 
 ARTIM_SECONDS: Final = 30.0  # from the connection to the whole A-ASSOCIATE-RQ (PS3.8 9.1.5)
-UNUSED_SECONDS: Final = 30.0  # an association that asks for nothing is ended
+UNUSED_SECONDS: Final = 30.0  # an association without any request is ended
 IDLE_SECONDS: Final = 6 * 3600.0  # scanners keep one association open for a whole session
-EVICT_SECONDS: Final = 1.0  # an unused association may be ended for a newcomer after so long
+EVICT_SECONDS: Final = 1.0  # an association without any request may then be ended for a new one
 
-DRAINED: Final = 1 << 20  # bytes of a peer that goes on after it was told to stop
+DRAINED: Final = 1 << 20  # bytes that are read from a peer after the last PDU to it
 
-HALF_OPEN: Final = 512  # connections without an association; beyond, the oldest one goes
-BACKLOG: Final = 1024  # connections that the kernel holds for us
+HALF_OPEN: Final = 512  # connections without an association; beyond, the oldest is closed
+BACKLOG: Final = 1024  # connections that the kernel accepts ahead
 
 
 def of_one_address(all_together: int) -> int:
-    """How many of all associations one address may have, so that others still get in."""
+    """How many associations one address may have, so that other peers can associate, too."""
     return max(1, all_together * 3 // 4)

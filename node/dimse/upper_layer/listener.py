@@ -1,8 +1,8 @@
-"""The port: accepts, and holds connections until a whole A-ASSOCIATE-RQ has come.
+"""Accepts connections, and reads each until its whole A-ASSOCIATE-RQ has arrived.
 
-One thread for all of them, so that a connection that says nothing, or says it slowly, costs a
-descriptor and a few bytes, and not for longer than ARTIM (PS3.8 9.1.5). TLS handshakes are made
-here too, a step at a time: a silent connection never holds up another one's handshake.
+One thread does it for all connections: one that sends nothing, or sends slowly, costs a descriptor
+and a few bytes, for no longer than ARTIM (PS3.8 9.1.5). TLS handshakes are made here too, step by
+step, so that a silent connection does not delay the handshake of another.
 """
 
 from __future__ import annotations
@@ -11,75 +11,78 @@ import logging
 import selectors
 import socket
 import ssl
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from node.core.errors import error_reference, traced
 from node.core.supervision import Loop
 from node.dimse.upper_layer.access.certificates import explained
-from node.dimse.upper_layer.associate_request import Abort, AssociateRequest, abort, read_associate
+from node.dimse.upper_layer.associate_request import (
+    AbortReason,
+    AssociateRequest,
+    abort,
+    read_associate,
+)
+from node.dimse.upper_layer.connection import Address
 from node.dimse.upper_layer.limits import ARTIM_SECONDS, ASSOCIATE_PDU, HALF_OPEN
-from node.dimse.upper_layer.pdus import ABORT, ASSOCIATE_RQ, MalformedPDU
+from node.dimse.upper_layer.pdus import ABORT, ASSOCIATE_RQ, HEADER, MalformedPDU
+from node.dimse.upper_layer.wake_up import WakeUp
 
 log = logging.getLogger(__name__)
 
-_HEADER: Final = 6
-_LOOK_SECONDS: Final = 1.0
-QUIET_SECONDS: Final = 0.25  # without a newcomer, until there is time for other things
-_BREATHER_SECONDS: Final = 0.2  # when the process has no descriptor left
+_CHECK_SECONDS: Final = 1.0  # how often ARTIM is checked
+_PAUSE_SECONDS: Final = 0.2  # before accepting again, when a connection could not be accepted
 _ACCEPTED_AT_ONCE: Final = 64
 
-Address = tuple[Any, ...]
-Welcome = Callable[[socket.socket, Address, bytes, AssociateRequest], None]
+Requested = Callable[[socket.socket, Address, bytes, AssociateRequest], None]
 
 
 class _HalfOpen:
-    """A connection that has not said yet what it wants."""
+    """A connection whose A-ASSOCIATE-RQ has not arrived yet."""
 
     def __init__(self, connection: socket.socket, address: Address) -> None:
         self.connection = connection
         self.address = address
         self.since = time.monotonic()
         self.received = bytearray()
-        self.shaking = isinstance(connection, ssl.SSLSocket)
-        self.gone = False
+        self.in_handshake = isinstance(connection, ssl.SSLSocket)
+        self.closed = False
 
     def advance(self) -> AssociateRequest:
-        """Read what has come; returns once that is a whole request.
+        """Read what has arrived, and return the request once it is whole.
 
         Raises:
-            ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError: more has to come first.
-            MalformedPDU: this is no A-ASSOCIATE-RQ.
-            OSError: the connection is gone.
+            ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError: it is not whole yet.
+            MalformedPDU: it is no A-ASSOCIATE-RQ.
+            OSError: the connection was closed.
         """
-        if self.shaking and isinstance(self.connection, ssl.SSLSocket):
+        if self.in_handshake and isinstance(self.connection, ssl.SSLSocket):
             self.connection.do_handshake()
-            self.shaking = False
+            self.in_handshake = False
         while True:
-            whole = self._length()
-            if len(self.received) >= whole > _HEADER:
-                return read_associate(memoryview(self.received)[_HEADER:whole])
+            length = self._length()
+            if len(self.received) >= length > HEADER:
+                return read_associate(bytes(self.received[HEADER:length]))
             data = self.connection.recv(65536)
             if not data:
-                raise ConnectionError("closed before it had asked for anything")
+                raise ConnectionError("the peer closed the connection before it requested anything")
             self.received += data
 
     def _length(self) -> int:
-        """Bytes of the PDU, header included; as long as that is not known, of the header."""
+        """Bytes of the PDU with its header; of the header alone as long as it is incomplete."""
         if not self.received:
-            return _HEADER
+            return HEADER
         if self.received[0] != ASSOCIATE_RQ:
             raise MalformedPDU("The first PDU is no A-ASSOCIATE-RQ.")
-        if len(self.received) < _HEADER:
-            return _HEADER
-        (length,) = struct.unpack_from(">L", self.received, 2)
+        if len(self.received) < HEADER:
+            return HEADER
+        length = int.from_bytes(self.received[2:HEADER], "big")
         if not 0 < length <= ASSOCIATE_PDU:
-            raise MalformedPDU("The A-ASSOCIATE-RQ says that it is too large.")
-        return _HEADER + int(length)
+            raise MalformedPDU(f"The A-ASSOCIATE-RQ is empty or larger than {ASSOCIATE_PDU} bytes.")
+        return HEADER + length
 
 
 class Listener:
@@ -87,100 +90,92 @@ class Listener:
 
     Args:
         listening: bound and listening already.
-        tls: the server's context at the moment, None for plain TCP; renewed certificates are for
-            whoever comes next.
-        welcome: takes over a connection that has asked for an association.
-        hung_up: told the address and why, when a connection is ended that asked for nothing right.
-        quiet: called while nobody comes; returns whether it should be called again soon.
-        hesitation: where others accept on the same socket: how long to let them go first.
+        tls: returns the server's current context, None for plain TCP; a renewed certificate counts
+            from the next connection on.
+        requested: takes over a connection with a whole A-ASSOCIATE-RQ: the socket, the peer's
+            address, the bytes received so far, and the request.
+        refused: called with address and reason when a connection is ended that requested nothing,
+            or something invalid.
+        delay: where other processes accept on the same socket: seconds to wait before accepting.
     """
 
     def __init__(
         self,
         listening: socket.socket,
         tls: Callable[[], ssl.SSLContext | None],
-        welcome: Welcome,
-        hung_up: Callable[[str, str], None],
-        quiet: Callable[[], bool],
-        hesitation: Callable[[], float] | None = None,
+        requested: Requested,
+        refused: Callable[[str, str], None],
+        delay: Callable[[], float] | None = None,
     ) -> None:
-        self._hung_up = hung_up
-        self._quiet = quiet
-        self._hesitation = hesitation
+        self._refused = refused
+        self._delay = delay
         self._listening = listening
         self._tls = tls
-        self._welcome = welcome
+        self._requested = requested
         self._selector = selectors.DefaultSelector()
         self._half_open: dict[socket.socket, _HalfOpen] = {}
-        self._looked = 0.0
-        self._patience = QUIET_SECONDS
-        self._ear, self._button = socket.socketpair()
-        for end in (self._ear, self._button):
-            end.setblocking(False)
-        self._later: deque[Callable[[], None]] = deque()
-        self._loop = Loop("DICOM port", self._turn)
+        self._checked = 0.0
+        self._wake_up = WakeUp()
+        self._work: deque[Callable[[], None]] = deque()
+        self._loop = Loop("DICOM port", self._step)
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Begin to accept connections."""
         self._listening.setblocking(False)
         self._selector.register(self._listening, selectors.EVENT_READ)
-        self._selector.register(self._ear, selectors.EVENT_READ)
+        self._selector.register(self._wake_up, selectors.EVENT_READ)
         self._loop.start()
 
     def stop(self) -> None:
-        """Accept no more, and forget who has not asked for anything yet."""
+        """Accept no more, and close the connections that have not requested an association."""
         self._loop.ask_to_stop()
-        self._wake()
+        self._wake_up.wake()
         self._loop.stop(5)
-        self._catch_up()
+        self._do_work()
         for half_open in list(self._half_open.values()):
-            self._forget(half_open)
+            self._close(half_open)
         self._selector.close()
-        self._ear.close()
-        self._button.close()
+        self._wake_up.close()
 
-    def later(self, work: Callable[[], None]) -> None:
-        """Have something done by the port's thread, as soon as it can. Safe for many threads."""
-        self._later.append(work)
-        self._wake()
+    def run_later(self, work: Callable[[], None]) -> None:
+        """Have a function called by the listener's thread soon. Safe for many threads."""
+        self._work.append(work)
+        self._wake_up.wake()
 
-    def _wake(self) -> None:
-        with suppress(OSError):  # full: it is awake; closed: nobody is there any more
-            self._button.send(b"\0")
-
-    def _catch_up(self) -> None:
-        """With what was left for later."""
-        with suppress(OSError):
-            self._ear.recv(4096)
-        while self._later:
-            work = self._later.popleft()
+    def _do_work(self) -> None:
+        """Call the functions that `run_later` was given."""
+        self._wake_up.clear()
+        while self._work:
+            work = self._work.popleft()
             try:
                 work()
             except Exception as error:  # noqa: BLE001  it costs this association, not the port
-                place = error_reference(error)
-                log.error("an association failed (reference %s): %s", place, traced(error))
+                log.error(
+                    "a requested association failed because of an error in the node (reference "
+                    "%s): %s",
+                    error_reference(error),
+                    traced(error),
+                )
 
-    def _turn(self) -> float:
-        events = self._selector.select(self._patience)
-        self._patience = QUIET_SECONDS if events or self._quiet() else _LOOK_SECONDS
-        for key, _ in events:
+    def _step(self) -> float:
+        for key, _ in self._selector.select(_CHECK_SECONDS):
             if key.fileobj is self._listening:
                 self._accept()
-            elif key.fileobj is self._ear:
-                self._catch_up()
-            elif isinstance(key.data, _HalfOpen) and not key.data.gone:
+            elif key.fileobj is self._wake_up:
+                self._do_work()
+            elif isinstance(key.data, _HalfOpen) and not key.data.closed:
                 self._advance(key.data)
         now = time.monotonic()
-        if now - self._looked > _LOOK_SECONDS:
-            self._looked = now
-            self._reap(now)
+        if now - self._checked > _CHECK_SECONDS:
+            self._checked = now
+            self._close_overdue(now)
         return 0.0
 
     def _accept(self) -> None:
         at_once = _ACCEPTED_AT_ONCE
-        if self._hesitation is not None:
+        if self._delay is not None:
             at_once = 1
-            time.sleep(self._hesitation())
+            time.sleep(self._delay())
         for _ in range(at_once):
             try:
                 connection, address = self._listening.accept()
@@ -189,7 +184,7 @@ class Listener:
             except OSError as error:
                 log.warning("a connection could not be accepted: %s", error.strerror)
                 self._make_room()
-                time.sleep(_BREATHER_SECONDS)
+                time.sleep(_PAUSE_SECONDS)
                 return
             self._take(connection, address)
 
@@ -225,9 +220,9 @@ class Listener:
             self._refuse(half_open, str(error))
             return
         except OSError as error:
-            if half_open.shaking:
-                self._hung_up(half_open.address[0], f"TLS failed: {explained(error)}")
-            self._forget(half_open)
+            if half_open.in_handshake:
+                self._refused(half_open.address[0], f"TLS failed: {explained(error)}")
+            self._close(half_open)
             return
         except Exception as error:  # noqa: BLE001  it costs this connection, not the port
             self._give_up(half_open, error)
@@ -235,45 +230,45 @@ class Listener:
         self._selector.unregister(connection)
         del self._half_open[connection]
         try:
-            self._welcome(connection, half_open.address, bytes(half_open.received), request)
+            self._requested(connection, half_open.address, bytes(half_open.received), request)
         except Exception as error:  # noqa: BLE001  it costs this association, not the port
             self._give_up(half_open, error)
 
     def _give_up(self, half_open: _HalfOpen, error: Exception) -> None:
-        """End a connection that met an error which nobody foresaw."""
+        """End a connection because of an error in the node."""
         address = half_open.address[0]
         log.error(
-            "a connection from %s failed (reference %s): %s",
+            "a connection from %s failed because of an error in the node (reference %s): %s",
             address,
             error_reference(error),
             traced(error),
         )
-        self._hung_up(address, "an error in the node that nobody foresaw; the log has its place")
-        self._forget(half_open)
+        self._refused(address, "an error in the node; the log says where it happened")
+        self._close(half_open)
 
     def _refuse(self, half_open: _HalfOpen, sentence: str) -> None:
-        """PS3.8 9.2 in Sta2: A-ABORT, and nothing at all if that is what came."""
+        """Answer with an A-ABORT, unless the peer sent one (PS3.8 9.2, Sta2)."""
         first = half_open.received[0]
         if first != ABORT:
-            self._hung_up(half_open.address[0], sentence)
+            self._refused(half_open.address[0], sentence)
             with suppress(OSError):
                 half_open.connection.send(abort(_abort_reason(first)))
-        self._forget(half_open)
+        self._close(half_open)
 
-    def _reap(self, now: float) -> None:
+    def _close_overdue(self, now: float) -> None:
         for half_open in list(self._half_open.values()):
             if now - half_open.since > ARTIM_SECONDS:
-                self._forget(half_open)
+                self._close(half_open)
 
     def _make_room(self) -> None:
-        """The one that has been silent for longest goes."""
+        """Close the connection that was accepted first."""
         oldest = next(iter(self._half_open.values()), None)
         if oldest is not None:
-            self._forget(oldest)
+            self._close(oldest)
 
-    def _forget(self, half_open: _HalfOpen) -> None:
+    def _close(self, half_open: _HalfOpen) -> None:
         connection = half_open.connection
-        half_open.gone = True
+        half_open.closed = True
         self._half_open.pop(connection, None)
         with suppress(KeyError, ValueError):
             self._selector.unregister(connection)
@@ -282,7 +277,8 @@ class Listener:
         connection.close()
 
 
-def _abort_reason(kind: int) -> Abort:
+def _abort_reason(kind: int) -> AbortReason:
     if kind == ASSOCIATE_RQ:
-        return Abort.INVALID_PARAMETER
-    return Abort.UNEXPECTED_PDU if kind < ABORT and kind else Abort.UNRECOGNIZED_PDU
+        return AbortReason.INVALID_PARAMETER
+    known = 0 < kind < ABORT
+    return AbortReason.UNEXPECTED_PDU if known else AbortReason.UNRECOGNIZED_PDU

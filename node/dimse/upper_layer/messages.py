@@ -1,7 +1,7 @@
-"""DIMSE messages as bytes: command sets, and their way into P-DATA-TF PDUs (PS3.7 E, PS3.8 9.3.5).
+"""DIMSE messages as bytes: command sets, and P-DATA-TF PDUs (PS3.7 Annex E, PS3.8 9.3.5).
 
-For what is sent and read without pynetdicom's objects: responses that are streamed, and C-STORE
-requests that carry stored bytes as they are.
+They are for what is sent and read without pynetdicom's objects: streamed responses, and C-STORE
+requests with stored bytes.
 """
 
 from __future__ import annotations
@@ -64,12 +64,16 @@ _MAX_COMMENT = 64  # characters of Error Comment (PS3.7 Table E.1-1)
 
 
 class MalformedMessage(Permanent):
-    """A command set that is none."""
+    """Bytes that are no DIMSE message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A whole DIMSE message."""
+    """A whole DIMSE message.
+
+    Attributes:
+        data: the encoded data set; None if there is none.
+    """
 
     context_id: int
     command: Command
@@ -99,10 +103,10 @@ def _element(keyword: str, value: Value) -> bytes:
 
 
 def decode_command(encoded: bytes) -> Command:
-    """The fields of a command set that are known here.
+    """Read the fields of a command set; unknown ones are left out.
 
     Raises:
-        MalformedMessage: it is cut off, or has no command field.
+        MalformedMessage: it is incomplete, or has no command field.
     """
     command: Command = {}
     offset = 0
@@ -117,9 +121,9 @@ def decode_command(encoded: bytes) -> Command:
             keyword, vr = _BY_ELEMENT[element]
             command[keyword] = _value(raw, vr)
     except struct.error:
-        raise MalformedMessage("The command set is cut off.") from None
+        raise MalformedMessage("The command set is incomplete.") from None
     if offset != len(encoded) or "CommandField" not in command:
-        raise MalformedMessage("The command set is cut off or has no Command Field.")
+        raise MalformedMessage("The command set is incomplete or has no Command Field.")
     return command
 
 
@@ -132,33 +136,57 @@ def _value(raw: bytes, vr: str) -> Value:
 
 
 def number(command: Command, keyword: str) -> int | None:
-    """A numeric field, None if it is not there."""
+    """A numeric field of a command set; None if it is missing.
+
+    Args:
+        command: from `decode_command`.
+        keyword: of the field.
+    """
     value = command.get(keyword)
     return value if isinstance(value, int) else None
 
 
 def text(command: Command, keyword: str) -> str:
-    """A text field, empty if it is not there."""
+    """A text field of a command set; empty if it is missing.
+
+    Args:
+        command: from `decode_command`.
+        keyword: of the field.
+    """
     value = command.get(keyword)
     return value if isinstance(value, str) else ""
 
 
 def pdu(context_id: int, fragment: bytes, *, command: bool, last: bool) -> bytes:
-    """One P-DATA-TF PDU with one presentation data value (PS3.8 9.3.5.1)."""
+    """A P-DATA-TF PDU with one presentation data value (PS3.8 9.3.5.1).
+
+    Args:
+        context_id: of the presentation context.
+        fragment: of a command set or data set.
+        command: which of both.
+        last: it is the last fragment.
+    """
     flags = (_COMMAND if command else 0) | (_LAST if last else 0)
     length = len(fragment) + 2
     return struct.pack(">BBLLBB", 4, 0, length + 4, length, context_id, flags) + fragment
 
 
 def room(max_pdu: int) -> int:
-    """Bytes of a message that fit in one PDU for a peer; 0 is no limit (PS3.8 D.1.1)."""
+    """Bytes of a message in one PDU of `max_pdu` bytes at most; 0: no limit (PS3.8 D.1)."""
     return max(1, (max_pdu or _UNLIMITED) - _PDV_HEADER)
 
 
 def encode_message(
     context_id: int, command: Mapping[str, Value], data: bytes | None, max_pdu: int
 ) -> bytes:
-    """A message as PDUs; Command Data Set Type is set by whether there are data."""
+    """A message as PDUs. Command Data Set Type is set.
+
+    Args:
+        context_id: of the presentation context.
+        command: the command set.
+        data: the encoded data set; None for none.
+        max_pdu: the peer's maximum length; 0 for no limit.
+    """
     kind = NO_DATA_SET if data is None else DATA_SET
     whole = encode_command({**command, "CommandDataSetType": kind})
     parts = list(fragments(context_id, [whole], len(whole), max_pdu, command=True))
@@ -175,12 +203,14 @@ def fragments(
     *,
     command: bool = False,
 ) -> Iterator[bytes]:
-    """Bytes as PDUs, several of them at once.
+    """Split a command set or data set into PDUs; yields several PDUs at once.
 
     Args:
+        context_id: of the presentation context.
         chunks: the bytes, in any pieces.
-        length: of all of them together; an empty data set is one empty fragment.
-        max_pdu: the peer's maximum length.
+        length: bytes of all chunks together; an empty data set becomes one empty fragment.
+        max_pdu: the peer's maximum length; 0 for no limit.
+        command: they are a command set.
     """
     size = room(max_pdu)
     left = length
@@ -205,10 +235,10 @@ def fragments(
 
 
 class Assembler:
-    """Puts presentation data values together into messages.
+    """Assembles messages from presentation data values.
 
     Args:
-        largest: bytes of a data set that is still taken in.
+        largest: bytes of the largest data set that is accepted.
     """
 
     def __init__(self, largest: int) -> None:
@@ -219,19 +249,21 @@ class Assembler:
         self._data = bytearray()
 
     def feed(self, body: bytes) -> Iterator[Message]:
-        """Take the variable field of a P-DATA-TF PDU; yields each message that is whole.
+        """Read the variable field of a P-DATA-TF PDU; yields each message that it completes.
 
         Raises:
-            MalformedMessage: a length lies, or the message is larger than it may be.
+            MalformedMessage: a length is wrong, or the message is too large.
         """
         offset = 0
         while offset < len(body):
             if len(body) - offset < _PDV_HEADER:
-                raise MalformedMessage("A presentation data value is cut off.")
+                raise MalformedMessage("A presentation data value is incomplete.")
             length, context_id, flags = struct.unpack_from(">LBB", body, offset)
             end = offset + 4 + length
             if length < 2 or end > len(body):
-                raise MalformedMessage("A presentation data value lies about its length.")
+                raise MalformedMessage(
+                    "The length of a presentation data value goes beyond its PDU."
+                )
             found = self._fragment(context_id, flags, body[offset + _PDV_HEADER : end])
             offset = end
             if found is not None:
@@ -257,7 +289,7 @@ class Assembler:
 
     def _whole(self, data: bytes | None) -> Message:
         if self._decoded is None:
-            raise MalformedMessage("A data set came without a command set.")
+            raise MalformedMessage("A data set was sent without a command set.")
         message = Message(self._context_id, self._decoded, data)
         self._command.clear()
         self._data.clear()

@@ -1,10 +1,14 @@
-"""Association PDUs of a requestor, as bytes (PS3.8 9.3.2 to 9.3.4, PS3.7 D.3.3)."""
+"""Association PDUs as bytes: their types, their items, and what a requestor sends and reads.
+
+PS3.8 9.3.2 to 9.3.4, PS3.7 D.3.3.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from node.core.errors import Permanent
@@ -17,7 +21,34 @@ RELEASE_RQ: Final = 0x05
 RELEASE_RP: Final = 0x06
 ABORT: Final = 0x07
 
-_APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
+HEADER: Final = 6  # bytes before the variable field of a PDU (PS3.8 9.3.1)
+FIXED: Final = (
+    68  # bytes of A-ASSOCIATE-RQ and -AC before their items: version, AE titles, reserved
+)
+CONTEXT_HEADER: Final = 4  # bytes of a presentation context before its items: ID, result, reserved
+DICOM_APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
+
+
+class Item(IntEnum):
+    """Types of items and sub-items (PS3.8 9.3.2, 9.3.3 and D.1; PS3.7 D.3.3)."""
+
+    APPLICATION_CONTEXT = 0x10
+    PRESENTATION_CONTEXT = 0x20
+    PRESENTATION_CONTEXT_RESULT = 0x21
+    ABSTRACT_SYNTAX = 0x30
+    TRANSFER_SYNTAX = 0x40
+    USER_INFORMATION = 0x50
+    MAXIMUM_LENGTH = 0x51
+    IMPLEMENTATION_CLASS_UID = 0x52
+    ASYNCHRONOUS_OPERATIONS = 0x53
+    ROLE_SELECTION = 0x54
+    IMPLEMENTATION_VERSION_NAME = 0x55
+    EXTENDED_NEGOTIATION = 0x56
+    COMMON_EXTENDED_NEGOTIATION = 0x57
+    USER_IDENTITY = 0x58
+    USER_IDENTITY_ANSWER = 0x59
+
+
 _ACCEPTED: Final = 0
 _REASONS: Final = {
     (1, 1): "no reason given",
@@ -33,7 +64,7 @@ _REASONS: Final = {
 
 
 class MalformedPDU(Permanent):
-    """A PDU that is none."""
+    """Bytes that are no PDU of the type that they claim to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +105,33 @@ def associate_rq(
     implementation_version_name: str,
     extended: Sequence[tuple[str, bytes]] = (),
 ) -> bytes:
-    """An A-ASSOCIATE-RQ; context IDs are 1, 3, 5, … in the order of the proposals."""
-    variable = _item(0x10, _APPLICATION_CONTEXT.encode())
+    """An A-ASSOCIATE-RQ; context IDs are 1, 3, 5, … in the order of the proposals.
+
+    Args:
+        calling_ae, called_ae: AE titles; cut to 16 characters.
+        proposals: at most 128.
+        max_pdu: bytes that the peer may send us in one PDU; 0 for no limit.
+        implementation_class_uid, implementation_version_name: of this node (PS3.7 D.3.3.2).
+        extended: SOP Class UID and service-class-application-information (PS3.7 D.3.3.5).
+    """
+    variable = item(Item.APPLICATION_CONTEXT, DICOM_APPLICATION_CONTEXT.encode())
     for number, proposal in enumerate(proposals):
-        syntaxes = b"".join(_item(0x40, uid.encode()) for uid in proposal.transfer_syntaxes)
-        abstract = _item(0x30, proposal.abstract_syntax.encode())
-        variable += _item(0x20, struct.pack(">B3x", 2 * number + 1) + abstract + syntaxes)
-    user = _item(0x51, struct.pack(">L", max_pdu)) + _item(0x52, implementation_class_uid.encode())
+        syntaxes = b"".join(
+            item(Item.TRANSFER_SYNTAX, uid.encode()) for uid in proposal.transfer_syntaxes
+        )
+        abstract = item(Item.ABSTRACT_SYNTAX, proposal.abstract_syntax.encode())
+        context = struct.pack(">B3x", 2 * number + 1) + abstract + syntaxes
+        variable += item(Item.PRESENTATION_CONTEXT, context)
+    user = item(Item.MAXIMUM_LENGTH, struct.pack(">L", max_pdu))
+    user += item(Item.IMPLEMENTATION_CLASS_UID, implementation_class_uid.encode())
     for uid in dict.fromkeys(p.abstract_syntax for p in proposals if p.scp):
-        user += _item(0x54, struct.pack(">H", len(uid)) + uid.encode() + b"\x00\x01")
-    user += _item(0x55, implementation_version_name.encode())
+        user += item(Item.ROLE_SELECTION, struct.pack(">H", len(uid)) + uid.encode() + b"\x00\x01")
+    user += item(Item.IMPLEMENTATION_VERSION_NAME, implementation_version_name.encode())
     for uid, information in extended:
-        user += _item(0x56, struct.pack(">H", len(uid)) + uid.encode() + information)
-    variable += _item(0x50, user)
+        user += item(
+            Item.EXTENDED_NEGOTIATION, struct.pack(">H", len(uid)) + uid.encode() + information
+        )
+    variable += item(Item.USER_INFORMATION, user)
     head = struct.pack(">HH", 1, 0) + _title(called_ae) + _title(calling_ae) + bytes(32)
     return pdu(ASSOCIATE_RQ, head + variable)
 
@@ -95,50 +140,75 @@ def associate_ac(body: bytes) -> Accepted:
     """Read the variable field of an A-ASSOCIATE-AC.
 
     Raises:
-        MalformedPDU: it is cut off.
+        MalformedPDU: an item does not fit.
     """
     contexts: dict[int, str] = {}
     extended: dict[str, bytes] = {}
     max_pdu = 0
-    for kind, value in _items(body, 68):
-        if kind == 0x21 and len(value) >= 4 and value[2] == _ACCEPTED:
-            for inner, syntax in _items(value, 4):
-                if inner == 0x40:
+    for kind, value in items(body, FIXED):
+        if kind == Item.PRESENTATION_CONTEXT_RESULT and value[2:3] == bytes([_ACCEPTED]):
+            for inner, syntax in items(value, CONTEXT_HEADER):
+                if inner == Item.TRANSFER_SYNTAX:
                     contexts[value[0]] = syntax.decode("ascii", "replace").strip("\0 ")
-        elif kind == 0x50:
-            for inner, part in _items(value, 0):
-                if inner == 0x51 and len(part) == 4:
+        elif kind == Item.USER_INFORMATION:
+            for inner, part in items(value):
+                if inner == Item.MAXIMUM_LENGTH and len(part) == 4:
                     (max_pdu,) = struct.unpack(">L", part)
-                elif inner == 0x56 and len(part) >= 2:
+                elif inner == Item.EXTENDED_NEGOTIATION and len(part) >= 2:
                     length = 2 + int.from_bytes(part[:2], "big")
                     extended[part[2:length].decode("ascii", "replace")] = part[length:]
     return Accepted(contexts, max_pdu, extended)
 
 
 def rejection(body: bytes) -> str:
-    """Why an association was rejected, in words."""
+    """Why an association was rejected, in words, from the variable field of an A-ASSOCIATE-RJ."""
     result, source, reason = (body + bytes(4))[1:4]
     words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
     return f"{words} ({'permanent' if result == 1 else 'for the moment'})"
 
 
+def is_permanent(body: bytes) -> bool:
+    """Whether an A-ASSOCIATE-RJ says that trying again is in vain (PS3.8 Table 9-21)."""
+    return (body + bytes(2))[1] == 1
+
+
 def pdu(kind: int, body: bytes) -> bytes:
-    """A PDU with its header (PS3.8 9.3.1)."""
+    """A PDU with its header (PS3.8 9.3.1).
+
+    Args:
+        kind: PDU type.
+        body: its variable field.
+    """
     return struct.pack(">BxL", kind, len(body)) + body
 
 
-def _item(kind: int, body: bytes) -> bytes:
-    return struct.pack(">BxH", kind, len(body)) + body
+def item(kind: int, value: bytes) -> bytes:
+    """An item or sub-item with its header.
+
+    Args:
+        kind: a value of `Item`.
+        value: its content.
+    """
+    return struct.pack(">BxH", kind, len(value)) + value
 
 
-def _items(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+def items(body: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The items of a PDU, or the sub-items of an item: type and content of each, in order.
+
+    Args:
+        body: what contains them.
+        offset: where the first one begins.
+
+    Raises:
+        MalformedPDU: they do not fill `body` exactly.
+    """
     while offset < len(body):
         if len(body) - offset < 4:
-            raise MalformedPDU("An item is cut off.")
+            raise MalformedPDU("The PDU ends within the header of an item.")
         kind, length = struct.unpack_from(">BxH", body, offset)
         end = offset + 4 + length
         if end > len(body):
-            raise MalformedPDU("An item lies about its length.")
+            raise MalformedPDU("The length of an item goes beyond the end of the PDU.")
         yield kind, body[offset + 4 : end]
         offset = end
 

@@ -1,12 +1,12 @@
-"""An association that this node opens: one blocking conversation in the caller's thread.
+"""An association that the node opens, used by blocking calls in the caller's thread.
 
-No threads of its own and no polling: every wait is a wait on the socket with a deadline, and the
-bytes of stored instances go out as they are.
+It has no thread of its own and does not poll: every wait is for the socket and has a deadline.
 """
 
 from __future__ import annotations
 
 import math
+import select
 import socket
 import ssl
 import struct
@@ -20,7 +20,9 @@ from typing import Final, Self
 from node.core.errors import Retryable
 from node.dimse.upper_layer.access.certificates import explained, shown
 from node.dimse.upper_layer.access.name_resolution import NoHostName, connected
+from node.dimse.upper_layer.limits import PDU_SLACK
 from node.dimse.upper_layer.messages import (
+    C_CANCEL_RQ,
     DATA_SET,
     RESPONSE,
     Assembler,
@@ -37,6 +39,7 @@ from node.dimse.upper_layer.pdus import (
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
     DATA,
+    HEADER,
     RELEASE_RP,
     RELEASE_RQ,
     Accepted,
@@ -44,33 +47,54 @@ from node.dimse.upper_layer.pdus import (
     Proposal,
     associate_ac,
     associate_rq,
+    is_permanent,
     pdu,
     rejection,
 )
 from node.storage.archive import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-ANSWER_SECONDS: Final = 30.0
-RELEASE_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 30.0  # for the connection, and for each PDU
+RELEASE_SECONDS: Final = 5.0  # for the answer to our A-RELEASE-RQ
 MAX_PDU: Final = 131072  # bytes that a peer may send us in one PDU
 LARGEST_MESSAGE: Final = 16 * 1024 * 1024  # bytes of a response's data set
 MOST_CONTEXTS: Final = 128  # odd numbers of one byte (PS3.8 9.3.2.2)
-_SLACK: Final = 4096  # peers count headers differently
 
 
 class PeerSilent(Retryable):
-    """A peer cannot be reached, refuses the association, or does not do what it was asked."""
+    """A peer cannot be reached, rejects the association, or does not do what it was asked."""
+
+
+class PeerUnreachable(PeerSilent):
+    """No connection to a peer can be made."""
+
+
+class AssociationRejected(PeerSilent):
+    """A peer rejects the association (PS3.8 9.3.4).
+
+    Attributes:
+        permanent: it would do so again; else it is too busy at the moment.
+    """
+
+    def __init__(self, sentence: str, *, permanent: bool) -> None:
+        super().__init__(sentence)
+        self.permanent = permanent
+
+
+class ServiceNotOffered(PeerSilent):
+    """A peer accepts none of the services that it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a peer is, and who we are to it.
+    """Where a peer is, and how to associate with it.
 
     Attributes:
+        called_ae, calling_ae: AE titles of the peer and of the node.
         tls: the client's context; None for plain TCP.
-        certificate: a name or fingerprint that the peer's certificate has to have; empty: what
-            `tls` checks is enough.
-        seconds: how long to wait for the connection, and for each PDU.
-        deadline: when all that is wanted of it has to be over, by `time.monotonic`.
+        certificate: a name or fingerprint that the peer's certificate has to have; empty: the
+            checks of `tls` are enough.
+        seconds: to wait for the connection, and for each PDU.
+        deadline: when everything has to be done, by `time.monotonic`.
     """
 
     host: str
@@ -85,26 +109,38 @@ class Destination:
     def __str__(self) -> str:
         return f"{self.called_ae} at {self.host}:{self.port}"
 
-    def patience(self) -> float:
-        """How long to wait for what comes next.
+    def time_left(self) -> float:
+        """Seconds to wait for the next PDU.
 
         Raises:
-            PeerSilent: the deadline is over.
+            PeerSilent: the deadline has passed.
         """
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise PeerSilent(f"timed-out: {self} took longer than it may altogether")
+            raise PeerSilent(f"timed-out: {self} took longer than allowed for everything together")
         return min(self.seconds, left)
 
 
 class Requestor:
-    """An established association. Leave it by `with`: released, or aborted after an exception.
+    """An association that the node opens.
+
+    Used by `with`, it is released at the end, or aborted after an exception.
+
+    Args:
+        destination: the peer.
+        proposals: presentation contexts; those beyond MOST_CONTEXTS are not proposed.
+        extended: SOP Class UID and service-class-application-information (PS3.7 D.3.3.5).
+
+    Args:
+        largest: bytes of a message's data set.
 
     Attributes:
-        accepted: what the peer agreed to.
+        accepted: what the peer accepted.
 
     Raises:
-        PeerSilent: the peer is away, or does not want us.
+        PeerSilent: the peer cannot be reached.
+        AssociationRejected: the peer rejects the association.
+        ServiceNotOffered: it accepts none of the proposed services.
     """
 
     def __init__(
@@ -112,10 +148,12 @@ class Requestor:
         destination: Destination,
         proposals: Sequence[Proposal],
         extended: Sequence[tuple[str, bytes]] = (),
+        *,
+        largest: int = LARGEST_MESSAGE,
     ) -> None:
         self.destination = destination
         self._proposals = tuple(proposals[:MOST_CONTEXTS])
-        self._assembler = Assembler(LARGEST_MESSAGE)
+        self._assembler = Assembler(largest)
         self._waiting: list[Message] = []
         self._last_id = 0
         self._socket = _connected(destination)
@@ -140,7 +178,7 @@ class Requestor:
             self.abort()
 
     def contexts(self, abstract_syntax: str) -> dict[str, int]:
-        """Transfer syntaxes that the peer accepted for an abstract syntax, with their context."""
+        """The accepted contexts of an abstract syntax: transfer syntax -> context ID."""
         return {
             self.accepted.contexts[2 * index + 1]: 2 * index + 1
             for index, proposal in enumerate(self._proposals)
@@ -151,7 +189,15 @@ class Requestor:
     def request(
         self, context_id: int, command: Mapping[str, Value], data: bytes | None = None
     ) -> int:
-        """Send a request; returns its Message ID.
+        """Send a request.
+
+        Args:
+            context_id: of an accepted presentation context.
+            command: the command set, without Message ID.
+            data: the encoded data set; None for none.
+
+        Returns:
+            Its Message ID.
 
         Raises:
             PeerSilent: it cannot be sent.
@@ -164,7 +210,16 @@ class Requestor:
     def request_with(
         self, context_id: int, command: Mapping[str, Value], chunks: Iterable[bytes], length: int
     ) -> int:
-        """Send a request whose data set comes in pieces; returns its Message ID.
+        """Send a request whose data set is given in pieces.
+
+        Args:
+            context_id: of an accepted presentation context.
+            command: the command set, without Message ID.
+            chunks: the encoded data set.
+            length: bytes of all chunks together.
+
+        Returns:
+            Its Message ID.
 
         Raises:
             PeerSilent: it cannot be sent.
@@ -180,10 +235,27 @@ class Requestor:
             head = b""
         return self._last_id
 
+    def cancel(self, context_id: int, message_id: int) -> None:
+        """Ask the peer to stop answering a request (C-CANCEL-RQ, PS3.7 9.3.2.3).
+
+        Raises:
+            PeerSilent: it cannot be sent.
+        """
+        command: dict[str, Value] = {
+            "CommandField": C_CANCEL_RQ,
+            "MessageIDBeingRespondedTo": message_id,
+        }
+        self._send(encode_message(context_id, command, None, self.accepted.max_pdu))
+
     def respond(
         self, message: Message, status: int, fields: Mapping[str, Value] | None = None
     ) -> None:
-        """Answer a request of the peer's.
+        """Answer a request of the peer.
+
+        Args:
+            message: the request.
+            status: of the response.
+            fields: further fields of its command set.
 
         Raises:
             PeerSilent: it cannot be sent.
@@ -198,21 +270,29 @@ class Requestor:
         self._send(encoded)
 
     def response(self, message_id: int) -> Message:
-        """The next response to a request.
+        """Wait for the next response to a request.
 
         Raises:
-            PeerSilent: none came in time, or the association ended.
+            PeerSilent: none arrived in time, or the association ended.
         """
         while True:
             message = self.receive()
             if number(message.command, "MessageIDBeingRespondedTo") == message_id:
                 return message
 
+    def ready(self, seconds: float) -> bool:
+        """Whether something comes from the peer within so many seconds."""
+        if self._waiting or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
     def receive(self) -> Message:
-        """The next message.
+        """Wait for the next message.
 
         Raises:
-            PeerSilent: none came in time, or the association ended.
+            PeerSilent: none arrived in time, or the association ended.
         """
         while not self._waiting:
             kind, body = self._read()
@@ -220,17 +300,19 @@ class Requestor:
                 try:
                     self._waiting.extend(self._assembler.feed(body))
                 except MalformedMessage as error:
-                    raise PeerSilent(f"{self.destination} sends nonsense: {error}") from error
+                    raise PeerSilent(
+                        f"{self.destination} sends an invalid message: {error}"
+                    ) from error
             elif kind == RELEASE_RQ:
                 with suppress(PeerSilent):
                     self._send(pdu(RELEASE_RP, bytes(4)))
                 raise PeerSilent(f"{self.destination} released the association")
             else:
-                raise PeerSilent(f"{self.destination} ended the association")
+                raise PeerSilent(f"{self.destination} aborted the association")
         return self._waiting.pop(0)
 
     def release(self) -> None:
-        """End the association in good order, as far as the peer lets us (PS3.8 9.2.3)."""
+        """Release the association; without an answer, close the connection (PS3.8 9.2.3)."""
         try:
             deadline = min(self.destination.deadline, time.monotonic() + RELEASE_SECONDS)
             self.destination = replace(self.destination, deadline=deadline)
@@ -239,12 +321,12 @@ class Requestor:
                 if kind == RELEASE_RQ:  # both sides at once
                     self._send(pdu(RELEASE_RP, bytes(4)))
         except PeerSilent:
-            pass  # there is no association any more, which is what was wanted
+            pass  # the association has ended otherwise
         finally:
             self._socket.close()
 
     def abort(self) -> None:
-        """End the association at once (PS3.8 9.3.8)."""
+        """Abort the association (PS3.8 9.3.8)."""
         with suppress(OSError):
             self._socket.settimeout(1.0)
             self._socket.sendall(pdu(ABORT, bytes(4)))
@@ -265,30 +347,33 @@ class Requestor:
         )
         kind, body = self._read()
         if kind == ASSOCIATE_RJ:
-            raise PeerSilent(f"{destination} refuses {destination.calling_ae}: {rejection(body)}")
+            raise AssociationRejected(
+                f"{destination} rejects {destination.calling_ae}: {rejection(body)}",
+                permanent=is_permanent(body),
+            )
         if kind != ASSOCIATE_AC:
-            raise PeerSilent(f"{destination} does not speak DICOM, or aborted")
+            raise PeerSilent(f"{destination} aborted the association, or does not speak DICOM")
         try:
             accepted = associate_ac(body)
         except MalformedPDU as error:
             raise PeerSilent(f"{destination} does not speak DICOM: {error}") from error
         if not accepted.contexts:
             self.abort()
-            raise PeerSilent(f"{destination} accepts none of the services asked for")
+            raise ServiceNotOffered(f"{destination} accepts none of the proposed services")
         return accepted
 
     def _send(self, data: bytes) -> None:
         try:
-            self._socket.settimeout(self.destination.patience())
+            self._socket.settimeout(self.destination.time_left())
             self._socket.sendall(data)
         except OSError as error:
-            raise PeerSilent(f"{self.destination} takes nothing: {_words(error)}") from error
+            raise PeerSilent(f"{self.destination} cannot be written to: {_words(error)}") from error
 
     def _read(self) -> tuple[int, bytes]:
-        until = time.monotonic() + self.destination.patience()
-        kind, length = struct.unpack(">BxL", self._exactly(6, until))
-        if length > MAX_PDU + _SLACK:
-            raise PeerSilent(f"{self.destination} sends a PDU larger than was agreed")
+        until = time.monotonic() + self.destination.time_left()
+        kind, length = struct.unpack(">BxL", self._exactly(HEADER, until))
+        if length > MAX_PDU + PDU_SLACK:
+            raise PeerSilent(f"{self.destination} sends a PDU larger than the agreed maximum")
         return kind, self._exactly(length, until)
 
     def _exactly(self, length: int, until: float) -> bytes:
@@ -298,7 +383,7 @@ class Requestor:
                 self._socket.settimeout(max(0.001, until - time.monotonic()))
                 part = self._socket.recv(length - len(parts))
             except OSError as error:
-                raise PeerSilent(f"{self.destination} is silent: {_words(error)}") from error
+                raise PeerSilent(f"{self.destination} does not answer: {_words(error)}") from error
             if not part:
                 raise PeerSilent(f"{self.destination} closed the connection")
             parts += part
@@ -308,21 +393,23 @@ class Requestor:
 
 def _connected(destination: Destination) -> socket.socket:
     try:
-        plain = connected(destination.host, destination.port, destination.patience())
+        plain = connected(destination.host, destination.port, destination.time_left())
     except NoHostName as error:
-        raise PeerSilent(f"bad-host-name: {error}; correct the peer's host") from error
+        raise PeerUnreachable(f"bad-host-name: {error}; correct the peer's host") from error
     except OSError as error:
-        raise PeerSilent(f"{destination} cannot be reached: {_words(error)}") from error
+        raise PeerUnreachable(f"{destination} cannot be reached: {_words(error)}") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if destination.tls is None:
         return plain
     try:
-        plain.settimeout(destination.patience())
+        plain.settimeout(destination.time_left())
         secured = destination.tls.wrap_socket(plain, server_hostname=destination.host)
-    except (OSError, ValueError) as error:  # ssl.SSLError is the one, a name for no host the other
+    except (OSError, ValueError) as error:  # ValueError: the host is no name for TLS
         plain.close()
-        words = _words(error) if isinstance(error, OSError) else "its host name is none for TLS"
-        raise PeerSilent(f"{destination} and TLS: {words}") from error
+        words = (
+            _words(error) if isinstance(error, OSError) else "its host is not a host name for TLS"
+        )
+        raise PeerSilent(f"{destination}: TLS failed: {words}") from error
     except PeerSilent:
         plain.close()
         raise
@@ -331,14 +418,14 @@ def _connected(destination: Destination) -> socket.socket:
         secured.close()
         fingerprint = found.fingerprint if found else "none"
         raise PeerSilent(
-            f"{destination} and TLS: its certificate is not the one that "
-            f"dicom.peers[].certificate asks for; its SHA-256 fingerprint is {fingerprint}"
+            f"{destination}: TLS failed: its certificate is not that of dicom.peers[].certificate; "
+            f"the SHA-256 fingerprint of its certificate is {fingerprint}"
         )
     return secured
 
 
 def _acknowledge_at_once(connection: socket.socket) -> None:
-    """A peer with Nagle waits for our ACK; the kernel forgets that we do not want to delay it."""
+    """A peer with Nagle's algorithm waits for our acknowledgement, which the kernel would delay."""
     with suppress(OSError):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 

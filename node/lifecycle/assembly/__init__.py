@@ -1,1 +1,1 @@
-"""From a settled series to a visible revision: names, jobs, outcomes, and word of them."""
+"""From a settled series to a visible revision: jobs, output names, files, failures."""

@@ -1,4 +1,4 @@
-"""One Series Instance UID under several studies or patients: when its parts are no volumes."""
+"""Detects one Series Instance UID in several studies or patients that are not copies."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from node.storage.index.series.namesakes import Part
 
 
 def contradiction(series: SeriesRecord, others: Sequence[Part]) -> Refusal | None:
-    """Why a series is no volume as others came under its UID; None if it may be one.
+    """Why a series is not a volume because of other series with its UID.
 
-    Others that have the same SOP Instance UIDs, or some of them and no others, are copies: each is
-    a volume by itself. Otherwise one series was torn, or two were given one UID, and nothing says
-    which images belong together. What was a volume before the others came stays one.
+    A series is a copy of another if all its SOP Instance UIDs occur there; each copy is a volume.
+    Otherwise one series was split, or two series have one UID, and nothing says which images belong
+    together. A series that was a volume before the others arrived stays one.
 
     Args:
-        others: the other series of its UID.
+        series: the series.
+        others: the other series with its UID.
+
+    Returns:
+        the refusal; None if the series may be a volume.
     """
     if series.outputs:
         return None
-    torn = [part for part in others if part.copied < min(part.instances, series.instances)]
-    if not torn:
+    split = [part for part in others if part.copied < min(part.instances, series.instances)]
+    if not split:
         return None
     under = " and ".join(
-        sorted({"study" if part.study_uid != series.study_uid else "patient" for part in torn})
+        sorted({"study" if part.study_uid != series.study_uid else "patient" for part in split})
     )
     there = "; ".join(
-        f"{part.instances} as series {part.address} of study {part.study_uid}" for part in torn
+        f"{part.instances} as series {part.address} of study {part.study_uid}" for part in split
     )
     return Refusal(
         Reason.CONTRADICTORY_IDENTITY,
-        f"The images of one Series Instance UID came under more than one {under}: "
-        f"{series.instances} here, {there}. Nothing says which of them belong together; correct "
-        "the sender, and send each part with a Series Instance UID of its own.",
+        f"The images of one Series Instance UID arrived under more than one {under}: "
+        f"{series.instances} here, {there}. The node cannot tell which of them belong together; "
+        "correct the sender, and send each part with a Series Instance UID of its own.",
     )

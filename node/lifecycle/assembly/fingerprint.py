@@ -1,4 +1,4 @@
-"""What tells one revision of a volume from another, from its files wherever they lie."""
+"""A digest of a volume's files by which one revision is told from another."""
 
 from __future__ import annotations
 
@@ -8,32 +8,39 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from node.core.system.disk import file_sha256
-from node.deliver.publish import MANIFEST
+from node.deliver.published_files import MANIFEST
 
-_OF_THE_OCCASION = ("revision", "verdict", "evidence", "rasnode", "refused")
-"""What a manifest says of how it came about: it may differ although the volume does not."""
+_NOT_OF_THE_VOLUME = ("revision", "verdict", "evidence", "rasnode", "refused")
+"""Keys of a manifest that may differ although the volume does not."""
 _COMPRESSED = ".nii.gz"
 _TRAILER_BYTES = 8
-"""CRC-32 and size of what was compressed (RFC 1952 2.3.1)."""
+"""CRC-32 and size of the data that were compressed (RFC 1952 2.3.1)."""
 
 
 def fingerprint(folder: Path, files: Iterable[str]) -> str:
     """A digest of everything by which one revision of a volume can differ from another.
 
-    The image is in it by the SHA-256 that its manifest has; a compressed one by its size and CRC-32
-    before that, as the same volume may, if very rarely, be compressed otherwise.
+    An uncompressed image is included by the SHA-256 in its manifest, a compressed one by size and
+    CRC-32 of its uncompressed data: compression may, very rarely, give other bytes.
+
+    Args:
+        folder: where the files are.
+        files: their names.
+
+    Returns:
+        a SHA-256 in hexadecimal.
 
     Raises:
-        OSError, ValueError: a file is not there, or the manifest cannot be read.
+        OSError, ValueError: a file is missing, or the manifest cannot be read.
     """
     digest = hashlib.sha256()
     for name in sorted(files):
         if name.endswith(MANIFEST):
             manifest = json.loads((folder / name).read_bytes())
-            told = {key: manifest[key] for key in manifest if key not in _OF_THE_OCCASION}
-            if str(told.get("image", "")).endswith(_COMPRESSED):
-                told.pop("sha256", None)
-            digest.update(json.dumps(told, sort_keys=True).encode())
+            kept = {key: manifest[key] for key in manifest if key not in _NOT_OF_THE_VOLUME}
+            if str(kept.get("image", "")).endswith(_COMPRESSED):
+                kept.pop("sha256", None)
+            digest.update(json.dumps(kept, sort_keys=True).encode())
         elif name.endswith((".json", ".bval", ".bvec", ".tsv")):
             digest.update((folder / name).read_bytes())
         elif name.endswith(_COMPRESSED):
@@ -43,19 +50,27 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def fingerprint_of_all(folder: str, made: Iterable[tuple[str, str]]) -> str:
+def fingerprint_of_all(folder: str, volumes: Iterable[tuple[str, str]]) -> str:
     """The digest of all volumes of a revision.
 
     Args:
         folder: where they are, relative to the output folder.
-        made: stem and fingerprint of each.
+        volumes: stem and fingerprint of each.
+
+    Returns:
+        a SHA-256 in hexadecimal.
     """
-    parts = sorted(f"{joined(folder, stem)} {one}" for stem, one in made)
+    parts = sorted(f"{joined(folder, stem)} {one}" for stem, one in volumes)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def joined(folder: str, name: str) -> str:
-    """A name relative to the output folder."""
+    """The name of a file relative to the output folder.
+
+    Args:
+        folder: the folder that it is in, relative to the output folder; empty: that folder itself.
+        name: its name in the folder.
+    """
     return f"{folder}/{name}" if folder else name
 
 
@@ -63,13 +78,29 @@ def digests(folder: Path, files: Iterable[str], known: Mapping[str, str]) -> dic
     """The SHA-256 of each file.
 
     Args:
-        known: those that are known already, by name.
+        folder: where the files are.
+        files: their names.
+        known: digests that are known already, by name.
+
+    Returns:
+        all of them, by name.
+
+    Raises:
+        OSError: a file cannot be read.
     """
     return {name: known.get(name) or file_sha256(folder / name) for name in files}
 
 
 def digests_of_images(folder: Path, files: Iterable[str]) -> dict[str, str]:
-    """The SHA-256 of images, by their names, as the manifests beside them say."""
+    """The SHA-256 of images according to the manifests beside them.
+
+    Args:
+        folder: where the files are.
+        files: their names; those that are not readable manifests are ignored.
+
+    Returns:
+        the digests, by the names of the images.
+    """
     found = {}
     for name in files:
         if name.endswith(MANIFEST):

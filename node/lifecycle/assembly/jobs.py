@@ -1,4 +1,4 @@
-"""What an executor is handed, and what comes back. Values that go through pickle."""
+"""The job that an executor is given, and its result. Values that are pickled."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from node.core.records import StoredInstance
 
 
 class WorkerDied(Retryable):
-    """The process that assembled the series is gone: killed, out of memory, or crashed."""
+    """The process that assembled the series has ended: killed, out of memory, or crashed."""
 
 
 class ExecutorAway(Retryable):
-    """What was to assemble the series is not there any more; it says so by a capacity of 0."""
+    """The executor is not available any more; its capacity is 0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """What is published of a series already.
+class PublishedRevision:
+    """The visible revision of a series.
 
     Attributes:
-        fingerprint: of all of it.
-        output: the folder that the names are relative to.
-        digests: SHA-256 of each file, by its name; empty: only known to have been there.
+        fingerprint: of all its volumes.
+        output: the output folder, which the names are relative to.
+        digests: SHA-256 of each file, by its name; empty if it is not known.
     """
 
     fingerprint: str
@@ -39,18 +39,21 @@ class Job:
     """One assembly of one series.
 
     Attributes:
+        series_uid: Series Instance UID.
+        study_uid: Study Instance UID.
+        instances: of the series.
         archive: the folder that the instances' paths are relative to.
-        staging: a folder of its own, on the output folder's file system, for the files.
-        stem: the files' common beginning.
-        revision: which revision of the series this becomes, if it becomes one.
+        staging: a folder for the files, on the output folder's file system; no other job has it.
+        stem: how the names of all files begin.
+        revision: the number of the revision, if the job leads to one.
         verdict: the verdict with its reasons, for the manifest.
         options: which files are made.
-        references: instances of the series that labels among the instances are drawn on.
-        grounds: how those series stood, for `node.lifecycle.assembly.label_references`.
-        stock: a file with slices that were compressed already.
+        references: the instances of the series that labels among the instances refer to.
+        reference_states: how those series stood, from `LabelReferences.states`.
+        slice_cache: a file with slices that were compressed in advance; None if there is none.
         contradiction: why the series cannot be a volume, whatever its instances are.
         folder: where the files will be, relative to the output folder.
-        before: what is published already; None: nothing.
+        published: the visible revision; None if there is none.
     """
 
     series_uid: str
@@ -63,11 +66,11 @@ class Job:
     verdict: dict[str, Any]
     options: OutputOptions
     references: tuple[StoredInstance, ...] = field(default=(), repr=False)
-    grounds: tuple[tuple[str, int], ...] = ()
-    stock: Path | None = None
+    reference_states: tuple[tuple[str, int], ...] = ()
+    slice_cache: Path | None = None
     contradiction: Refusal | None = None
     folder: str = ""
-    before: Before | None = None
+    published: PublishedRevision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,9 @@ class Product:
     """One volume.
 
     Attributes:
-        stem: the job's stem with what tells the volume from the series' others.
+        stem: the job's stem with a suffix that no other volume of the series has.
         files: names in the staging folder, each beginning with the stem.
-        fingerprint: equal for volumes between which nothing differs.
+        fingerprint: equal for equal volumes, see `node.lifecycle.assembly.fingerprint`.
         digests: SHA-256 of each file, by its name.
     """
 
@@ -89,14 +92,20 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why some or all of the series was not made into a volume."""
+    """Why some or all of a series was not made into a volume.
+
+    Attributes:
+        reason: the name of the refusal.
+        sentence: what is wrong, for an administrator.
+        instances: the SOP Instance UIDs that it is about; empty if it is about all.
+    """
 
     reason: Reason
     sentence: str
     instances: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is kept in the index."""
+        """As it is stored in the index."""
         return {
             "reason": str(self.reason),
             "sentence": self.sentence,
@@ -105,8 +114,14 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """An instance whose file is not what was received."""
+class DamagedInstance:
+    """An instance whose archived file is not what was received.
+
+    Attributes:
+        instance: the instance.
+        reason: damaged or missing.
+        sentence: what is wrong, for an administrator.
+    """
 
     instance: StoredInstance
     reason: Reason
@@ -115,19 +130,21 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
-        broken: instances because of which nothing was made.
-        unsound: whether nothing differs from what is published but that a file of that is damaged
-            or lost.
+        products: the volumes that were made.
+        refusals: why some or all of the series was not made into a volume.
+        damaged: instances because of which nothing was made.
+        republish: the volumes are equal to those of the visible revision, but a published file is
+            damaged or missing.
     """
 
     products: tuple[Product, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    broken: tuple[Broken, ...] = ()
-    unsound: bool = False
+    damaged: tuple[DamagedInstance, ...] = ()
+    republish: bool = False
 
 
 class ArchiveChanged(Retryable):
-    """A file of the archive was replaced while a series was made of it, or all of it is away."""
+    """An archived file was replaced while it was read, or the whole archive is unavailable."""

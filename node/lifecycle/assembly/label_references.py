@@ -1,4 +1,4 @@
-"""The series that labels lie on: found in the index, waited for, and followed when they change."""
+"""The series that labels refer to: found, waited for, and followed when they change."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ from collections.abc import Sequence
 
 from node.assemble.frames.headers import decode_header
 from node.assemble.frames.model import LABEL_CLASSES
-from node.completion.policy import Event, follow
+from node.completion.states import Event, follow
 from node.core.records import SeriesRecord, SeriesState, StoredInstance
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.references import References
 from node.storage.index.series.work import Work
 
 ACTOR = "assembler"
-LOOK_AGAIN_SECONDS = 2.0  # at a series that labels wait for, should nobody say that it is ready
+RECHECK_SECONDS = 2.0  # of a series that labels wait for, if nothing reports that it is ready
 _IN_PROGRESS = (SeriesState.RECEIVING, SeriesState.SETTLED, SeriesState.ASSEMBLING)
 _MADE = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
-Snapshot = tuple[tuple[str, int], ...]
-"""For each referenced series its address and its change token, -1 if it is not there."""
+States = tuple[tuple[str, int], ...]
+"""For each referenced series its address and its change token; -1 if the index does not have it."""
 
 
 class LabelReferences:
-    """Knows which series the labels of a series are drawn on."""
+    """Knows which series the labels of a series refer to.
+
+    Args:
+        work: the series in the index.
+        references: stores which series have labels of which.
+        namesakes: finds the series that have the same UID.
+    """
 
     def __init__(self, work: Work, references: References, namesakes: Namesakes) -> None:
         self._work = work
@@ -29,10 +35,17 @@ class LabelReferences:
         self._namesakes = namesakes
 
     def needed(self, series: SeriesRecord, instances: Sequence[StoredInstance]) -> tuple[str, ...]:
-        """Addresses of the series that the instances of a series label.
+        """The series whose voxels the instances of a series label; the index stores their UIDs.
 
-        Their UIDs are kept in the index, too. Where several have a UID, the one of the same study
-        is meant; if there is none, it is not sure which, and the labels lie on nothing.
+        Of several series with one UID, the one in the same study is meant. If none is, the
+        reference is ambiguous and is ignored.
+
+        Args:
+            series: the series with the labels.
+            instances: its instances.
+
+        Returns:
+            the addresses of the referenced series.
         """
         labels = [one for one in instances if one.sop_class_uid in LABEL_CLASSES]
         if not labels:
@@ -44,20 +57,20 @@ class LabelReferences:
         return tuple(address for address in meant if address is not None)
 
     def unready(self, needed: Sequence[str]) -> SeriesRecord | None:
-        """A series among them that is still on its way to a volume; None if none is."""
+        """The first of the series that is still being received or assembled; None if none is."""
         for uid in needed:
             series = self._work.series(uid)
             if series is not None and series.state in _IN_PROGRESS:
                 return series
         return None
 
-    def snapshot(self, needed: Sequence[str]) -> Snapshot:
-        """How the series stand, to be compared with how they stand later."""
+    def states(self, needed: Sequence[str]) -> States:
+        """The change tokens of the series, to be compared with those after the assembly."""
         found = ((uid, self._work.series(uid)) for uid in needed)
         return tuple((uid, -1 if series is None else series.change) for uid, series in found)
 
     def instances(self, needed: Sequence[str]) -> tuple[StoredInstance, ...]:
-        """The instances of those that are volumes: what is held or failed is no ground."""
+        """The instances of those series that are ready; labels are not placed on any other."""
         found = [self._work.series(uid) for uid in needed]
         return tuple(
             instance
@@ -67,7 +80,12 @@ class LabelReferences:
         )
 
     def changed(self, uid: str, now: float) -> None:
-        """Have the labels of a series made again, as its volumes are others than before."""
+        """Have the labels of a series assembled again, because its volumes have changed.
+
+        Args:
+            uid: Series Instance UID of the referenced series.
+            now: seconds since 1970.
+        """
         for label in self._references.labels_of(uid):
             series = self._work.series(label)
             if series is None:
@@ -81,5 +99,5 @@ class LabelReferences:
 
 
 def waits_for(series: SeriesRecord) -> str:
-    """Say why labels are not made yet."""
-    return f"waits for series {series.address}, whose voxels it labels: that one is {series.state}"
+    """Why labels are not assembled yet."""
+    return f"waits for series {series.address}, which it labels and which is {series.state}"

@@ -1,4 +1,8 @@
-"""A head start: slices are compressed while their series still arrives, if it arrives slowly."""
+"""Compresses slices of a series while it is still being received, if it arrives slowly.
+
+An idle process does it, and the assembly reads the compressed slices from a file. Without that, the
+volume of a slow sender would be ready later (docs/adr/0025).
+"""
 
 from __future__ import annotations
 
@@ -11,31 +15,32 @@ from pathlib import Path
 from typing import Protocol
 
 from node.assemble.frames.headers import decode_header
-from node.assemble.volumes.layers import foreseen
+from node.assemble.volumes.layers import expected_layers
 from node.convert import OutputOptions
 from node.core.errors import Retryable, traced
 from node.core.records import SeriesRecord
-from node.deliver.publish import Publisher
-from node.lifecycle.assembly.task import press
+from node.lifecycle.assembly.output_folder import OutputFolder
+from node.lifecycle.assembly.task import precompress
+from node.lifecycle.log_fields import series_fields
 from node.storage.index.series.work import Work
 
 log = logging.getLogger(__name__)
 
-LEAST = 16  # slices that have to wait before anything is done
-MOST = 256  # slices at a time, so that none of it takes long
-FASTEST = 150e6  # bytes a second; whoever sends faster leaves no processor idle
-WINDOW_SECONDS = 0.5  # of which the pace is taken: what is ingested becomes known in lumps
-LIVELY_SECONDS = 1.0  # after its last instance a series is not expected to grow any more
-LONGEST_REST_SECONDS = 600.0  # then what was compressed of it is thrown away
-MOST_SERIES = 32  # at a time
-_NAME = "head-start-"
+SMALLEST_BATCH = 16  # slices
+LARGEST_BATCH = 256  # slices, so that none takes long
+FASTEST = 150e6  # bytes a second; a faster sender leaves no processor idle
+WINDOW_SECONDS = 0.5  # over which the rate is measured: ingest makes instances known in batches
+GROWING_SECONDS = 1.0  # after its last instance a series does not count as growing any more
+LONGEST_KEPT_SECONDS = 600.0  # after its last instance; then its compressed slices are removed
+MOST_SERIES = 32  # at the same time
+_NAME = "precompressed-"
 
 
-class Apart(Protocol):
-    """A process that only works while nothing else would: see `node.lifecycle.workers.local`."""
+class IdleProcess(Protocol):
+    """A process that works only while processors are idle: see `workers.idle_worker`."""
 
     def submit(self, function: Callable[..., int], *args: object) -> Future[int]:
-        """Start something."""
+        """Start a function."""
         ...
 
     def close(self) -> None:
@@ -44,47 +49,47 @@ class Apart(Protocol):
 
 
 @dataclass(slots=True)
-class _Begun:
-    """What is known of a series.
+class _Progress:
+    """What is known and done of one series.
 
     Attributes:
-        path: where its compressed slices are.
-        looked_at: when the pace was taken, seconds since 1970.
-        counted: how many instances it had then.
-        known: how many it has.
-        grew_at: when that was new.
-        pace: bytes a second; None before it is known.
+        path: the file with its compressed slices.
+        measured_at: when the rate was measured last, seconds since 1970.
+        measured: how many instances the series had then.
+        received: how many instances it has.
+        grew_at: when that number grew last, seconds since 1970.
+        rate: bytes a second; None before it is known.
         size: bytes of an instance.
-        passed: the row of the last instance whose slice was taken on.
-        taken: how many these are.
-        future: of the slices that are being compressed.
-        hopeless: its slices are no layers, or something went wrong.
+        last_row: the row of the last instance that was submitted.
+        submitted: how many instances were submitted.
+        future: of the batch that was submitted last.
+        disabled: its slices cannot be compressed separately, or an attempt failed.
     """
 
     path: Path
-    looked_at: float
-    counted: int = 0
-    known: int = 0
+    measured_at: float
+    measured: int = 0
+    received: int = 0
     grew_at: float = 0.0
-    pace: float | None = None
+    rate: float | None = None
     size: int = 0
-    passed: int = 0
-    taken: int = 0
+    last_row: int = 0
+    submitted: int = 0
     future: Future[int] | None = None
-    hopeless: bool = False
+    disabled: bool = False
 
-    def look(self, instances: int, now: float) -> None:
-        """Take notice of how many instances there are."""
-        if instances > self.known:
-            self.known, self.grew_at = instances, now
-        seconds = now - self.looked_at
-        if seconds >= WINDOW_SECONDS or (self.pace is None and seconds > 0):
-            self.pace = (instances - self.counted) * self.size / seconds
-            self.looked_at, self.counted = now, instances
+    def update(self, instances: int, now: float) -> None:
+        """Record how many instances the series has."""
+        if instances > self.received:
+            self.received, self.grew_at = instances, now
+        seconds = now - self.measured_at
+        if seconds >= WINDOW_SECONDS or (self.rate is None and seconds > 0):
+            self.rate = (instances - self.measured) * self.size / seconds
+            self.measured_at, self.measured = now, instances
 
-    def give_up(self) -> None:
-        """Do nothing more, and remove the file as soon as nobody writes it any more."""
-        self.hopeless = True
+    def disable(self) -> None:
+        """Compress nothing more, and remove the file as soon as nothing writes to it."""
+        self.disabled = True
         if self.future is not None:
             path = self.path
             self.future.add_done_callback(lambda _: path.unlink(missing_ok=True))
@@ -92,122 +97,147 @@ class _Begun:
 
     @property
     def is_slow(self) -> bool:
-        """Whether instances come slowly enough."""
-        return self.pace is not None and self.pace <= FASTEST
+        """Whether its instances arrive slowly enough."""
+        return self.rate is not None and self.rate <= FASTEST
 
 
 class Precompression:
-    """Owner of what is compressed of series that are not complete.
+    """Compresses slices of the series that are being received.
 
     Args:
-        apart: None: nothing is.
-        archive: the folder that instances' paths are relative to.
-        options: which files are made.
-        room: whether the disk has room for so many bytes.
+        work: the series in the index.
+        output_folder: where the files with compressed slices are.
+        idle_process: compresses them; None: nothing is compressed in advance.
+        archive: the folder that the instances' paths are relative to.
+        options: which files are made of a volume.
+        has_room: returns whether the disk has room for a number of bytes.
     """
 
     def __init__(
         self,
         work: Work,
-        publisher: Publisher,
-        apart: Apart | None,
+        output_folder: OutputFolder,
+        idle_process: IdleProcess | None,
         *,
         archive: Path,
         options: OutputOptions,
-        room: Callable[[int], bool] = lambda _size: True,
+        has_room: Callable[[int], bool] = lambda _size: True,
     ) -> None:
         self._work = work
-        self._publisher = publisher
-        self._apart = apart if options.image and options.compress else None
+        self._output_folder = output_folder
+        self._idle_process = idle_process if options.image and options.compress else None
         self._archive = archive
         self._options = options
-        self._room = room
+        self._has_room = has_room
         self._last: Future[int] | None = None
-        self._begun: dict[int, _Begun] = {}
-        self._numbers = count()  # no two files have one name: one may still be being written
+        self._series: dict[int, _Progress] = {}
+        self._numbers = count()  # so that no two files have one name: one may still be written to
 
-    def give(self, series: SeriesRecord, now: float) -> None:
-        """Compress some of the slices that came since the last time, if there is time to."""
-        if self._apart is None:
+    def compress(self, series: SeriesRecord, now: float) -> None:
+        """Submit the next slices of a series, if it arrives slowly and the process is idle.
+
+        Args:
+            series: the series, as it is being received.
+            now: seconds since 1970.
+
+        Raises:
+            Retryable: the index cannot be read now.
+        """
+        if self._idle_process is None:
             return
         try:
-            self._give(self._apart, series, now)
+            self._compress(self._idle_process, series, now)
         except Retryable:
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, the volume needs none of this
-            log.error("slices cannot be compressed in advance: %s", traced(error))
-            if series.pk in self._begun:
-                self._begun[series.pk].hopeless = True
+        except Exception as error:  # noqa: BLE001  the volume is made without it
+            log.error(
+                "cannot compress slices of series %s in advance because of an unexpected error, "
+                "so its volume will take longer; please report it: %s",
+                series.address,
+                traced(error),
+                extra=series_fields(series),
+            )
+            if series.pk in self._series:
+                self._series[series.pk].disabled = True
 
-    def _give(self, apart: Apart, series: SeriesRecord, now: float) -> None:
-        begun = self._begun.get(series.pk) or self._new(series, now)
-        if begun is None:
+    def _compress(self, idle_process: IdleProcess, series: SeriesRecord, now: float) -> None:
+        progress = self._series.get(series.pk) or self._new(series, now)
+        if progress is None:
             return
-        begun.look(series.instances, now)
-        waiting = series.instances - begun.taken
-        if begun.hopeless or not begun.is_slow or waiting < LEAST or self._is_busy():
+        progress.update(series.instances, now)
+        waiting = series.instances - progress.submitted
+        if progress.disabled or not progress.is_slow or waiting < SMALLEST_BATCH:
             return
-        if _went_wrong(begun) or not self._room(min(waiting, MOST) * begun.size):
-            begun.give_up()
+        if self._last is not None and not self._last.done():
             return
-        begun.passed, instances = self._work.arrived(series.pk, after=begun.passed, limit=MOST)
-        begun.taken += len(instances)
-        begun.future = self._last = apart.submit(
-            press, instances, self._archive, begun.path, self._options
+        size = min(waiting, LARGEST_BATCH) * progress.size
+        if _has_failed(series, progress) or not self._has_room(size):
+            progress.disable()
+            return
+        progress.last_row, instances = self._work.arrived(
+            series.pk, after=progress.last_row, limit=LARGEST_BATCH
+        )
+        progress.submitted += len(instances)
+        progress.future = self._last = idle_process.submit(
+            precompress, instances, self._archive, progress.path, self._options
         )
 
-    def look_round(self, now: float) -> bool:
-        """Throw away what has rested for long; tell whether to look soon for more slices."""
-        rest = {pk: now - begun.grew_at for pk, begun in self._begun.items()}
-        for pk, seconds in rest.items():
-            if seconds > LONGEST_REST_SECONDS:
-                self.take_back(pk)
+    def expects_more(self, now: float) -> bool:
+        """Whether a slow series is growing, so that more slices can soon be compressed.
+
+        What was compressed of series that have not grown for long is removed.
+        """
+        ages = {pk: now - progress.grew_at for pk, progress in self._series.items()}
+        for pk, seconds in ages.items():
+            if seconds > LONGEST_KEPT_SECONDS:
+                self.discard(pk)
         return any(
-            begun.is_slow and not begun.hopeless and rest[pk] < LIVELY_SECONDS
-            for pk, begun in self._begun.items()
+            progress.is_slow and not progress.disabled and ages[pk] < GROWING_SECONDS
+            for pk, progress in self._series.items()
         )
 
-    def of(self, series_pk: int) -> Path | None:
-        """The file with what was compressed of a series, None if nothing was."""
-        begun = self._begun.get(series_pk)
-        return begun.path if begun is not None and begun.future is not None else None
+    def file(self, series_pk: int) -> Path | None:
+        """The file with the compressed slices of a series; None if there is none."""
+        progress = self._series.get(series_pk)
+        return progress.path if progress is not None and progress.future is not None else None
 
-    def take_back(self, series_pk: int) -> None:
-        """Throw away what was compressed of a series."""
-        begun = self._begun.pop(series_pk, None)
-        if begun is not None:
-            begun.give_up()
+    def discard(self, series_pk: int) -> None:
+        """Remove the compressed slices of a series."""
+        progress = self._series.pop(series_pk, None)
+        if progress is not None:
+            progress.disable()
 
     def close(self) -> None:
-        """End what is being done."""
-        if self._apart is not None:
-            self._apart.close()
+        """End the process."""
+        if self._idle_process is not None:
+            self._idle_process.close()
 
-    def _is_busy(self) -> bool:
-        return self._last is not None and not self._last.done()
-
-    def _new(self, series: SeriesRecord, now: float) -> _Begun | None:
-        """None if there are too many that grow already."""
-        if len(self._begun) >= MOST_SERIES:
-            pk, longest = min(self._begun.items(), key=lambda item: item[1].grew_at)
-            if now - longest.grew_at < LIVELY_SECONDS:
+    def _new(self, series: SeriesRecord, now: float) -> _Progress | None:
+        """Begin with a series; None if too many others are growing."""
+        if len(self._series) >= MOST_SERIES:
+            pk, oldest = min(self._series.items(), key=lambda item: item[1].grew_at)
+            if now - oldest.grew_at < GROWING_SECONDS:
                 return None
-            self.take_back(pk)
+            self.discard(pk)
         _, instances = self._work.arrived(series.pk, after=0, limit=1)
-        path = self._publisher.staged(f"{_NAME}{series.pk}-{next(self._numbers)}")
-        begun = self._begun[series.pk] = _Begun(
-            path,
-            looked_at=series.first_arrival,
+        progress = self._series[series.pk] = _Progress(
+            self._output_folder.staged(f"{_NAME}{series.pk}-{next(self._numbers)}"),
+            measured_at=series.first_arrival,
             grew_at=now,
             size=sum(one.size for one in instances),
         )
-        begun.hopeless = not foreseen([decode_header(one.header) for one in instances])
-        return begun
+        progress.disabled = not expected_layers([decode_header(one.header) for one in instances])
+        return progress
 
 
-def _went_wrong(begun: _Begun) -> bool:
-    """Whether slices could not be compressed; nothing may follow what may be half written."""
-    error = None if begun.future is None else begun.future.exception()
+def _has_failed(series: SeriesRecord, progress: _Progress) -> bool:
+    """Whether the last batch failed; nothing may follow a record that may be incomplete."""
+    error = None if progress.future is None else progress.future.exception()
     if error is not None:
-        log.warning("slices cannot be compressed in advance: %s", error)
+        log.warning(
+            "cannot compress slices of series %s in advance, so its volume takes longer: %s",
+            series.address,
+            error,
+            extra=series_fields(series),
+        )
     return error is not None

@@ -1,4 +1,4 @@
-"""What worker processes do: one series, from its instances to staged files."""
+"""The work of a worker process: one series, from its instances to files in its staging folder."""
 
 from __future__ import annotations
 
@@ -12,20 +12,38 @@ from node.convert import (
     OutputOptions,
     Proof,
     check,
+    compress_slices,
     convert_series,
-    lay_in,
 )
 from node.convert import Product as Made
 from node.core.errors import DAMAGE, AssemblyError
 from node.core.fault_points import fault_point
 from node.core.records import StoredInstance
 from node.lifecycle.assembly.fingerprint import digests, fingerprint, fingerprint_of_all
-from node.lifecycle.assembly.jobs import ArchiveChanged, Assembled, Broken, Job, Product, Refusal
+from node.lifecycle.assembly.jobs import (
+    ArchiveChanged,
+    Assembled,
+    DamagedInstance,
+    Job,
+    Product,
+    Refusal,
+)
 from node.storage.integrity import Damage, check_published
 
 
 def assemble(job: Job) -> Assembled:
-    """Write every volume of a series into the job's staging folder."""
+    """Write every volume of a series into the job's staging folder.
+
+    Args:
+        job: the series and where its files go.
+
+    Returns:
+        the volumes, or why there are none.
+
+    Raises:
+        ArchiveChanged: archived files were replaced meanwhile, or the archive is unavailable.
+        AssemblyError: the series cannot be read.
+    """
     fault_point("worker-started")
     if job.contradiction is not None:
         return Assembled(refusals=(job.contradiction,))
@@ -42,24 +60,37 @@ def assemble(job: Job) -> Assembled:
             job.options,
             proof,
             _sources(job.archive, job.references),
-            job.stock,
+            job.slice_cache,
             own_grids=False,
         )
     except AssemblyError as error:
         if error.reason not in DAMAGE:
             raise
-        return _broken(job)
+        return _damaged(job)
     fault_point("worker-done")
     if any(refusal.reason in DAMAGE for refusal in conversion.refusals):
-        return _broken(job)
+        return _damaged(job)
     return _assembled(job, conversion)
 
 
-def press(
-    instances: Sequence[StoredInstance], archive: Path, stock: Path, options: OutputOptions
+def precompress(
+    instances: Sequence[StoredInstance], archive: Path, slice_cache: Path, options: OutputOptions
 ) -> int:
-    """Compress slices of a series that is still arriving, into a file for its assembly."""
-    return lay_in(stock, _sources(archive, instances), options)
+    """Compress slices of a series that is still being received.
+
+    Args:
+        instances: whose slices are compressed.
+        archive: the folder that their paths are relative to.
+        slice_cache: the file that the slices are appended to, for the series' assembly.
+        options: which files are made of a volume.
+
+    Returns:
+        the number of slices.
+
+    Raises:
+        OSError: the file cannot be written to.
+    """
+    return compress_slices(slice_cache, _sources(archive, instances), options)
 
 
 def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
@@ -83,7 +114,7 @@ def _assembled(job: Job, conversion: Conversion) -> Assembled:
     return Assembled(
         products=products,
         refusals=tuple(_refusal(error) for error in conversion.refusals),
-        unsound=_is_unsound(job, products),
+        republish=_must_republish(job, products),
     )
 
 
@@ -97,56 +128,56 @@ def _product(job: Job, made: Made) -> Product:
     )
 
 
-def _is_unsound(job: Job, products: Sequence[Product]) -> bool:
-    """Whether what is published is the same, but not what it was when it was published."""
-    before = job.before
+def _must_republish(job: Job, products: Sequence[Product]) -> bool:
+    """Whether the visible revision has the same volumes, but a damaged or missing file."""
+    published = job.published
     made = ((one.stem, one.fingerprint) for one in products)
-    if before is None or fingerprint_of_all(job.folder, made) != before.fingerprint:
+    if published is None or fingerprint_of_all(job.folder, made) != published.fingerprint:
         return False
     try:
-        for name, digest in before.digests.items():
-            check_published(before.output / name, digest)
+        for name, digest in published.digests.items():
+            check_published(published.output / name, digest)
     except (Damage, OSError):
         return True
     return False
 
 
-def _broken(job: Job) -> Assembled:
-    """Name every instance whose file is not what was received: one is enough to make nothing.
+def _damaged(job: Job) -> Assembled:
+    """Name every instance whose file is damaged or missing; because of one, nothing is made.
 
     Raises:
-        ArchiveChanged: they all are, by now; or there is no archive, so that nothing of it is lost.
+        ArchiveChanged: no file is damaged any more, or the whole archive is unavailable.
     """
     if not job.archive.is_dir() or not any(job.archive.iterdir()):
-        raise ArchiveChanged("the archive below storage.root is not there: is it mounted?")
-    broken = []
+        raise ArchiveChanged("the archive below storage.root is missing: is it mounted?")
+    damaged = []
     for instance, source in zip(job.instances, _sources(job.archive, job.instances), strict=True):
         try:
             check(source)
         except AssemblyError as error:
-            broken.append(Broken(instance, error.reason, error.sentence))
-    if not broken:
-        raise ArchiveChanged("files of the archive were replaced while they were read")
+            damaged.append(DamagedInstance(instance, error.reason, error.sentence))
+    if not damaged:
+        raise ArchiveChanged("archived files were replaced while they were read")
     return Assembled(
         refusals=tuple(
             Refusal(reason, _sentence(some, len(job.instances)), _uids(some))
-            for reason in sorted({one.reason for one in broken})
-            if (some := [one for one in broken if one.reason == reason])
+            for reason in sorted({one.reason for one in damaged})
+            if (some := [one for one in damaged if one.reason == reason])
         ),
-        broken=tuple(broken),
+        damaged=tuple(damaged),
     )
 
 
-def _sentence(some: Sequence[Broken], count: int) -> str:
+def _sentence(some: Sequence[DamagedInstance], count: int) -> str:
     if len(some) == 1:
         return some[0].sentence
     return (
-        f"{len(some)} of {count} instances in the archive are not what was received, or are not "
-        "there. Send them again, and the series is made again by itself."
+        f"The archived files of {len(some)} of {count} instances are damaged or missing. Send "
+        "these instances again, and the node assembles the series again."
     )
 
 
-def _uids(some: Sequence[Broken]) -> tuple[str, ...]:
+def _uids(some: Sequence[DamagedInstance]) -> tuple[str, ...]:
     return tuple(one.instance.sop_instance_uid for one in some)
 
 

@@ -1,7 +1,7 @@
-"""Assemblies on a dask.distributed cluster: the connection, what its workers see, the jobs."""
+"""Assemblies on a dask.distributed cluster: the connection, the jobs, the workers' side."""
 
+from node.lifecycle.cluster.connection import address_of
 from node.lifecycle.cluster.executor import DaskWorkers
-from node.lifecycle.cluster.inspection import Look, look_round
-from node.lifecycle.cluster.link import address_of
+from node.lifecycle.cluster.inspection import ClusterReport, inspect_cluster
 
-__all__ = ["DaskWorkers", "Look", "address_of", "look_round"]
+__all__ = ["ClusterReport", "DaskWorkers", "address_of", "inspect_cluster"]

@@ -1,4 +1,4 @@
-"""Jobs on a dask.distributed cluster that shares the node's file system."""
+"""Runs jobs on a dask.distributed cluster that shares the node's file system."""
 
 from __future__ import annotations
 
@@ -14,58 +14,62 @@ from typing import Any, Final
 
 from node.core.errors import Retryable, traced
 from node.lifecycle.assembly.jobs import Assembled, ExecutorAway, Job, WorkerDied
-from node.lifecycle.cluster.link import Certificates, Link, Seen
-from node.lifecycle.cluster.sight import Answer, Raised, Unseen, usable, work
+from node.lifecycle.cluster.connection import Certificates, ClusterConnection, ClusterState
+from node.lifecycle.cluster.worker_side import Answer, FileNotVisible, TaskError, run_job, usable
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS: Final = 2.0
-_FETCH_SECONDS: Final = 30.0  # for a result, a few KiB, to come from the worker that has it
-_BLIND_SECONDS: Final = 60.0  # so long a worker that does not see the archive gets no job
+_QUERY_SECONDS: Final = 2.0  # between two queries of the scheduler
+_FETCH_SECONDS: Final = 30.0  # for a result of a few KiB to be fetched from its worker
+_EXCLUDED_SECONDS: Final = 60.0  # for which a worker that does not see the archive gets no job
 
 
 class ArchiveNotSeen(Retryable):
-    """No worker sees the files of a series; the node does."""
+    """No worker sees the files of a series, although the node does."""
 
 
 class ClusterTrouble(Retryable):
-    """The cluster could not do a job, for a reason that is not the series'."""
+    """The cluster could not run a job, for a reason that does not lie in the series."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Handed:
-    """A job that somebody waits for.
+class _Pending:
+    """A job whose result is waited for.
 
     Attributes:
-        client: through which it was handed over; None: not yet.
-        inner: the cluster's own future.
-        only: the workers that may do it; empty: all.
+        job: the job.
+        check_files: whether the worker checks first that it sees all files.
+        client: to which it was submitted; None: not yet.
+        inner: Dask's future.
+        only: the workers that may run it; empty: all.
     """
 
     job: Job
-    wanted: bool = True
+    check_files: bool = True
     client: Any = None
     inner: Any = None
     only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class _Blind:
+class _Excluded:
+    """A worker that gets no job for a time, because it does not see a file or folder."""
+
     path: str
     until: float
 
 
 class DaskWorkers:
-    """Hands jobs to a cluster, as many as its live workers have threads.
+    """Runs jobs on a cluster, as many at once as its live workers have threads.
 
-    Nothing here waits for the scheduler: what is asked of it is asked in a thread of its own.
+    No caller waits for the scheduler: a thread of its own queries it.
 
     Args:
-        task: what a worker does with a job; importable by name there too.
+        task: what a worker does with a job; importable by name on the workers, too.
         address: of the scheduler, `tcp://host:port` or `tls://host:port`.
-        count: how many jobs run at most; None: as many as the cluster has threads.
-        tls: the node's certificate.
-        clock: seconds, monotonic.
+        count: how many jobs may run at once; None: as many as the cluster has threads.
+        tls: the node's certificate; None: without TLS.
+        clock: returns seconds of a monotonic clock.
 
     Raises:
         ConfigError: distributed is not installed, or the certificates cannot be used.
@@ -82,228 +86,262 @@ class DaskWorkers:
         self._task = task
         self._count = count
         self._clock = clock
-        self._link = Link(address, tls)
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="cluster")
+        self._connection = ClusterConnection(address, tls)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cluster")
         self._lock = threading.Lock()
-        self._seen = Seen(fault=f"the dask scheduler at {address} has not answered yet")
-        self._looked: float | None = None  # None: a look is under way, or has not been
-        self._handed: dict[Future[Assembled], _Handed] = {}
-        self._blind: dict[str, _Blind] = {}
+        self._state = ClusterState(fault=f"the dask scheduler at {address} has not answered yet")
+        self._queried: float | None = None  # None: a query is running, or there was none
+        self._pending: dict[Future[Assembled], _Pending] = {}
+        self._excluded: dict[str, _Excluded] = {}
         self._closed = False
-        self._aside.submit(self._look)
+        self._thread.submit(self._query)
 
     @property
     def capacity(self) -> int:
-        """How many jobs may run at once, as things are; 0 while there is no cluster."""
-        self._look_soon()
-        if self._link.client is None:  # lost since the last look: nothing is to be handed over
+        """How many jobs may run at once; 0 while the cluster is unavailable."""
+        self._query_if_due()
+        if self._connection.client is None:  # lost since the last query
             return 0
         with self._lock:
-            threads = sum(self._seen.workers[one] for one in self._sighted())
+            threads = sum(self._state.workers[one] for one in self._usable_workers())
         return threads if self._count is None else min(threads, self._count)
 
     def fault(self) -> str | None:
-        """Why nothing can be assembled; None if it can."""
-        self._look_soon()
-        lost = self._link.client is None
+        """Why no series can be assembled; None if one can."""
+        self._query_if_due()
+        lost = self._connection.client is None
         with self._lock:
-            if self._seen.fault is not None:
-                return self._seen.fault
+            if self._state.fault is not None:
+                return self._state.fault
             if lost:
-                return f"the dask scheduler at {self._link.address} was lost"
-            if self._sighted():
+                return f"the dask scheduler at {self._connection.address} is disconnected"
+            if self._usable_workers():
                 return None
-            return _unseen(self._blind, self._link.address)
+            return _archive_not_seen(self._excluded, self._connection.address)
 
     def warm_up(self) -> None:
-        """The cluster's workers are up already."""
+        """Do nothing: the cluster's workers run already."""
 
     def submit(self, job: Job) -> Future[Assembled]:
         """Start a job; the caller keeps to `capacity`.
 
         Returns:
             its future. It fails with `ExecutorAway` if the cluster is lost, `ArchiveNotSeen` if
-            no worker sees the files, `WorkerDied` if its workers do, `ClusterTrouble` else.
+            no worker sees the files, `WorkerDied` if its workers died, `ClusterTrouble` if the
+            cluster could not run it, else with the error of the task.
         """
         outer: Future[Assembled] = Future()
         outer.set_running_or_notify_cancel()
         with self._lock:
-            self._handed[outer] = _Handed(job)
-        self._hand(outer)
+            self._pending[outer] = _Pending(job)
+        self._submit(outer)
         return outer
 
     def kill(self, future: Future[Assembled]) -> None:
-        """Give a job up; what the cluster already does of it cannot be stopped."""
+        """Give a job up; a worker that runs it already cannot be stopped."""
         with self._lock:
-            handed = self._handed.get(future)
-        if handed is not None and handed.inner is not None:
-            self._apart(partial(handed.inner.cancel))
-        self._fail(future, WorkerDied("given up"))
+            pending = self._pending.get(future)
+        if pending is not None and pending.inner is not None:
+            self._run_aside(partial(pending.inner.cancel))
+        self._fail(future, WorkerDied("the node gave the job up"))
 
     def close(self) -> None:
-        """Leave the cluster."""
+        """Give all jobs up and disconnect."""
         self._closed = True
         with self._lock:
-            waiting = list(self._handed)
+            waiting = list(self._pending)
         for outer in waiting:
             self._fail(outer, ExecutorAway("the node stopped"))
-        self._apart(self._link.close)
-        self._aside.shutdown(wait=False)
+        self._run_aside(self._connection.close)
+        self._thread.shutdown(wait=False)
 
-    def _hand(self, outer: Future[Assembled]) -> None:
-        """Give a job to the workers that may see its files."""
+    def _submit(self, outer: Future[Assembled]) -> None:
+        """Submit a job to the workers that may see its files."""
         with self._lock:
-            handed = self._handed.get(outer)
-            may = frozenset(self._sighted())
-            everybody = len(may) == len(self._seen.workers)
-            blind = dict(self._blind)
-        client = self._link.client
-        if handed is None:
+            pending = self._pending.get(outer)
+            usable_workers = frozenset(self._usable_workers())
+            all_usable = len(usable_workers) == len(self._state.workers)
+            excluded = dict(self._excluded)
+        client = self._connection.client
+        if pending is None:
             return
-        if client is None or (not may and everybody):
+        if client is None or (not usable_workers and all_usable):
             self._lose(outer, "no connection")
             return
-        if not may:
-            self._fail(outer, ArchiveNotSeen(_unseen(blind, self._link.address)))
+        if not usable_workers:
+            self._fail(outer, ArchiveNotSeen(_archive_not_seen(excluded, self._connection.address)))
             return
-        only = frozenset() if everybody else may
+        only = frozenset() if all_usable else usable_workers
         try:
             inner = client.submit(
-                work,
+                run_job,
                 self._task,
-                handed.job,
-                handed.wanted,
+                pending.job,
+                pending.check_files,
                 pure=False,
                 workers=sorted(only) or None,
             )
-        except Exception as error:  # noqa: BLE001  a client that is being lost raises many things
-            log.debug("handing over: %s", traced(error))
+        except Exception as error:  # noqa: BLE001  Dask raises many kinds of error
+            log.debug("cannot submit a job: %s", traced(error))
             self._lose(outer, _kind(error))
             return
         with self._lock:
-            given_up = outer not in self._handed
+            given_up = outer not in self._pending
             if not given_up:
-                self._handed[outer] = replace(handed, client=client, inner=inner, only=only)
+                self._pending[outer] = replace(pending, client=client, inner=inner, only=only)
         if given_up:
-            self._apart(inner.cancel)
+            self._run_aside(inner.cancel)
         else:
             inner.add_done_callback(partial(self._done, outer))
 
     def _lose(self, outer: Future[Assembled], why: str) -> None:
-        """A job cannot be handed over: nor can any other, before the next look."""
+        """Fail a job that cannot be submitted; no other can be before the next query."""
         with self._lock:
-            if self._seen.fault is None:
-                self._seen = Seen(fault=f"the dask scheduler at {self._link.address} was lost")
-        self._fail(outer, ExecutorAway(f"it waits for the dask cluster ({why})"))
+            if self._state.fault is None:
+                self._state = ClusterState(
+                    fault=f"the dask scheduler at {self._connection.address} is disconnected"
+                )
+        self._fail(
+            outer, ExecutorAway(f"it waits for the dask cluster, which is unavailable ({why})")
+        )
 
     def _done(self, outer: Future[Assembled], inner: Any) -> None:
-        """In a thread of Dask's, for one job after the other."""
+        """Deal with a job that has ended, in Dask's thread, one after the other."""
         with self._lock:
-            handed = self._handed.get(outer)
-        if handed is None or handed.inner is not inner:
-            return  # given up, or handed to others meanwhile
+            pending = self._pending.get(outer)
+        if pending is None or pending.inner is not inner:
+            return  # given up, or submitted again meanwhile
         try:
-            self._ended(outer, handed, inner)
-        except Exception as error:  # noqa: BLE001  whatever happens, somebody waits for the job
-            log.debug("fetching a result: %s", traced(error))
-            self._fail(outer, ExecutorAway(f"the result could not be fetched ({_kind(error)})"))
+            self._ended(outer, pending, inner)
+        except Exception as error:  # noqa: BLE001  the job must end whatever happens
+            log.debug("cannot fetch a result: %s", traced(error))
+            self._fail(
+                outer,
+                ExecutorAway(
+                    f"the result could not be fetched from the dask worker ({_kind(error)})"
+                ),
+            )
 
-    def _ended(self, outer: Future[Assembled], handed: _Handed, inner: Any) -> None:
+    def _ended(self, outer: Future[Assembled], pending: _Pending, inner: Any) -> None:
         if inner.status == "error":
             error = inner.exception(timeout=_FETCH_SECONDS)
-            if isinstance(error, self._link.worker_died):
-                self._fail(outer, WorkerDied("the workers that assembled the series died"))
+            if isinstance(error, self._connection.worker_died):
+                self._fail(outer, WorkerDied("the dask workers that assembled the series died"))
             else:
-                log.error("the dask cluster could not do a job: %s", traced(error))
+                log.error(
+                    "the dask cluster could not run the job of series %s: %s",
+                    pending.job.series_uid,
+                    traced(error),
+                    extra={"series": pending.job.series_uid, "study": pending.job.study_uid},
+                )
                 self._fail(outer, ClusterTrouble(_trouble(error)))
         elif inner.status != "finished":
-            self._fail(outer, ExecutorAway("the dask scheduler was lost during the assembly"))
+            self._fail(
+                outer,
+                ExecutorAway("the connection to the dask scheduler was lost during the assembly"),
+            )
         else:
             worker, answer = inner.result(timeout=_FETCH_SECONDS)
-            self._answered(outer, handed, worker, answer)
+            self._answered(outer, pending, worker, answer)
 
     def _answered(
-        self, outer: Future[Assembled], handed: _Handed, worker: str, answer: Answer
+        self, outer: Future[Assembled], pending: _Pending, worker: str, answer: Answer
     ) -> None:
-        if isinstance(answer, Raised):
+        if isinstance(answer, TaskError):
             self._fail(outer, answer.error)
         elif isinstance(answer, Assembled):
             with self._lock:
-                waited_for = self._handed.pop(outer, None) is not None
+                waited_for = self._pending.pop(outer, None) is not None
             if waited_for:
                 outer.set_result(answer)
         elif usable(answer.path):
-            self._note_blind(worker, answer)
-            self._hand(outer)
-        else:  # it is gone for everybody: the assembly says so of the series
+            self._note_without_archive(worker, answer)
+            self._submit(outer)
+        else:  # the node does not see it either: the assembly names it
             with self._lock:
-                self._handed[outer] = replace(handed, wanted=False)
-            self._hand(outer)
+                self._pending[outer] = replace(pending, check_files=False)
+            self._submit(outer)
 
-    def _note_blind(self, worker: str, unseen: Unseen) -> None:
-        until = self._clock() + _BLIND_SECONDS
+    def _note_without_archive(self, worker: str, answer: FileNotVisible) -> None:
+        until = self._clock() + _EXCLUDED_SECONDS
         with self._lock:
-            self._blind[worker] = _Blind(unseen.path, until)
-        log.error("%s", _unseen({worker: self._blind[worker]}, self._link.address))
+            self._excluded[worker] = _Excluded(answer.path, until)
+        log.error(
+            "%s", _archive_not_seen({worker: self._excluded[worker]}, self._connection.address)
+        )
 
     def _fail(self, outer: Future[Assembled], error: Exception) -> None:
         with self._lock:
-            waited_for = self._handed.pop(outer, None) is not None
+            waited_for = self._pending.pop(outer, None) is not None
         if waited_for:
             outer.set_exception(error)
 
-    def _sighted(self) -> list[str]:
-        """The live workers that are not known to be blind. The caller holds the lock."""
+    def _usable_workers(self) -> list[str]:
+        """The live workers that see the archive, as far as is known. The caller holds the lock."""
         now = self._clock()
-        self._blind = {
-            worker: blind
-            for worker, blind in self._blind.items()
-            if blind.until > now and (worker in self._seen.workers or self._seen.fault)
+        self._excluded = {
+            worker: excluded
+            for worker, excluded in self._excluded.items()
+            if excluded.until > now and (worker in self._state.workers or self._state.fault)
         }
-        return [worker for worker in self._seen.workers if worker not in self._blind]
+        return [worker for worker in self._state.workers if worker not in self._excluded]
 
-    def _look_soon(self) -> None:
+    def _query_if_due(self) -> None:
         with self._lock:
-            due = self._looked is not None and self._clock() - self._looked > _LOOK_SECONDS
+            due = self._queried is not None and self._clock() - self._queried > _QUERY_SECONDS
             if not due or self._closed:
                 return
-            self._looked = None
-        self._apart(self._look)
+            self._queried = None
+        self._run_aside(self._query)
 
-    def _look(self) -> None:
+    def _query(self) -> None:
         try:
-            looked = self._link.look()
+            state = self._connection.query()
             with self._lock:
-                before, seen = self._seen, looked or self._seen
-                self._seen = seen
-                handed = list(self._handed.items())
-            _tell(before, seen, self._link.address)
-            self._rescue(handed, seen)
-        except Exception as error:  # noqa: BLE001  the next look is another one
-            log.error("looking at the dask cluster: %s", traced(error))
+                before, now = self._state, state or self._state
+                self._state = now
+                pending = list(self._pending.items())
+            _log_change(before, now, self._connection.address)
+            self._fail_lost(pending, now)
+        except Exception as error:  # noqa: BLE001  the next query may succeed
+            log.error(
+                "the node met an unexpected error while it queried the dask cluster; "
+                "please report it: %s",
+                traced(error),
+            )
         finally:
             with self._lock:
-                self._looked = self._clock()
+                self._queried = self._clock()
 
-    def _rescue(self, handed: list[tuple[Future[Assembled], _Handed]], seen: Seen) -> None:
-        """Jobs that will never end as they are: their client, or all of their workers, are gone."""
-        client = self._link.client
-        for outer, one in handed:
+    def _fail_lost(
+        self, pending: list[tuple[Future[Assembled], _Pending]], state: ClusterState
+    ) -> None:
+        """Fail jobs that cannot end any more: their client or all of their workers are gone."""
+        client = self._connection.client
+        for outer, one in pending:
             if one.inner is None:
                 continue
             if client is None or one.client is not client:
-                self._fail(outer, ExecutorAway("the dask scheduler was lost during the assembly"))
-            elif one.only and seen.fault is None and not one.only & set(seen.workers):
-                self._fail(outer, ExecutorAway("the worker that assembled the series has left"))
+                self._fail(
+                    outer,
+                    ExecutorAway(
+                        "the connection to the dask scheduler was lost during the assembly"
+                    ),
+                )
+            elif one.only and state.fault is None and not one.only & set(state.workers):
+                self._fail(
+                    outer,
+                    ExecutorAway("the dask worker that assembled the series has left the cluster"),
+                )
                 with suppress(Exception):
                     one.inner.cancel()
 
-    def _apart(self, what: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # closed
-            self._aside.submit(what)
+    def _run_aside(self, what: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # closed already
+            self._thread.submit(what)
 
 
-def _tell(before: Seen, now: Seen, address: str) -> None:
+def _log_change(before: ClusterState, now: ClusterState, address: str) -> None:
     if now.fault is not None:
         if now.fault != before.fault:
             log.error("%s", now.fault)
@@ -314,11 +352,11 @@ def _tell(before: Seen, now: Seen, address: str) -> None:
         )
 
 
-def _unseen(blind: dict[str, _Blind], address: str) -> str:
-    if not blind:
+def _archive_not_seen(excluded: dict[str, _Excluded], address: str) -> str:
+    if not excluded:
         return f"the dask cluster at {address} has no workers"
-    worker, one = next(iter(blind.items()))
-    others = f" (and {len(blind) - 1} more)" if len(blind) > 1 else ""
+    worker, one = next(iter(excluded.items()))
+    others = f" (and {len(excluded) - 1} more)" if len(excluded) > 1 else ""
     return (
         f"archive-not-seen: worker {worker}{others} does not see the archive at {one.path}; mount "
         "storage.root there under the same path"
@@ -327,8 +365,8 @@ def _unseen(blind: dict[str, _Blind], address: str) -> str:
 
 def _trouble(error: BaseException) -> str:
     return (
-        f"the dask cluster could not do the job ({_kind(error)}): have its workers the same "
-        "versions of rasnode, Python and distributed as the node?"
+        f"the dask cluster could not run the job ({_kind(error)}); check that its workers have the "
+        "node's versions of rasnode, Python and distributed"
     )
 
 

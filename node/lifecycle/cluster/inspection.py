@@ -1,4 +1,4 @@
-"""A look at a cluster before it is used: who works there, and what do they see."""
+"""Inspects a cluster before it is used: its workers, and whether they see the storage root."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.lifecycle.cluster.link import ANSWER_SECONDS, Certificates, Link
-from node.lifecycle.cluster.sight import sees
+from node.lifecycle.cluster.connection import ANSWER_SECONDS, Certificates, ClusterConnection
+from node.lifecycle.cluster.worker_side import visible_identity
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was found.
+class ClusterReport:
+    """What an inspection found.
 
     Attributes:
-        workers: address -> number of threads.
-        fault: why nothing can be computed there.
-        blind: workers that do not see the storage root, or see another one in its place.
+        workers: the address of each, and its number of threads.
+        fault: why no job can run there; None if one can.
+        blind: workers that do not see the storage root, or that see another one in its place.
     """
 
     workers: Mapping[str, int] = field(default_factory=dict)
@@ -25,32 +25,37 @@ class Look:
     blind: tuple[str, ...] = ()
 
 
-def look_round(
+def inspect_cluster(
     address: str, tls: Certificates | None, root: Path, file: str, identity: str | None
-) -> Look:
+) -> ClusterReport:
     """Connect, ask every worker whether it sees `root`, and leave.
 
     Args:
+        address: of the scheduler, `tcp://host:port` or `tls://host:port`.
+        tls: the node's certificate; None: without TLS.
         root: `storage.root`, absolute.
-        file: what its identity is kept in.
-        identity: what the node reads there; None: nothing yet.
+        file: the name of the file in it that has its identity.
+        identity: the identity; None if there is none yet.
+
+    Returns:
+        what was found.
 
     Raises:
         ConfigError: distributed is not installed, or the certificates cannot be used.
     """
-    link = Link(address, tls)
+    connection = ClusterConnection(address, tls)
     try:
-        seen = link.look()
-        if seen is not None and seen.fault is not None:
-            return Look(fault=seen.fault)
-        if seen is None or link.client is None:
-            return Look(fault=f"the dask scheduler at {address} does not answer")
-        answers = link.client.run(
-            sees, str(root), file, on_error="return", callback_timeout=ANSWER_SECONDS
+        state = connection.query()
+        if state is not None and state.fault is not None:
+            return ClusterReport(fault=state.fault)
+        if state is None or connection.client is None:
+            return ClusterReport(fault=f"the dask scheduler at {address} does not answer")
+        answers = connection.client.run(
+            visible_identity, str(root), file, on_error="return", callback_timeout=ANSWER_SECONDS
         )
-        blind = sorted(worker for worker, said in answers.items() if said != (identity or ""))
-        return Look(seen.workers, None, tuple(blind))
+        blind = sorted(worker for worker, found in answers.items() if found != (identity or ""))
+        return ClusterReport(state.workers, None, tuple(blind))
     except TimeoutError:
-        return Look(fault=f"workers of the dask cluster at {address} do not answer")
+        return ClusterReport(fault=f"workers of the dask cluster at {address} do not answer")
     finally:
-        link.close()
+        connection.close()

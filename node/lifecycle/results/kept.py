@@ -26,7 +26,7 @@ from node.core.errors import StorageFull
 from node.core.events import DeliveryState, NewDelivery
 from node.core.records import SeriesRecord
 from node.core.system.disk import free_bytes, make_folder, sync_folders, write_new
-from node.deliver.results import EVENT, target_of
+from node.deliver.targets.results import EVENT, target_of
 from node.dicom.file_meta import meta_length
 from node.storage.index.peers.outbox import Outbox
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from pydicom.dataset import Dataset
 
-from node.assemble.pixels.frames import RGB
+from node.assemble.pixels.stored_values import RGB
 from node.assemble.space import Array
 from node.convert.memory import check_room
 from node.convert.results import (
@@ -29,9 +29,9 @@ from node.convert.results import (
     to_seg,
 )
 from node.convert.results.codes import Coded
-from node.convert.results.grid import SourceGrid, Voxels
+from node.convert.results.grid import Voxels
 from node.convert.results.image import ResultImage, open_result, read_json
-from node.convert.results.masks import label_slices, present
+from node.convert.results.masks import Numbered, gathered, numbered, renumbered
 from node.convert.results.parametric_map import NO_UNIT
 from node.convert.results.revisions import Fit, find_volume
 from node.core.system.disk import file_sha256
@@ -51,6 +51,8 @@ class Kind(StrEnum):
     CAPTURE = "capture"
 
 
+NEAREST: Final = "nearest neighbour"
+LINEAR: Final = "linear interpolation"
 _OF_LABELS: Final = (Kind.SEG, Kind.RTSTRUCT, Kind.CAPTURE)
 
 
@@ -114,40 +116,51 @@ def make(series: ResultSeries, path: Path, request: Request) -> Made:
     )
     size = len(fit.grid.frames) * fit.grid.frames[0].rows * fit.grid.frames[0].columns
     check_room(_BYTES_A_VOXEL * size, f"A result on {size} pixels")
-    values, note = _values(image, fit, request)
     source = series.header(fit.grid.frames[0].sop_instance_uid)
-    options = _noted(request.options, note)
-    objects = _objects(series, fit, source, values, labels, codes, image, request, options)
-    return Made(tuple(objects), _left_out(fit.grid, values, labels, objects))
+    how = _how(fit, request)
+    note = f"resampled to the source slices by {how}" if how else ""
+    options = replace(request.options, note=note)
+    if request.kind not in _OF_LABELS or request.form is Form.FRACTIONAL:
+        values = _values(image, fit, how)
+        return Made(tuple(_of_values(series, fit, source, values, labels, image, request, options)))
+    mask = _mask(image, fit, how, labels)
+    there = {label.value for label in mask.labels}
+    left_out = tuple(label for label in labels or () if label.value not in there)
+    return Made(tuple(_of_mask(fit, source, mask, codes, request, options)), left_out)
 
 
-def _objects(
+def _of_mask(
+    fit: Fit,
+    source: Dataset,
+    mask: Numbered,
+    codes: dict[str, Coded] | None,
+    request: Request,
+    options: ResultOptions,
+) -> list[Dataset]:
+    grid = fit.grid
+    if request.kind is Kind.RTSTRUCT:
+        return [to_rtstruct(grid, source, mask, None, options)]
+    if request.kind is Kind.CAPTURE:
+        return to_capture(grid, source, mask, _shown(fit), None, options)
+    return [to_seg(grid, source, mask, None, options, form=request.form, codes=codes)]
+
+
+def _of_values(
     series: ResultSeries,
     fit: Fit,
     source: Dataset,
     values: Voxels,
     labels: list[Label] | None,
-    codes: dict[str, Coded] | None,
     image: ResultImage,
     request: Request,
     options: ResultOptions,
 ) -> list[Dataset]:
     units = request.units or str(image.sidecar.get("Units") or "")
-    grid = fit.grid
-    match request.kind:
-        case Kind.SEG:
-            form = request.form
-            return [to_seg(grid, source, values, labels, options, form=form, codes=codes)]
-        case Kind.RTSTRUCT:
-            return [to_rtstruct(grid, source, values, labels, options)]
-        case Kind.MAP:
-            return [to_map(grid, source, values, units or NO_UNIT, options)]
-        case Kind.IMAGE:
-            header = series.header
-            return to_image(grid, source, values, options, units=units, headers=header)
-        case Kind.CAPTURE:
-            shown = _shown(fit)
-            return to_capture(grid, source, values, shown, labels, options)
+    if request.kind is Kind.MAP:
+        return [to_map(fit.grid, source, values, units or NO_UNIT, options)]
+    if request.kind is Kind.IMAGE:
+        return to_image(fit.grid, source, values, options, units=units, headers=series.header)
+    return [to_seg(fit.grid, source, values, labels, options, form=Form.FRACTIONAL)]
 
 
 def _labels(image: ResultImage, request: Request) -> list[Label] | None:
@@ -164,47 +177,29 @@ def _codes(request: Request) -> dict[str, Coded] | None:
     return read_codes(read_json(request.codes, Refusal.BAD_LABELS))
 
 
-def _values(image: ResultImage, fit: Fit, request: Request) -> tuple[Voxels, str]:
-    """Return the image's values on the grid, and what was done to them."""
+def _how(fit: Fit, request: Request) -> str:
+    """Return how the image has to be resampled; empty: its voxels are the source's pixels."""
+    if fit.orientation is not None and (fit.grid.to_source is not None or not request.resample):
+        return ""
+    labels = request.kind in _OF_LABELS and request.form is not Form.FRACTIONAL
+    return NEAREST if labels else LINEAR
+
+
+def _mask(image: ResultImage, fit: Fit, how: str, labels: list[Label] | None) -> Numbered:
+    """Return the numbered labels; of a large image only some layers are held as they are."""
+    if how or fit.orientation is None:
+        return numbered(fit.grid, _values(image, fit, how), labels)
+    small, values = gathered(image.blocks(), image.shape)
+    return renumbered(fit.grid.slices(fit.grid.placed(small, fit.orientation)), values, labels)
+
+
+def _values(image: ResultImage, fit: Fit, how: str) -> Voxels:
+    """Return the image's values on the grid, or at the source's pixels if they are resampled."""
     array = image.read()
-    grid = fit.grid
-    on_grid = fit.orientation is not None
-    if on_grid and (grid.to_source is not None or not request.resample):
+    if not how:
         assert fit.orientation is not None  # noqa: S101
-        return grid.placed(array, fit.orientation), ""
-    nearest = request.kind in _OF_LABELS and request.form is not Form.FRACTIONAL
-    how = "nearest neighbour" if nearest else "linear interpolation"
-    sampled = grid.sampled(array, image.affine, order=0 if nearest else 1)
-    return sampled, f"resampled to the source slices by {how}"
-
-
-def _noted(options: ResultOptions, note: str) -> ResultOptions:
-    if not note:
-        return options
-    return ResultOptions(
-        options.description,
-        options.algorithm,
-        options.series_number,
-        options.seed,
-        options.made_at,
-        note,
-    )
-
-
-def _left_out(
-    grid: SourceGrid, values: Voxels, labels: list[Label] | None, objects: list[Dataset]
-) -> tuple[Label, ...]:
-    """Return the labels that no voxel has."""
-    if labels is None:
-        return ()
-    said = [
-        str(item.get("SegmentDescription") or item.get("ROIDescription"))
-        for item in objects[0].get("SegmentSequence") or objects[0].get("StructureSetROISequence")
-        or ()
-    ]  # fmt: skip
-    if not said:  # captures do not list them
-        said = [f"label {value}" for value in present(label_slices(grid, values))]
-    return tuple(label for label in labels if f"label {label.value}" not in said)
+        return fit.grid.placed(array, fit.orientation)
+    return fit.grid.sampled(array, image.affine, order=0 if how == NEAREST else 1)
 
 
 def _shown(fit: Fit) -> Voxels:

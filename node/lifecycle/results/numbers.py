@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.deliver.results import EVENT
+from node.deliver.targets.results import EVENT
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.series.work import Work
 

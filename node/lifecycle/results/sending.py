@@ -6,10 +6,10 @@ import logging
 import time
 from typing import Final
 
-from node.deliver.bounded import Bounded
-from node.deliver.dispatcher import Route
-from node.deliver.forward import Sender
-from node.deliver.results import GIVE_UP_SECONDS, SECONDS, ResultTarget, peer_of
+from node.deliver.outbox_dispatcher import Route
+from node.deliver.targets.forward import Sender
+from node.deliver.targets.results import GIVE_UP_SECONDS, SECONDS, ResultTarget, peer_of
+from node.deliver.targets.time_limited import TimeLimited
 from node.lifecycle.results.kept import ResultStore
 from node.storage.index.peers.outbox import Outbox
 
@@ -45,7 +45,7 @@ class ResultRoutes:
             if peer is not None and target not in self._made:
                 longest = SECONDS + _MARGIN_SECONDS
                 sending = ResultTarget(peer, self._store.folder, self._sender)
-                bounded = Bounded(sending, longest)
+                bounded = TimeLimited(sending, longest)
                 self._made[target] = Route(target, bounded, GIVE_UP_SECONDS, longest)
         return dict(self._made)
 

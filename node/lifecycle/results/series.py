@@ -19,7 +19,7 @@ from node.convert.results.grid import Find, finder
 from node.convert.results.refusals import Refusal, ResultError
 from node.convert.sources import data_set
 from node.core.records import SeriesRecord, StoredInstance
-from node.deliver.publish import MANIFEST
+from node.deliver.published_files import MANIFEST
 from node.dicom.file_meta import file_meta
 from node.storage.index.series.work import Work
 

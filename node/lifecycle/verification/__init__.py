@@ -1,1 +1,1 @@
-"""Looks after what is held: is every file still what was received or published."""
+"""Verification: is every file still what was received or published?"""

@@ -1,4 +1,4 @@
-"""The node looks after what it holds, all the time and slowly."""
+"""Verifies all archived and published files once in so many days, slowly and in the background."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from node.storage.index.series.verification import Inventory
 NAME: Final = "verification"
 _DAY: Final = 86400.0
 _LEAST_RATE: Final = 4 << 20
-"""Bytes a second; of more than a round may take half of the time, as many as that needs."""
-_FIRST_SECONDS: Final = 60.0  # after the start, which has enough to do
+"""Bytes a second at least; more if a round would take more than half of the days otherwise."""
+_FIRST_SECONDS: Final = 60.0  # after the start of the node, which is busy then
 _STEP_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 60.0
-_KNOWN_SECONDS: Final = 600.0  # between two looks at what is known to be damaged
+_KNOWN_SECONDS: Final = 600.0  # between two checks of the files that are known to be damaged
 _LEAST_PRIORITY: Final = 19
 
 
-class Upkeep:
-    """Compares everything once in so many days, from where it was before a restart.
+class VerificationLoop:
+    """Verifies all files once in so many days; after a restart it goes on where it was.
 
     Args:
+        index: the database.
         root: `storage.root`.
         days: `storage.verify_days`.
-        clock: seconds since 1970, UTC.
+        clock: returns seconds since 1970, UTC.
     """
 
     def __init__(
@@ -47,33 +48,33 @@ class Upkeep:
         self._rate = float(_LEAST_RATE)
         self._round: Iterator[Checked] | None = None
         self._damages = Damages(index)
-        self._since_start = self._looked = time.monotonic()
-        self._calm = False
+        self._since_start = self._checked_at = time.monotonic()
+        self._has_low_priority = False
         self._loop = Loop(NAME, self._step, vital=False)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the loop."""
         self._loop.start()
 
     def stop(self, timeout: float) -> None:
-        """Stop; the next start goes on from here."""
+        """Stop the loop; the next start goes on from here."""
         self._loop.stop(timeout)
 
     def _step(self) -> float:
-        if not self._calm:
-            self._calm = True
+        if not self._has_low_priority:
+            self._has_low_priority = True
             with suppress(OSError):  # of this thread alone (setpriority(2), Linux)
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
         rest = self._wait()
         if rest > 0:
-            if time.monotonic() - self._looked < _KNOWN_SECONDS or not self._damages.count():
+            if time.monotonic() - self._checked_at < _KNOWN_SECONDS or not self._damages.count():
                 return min(rest, _LOOK_SECONDS)
-            self._round = self._verifier.known()  # somebody may have put it right
+            self._round = self._verifier.recheck_damaged()  # a file may have been repaired
         if self._round is None:
             self._rate = max(_LEAST_RATE, self._inventory.size()[1] / (self._seconds / 2))
-            self._round = self._compared()
-        self._looked = time.monotonic()
-        until = self._looked + _STEP_SECONDS
+            self._round = self._whole_round()
+        self._checked_at = time.monotonic()
+        until = self._checked_at + _STEP_SECONDS
         try:
             for _ in self._round:
                 self._loop.heartbeat.beat()
@@ -87,12 +88,12 @@ class Upkeep:
         self._round = None
         return 0.0
 
-    def _compared(self) -> Iterator[Checked]:
-        yield from self._verifier.known()
-        yield from self._verifier.rest()
+    def _whole_round(self) -> Iterator[Checked]:
+        yield from self._verifier.recheck_damaged()
+        yield from self._verifier.remaining()
 
     def _wait(self) -> float:
-        """Seconds until there is something to do."""
+        """Seconds until the next round is due."""
         if self._round is not None:
             return 0.0
         first = min(_FIRST_SECONDS, self._seconds / 2)
@@ -100,12 +101,12 @@ class Upkeep:
         progress = self._verifier.progress()
         if progress.is_under_way or progress.ended_at is None:
             return wait
-        # A clock that was set back must not put it off for ever.
+        # A clock that was set back must not delay it without end.
         since = max(0.0, self._clock() - progress.ended_at)
         return max(wait, self._seconds - since)
 
     def _pace(self, size: int) -> None:
-        """Take the time that so many bytes may take."""
+        """Wait so long that no more bytes a second are read than the rate allows."""
         until = time.monotonic() + size / self._rate
         while not self._loop.stopping and (left := until - time.monotonic()) > 0:
             self._loop.heartbeat.beat()
@@ -115,4 +116,4 @@ class Upkeep:
 
 
 class _Stopped(Exception):
-    """The node ends."""
+    """The node is stopping."""

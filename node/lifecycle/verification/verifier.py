@@ -1,4 +1,4 @@
-"""All files once: is what is held what was received, and what is published what was made."""
+"""Compares every archived file with what was received, and every published one with its digest."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from node.core.errors import Reason, Retryable
-from node.lifecycle.verification.outputs import digests_of
-from node.lifecycle.verification.reporting import Reporter, StorageAway, expected
+from node.lifecycle.verification.damage_reporter import DamageReporter, StorageAway, expected
+from node.lifecycle.verification.published_digests import digests_of
 from node.storage.index.engine import Index
 from node.storage.index.search.search import Sendable
 from node.storage.index.series.damages import Damages
@@ -21,15 +21,15 @@ from node.storage.index.series.verification import Inventory, Outputs, Progress,
 from node.storage.integrity import Damage, check_archived, check_published
 
 Pace = Callable[[int], None]
-_KEPT_EVERY_SECONDS: Final = 5.0  # how far it is; what was compared since is compared again
+_KEPT_EVERY_SECONDS: Final = 5.0  # the progress; files compared since are compared again
 
 
 class Checked(NamedTuple):
-    """What was compared in one go.
+    """What was compared in one step.
 
     Attributes:
-        files: how many.
-        bytes: how many these were.
+        files: the number of files.
+        bytes: the number of bytes in them.
     """
 
     files: int
@@ -37,13 +37,14 @@ class Checked(NamedTuple):
 
 
 class Verifier:
-    """Compares everything, and notes what is damaged.
+    """Compares files, and records which are damaged.
 
     Args:
+        index: the database.
         root: `storage.root`.
-        name: of whoever does it; each goes on where he was.
-        clock: seconds since 1970, UTC.
-        pace: called with the number of bytes that were read; may take its time.
+        name: under which the progress is stored.
+        clock: returns seconds since 1970, UTC.
+        pace: called with the number of bytes that were read; it may wait.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Verifier:
     ) -> None:
         self._inventory = Inventory(index)
         self._damages = Damages(index)
-        self._reporter = Reporter(index, root, clock)
+        self._reporter = DamageReporter(index, root, clock)
         self._archive = root / "archive"
         self._published = root / "nifti"
         self._name = name
@@ -65,18 +66,18 @@ class Verifier:
         self._pace = pace
 
     def progress(self) -> Progress:
-        """How far it has come."""
+        """The stored progress."""
         return self._inventory.progress(self._name)
 
-    def begin_again(self) -> None:
-        """Do not go on where it was."""
+    def restart(self) -> None:
+        """Forget the progress: the next round starts at the beginning."""
         self._inventory.keep(self._name, Progress(ended_at=self.progress().ended_at))
 
-    def known(self) -> Iterator[Checked]:
-        """Look again at what is known to be damaged: somebody may have put it right.
+    def recheck_damaged(self) -> Iterator[Checked]:
+        """Check again the files that are known to be damaged: they may have been repaired.
 
         Raises:
-            Retryable: the storage or the index is away.
+            Retryable: the storage or the index is unavailable.
         """
         for damaged in self._damages.all():
             size = 0
@@ -90,14 +91,14 @@ class Verifier:
             except Damage:
                 yield Checked(1, size)
                 continue
-            self._reporter.healed(damaged)
+            self._reporter.record_repaired(damaged)
             yield Checked(1, size)
 
-    def rest(self) -> Iterator[Checked]:
-        """Compare everything from where an earlier run ended; each may be the last to be done.
+    def remaining(self) -> Iterator[Checked]:
+        """Compare all files, from where an earlier run ended; it may be stopped after each.
 
         Raises:
-            Retryable: the storage or the index is away.
+            Retryable: the storage or the index is unavailable.
         """
         progress = self.progress()
         if not progress.is_under_way:
@@ -116,17 +117,17 @@ class Verifier:
                     self._inventory.keep(self._name, progress)
                     kept = time.monotonic()
                 yield checked
-        except BaseException:  # stopped, by a key or at the node's end
+        except BaseException:  # stopped by Ctrl-C or with the node
             with suppress(Retryable):
                 self._inventory.keep(self._name, progress)
             raise
         self._inventory.keep(self._name, Progress(ended_at=self._clock()))
 
     def sample(self, count: int) -> Iterator[Checked]:
-        """Compare some instances by chance.
+        """Compare some instances, chosen at random.
 
         Raises:
-            Retryable: the storage or the index is away.
+            Retryable: the storage or the index is unavailable.
         """
         for instance in self._inventory.sample(count):
             yield self._instance(instance)
@@ -147,7 +148,7 @@ class Verifier:
         try:
             self._compare(instance)
         except Damage as damage:
-            self._reporter.instance(instance, damage)
+            self._reporter.record_instance(instance, damage)
         return Checked(1, instance.size)
 
     def _compare(self, instance: Sendable) -> None:
@@ -164,7 +165,7 @@ class Verifier:
             try:
                 size += self._output(name, digest)
             except Damage as damage:
-                self._reporter.output(outputs, name, damage)
+                self._reporter.record_output(outputs, name, damage)
         return Checked(len(outputs.files), size)
 
     def _output(self, name: str, digest: str) -> int:
@@ -176,7 +177,7 @@ class Verifier:
             raise _refused(error, Reason.OUTPUT_DAMAGED) from error
 
     def _published_again(self, series_pk: int, path: str) -> int:
-        """Compare one file, if it still is one of its series."""
+        """Compare one published file, if its series still has it."""
         outputs = self._inventory.outputs_of(series_pk)
         if outputs is None:
             return 0
@@ -186,7 +187,7 @@ class Verifier:
 
 
 def _refused(error: OSError, reason: Reason) -> Damage | StorageAway:
-    """What it means that a file cannot be read although it is there."""
+    """What it means that an existing file cannot be read."""
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return Damage(reason, f"its file cannot be read: {error.strerror}")
-    return StorageAway(f"files below storage.root cannot be read now: {error.strerror}")
+        return Damage(reason, f"the node cannot read its file: {error.strerror}")
+    return StorageAway(f"the node cannot read files below storage.root now: {error.strerror}")

@@ -1,1 +1,1 @@
-"""Processes that assemble series, and the watch over them."""
+"""Local processes that assemble series, and their supervision."""

@@ -1,9 +1,9 @@
-"""Making a backup beside a running node.
+"""Makes a backup beside a running node.
 
-The order is what makes it whole. First nothing that was answered is left in the journal, or what
-is there is copied: everything answered before is then in the index, or in that copy. Then the index
-is copied as it is at one moment, and last the files that this copy lists, none of which changes
-once it has its name, unless it is damaged, and none of which retention removes meanwhile.
+The order makes it complete. First the ingester ingests the journal, or the journal is copied: so
+all instances answered before are in the index, or in that copy. Then the index is copied as it is
+at one moment, and last the files that this copy lists: archive files do not change, and retention
+is paused meanwhile.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Final
 
 import msgspec
 
-from node.core.system.disk import FOLDER_MODE, file_sha256, sync_file_system
+from node.core.system.disk import ensure_folder, file_sha256, sync_file_system
 from node.core.version import VERSION
-from node.storage.backup.copying import NotAsItWas, copy
+from node.storage.backup.copying import FileDiffers, copy
 from node.storage.backup.manifest import BackupError, Manifest, Member, members, read, write
 from node.storage.identity import FILE as IDENTITY
 from node.storage.identity import identity_of
@@ -30,25 +30,27 @@ from node.storage.index.engine import Index
 from node.storage.index.holdings import listed
 from node.storage.integrity import Damage, Expected, check_archived
 from node.storage.journal import Journal
-from node.storage.journal.mapping import Segments
-from node.storage.ownership import is_serving, nothing_removed
+from node.storage.journal.mapped_segments import MappedSegments
+from node.storage.journal.offsets import FILE as OFFSETS
+from node.storage.root_lock import is_serving, retention_paused
 
 _SETTLE_SECONDS: Final = 60.0
 _MOST_PROBLEMS: Final = 1000
-_KEPT: Final = ("quarantine", "nifti")  # folders of the root that are copied as they are
+_KEPT: Final = ("quarantine", "nifti")  # folders of the root that are copied completely
 _STAGING: Final = ".staging"
-_COARSE_SECONDS: Final = 2.0  # file systems may keep times no better than that
+_COARSE_SECONDS: Final = 2.0  # resolution of times in some file systems
 
 
 @dataclass
 class Made:
-    """What a backup did.
+    """The result of a backup.
 
     Attributes:
-        copied: files, and `size` their bytes.
+        copied: how many files were copied.
+        size: their bytes.
         there: files that the backup had already.
-        problems: what could not be copied, or is damaged at its source.
-        journal: whether it has the journal, because what was received could not be ingested.
+        problems: files that could not be copied, or are damaged in the storage root.
+        journal: whether the journal was copied, as it could not be ingested.
     """
 
     copied: int = 0
@@ -62,11 +64,12 @@ class Backup:
     """One backup of a storage root into a folder. For one thread.
 
     Args:
+        root: `storage.root`.
         index: of the root.
-        target: a folder that is empty, not there, or an earlier backup of the same root, of which
-            what is there already is not copied again.
-        total: told how many files there will be.
-        advance: told of each that is done.
+        target: a folder that is empty, missing, or an earlier backup of the same root, of which
+            files are not copied again.
+        total: called with the number of archive files.
+        advance: called with 1 for each of them.
     """
 
     def __init__(
@@ -88,17 +91,18 @@ class Backup:
         self._made = Made()
 
     def make(self) -> Made:
-        """Make it; until it is whole, an earlier backup in the folder stays what it was.
+        """Make the backup; until it is complete, an earlier one in the folder stays valid.
 
         Raises:
-            BackupError: the folder cannot be used. NodeError: the index does not answer.
+            BackupError: the folder cannot be used.
+            NodeError: the index does not answer.
             OSError: the folder cannot be written.
         """
         identity = identity_of(self._root)
         if identity is None:
             raise BackupError(f"{self._root} has no identity yet: no node has run there")
         self._check_target(identity)
-        with nothing_removed(self._root):
+        with retention_paused(self._root):
             return self._make(identity)
 
     def _make(self, identity: str) -> Made:
@@ -108,7 +112,7 @@ class Backup:
         try:
             if not self._is_ingested(journal):
                 others += self._copy_journal(journal)
-        except NotAsItWas as error:
+        except FileDiffers as error:
             raise BackupError(f"the journal {error}") from error
         finally:
             journal.close()
@@ -143,7 +147,7 @@ class Backup:
         return self._made
 
     def _is_ingested(self, journal: Journal) -> bool:
-        """Whether everything that was answered by now is in archive and index."""
+        """Whether everything answered by now is in archive and index."""
         if is_serving(self._root):
             return journal.settle(_SETTLE_SECONDS)
         return next(journal.left_over(), None) is None
@@ -152,7 +156,7 @@ class Backup:
         root, target = self._root.resolve(), self._target.resolve()
         if root == target or root in target.parents or target in root.parents:
             raise BackupError("a backup and storage.root cannot lie in each other")
-        self._target.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        ensure_folder(self._target)
         manifest = self._manifest()
         if manifest is not None and manifest.identity != identity:
             raise BackupError(
@@ -165,13 +169,13 @@ class Backup:
         self._put(self._root / IDENTITY, IDENTITY)
 
     def _manifest(self) -> Manifest | None:
-        """Of an earlier backup; None if it was cut, or cannot be used as it is."""
+        """The manifest of an earlier backup; None if that is incomplete or damaged."""
         with suppress(BackupError):
             return read(self._target)
         return None
 
     def _earlier(self) -> dict[str, Member]:
-        """What the backup has besides the archive, as an earlier one has written it down."""
+        """The files of an earlier backup besides the archive, by path."""
         manifest = self._manifest()
         if manifest is None:
             return {}
@@ -180,15 +184,17 @@ class Backup:
         return {}
 
     def _copy_journal(self, journal: Journal) -> Iterator[Member]:
-        """What was answered and may not be ingested: positions first, as they only grow."""
+        """Copy what was answered and may not be ingested; the positions first: they only grow."""
         folder = f"journal-{self._stamp}"
         self._made.journal = True
         safe = {
             partition: journal.offsets.safe(partition) >> 32 for partition in journal.partitions()
         }
-        found = [self._put(journal.folder / "board", f"{folder}/board")]
+        found = [self._put(journal.folder / OFFSETS, f"{folder}/{OFFSETS}")]
         for partition, least in safe.items():
-            for generation, one in Segments(journal.folder, partition).begun(0).items():
+            for generation, one in (
+                MappedSegments(journal.folder, partition).by_generation(0).items()
+            ):
                 if generation >= least:
                     found.append(self._put(journal.folder / one.name, f"{folder}/{one.name}"))
         for part in sorted((self._root / "archive" / ".incoming").glob("*.part")):
@@ -212,18 +218,18 @@ class Backup:
                     size=one.size,
                     sha256=one.sha256,
                 )
-            except (FileNotFoundError, NotAsItWas) as error:
-                if _is_whole(target, one):  # as it was before that was damaged
+            except (FileNotFoundError, FileDiffers) as error:
+                if _is_whole(target, one):  # copied before the source was damaged
                     self._made.there += 1
                     continue
-                fault = error if isinstance(error, NotAsItWas) else "is missing"
+                fault = error if isinstance(error, FileDiffers) else "is missing"
                 self._made.problems.append(f"archive/{one.path} {fault}")
             else:
                 self._made.copied += 1
                 self._made.size += one.size
 
     def _copy_rest(self, earlier: dict[str, Member]) -> list[Member]:
-        """Quarantine and volumes, and whose they are."""
+        """Copy the identity, the quarantine and the volumes."""
         found = [self._put(self._root / IDENTITY, IDENTITY)]
         for path in self._rest():
             relative = path.relative_to(self._root).as_posix()
@@ -241,7 +247,7 @@ class Backup:
                     found.append(self._put(path, relative))
             except FileNotFoundError:
                 continue  # another revision has taken its place, or it was removed
-            except NotAsItWas as error:
+            except FileDiffers as error:
                 self._made.problems.append(f"{relative} {error}")
         return found
 
@@ -266,7 +272,7 @@ class Backup:
         return Member(path.name, path.stat().st_size, file_sha256(path))
 
     def _prune(self, index: Path, kept: set[str]) -> None:
-        """What the root has no longer, and what earlier backups were about, goes."""
+        """Remove files that the root has no longer, and lists of earlier backups."""
         own = {f"index-{self._stamp}.db", f"files-{self._stamp}.jsonl", f"journal-{self._stamp}"}
         for pattern in ("index-*", "files-*.jsonl", "journal-*"):
             for path in self._target.glob(pattern):
@@ -279,15 +285,15 @@ class Backup:
 
 
 def _is_there(copied: Path, source: Path, size: int) -> bool:
-    """Whether a file of the archive was copied since it last changed.
+    """Whether an archive file was copied since it last changed.
 
-    It does if it was damaged or lost, and what came again took its name.
+    It changes if it was damaged or lost and the instance was received again.
     """
     try:
         there = copied.stat()
     except OSError:
         return False
-    with suppress(OSError):  # what is damaged or lost by now was not when it was copied
+    with suppress(OSError):  # if it is lost by now, the copy is older and good
         if source.stat().st_mtime > there.st_mtime + _COARSE_SECONDS:
             return False
     return there.st_size == size

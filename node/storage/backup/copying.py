@@ -1,4 +1,4 @@
-"""Copying a file, and seeing that it is what it should be."""
+"""Copies a file and compares it with what it should be."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import IO, Final
 
-from node.core.system.disk import FILE_MODE, FOLDER_MODE
+from node.core.system.disk import FILE_MODE, ensure_folder
 
 _CHUNK: Final = 4 << 20
 
 
-class NotAsItWas(Exception):
+class FileDiffers(Exception):
     """A file is not what it should be; the text says how it differs."""
 
 
@@ -24,21 +24,24 @@ def copy(
     size: int | None = None,
     sha256: str | None = None,
 ) -> tuple[int, str]:
-    """Copy a file with its time of change; it has its name once it is whole.
+    """Copy a file with its time of modification; the copy gets its name once it is complete.
 
     Args:
+        source: the file.
+        target: the copy.
         offset: where the part begins that is hashed.
-        size: bytes that the file should have.
-        sha256: that the part should have.
+        size: bytes that the file should have; None: not compared.
+        sha256: of the part; None: not compared.
 
     Returns:
-        Bytes of the file, and the hash of the part.
+        The bytes of the file, and the hash of the part.
 
     Raises:
-        NotAsItWas: it has not, or cannot be read; nothing was copied.
-        FileNotFoundError: it is not there. OSError: the copy cannot be written.
+        FileDiffers: the file differs, or cannot be read; nothing was copied.
+        FileNotFoundError: there is no file.
+        OSError: the copy cannot be written.
     """
-    target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    ensure_folder(target.parent)
     draft = target.with_name(f".{target.name[:100]}.part")
     hasher, total = hashlib.sha256(), 0
     try:
@@ -51,9 +54,9 @@ def copy(
                     hasher.update(memoryview(chunk)[max(0, offset - total) :])
                     total += len(chunk)
         if size is not None and total != size:
-            raise NotAsItWas(f"has {total} bytes and should have {size}")
+            raise FileDiffers(f"has {total} bytes and should have {size}")
         if sha256 is not None and hasher.hexdigest() != sha256:
-            raise NotAsItWas("is damaged: its SHA-256 is not that of what was received")
+            raise FileDiffers("is damaged: its SHA-256 is not that of what was received")
         os.utime(draft, ns=(status.st_atime_ns, status.st_mtime_ns))
         draft.replace(target)
     except BaseException:
@@ -68,11 +71,11 @@ def _opened(path: Path) -> IO[bytes]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise NotAsItWas(f"cannot be read: {error.strerror}") from error
+        raise FileDiffers(f"cannot be read: {error.strerror}") from error
 
 
 def _read(file: IO[bytes]) -> bytes:
     try:
         return file.read(_CHUNK)
     except OSError as error:
-        raise NotAsItWas(f"cannot be read: {error.strerror}") from error
+        raise FileDiffers(f"cannot be read: {error.strerror}") from error

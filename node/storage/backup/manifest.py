@@ -1,18 +1,15 @@
-"""What a backup says of itself."""
+"""The manifest of a backup, `backup.json`, and its list of files."""
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from node.core.errors import NodeError
-from node.core.system.disk import sync_folders, write_new
+from node.core.system.disk import replace_file
 
 FILE: Final = "backup.json"
 FORMAT: Final = 1
@@ -23,7 +20,14 @@ class BackupError(NodeError):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A file of the backup, by its path below the backup's folder."""
+    """A file of the backup.
+
+    Attributes:
+        path: below the backup's folder.
+        size: bytes.
+        sha256: of the file.
+        modified: seconds since 1970.
+    """
 
     path: str
     size: int
@@ -37,13 +41,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rasnode: the version that made it.
         identity: of the storage root.
-        begun, finished: seconds since 1970. All that was answered 0x0000 before `begun` is in it.
+        begun, finished: seconds since 1970. All instances answered 0x0000 before `begun` are in it.
         listed: instances and conflicts that the index had ever listed.
         archived: files of the archive that the index lists.
-        index: the index.
-        files: the list of all other files, a `Member` a line.
-        others: how many there are.
-        problems: what could not be copied, or is damaged at its source.
+        index: the copy of the index.
+        files: the list of all other files, one `Member` a line.
+        others: how many these are.
+        problems: files that could not be copied, or were damaged in the storage root.
     """
 
     format: int = FORMAT
@@ -81,20 +85,16 @@ def read(folder: Path) -> Manifest | None:
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """From here on the folder is a whole backup.
+    """Write the manifest, which makes the backup complete.
+
+    Args:
+        folder: the backup.
+        manifest: its manifest.
 
     Raises:
         OSError: it cannot be written.
     """
-    draft = folder / f".{FILE}-{uuid.uuid4().hex}"
-    content = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    try:
-        write_new(draft, (content,), durable=True)
-        os.replace(draft, folder / FILE)  # noqa: PTH105
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-    sync_folders([folder])
+    replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
 
 
 def members(path: Path) -> Iterator[Member]:

@@ -1,4 +1,4 @@
-"""A storage root from a backup, every file of it compared with what the backup says."""
+"""Restores a storage root from a backup; every file is compared with what the backup lists."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from node.completion.policy import Event, NotNow, follow
+from node.completion.states import Event, NotNow, follow
 from node.core.errors import ConfigError
-from node.core.system.disk import FOLDER_MODE, file_sha256, sync_file_system
-from node.storage import index_holdings
+from node.core.system.disk import ensure_folder, file_sha256, sync_file_system
+from node.storage import index_completeness
 from node.storage.archive import Archive
-from node.storage.backup.copying import NotAsItWas, copy
+from node.storage.backup.copying import FileDiffers, copy
 from node.storage.backup.manifest import BackupError, Manifest, Member, members, read
 from node.storage.index import snapshot
 from node.storage.index.engine import Index
 from node.storage.index.holdings import holdings
 from node.storage.index.series.work import Work
-from node.storage.index_holdings import Contents
+from node.storage.index_completeness import Contents
 from node.storage.journal import Journal
 
 _ACTOR: Final = "restore"
@@ -30,12 +30,12 @@ _OUTPUTS: Final = "nifti"
 
 @dataclass
 class Restored:
-    """What a restore did.
+    """The result of a restore.
 
     Attributes:
-        files: how many were put back.
-        again: series whose volumes are made again, as the backup has them not as they were.
-        problems: what was not put back, and why.
+        files: how many were restored.
+        again: series whose volumes are made again, as the backup does not have them unchanged.
+        problems: files that were not restored, and why.
     """
 
     files: int = 0
@@ -44,10 +44,10 @@ class Restored:
 
 
 def check_empty(root: Path) -> None:
-    """See that a storage root has nothing in it that could be lost.
+    """Check that a storage root is empty, so that a restore overwrites nothing.
 
     Raises:
-        ConfigError: it has.
+        ConfigError: it is not.
     """
     try:
         if root.exists() and any(root.iterdir()):
@@ -55,21 +55,21 @@ def check_empty(root: Path) -> None:
                 f"{root} (storage.root) is not empty: a backup is restored into an empty folder"
             )
     except NotADirectoryError as error:
-        raise ConfigError(f"{root} (storage.root) is no folder") from error
+        raise ConfigError(f"{root} (storage.root) is not a folder") from error
 
 
 class Restore:
-    """Puts a backup back. For one thread.
+    """Restores a backup. For one thread.
 
     Args:
         folder: the backup.
         root: `storage.root`, which is empty.
-        url: `database.url` of the node; a database in it has to be empty.
-        total: told how many files there will be.
-        advance: told of each that is done.
+        url: `database.url` of the node; a database on a server has to be empty.
+        total: called with the number of files.
+        advance: called with 1 for each of them.
 
     Raises:
-        BackupError: it is no whole backup.
+        BackupError: it is not a complete backup.
     """
 
     def __init__(
@@ -90,11 +90,13 @@ class Restore:
         self._manifest = _whole(folder)
 
     def restore(self) -> Restored:
-        """Put everything back; the index last, so that half of it is never taken for the whole.
+        """Restore everything; the index last, so that an incomplete restore is recognised.
 
         Raises:
-            ConfigError: the database is not empty. BackupError: the backup is damaged.
-            NodeError: the database does not answer. OSError: the root cannot be written.
+            ConfigError: the database is not empty.
+            BackupError: the backup is damaged.
+            NodeError: the database does not answer.
+            OSError: the root cannot be written.
         """
         index = Index(self._url)
         try:
@@ -102,14 +104,14 @@ class Restore:
             Archive(self._root).prepare()
             Journal(self._root).close()
             unfinished = Contents(self._manifest.listed, "restore")
-            index_holdings.write(self._root, unfinished, durable=True)
+            index_completeness.write(self._root, unfinished, durable=True)
             self._total(self._manifest.archived + self._manifest.others)
             self._put_archive(self._folder / self._manifest.index.path)
             self._put_others()
             self._put_index(index)
-            self._look_at_outputs(index)
+            self._check_outputs(index)
             sync_file_system(self._root)
-            index_holdings.begin(index, self._root)
+            index_completeness.begin(index, self._root)
         finally:
             index.close()
         return self._done
@@ -144,11 +146,12 @@ class Restore:
                 self._put(one.path, target, size=one.size, sha256=one.sha256)
 
     def _put_output(self, one: Member, target: Path) -> None:
-        """A later backup that was cut may have brought another revision: it is made again then."""
+        """Restore a published file, unless a later, incomplete backup has replaced it: then the
+        series is assembled again."""
         try:
             copy(self._folder / one.path, target, size=one.size, sha256=one.sha256)
             self._done.files += 1
-        except (FileNotFoundError, NotAsItWas):
+        except (FileNotFoundError, FileDiffers):
             return
 
     def _put(self, relative: str, target: Path, **expected: Any) -> None:
@@ -156,7 +159,7 @@ class Restore:
             copy(self._folder / relative, target, **expected)
         except FileNotFoundError:
             self._done.problems.append(f"{relative} is missing in the backup")
-        except NotAsItWas as error:
+        except FileDiffers as error:
             self._done.problems.append(f"{relative} in the backup {error}")
         else:
             self._done.files += 1
@@ -164,7 +167,7 @@ class Restore:
     def _put_index(self, index: Index) -> None:
         source, path = self._folder / self._manifest.index.path, index.file
         if path is not None:
-            path.absolute().parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            ensure_folder(path.absolute().parent)
             copy(source, path, sha256=self._manifest.index.sha256)
             index.migrate()
             return
@@ -181,10 +184,10 @@ class Restore:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{draft}{suffix}").unlink(missing_ok=True)
 
-    def _look_at_outputs(self, index: Index) -> None:
-        """Series whose volumes are not what the index says are made again."""
+    def _check_outputs(self, index: Index) -> None:
+        """Have series assembled again whose volumes are not what the index says."""
         work, outputs = Work(index), self._root / _OUTPUTS
-        outputs.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        ensure_folder(outputs)
         for one in snapshot.ready(index):
             if not one.outputs or _are_whole(outputs, one):
                 continue
@@ -195,21 +198,21 @@ class Restore:
                 continue
             now = time.time()
             snapshot.publish_anew(index, one.pk)
-            why = {"why": "the backup did not have its volumes as they were"}
+            why = {"why": "the backup did not have its volumes unchanged"}
             work.move(series, to, now=now, actor=_ACTOR, detail=why, due=now, owner="")
             self._done.again += 1
 
 
 def _whole(folder: Path) -> Manifest:
-    """The manifest of a whole backup, whose index and list are what it says.
+    """The manifest of a complete backup, whose index and list of files are undamaged.
 
     Raises:
-        BackupError: there is none, or they are not.
+        BackupError: there is none, or they are damaged.
     """
     manifest = read(folder)
     if manifest is None:
         raise BackupError(
-            f"there is no whole backup in {folder}: it has no backup.json, which is written last"
+            f"there is no complete backup in {folder}: it has no backup.json, which is written last"
         )
     for one in (manifest.index, manifest.files):
         path = folder / one.path
@@ -225,7 +228,7 @@ def _place(relative: str) -> Path:
     """Where a file of the backup belongs below the root.
 
     Raises:
-        BackupError: nowhere.
+        BackupError: the path is outside of the backup.
     """
     path = Path(relative)
     if path.is_absolute() or ".." in path.parts:
@@ -238,7 +241,7 @@ def _place(relative: str) -> Path:
 
 
 def _are_whole(folder: Path, series: snapshot.Ready) -> bool:
-    """Whether the volumes of a revision are there as its manifests say."""
+    """Whether the volumes of a series are what their manifests say."""
     paths = [folder / name for name in series.outputs]
     if not all(path.is_file() for path in paths):
         return False
@@ -251,8 +254,8 @@ def _manifests(paths: list[Path]) -> Iterator[Path]:
 
 def _agrees(manifest: Path, revision: int) -> bool:
     try:
-        said = json.loads(manifest.read_bytes())
-        image = manifest.parent / str(said["image"])
-        return bool(said["revision"] <= revision and file_sha256(image) == said["sha256"])
+        found = json.loads(manifest.read_bytes())
+        image = manifest.parent / str(found["image"])
+        return bool(found["revision"] <= revision and file_sha256(image) == found["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return False

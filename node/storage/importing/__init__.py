@@ -1,1 +1,1 @@
-"""Import: DICOM files go into the journal, with the checks and the durability of C-STORE."""
+"""`rasnode import`: DICOM files go into the journal, with the checks and durability of C-STORE."""

@@ -1,1 +1,1 @@
-"""The index: what the archive holds, and how far each series has come. The only room with SQL."""
+"""The index: what the archive holds, and the state of each series. The only place with SQL."""

@@ -1,4 +1,4 @@
-"""One engine for the process: SQLite in WAL mode, or PostgreSQL; migrations; transactions."""
+"""The database of the index, SQLite in WAL mode or PostgreSQL: migrations and transactions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from node.core.errors import ConfigError, Retryable, StorageFull
-from node.core.system.disk import start_writing, sync_folders
+from node.core.system.disk import FILE_MODE, start_writing, sync_folders
 from node.storage.index import postgresql, totals
 from node.storage.index.schema import Base
 
@@ -27,8 +27,8 @@ _WRITES = "rasnode_writes"
 _encode = msgspec.json.Encoder().encode
 BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
 _CHECKPOINT_PAGES = 16384
-"""Pages of the write-ahead log at which a commit of the ingester's moves them into the file, should
-`Index.sync` not have come to it before: two syncs, for which senders and volumes would wait."""
+"""Pages of SQLite's write-ahead log at which a commit of the ingester checkpoints it, unless
+`Index.sync` did so before: it takes two syncs, for which senders and volumes would wait."""
 _READ_ONLY = "25006"  # SQLSTATE: for instance a standby that is not the primary yet
 _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
 
@@ -36,44 +36,47 @@ _FULL = ("disk is full", "disk i/o error", "readonly database", "no space left",
 def _to_json(value: object) -> str:
     try:
         return _encode(value).decode()
-    except (TypeError, UnicodeEncodeError):  # a number of numpy's, or half a surrogate pair
+    except (TypeError, UnicodeEncodeError):  # a NumPy number, or half a surrogate pair
         return json.dumps(value)
 
 
 _OPTIONS: dict[str, Any] = {
     "pool_size": 20,
     "max_overflow": 80,
-    "hide_parameters": True,  # an error's text goes into the log, and values name patients
+    "hide_parameters": True,  # errors are logged, and parameters are patients' data
     "json_serializer": _to_json,  # of every instance's attributes
 }
 
 
 class IndexUnavailable(Retryable):
-    """The database did not answer or refused the transaction; the same call may succeed later."""
+    """The database does not answer or refuses the transaction; the same call may succeed later."""
 
 
 class IndexDamaged(IndexUnavailable):
-    """The database is there and is no index any more: damaged, replaced or emptied."""
+    """The database is damaged, replaced or emptied."""
 
 
 _SQLITE: Final = b"SQLite format 3\0"
 _CORRUPT: Final = (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
 _NO_TABLE: Final = ("no such table", "no such column")
 _UNDEFINED: Final = ("42P01", "42703")  # SQLSTATE: tables or columns are gone
-HEAL: Final = (
-    "stop the node, and put the index back from a backup or type `rasnode reindex`, which makes "
-    "it again from the archive"
+REPAIR: Final = (
+    "stop the node, and restore the index from a backup or type `rasnode reindex`, which rebuilds "
+    "it from the archive"
 )
 
 
 class Index:
-    """The index's database. Safe to share between threads, not over a fork.
+    """The index's database. Safe for many threads, but not across a fork.
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
-        relaxed: an SQLite commit need not be on stable storage when it returns: something else
-            can repeat it after a power cut, and `sync` is called before that forgets.
+        relaxed: an SQLite commit need not be on stable storage when it returns: the journal repeats
+            it after a power cut, and `sync` is called before the journal overwrites its records.
         statement_seconds: how long a PostgreSQL server may work on one statement.
+
+    Raises:
+        ConfigError: the URL cannot be used.
     """
 
     def __init__(
@@ -86,11 +89,11 @@ class Index:
         self.url = url
         self._relaxed = relaxed
         self.engine: Engine = _engine(url, relaxed=relaxed, statement_seconds=statement_seconds)
-        # Of the SQLite file, for `sync` and to see what is in it. Closing it while there are
-        # connections would give up the locks that SQLite has on the file (fcntl(2)), and others
-        # could take its log away.
+        # Of the SQLite file, for `sync` and `check_in_place`. Closing it while there are
+        # connections would release SQLite's locks on the file (fcntl(2)), and another process
+        # could remove its log.
         self._handle: int | None = None
-        self._identity: tuple[int, int] | None = None  # of the file that the first one opened
+        self._identity: tuple[int, int] | None = None  # of the file at the first connection
         self._written = False
         self._opening = threading.Lock()
         if self.file is not None:
@@ -102,7 +105,11 @@ class Index:
         return self.engine.dialect.name == "sqlite"
 
     def migrate(self) -> None:
-        """Bring the tables to this version's form, from nothing or from any earlier one."""
+        """Run the migrations: from an empty database or any earlier version to this one.
+
+        Raises:
+            IndexUnavailable, StorageFull: the database does not take them.
+        """
         from alembic import command  # noqa: PLC0415  slow to import, and only needed here
         from alembic.config import Config  # noqa: PLC0415
 
@@ -116,7 +123,11 @@ class Index:
         _private(self.file)
 
     def recreate(self) -> None:
-        """Forget everything and begin with empty tables; the archive has what matters."""
+        """Remove all tables and make them anew, empty.
+
+        Raises:
+            IndexUnavailable, StorageFull: the database does not take it.
+        """
         path = self.file
         if path is None:
             with self._maintenance() as connection:
@@ -131,7 +142,7 @@ class Index:
 
     @contextmanager
     def _maintenance(self) -> Iterator[Connection]:
-        """A transaction that may take hours, and waits for locks as long as any other."""
+        """A transaction that may take hours; it waits for locks no longer than others."""
         seconds = postgresql.MAINTENANCE_SECONDS
         with _translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
@@ -147,22 +158,22 @@ class Index:
         return Path(database) if self.is_sqlite and database else None
 
     def check_in_place(self) -> None:
-        """See that the SQLite file is the one that was opened first.
+        """Check that the SQLite file is the one that was opened first.
 
         Raises:
-            IndexDamaged: it was removed or replaced, so that what is written goes into a file that
-                the next start does not find; or it was overwritten.
+            IndexDamaged: it was removed or replaced, so that the next start would not find what is
+                written now; or it was overwritten.
         """
         path = self.file
         if self._identity is None or path is None:
             return
         if self._identity_now() != self._identity:
-            raise IndexDamaged(f"the index {path} was removed or replaced: {HEAL}")
-        # What is in SQLite's cache may be long gone in the file.
+            raise IndexDamaged(f"the index {path} was removed or replaced: {REPAIR}")
+        # SQLite's cache may hide that the file was overwritten.
         begins = os.pread(self._opened_file(path), len(_SQLITE), 0)
         self._written |= begins == _SQLITE
         if begins != _SQLITE and (begins or self._written):
-            raise IndexDamaged(f"the index {path} was overwritten or emptied: {HEAL}")
+            raise IndexDamaged(f"the index {path} was overwritten or emptied: {REPAIR}")
 
     def _opened(self, _connection: object, _record: object) -> None:
         if self._identity is None:
@@ -179,7 +190,11 @@ class Index:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection on one consistent snapshot."""
+        """A connection on one consistent snapshot, until the block ends.
+
+        Raises:
+            IndexUnavailable: the database does not answer.
+        """
         with _translated(), self.engine.connect() as connection:
             yield connection
 
@@ -187,11 +202,12 @@ class Index:
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its first statement on.
 
-        It is durable when the block has been left without an exception.
+        It is committed when the block ends without an exception; unless the index is `relaxed`, it
+        is on stable storage then.
 
         Raises:
             StorageFull: the disk is full or failing.
-            IndexUnavailable: anything else that the database refuses for now.
+            IndexUnavailable: the database does not take it for another reason.
         """
         with _translated(), self.engine.connect() as connection:
             counts: Counter[str] = Counter()
@@ -201,11 +217,11 @@ class Index:
                 totals.write(writer, counts)
 
     def start_sync(self) -> None:
-        """Have the disk begin with what was committed: whoever commits next syncs that, too."""
+        """Have the disk begin to write what was committed: the next sync takes less time then."""
         path = self.file
         if path is None or not self._relaxed:
             return
-        with suppress(OSError):  # it is no more than a beginning
+        with suppress(OSError):  # the sync follows all the same
             handle = os.open(f"{path}-wal", os.O_RDONLY)
             try:
                 start_writing(handle)
@@ -213,17 +229,17 @@ class Index:
                 os.close(handle)
 
     def sync(self, *, anew: bool = False) -> None:
-        """Put every commit on stable storage; only a `relaxed` index leaves that to be done.
+        """Bring every commit to stable storage; only a `relaxed` index needs that.
 
-        What SQLite's write-ahead log holds goes into the file, so that no commit has to do it.
+        It also checkpoints SQLite's write-ahead log, so that no commit has to.
 
         Args:
-            anew: an earlier sync has failed, and the log may have holes on the disk that nobody
-                sees until a power cut: all of it goes into the file, and the log is emptied.
+            anew: an earlier sync failed, so that the log may have holes on the disk: it is
+                checkpointed completely and emptied.
 
         Raises:
             StorageFull: the disk is failing.
-            IndexUnavailable: the database refuses it for now.
+            IndexUnavailable: the database does not take it now.
         """
         path = self.file
         if path is None or not self._relaxed:
@@ -232,7 +248,7 @@ class Index:
             mode = "TRUNCATE" if anew else "PASSIVE"
             busy = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").scalar()
         if anew and busy:
-            raise IndexUnavailable("the index's log cannot be emptied while others read it")
+            raise IndexUnavailable("the index's log cannot be emptied while it is being read")
         try:
             self._sync_files(path)
         except OSError as error:
@@ -247,7 +263,7 @@ class Index:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-        sync_folders([path.absolute().parent])  # SQLite makes a new log whenever the last one went
+        sync_folders([path.absolute().parent])  # SQLite may have made a new log
 
     def _opened_file(self, path: Path) -> int:
         with self._opening:
@@ -256,7 +272,7 @@ class Index:
             return self._handle
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.engine.dispose()
         self._identity, self._written = None, False
         if self._handle is not None:
@@ -269,7 +285,7 @@ def _engine(url: str, *, relaxed: bool, statement_seconds: float) -> Engine:
         parsed = make_url(url)
     except ArgumentError as error:
         raise ConfigError(
-            "database.url is no SQLAlchemy URL, such as sqlite:///index.db"
+            "database.url is not an SQLAlchemy URL, such as sqlite:///index.db"
         ) from error
     backend = parsed.get_backend_name()
     if backend not in {"sqlite", "postgresql"}:
@@ -291,13 +307,13 @@ def _engine(url: str, *, relaxed: bool, statement_seconds: float) -> Engine:
 
 @contextmanager
 def _unchecked(connection: Connection) -> Iterator[None]:
-    """Without foreign keys on SQLite, where a constraint is only changed by copying its table:
-    what refers to the table's rows would be in the way of the one that is copied."""
+    """Disable foreign keys on SQLite: there a migration changes a constraint by copying the table,
+    and references to its rows would forbid that."""
     if connection.dialect.name != "sqlite":
         yield
         return
-    driver: Any = connection.connection.dbapi_connection  # no transaction has begun: it would
-    driver.execute("PRAGMA foreign_keys=OFF")  # have no effect within one
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys=OFF")  # without effect within a transaction: none began
     try:
         yield
     finally:
@@ -306,7 +322,7 @@ def _unchecked(connection: Connection) -> Iterator[None]:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # BEGIN is ours: see _begin_sqlite
+    connection.isolation_level = None  # _begin_sqlite sends BEGIN
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
@@ -322,12 +338,12 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _relax_sqlite(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA synchronous=NORMAL")  # whole after a power cut, perhaps not the last
+    connection.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last
     connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # IMMEDIATE: a transaction that reads first and writes later would fail as busy, not wait.
+    # IMMEDIATE: a transaction that reads first and writes later would fail as busy instead of wait.
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -337,21 +353,21 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        complaint = str(error.orig).lower()
+        message = str(error.orig).lower()
         if _is_damage(error):
-            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
-        if any(sign in complaint for sign in _FULL):
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {REPAIR}") from error
+        if any(sign in message for sign in _FULL):
             raise StorageFull(f"the index cannot be written: {_line(error)}") from error
-        raise IndexUnavailable(f"the index did not answer: {_line(error)}") from error
+        raise IndexUnavailable(f"the index does not answer: {_line(error)}") from error
     except NoConnectionLeft as error:
         raise IndexUnavailable(
-            "the index did not answer: all connections to the database are waiting for it"
+            "the index does not answer: all connections to the database are waiting for it"
         ) from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise IndexUnavailable(f"the index's connection broke: {_line(error)}") from error
+            raise IndexUnavailable(f"the connection to the index broke: {_line(error)}") from error
         if _is_damage(error):
-            raise IndexDamaged(f"the index is damaged ({_line(error)}): {HEAL}") from error
+            raise IndexDamaged(f"the index is damaged ({_line(error)}): {REPAIR}") from error
         if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
             raise IndexUnavailable(f"the index cannot be written: {_line(error)}") from error
         raise
@@ -368,15 +384,15 @@ def _is_damage(error: DBAPIError) -> bool:
 
 
 def _line(error: DBAPIError) -> str:
-    """What the driver says; PostgreSQL's goes over several lines."""
+    """The driver's message in one line."""
     return " ".join(str(error.orig).split())
 
 
 def _private(path: Path | None) -> None:
-    """Names and dates of patients are in it: not for others on the machine."""
+    """Withdraw access from other users of the machine: the index has patients' names and dates."""
     if path is None:
         return
     for suffix in ("", "-wal", "-shm"):
         file = Path(f"{path}{suffix}")
         if file.exists():
-            file.chmod(0o640)
+            file.chmod(FILE_MODE)

@@ -1,8 +1,8 @@
-"""Patients, studies and series of a batch: found in few statements, made where they are new.
+"""Patients, studies and series of a batch: found in few statements, added where they are new.
 
-An instance belongs to the series of its UID in its study, and that to the study of its UID that is
-its patient's. What an instance does not say of its patient speaks against none; where it says more
-than the study knows, the study knows it from then on.
+An instance belongs to the series of its UID in its study, and the series to the study of its UID of
+its patient. An attribute of the patient that an instance lacks fits every patient; one that the
+study lacks is added to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from node.core.attributes import Level, fold
+from node.core.query_keys import Level, fold
 from node.core.records import InstanceRecord, SeriesState, Shared
 from node.dicom.persons import Person, differ
 from node.storage.index import totals
@@ -78,13 +78,13 @@ _ROWS: Final[Select[*tuple[Any, ...]]] = (
     .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
     .with_for_update(of=SeriesRow, key_share=True)
 )
-"""Series as they stay until the transaction ends: on PostgreSQL, too, nobody moves one of them from
-the state that is read here before the batch has moved it."""
+"""Series, locked until the transaction ends: on PostgreSQL, too, no other transaction changes a
+state between reading it here and moving it."""
 
 
 @dataclass
 class KnownStudy:
-    """A study's row, and what is written to it at the end."""
+    """A study's row, with the changes that are written at the end."""
 
     pk: int
     uid: str
@@ -96,7 +96,7 @@ class KnownStudy:
 
 @dataclass
 class KnownSeries:
-    """A series' row as it was before the batch."""
+    """The row of a series before the batch."""
 
     pk: int
     study: KnownStudy
@@ -108,7 +108,11 @@ class KnownSeries:
 
 
 class Hierarchy:
-    """What is above the instances of one batch. Its transaction holds the write lock."""
+    """Patients, studies and series of one batch.
+
+    Args:
+        connection: of `Index.writing`.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -123,7 +127,7 @@ class Hierarchy:
         self._counts: defaultdict[tuple[type[Any], int], Counter[str]] = defaultdict(Counter)
 
     def load(self, records: Iterable[InstanceRecord]) -> None:
-        """Find the series of a batch in one go."""
+        """Read the series of a batch."""
         uids = list({record.series_instance_uid for record in records})
         for at in range(0, len(uids), _AT_ONCE):
             part = uids[at : at + _AT_ONCE]
@@ -133,13 +137,13 @@ class Hierarchy:
                 self._remember(row)
 
     def series_of_instance(self, pk: int) -> KnownSeries:
-        """The series by its key: an instance may lie in another one than a record says."""
+        """The series of a row: an instance may belong to another series than a record says."""
         if pk not in self._series_by_pk:
             self._remember(self._connection.execute(_ROWS.where(SeriesRow.id == pk)).one())
         return self._series_by_pk[pk]
 
     def series(self, record: InstanceRecord) -> KnownSeries:
-        """The series of a record, made if it is new."""
+        """The series of a record; it is added if it is new."""
         person = person_of(record)
         key = record.series_instance_uid, record.study_instance_uid, person
         known = self._resolved.get(key)
@@ -156,7 +160,12 @@ class Hierarchy:
         return known
 
     def count_instance(self, series: KnownSeries, sop_class_uid: str) -> None:
-        """One more instance in a series."""
+        """Count one more instance of a series.
+
+        Args:
+            series: the series.
+            sop_class_uid: of the instance.
+        """
         study = series.study
         if sop_class_uid not in study.sop_classes:
             study.sop_classes.append(sop_class_uid)
@@ -164,7 +173,7 @@ class Hierarchy:
         self._count(PatientRow, study.patient_pk, "instances")
 
     def write_counts(self) -> None:
-        """Write what was counted, each row once."""
+        """Write the counts, each row once."""
         studies, patients = [], []
         for (table, pk), counter in sorted(self._counts.items(), key=lambda item: item[0][1]):
             row: dict[str, Any] = {
@@ -296,7 +305,7 @@ class Hierarchy:
         return study
 
     def _complete(self, study: KnownStudy, record: InstanceRecord, person: Person) -> None:
-        """Take over what a record says of a study's patient and nothing before it did."""
+        """Add the attributes of the patient that a record has and the study lacks."""
         whole = study.person.with_more(person)
         if whole == study.person:
             return
@@ -324,7 +333,7 @@ class Hierarchy:
 
 
 def _whose(person: Person, known: Sequence[_T], of: Callable[[_T], Person]) -> _T | None:
-    """The one that is this person's, by all it says or else by nothing against it."""
+    """The one that is this person's: by equal attributes, or else by none that differs."""
     exact = [one for one in known if of(one) == person]
     return next(iter(exact), None) or next(
         (one for one in known if not differ(of(one), person)), None
@@ -336,7 +345,7 @@ def _values(joined: str) -> list[str]:
 
 
 def integer_of(value: object) -> int | None:
-    """A number that a peer wrote as text; None if it is no IS (PS3.5 6.2: 32 bits)."""
+    """A number from text; None if that is not an Integer String (PS3.5 6.2: 32 bits)."""
     text = str(value).strip()
     found = int(text) if _WHOLE.fullmatch(text) else None
     return found if found is not None and -(2**31) <= found < 2**31 else None

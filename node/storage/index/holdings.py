@@ -1,4 +1,4 @@
-"""How much an index has ever listed: what tells an index from an emptied or an older one."""
+"""How many instances an index has ever listed, to recognise an emptied or older one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Holdings(NamedTuple):
     """What an index holds.
 
     Attributes:
-        listed: instances and conflicts that it has ever listed; None in that of an earlier
-            version, which does not count them.
-        is_new: whether nothing was ever written into it, not even whose it is.
+        listed: how many instances and conflicts it has ever listed; None: it is of an earlier
+            version, which did not count them.
+        is_new: whether it was never used: it has no instances and no identity.
     """
 
     listed: int | None
@@ -26,7 +26,7 @@ class Holdings(NamedTuple):
 
 
 def holdings(index: Index) -> Holdings:
-    """What the index holds, found without reading its rows.
+    """What the index holds, without reading all rows.
 
     Raises:
         IndexUnavailable: it does not answer. IndexDamaged: it cannot be read.
@@ -43,7 +43,7 @@ def holdings(index: Index) -> Holdings:
         )
         some = connection.scalar(select(InstanceRow.id).limit(1)) is not None
         if not some and listed and totals.read(connection)[Total.INSTANCES] > 0:
-            listed = 0  # somebody has emptied the table
+            listed = 0  # the table was emptied
         return Holdings(listed, is_new=not owned and not some)
 
 

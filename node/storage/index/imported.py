@@ -1,4 +1,4 @@
-"""What an import asks the index: what became of its files, and whether their series are done."""
+"""Queries of an import: are its instances in the index, and are their series done?"""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Known(NamedTuple):
 
 
 class Imported:
-    """Reads of instances and series by their keys, so that the archive's size does not matter."""
+    """Reads instances and series by their keys, so that the number of others does not matter."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def instances(self, uids: Sequence[str]) -> dict[str, list[Known]]:
-        """Those of some SOP Instance UIDs that are there, copies, too; a few hundred at once."""
+        """The instances of SOP Instance UIDs, copies included; for a few hundred UIDs at most."""
         row = InstanceRow
         query = select(row.uid, row.series_pk, row.sha256, row.received_at).where(row.uid.in_(uids))
         known: dict[str, list[Known]] = {}
@@ -40,7 +40,7 @@ class Imported:
         return known
 
     def under_way(self, series: Sequence[int]) -> int:
-        """How many of some series are on their way to a volume; a few hundred at once."""
+        """How many of these series are not done; for a few hundred rows at most."""
         query = select(func.count()).where(
             SeriesRow.id.in_(series), SeriesRow.state.in_(_UNDER_WAY)
         )

@@ -1,4 +1,4 @@
-"""Whether the index can be used: can it be written, is it at this version's form."""
+"""Whether the index can be used: can it be written, and are its migrations complete?"""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from node.core.errors import StorageFull
 from node.storage.index.engine import Index
 from node.storage.index.postgresql import answers_within
 
-_ANSWER_SECONDS = 3.0  # whoever asks how the node is wants to hear within ten, all in all
+_ANSWER_SECONDS = 3.0  # `/health` has to answer within ten in all
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Level(NamedTuple):
-    """How far a database has been migrated.
+    """The migration of a database.
 
     Attributes:
-        current: its migration; None for a database without rasnode's tables.
-        newest: this program's last one.
-        known: whether this program knows the current one.
+        current: its last migration; None for a database without rasnode's tables.
+        newest: the last migration of this version.
+        known: whether this version knows the current one.
     """
 
     current: str | None
@@ -30,7 +30,7 @@ class Level(NamedTuple):
 
 
 def check_writable(index: Index) -> None:
-    """Take the write lock and give it back.
+    """Take the write lock and release it.
 
     Raises:
         StorageFull: the database can be read but not written.
@@ -44,7 +44,11 @@ def check_writable(index: Index) -> None:
 
 
 def migration_level(index: Index) -> Level:
-    """How far the database has been migrated."""
+    """The migration of the database.
+
+    Raises:
+        IndexUnavailable: it does not answer.
+    """
     from alembic.config import Config  # noqa: PLC0415  slow to import, and only needed here
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Whose index a database holds: the identity of the storage root that claimed it."""
+"""The identity of the storage root that a database belongs to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from node.storage.index.schema import InstanceRow, RootIdentityRow
 
 
 def owner(index: Index) -> str | None:
-    """The identity of the root that the database belongs to; None if none has claimed it."""
+    """The identity of the root that the database belongs to; None if no root has claimed it."""
     with index.reading() as connection:
         if not inspect(connection).has_table(RootIdentityRow.__tablename__):
             return None  # a database without tables, or an earlier version's
@@ -17,10 +17,15 @@ def owner(index: Index) -> str | None:
 
 
 def claim(index: Index, identity: str, now: float) -> str:
-    """Write a root's identity into a database that nobody has claimed.
+    """Write a root's identity into a database, unless another root has claimed it.
+
+    Args:
+        index: with this version's tables.
+        identity: of the root.
+        now: seconds since 1970.
 
     Returns:
-        whose it is now: another root's, if that one was faster.
+        The identity that the database has now.
     """
     with index.writing() as connection:
         connection.execute(
@@ -34,7 +39,7 @@ def claim(index: Index, identity: str, now: float) -> str:
 
 
 def any_path(index: Index) -> str | None:
-    """Where the archive should have the newest instance of the index; None if there is none."""
+    """The path of the newest instance in the archive; None if the index has none."""
     with index.reading() as connection:
         if not inspect(connection).has_table(InstanceRow.__tablename__):
             return None

@@ -1,4 +1,4 @@
-"""Patients of a batch: found by ID, or without one by name and birth date; completed; made."""
+"""Patients of a batch: found by ID, or without an ID by name and birth date; or added."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from node.core.attributes import BY_LEVEL, Level, fold, name_groups
+from node.core.query_keys import BY_LEVEL, Level, fold, name_groups
 from node.core.records import InstanceRecord
 from node.dicom.persons import Person, differ
 from node.storage.index.schema import PatientRow
 from node.storage.index.totals import Total, count
 
-_MOST: Final = 500  # people with one ID that are compared
+_MOST: Final = 500  # patients of one ID that are compared
 
 
 class Patients:
-    """The patients' rows. The transaction holds the write lock."""
+    """The rows of patients.
+
+    Args:
+        connection: of `Index.writing`.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[Person, int] = {}
 
     def row_of(self, record: InstanceRecord, person: Person) -> int:
-        """The row of a person, made of a record if there is none."""
+        """The row of a patient; it is added if there is none.
+
+        Args:
+            record: an instance of the patient.
+            person: who the record says the patient is.
+        """
         found = self._known.get(person)
         if found is None:
             found = self._found(person)
@@ -33,7 +42,12 @@ class Patients:
         return found
 
     def fill(self, patient_pk: int, record: InstanceRecord) -> None:
-        """Write what a patient's row lacks."""
+        """Add the attributes of a record that a patient's row lacks.
+
+        Args:
+            patient_pk: the row.
+            record: an instance of the patient.
+        """
         row = self._connection.execute(select(PatientRow).where(PatientRow.id == patient_pk)).one()
         values = level_of(record, Level.PATIENT)
         known = {key: value for key, value in row.attributes.items() if value}
@@ -55,7 +69,7 @@ class Patients:
         )
 
     def _found(self, person: Person) -> int | None:
-        """The first of that ID who is not somebody else; without an ID the one of this name."""
+        """The first patient of that ID, without an ID of that name, who does not differ."""
         row = PatientRow
         query = (
             select(row.id, row.name, row.birth_date)
@@ -74,7 +88,7 @@ class Patients:
         return None
 
     def _new(self, record: InstanceRecord, person: Person) -> int:
-        values = {**level_of(record, Level.PATIENT), **_said(person)}
+        values = {**level_of(record, Level.PATIENT), **_values(person)}
         pk = inserted(
             self._connection,
             PatientRow,
@@ -91,7 +105,7 @@ class Patients:
 
 
 def person_of(record: InstanceRecord) -> Person:
-    """Who a record says that the patient is."""
+    """The patient of a record."""
     value = record.attributes.get
     return Person(
         value("PatientID", ""),
@@ -101,7 +115,7 @@ def person_of(record: InstanceRecord) -> Person:
     )
 
 
-def _said(person: Person) -> dict[str, str]:
+def _values(person: Person) -> dict[str, str]:
     values = {
         "PatientID": person.patient_id,
         "IssuerOfPatientID": person.issuer,
@@ -112,13 +126,27 @@ def _said(person: Person) -> dict[str, str]:
 
 
 def level_of(record: InstanceRecord, level: Level) -> dict[str, Any]:
-    """What a record says that belongs to a level: keyword to value."""
+    """The attributes of a record that belong to a level: keyword to value.
+
+    Args:
+        record: the record.
+        level: of the hierarchy.
+    """
     values = record.attributes
     return {a.keyword: values[a.keyword] for a in BY_LEVEL[level] if a.keyword in values}
 
 
 def inserted(connection: Connection, table: type[Any], **values: Any) -> int:
-    """Insert one row; returns its key."""
+    """Insert one row.
+
+    Args:
+        connection: of `Index.writing`.
+        table: the table.
+        values: by column.
+
+    Returns:
+        The key of the row.
+    """
     key = connection.execute(insert(table).values(**values)).inserted_primary_key
     assert key is not None  # noqa: S101  both dialects return it
     return int(key[0])

@@ -1,9 +1,9 @@
-"""PostgreSQL with a deadline for every wait, so that a server that goes silent holds nobody.
+"""PostgreSQL with a deadline for every wait, so that a server that does not answer blocks nothing.
 
-Three things can fall silent, and each has its own answer. The network: the kernel gives a
-connection up by keepalives and `tcp_user_timeout`, on both ends. The server's work: it ends a
-statement, a wait for a lock or an idle transaction itself. The server behind a network that still
-acknowledges (a stopped process, a pooler that lost its database): only a clock on this side helps.
+Three things can stop answering, and each has its own remedy. The network: keepalives and
+`tcp_user_timeout` end the connection on both sides. The work of the server: it ends a statement, a
+wait for a lock or an idle transaction itself. The server, while the network still acknowledges (a
+stopped process, a pooler that lost its database): the client ends the wait by its own clock.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from sqlalchemy.pool import QueuePool
 from node.core.errors import ConfigError
 
 CONNECT_SECONDS: Final = 3
-PING_SECONDS: Final = 3.0  # for the SELECT by which a pooled connection shows that it lives
-POOL_SECONDS: Final = 5.0  # for one of the pool's connections to come back
+PING_SECONDS: Final = 3.0  # for the SELECT that tests a pooled connection
+POOL_SECONDS: Final = 5.0  # for a free connection of the pool
 STATEMENT_SECONDS: Final = 30.0
 LOCK_SECONDS: Final = 20
-IDLE_IN_TRANSACTION_SECONDS: Final = 120  # a slow reader of a long list may take so long
+IDLE_IN_TRANSACTION_SECONDS: Final = 120  # for a client that reads a long list slowly
 MAINTENANCE_SECONDS: Final = 4 * 3600.0  # a migration rewrites whole tables
-_GRACE_SECONDS: Final = 3.0  # so much longer than the server's own limit is waited for its word
+_GRACE_SECONDS: Final = 3.0  # beyond the server's own limit
 _TCP: Final = {"keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 2}
-_TCP_MILLISECONDS: Final = 8000  # that what was sent may stay without an acknowledgement
+_TCP_MILLISECONDS: Final = 8000  # for an acknowledgement of the peer's kernel
 
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
 
 
 @contextmanager
 def answers_within(seconds: float) -> Iterator[None]:
-    """Give up each wait for the server in this block after `seconds`, whatever else holds."""
+    """Within the block, end each wait for the server after `seconds` instead of the usual time."""
     token = _patience.set(seconds)
     try:
         yield
@@ -45,10 +45,10 @@ def answers_within(seconds: float) -> Iterator[None]:
 
 
 def make_engine(url: URL, statement_seconds: float, options: Mapping[str, Any]) -> Engine:
-    """An engine whose every wait ends.
+    """An engine with a deadline for every wait.
 
     Args:
-        url: what it says of time-outs, keepalives or `options` is kept.
+        url: its own time-outs, keepalives and `options` take precedence.
         statement_seconds: how long the server may work on one statement.
         options: further arguments of `create_engine`.
 
@@ -68,7 +68,7 @@ def make_engine(url: URL, statement_seconds: float, options: Mapping[str, Any]) 
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigError(
             "database.url has to begin with postgresql+psycopg://, and its driver has to be "
-            "there: pip install 'psycopg[binary]>=3.2'"
+            "installed: pip install 'psycopg[binary]>=3.2'"
         ) from error
 
     def do_connect(_dialect: Any, _record: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -90,7 +90,7 @@ def _connect_args(url: URL, statement_seconds: float) -> dict[str, Any]:
         "statement_timeout": int(statement_seconds * 1000),
         "lock_timeout": LOCK_SECONDS * 1000,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
-        # The server's end: what a connection that broke has locked is free again soon.
+        # The server's side: it soon releases the locks of a connection that broke.
         **{f"tcp_{name}": value for name, value in _TCP.items()},
         "tcp_user_timeout": _TCP_MILLISECONDS,
     }
@@ -112,7 +112,7 @@ def _bounded_connect(statement_seconds: float) -> Any:
     import psycopg  # noqa: PLC0415  an optional dependency
 
     class BoundedConnection(psycopg.Connection[Any]):
-        """A connection that closes itself when the server does not answer in time."""
+        """A connection that is closed when the server does not answer in time."""
 
         def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
             patience = _patience.get()
@@ -126,7 +126,7 @@ def _bounded_connect(statement_seconds: float) -> Any:
                 while True:
                     ready = yield state
                     if not ready and monotonic() > deadline:
-                        self.pgconn.finish()  # closing politely would wait for the server again
+                        self.pgconn.finish()  # a regular close would wait for the server
                         raise psycopg.OperationalError(
                             f"PostgreSQL did not answer within {seconds:g} s"
                         )

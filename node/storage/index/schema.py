@@ -1,4 +1,7 @@
-"""The tables. Times are seconds since 1970 UTC; counts are kept by the writer, never counted."""
+"""The tables. Times are seconds since 1970, UTC. Counts are kept up to date by the writer.
+
+One file, though it is long: a reader of one table needs those that it refers to.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ from sqlalchemy import (
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from node.core.attributes import name_groups
+from node.core.query_keys import name_groups
 
 Bytewise = String().with_variant(String(collation="C"), "postgresql")
-"""Text compared character by character on every database, so that prefixes are ranges."""
+"""Text that every database compares byte by byte, so that a prefix is a range."""
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER only
 
 
 class Base(DeclarativeBase):
-    """Every table's base; names of constraints are fixed so that migrations can speak of them."""
+    """The base of every table; the names of constraints are fixed, as migrations use them."""
 
     metadata = MetaData(
         naming_convention={
@@ -42,12 +45,18 @@ class Base(DeclarativeBase):
 
 
 def _partial(name: str, *columns: str, where: str) -> Index:
-    """An index of the few rows that a condition holds for, however many others there are."""
+    """An index of only those rows that meet a condition.
+
+    Args:
+        name: of the index.
+        columns: of the index.
+        where: the condition, as SQL.
+    """
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 def _name_group(index: int) -> Any:
-    """A column's value from the row's name (node.core.attributes.name_groups)."""
+    """A column that is filled from the row's name (node.core.query_keys.name_groups)."""
 
     def value(context: DefaultExecutionContext) -> str:
         row: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call]
@@ -57,9 +66,9 @@ def _name_group(index: int) -> Any:
 
 
 class PatientRow(Base):
-    """A patient: PatientID within its issuer, or what studies without one say of a person.
+    """A patient: by PatientID and its issuer, or without an ID by name and birth date.
 
-    Two people to whom one ID was given have a row each.
+    Two patients with one ID have a row each.
     """
 
     __tablename__ = "patient"
@@ -68,7 +77,7 @@ class PatientRow(Base):
     patient_id: Mapped[str] = mapped_column(Bytewise)
     issuer: Mapped[str] = mapped_column(Bytewise)
     name: Mapped[str]
-    name_key: Mapped[str]  # folded: no case, no accents (node.core.attributes.fold)
+    name_key: Mapped[str]  # folded: no case, no accents (node.core.query_keys.fold)
     name_alphabetic: Mapped[str] = _name_group(0)  # each group folded, to be found by its prefix
     name_ideographic: Mapped[str] = _name_group(1)
     name_phonetic: Mapped[str] = _name_group(2)
@@ -89,7 +98,7 @@ class PatientRow(Base):
 
 
 class StudyRow(Base):
-    """A study of one patient; the same Study Instance UID under another patient is another row."""
+    """A study of one patient; the same Study Instance UID of another patient has another row."""
 
     __tablename__ = "study"
 
@@ -128,14 +137,14 @@ class StudyModalityRow(Base):
 
 
 class SeriesRow(Base):
-    """A series, and how far it is on its way to a volume.
+    """A series and its state.
 
     `change` counts the instances and decisions that changed the series. Every transition is a
-    compare-and-swap on (state, change), so that two processes never own one series; while it is
-    received also on `due`, so that no decision puts off a look that was asked for meanwhile.
+    compare-and-swap on (state, change), so that two processes never own one series; in state
+    receiving also on `due`, so that no decision delays a look that was requested meanwhile.
 
-    `part` numbers the series of one UID, 0 for the first that came: the same Series Instance UID
-    under another study or patient is a series of its own.
+    `part` numbers the series of one UID from 0 on, in the order in which they were received: the
+    same Series Instance UID under another study or patient is a series of its own.
     """
 
     __tablename__ = "series"
@@ -158,11 +167,13 @@ class SeriesRow(Base):
     revision: Mapped[int] = mapped_column(default=0)
     first_arrival: Mapped[float]
     last_arrival: Mapped[float]
-    owner: Mapped[str] = mapped_column(default="")  # who assembles it
-    due: Mapped[float | None]  # when the watcher should look again; None: only after a change
+    owner: Mapped[str] = mapped_column(default="")  # the process that assembles it
+    due: Mapped[float | None]  # when the watcher looks again; None: after the next change
     verdict: Mapped[dict[str, Any] | None]
     outputs: Mapped[list[Any] | None]  # published files, relative to storage.root/nifti
-    held_by: Mapped[str] = mapped_column(default="", server_default="")  # a person, or nobody
+    held_by: Mapped[str] = mapped_column(
+        default="", server_default=""
+    )  # a person; empty: it is not held by one
 
     __table_args__ = (
         UniqueConstraint("uid", "part"),
@@ -175,7 +186,7 @@ class SeriesRow(Base):
 
 
 class InstanceRow(Base):
-    """A SOP Instance in the archive; a copy of it in another series is another row."""
+    """A SOP Instance in the archive; a copy of it in another series has another row."""
 
     __tablename__ = "instance"
 
@@ -194,9 +205,9 @@ class InstanceRow(Base):
     pixel_length: Mapped[int | None] = mapped_column(BigInteger)
     crc32: Mapped[int | None] = mapped_column(BigInteger)  # of the data set, as sha256 is
     received_at: Mapped[float]
-    association_pk: Mapped[int | None] = mapped_column(  # that brought it last, while it counted
+    association_pk: Mapped[int | None] = mapped_column(  # by which it was last received
         ForeignKey("association.id"),
-        index=True,  # or removing an association would read them all
+        index=True,  # or removing an association would read all rows
     )
 
     __table_args__ = (UniqueConstraint("uid", "series_pk"),)
@@ -212,7 +223,7 @@ class HeaderRow(Base):
 
 
 class ConflictRow(Base):
-    """Another data set that came under a SOP Instance UID that its series had already."""
+    """Another data set with a SOP Instance UID that its series has already."""
 
     __tablename__ = "conflict"
 
@@ -236,7 +247,7 @@ class ConflictRow(Base):
 
 
 class NamesakeRow(Base):
-    """Two series that share UIDs; a row for each of them, to be shown with it."""
+    """Two series that share UIDs; each of them has a row, to be shown with it."""
 
     __tablename__ = "namesake"
 
@@ -246,7 +257,7 @@ class NamesakeRow(Base):
 
 
 class AssociationRow(Base):
-    """An association that carried instances: evidence of who sent what and how it ended."""
+    """An association by which instances were received, and how it ended."""
 
     __tablename__ = "association"
 
@@ -257,16 +268,15 @@ class AssociationRow(Base):
     opened_at: Mapped[float]
     ended_at: Mapped[float | None]
     end: Mapped[str]  # records.AssociationEnd
-    process: Mapped[str]  # which run of the node took it
+    process: Mapped[str]  # the run of the node that accepted it
 
     __table_args__ = (Index(None, "end"), Index(None, "calling_ae", "id"))
 
 
 class ArrivalRow(Base):
-    """What one association brought to one series.
+    """What was received of one series by one association.
 
-    `last_at` and `instances` are of what was new; 0 instances: it only brought again what was
-    there.
+    `last_at` and `instances` are of new instances; 0 instances: all of them were there before.
     """
 
     __tablename__ = "arrival"
@@ -281,7 +291,7 @@ class ArrivalRow(Base):
 
 
 class SeriesEventRow(Base):
-    """The series' history: every transition and decision, and who made it."""
+    """The history of series: every transition and decision, and who made it."""
 
     __tablename__ = "series_event"
 
@@ -296,7 +306,7 @@ class SeriesEventRow(Base):
 
 
 class OutputRow(Base):
-    """Which series owns which output name, so that two never share a file."""
+    """The output names of series, so that two series never share a file."""
 
     __tablename__ = "output"
 
@@ -306,10 +316,10 @@ class OutputRow(Base):
 
 
 class PublicationRow(Base):
-    """A revision of a series' volumes: begun before its files appear, visible after they did.
+    """A revision of a series' volumes: begun before its files appear, visible once they have.
 
-    A revision that was begun and never became visible is finished under the same number after a
-    crash if it comes out the same, and abandoned otherwise.
+    After a crash, a revision that was begun is finished under the same number if the same files
+    result, and abandoned otherwise.
     """
 
     __tablename__ = "publication"
@@ -317,7 +327,7 @@ class PublicationRow(Base):
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
     revision: Mapped[int] = mapped_column(primary_key=True)
     state: Mapped[str]  # index.publications.Stage
-    fingerprint: Mapped[str]  # of everything that makes one revision differ from another
+    fingerprint: Mapped[str]  # equal for revisions without a difference
     files: Mapped[list[Any]]  # relative to storage.root/nifti
     digests: Mapped[dict[str, Any] | None]  # SHA-256 of each file; None: made before they were kept
     verdict: Mapped[dict[str, Any]]
@@ -326,7 +336,7 @@ class PublicationRow(Base):
 
 
 class ReferenceRow(Base):
-    """A series whose instances label the voxels of another, which may not be there yet."""
+    """A series whose instances label the voxels of another one, which may not be received yet."""
 
     __tablename__ = "reference"
 
@@ -335,9 +345,9 @@ class ReferenceRow(Base):
 
 
 class StatementRow(Base):
-    """What a peer said belongs to a series: a count, a list, or that more is being made.
+    """A peer's statement of what belongs to a series: a count, a list, or that it is not finished.
 
-    By UID, as a peer may speak of a series before its first instance comes.
+    By UID, as a statement may be received before the first instance.
     """
 
     __tablename__ = "statement"
@@ -355,7 +365,7 @@ class StatementRow(Base):
 
 
 class RefusalRow(Base):
-    """A peer that did not answer when it was asked for counts, so that it is not asked in vain."""
+    """A peer that did not answer a query for counts, so that it is not asked again for a while."""
 
     __tablename__ = "refusal"
 
@@ -367,7 +377,7 @@ class RefusalRow(Base):
 
 
 class DeliveryRow(Base):
-    """The outbox: what is to be told to whom. Rows are written with what they tell of."""
+    """The outbox: deliveries, written in the transaction of the change that they report."""
 
     __tablename__ = "delivery"
 
@@ -392,7 +402,7 @@ class DeliveryRow(Base):
 
 
 class TimingRow(Base):
-    """How long the silences of a sender last: percentiles of its gaps, in seconds."""
+    """How long a sender pauses: percentiles of its gaps, in seconds."""
 
     __tablename__ = "timing"
 
@@ -412,12 +422,14 @@ class CommitmentRow(Base):
     __tablename__ = "commitment"
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    peer: Mapped[str]  # AE title of who asked, and is told
+    peer: Mapped[str]  # AE title of the requestor, which gets the report
     transaction_uid: Mapped[str]
     instances: Mapped[list[Any]]  # pairs of SOP Class UID and SOP Instance UID
     requested_at: Mapped[float]
     attempts: Mapped[int] = mapped_column(default=0)
-    due: Mapped[float] = mapped_column(index=True)  # when to try; while it is tried: when again
+    due: Mapped[float] = mapped_column(
+        index=True
+    )  # when to report; while that is tried: when to try again
     error: Mapped[str] = mapped_column(default="")
 
     __table_args__ = (UniqueConstraint("peer", "transaction_uid"),)
@@ -437,7 +449,7 @@ class ProcedureStepRow(Base):
 
 
 class DamageRow(Base):
-    """A file that is not what was received or published, until it is again."""
+    """A file that is damaged or lost, until it is repaired."""
 
     __tablename__ = "damage"
 
@@ -450,21 +462,84 @@ class DamageRow(Base):
 
 
 class VerificationRow(Base):
-    """How far somebody has come who compares all files with what they were."""
+    """How far a verification of all files has come."""
 
     __tablename__ = "verification"
 
     name: Mapped[str] = mapped_column(primary_key=True)  # the node itself, or the command
     stage: Mapped[str]  # index.damages.Stage
-    after: Mapped[int] = mapped_column(BigInteger)  # the row that was looked at last
+    after: Mapped[int] = mapped_column(BigInteger)  # the row that was verified last
     files: Mapped[int]
     bytes: Mapped[int] = mapped_column(BigInteger)
     began_at: Mapped[float]
-    ended_at: Mapped[float | None]  # of the last round that came to its end
+    ended_at: Mapped[float | None]  # of the last complete round
+
+
+class PullJobRow(Base):
+    """A job that fetches studies from a peer; see `node.core.pulls`."""
+
+    __tablename__ = "pull_job"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    peer: Mapped[str]
+    state: Mapped[str]  # pulls.JobState
+    ordered: Mapped[str] = mapped_column(default="")  # pulls.Order, until it has been done
+    series: Mapped[dict[str, Any]]
+    way: Mapped[str]  # auto, move or get
+    time_window: Mapped[str]
+    rate: Mapped[str]
+    parallel: Mapped[int]
+    reason: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[float]
+    ended_at: Mapped[float | None]
+
+
+class PullItemRow(Base):
+    """A row of a job's list."""
+
+    __tablename__ = "pull_item"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    job_pk: Mapped[int] = mapped_column(ForeignKey("pull_job.id"))
+    row: Mapped[int]  # the line of the list
+    query: Mapped[dict[str, Any]]
+    state: Mapped[str]  # pulls.ItemState
+    reason: Mapped[str] = mapped_column(default="")
+    tries: Mapped[int] = mapped_column(default=0)
+    due: Mapped[float] = mapped_column(default=0.0)
+
+    __table_args__ = (Index(None, "job_pk", "state", "due"),)
+
+
+class PullStudyRow(Base):
+    """A study that a row of a list asks for, and how much of it has come."""
+
+    __tablename__ = "pull_study"
+
+    item_pk: Mapped[int] = mapped_column(ForeignKey("pull_item.id"), primary_key=True)
+    uid: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]  # pulls.ItemState
+    expected: Mapped[int | None]
+    received: Mapped[int]
+    missing: Mapped[list[Any]]  # or a dict: see pulls.PullStudy
+    missing_count: Mapped[int]
+    series: Mapped[list[Any]]
+    reason: Mapped[str]
+
+
+class PullPeerRow(Base):
+    """Whether a peer is fetched from by C-MOVE or by C-GET, found out by trying."""
+
+    __tablename__ = "pull_peer"
+
+    peer: Mapped[str] = mapped_column(primary_key=True)
+    way: Mapped[str]
+    at: Mapped[float]
 
 
 class TotalRow(Base):
-    """How much there is of something: see `index.totals`."""
+    """A total: see `index.totals`."""
 
     __tablename__ = "total"
 
@@ -473,7 +548,7 @@ class TotalRow(Base):
 
 
 class RootIdentityRow(Base):
-    """Which storage root's index this is; one row."""
+    """The storage root that this index belongs to; one row."""
 
     __tablename__ = "root_identity"
 

@@ -1,7 +1,7 @@
-"""All rows of an index at one moment, as an SQLite file; and back from it.
+"""A copy of an index at one moment as an SQLite file, and the way back.
 
-An SQLite index is copied as it is. Of a database server the rows are copied, table by table, so
-that a backup is the same file whatever the index is kept in.
+An SQLite index is copied as it is. From a database server all rows are copied, table by table, so
+that a backup has the same form for both.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ class Ready(NamedTuple):
 
 
 def take(index: Index, target: Path) -> None:
-    """Write the index as it is now into an SQLite file, beside whoever goes on writing to it.
+    """Write the index as it is now into an SQLite file; other processes may go on writing to it.
 
     Args:
+        index: the index.
         target: a file that is not there yet.
 
     Raises:
@@ -80,22 +81,23 @@ def take(index: Index, target: Path) -> None:
 
 
 def check(snapshot: Path) -> str | None:
-    """What is wrong with such a file, found by reading all of it; None: nothing."""
+    """What is wrong with a snapshot; None: nothing. All of it is read."""
     with closing(
         sqlite3.connect(f"{snapshot.absolute().as_uri()}?mode=ro", uri=True)
     ) as connection:
         try:
-            said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            result = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.DatabaseError as error:
-            said = str(error)
-    return None if said == "ok" else said
+            result = str(error)
+    return None if result == "ok" else result
 
 
 def put(snapshot: Index, index: Index) -> None:
-    """Write the rows of a snapshot into a database server that has none.
+    """Write the rows of a snapshot into the empty database of a server.
 
     Args:
-        snapshot: at this version's form.
+        snapshot: migrated to this version.
+        index: of the server.
 
     Raises:
         IndexUnavailable: the database does not answer or refuses it; nothing was written.
@@ -115,7 +117,7 @@ def put(snapshot: Index, index: Index) -> None:
 
 
 def archived(index: Index) -> Iterator[Archived]:
-    """Every file of the archive that an index lists, conflicts too, a part at a time."""
+    """Every archive file that an index lists, conflicts included, read in parts."""
     for name in ("instance", "conflict"):
         table = Base.metadata.tables[name]
         columns = (table.c.path, table.c.size, table.c.sha256, table.c.data_set_offset)
@@ -133,7 +135,7 @@ def archived(index: Index) -> Iterator[Archived]:
 
 
 def count_archived(index: Index) -> int:
-    """How many files of the archive an index lists."""
+    """How many archive files an index lists."""
     tables = (Base.metadata.tables[name] for name in ("instance", "conflict"))
     with index.reading() as connection:
         return sum(
@@ -160,7 +162,12 @@ def ready(index: Index) -> Iterator[Ready]:
 
 
 def publish_anew(index: Index, series_pk: int) -> None:
-    """Have the next volumes of a series be a revision of their own, even if they are the same."""
+    """Let the next volumes of a series become a new revision even if they are the same.
+
+    Args:
+        index: the index.
+        series_pk: the row of the series.
+    """
     with index.writing() as connection:
         connection.execute(
             PublicationRow.__table__.update()  # type: ignore[attr-defined]
@@ -171,7 +178,7 @@ def publish_anew(index: Index, series_pk: int) -> None:
 
 @contextmanager
 def frozen(path: Path) -> Iterator[Index]:
-    """A snapshot to be read, which leaves no trace of that in its folder."""
+    """A snapshot for reading only, which leaves no other file in its folder."""
     index = Index(f"sqlite:///file:{path.absolute()}?mode=ro&immutable=1&uri=true")
     try:
         yield index
@@ -181,7 +188,7 @@ def frozen(path: Path) -> Iterator[Index]:
 
 @contextmanager
 def paths_of(snapshot: Path) -> Iterator[Callable[[str], bool]]:
-    """Tells of a path whether a snapshot lists it; on the disk, however many there are."""
+    """A function that says whether a snapshot lists a path; memory does not depend on its size."""
     with closing(sqlite3.connect("", isolation_level=None)) as scratch:
         scratch.execute("ATTACH ? AS snapshot", (str(snapshot),))
         scratch.execute("CREATE TABLE known (path TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -202,11 +209,11 @@ def _one_moment(index: Index) -> Iterator[Connection]:
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:
-    """Every row of every table into another index, which is at the same form."""
+    """Copy every row of every table into another index of the same version."""
     there = set(inspect(source).get_table_names())
     tables = [table for table in Base.metadata.sorted_tables if table.name in there]
     for table in reversed(tables):
-        target.execute(delete(table))  # what migrations have put there
+        target.execute(delete(table))  # rows that migrations have inserted
     for table in tables:
         _copy_table(source, target, table)
 

@@ -1,4 +1,4 @@
-"""Writing: instances, associations and what they brought, in one transaction a batch."""
+"""Writes received instances and associations to the index, one transaction for each batch."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from node.storage.index.schema import (
 )
 
 _WRITERS: Final = text("SELECT pg_advisory_xact_lock(7241976330)")
-"""PostgreSQL: one writer of arrivals at a time, as SQLite has it anyway."""
+"""PostgreSQL: one such transaction at a time, as with SQLite anyway."""
 
 
-_RECENT: Final = 1000  # associations among which one is looked for that may have a row already
+_RECENT: Final = 1000  # associations, the newest, among which one is searched that may have a row
 
 
 class Store:
-    """Adds what arrives. Every method is one transaction, durable when it returns."""
+    """Writes what is received. Every method is one transaction, committed when it returns."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def add(self, items: Sequence[Item]) -> list[Stored]:
-        """Index instances whose files are on stable storage already.
+        """Add instances that have their archive files.
 
         Args:
-            items: records, each with the row of the association that brought it (None: import).
+            items: records, each with the row of its association (None: an import).
 
         Returns:
-            For each record what became of it. A conflict is kept beside the first instance.
+            For each record how it was taken. A conflict is kept beside the first instance.
 
         Raises:
             StorageFull, IndexUnavailable: nothing of the batch was indexed.
@@ -53,7 +53,18 @@ class Store:
     def open_association(
         self, calling_ae: str, called_ae: str, address: str, now: float, process: str
     ) -> int:
-        """Note that an association began to carry instances; returns its row."""
+        """Add an association by which instances are received.
+
+        Args:
+            calling_ae: AE title of the peer.
+            called_ae: AE title that it called.
+            address: of the peer.
+            now: when it began; seconds since 1970.
+            process: the run of the node that accepted it.
+
+        Returns:
+            Its row.
+        """
         with self._index.writing() as connection:
             return inserted(
                 connection,
@@ -69,7 +80,7 @@ class Store:
     def find_or_open_association(
         self, calling_ae: str, called_ae: str, address: str, opened_at: float, process: str
     ) -> int:
-        """The row of an association that is told by who, when and in which run of the node."""
+        """The row of an association, which is added if there is none. Arguments as above."""
         row = AssociationRow
         with self._index.reading() as connection:
             found = connection.scalar(
@@ -84,8 +95,8 @@ class Store:
         return found or self.open_association(calling_ae, called_ae, address, opened_at, process)
 
     def kept(self, sop_instance_uid: str) -> dict[str, tuple[str, str]]:
-        """What the index knows of an instance: by the hashes of its data set, and of those that
-        conflict with it, the path and the transfer syntax of each file."""
+        """The files of a SOP Instance UID, conflicts included: path and transfer syntax by the hash
+        of the data set."""
         row, other = InstanceRow, ConflictRow
         first = select(row.sha256, row.path, row.transfer_syntax_uid)
         others = select(other.sha256, other.path, other.transfer_syntax_uid).join(
@@ -101,7 +112,13 @@ class Store:
             }
 
     def end_association(self, association: int, end: AssociationEnd, now: float) -> None:
-        """Note how an association ended, and wake the series that it brought something to."""
+        """Note how an association ended, and have the watcher look at its series now.
+
+        Args:
+            association: its row.
+            end: how it ended.
+            now: when; seconds since 1970.
+        """
         with self._index.writing() as connection:
             take_turn(connection)
             connection.execute(
@@ -112,7 +129,15 @@ class Store:
             _wake(connection, [association], now)
 
     def end_lost_associations(self, process: str, now: float) -> int:
-        """After an unclean end: whatever an earlier run of `process` left open is lost."""
+        """After an unclean end: mark the associations that earlier runs left open as lost.
+
+        Args:
+            process: this run of the node.
+            now: seconds since 1970.
+
+        Returns:
+            How many there were.
+        """
         with self._index.writing() as connection:
             take_turn(connection)
             rows = connection.scalars(
@@ -130,7 +155,7 @@ class Store:
 
 
 def take_turn(connection: Connection) -> None:
-    """Wait until no other transaction adds or removes what arrived; until this one ends."""
+    """Wait until no other transaction adds or removes instances; exclude others until this ends."""
     if connection.dialect.name != "sqlite":
         connection.execute(_WRITERS)
 

@@ -1,8 +1,7 @@
-"""How much the index holds, kept beside the rows instead of counted each time somebody asks.
+"""Totals of the index, kept in a table instead of being counted for each request.
 
-Whoever adds, moves or removes rows says so with `count` in the same transaction. The sums are
-written as the last thing of the transaction and always in the same order, so that no two
-transactions can wait for each other.
+Code that adds, moves or removes rows calls `count` in the same transaction. The sums are written at
+the end of the transaction and always in the same order, so that there are no deadlocks.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from node.core.records import SeriesState
 from node.storage.index.schema import TotalRow
 
 COUNTS: Final = "rasnode_counts"
-"""The execution option with what a transaction has counted so far: a Counter by name."""
+"""The execution option that has the counts of a transaction so far: a Counter by name."""
 
 _ADD: Final = text(
     "INSERT INTO total (name, value) VALUES (:name, :value)"
@@ -27,11 +26,11 @@ _ADD: Final = text(
 
 
 LISTED: Final = "listed"
-"""Instances and conflicts that were ever listed, whatever became of them: it only grows."""
+"""The total of all instances and conflicts that were ever listed; it never decreases."""
 
 
 class Total(StrEnum):
-    """What is counted, beside series and deliveries by state."""
+    """The totals, besides series and deliveries by state."""
 
     PATIENTS = "patients"
     STUDIES = "studies"
@@ -42,30 +41,53 @@ class Total(StrEnum):
 
 
 def in_state(state: SeriesState | DeliveryState | str, *, of: str = "series") -> str:
-    """The name under which what is in one state is counted."""
+    """The name of a total by state.
+
+    Args:
+        state: the state.
+        of: what is counted: `series` or `deliveries`.
+    """
     return f"{of}_{state}"
 
 
 def count(connection: Connection, name: str, by: int = 1) -> None:
-    """Note that there is more or less of something; `connection` is one of `Index.writing`."""
+    """Change a total at the end of the transaction.
+
+    Args:
+        connection: of `Index.writing`.
+        name: of the total.
+        by: how much is added; may be negative.
+    """
     connection.get_execution_options()[COUNTS][name] += by
 
 
 def moved(connection: Connection, before: str, after: str, by: int = 1) -> None:
-    """Note that something is counted under another name from now on."""
+    """Move a count from one total to another.
+
+    Args:
+        connection: of `Index.writing`.
+        before: name of the total that decreases.
+        after: name of the total that increases.
+        by: how much.
+    """
     count(connection, before, -by)
     count(connection, after, by)
 
 
 def write(connection: Connection, counts: Counter[str]) -> None:
-    """Add what a transaction counted; nothing may follow in it."""
+    """Write the counts of a transaction, as its last statement.
+
+    Args:
+        connection: of `Index.writing`.
+        counts: by name.
+    """
     changed = [{"name": name, "value": by} for name, by in sorted(counts.items()) if by]
     if changed:
         connection.execute(_ADD, changed)
 
 
 def read(connection: Connection) -> Counter[str]:
-    """How much there is of everything that is counted, by name; 0 for what never was."""
+    """All totals by name; 0 for names that are not there."""
     rows = connection.execute(
         select(TotalRow.name, TotalRow.value).where(TotalRow.name != LISTED)
     ).all()

@@ -1,5 +1,5 @@
-"""From the journal into the archive and the index, behind the senders' backs.
+"""Ingest: from the journal into the archive and the index, after the sender was answered.
 
-A process of its own (`node.storage.ingest.process`), so that reading headers never takes time from
-receiving; and at the start, after an unclean end, the same code in the node's own process.
+It runs as a process of its own (`node.storage.ingest.process`), so that reading headers takes no
+time from receiving. After an unclean end the node ingests in its own process before it starts.
 """

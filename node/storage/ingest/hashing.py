@@ -1,8 +1,7 @@
-"""Hashes of large data sets, made on another processor while the one before is being ingested."""
+"""Computes hashes of large data sets in another thread while the ingester reads headers."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -10,32 +9,37 @@ from functools import partial
 from typing import Final
 
 from node.dicom import Buffer
+from node.storage.integrity import sha256_of
 
-_LARGE: Final = 64 << 10  # bytes; of smaller ones the hash is there sooner than another thread
+_LARGE: Final = 64 << 10  # bytes; for smaller ones a thread costs more than it saves
 
 
 class Hashing:
-    """SHA-256 as hexadecimal digits. For one thread, which another one helps.
+    """SHA-256 in hexadecimal digits, for one thread, with a helper thread.
 
-    The helper is as urgent as its maker is when it makes this, whatever becomes of that.
+    The helper keeps the priority that the maker of this object has when it makes it.
     """
 
     def __init__(self) -> None:
         self._helper = ThreadPoolExecutor(1, "sha256")
-        self._helper.submit(int)  # from here on it is there
+        self._helper.submit(int)  # starts the thread
 
     @contextmanager
     def ahead(self, data_sets: Sequence[Buffer]) -> Iterator[list[Callable[[], str]]]:
-        """Begin with the hashes of data sets; of each what returns it, in any order.
+        """Begin to hash data sets; until the block ends they must not change.
 
-        At the end of the block nobody looks at the data sets any more.
+        Args:
+            data_sets: the data sets.
+
+        Yields:
+            For each a function that returns its hash, to be called in any order.
         """
         begun: list[Future[str]] = []
         hashes: list[Callable[[], str]] = []
         try:
             for data_set in data_sets:
                 hashed = partial(sha256_of, data_set)
-                # The first one is wanted at once.
+                # The first hash is needed at once.
                 if hashes and len(data_set) >= _LARGE:
                     begun.append(self._helper.submit(hashed))
                     hashed = partial(_result, begun[-1], hashed)
@@ -45,11 +49,6 @@ class Hashing:
             wait([one for one in begun if not one.cancel()])
 
 
-def sha256_of(data_set: Buffer) -> str:
-    """The hash of one."""
-    return hashlib.sha256(data_set).hexdigest()
-
-
 def _result(future: Future[str], hashed: Callable[[], str]) -> str:
-    """What the helper has found, or is about to; it may not have come to it yet."""
+    """The helper's result; computed here if the helper has not begun with it."""
     return hashed() if future.cancel() else future.result()

@@ -1,4 +1,4 @@
-"""Files what was answered: header read, file placed, rows written."""
+"""Ingests records of the journal: reads the header, writes the archive file and the index rows."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from node.core.records import AssociationEnd, InstanceRecord, Stored
 from node.dicom import HeaderTemplate
 from node.storage.archive import Archive, file_meta
 from node.storage.index.store import Store
-from node.storage.ingest.checks import record_of, sender_of
+from node.storage.ingest.archive_writer import ArchiveWriter
 from node.storage.ingest.hashing import Hashing
-from node.storage.ingest.placing import Placer
 from node.storage.ingest.registration import Registration, register
-from node.storage.journal import Ended, Entry, Found, Source
+from node.storage.journal import AssociationEnded, Entry, JournalRecord, Source
 from node.storage.quarantine import Quarantine
+from node.storage.receive.instance_receiver import record_of, sender_of
 
 log = logging.getLogger(__name__)
 
-_REMEMBERED: Final = 1000  # associations whose rows are known
-_ALIKE: Final = 32  # and of which it is known what their headers have in common
+_REMEMBERED: Final = 1000  # associations whose rows are remembered
+_ALIKE: Final = 32  # associations whose last header is remembered
 
 
 class _Fault(NamedTuple):
-    """Why an instance cannot be ingested: an exception would hold on to the data set."""
+    """Why an instance cannot be ingested: an exception would keep the data set in memory."""
 
     name: str
     sentence: str
@@ -39,12 +39,12 @@ class _Fault(NamedTuple):
 
 @dataclass
 class Ingested:
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
-        outcomes: of each instance, with the size of its data set.
-        ended: how associations came to their end.
-        parts: files in `.incoming` that go once all of this is on stable storage.
+        outcomes: for each instance how the index took it, and the size of its file in bytes.
+        ended: how associations ended.
+        parts: files in `.incoming` to be removed once archive and index are on stable storage.
     """
 
     outcomes: list[tuple[Stored, int]] = field(default_factory=list)
@@ -52,18 +52,21 @@ class Ingested:
     parts: list[Path] = field(default_factory=list)
 
     def add(self, other: Ingested) -> None:
-        """Count another batch in."""
+        """Add the result of another batch."""
         self.outcomes += other.outcomes
         self.ended += other.ended
         self.parts += other.parts
 
 
 class Ingester:
-    """Files records of the journal. For one thread.
+    """Ingests records of the journal. For one thread.
 
     Args:
+        archive: where files are written to.
+        store: writes to the index.
         clock: seconds since 1970, UTC.
-        breathe: called between two instances.
+        give_way: called before each instance.
+        hashing: computes hashes in a thread; None: one of its own.
     """
 
     def __init__(
@@ -71,40 +74,41 @@ class Ingester:
         archive: Archive,
         store: Store,
         clock: Callable[[], float],
-        breathe: Callable[[], None] = lambda: None,
+        give_way: Callable[[], None] = lambda: None,
         hashing: Hashing | None = None,
     ) -> None:
-        self._breathe = breathe
+        self._give_way = give_way
         self._archive = archive
         self._store = store
         self._clock = clock
         self._hashing = hashing or Hashing()
         self._quarantine = Quarantine(archive.quarantine, clock=clock)
-        self._placer = Placer(archive, store.kept)
+        self._writer = ArchiveWriter(archive, store.kept)
         self._rows: dict[Source, int] = {}
         self._alike: dict[Source | None, HeaderTemplate] = {}
 
-    def file(self, batch: Sequence[Found], *, anew: bool = False) -> Ingested:
-        """File a batch; doing it again changes nothing.
+    def ingest(self, batch: Sequence[JournalRecord], *, anew: bool = False) -> Ingested:
+        """Ingest a batch; doing it again changes nothing.
 
         Args:
-            anew: write files again that are there already: they may not have reached the disk.
+            batch: records in the order of the journal.
+            anew: write files even if they are there, as they may not be on the disk.
 
         Raises:
-            Retryable: disk or database do not let it; nothing is lost, try again later.
+            Retryable: disk or database do not take it now; nothing is lost, try again later.
         """
         ingested = Ingested()
         rows: list[tuple[InstanceRecord, int | None]] = []
-        # All are read and then all are placed: the processor does the same again and again.
+        # First all headers are read, then all files are written, which keeps processor caches warm.
         with self._hashing.ahead([found.data_set for found in batch]) as hashes:
             readings = [self._read(*pair) for pair in zip(batch, hashes, strict=True)]
         for (item, data_set, _), reading in zip(batch, readings, strict=True):
             if isinstance(item, Entry):
-                self._breathe()
+                self._give_way()
                 record = (
-                    self._kept_from_file(item, ingested, anew=anew)
+                    self._archived_from_file(item, ingested, anew=anew)
                     if item.part
-                    else self._kept(item, data_set, reading, anew=anew)
+                    else self._archived(item, data_set, reading, anew=anew)
                 )
                 if record is not None:
                     rows.append((record, self._row(item.source) if item.source else None))
@@ -115,53 +119,67 @@ class Ingester:
         self._index(rows, ingested)
         return ingested
 
-    def set_aside(self, found: Found, error: Exception) -> None:
-        """Quarantine an instance that cannot be ingested for a reason that nobody foresaw.
+    def quarantine(self, found: JournalRecord, error: Exception) -> None:
+        """Quarantine an instance that cannot be ingested because of an unexpected error.
+
+        Args:
+            found: the record.
+            error: what ingesting it raised.
 
         Raises:
-            Retryable: the disk does not let it.
+            Retryable: the disk does not take it.
         """
         item, data_set, _ = found
         if not isinstance(item, Entry):
-            log.error("the end of an association is not in the index: %s", type(error).__name__)
+            log.error(
+                "the node cannot note the end of an association in the index (%s); its series are "
+                "decided on later",
+                type(error).__name__,
+                extra={"peer": item.source.calling_ae},
+            )
         elif item.part:
             data = self._archive.incoming(item.part).read_bytes()
-            self._set_aside(item, memoryview(data)[item.offset :], _fault(error))
+            self._to_quarantine(item, memoryview(data)[item.offset :], _fault(error))
         else:
-            self._set_aside(item, data_set, _fault(error))
+            self._to_quarantine(item, data_set, _fault(error))
 
     def forget_folders(self) -> None:
-        """Folders of the archive may have gone."""
-        self._placer.forget()
+        """Folders of the archive may have been removed."""
+        self._writer.forget_folders()
 
     def _index(self, rows: list[tuple[InstanceRecord, int | None]], ingested: Ingested) -> None:
         for (record, _), outcome in zip(rows, self._store.add(rows), strict=True):
             ingested.outcomes.append((outcome, record.size))
             if outcome is Stored.SAME and record.fresh:
                 log.warning(
-                    "SOP Instance %s came again, and took the place of its damaged or lost file",
+                    "SOP Instance %s was received again and replaced its damaged or lost file",
                     record.sop_instance_uid,
+                    extra=_fields(record),
                 )
             if outcome is Stored.CONFLICT:
                 log.warning(
-                    "conflict: other bytes came for SOP Instance %s; both are kept",
+                    "conflict: SOP Instance %s was received with other bytes than the archived "
+                    "ones; the archive keeps both. Compare them, and correct the sender",
                     record.sop_instance_uid,
+                    extra=_fields(record),
                 )
-        self._placer.indexed()
+        self._writer.indexed()
 
-    def _end(self, ended: Ended, ingested: Ingested) -> None:
+    def _end(self, ended: AssociationEnded, ingested: Ingested) -> None:
         end = AssociationEnd(ended.end)
         self._store.end_association(self._row(ended.source), end, ended.at)
         self._rows.pop(ended.source, None)
         self._alike.pop(ended.source, None)
         ingested.ended.append(end)
 
-    def _read(self, found: Found, sha256: Callable[[], str]) -> Registration | _Fault | None:
-        """What an instance says; None if it is not in memory."""
+    def _read(
+        self, found: JournalRecord, sha256: Callable[[], str]
+    ) -> Registration | _Fault | None:
+        """The header of an instance; None for other records, and if it lies in a file."""
         item, data_set, _ = found
         if not isinstance(item, Entry) or item.part:
             return None
-        self._breathe()
+        self._give_way()
         return self._registered(item, data_set, sha256)
 
     def _registered(
@@ -170,18 +188,24 @@ class Ingester:
         alike = self._alike_of(entry.source)
         try:
             return register(data_set, entry.transfer_syntax_uid, alike=alike, sha256=sha256)
-        except Exception as error:  # noqa: BLE001  it was answered: it will be kept, and named
+        except Exception as error:  # noqa: BLE001  it was answered: it goes to quarantine
             return _fault(error)
 
-    def _kept_from_file(
+    def _archived_from_file(
         self, entry: Entry, ingested: Ingested, *, anew: bool
     ) -> InstanceRecord | None:
-        """What `_kept` returns, of an instance that lies in a file."""
+        """As `_archived`, for an instance that lies in a file."""
         part = self._archive.incoming(entry.part)
         try:
             file = part.open("rb")
         except FileNotFoundError:
-            log.error("%s of the archive's .incoming has gone", entry.part)
+            log.error(
+                "%s is missing in archive/.incoming: SOP Instance %s was answered 0x0000 and is "
+                "lost. Send it again",
+                entry.part,
+                entry.sop_instance_uid,
+                extra={"instance": entry.sop_instance_uid, "peer": entry.calling_ae},
+            )
             return None
         with (
             file,
@@ -190,11 +214,11 @@ class Ingester:
             whole[entry.offset :] as view,
         ):
             reading = _damage_of(entry, view)
-            record = self._kept(entry, view, reading, anew=anew)
+            record = self._archived(entry, view, reading, anew=anew)
         ingested.parts.append(part)
         return record
 
-    def _kept(
+    def _archived(
         self,
         entry: Entry,
         view: memoryview,
@@ -202,20 +226,20 @@ class Ingester:
         *,
         anew: bool,
     ) -> InstanceRecord | None:
-        """Its record, once it is in the archive; None if it had to go to quarantine."""
+        """The index's record of an instance that was archived; None if it was quarantined."""
         if reading is None:
             reading = self._registered(entry, view, None)
         if isinstance(reading, Registration):
             part = self._archive.incoming(entry.part) if entry.part else None
             try:
                 syntax = entry.transfer_syntax_uid
-                placed = self._placer.place(reading, syntax, _meta(entry), view, part, anew=anew)
+                placed = self._writer.write(reading, syntax, _meta(entry), view, part, anew=anew)
                 return record_of(reading, entry.transfer_syntax_uid, placed, entry.received_at)
             except Retryable:
                 raise
-            except Exception as error:  # noqa: BLE001  it was answered: it must be kept, and named
+            except Exception as error:  # noqa: BLE001  it was answered: it goes to quarantine
                 reading = _fault(error)
-        self._set_aside(entry, view, reading)
+        self._to_quarantine(entry, view, reading)
         return None
 
     def _row(self, source: Source) -> int:
@@ -241,11 +265,11 @@ class Ingester:
             alike = self._alike[source] = HeaderTemplate()
         return alike
 
-    def _set_aside(self, entry: Entry, view: memoryview, fault: _Fault) -> None:
-        """Quarantine what was answered and cannot be ingested: a fault of ours, and never silent.
+    def _to_quarantine(self, entry: Entry, view: memoryview, fault: _Fault) -> None:
+        """Quarantine an instance that was answered and cannot be ingested, and log it.
 
         Raises:
-            StorageFull: not even the quarantine takes it; the journal has to keep it.
+            StorageFull: the quarantine does not take it; the journal keeps it.
         """
         now = datetime.fromtimestamp(self._clock(), UTC)
         kept = self._quarantine.answered(
@@ -262,10 +286,12 @@ class Ingester:
             },
         )
         log.error(
-            "SOP Instance %s was answered and cannot be ingested (%s); kept in quarantine as %s",
+            "SOP Instance %s was answered 0x0000 and cannot be ingested (%s); its bytes are in "
+            "quarantine/%s, and the file beside it says why",
             entry.sop_instance_uid,
             fault.name,
             kept,
+            extra={"instance": entry.sop_instance_uid, "peer": entry.calling_ae},
         )
 
 
@@ -276,10 +302,19 @@ def _fault(error: Exception) -> _Fault:
 
 
 def _damage_of(entry: Entry, view: memoryview) -> _Fault | None:
-    """What is wrong with a file that holds a data set; None if it is what was received."""
+    """Damage of a file in `.incoming`; None if it is what was received."""
     if entry.crc is None or isal_zlib.crc32(view) == entry.crc:
         return None
     return _Fault("Damaged", "its bytes changed on the disk before it was ingested; send it again")
+
+
+def _fields(record: InstanceRecord) -> dict[str, str]:
+    """For the log."""
+    return {
+        "instance": record.sop_instance_uid,
+        "series": record.series_instance_uid,
+        "study": record.study_instance_uid,
+    }
 
 
 def _meta(entry: Entry) -> bytes:

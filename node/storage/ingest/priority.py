@@ -1,4 +1,4 @@
-"""Senders first: the ingester takes what processor time they leave, unless it falls behind."""
+"""The priority of the ingester: receivers come first, unless the ingester falls behind."""
 
 from __future__ import annotations
 
@@ -11,66 +11,66 @@ from typing import Final
 
 from node.core.supervision import Loop, background
 
-_PATIENCE_SECONDS: Final = 0.5
-"""Behind for longer, filing is as urgent as receiving: what was answered has to be found."""
-_BREAK_SECONDS: Final = 0.01
-"""Between two that come so close the ingester does nothing: a sender and a receiver of much use two
-processors, and a system call of the ingester's, once it has begun, is not interrupted for them."""
+_BEHIND_SECONDS: Final = 0.5
+"""After so long without being idle the ingester is as urgent as receivers, so that queries find
+what was answered."""
+_PAUSE_SECONDS: Final = 0.01
+"""The ingester pauses for so long after a receiver has received much: sender and receiver need two
+processors, and the kernel does not interrupt a system call of the ingester for them."""
 
 
 class Priority:
-    """How urgent the work of the thread is that made this. Others stay as urgent as they are.
+    """Lowers the priority of the thread that makes it; other threads keep theirs.
 
-    The scheduler lets a process that it began to run go on for milliseconds, however nice that is,
-    while a receiver has an answer to send. Of a thread that is idle by policy it takes the
-    processor at once, and gives it next to nothing while others want all of them: so it is another
-    thread that ends this. Only who may raise priorities comes back from that policy
-    (`CAP_SYS_NICE`, or `LimitNICE=`); others give the processor up between two instances and no
-    oftener.
+    Linux lets a running process continue for milliseconds, whatever its nice value, while a
+    receiver has an answer to send. It interrupts a thread of policy SCHED_IDLE at once, but gives
+    it next to no time while others need all processors; so another thread has to end that policy.
+    Only a process that may raise priorities can end it (`CAP_SYS_NICE`, or `LimitNICE=` of
+    systemd); others only yield between two instances.
 
     Args:
-        pressed: by a moment, when a receiver last had much to take in; both in seconds of
+        last_burst: from the present, when a receiver last received much; both in seconds of
             `time.monotonic`.
     """
 
-    def __init__(self, pressed: Callable[[float], float] = lambda _now: 0.0) -> None:
-        self._pressed = pressed
+    def __init__(self, last_burst: Callable[[float], float] = lambda _now: 0.0) -> None:
+        self._last_burst = last_burst
         self._thread = threading.get_native_id()
-        self._may = _may_come_back()
+        self._may_lower = _can_return()
         self._low = False
-        self._since: float | None = None  # when there has been something to do
+        self._busy_since: float | None = None
         self._busy = threading.Event()
-        self._watcher = Loop("ingest priority", self._watch)
-        self._watcher.start()
+        self._loop = Loop("ingest priority", self._raise_if_behind)
+        self._loop.start()
 
-    def caught_up(self) -> None:
-        """There is nothing to do at the moment."""
-        self._since = None
+    def idle(self) -> None:
+        """There is nothing to ingest at the moment."""
+        self._busy_since = None
         self._busy.clear()
-        if self._may and not self._low:
+        if self._may_lower and not self._low:
             self._low = _set(self._thread, os.SCHED_IDLE)
 
-    def breathe(self) -> None:
-        """Let others go first, before the next piece of work."""
+    def give_way(self) -> None:
+        """Let receivers go first; called before each instance."""
         now = time.monotonic()
-        if self._since is None:
-            self._since = now
+        if self._busy_since is None:
+            self._busy_since = now
             self._busy.set()
-        while not self._behind(now) and (left := self._pressed(now) + _BREAK_SECONDS - now) > 0:
+        while not self._behind(now) and (left := self._last_burst(now) + _PAUSE_SECONDS - now) > 0:
             time.sleep(left)
             now = time.monotonic()
         if not self._low:
-            with suppress(OSError):  # a filter of system calls may not know it
+            with suppress(OSError):  # a filter of system calls may forbid it
                 os.sched_yield()
 
     def _behind(self, now: float) -> bool:
-        since = self._since
-        return since is not None and now - since > _PATIENCE_SECONDS
+        since = self._busy_since
+        return since is not None and now - since > _BEHIND_SECONDS
 
-    def _watch(self) -> float:
+    def _raise_if_behind(self) -> float:
         if not self._busy.wait(1.0):
             return 0.0
-        time.sleep(_PATIENCE_SECONDS / 2)
+        time.sleep(_BEHIND_SECONDS / 2)
         if self._low and self._behind(time.monotonic()):
             self._low = not _set(self._thread, os.SCHED_OTHER)
         return 0.0
@@ -83,8 +83,8 @@ def _set(thread: int, policy: int) -> bool:
     return False
 
 
-def _may_come_back() -> bool:
-    """Whether the idle policy can be left again, found out by a thread that need not."""
+def _can_return() -> bool:
+    """Whether this process can end SCHED_IDLE, tried in another thread."""
     found: list[bool] = []
     background(
         "priority trial", lambda: found.append(_set(0, os.SCHED_IDLE) and _set(0, os.SCHED_OTHER))

@@ -1,8 +1,7 @@
-"""The ingester as a process of its own: a copy of the node's, or, in the place of one that died,
-a new one, both started by `IngestSupervisor`.
+"""The ingester as a process of its own, started by `IngestSupervisor`.
 
-It reads bytes from stdin, one or more whenever something was answered, files what there is, and
-writes to stdout what became of it. When stdin ends it files the rest and exits.
+It reads bytes from stdin, one or more whenever instances were answered, ingests them, and writes a
+report of each batch to stdout. When stdin ends it ingests the rest and exits.
 """
 
 from __future__ import annotations
@@ -32,44 +31,44 @@ from node.storage.ingest.retention import RetentionJob
 from node.storage.ingest.service import IngestService
 from node.storage.journal import Journal
 
-_NICENESS: Final = 3  # a sender that waits for its answer comes first
-_SWITCH_SECONDS: Final = 0.005  # Python's own: no thread here has anybody waiting for it
-_CONTAINERS: Final = 50_000  # more than a batch has: it is gone before cycles are looked for in it
+_NICENESS: Final = 3  # receivers, for which senders wait, come first
+_SWITCH_SECONDS: Final = 0.005  # Python's default: no sender waits for a thread of this process
+_CONTAINERS: Final = 50_000  # more than a batch has, so that it is freed before a collection
 
 
 def main() -> None:
-    """File as `IngestSupervisor` says."""
-    said = interpreters.told()
-    configure_logging(said["log"])
-    file(said)
+    """Ingest with the configuration of `IngestSupervisor`."""
+    configuration = interpreters.read_input()
+    configure_logging(configuration["log"])
+    ingest(configuration)
 
 
-def file(said: Mapping[str, Any]) -> None:
-    """File until stdin ends.
+def ingest(configuration: Mapping[str, Any]) -> None:
+    """Ingest until stdin ends.
 
     Args:
-        said: `root`, `url` of the database, `log` format, and `retention`.
+        configuration: `root`, `url` of the database, `log` format, and `retention`.
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # its parent says when it is time
+        signal.signal(number, signal.SIG_IGN)  # its parent ends it by closing the pipe
     install_hooks()
     Reporter().start()
     os.nice(_NICENESS)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    root = Path(said["root"])
-    archive, index = Archive(root), Index(said["url"], relaxed=True)
+    root = Path(configuration["root"])
+    archive, index = Archive(root), Index(configuration["url"], relaxed=True)
     journal = Journal(root)
-    hashing, priority = Hashing(), Priority(journal.offsets.pressed)
+    hashing, priority = Hashing(), Priority(journal.offsets.last_burst)
     service = IngestService(
         journal,
-        Ingester(archive, Store(index), time.time, priority.breathe, hashing),
+        Ingester(archive, Store(index), time.time, priority.give_way, hashing),
         archive,
         index,
         wait=partial(_wait, priority),
         ingested=_report,
-        retirement=_retirement(archive, index, said["retention"]),
+        retention=_retention(archive, index, configuration["retention"]),
     )
-    gc.freeze()  # what is loaded stays: never looked through again
+    gc.freeze()  # collections need not look through what is loaded
     gc.set_threshold(_CONTAINERS)
     try:
         service.run()
@@ -77,7 +76,7 @@ def file(said: Mapping[str, Any]) -> None:
         index.close()
 
 
-def _retirement(
+def _retention(
     archive: Archive, index: Index, retention: dict[str, Any] | None
 ) -> RetentionJob | None:
     if retention is None:
@@ -87,7 +86,7 @@ def _retirement(
 
 
 def _wait(priority: Priority, seconds: float) -> bool:
-    priority.caught_up()
+    priority.idle()
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     if not ready:
         return True
@@ -97,5 +96,5 @@ def _wait(priority: Priority, seconds: float) -> bool:
 def _report(ingested: Ingested) -> None:
     try:
         os.write(sys.stdout.fileno(), encode(ingested))
-    except BrokenPipeError:  # nobody listens any more: the filing goes on nevertheless
+    except BrokenPipeError:  # the parent is gone; the rest is ingested all the same
         return

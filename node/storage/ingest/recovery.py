@@ -1,4 +1,4 @@
-"""After an unclean end: what the journal still holds is ingested before the port opens."""
+"""After an unclean end: the node ingests what the journal still holds before the port opens."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 
 from node.core.errors import InvalidUID, MalformedDataSet
 from node.dicom import find_data_set
-from node.storage import index_holdings
+from node.storage import index_completeness
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.registration import check
-from node.storage.journal import Entry, Found, Journal
-from node.storage.journal.claims import partitions_in_use
+from node.storage.journal import Entry, Journal, JournalRecord
+from node.storage.journal.import_partitions import partitions_in_use
 
 log = logging.getLogger(__name__)
 
@@ -27,63 +27,68 @@ _BATCH_BYTES: Final = 16 << 20
 def recover(
     journal: Journal, ingester: Ingester, archive: Archive, index: Index, clock: Callable[[], float]
 ) -> int:
-    """File everything that an earlier run answered and may not have ingested durably.
+    """Ingest everything that an earlier run answered and may not have ingested durably.
 
-    Takes as long as what was in flight is large, whatever the archive's size. Imports that are
-    under way go on meanwhile: what they have written stays in the journal.
+    The time that it takes does not depend on the size of the archive. Running imports go on
+    meanwhile: what they have written stays in the journal.
 
     Args:
+        journal: the journal.
+        ingester: ingests its records.
+        archive: is synced afterwards.
+        index: likewise.
         clock: seconds since 1970, UTC.
 
     Returns:
         How many instances there were.
 
     Raises:
-        Retryable: disk or database do not let it.
+        Retryable: disk or database do not take them now.
     """
-    if journal.is_new and index_holdings.read(archive.root.parent) is not None:
+    if journal.is_new and index_completeness.read(archive.root.parent) is not None:
         journal.note_lost()
-    with partitions_in_use(journal.folder) as alive:
-        count = _file_journal(journal, ingester, archive, index, alive)
-        return count + _file_parts(ingester, archive, index, alive, clock())
+    with partitions_in_use(journal.folder) as in_use:
+        count = _ingest_journal(journal, ingester, archive, index, in_use)
+        return count + _ingest_parts(ingester, archive, index, in_use, clock())
 
 
-def _file_journal(
-    journal: Journal, ingester: Ingester, archive: Archive, index: Index, alive: Container[int]
+def _ingest_journal(
+    journal: Journal, ingester: Ingester, archive: Archive, index: Index, in_use: Container[int]
 ) -> int:
     count = 0
     parts = []
-    batch: list[Found] = []
+    batch: list[JournalRecord] = []
     size = 0
-    for found in journal.left_over(alive):
+    for found in journal.left_over(in_use):
         batch.append(found)
         size += len(found.data_set)
         count += isinstance(found.item, Entry)
         if len(batch) >= _BATCH or size >= _BATCH_BYTES:
-            parts += ingester.file(batch, anew=True).parts
+            parts += ingester.ingest(batch, anew=True).parts
             batch, size = [], 0
-    parts += ingester.file(batch, anew=True).parts
+    parts += ingester.ingest(batch, anew=True).parts
     if count:
         archive.sync_all()
         index.sync()
-    journal.forget(alive)
+    journal.forget(in_use)
     for part in parts:
         part.unlink(missing_ok=True)
     return count
 
 
-def _file_parts(
-    ingester: Ingester, archive: Archive, index: Index, alive: Container[int], now: float
+def _ingest_parts(
+    ingester: Ingester, archive: Archive, index: Index, in_use: Container[int], now: float
 ) -> int:
-    """Files that no record speaks of, so that nobody was told of them: whole ones are kept."""
+    """Ingest complete files in `.incoming` that no record names; remove incomplete ones. Neither
+    were answered."""
     count = 0
-    parts = archive.in_flight(alive)
+    parts = archive.in_flight(in_use)
     for part in parts:
         entry = _entry_of(part, now)
         if entry is None:
-            log.info("dropped %s: half an instance that was never acknowledged", part.name)
+            log.info("the node removed %s: an incomplete instance that was not answered", part.name)
         else:
-            ingester.file([Found(entry, memoryview(b""), 0)], anew=True)
+            ingester.ingest([JournalRecord(entry, memoryview(b""), 0)], anew=True)
             count += 1
     if count:
         archive.sync_all()
@@ -94,7 +99,7 @@ def _file_parts(
 
 
 def _entry_of(part: Path, now: float) -> Entry | None:
-    """What the journal would say of a file; None if it is no whole instance."""
+    """A record for a file; None if it is no complete instance."""
     if not part.stat().st_size:
         return None
     with (

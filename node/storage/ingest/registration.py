@@ -1,11 +1,10 @@
-"""From a data set's bytes to what the index says of it: one pass, on arrival, and never again.
+"""Reading the header of a data set for the index: one pass, when it is received.
 
-Pure: the same function serves C-STORE, import and reindex.
+Pure: C-STORE, import and reindex use the same functions.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,22 +13,23 @@ from isal import isal_zlib
 from pydicom.datadict import keyword_for_tag
 
 from node.assemble.frames.headers import describe, encode_header
-from node.completion.counts import announced, concatenation
-from node.core.attributes import ATTRIBUTES, BY_TAG
+from node.completion.header_counts import announced, concatenation
 from node.core.errors import MalformedDataSet, Permanent
+from node.core.query_keys import ATTRIBUTES, BY_TAG
 from node.core.records import checked_uid
 from node.dicom import (
     Buffer,
     Elements,
     HeaderTemplate,
     Scanned,
+    cached,
     encoding_of,
-    once,
     read_table,
     scan,
 )
 from node.dicom.deflated import header_of
 from node.dicom.scanner import DEFLATED
+from node.storage.integrity import sha256_of
 
 _MAX_TEXT = 10240  # characters, the longest of LT (PS3.5 6.2); the archive keeps the whole
 _MAX_ITEMS = 50  # of a sequence that the index keeps
@@ -46,7 +46,7 @@ class Mismatch(Permanent):
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """What one pass over a data set found. Fields as in `node.core.records.InstanceRecord`."""
+    """What was read of a data set. Fields as in `node.core.records.InstanceRecord`."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -69,18 +69,18 @@ def register(
     alike: HeaderTemplate | None = None,
     sha256: Callable[[], str] | None = None,
 ) -> Registration:
-    """Read what index and assembly need.
+    """Read what index and assembly need of a data set.
 
     Args:
         data_set: as it was received, without preamble and meta information.
         transfer_syntax_uid: of its encoding.
-        sop_class_uid: what the C-STORE command said, if there was one.
+        sop_class_uid: what the C-STORE command said; None: there was no command.
         sop_instance_uid: likewise.
-        alike: what was read before, of data sets that this one may be like: then it takes less.
-        sha256: returns the data set's, if somebody else works it out.
+        alike: headers that were read before and may be similar: reading takes less time then.
+        sha256: returns the data set's SHA-256, if another thread computes it.
 
     Raises:
-        MalformedDataSet: not a whole data set in that transfer syntax.
+        MalformedDataSet: it is not a complete data set in that transfer syntax.
         InvalidUID: one of the four UIDs is missing or cannot name a file.
         Mismatch: the data set is not the instance that the command announced.
     """
@@ -92,15 +92,15 @@ def register(
     found = _checked(elements, sop_class_uid, sop_instance_uid)
     return Registration(
         **found,
-        sha256=sha256() if sha256 else hashlib.sha256(data_set).hexdigest(),
+        sha256=sha256() if sha256 else sha256_of(data_set),
         pixel_offset=scanned.pixel_offset,
         pixel_length=scanned.pixel_length,
         attributes=kept_attributes(elements),
         header=encode_header(
             msgspec.structs.replace(
                 describe(elements),
-                announced=once(elements, announced),
-                concatenation=once(elements, concatenation),
+                announced=cached(elements, announced),
+                concatenation=cached(elements, concatenation),
             )
         ),
         crc32=isal_zlib.crc32(data_set),
@@ -115,12 +115,16 @@ def check(
     sop_instance_uid: str | None,
     alike: HeaderTemplate | None = None,
 ) -> dict[str, str]:
-    """See whether `register` will understand a data set, in a fraction of its time.
+    """Check that `register` will understand a data set, in a fraction of its time.
 
-    And more: the data set must be in the transfer syntax that was negotiated for it.
+    It also checks that the data set is in the transfer syntax that was negotiated for it.
 
     Args:
-        alike: what was checked before, from `alike_to_check`.
+        data_set: as it was received, without preamble and meta information.
+        transfer_syntax_uid: of its encoding.
+        sop_class_uid: what the C-STORE command said; None: there was no command.
+        sop_instance_uid: likewise.
+        alike: headers that were checked before, from `alike_to_check`.
 
     Returns:
         Its four UIDs, by the names that they have in `Registration`.
@@ -142,14 +146,14 @@ def check(
 
 
 def alike_to_check() -> HeaderTemplate:
-    """What `check` remembers of one association's data sets."""
+    """For `check`: an empty memory of the headers of one association's data sets."""
     return HeaderTemplate(_UIDS)
 
 
 def _checked(
     elements: Elements, sop_class_uid: str | None, sop_instance_uid: str | None
 ) -> dict[str, str]:
-    found_class, study, series = once(elements, _usual_uids)
+    found_class, study, series = cached(elements, _usual_uids)
     found_instance = checked_uid(elements.uid(_SOP_INSTANCE_UID) or "", "SOP Instance UID")
     if sop_instance_uid is not None and found_instance != sop_instance_uid:
         raise Mismatch("the data set's SOP Instance UID is not the one that the command announced")
@@ -164,7 +168,7 @@ def _checked(
 
 
 def _usual_uids(elements: Elements) -> tuple[str, str, str]:
-    """SOP class, study and series, which are the same in most that one association brings."""
+    """SOP class, study and series, which are the same in most instances of one association."""
     return (
         checked_uid(elements.uid(_SOP_CLASS_UID) or "", "SOP Class UID"),
         checked_uid(elements.uid(_STUDY_INSTANCE_UID) or "", "Study Instance UID"),
@@ -173,8 +177,8 @@ def _usual_uids(elements: Elements) -> tuple[str, str, str]:
 
 
 def kept_attributes(elements: Elements) -> dict[str, Any]:
-    """Attributes of `node.core.attributes` that a data set has: keyword to text, or to items."""
-    return read_table(elements, "attributes", _KEPT)
+    """Attributes of `node.core.query_keys` that a data set has: keyword to text, or to items."""
+    return read_table(elements, _KEPT)
 
 
 def _items(elements: Elements, tag: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the ingester tells its parent after each batch, as a line of numbers."""
+"""The ingester's report to its parent process after each batch: a line of numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ _INGESTED: Final = b"ingested"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Counts of a batch."""
+    """Counts of a batch.
+
+    Attributes:
+        outcomes: instances, by how the index took them.
+        ends: associations, by how they ended.
+        size: bytes of the instances' files.
+    """
 
     outcomes: dict[Stored, int]
     ends: dict[AssociationEnd, int]
@@ -24,7 +30,7 @@ class Report:
 
 
 def encode(ingested: Ingested) -> bytes:
-    """A report of a batch."""
+    """The report of a batch as a line."""
     outcomes = Counter(outcome for outcome, _ in ingested.outcomes)
     ends = Counter(ingested.ended)
     size = sum(size for _, size in ingested.outcomes)
@@ -33,7 +39,7 @@ def encode(ingested: Ingested) -> bytes:
 
 
 def decode(line: bytes) -> Report:
-    """Read what `encode` wrote."""
+    """A report from the line that `encode` made."""
     *counts, size = (int(number) for number in line.split()[1:])
     split = len(_OUTCOMES)
     return Report(

@@ -1,7 +1,7 @@
-"""`storage.retention`: old instances leave the archive once they are volumes, and delivered.
+"""`storage.retention`: old series are removed once they have volumes and were delivered.
 
-Only the ingester does it, between two batches: nobody else writes into the archive while the node
-runs, so that no instance can come back while its file is on the way out.
+The ingester does it between two batches: it alone writes into the archive while the node runs, so
+that no instance can be archived again while its file is being removed.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from node.core.errors import Retryable
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.series.expiry import BEGINNING, Expendable, Expiry
-from node.storage.index.series.leftovers import Leftovers
-from node.storage.ownership import removing
+from node.storage.index.series.obsolete_evidence import ObsoleteEvidence
+from node.storage.root_lock import removal_lock
 
 log = logging.getLogger(__name__)
 
 YOUNGEST_SECONDS: Final = 3600.0
-"""However full the archive is: so long a series stays after it changed, for storage commitment
-and for people."""
+"""A series stays at least so long after its last change, however full the archive is: storage
+commitment and people need it."""
 _EVERY_SECONDS: Final = 60.0
-_AT_ONCE: Final = 20  # series between two looks at what has come in
+_AT_ONCE: Final = 20  # series that are removed before the ingester ingests again
 _DAY: Final = 86400.0
 _UNCLAIMED_DAYS: Final = 7.0
-"""So long, where no `days` are set, what was announced waits for a series that never comes."""
+"""Without `days`, announcements (MPPS, IAN) of a series that is never received stay so long."""
 
 
 class RetentionJob:
-    """Takes series out of archive and index.
+    """Removes series from archive and index.
 
     Args:
-        days: after so many a series goes; None: age alone is no reason.
-        max_size: bytes that the archive may have; above, the oldest series go. None: no limit.
+        archive: the archive.
+        index: the index.
+        days: age at which a series is removed; None: at no age.
+        max_size: bytes of the archive above which the oldest series are removed; None: no limit.
         clock: seconds since 1970, UTC.
     """
 
@@ -55,24 +57,24 @@ class RetentionJob:
         self._days = days
         self._max_size = max_size
         self._clock = clock
-        self._leftovers = Leftovers(index)
+        self._evidence = ObsoleteEvidence(index)
         self._by_age = self._by_size = BEGINNING
         self._next = 0.0
 
     def step(self) -> int:
-        """Take a few series out, if it is time to look; returns how many went."""
+        """Remove a few series, if it is time to; returns how many were removed."""
         now = self._clock()
         if now < self._next:
             return 0
-        with removing(self._archive.root.parent) as may:
-            return self._step(now) if may else 0
+        with removal_lock(self._archive.root.parent) as locked:
+            return self._step(now) if locked else 0
 
     def _step(self, now: float) -> int:
         try:
-            gone = sum(self._retire(one) for one in self._due(now))
-            more = self._leftovers.sweep(now - max(1.0, self._days or _UNCLAIMED_DAYS) * _DAY)
+            gone = sum(self._remove(one) for one in self._due(now))
+            more = self._evidence.sweep(now - max(1.0, self._days or _UNCLAIMED_DAYS) * _DAY)
         except Retryable as error:
-            log.error("old series cannot be taken out of the archive now: %s", error)
+            log.error("retention cannot remove old series now and tries again later: %s", error)
             gone, more = 0, False
             self._by_age = self._by_size = BEGINNING
         if not more and self._by_age == self._by_size == BEGINNING:
@@ -80,8 +82,8 @@ class RetentionJob:
         return gone
 
     def _due(self, now: float) -> list[Expendable]:
-        """The next series that go; where the search has not come to its end, it goes on from there
-        with the next step, as there may be many that are old and have to stay."""
+        """The next series to be removed. Many old series may have to stay, so the next step goes on
+        where this search ended."""
         if self._days is not None:
             before = now - max(self._days * _DAY, YOUNGEST_SECONDS)
             found, self._by_age = self._expiry.expendable(before, _AT_ONCE, self._by_age)
@@ -102,11 +104,11 @@ class RetentionJob:
             excess -= one.size
         return found
 
-    def _retire(self, one: Expendable) -> bool:
+    def _remove(self, one: Expendable) -> bool:
         paths = self._expiry.remove(one)
         if not paths:
             return False
-        self._index.sync()  # first nothing speaks of the files, then they go
+        self._index.sync()  # the rows are removed durably before the files
         folders: set[Path] = set()
         for relative in paths:
             path = self._archive.path(relative)
@@ -117,5 +119,10 @@ class RetentionJob:
             for empty in (folder, folder.parent):
                 with suppress(OSError):
                     empty.rmdir()
-        log.info("retention: series %s left the archive (%d instances)", one.uid, len(paths))
+        log.info(
+            "retention removed series %s from the archive (%d instances)",
+            one.uid,
+            len(paths),
+            extra={"series": one.uid},
+        )
         return True

@@ -1,4 +1,4 @@
-"""The ingester's endless work: follow every partition, and say what has become safe."""
+"""The ingester's loop: ingest every partition, and tell the journal which records are safe."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from node.core.fault_points import fault_point
 from node.core.supervision import HEARTBEATS, Heartbeat, Loop
 from node.storage.archive import Archive
 from node.storage.index.engine import Index, IndexDamaged
-from node.storage.index_holdings import Ledger
-from node.storage.ingest.consumer import JournalConsumer
+from node.storage.index_completeness import ListedCounter
 from node.storage.ingest.ingester import Ingested, Ingester
+from node.storage.ingest.journal_consumer import JournalConsumer
 from node.storage.ingest.retention import RetentionJob
-from node.storage.journal import Found, Journal, segment
+from node.storage.journal import Journal, JournalRecord, segment
 
 log = logging.getLogger(__name__)
 
-_SAFE_SECONDS: Final = 2.0  # so long after the last instance was ingested, the journal may forget
-_BUSY_TURNS: Final = 5  # and after so many times that while they keep coming
+_SYNC_SECONDS: Final = 2.0  # after the last instance was ingested, archive and index are synced;
+_BUSY_TURNS: Final = 5  # while instances keep coming, every so many times that interval
 _UNSAFE_SEGMENTS: Final = segment.FEWEST // 2
-"""So many ingested instances may wait to be made safe together: each sync delays senders."""
-_RETRY_SECONDS: Final = 0.5
+"""So many segments may wait for one sync, as each sync delays senders."""
+_WAIT_SECONDS: Final = 0.5  # for new records, and before another attempt
 _STOP_SECONDS: Final = 60.0  # for a sync that is under way
 
 
 class IngestService:
-    """Files what the partitions get, for ever.
+    """Ingests what the partitions receive until it is told to stop.
 
     Args:
-        wait: returns when there may be something new, or after a while; False: to stop.
-        ingested: told what became of each batch.
-        retirement: takes old series out; None if they stay.
+        journal: the journal.
+        ingester: ingests batches.
+        archive: is synced before records are safe.
+        index: likewise.
+        wait: returns when there may be new records, or after so many seconds; False: stop.
+        ingested: called with the result of each batch.
+        retention: removes old series from the archive; None: they stay.
     """
 
     def __init__(
@@ -48,35 +52,35 @@ class IngestService:
         *,
         wait: Callable[[float], bool],
         ingested: Callable[[Ingested], None],
-        retirement: RetentionJob | None = None,
+        retention: RetentionJob | None = None,
     ) -> None:
-        self._retirement = retirement
+        self._retention = retention
         self._journal = journal
         self._ingester = ingester
         self._archive = archive
         self._index = index
         self._wait = wait
         self._ingested = ingested
-        self._followers: dict[int, JournalConsumer] = {}
-        self._reached: dict[int, int] = {}  # what each partition's next sync makes safe
+        self._consumers: dict[int, JournalConsumer] = {}
+        self._reached: dict[int, int] = {}  # up to where the next sync makes each partition safe
         self._parts: list[tuple[int, int, Path]] = []
         self._parts_lock = threading.Lock()
-        self._due = threading.Event()  # wakes the keeper
-        self._due_now = threading.Event()  # and says that it is not only the time that did
+        self._wake_syncer = threading.Event()
+        self._sync_now = threading.Event()  # do not wait for the interval
         self._stopping = threading.Event()
-        self._untrusted = threading.Event()
+        self._sync_failed = threading.Event()  # what was ingested since the last one is not trusted
         self._heartbeat = Heartbeat("ingest")
         self._before: dict[int, int] = {}
-        self._busy = 0  # times in a row that something had been ingested
-        self._keeper = Loop("journal keeper", self._keep_safe, woken=self._due)
-        self._failed = False  # the last sync
-        self._ledger = Ledger(index, archive.root.parent)
-        self._lost = False  # the index
+        self._busy = 0  # intervals in a row in which something was ingested
+        self._syncer = Loop("archive and index sync", self._sync_step, woken=self._wake_syncer)
+        self._anew = False  # the last sync failed
+        self._listed = ListedCounter(index, archive.root.parent)
+        self._index_lost = False
 
     def run(self) -> None:
-        """File until told to stop, and then whatever has been answered."""
-        self._journal.offsets.set_stuck(False)  # an earlier run's word
-        self._keeper.start()
+        """Ingest until told to stop, and then everything that has been answered by now."""
+        self._journal.offsets.set_ingest_blocked(False)  # an earlier run may have left it set
+        self._syncer.start()
         HEARTBEATS.add(self._heartbeat)
         going = True
         while True:
@@ -85,94 +89,100 @@ class IngestService:
                 busy = self._round()
                 if not busy and not going:
                     break
-                if not busy and not self._retire():
-                    going = self._wait(_RETRY_SECONDS)
+                if not busy and not self._remove_old():
+                    going = self._wait(_WAIT_SECONDS)
                 self._heartbeat.well()
             except Retryable as error:
-                log.error("filing cannot go on now and tries again: %s", error)
+                log.error("the ingester cannot work now and tries again: %s", error)
                 self._heartbeat.beat()
-                going = self._wait(_RETRY_SECONDS) and going
-            except Exception as error:  # noqa: BLE001  whatever it is, what was answered is ingested
+                going = self._wait(_WAIT_SECONDS) and going
+            except Exception as error:  # noqa: BLE001  what was answered has to be ingested
                 place = error_reference(error)
                 self._heartbeat.troubled(f"{type(error).__name__}, reference {place} in the log")
-                log.error("filing failed and goes on (reference %s): %s", place, traced(error))
+                log.error(
+                    "the ingester met an unexpected error and tries again (reference %s): %s",
+                    place,
+                    traced(error),
+                )
                 if not going:
-                    break  # it is all in the journal, for the next start
-                going = self._wait(_RETRY_SECONDS)
+                    break  # the journal keeps the records for the next start
+                going = self._wait(_WAIT_SECONDS)
         self._stopping.set()
-        self._keeper.stop(_STOP_SECONDS)
-        self._make_safe()
-        if self._untrusted.is_set():
-            self._begin_again()  # so does whoever files next
+        self._syncer.stop(_STOP_SECONDS)
+        self._sync()
+        if self._sync_failed.is_set():
+            self._rewind()  # the next ingester begins there
         HEARTBEATS.remove(self._heartbeat)
 
-    def _retire(self) -> bool:
-        """While nothing waits to be ingested; whether anything went."""
-        if self._lost or self._retirement is None or not self._retirement.step():
+    def _remove_old(self) -> bool:
+        """While there is nothing to ingest: let retention remove old series; whether it did."""
+        if self._index_lost or self._retention is None or not self._retention.step():
             return False
         self._ingester.forget_folders()
         return True
 
     def _round(self) -> bool:
-        """One batch of each partition; whether there was one."""
-        if self._untrusted.is_set():
-            self._begin_again()
+        """Ingest one batch of each partition; whether there was one."""
+        if self._sync_failed.is_set():
+            self._rewind()
         if not self._index_there():
             return False
         busy = False
         for partition in self._journal.partitions():
-            if partition not in self._followers:
-                self._followers[partition] = JournalConsumer(self._journal, partition)
-                self._reached[partition] = self._followers[partition].position
-            busy |= self._advance(self._followers[partition])
+            if partition not in self._consumers:
+                self._consumers[partition] = JournalConsumer(self._journal, partition)
+                self._reached[partition] = self._consumers[partition].position
+            busy |= self._advance(self._consumers[partition])
         return busy
 
     def _index_there(self) -> bool:
-        """Whether what is ingested would be found at the next start; until then, all waits in the
-        journal, and senders keep what they have."""
+        """Whether the index is the one that was opened. If not, records wait in the journal, and
+        receivers refuse further instances."""
         try:
             self._index.check_in_place()
         except IndexDamaged as error:
-            if not self._lost:
-                log.error("what is received cannot be ingested: %s", error)
-            self._lost = True
-            self._journal.offsets.set_stuck(True)
+            if not self._index_lost:
+                log.error("the ingester has stopped, and instances are refused: %s", error)
+            self._index_lost = True
+            self._journal.offsets.set_ingest_blocked(True)
             return False
-        if self._lost:
-            log.info("the index is back, and filing goes on")
-            self._lost = False
-            self._journal.offsets.set_stuck(False)
+        if self._index_lost:
+            log.info("the index is available again, and the ingester continues")
+            self._index_lost = False
+            self._journal.offsets.set_ingest_blocked(False)
         return True
 
-    def _begin_again(self) -> None:
-        """A sync has failed: whatever is not safe is ingested once more."""
-        for partition, consumer in self._followers.items():
-            consumer.again()
+    def _rewind(self) -> None:
+        """After a failed sync: ingest again what is not safe."""
+        for partition, consumer in self._consumers.items():
+            consumer.rewind()
             self._reached[partition] = consumer.position
             self._journal.offsets.set_ingested(partition, consumer.position)
-        self._untrusted.clear()
+        self._sync_failed.clear()
 
     def _advance(self, consumer: JournalConsumer) -> bool:
         batch = consumer.batch()
         offsets, partition = self._journal.offsets, consumer.partition
         if not batch:
-            if consumer.position > offsets.ingested(partition):  # past an empty segment, or damage
+            if consumer.position > offsets.ingested(partition):  # behind damage
                 consumer.done()
                 offsets.set_ingested(partition, consumer.position)
                 self._reached[partition] = consumer.position
             return False
         try:
-            ingested = self._file(batch, anew=consumer.anew)
+            ingested = self._ingest(batch, anew=consumer.anew)
         except Retryable as error:
-            if not offsets.stuck:
+            if not offsets.ingest_blocked:
                 log.error(
-                    "what was received cannot be ingested: %s; it is kept and tried again", error
+                    "the ingester cannot ingest the received instances now; they stay in the "
+                    "journal, and it tries again: %s",
+                    error,
                 )
-                offsets.set_stuck(True)
-            return not self._stopping.is_set() and self._wait(_RETRY_SECONDS)
-        if offsets.stuck:
-            log.info("filing goes on")
-            offsets.set_stuck(False)
+                offsets.set_ingest_blocked(True)
+            return not self._stopping.is_set() and self._wait(_WAIT_SECONDS)
+        if offsets.ingest_blocked:
+            log.info("the ingester continues")
+            offsets.set_ingest_blocked(False)
         before, now = offsets.ingested(partition), consumer.position
         consumer.done()
         with self._parts_lock:
@@ -180,70 +190,78 @@ class IngestService:
         offsets.set_ingested(partition, max(before, now))
         self._reached[partition] = now
         if ingested.ended:
-            self._index.start_sync()  # the series is decided on next
+            self._index.start_sync()  # the watcher writes to the index next
         if (now >> 32) - (offsets.safe(partition) >> 32) >= _UNSAFE_SEGMENTS:
-            self._due_now.set()  # they can be used again once all of them is safe
-            self._due.set()
+            self._sync_now.set()
+            self._wake_syncer.set()
         self._ingested(ingested)
         return True
 
-    def _file(self, batch: Sequence[Found], *, anew: bool) -> Ingested:
-        """File a batch; if that fails as nobody foresaw, one by one: it costs one, not all."""
+    def _ingest(self, batch: Sequence[JournalRecord], *, anew: bool) -> Ingested:
+        """Ingest a batch; after an unexpected error record by record, so that it affects one."""
         try:
-            return self._ingester.file(batch, anew=anew)
+            return self._ingester.ingest(batch, anew=anew)
         except Retryable:
             raise
-        except Exception as error:  # noqa: BLE001  it was answered: all of it is ingested or kept
+        except Exception as error:  # noqa: BLE001  each record is ingested or quarantined
             log.error(
-                "a batch could not be ingested and is ingested one by one (reference %s): %s",
+                "the ingester met an unexpected error in a batch of %d records and ingests them "
+                "one by one (reference %s): %s",
+                len(batch),
                 error_reference(error),
                 traced(error),
             )
         ingested = Ingested()
         for found in batch:
             try:
-                ingested.add(self._ingester.file([found], anew=True))
+                ingested.add(self._ingester.ingest([found], anew=True))
             except Retryable:
                 raise
             except Exception as error:  # noqa: BLE001
-                self._ingester.set_aside(found, error)
+                self._ingester.quarantine(found, error)
             self._heartbeat.beat()
         return ingested
 
-    def _keep_safe(self) -> float:
-        """Make safe what was ingested, if it is time to; seconds until the next look."""
-        due = self._due_now.is_set()
-        self._due_now.clear()
+    def _sync_step(self) -> float:
+        """Sync archive and index if it is time to; returns seconds until the next step."""
+        at_once = self._sync_now.is_set()
+        self._sync_now.clear()
         reached = dict(self._reached)
         self._busy = 0 if reached == self._before else self._busy + 1
         self._before = reached
-        if due or self._busy in {0, _BUSY_TURNS}:
+        if at_once or self._busy in {0, _BUSY_TURNS}:
             self._busy = 0
-            self._make_safe()
-        return _SAFE_SECONDS
+            self._sync()
+        return _SYNC_SECONDS
 
-    def _make_safe(self) -> None:
-        if self._untrusted.is_set():
-            return  # a sync that succeeds now says nothing of what the failed one has lost
+    def _sync(self) -> None:
+        if self._sync_failed.is_set():
+            return  # a sync that succeeds now does not bring back what the failed one lost
         offsets, reached = self._journal.offsets, dict(self._reached)
         if all(offsets.safe(partition) >= position for partition, position in reached.items()):
             return
         try:
-            self._ledger.look()
+            self._listed.check()
         except Retryable as error:
-            if not offsets.stuck:
-                log.error("the journal keeps what was ingested: %s", error)
+            if not offsets.ingest_blocked:
+                log.error(
+                    "archive and index are not synced now, and the journal keeps its records: %s",
+                    error,
+                )
             return
         try:
             self._archive.sync_all()
-            self._index.sync(anew=self._failed)
+            self._index.sync(anew=self._anew)
         except Retryable as error:
-            log.error("%s; what was ingested since the last time is ingested again", error)
-            self._failed = True
-            self._untrusted.set()
+            log.error(
+                "%s; the ingester ingests again what it ingested since the last successful sync",
+                error,
+            )
+            self._anew = True
+            self._sync_failed.set()
             return
-        self._failed = False
-        self._ledger.note()
+        self._anew = False
+        self._listed.save()
         for partition, position in reached.items():
             offsets.set_safe(partition, max(offsets.safe(partition), position))
         with self._parts_lock:

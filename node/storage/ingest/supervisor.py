@@ -1,4 +1,4 @@
-"""The node's end of the ingester: starts it, wakes it, and hears from it."""
+"""The node's side of the ingester process: starts it, wakes it, and receives its reports."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from node.core.supervision import SupervisedProcess
-from node.core.system import interpreters
-from node.core.system.child_process import ForkedProcess
-from node.storage.ingest.process import file
+from node.core.supervision import Program, SupervisedProcess
+from node.storage.ingest.process import ingest
 from node.storage.ingest.report import Report, decode
 
 log = logging.getLogger(__name__)
@@ -23,11 +20,17 @@ NAME: Final = "ingester"
 
 
 class IngestSupervisor:
-    """The ingester process. It is made at once, and files from `start` on.
+    """The ingester process. It is made at once, and ingests from `start` on.
 
     Args:
-        retention: `storage.retention`, as JSON has it.
-        ingested: called with a report of each batch, in a thread of its own.
+        root: `storage.root`.
+        database_url: of the index.
+        log_format: `log.format`.
+        ingested: called with the report of each batch, in a thread of its own.
+        retention: `storage.retention` as JSON has it; None: series stay.
+
+    Attributes:
+        wakeup: descriptor; a byte written to it wakes the ingester. Other processes may inherit it.
     """
 
     def __init__(
@@ -39,53 +42,57 @@ class IngestSupervisor:
         retention: Mapping[str, Any] | None,
     ) -> None:
         self._ingested = ingested
-        said: Mapping[str, Any] = {
+        configuration: Mapping[str, Any] = {
             "root": str(root.absolute()),
             "url": database_url,
             "log": log_format,
             "retention": retention,
         }
-        self._said = said
-        self._heard, self.bell = os.pipe()  # the ringing end may go to other processes
-        os.set_blocking(self.bell, False)
+        self._wakeups, self.wakeup = os.pipe()
+        os.set_blocking(self.wakeup, False)
         self._stopped = False
+        program = Program(
+            title="rasnode-ingest",
+            task=_wait_and_ingest,
+            module="node.storage.ingest.process",
+            configuration=lambda: configuration,
+            stdin=self._wakeups,
+        )
         self._process = SupervisedProcess(
-            NAME,
-            ForkedProcess("rasnode-file", partial(_wait_and_file, said), hear=self._heard),
-            self._spawn,
-            lambda line: self._ingested(decode(line)),
+            NAME, program.fork(), program.spawn, lambda line: self._ingested(decode(line))
         )
 
     def start(self) -> None:
-        """Have it begin: archive and index are as they have to be."""
-        self.ring()
+        """Let it begin: archive and index are ready."""
+        self.wake()
         self._process.start()
 
-    def ring(self) -> None:
-        """Something was answered."""
-        with suppress(BlockingIOError):  # full: it has been rung often enough
-            os.write(self.bell, b"\0")
+    def wake(self) -> None:
+        """Tell it that there are new records in the journal."""
+        with suppress(BlockingIOError):  # the pipe is full: it will wake
+            os.write(self.wakeup, b"\0")
 
     def stop(self, seconds: float) -> None:
-        """Let it file the rest; what it does not manage in time is ingested at the next start."""
+        """Let it ingest the rest for so many seconds; what is left waits for the next start."""
         if self._stopped:
             return
         self._stopped = True
         self._process.expect_end()
-        os.close(self.bell)
+        os.close(self.wakeup)
         try:
             self._process.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            log.warning("filing takes too long; the rest is ingested at the next start")
+            log.warning(
+                "the ingester does not finish within %.0f s and is killed; the journal keeps the "
+                "rest, which is ingested at the next start",
+                seconds,
+            )
             self._process.process.kill()
         self._process.stop(1.0)
-        os.close(self._heard)
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        return interpreters.start("node.storage.ingest.process", self._said, stdin=self._heard)
+        os.close(self._wakeups)
 
 
-def _wait_and_file(said: Mapping[str, Any]) -> None:
-    """What the copy does, once it is rung for the first time."""
+def _wait_and_ingest(configuration: dict[str, Any]) -> None:
+    """What the copy runs: it waits until it is woken for the first time."""
     if os.read(0, 1):
-        file(said)
+        ingest(configuration)

@@ -1,6 +1,6 @@
-"""What could not be read of the journal: named in the log, noted and set aside.
+"""Damage of the journal: it is logged, noted in a file, and the damaged segment is copied.
 
-The notes stay until a person has seen them, and `/health` and `doctor` speak of them as long.
+`/health` and `doctor` report the notes until a person removes them.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from node.core.system.disk import free_bytes, sync_folders, write_new
+from node.core.system.disk import ensure_folder, free_bytes, sync_folders, write_new
 
 log = logging.getLogger(__name__)
 
-FOLDER: Final = "damaged"  # below the journal's
-_SEGMENTS: Final = 4  # files that are kept, the newest
-_NOTES: Final = 100
+FOLDER: Final = "damaged"  # below the journal's folder
+_SEGMENTS: Final = 4  # copies of segments that are kept, the newest
+_NOTES: Final = 100  # notes that are kept, the newest
 _NAMED: Final = 20  # SOP Instance UIDs in a line of the log
 
 
-class Damage(NamedTuple):
+class JournalDamage(NamedTuple):
     """A part of a partition that was written and cannot be read.
 
     Attributes:
         generation: of the segment.
-        start, end: offsets in it; `end` is None where nobody knows how much there was.
-        seen: of each damaged record that can be told apart the SOP Instance UID as it can be read,
-            or nothing.
+        start: offset in the segment.
+        end: offset behind the part; None if it is not known how many records there were.
+        seen: for each damaged record that was recognised, its SOP Instance UID; empty where that
+            cannot be read.
         view: of the segment; None if it is gone.
     """
 
@@ -42,44 +43,44 @@ class Damage(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its note; the same for the same damage."""
+        """The name of its note; the same for the same damage."""
         return f"{self.partition:02d}-{self.generation:010d}-{self.start:08d}"
 
     def __str__(self) -> str:
         where = f"partition {self.partition}, segment {self.generation}"
         if self.end is None:
-            return f"{where} is gone, and nobody knows how many records were in it"
+            return f"{where} is gone, and it is not known how many records were in it"
         what = f"{max(1, len(self.seen))} or more" if not self.seen else str(len(self.seen))
         records = f"{what} record{'' if what == '1' else 's'}"
         gone = "" if self.view is not None else ", which is gone"
         return f"{where}{gone}, bytes {self.start} to {self.end}: {records}"
 
 
-class Damages:
-    """Notes damage of the journal in its folder.
+class DamageNotes:
+    """Notes of damage, as files in a folder below the journal's.
 
     Args:
-        folder: the journal's.
+        folder: the journal's folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
 
-    def note(self, damage: Damage) -> None:
-        """Say it in the log, write it down, and keep the segment as it is; once for each damage."""
+    def note(self, damage: JournalDamage) -> None:
+        """Log damage, write its note and copy the segment; once for each damage."""
         if (self._folder / f"{damage.name}.json").exists():
             return
         uids = [uid for uid in damage.seen if uid]
         log.error(
-            "the journal is damaged: %s that senders were answered 0x0000 for cannot be read, and "
-            "are not in the archive%s. Have them sent again; what is left is in %s",
+            "the journal is damaged: %s cannot be read. They were answered 0x0000 and are not in "
+            "the archive%s. Send them again; %s has the damaged segment",
             damage,
             f" (SOP Instances {', '.join(uids[:_NAMED])})" if uids else "",
             self._folder,
         )
         try:
-            self._folder.mkdir(mode=0o750, exist_ok=True)
-            aside = self._set_aside(damage)
+            ensure_folder(self._folder)
+            copied = self._copy_segment(damage)
             note = {
                 "found": time.time(),
                 "what": str(damage),
@@ -89,29 +90,29 @@ class Damages:
                 "end": damage.end,
                 "records": len(damage.seen) or None,
                 "sop_instance_uids": uids,
-                "segment": aside,
+                "segment": copied,
             }
             path = self._folder / f"{damage.name}.json"
             write_new(path, (json.dumps(note, indent=1).encode(),), durable=True)
             _keep_newest(self._folder, "*.json", _NOTES)
             sync_folders([self._folder.parent, self._folder])
         except OSError as error:
-            log.error("damage of the journal cannot be noted: %s", error.strerror)
+            log.error("the node cannot write the note of this damage: %s", error.strerror)
 
     def note_lost(self) -> None:
-        """Say that the whole journal is gone."""
-        what = "all of it is gone; if the node was stopped in order before, nothing was in it"
+        """Log and note that the whole journal is gone."""
+        what = "all of it is gone; if the node was stopped properly before, it was empty"
         log.error("the journal is damaged: %s", what)
         try:
-            self._folder.mkdir(mode=0o750, exist_ok=True)
+            ensure_folder(self._folder)
             note = {"found": time.time(), "what": what}
             path = self._folder / f"gone-{time.time_ns()}.json"
             write_new(path, (json.dumps(note, indent=1).encode(),), durable=True)
         except OSError as error:
-            log.error("damage of the journal cannot be noted: %s", error.strerror)
+            log.error("the node cannot write the note of this damage: %s", error.strerror)
 
-    def _set_aside(self, damage: Damage) -> str | None:
-        """Copy the segment, if there is room; returns the copy's name."""
+    def _copy_segment(self, damage: JournalDamage) -> str | None:
+        """Copy the damaged segment, if there is room; returns the name of the copy."""
         view = damage.view
         name = f"{damage.partition:02d}-{damage.generation:010d}.seg"
         if view is None or not len(view):
@@ -126,10 +127,10 @@ class Damages:
 
 
 def damages(folder: Path) -> list[str]:
-    """What was found damaged and nobody has seen yet, oldest first.
+    """Descriptions of the damage that is noted, oldest first.
 
     Args:
-        folder: the journal's.
+        folder: the journal's folder.
     """
     found = []
     for path in sorted((folder / FOLDER).glob("*.json")):
@@ -141,10 +142,10 @@ def damages(folder: Path) -> list[str]:
 
 
 def damage_sentence(folder: Path) -> str | None:
-    """What `/health` and `doctor` say as long as there are notes of damage; None: there are none.
+    """What `/health` and `doctor` report as long as there are notes; None: there are none.
 
     Args:
-        folder: the journal's.
+        folder: the journal's folder.
     """
     found = damages(folder)
     if not found:

@@ -1,4 +1,4 @@
-"""How far each partition of the journal is, for all processes to see, and for the next start."""
+"""The position of each partition of the journal, in memory that all processes of the node share."""
 
 from __future__ import annotations
 
@@ -7,29 +7,37 @@ import os
 from pathlib import Path
 from typing import Final
 
-RECEIVERS: Final = 64  # partitions that receivers may have, from 0 on;
-IMPORTS: Final = 8  # the next are for imports, as many as there may be at once
-MOST_LANES: Final = RECEIVERS + IMPORTS
-_ANSWERED, _INGESTED, _SAFE, _STUCK, _GUESTS, _PRESSED, _SAFE_CHECK, _SEED = range(8)
-_WORDS: Final = 8  # of 64 bits, a partition: a cache line
-_SIZE: Final = MOST_LANES * _WORDS * 8
-_FILE_MODE: Final = 0o640
+from node.core.system.disk import open_lock_file
+
+FILE: Final = "board"  # its name in the journal's folder, since the first version
+RECEIVERS: Final = 64  # partitions of receivers, from 0 on
+IMPORTS: Final = 8  # partitions of imports, which follow: so many imports may run at once
+PARTITIONS: Final = RECEIVERS + IMPORTS
+_ANSWERED, _INGESTED, _SAFE, _BLOCKED, _ASSOCIATIONS, _LAST_BURST, _SAFE_CHECK, _SEED = range(8)
+_WORDS: Final = 8  # words of 64 bits for each partition: one cache line
+_SIZE: Final = PARTITIONS * _WORDS * 8
 _ALL_BITS: Final = (1 << 64) - 1
 
 
 class OffsetTable:
-    """Positions of every partition in shared memory.
+    """The positions of every partition, in a file that is mapped into memory.
 
-    A position says how much of a partition is answered (written and, if need be, synced), ingested
-    (in the archive and in the index), and safe (the archive and the index are on stable storage,
-    so that the journal may forget it). Each has one writer, but for the moment of `pressed`, where
-    the last one's word will do. `safe` outlives the processes: it is written only after what it
-    says has become true.
+    Up to `answered`, records are written and, if they have to be, synced. Up to `ingested`, they
+    are in the archive and in the index. Up to `safe`, archive and index are on stable storage, so
+    that the journal may overwrite the records. Each position has one writing process, but for
+    `last_burst`, of which the last value counts. `safe` is still true after a power cut, as it is
+    written only after the sync.
+
+    Args:
+        folder: the journal's folder; the file is made if it is not there.
+
+    Raises:
+        OSError: the file cannot be made or opened.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "board"
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+        self._path = folder / FILE
+        handle = open_lock_file(self._path)
         try:
             status = os.fstat(handle)
             self._identity = (status.st_dev, status.st_ino)
@@ -42,13 +50,13 @@ class OffsetTable:
         self._words = memoryview(self._map).cast("Q")
 
     def close(self) -> None:
-        """Let the shared memory go."""
+        """Release the shared memory."""
         self._words.release()
         self._map.close()
 
     @property
     def in_place(self) -> bool:
-        """Whether the file that this process has mapped is the one that others find."""
+        """Whether the mapped file still has its name: other processes would map another file."""
         try:
             status = self._path.stat()
         except OSError:
@@ -56,25 +64,36 @@ class OffsetTable:
         return (status.st_dev, status.st_ino) == self._identity and status.st_size >= _SIZE
 
     def answered(self, partition: int) -> int:
-        """Up to where senders have had their answer."""
+        """The position up to which senders have been answered."""
         return self._words[partition * _WORDS + _ANSWERED]
 
     def set_answered(self, partition: int, position: int) -> None:
-        """The partition's writer has come to `position`."""
+        """Publish `answered`; for the partition's writer.
+
+        Args:
+            partition: its number.
+            position: the position.
+        """
         self._words[partition * _WORDS + _ANSWERED] = position
 
     def ingested(self, partition: int) -> int:
-        """Up to where everything is in the archive and in the index."""
+        """The position up to which everything is in the archive and in the index."""
         return self._words[partition * _WORDS + _INGESTED]
 
     def set_ingested(self, partition: int, position: int) -> None:
-        """The ingester has come to `position`."""
+        """Publish `ingested`; for the ingester.
+
+        Args:
+            partition: its number.
+            position: the position.
+        """
         self._words[partition * _WORDS + _INGESTED] = position
 
     def safe(self, partition: int) -> int:
-        """Up to where the journal is not needed any more; 0 where the file is damaged.
+        """The position up to which the journal may overwrite records; 0 if the value is damaged.
 
-        A position that were too high would have records forgotten that nobody has ingested.
+        With a position that is too high the journal would overwrite records before they are
+        ingested.
         """
         position = self._words[partition * _WORDS + _SAFE]
         check = self._words[partition * _WORDS + _SAFE_CHECK]
@@ -83,48 +102,63 @@ class OffsetTable:
         return position if position <= self.answered(partition) else 0
 
     def set_safe(self, partition: int, position: int) -> None:
-        """Archive and index are on stable storage up to `position`."""
+        """Publish `safe`; for the ingester, after archive and index were synced.
+
+        Args:
+            partition: its number.
+            position: the position.
+        """
         self._words[partition * _WORDS + _SAFE] = position
         self._words[partition * _WORDS + _SAFE_CHECK] = position ^ _ALL_BITS
 
     def seed(self, partition: int) -> int:
-        """Of the checksums in the partition's segments, for whoever cannot read it there."""
+        """The seed of the partition's checksums, for segments whose header is damaged."""
         return self._words[partition * _WORDS + _SEED] & 0xFFFFFFFF
 
     def set_seed(self, partition: int, seed: int) -> None:
-        """The partition's writer has chosen it."""
+        """Publish the seed of the checksums; for the partition's writer.
+
+        Args:
+            partition: its number.
+            seed: 32 bits, not 0.
+        """
         self._words[partition * _WORDS + _SEED] = seed
 
     @property
-    def stuck(self) -> bool:
-        """Whether the ingester cannot go on: disk full, database away."""
-        return bool(self._words[_STUCK])
+    def ingest_blocked(self) -> bool:
+        """Whether the ingester cannot work at the moment: disk full, database away."""
+        return bool(self._words[_BLOCKED])
 
-    def set_stuck(self, stuck: bool) -> None:
-        """The ingester's word on it."""
-        self._words[_STUCK] = int(stuck)
+    def set_ingest_blocked(self, blocked: bool) -> None:
+        """Publish whether the ingester is blocked; for the ingester."""
+        self._words[_BLOCKED] = int(blocked)
 
-    def guests(self, partition: int) -> int:
-        """Associations that the partition's process has open."""
-        return self._words[partition * _WORDS + _GUESTS]
+    def associations(self, partition: int) -> int:
+        """How many associations the partition's process has open."""
+        return self._words[partition * _WORDS + _ASSOCIATIONS]
 
-    def set_guests(self, partition: int, count: int) -> None:
-        """The process' own count."""
-        self._words[partition * _WORDS + _GUESTS] = count
-
-    def set_pressed(self, moment: float) -> None:
-        """A receiver had much to take in at `moment`, in seconds of `time.monotonic`."""
-        self._words[_PRESSED] = int(moment * 1e9)
-
-    def pressed(self, now: float) -> float:
-        """When any receiver last had much to take in, in seconds of `time.monotonic`.
+    def set_associations(self, partition: int, count: int) -> None:
+        """Publish the number of open associations; for the partition's receiver.
 
         Args:
-            now: what is later was left from before the machine was started again.
+            partition: its number.
+            count: of open associations.
         """
-        latest = self._words[_PRESSED] / 1e9
+        self._words[partition * _WORDS + _ASSOCIATIONS] = count
+
+    def set_last_burst(self, moment: float) -> None:
+        """Publish when a receiver received much, in seconds of `time.monotonic`."""
+        self._words[_LAST_BURST] = int(moment * 1e9)
+
+    def last_burst(self, now: float) -> float:
+        """When any receiver last received much, in seconds of `time.monotonic`; 0: not known.
+
+        Args:
+            now: the present; a later value is from before a restart of the machine.
+        """
+        latest = self._words[_LAST_BURST] / 1e9
         return latest if latest <= now else 0.0
 
-    def all_guests(self) -> int:
-        """Associations of all processes."""
-        return sum(self.guests(partition) for partition in range(MOST_LANES))
+    def all_associations(self) -> int:
+        """How many associations all processes have open."""
+        return sum(self.associations(partition) for partition in range(PARTITIONS))

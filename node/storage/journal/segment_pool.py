@@ -1,4 +1,4 @@
-"""The segments of a partition: those in use, those that may be written again, and new ones."""
+"""The segments of a partition: those in use, those that may be overwritten, and new ones."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ from node.storage.journal.segment import Segment
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS: Final = 0.005
+_POLL_SECONDS: Final = 0.005
 
 
 class JournalFull(StorageFull):
-    """Instances come in faster than they can be ingested, and the journal has no room left."""
+    """Senders send faster than the ingester ingests, and the journal has no room left."""
 
 
 class SegmentPool:
-    """Segments for one partition to write to. For one thread at a time, and its own.
+    """The segments that the writer of one partition writes to. For one thread at a time.
 
     Args:
-        size: of segments that are made from now on.
-        most: how many there may be.
+        folder: the journal's folder.
+        partition: its number.
+        offsets: say which segments are safe, so that they may be overwritten.
+        size: bytes of the segments that are made from now on.
+        most: how many segments the partition may have.
 
     Attributes:
-        segments: all there are.
-        largest: bytes of the largest data set that goes into a record.
+        segments: all segments of the partition.
+        largest: bytes of the largest data set that fits into a record.
 
     Raises:
-        StorageFull: those that are there cannot be opened.
+        StorageFull: the existing segments cannot be opened.
     """
 
     def __init__(
@@ -50,26 +53,26 @@ class SegmentPool:
         self._lost: list[Segment] = []
         try:
             self.segments = [Segment(path, size) for path in paths(folder, partition)]
-            # Whoever made them, or the folder, may have died before their names were synced.
+            # The process that made them, or the folder, may have died before it synced their names.
             sync_folders([folder, folder.parent])
         except OSError as error:
             raise StorageFull(f"the journal cannot be opened: {error.strerror}") from error
         self.largest = min((one.size for one in self.segments), default=size) // 4
 
     def prepare(self, number: int) -> None:
-        """Have so many of them before somebody needs one: making one takes time."""
-        with suppress(StorageFull):  # one is enough to begin with
+        """Make segments until there are so many, before a sender has to wait for one."""
+        with suppress(StorageFull):  # one segment is enough to begin with
             self._grow(number)
 
     def take(self, current: Segment | None, patience: float) -> Segment:
-        """A segment that nobody needs any more, a new one, or in time one of them.
+        """A segment to write to: one whose records are all safe, or a new one.
 
         Args:
-            current: the one that is being written.
-            patience: seconds to wait for the ingester to make room.
+            current: the segment that is being written; None: none is.
+            patience: seconds to wait for the ingester to free a segment.
 
         Raises:
-            JournalFull: there is none.
+            JournalFull: no segment became free in time.
         """
         deadline = time.monotonic() + patience
         while True:
@@ -81,9 +84,9 @@ class SegmentPool:
             if self._may_grow():
                 self._grow(len(self.segments) + 1)
                 continue
-            if time.monotonic() > deadline or self._offsets.stuck:
+            if time.monotonic() > deadline or self._offsets.ingest_blocked:
                 raise JournalFull("the journal is full: the index or the archive does not keep up")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def close(self) -> None:
         """Close the files."""
@@ -91,21 +94,26 @@ class SegmentPool:
             one.close()
 
     def _drop_lost(self) -> None:
-        """Files that somebody removed or cut are not written to any more."""
+        """Stop writing to files that were removed or cut."""
         for one in [one for one in self.segments if not one.in_place]:
-            log.error("%s of the journal was removed, replaced or cut", one.path.name)
+            log.error(
+                "the journal's file %s was removed, replaced or cut while the node runs; the node "
+                "makes a new one. Leave the files in %s alone",
+                one.path.name,
+                self._folder,
+            )
             self.segments.remove(one)
-            self._lost.append(one)  # its writer may still have to do with it
+            self._lost.append(one)  # the writer may still hold it as its current segment
 
     def _may_grow(self) -> bool:
-        """Whether there may be another one: what is answered has to find room in the archive."""
+        """Whether another segment may be made: what it holds will need room in the archive."""
         number = len(self.segments)
         if number < segment.FEWEST:
             return True
         return number < self._most and free_bytes(self._folder) > self._size * segment.MOST
 
     def _grow(self, number: int) -> None:
-        """Have so many of them.
+        """Make segments until there are so many.
 
         Raises:
             JournalFull: the disk does not take them.
@@ -120,12 +128,17 @@ class SegmentPool:
             self.largest = min(self.largest, one.size // 4)
 
     def _free_name(self) -> Path:
-        """A name that no segment has, or one that has just been lost."""
+        """A file name that no segment has."""
         taken = {one.path for one in self.segments}
         names = (self._folder / f"{self._partition:02d}-{made}.seg" for made in count())
         return next(path for path in names if path not in taken)
 
 
 def paths(folder: Path, partition: int) -> list[Path]:
-    """The files of a partition."""
+    """The segment files of a partition.
+
+    Args:
+        folder: the journal's folder.
+        partition: its number.
+    """
     return sorted(folder.glob(f"{partition:02d}-*.seg"))

@@ -1,4 +1,4 @@
-"""One process' part of the journal: appends records, many senders with one sync."""
+"""The writer of one partition of the journal: appends records and syncs them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from typing import Final, NamedTuple
 from node.core.errors import StorageFull
 from node.dicom import Buffer
 from node.storage.journal import segment
-from node.storage.journal.entry import Ended, Entry, parts_of
-from node.storage.journal.group_commit import GroupCommit
 from node.storage.journal.offsets import OffsetTable
-from node.storage.journal.segment import Head, Segment, place, position
+from node.storage.journal.record_format import AssociationEnded, Entry, encode_record
+from node.storage.journal.segment import Segment, SegmentHeader, position, split_position
 from node.storage.journal.segment_pool import SegmentPool
 
-_WAIT_SECONDS: Final = 10.0  # for the ingester to make room, before a sender hears 0xA700
-_READY: Final = segment.FEWEST  # segments that are made before the port opens,
-_READY_FOR_IMPORT: Final = 3  # and before the first file is read: nobody waits for an answer
-_MUCH: Final = 32 << 10  # bytes at once, to take in which is faster with every processor
-_TURN_SECONDS: Final = 0.05  # for another writer to finish, who may be waiting for the ingester
+_WAIT_SECONDS: Final = 10.0  # for the ingester to free a segment, before the sender gets 0xA700
+_READY: Final = segment.FEWEST  # segments made before the DICOM port opens,
+_READY_FOR_IMPORT: Final = 3  # and before an import reads its first file: no sender waits for it
+_BURST: Final = 32 << 10  # bytes of one write for which the ingester leaves its processor
+_TURN_SECONDS: Final = 0.05  # for another thread's write, which may be waiting for the ingester
 
 
 class _Item(NamedTuple):
-    item: Entry | Ended
+    """A record to be written.
+
+    Attributes:
+        durable: whether it must be on stable storage when the write returns.
+    """
+
+    item: Entry | AssociationEnded
     data_set: Buffer
     durable: bool
 
@@ -37,8 +42,8 @@ class Draft(NamedTuple):
     """Instances being written; no other write starts until `keep` or `drop` was called.
 
     Attributes:
-        keep: says whether all of them are on stable storage; without that none of them counts.
-        drop: has it be as if they had not been written.
+        keep: syncs them and returns whether all of them are on stable storage; if not, none counts.
+        drop: erases them.
     """
 
     keep: Callable[[], bool]
@@ -46,17 +51,19 @@ class Draft(NamedTuple):
 
 
 class JournalWriter:
-    """Appends to one partition. For many threads of one process.
+    """Appends to one partition. Safe for many threads of one process.
 
     Args:
-        number: of the partition; no other process may have it.
-        segment_size: of segments that are made from now on.
-        most: how many segments there may be.
-        urgent: whether senders wait for answers, so that the ingester should let them go first.
-        written: called after each write, outside any lock.
+        folder: the journal's folder.
+        number: of the partition; no other process may write to it.
+        offsets: where the writer publishes its position.
+        segment_size: bytes of the segments that this writer makes.
+        written: called after each write, outside any lock; wakes the ingester.
+        most: how many segments the partition may have.
+        senders_wait: whether senders wait for answers, so that the ingester should give way.
 
     Raises:
-        StorageFull: its files cannot be made or opened.
+        StorageFull: the partition's files cannot be made or opened.
     """
 
     def __init__(
@@ -68,47 +75,50 @@ class JournalWriter:
         written: Callable[[], None] = lambda: None,
         *,
         most: int = segment.FEWEST,
-        urgent: bool = True,
+        senders_wait: bool = True,
     ) -> None:
         self._number = number
         self._offsets = offsets
         self._size = segment_size
-        self._urgent = urgent
+        self._senders_wait = senders_wait
         self._written = written
         self._lock = threading.Lock()
-        self._group = GroupCommit[_Item, None](self._write)
-        self._supply = SegmentPool(folder, number, offsets, segment_size, most)
+        self._pool = SegmentPool(folder, number, offsets, segment_size, most)
         self._generation = max(
-            place(offsets.safe(number))[0],
-            place(offsets.answered(number))[0],
-            *(one.generation for one in self._supply.segments),
+            split_position(offsets.safe(number))[0],
+            split_position(offsets.answered(number))[0],
+            *(one.generation for one in self._pool.segments),
         )
-        self._seed = _seed_of(self._supply.segments) or offsets.seed(number) or _new_seed()
+        self._seed = _seed_of(self._pool.segments) or offsets.seed(number) or _new_seed()
         offsets.set_seed(number, self._seed)
         self._before = offsets.answered(number)  # where the records before the next segment's end
         self._current: Segment | None = None
         self._offset = 0
-        self._distrusted = False
+        self._distrusted = False  # a write or sync of the current segment failed
         nothing_left = offsets.ingested(number) >= offsets.answered(number)
-        self._take_over()
-        self._roll(_WAIT_SECONDS)
+        self._resume()
+        self._next_segment(_WAIT_SECONDS)
         if nothing_left:
             offsets.set_ingested(number, offsets.answered(number))
-        self._supply.prepare(_READY if urgent else _READY_FOR_IMPORT)
+        self._pool.prepare(_READY if senders_wait else _READY_FOR_IMPORT)
 
     @property
     def largest(self) -> int:
-        """Bytes of the largest data set that goes into a record."""
-        return self._supply.largest
+        """Bytes of the largest data set that fits into a record."""
+        return self._pool.largest
 
     def append(self, entry: Entry, data_set: Buffer) -> None:
-        """Return once the instance is on stable storage.
+        """Write one instance; it is on stable storage when this returns.
+
+        Args:
+            entry: the instance.
+            data_set: its data set as it was received; empty if the entry names a file.
 
         Raises:
-            StorageFull: the disk does not take it. JournalFull: the ingester does not keep up.
+            StorageFull: the disk does not take it.
+            JournalFull: the ingester does not free a segment in time.
         """
-        self._group.submit(_Item(entry, data_set, durable=True))
-        self._written()
+        self._append_one(_Item(entry, data_set, durable=True))
 
     def draft(self, items: Sequence[tuple[Entry, Buffer]]) -> Draft | None:
         """Begin to write several instances; None if the current segment does not take them all.
@@ -122,7 +132,7 @@ class JournalWriter:
             if current is not None and not self._distrusted:
                 parts: list[Buffer] = []
                 for entry, data_set in items:
-                    parts += parts_of(entry, data_set, current.generation, self._seed)
+                    parts += encode_record(entry, data_set, current.generation, self._seed)
                 end = self._offset + sum(map(len, parts))
                 if end <= current.size:
                     current.write(parts, self._offset)
@@ -139,7 +149,10 @@ class JournalWriter:
         return None
 
     def append_together(self, items: Sequence[tuple[Entry, Buffer]]) -> int:
-        """Write several instances with one sync, without waiting for the ingester to make room.
+        """Write several instances with one sync, without waiting for the ingester.
+
+        Args:
+            items: each instance and its data set as it was received.
 
         Returns:
             How many of them, counted from the first, are on stable storage.
@@ -153,7 +166,7 @@ class JournalWriter:
                 while done < len(batch):
                     count = self._write_some(batch[done:])
                     if not count:
-                        self._roll(0.0)
+                        self._next_segment(0.0)
                     done += count
         finally:
             self._lock.release()
@@ -161,28 +174,34 @@ class JournalWriter:
             self._written()
         return done
 
-    def note(self, ended: Ended) -> None:
-        """Record what a crash may forget.
+    def note(self, ended: AssociationEnded) -> None:
+        """Write the end of an association, without a sync: a crash may lose it.
 
         Raises:
             StorageFull, JournalFull: as for `append`.
         """
-        self._group.submit(_Item(ended, b"", durable=False))
-        self._written()
+        self._append_one(_Item(ended, b"", durable=False))
 
-    def ring(self) -> None:
-        """Say that something was written; `append` and its like do so by themselves."""
+    def wake_ingester(self) -> None:
+        """Tell the ingester that there are new records; the `append` methods do so themselves."""
         self._written()
 
     def backlog(self) -> int:
         """Bytes, roughly, that are answered and not ingested yet."""
-        answered, answered_at = place(self._offsets.answered(self._number))
-        ingested, ingested_at = place(self._offsets.ingested(self._number))
+        answered, answered_at = split_position(self._offsets.answered(self._number))
+        ingested, ingested_at = split_position(self._offsets.ingested(self._number))
         return max(0, (answered - ingested) * self._size + answered_at - ingested_at)
 
     def close(self) -> None:
         """Close the files; nothing may be appended any more."""
-        self._supply.close()
+        self._pool.close()
+
+    def _append_one(self, item: _Item) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS  # for the lock and for a segment together
+        with self._lock:
+            while not self._write_some([item]):
+                self._next_segment(deadline - time.monotonic())
+        self._written()
 
     def _keep(self, current: Segment, end: int) -> bool:
         try:
@@ -204,12 +223,12 @@ class JournalWriter:
         finally:
             self._lock.release()
 
-    def _take_over(self) -> None:
-        """From a process that died: what it has answered and nobody has made safe stays, and what
-        it was writing, which nobody was told of, will not be read."""
+    def _resume(self) -> None:
+        """Continue after an earlier process: records that it answered and that are not safe yet
+        stay; a record that it was writing, and did not answer, must not be read."""
         answered = self._offsets.answered(self._number)
-        generation, offset = place(answered)
-        for one in self._supply.segments:
+        generation, offset = split_position(answered)
+        for one in self._pool.segments:
             if one.generation == generation:
                 one.end = answered
                 if offset:
@@ -217,17 +236,7 @@ class JournalWriter:
             elif 0 < one.generation < generation:
                 one.end = position(one.generation + 1, 0)
             elif not one.generation and one.has_records:
-                one.end = answered  # its header is damaged, and what is in it may not be ingested
-
-    def _write(self, batch: Sequence[_Item]) -> list[None]:
-        done = 0
-        with self._lock:
-            while done < len(batch):
-                count = self._write_some(batch[done:])
-                if not count:
-                    self._roll(_WAIT_SECONDS)
-                done += count
-        return [None] * len(batch)
+                one.end = answered  # its header is damaged, and its records may not be ingested
 
     def _write_some(self, batch: Sequence[_Item]) -> int:
         """Write as much of a batch as the current segment has room for; returns how many."""
@@ -237,7 +246,7 @@ class JournalWriter:
         parts: list[Buffer] = []
         count, durable = 0, False
         for item, data_set, must_last in batch:
-            record = parts_of(item, data_set, current.generation, self._seed)
+            record = encode_record(item, data_set, current.generation, self._seed)
             length = sum(map(len, record))
             if end + length > current.size:
                 break
@@ -251,7 +260,7 @@ class JournalWriter:
                 if durable:
                     current.sync()
             except OSError as error:
-                # What lies in a file that could not be synced is not known any more.
+                # After a failed sync the content of the file is unknown.
                 self._distrusted = True
                 raise StorageFull(f"the journal cannot be written: {error.strerror}") from error
             self._advance(end)
@@ -259,45 +268,45 @@ class JournalWriter:
             raise StorageFull("a record is larger than a segment of the journal")
         return count
 
-    def _roll(self, patience: float) -> None:
-        """Go on in another segment, or at the beginning of this one if nothing is in it.
+    def _next_segment(self, patience: float) -> None:
+        """Continue in another segment, or at the beginning of this one if it has no records.
 
         Args:
-            patience: seconds to wait for the ingester to make room.
+            patience: seconds to wait for the ingester to free a segment.
         """
         current, empty = self._current, self._offset == segment.HEADER
         following = (
             current
             if current is not None and empty and current.in_place
-            else self._supply.take(current, patience)
+            else self._pool.take(current, patience)
         )
         if current is not None:
             current.end = position(current.generation, self._offset)
             if not empty:
                 self._before = current.end
-            with suppress(OSError):  # it is a check and nothing else
+            with suppress(OSError):  # readers use it as a check only
                 current.finish(self._offset)
         self._generation += 1
         try:
             safe = self._offsets.safe(self._number)
-            following.begin(Head(self._generation, self._seed, safe, self._before))
+            following.begin(SegmentHeader(self._generation, self._seed, safe, self._before))
         except OSError as error:
             raise StorageFull(f"the journal cannot be written: {error.strerror}") from error
         self._current, self._offset, self._distrusted = following, segment.HEADER, False
-        self._announce()
+        self._publish_position()
 
     def _advance(self, end: int) -> None:
-        if self._urgent and end - self._offset >= _MUCH:
-            self._offsets.set_pressed(time.monotonic())
+        if self._senders_wait and end - self._offset >= _BURST:
+            self._offsets.set_last_burst(time.monotonic())
         self._offset = end
-        self._announce()
+        self._publish_position()
 
-    def _announce(self) -> None:
+    def _publish_position(self) -> None:
         self._offsets.set_answered(self._number, position(self._generation, self._offset))
 
 
 def _seed_of(segments: Sequence[Segment]) -> int:
-    """The partition's seed; 0 if none of its segments has any."""
+    """The partition's seed; 0 if none of its segments has one."""
     seeded = (one for one in segments if one.seed)
     newest = max(seeded, key=lambda one: one.generation, default=None)
     return newest.seed if newest else 0

@@ -1,4 +1,4 @@
-"""What could not be understood is kept for people to look at, within bounds for each sender."""
+"""The quarantine: instances that could not be understood, with a limit for each sender."""
 
 from node.storage.quarantine.files import Kind
 from node.storage.quarantine.quarantine import Left, Quarantine

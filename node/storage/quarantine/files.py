@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,8 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from node.core.senders import EARLIER
-from node.dicom.file_meta import meta_length
+from node.core.sender_addresses import EARLIER
 
 _BLOCK: Final = 4096  # bytes that a file takes at least
 _STAMP: Final = "%Y%m%dT%H%M%S"
@@ -21,7 +19,7 @@ _NAME: Final = re.compile(r"(\d{8}T\d{6})-(refused|answered)-([^-]+)-([0-9a-f]{1
 
 
 class Kind(StrEnum):
-    """What the sender was told."""
+    """What the sender was answered."""
 
     REFUSED = "refused"
     ANSWERED = "answered"
@@ -31,9 +29,10 @@ class Kept(NamedTuple):
     """A file of the quarantine.
 
     Attributes:
-        at: seconds since 1970.
-        size: bytes that it takes on the disk, its note included.
-        digest: of the data set, in part; empty if it is not known.
+        at: when it was received; seconds since 1970.
+        name: of the file.
+        size: bytes that it takes on the disk, with its JSON file.
+        digest: the first digits of the data set's SHA-256; empty if they are not known.
     """
 
     at: float
@@ -43,10 +42,12 @@ class Kept(NamedTuple):
 
 
 def name_of(at: float, kind: Kind, sender: str, sha256: str) -> str:
-    """What a file is called.
+    """The name of a quarantined file.
 
     Args:
-        at: seconds since 1970.
+        at: when it was received; seconds since 1970.
+        kind: what its sender was answered.
+        sender: as `node.core.sender_addresses` has them.
         sha256: of its data set.
     """
     stamp = datetime.fromtimestamp(at, UTC).strftime(_STAMP)
@@ -54,17 +55,17 @@ def name_of(at: float, kind: Kind, sender: str, sha256: str) -> str:
 
 
 def digest_of(sha256: str) -> str:
-    """The part of a hash that a name has."""
+    """The digits of a hash that are part of a file name."""
     return sha256[:16]
 
 
 def taken(size: int) -> int:
-    """Bytes that a file of a size takes together with its note."""
+    """Bytes that a file of this size takes on the disk together with its JSON file."""
     return -(-size // _BLOCK) * _BLOCK + _BLOCK
 
 
 def files(folder: Path) -> Iterator[tuple[str, Kind, Kept]]:
-    """All that is there, in any order, with sender and kind."""
+    """All files of a quarantine folder, in any order, with sender and kind."""
     with suppress(OSError):
         for path in folder.glob("*.dcm"):
             with suppress(OSError, ValueError):
@@ -75,15 +76,15 @@ def _read(path: Path) -> tuple[str, Kind, Kept]:
     state, found = path.stat(), _NAME.fullmatch(path.name)
     size = taken(state.st_size)
     if found is None:
-        return EARLIER, _told_by_note(path), Kept(state.st_mtime, path.name, size, "")
+        return EARLIER, _kind_by_note(path), Kept(state.st_mtime, path.name, size, "")
     stamp, kind, sender, digest = found.groups()
     at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp()
     return _from_name(sender), Kind(kind), Kept(at, path.name, size, digest)
 
 
-def _told_by_note(path: Path) -> Kind:
-    """Of a file of an earlier version, whose name does not say it: what may have been answered
-    stays."""
+def _kind_by_note(path: Path) -> Kind:
+    """The kind of an earlier version's file, whose name does not say it; in doubt `ANSWERED`, which
+    is never removed."""
     try:
         status = json.loads(path.with_suffix(".json").read_bytes())["status"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -91,18 +92,8 @@ def _told_by_note(path: Path) -> Kind:
     return Kind.ANSWERED if status == "0x0000" else Kind.REFUSED
 
 
-def sha256_of(path: Path) -> str | None:
-    """The hash of a file's data set; None if it is no whole file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(meta_length(file.read(144)))
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except Exception:  # noqa: BLE001  whatever is wrong with it, it is not the same
-        return None
-
-
 def _as_name(sender: str) -> str:
-    """A sender as part of a file name: addresses have neither of the two letters."""
+    """A sender as part of a file name: addresses contain neither `_` nor `+`."""
     return sender.replace(":", "_").replace("/", "+")
 
 

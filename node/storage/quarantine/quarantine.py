@@ -1,15 +1,15 @@
-"""The quarantine: what could not be understood, and how much of it each sender may leave there.
+"""The quarantine: instances that could not be understood, with a limit for each sender.
 
     quarantine/<time>-<kind>-<sender>-<hash>.dcm    with a .json that says why, from whom and when
 
-What was `refused` is only kept for people to look at, since its sender was told: the oldest of a
-sender's goes when that sender leaves more than it may, and nobody else's. What was `answered` with
-success and could not be ingested is never removed: a sender that leaves too much is refused.
+A `refused` instance is kept only for people to look at, as its sender knows that it was refused:
+when a sender reaches its limit, the oldest refused files of this sender are removed. An `answered`
+instance was answered with success and could not be ingested: it is never removed, and at the limit
+the node refuses further instances of the sender.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import threading
@@ -24,23 +24,25 @@ from typing import Any, Final
 from node.core.errors import StorageFull
 from node.core.rate_limited_log import RateLimitedLog
 from node.core.system.disk import Buffer, sync_folders, write_new
-from node.storage.quarantine.files import Kept, Kind, digest_of, files, name_of, sha256_of, taken
+from node.storage.integrity import Damage, hash_archived, sha256_of
+from node.storage.quarantine.files import Kept, Kind, digest_of, files, name_of, taken
 
 log = logging.getLogger(__name__)
 
 PER_PEER: Final = 1 << 30  # bytes
 DAYS: Final = 30.0
-_ALTOGETHER: Final = 10  # times as much as one sender may leave, of all that was refused
-_LOOK_SECONDS: Final = 5.0  # between two looks at what other processes have put there
+_ALTOGETHER: Final = 10  # limit of all refused files, in limits of one sender
+_LOOK_SECONDS: Final = 5.0  # between two checks for files of other processes
 _DAY: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How much of one kind a sender has left there.
+    """How many files of one kind the quarantine has of a sender.
 
     Attributes:
         sender: an address, or a network of IPv6; IMPORTED; EARLIER.
+        files: how many.
         size: bytes on the disk.
     """
 
@@ -51,7 +53,7 @@ class Left:
 
 
 class _Pile:
-    """The files of one sender and kind, the oldest first."""
+    """The files of one sender and kind, oldest first."""
 
     def __init__(self) -> None:
         self.files: dict[str, Kept] = {}
@@ -78,9 +80,9 @@ class Quarantine:
     """The files of the quarantine. Safe for many threads; processes see each other's files soon.
 
     Args:
-        folder: is there.
-        per_peer: bytes that one sender may leave of each kind.
-        days: after so many what was refused goes; None: age is no reason.
+        folder: the quarantine; it exists.
+        per_peer: limit of one sender, bytes of each kind.
+        days: age at which `prune` removes refused files; None: at no age.
         clock: seconds since 1970, UTC.
     """
 
@@ -97,22 +99,24 @@ class Quarantine:
         self._days = days
         self._clock = clock
         self._lock = threading.Lock()
-        self._complaints = RateLimitedLog(log)
+        self._limited_log = RateLimitedLog(log)
         self._piles: dict[tuple[str, Kind], _Pile] = defaultdict(_Pile)
-        self._seen: int | None = None  # when the folder had last changed, ns
-        self._looked = 0.0
+        self._seen: int | None = None  # when the folder last changed, ns since 1970
+        self._looked = 0.0  # at the folder, s of the monotonic clock
 
     def refused(
         self, sender: str, meta: bytes, data_set: Buffer, why: Mapping[str, Any]
     ) -> str | None:
-        """Keep what was refused, in the place of older files of its sender if need be.
+        """Keep a refused instance; older refused files of its sender are removed if need be.
 
         Args:
-            sender: as `node.core.senders` has them.
-            meta: what a Part 10 file begins with.
+            sender: as `node.core.sender_addresses` has them.
+            meta: preamble and meta information of a Part 10 file.
+            data_set: as it was received.
+            why: what its JSON file says.
 
         Returns:
-            The file's name; None if it is larger than what a sender may leave, or the disk is out.
+            The name of the file; None if it is larger than the limit, or the disk does not take it.
         """
         if taken(len(meta) + len(data_set)) > self._per_peer:
             return None
@@ -122,7 +126,16 @@ class Quarantine:
             return None
 
     def answered(self, sender: str, meta: bytes, data_set: Buffer, why: Mapping[str, Any]) -> str:
-        """Keep what was answered with success and cannot be ingested; returns the file's name.
+        """Keep an instance that was answered with success and cannot be ingested.
+
+        Args:
+            sender: as `node.core.sender_addresses` has them.
+            meta: preamble and meta information of a Part 10 file.
+            data_set: as it was received.
+            why: what its JSON file says.
+
+        Returns:
+            The name of the file.
 
         Raises:
             StorageFull: it cannot be written.
@@ -133,7 +146,7 @@ class Quarantine:
             raise StorageFull(f"the quarantine cannot be written: {error.strerror}") from error
 
     def full(self) -> frozenset[str]:
-        """Senders that have left more than they may of what is never removed."""
+        """Senders of which more than the limit was answered and could not be ingested."""
         return frozenset(
             left.sender
             for left in self.left()
@@ -141,7 +154,7 @@ class Quarantine:
         )
 
     def left(self) -> list[Left]:
-        """How much each sender has left; who has left most comes first."""
+        """How much the quarantine has of each sender, the largest first."""
         with self._lock:
             self._look()
             found = [
@@ -152,7 +165,7 @@ class Quarantine:
         return sorted(found, key=lambda left: left.size, reverse=True)
 
     def prune(self) -> int:
-        """Remove what was refused long ago; returns how many files went."""
+        """Remove refused files that are old enough; returns how many."""
         if self._days is None:
             return 0
         before, gone = self._clock() - self._days * _DAY, 0
@@ -164,7 +177,7 @@ class Quarantine:
                     gone += 1
         if gone:
             log.info(
-                "quarantine: %d files that were refused more than %g days ago are removed",
+                "the node removed %d refused instances from quarantine/ after %g days",
                 gone,
                 self._days,
             )
@@ -173,14 +186,14 @@ class Quarantine:
     def _put(
         self, kind: Kind, sender: str, meta: bytes, data_set: Buffer, why: Mapping[str, Any]
     ) -> str:
-        sha256 = hashlib.sha256(data_set).hexdigest()
+        sha256 = sha256_of(data_set)
         now, size = self._clock(), taken(len(meta) + len(data_set))
         name, digest = name_of(now, kind, sender, sha256), digest_of(sha256)
         with self._lock:
             self._look()
             pile = self._piles[sender, kind]
             there = pile.digests.get(digest)
-        if there is not None and sha256_of(self._folder / there) == sha256:
+        if there is not None and _holds(self._folder / there, sha256):
             return there
         with self._lock:
             alone = self._changed_at() == self._seen
@@ -197,7 +210,7 @@ class Quarantine:
             with self._lock:
                 pile.remove(name)
             raise
-        if alone:  # nobody else has changed anything: no need to look
+        if alone:  # no other process has changed the folder: it need not be read
             with self._lock:
                 self._seen = self._changed_at()
         return name
@@ -206,29 +219,29 @@ class Quarantine:
         return [pile for (_, kind), pile in self._piles.items() if kind is Kind.REFUSED]
 
     def _make_room(self, sender: str, size: int) -> None:
-        """For so many bytes more that were refused."""
+        """Remove refused files until there is room for so many bytes."""
         own = self._piles[sender, Kind.REFUSED]
         if self._shorten(own, own.size + size - self._per_peer):
-            self._complaints.say(
+            self._limited_log.say(
                 sender,
-                f"quarantine: {sender} left more than storage.quarantine.per_peer; "
-                "the oldest of it that was refused is removed",
+                f"{sender} sent more refused instances than storage.quarantine.per_peer allows; "
+                "the node removes its oldest from quarantine/",
             )
-        # Many senders together: whoever has left most gives way, and nobody who has left little.
+        # Many senders together: files of the sender with the most bytes are removed.
         while (excess := self._refused_size() + size - _ALTOGETHER * self._per_peer) > 0:
             if not self._shorten(max(self._refused(), key=lambda pile: pile.size), excess):
                 break
-            self._complaints.say(
+            self._limited_log.say(
                 "altogether",
-                f"quarantine: more than {_ALTOGETHER} times storage.quarantine.per_peer was "
-                "refused; the oldest of whoever left most is removed",
+                f"quarantine/ has more than {_ALTOGETHER} times storage.quarantine.per_peer of "
+                "refused instances; the node removes the oldest of the sender with the most",
             )
 
     def _refused_size(self) -> int:
         return sum(pile.size for pile in self._refused())
 
     def _shorten(self, pile: _Pile, excess: int) -> bool:
-        """Remove the oldest files of a pile until it is so many bytes smaller; whether any went."""
+        """Remove the oldest files of a pile, `excess` bytes of them; whether it removed any."""
         wanted, went = pile.size - excess, False
         while pile.size > wanted and (one := pile.oldest()) is not None:
             self._drop(pile, one.name)
@@ -243,7 +256,7 @@ class Quarantine:
         pile.remove(name)
 
     def _look(self, *, anew: bool = False) -> None:
-        """See what is there, if it may have changed."""
+        """Read the folder, if it may have changed."""
         now = time.monotonic()
         if not anew and self._seen is not None and now - self._looked < _LOOK_SECONDS:
             return
@@ -260,3 +273,11 @@ class Quarantine:
             return self._folder.stat().st_mtime_ns
         except OSError:
             return 0
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    """Whether a file of the quarantine is undamaged and has this data set."""
+    try:
+        return hash_archived(path)[0] == sha256
+    except (Damage, OSError):
+        return False

@@ -1,28 +1,30 @@
-"""Which senders have left as much as they may of what is never removed: looked at now and then,
-so that nobody who stores waits for it."""
+"""Which senders have reached their limits of what is never removed: read by a loop, so that no
+C-STORE waits for it."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 from node.core.errors import QuotaReached, Retryable
 from node.core.supervision import Loop
 from node.core.system.disk import Buffer
 from node.storage.index.series.conflicts import Conflicts
-from node.storage.ingest.checks import sender_of
+from node.storage.integrity import sha256_of
 from node.storage.journal import Source
 from node.storage.quarantine import Quarantine
+from node.storage.receive.instance_receiver import sender_of
 
 _EVERY_SECONDS: Final = 2.0
-_LIMIT_SECONDS: Final = 120.0  # a database that is away takes its time to say so
+_LIMIT_SECONDS: Final = 120.0  # a database that does not answer takes long to fail
 
 
 class Quotas:
-    """What senders may still leave.
+    """The limits of senders.
 
     Args:
-        per_peer: bytes of conflicts that one sender may leave.
+        quarantine: has instances that could not be ingested.
+        conflicts: reads conflicts from the index.
+        per_peer: limit of one sender, bytes of conflicts.
     """
 
     def __init__(self, quarantine: Quarantine, conflicts: Conflicts, per_peer: int) -> None:
@@ -34,57 +36,64 @@ class Quotas:
         self._loop = Loop("quotas", self.look, limit=_LIMIT_SECONDS, vital=False)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the loop."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the loop."""
         self._loop.stop(5)
 
     def look(self) -> float:
-        """See who has left too much; seconds until that should be seen again."""
+        """Read which senders have reached a limit; returns seconds until the next time."""
         self._not_ingested = self._quarantine.full()
         try:
             left = self._conflicts.left()
             self._copying = frozenset(one.sender for one in left if one.size > self._per_peer)
         except Retryable:
-            pass  # the database is away, which others say; what was seen before holds
+            pass  # the database does not answer, which `/health` reports; the last result stays
         return _EVERY_SECONDS
 
     def limits(self, source: Source | None) -> bool:
-        """Whether something that comes from somewhere may have to be refused; mostly nothing."""
+        """Whether the sender of an association has reached any limit; None: an import."""
         if not self._copying and not self._not_ingested:
             return False
         sender = sender_of(source)
         return sender in self._copying or sender in self._not_ingested
 
     def check_sender(self, sender: str) -> None:
-        """See that a sender may leave anything at all.
+        """Check that the quarantine has not too much of a sender.
 
         Raises:
-            QuotaReached: too much of what it sent cannot be ingested.
+            QuotaReached: it has; the node refuses all its instances.
         """
         if sender in self._not_ingested:
             raise QuotaReached(
-                f"what {sender} sent and could not be ingested is more than "
-                "storage.quarantine.per_peer: see why, and move it out of quarantine/",
+                f"{sender} sent more instances that could not be ingested than "
+                "storage.quarantine.per_peer allows: see the log for why, and move them out of "
+                "quarantine/",
                 "too much from this address is in quarantine; see the log",
             )
 
     def limits_copies(self, sender: str) -> bool:
-        """Whether a sender may leave no further version of an instance that is there."""
+        """Whether a sender may send no further conflict."""
         return sender in self._copying
 
     def check_copy(self, sender: str, sop_instance_uid: str, data_set: Buffer) -> None:
-        """See that an instance is not another version of one that is there.
+        """Check that an instance is no conflict.
+
+        Args:
+            sender: as `node.core.sender_addresses` has them.
+            sop_instance_uid: of the instance.
+            data_set: as it was received.
 
         Raises:
-            QuotaReached: it is. Retryable: that cannot be seen now.
+            QuotaReached: it has other bytes than the archived instance of this UID.
+            Retryable: the index does not answer.
         """
-        sha256 = hashlib.sha256(data_set).hexdigest()
+        sha256 = sha256_of(data_set)
         if self._conflicts.would_be(sop_instance_uid, sha256):
             raise QuotaReached(
-                f"{sender} has left more other versions of instances that are there already than "
-                "storage.conflicts.per_peer allows; no further one is taken",
+                f"{sender} sent more conflicts (other bytes for archived instances) than "
+                "storage.conflicts.per_peer allows; the node refuses further ones",
                 "in conflict; too many conflicts from this address",
             )

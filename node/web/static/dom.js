@@ -1,4 +1,4 @@
-// Small helpers. Text from peers only ever becomes text nodes: nothing here parses HTML.
+// Helpers of both pages. Text from peers becomes text nodes only: nothing here parses HTML.
 
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -15,7 +15,7 @@ export async function ask(url) {
   const answer = await fetch(url, { headers: { Accept: "application/json" } });
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    const detail = typeof body.detail === "string" ? body.detail : `the node answers ${answer.status}`;
+    const detail = typeof body.detail === "string" ? body.detail : `The node answered with HTTP status ${answer.status}.`;
     throw Object.assign(new Error(detail), { status: answer.status });
   }
   return body;
@@ -53,4 +53,4 @@ export const dicomDate = (date) =>
   /^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : date;
 
 export const seriesName = (series) =>
-  [series.number, series.description || "without description"].filter((part) => part !== null).join(" · ");
+  [series.number, series.description || "no description"].filter((part) => part !== null).join(" · ");

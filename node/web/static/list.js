@@ -3,7 +3,7 @@ import { ago, ask, bytes, dicomDate, make, moment, saying, seriesName, stateBadg
 const EVERY_MS = 2000;
 const FILTERS = [
   ["All", []],
-  ["Under way", ["receiving", "settled", "assembling"]],
+  ["In progress", ["receiving", "settled", "assembling"]],
   ["Ready", ["ready"]],
   ["Held", ["held"]],
   ["Failed", ["failed"]],
@@ -57,15 +57,15 @@ function facts(node) {
     make("span", {}, `${node.instances.toLocaleString()} instances in ${node.series.toLocaleString()} series`),
     ...(node.conflicts ? [make("span", {}, `${node.conflicts.toLocaleString()} in conflict`)] : []),
     ...(node.quarantine.refused + node.quarantine.answered ? [make("span", {},
-      `in quarantine ${node.quarantine.refused.toLocaleString()} refused, ${node.quarantine.answered.toLocaleString()} not ingested`)] : []),
+      `quarantine: ${node.quarantine.refused.toLocaleString()} refused, ${node.quarantine.answered.toLocaleString()} not ingested`)] : []),
     make("span", {}, `${bytes(node.free_bytes)} free`),
     node.damaged ? make("span", { class: "why failed-why" },
-      `${node.damaged.toLocaleString()} files are damaged or lost: rasnode verify names them`) : null,
+      `${node.damaged.toLocaleString()} files are damaged or lost: rasnode verify lists them`) : null,
     make("span", {}, `version ${node.version}`),
   ].filter(Boolean));
   const empty = place("empty");
   empty.replaceChildren(
-    node.series ? "No series in this state." : "Nothing has arrived yet. Send something:",
+    node.series ? "There are no series in this state." : "No series has been received yet. Send DICOM files with:",
     ...(node.series ? [] : [make("br"), make("code", { class: "mono" },
       `storescu -aec ${node.ae_title} +sd +r ${location.hostname} ${node.port} FOLDER`)]));
 }
@@ -86,7 +86,7 @@ async function refresh() {
     place("empty").hidden = page.series.length > 0;
     trouble(null);
   } catch (error) {
-    trouble(error.status ? error.message : "The node does not answer; trying again.");
+    trouble(error.status ? error.message : "The node does not answer. Trying again …");
   }
 }
 

@@ -39,7 +39,7 @@ function files(series) {
   place("files").replaceChildren(...series.files.map((file) => make("tr", {},
     make("td", {}, make("a", { href: file.url }, file.ending)),
     make("td", { class: "num" }, bytes(file.bytes)),
-    make("td", { class: "mono" }, file.path ?? "the name says who the patient is: see rasnode status"))));
+    make("td", { class: "mono" }, file.path ?? "not shown, as the file name identifies the patient; rasnode status shows it"))));
 }
 
 function volumes(series) {
@@ -68,18 +68,18 @@ async function refresh() {
       volumes(series);
       files(series);
       list("evidence", [...(series.why ? [make("li", {}, series.why)] : []), ...series.evidence.map((item) => make("li", {},
-        saying(item.says), ` ${item.sentence} `, make("span", { class: "quiet small" }, item.source)))], "none yet");
+        saying(item.says), ` ${item.sentence} `, make("span", { class: "quiet small" }, item.source)))], "No evidence yet.");
       list("arrivals", series.arrivals.map((arrival) => make("li", {},
-        `${arrival.instances} from ${arrival.calling_ae} (${arrival.address}), ${arrival.end} `,
-        make("span", { class: "quiet small" }, moment(arrival.last_at)))), "came by import");
+        `${arrival.instances} ${arrival.instances === 1 ? "instance" : "instances"} from ${arrival.calling_ae} (${arrival.address}), ${arrival.end} `,
+        make("span", { class: "quiet small" }, moment(arrival.last_at)))), "Imported, not received from a peer.");
       list("history", series.history.toReversed().map((step) => make("li", {},
         make("span", { class: "quiet small" }, `${moment(step.at)} `),
         `${step.from_state.replaceAll("-", " ")} → ${step.to_state.replaceAll("-", " ")} `,
-        make("span", { class: "quiet small" }, [step.actor, step.why].filter(Boolean).join(": ")))), "nothing yet");
+        make("span", { class: "quiet small" }, [step.actor, step.why].filter(Boolean).join(": ")))), "No changes of state yet.");
     }
     trouble(null);
   } catch (error) {
-    trouble(error.status ? error.message : "The node does not answer; trying again.");
+    trouble(error.status ? error.message : "The node does not answer. Trying again …");
     if (error.status === 404) {
       for (const columns of document.querySelectorAll(".columns")) columns.hidden = true;
       return false;

@@ -1,4 +1,4 @@
-// Three planes through a volume. The node draws the slices; here they are put at their true
+// Three planes through a volume. The node draws the slices; the viewer shows them in their true
 // proportions, with the letters of the patient's directions and the lines of the other planes.
 import { ask, make } from "./dom.js";
 
@@ -19,7 +19,7 @@ export class Viewer {
   close() { this.closed = true; }
 
   async open() {
-    this.stage.replaceChildren(make("p", { class: "quiet" }, "loading …"));
+    this.stage.replaceChildren(make("p", { class: "quiet" }, "Loading the volume …"));
     try {
       this.volume = await ask(`${this.base}?${this.query}`);
     } catch (error) {
@@ -57,7 +57,7 @@ export class Viewer {
     const [i, j, k, t] = volume.shape;
     const size = volume.spacing.map((mm) => mm.toFixed(2)).join(" × ");
     const oblique = volume.oblique > 0.5
-      ? `, oblique by ${volume.oblique.toFixed(1)}°: letters are the nearest directions` : "";
+      ? `, oblique by ${volume.oblique.toFixed(1)}°: letters show the nearest directions` : "";
     this.stage.replaceChildren(
       make("div", { class: "viewer" }, ...this.planes.map((plane) => plane.element)),
       make("div", { class: "controls" }, ...controls),
@@ -151,7 +151,7 @@ export class Viewer {
       image.src = url;
       this.pictures.set(url, image.decode().then(() => image, () => {
         this.pictures.delete(url);
-        throw new Error("a slice could not be drawn; the volume may have a newer revision");
+        throw new Error("A slice could not be loaded. The volume may have a newer revision: reload the page.");
       }));
       if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
     }

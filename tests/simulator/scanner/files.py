@@ -15,7 +15,7 @@ from node.assemble.space import LPS_TO_RAS
 from node.assemble.volumes.nifti import scaled_image
 from node.convert import OutputOptions, Volume, read_folder
 from node.convert.series import _planned
-from node.convert.volume import filled
+from node.convert.volume import read_volume
 from node.core.errors import AssemblyError
 from tests.simulator.scanner.encoding import part10
 from tests.simulator.scanner.judge import judge
@@ -41,7 +41,7 @@ def convert(world: World) -> tuple[SeriesPlan, list[str]]:
         refusals = list(planned.refusals)
         for volume in planned.volumes:
             try:
-                voxels += _voxels(world, filled(volume, read))
+                voxels += _voxels(world, read_volume(volume, read))
             except AssemblyError as error:
                 refusals.append(error)
     planned = replace(planned, refusals=tuple(refusals))

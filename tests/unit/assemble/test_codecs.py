@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from node.assemble.frames.model import PixelFormat
-from node.assemble.pixels.frames import compressed_frame
+from node.assemble.pixels.stored_values import compressed_frame
 from node.convert import convert_series, read_folder
 from node.convert.decoding import decode_apart
 from node.core.errors import AssemblyError, Reason

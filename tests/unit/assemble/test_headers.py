@@ -9,8 +9,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.assemble.frames.headers import decode_header, describe, encode_header
 from node.assemble.frames.model import FrameHeader, InstanceHeader
-from node.assemble.pixels.values import as_displayed
-from node.assemble.sidecar.standard import DAY, SECOND, date_time, moment, time_of_day
+from node.assemble.pixels.voxel_values import as_displayed
+from node.assemble.sidecar.standard_fields import DAY, SECOND, date_time, moment, time_of_day
 from node.core.errors import MalformedDataSet, Reason
 from node.dicom import scan
 from tests.phantom import Phantom

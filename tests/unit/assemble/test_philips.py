@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from node.assemble.series import plan
-from node.assemble.sidecar.labeling import volume_types
+from node.assemble.sidecar.spin_labeling import volume_types
 from tests.phantom import Phantom
 from tests.unit.assemble.build import header, headers
 from tests.unit.assemble.weighted import old_philips, private, series

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat
-from node.assemble.pixels.frames import check_supported, native_frame
-from node.assemble.pixels.values import choose, finish
-from node.assemble.stacks.stacking import Piece
+from node.assemble.pixels.stored_values import check_supported, native_frame
+from node.assemble.pixels.voxel_values import choose, finish
+from node.assemble.stacks.slice_sorting import Piece
 from node.core.errors import AssemblyError, Reason
 
 PLAIN = PixelFormat(

@@ -157,7 +157,7 @@ def test_a_position_that_was_put_right_already() -> None:
 
 def test_without_any_word_on_the_direction_it_is_refused() -> None:
     sentence = refusal(sheet(Phantom(), Mosaic(normal=False, planned=False)))
-    assert "on which side" in sentence
+    assert "the side of the first slice" in sentence
 
 
 def test_a_damaged_header_is_not_believed() -> None:

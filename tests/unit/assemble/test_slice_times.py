@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from tests.phantom import Phantom
 from tests.unit.assemble.build import changed
 from tests.unit.assemble.test_enhanced import enhanced
-from tests.unit.assemble.test_intervals import clock
-from tests.unit.assemble.test_timing import sidecar_of
+from tests.unit.assemble.test_timing_fields import sidecar_of
+from tests.unit.assemble.test_volume_times import clock
 
 INTERLEAVED = (0, 1.2, 0.4, 1.6, 0.8)
 

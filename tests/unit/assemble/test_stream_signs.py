@@ -14,7 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGExtended12Bit, JPEGLSLossless
 
 from node.assemble.frames.model import PixelFormat
-from node.assemble.pixels.frames import compressed_frame
+from node.assemble.pixels.stored_values import compressed_frame
 from node.convert import convert_series, read_folder
 from node.core.errors import Reason
 from tests.phantom import Phantom, save

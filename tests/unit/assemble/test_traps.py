@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from node.assemble.order.intervals import times_of
+from node.assemble.order.volume_times import times_of
 from node.assemble.series import plan
 from node.assemble.sidecar.sidecar import make_sidecar
-from node.assemble.sidecar.timing import timing_fields
+from node.assemble.sidecar.timing_fields import timing_fields
 from tests.phantom import PET, Phantom
 from tests.unit.assemble.build import changed, header, headers
 from tests.unit.assemble.test_enhanced import enhanced

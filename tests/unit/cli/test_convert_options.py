@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import node.cli.convert.run
 import node.convert.folder
-from node.cli.main import build
+from node.cli.commands import build
 from node.convert import Conversion
 from node.core.errors import ConfigError, NodeError
 from node.core.settings.file import load_settings
@@ -31,7 +31,7 @@ DATED = {
 def invoke(*words: object) -> Result:
     """Run rasnode; the words before `convert` are for all commands."""
     found = [str(word) for word in words]
-    return CliRunner().invoke(build("convert"), found)
+    return CliRunner().invoke(build(), found)
 
 
 def convert(*words: object) -> Result:
@@ -53,16 +53,16 @@ def files_in(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("-z maybe", "-z, --compress: one of y, o, i, n, not 'maybe'."),
+        ("-z maybe", "-z, --compress: one of y, o, i, n, not 'maybe'"),
         ("-z 3", "fslsplit"), ("-m 3", "one of"), ("-v 7", "one of"), ("-w 3", "one of"),
         ("-b q", "one of"), ("-ba q", "one of"), ("-i q", "one of"), ("-a q", "one of"),
-        ("-e y", "NIfTI alone"), ("-e j", "NIfTI alone"), ("-g y", "config.yaml"),
+        ("-e y", "only NIfTI"), ("-e j", "only NIfTI"), ("-g y", "config.yaml"),
         ("-l y", "integers"), ("-l n", "integers"), ("-p o", "scale"), ("-r y", "rasnode import"),
-        ("-x y", "cuts"), ("-x i", "RAS order"), ("-u", "network"), ("-br x", "sub-%i"),
+        ("-x y", "measured"), ("-x i", "RAS order"), ("-u", "new versions"), ("-br x", "sub-%i"),
         ("--terse", "--terse"), ("--xml", "Slicer"), ("--progress y", "Slicer"),
         ("--big-endian y", "little-endian"), ("--level 12", "less than or equal to 9"),
         ("--level x", "integer"), ("-d 100", "less than or equal to 99"),
-        ("-f %q", "%q is no code"),
+        ("-f %q", "%q is not a code"),
         ("-f %H", "BIDS"), ("--defaults nowhere.ini", "nowhere.ini"),
         ("--config nowhere.yaml", "nowhere.yaml"), ("-s q", "one of"), ("-t q", "one of"),
         ("-q q", "one of"), ("--defaults a --config b", "either"),
@@ -154,7 +154,7 @@ def test_trigger_times_say_nothing_when_they_are_to_be_ignored(tmp_path: Path) -
 def test_a_search_converts_nothing(source: Path, value: str, listed: bool) -> None:
     done = convert("-q", value, source)
     assert done.exit_code == 0, done.output
-    assert "Found 4 DICOM files, of 1 series." in done.stdout
+    assert "Found 4 DICOM files of 1 series." in done.stdout
     assert ("00000.dcm" in done.stdout) is listed
 
 
@@ -308,6 +308,6 @@ def test_an_unforeseen_error_in_reading_costs_one_file(
     monkeypatch.setattr(node.convert.folder, "describe", broken)
     done = convert(two, tmp_path / "out")
     assert isinstance(done.exception, NodeError)
-    assert done.stderr.count("internal-error: An unforeseen KeyError") == 4
+    assert done.stderr.count("internal-error: An unexpected KeyError") == 4
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
     assert "Doe" not in done.output

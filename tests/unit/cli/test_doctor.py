@@ -14,29 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.doctor import findings
+from node.cli.doctor import machine, ports
+from node.cli.doctor.command import Subject, diagnose
 from node.cli.doctor.deliveries import check_deliveries
-from node.cli.doctor.doctor import (
-    Subject,
-    check_database,
-    check_dicom,
-    check_passcodes,
-    check_peers,
-    diagnose,
-)
-from node.cli.doctor.findings import (
-    Finding,
-    Grade,
+from node.cli.doctor.finding import Finding, Grade
+from node.cli.doctor.index import check_database
+from node.cli.doctor.machine import (
     check_clock,
     check_codecs,
     check_disk,
     check_file_system,
-    check_http,
     check_open_files,
     check_storage,
-    listen,
-    port_finding,
 )
+from node.cli.doctor.peers import check_passcodes, check_peers
+from node.cli.doctor.ports import check_dicom, check_http, listen, port_finding
 from node.core.settings.deliver import TargetSettings
 from node.core.settings.model import Dicom, Identity, PeerSettings, Settings
 from node.core.settings.passcodes import NOBODY
@@ -126,9 +118,9 @@ def test_the_page() -> None:
 
 def test_another_program_where_the_page_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(*_args: object, **_kwargs: object) -> object:
-        raise findings.httpx.ConnectError("refused")
+        raise ports.httpx.ConnectError("refused")
 
-    monkeypatch.setattr(findings.httpx, "get", answer)
+    monkeypatch.setattr(ports.httpx, "get", answer)
     with socket.create_server(("127.0.0.1", 0)) as other:
         found = check_http("127.0.0.1", other.getsockname()[1])
     assert found.grade is Grade.WRONG
@@ -176,7 +168,7 @@ def test_sqlite_over_a_network(root: str, sqlite: bool, grade: Grade) -> None:
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = namedtuple("state", "f_bavail f_frsize")
-    monkeypatch.setattr(findings.os, "statvfs", lambda _path: state(1000, 4096))
+    monkeypatch.setattr(machine.os, "statvfs", lambda _path: state(1000, 4096))
     assert check_disk(tmp_path, 1000 * 4096 + 1).grade is Grade.WRONG
     assert check_disk(tmp_path, 1000 * 4096).grade is Grade.NOTE
     assert check_disk(tmp_path / "not" / "there", 100 * 4096).grade is Grade.GOOD
@@ -196,18 +188,18 @@ def test_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
         is_available = False
         missing_dependencies = ("gdcm",)
 
-    monkeypatch.setattr(findings, "get_decoder", lambda _uid: Without)
+    monkeypatch.setattr(machine, "get_decoder", lambda _uid: Without)
     found = check_codecs()
     assert found.grade is Grade.WRONG
     assert "gdcm" in found.found
 
 
 def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(findings.resource, "getrlimit", lambda _which: (512, 4096))
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda _which: (512, 4096))
     assert check_open_files(64).grade is Grade.GOOD
     assert check_open_files(65).grade is Grade.WRONG
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    monkeypatch.setattr(findings.resource, "getrlimit", lambda _which: unlimited)
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda _which: unlimited)
     assert check_open_files(10_000).grade is Grade.GOOD
 
 
@@ -314,7 +306,7 @@ def test_of_deliveries_the_running_node_is_asked(tmp_path: Path) -> None:
         "share": Grade.WRONG,
         "lost": Grade.WRONG,  # new in the configuration: it has not looked yet
     }
-    assert any(f"the running node says: {read_only}" in one.found for one in found)
+    assert any(f"the running node reports: {read_only}" in one.found for one in found)
     assert "What deliveries need" in (Path(__file__).parents[3] / "docs/install.md").read_text()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.output.formatting import deliveries, history, why
+from node.cli.series.formatting import deliveries, history, why
 from node.core.errors import NodeError, Reason
 from node.core.events import NewDelivery
 from node.lifecycle.assembly.jobs import Assembled, Refusal
@@ -28,7 +28,7 @@ def test_a_held_series_says_what_is_missing(bench: Bench) -> None:
     bench.run(60.0)
     said = why(bench.series())
     assert "at 27.5 mm" in said
-    assert "held, as something is missing" in said
+    assert "held: instances are missing" in said
 
 
 def test_a_series_that_waits_says_for_what(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from node import space
 from node.assemble.resampling import resample
-from node.cli.main import build
+from node.cli.commands import build
 from node.convert import OutputOptions, convert_series, read_folder
 from node.core.errors import AssemblyError, ConfigError, Reason
 from tests.phantom import CT, Phantom, oblique, save
@@ -32,8 +32,7 @@ def written(phantom: Phantom, folder: Path, name: str = "one") -> Path:
 
 
 def run(*arguments: object) -> Any:
-    command = str(arguments[0])
-    result = CliRunner().invoke(build(command), [str(one) for one in arguments])
+    result = CliRunner().invoke(build(), [str(one) for one in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output

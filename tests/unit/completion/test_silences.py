@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.completion.decision import Action, Timing
 from node.completion.facts import Count, InstanceFacts
-from node.completion.policy import Action, Timing
 from node.completion.replay import Outcome, Recorded, replay
 from node.completion.silences import (
     FEWEST_SERIES,

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import node
 from node.assemble.volumes.layers import cut
 from node.assemble.volumes.nifti import header_bytes, image_of, make_header, scaled_image
-from node.cli.main import build
+from node.cli.commands import build
 from node.convert import OutputOptions
 from node.convert.writing import write_image
 from node.web.volumes import read_volume
@@ -53,7 +53,7 @@ def test_what_nifti_1_cannot_count_is_nifti_2(
 
 def run(*words: object) -> str:
     found = [str(word) for word in words]
-    done = CliRunner().invoke(build(found[0]), found)
+    done = CliRunner().invoke(build(), found)
     assert done.exit_code == 0, done.output
     return done.stdout
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import node.assemble.volumes.layers
 import node.convert.volume
-from node.assemble.volumes.layers import foreseen
-from node.convert import InstanceSource, OutputOptions, convert_series, lay_in, read_folder
-from node.convert.slice_cache import Stock
+from node.assemble.volumes.layers import expected_layers
+from node.convert import InstanceSource, OutputOptions, compress_slices, convert_series, read_folder
+from node.convert.slice_cache import SliceCache
 from node.convert.sources import PixelReader
 from tests.files import contents
 from tests.phantom import CT, PET, Phantom, oblique, save
@@ -68,7 +68,7 @@ def written(
     options: OutputOptions | None = None,
 ) -> dict[str, Any]:
     folder.mkdir()
-    conversion = convert_series(sources, folder, "x", options, stock=stock)
+    conversion = convert_series(sources, folder, "x", options, slice_cache=stock)
     assert len(conversion.products) == 1
     return contents(folder)
 
@@ -105,7 +105,7 @@ def test_no_byte_differs(
     arrived = [sources[pick] for pick in picks if pick < len(sources)]
     stock = folder / "stock"
     laid = sum(
-        lay_in(stock, arrived[start : start + 3], OutputOptions())
+        compress_slices(stock, arrived[start : start + 3], OutputOptions())
         for start in range(0, len(arrived), 3)
     )
     assert laid == len(arrived)
@@ -114,7 +114,7 @@ def test_no_byte_differs(
 
 def test_what_is_in_stock_is_not_read_again(tmp_path: Path, reads: list[str]) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    lay_in(tmp_path / "stock", sources[:5], OutputOptions())
+    compress_slices(tmp_path / "stock", sources[:5], OutputOptions())
     reads.clear()
     written(sources, tmp_path / "out", tmp_path / "stock")
     middle = sources[COUNT // 2].uid
@@ -129,7 +129,7 @@ def test_where_all_bits_are_in_use_the_likely_shift_is_foreseen(
     sources = received(
         Phantom(size=(6, 5, COUNT), sop_class=CT, attributes=signed), tmp_path / "in"
     )
-    assert lay_in(tmp_path / "stock", sources, OutputOptions()) == COUNT
+    assert compress_slices(tmp_path / "stock", sources, OutputOptions()) == COUNT
     reads.clear()
     with_stock = written(sources, tmp_path / "a", tmp_path / "stock")
     assert len(reads) == COUNT + 1  # all for the smallest and largest value, one for the picture
@@ -138,7 +138,7 @@ def test_where_all_bits_are_in_use_the_likely_shift_is_foreseen(
 
 def test_other_pixels_under_the_same_uid_are_read(tmp_path: Path, reads: list[str]) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    lay_in(tmp_path / "stock", sources, OutputOptions())
+    compress_slices(tmp_path / "stock", sources, OutputOptions())
     content = bytearray(sources[0].path.read_bytes())
     content[-1] ^= 1
     sources[0].path.write_bytes(content)
@@ -162,7 +162,7 @@ def test_a_late_slice_that_changes_the_voxel_type_leaves_the_stock_unused(
     save(datasets, tmp_path / "in")
     (series,), _ = read_folder([tmp_path / "in"])
     sources = [digested(source) for source in series.instances]
-    assert lay_in(tmp_path / "stock", sources[:-1], OutputOptions()) == COUNT - 1
+    assert compress_slices(tmp_path / "stock", sources[:-1], OutputOptions()) == COUNT - 1
     reads.clear()
     with_stock = written(sources, tmp_path / "a", tmp_path / "stock")
     assert len(reads) == COUNT
@@ -171,9 +171,9 @@ def test_a_late_slice_that_changes_the_voxel_type_leaves_the_stock_unused(
 
 def test_a_layer_that_lies_otherwise_or_is_scaled_otherwise_is_not_in_stock(tmp_path: Path) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    lay_in(tmp_path / "stock", sources, OutputOptions())
-    stock = Stock(tmp_path / "stock", sources, OutputOptions().level)
-    layer = foreseen([source.header for source in sources])[0]
+    compress_slices(tmp_path / "stock", sources, OutputOptions())
+    stock = SliceCache(tmp_path / "stock", sources, OutputOptions().level)
+    layer = expected_layers([source.header for source in sources])[0]
     assert stock.get(layer) is not None
     flipped = layer.orientation * [[1, -1], [1, 1], [1, 1]]
     frame = msgspec.structs.replace(layer.piece.frame, slope=2.0)
@@ -187,7 +187,7 @@ def test_a_layer_that_lies_otherwise_or_is_scaled_otherwise_is_not_in_stock(tmp_
 
 def test_another_level_of_compression_finds_nothing(tmp_path: Path, reads: list[str]) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    lay_in(tmp_path / "stock", sources, OutputOptions(level=1))
+    compress_slices(tmp_path / "stock", sources, OutputOptions(level=1))
     reads.clear()
     options = OutputOptions(level=3)
     with_stock = written(sources, tmp_path / "a", tmp_path / "stock", options)
@@ -197,7 +197,7 @@ def test_another_level_of_compression_finds_nothing(tmp_path: Path, reads: list[
 
 def test_files_that_are_not_compressed_need_none(tmp_path: Path) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    lay_in(tmp_path / "stock", sources, OutputOptions())
+    compress_slices(tmp_path / "stock", sources, OutputOptions())
     options = OutputOptions(compress=False)
     with_stock = written(sources, tmp_path / "a", tmp_path / "stock", options)
     assert with_stock == written(sources, tmp_path / "b", options=options)
@@ -205,7 +205,7 @@ def test_files_that_are_not_compressed_need_none(tmp_path: Path) -> None:
 
 def test_the_end_may_be_half_written(tmp_path: Path, reads: list[str]) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    lay_in(tmp_path / "whole", sources, OutputOptions())
+    compress_slices(tmp_path / "whole", sources, OutputOptions())
     whole = (tmp_path / "whole").read_bytes()
     plain = written(sources, tmp_path / "plain")
     read = []
@@ -220,7 +220,7 @@ def test_the_end_may_be_half_written(tmp_path: Path, reads: list[str]) -> None:
 
 def test_what_was_damaged_is_read_instead(tmp_path: Path) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
-    lay_in(tmp_path / "whole", sources, OutputOptions())
+    compress_slices(tmp_path / "whole", sources, OutputOptions())
     whole = (tmp_path / "whole").read_bytes()
     plain = written(sources, tmp_path / "plain")
     for at in range(0, len(whole), 7):
@@ -242,9 +242,12 @@ def test_a_stock_that_was_not_begun_is_empty(tmp_path: Path) -> None:
 def test_slices_that_cannot_be_read_are_left_for_the_assembly(tmp_path: Path) -> None:
     sources = received(Phantom(size=(6, 5, COUNT)), tmp_path / "in")
     sources[1].path.write_bytes(sources[1].path.read_bytes()[:-4])
-    assert lay_in(tmp_path / "stock", sources, OutputOptions()) == COUNT - 1
+    assert compress_slices(tmp_path / "stock", sources, OutputOptions()) == COUNT - 1
 
 
 def test_coronal_slices_are_not_layers(tmp_path: Path) -> None:
     coronal = Phantom(size=(6, 5, COUNT), rotation=np.eye(3)[:, [2, 0, 1]])
-    assert lay_in(tmp_path / "stock", received(coronal, tmp_path / "in"), OutputOptions()) == 0
+    assert (
+        compress_slices(tmp_path / "stock", received(coronal, tmp_path / "in"), OutputOptions())
+        == 0
+    )

@@ -30,16 +30,16 @@ def test_a_copy_has_what_it_was_given_and_nothing_else() -> None:
 
 
 def test_a_copy_reads_from_a_pipe_of_the_originals() -> None:
-    hear, ring = os.pipe()
-    copy = ForkedProcess("a-name", lambda: os._exit(7 if os.read(0, 1) else 8), hear=hear)
+    read_end, write_end = os.pipe()
+    copy = ForkedProcess("a-name", lambda: os._exit(7 if os.read(0, 1) else 8), stdin=read_end)
     assert copy.stdin is None
     assert copy.poll() is None
-    os.close(ring)  # the last end that is open, or it would not come to an end
+    os.close(write_end)  # the last end that is open, or it would not come to an end
     try:
         assert copy.wait(10) == 8
     finally:
         copy.kill()
-        os.close(hear)
+        os.close(read_end)
         copy.stdout.close()
 
 

@@ -9,8 +9,8 @@ import pytest
 from node.core.errors import ConfigError
 from node.core.settings import file
 from node.core.settings.file import load_configuration, load_convert_settings, load_settings
-from node.core.settings.mistakes import STAND_INS, _model_in
 from node.core.settings.model import Settings, parse_size
+from node.core.settings.validation import STAND_INS, _model_in
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -35,6 +35,7 @@ def test_the_config_file_that_ships_says_the_defaults(monkeypatch: pytest.Monkey
     ("text", "said"),
     [
         ("dicom:\n  prot: 1", "line 2: there is no key 'dicom.prot'; did you mean 'dicom.port'?"),
+        ("dicom:\n  keep_awake: true", "line 2: there is no key 'dicom.keep_awake' any more:"),
         ("quiet_seconds: 3", "did you mean 'completion.quiet_seconds'?"),
         ("dicom:\n  port: 70000", "line 2: dicom.port: "),
         ("storage:\n  minimum_free: 3 parsecs", "line 2: storage.minimum_free: a size such as"),
@@ -49,7 +50,7 @@ def test_the_config_file_that_ships_says_the_defaults(monkeypatch: pytest.Monkey
             "line 1: deliver 'a' forwards to the peer 'pacs', which is not in dicom.peers",
         ),
         ("deliver: [{name: a, event: [ready], folder: {path: /x}}]", "mean 'deliver.0.events'?"),
-        ("dicom: [", "is no YAML"),
+        ("dicom: [", "is not YAML"),
         ("- 1", "must hold keys"),
     ],
 )
@@ -94,7 +95,7 @@ ALL_OF_THEM = (
     "line 12: deliver.1.webhook.url: URL input should be",
     "line 12: deliver.1.webhook: a webhook has secret or secret_file, not both",
     "environment variable RASNODE_DICM__PORT: there is no section 'dicm'",
-    "environment variable RASNODE_DELIVER: it is no JSON",
+    "environment variable RASNODE_DELIVER: it is not JSON",
     "environment variable RASNODE_HTTP__PROT: there is no key 'http.prot'",
 )
 
@@ -245,7 +246,7 @@ def test_a_passcode_in_place_of_its_hash_is_not_repeated(tmp_path: Path) -> None
 
 
 def test_what_is_no_yaml_is_named_by_its_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="line 2 is no YAML: expected"):
+    with pytest.raises(ConfigError, match="line 2 is not YAML: expected"):
         load_settings(write(tmp_path, "dicom: {port: 104\n"))
 
 
@@ -261,3 +262,37 @@ def test_retention_that_says_nothing_is_refused(tmp_path: Path) -> None:
     path.write_text("storage:\n  retention: {}\n")
     with pytest.raises(ConfigError, match="max_size"):
         load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ("{as: seg, send: nowhere}", r"sends results to the peer 'nowhere', which is not in"),
+        ("{as: hologram, send: a}", r"results\.as: input should be 'seg'"),
+        ("{a: seg, send: a}", r"there is no key .*; did you mean '.*results\.as'"),
+        ("{as: seg, send: a, algorithm: Net}", r"results\.algorithm"),
+        ("{as: seg}", r"results\.send is missing"),
+    ],
+)
+def test_mistakes_in_results(tmp_path: Path, results: str, said: str) -> None:
+    peers = "dicom: {peers: [{name: a, ae_title: A, host: h}]}"
+    deliver = f"deliver: [{{name: t, command: {{run: [x], results: {results}}}}}]"
+    with pytest.raises(ConfigError, match=said):
+        load_settings(write(tmp_path, f"{peers}\n{deliver}"))
+
+
+def test_results_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    text = (
+        "dicom: {peers: [{name: a, ae_title: A, host: h}]}\n"
+        "deliver: [{name: t, command: {run: [x], results: {as: map, send: a}}}]"
+    )
+    settings = load_settings(write(tmp_path, text))
+    shown = settings.model_dump(mode="json")["deliver"][0]["command"]["results"]
+    assert (shown["as"], shown["send"]) == ("map", "a")
+
+
+def test_links_need_a_page(tmp_path: Path) -> None:
+    text = "deliver: [{name: t, command: {run: [x], payload: {links: true}}}]\nhttp: {port: %s}"
+    load_settings(write(tmp_path, text % 8080))
+    with pytest.raises(ConfigError, match=r"http\.port is null"):
+        load_settings(write(tmp_path, text % "null"))

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from node.core.errors import ConfigError
-from node.core.senders import neighbourhood
+from node.core.sender_addresses import neighbourhood
 from node.core.settings.passcodes import (
     NOBODY,
     check_hash,
@@ -89,7 +89,7 @@ def test_addresses_that_one_machine_can_choose_from_are_one() -> None:
 def test_the_command_prints_a_hash_and_never_the_passcode(monkeypatch, capsys) -> None:
     import io
 
-    from node.cli.passcode import passcode
+    from node.cli.service.passcode import passcode
 
     monkeypatch.setattr("sys.stdin", io.StringIO("geheim ü\n"))
     passcode()

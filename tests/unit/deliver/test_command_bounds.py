@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from node.core.settings.deliver import CommandSettings
-from node.deliver import process
-from node.deliver.command import Command
-from node.deliver.target import NotTaken
+from node.deliver.targets import program
+from node.deliver.targets.command import Command
+from node.deliver.targets.target import DeliveryFailed
 from tests.unit.deliver.samples import delivery
 
 
@@ -53,28 +53,28 @@ def is_gone_soon(noted: Path) -> bool:
     return not runs(noted)
 
 
-def test_of_200_mb_of_complaints_the_end_is_kept() -> None:
+def test_of_200_mb_on_stderr_the_end_is_kept() -> None:
     command = shell("head -c 200000000 /dev/zero >&2; echo 'last words' >&2; exit 3")
     tracemalloc.start()
     try:
-        with pytest.raises(NotTaken, match=r"ended with 3$") as caught:
+        with pytest.raises(DeliveryFailed, match=r"exited with 3$") as caught:
             command.deliver(delivery())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert caught.value.complaint.endswith("last words")
-    assert len(caught.value.complaint) <= 600
+    assert caught.value.output.endswith("last words")
+    assert len(caught.value.output) <= 600
     assert peak < 2 << 20
 
 
-def test_what_it_said_last_is_heard_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_wrote_last_is_read_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT) is not None
 
-    monkeypatch.setattr(process, "_has_ended", wait)
-    with pytest.raises(NotTaken) as caught:
+    monkeypatch.setattr(program, "_has_ended", wait)
+    with pytest.raises(DeliveryFailed) as caught:
         shell("echo 'last words' >&2; exit 3").deliver(delivery())
-    assert caught.value.complaint == "last words"
+    assert caught.value.output == "last words"
 
 
 def test_what_it_prints_goes_nowhere() -> None:
@@ -84,7 +84,7 @@ def test_what_it_prints_goes_nowhere() -> None:
 def test_it_need_not_read_what_it_is_given() -> None:
     much = {"files": [f"s/{number:06}.nii.gz" for number in range(6000)]}
     shell("exec 0<&-; exit 0").deliver(delivery(**much))
-    with pytest.raises(NotTaken, match="ended with 4"):
+    with pytest.raises(DeliveryFailed, match="exited with 4"):
         shell("sleep 0.1; exit 4").deliver(delivery(**much))
 
 
@@ -96,19 +96,19 @@ def test_it_gets_more_than_a_pipe_holds() -> None:
 def test_what_it_leaves_in_its_group_is_ended(noted: Path) -> None:
     began = time.monotonic()
     shell('sleep 60 & echo $! > "$1"', str(noted)).deliver(delivery())
-    assert time.monotonic() - began < process.GRACE_SECONDS
+    assert time.monotonic() - began < program.GRACE_SECONDS
     assert is_gone_soon(noted)
 
 
 def test_what_does_not_heed_sigterm_is_killed(noted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(program, "GRACE_SECONDS", 0.3)
     child = "(trap '' TERM; while :; do sleep 1; done) & echo $! > \"$1\""
     shell(child, str(noted)).deliver(delivery())
     assert is_gone_soon(noted)
 
 
-def test_a_child_in_a_session_of_its_own_keeps_nobody_waiting(noted: Path) -> None:
-    """It holds the pipe for complaints, and goes on: the command has ended with 0."""
+def test_a_child_in_a_session_of_its_own_is_not_waited_for(noted: Path) -> None:
+    """It holds stderr open, and goes on: the command has exited with 0."""
     began = time.monotonic()
     text = 'setsid sh -c \'echo $$ > "$1"; exec sleep 60\' sh "$1" & '
     text += 'while ! test -s "$1"; do sleep 0.01; done'
@@ -121,25 +121,27 @@ def test_a_child_in_a_session_of_its_own_keeps_nobody_waiting(noted: Path) -> No
 def test_one_that_hangs_is_ended_with_its_children(
     noted: Path, monkeypatch: pytest.MonkeyPatch, heeds: bool
 ) -> None:
-    monkeypatch.setattr(process, "GRACE_SECONDS", 10.0 if heeds else 0.3)
+    monkeypatch.setattr(program, "GRACE_SECONDS", 10.0 if heeds else 0.3)
     text = "" if heeds else "trap '' TERM; "
     text += 'echo why >&2; sleep 60 & echo $! > "$1"; while :; do wait; done'
     began = time.monotonic()
-    with pytest.raises(NotTaken, match=r"timed-out: '/bin/sh' was ended after 0\.5 s") as caught:
+    with pytest.raises(
+        DeliveryFailed, match=r"timed-out: '/bin/sh' was ended after 0\.5 s"
+    ) as caught:
         shell(text, str(noted), seconds=0.5).deliver(delivery())
     assert time.monotonic() - began < 8
-    assert "why" in caught.value.complaint
+    assert "why" in caught.value.output
     assert is_gone_soon(noted)
 
 
 def test_one_that_cleans_up_on_sigterm_has_the_time_to(tmp_path: Path) -> None:
     text = "trap 'echo cleaned > \"$1\"; exit 0' TERM; while :; do sleep 0.05; done"
-    with pytest.raises(NotTaken, match="timed-out"):
+    with pytest.raises(DeliveryFailed, match="timed-out"):
         shell(text, str(tmp_path / "done"), seconds=0.5).deliver(delivery())
     assert (tmp_path / "done").read_text() == "cleaned\n"
 
 
-def test_its_complaints_are_kept_without_the_patient() -> None:
+def test_its_stderr_is_kept_without_the_patient() -> None:
     attributes = {
         "PatientName": "Doe^Jane",
         "PatientID": "77",
@@ -149,16 +151,16 @@ def test_its_complaints_are_kept_without_the_patient() -> None:
     text = (
         "echo 'sub-77_DOE: JANE Doe (b. 31.01.1970, seen by Roe) not in 1177 subjects' >&2; exit 1"
     )
-    with pytest.raises(NotTaken) as caught:
+    with pytest.raises(DeliveryFailed) as caught:
         shell(text, attributes=attributes).deliver(delivery())
-    assert caught.value.complaint == (
+    assert caught.value.output == (
         "sub-[removed]_[removed]: [removed] [removed] (b. [removed], seen by [removed]) "
         "not in 1177 subjects"
     )
-    assert str(caught.value) == "'/bin/sh' ended with 1"
+    assert str(caught.value) == "'/bin/sh' exited with 1"
 
 
 def test_an_argument_that_no_program_can_be_given() -> None:
     for text in ("nul\0", "half a pair \ud800"):
-        with pytest.raises(ValueError):  # noqa: PT011  the courier makes an attempt's end of it
+        with pytest.raises(ValueError):  # noqa: PT011  for the dispatcher, a failed attempt
             shell("exit 0", "{state}").deliver(delivery(state=text))

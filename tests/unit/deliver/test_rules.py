@@ -22,7 +22,7 @@ ATTRIBUTES = {
     "PatientID": "4711",
     "OperatorsName": ["A", "B"],
 }
-NEWS = SeriesEvent(
+EVENT = SeriesEvent(
     event_type=EventType.READY,
     series_uid="1.5",
     study_uid="1.4",
@@ -57,32 +57,32 @@ def target(**settings: Any) -> TargetSettings:
         ({"when": {"StationName": "*"}}, "StationName is absent"),
         ({"unless": {"SeriesDescription": "*mprage*"}}, "which is left out"),
         ({"unless": {"StationName": "X"}}, ""),
-        ({"events": ["failed"]}, "it is told of failed, not of ready"),
+        ({"events": ["failed"]}, "its events are failed, not ready"),
     ],
 )
 def test_conditions(settings: dict[str, Any], why_not: str) -> None:
-    refusal = target(**settings).conditions.refusal(NEWS)
+    refusal = target(**settings).conditions.refusal(EVENT)
     assert why_not in refusal if why_not else refusal == ""
-    chosen = Rules([target(**settings)], Path("/out"))(NEWS)
+    chosen = Rules([target(**settings)], Path("/out"))(EVENT)
     assert bool(chosen) is not bool(why_not)
 
 
-def test_keys_are_the_same_for_the_same_news_and_differ_otherwise() -> None:
+def test_keys_are_the_same_for_the_same_event_and_differ_otherwise() -> None:
     from dataclasses import replace
 
     keys = {
-        NEWS.key("t"),
-        NEWS.key("u"),
-        replace(NEWS, event_type=EventType.SUPERSEDED).key("t"),
-        replace(NEWS, occasion="revision 2").key("t"),
-        replace(NEWS, series_uid="1.6").key("t"),
+        EVENT.key("t"),
+        EVENT.key("u"),
+        replace(EVENT, event_type=EventType.SUPERSEDED).key("t"),
+        replace(EVENT, occasion="revision 2").key("t"),
+        replace(EVENT, series_uid="1.6").key("t"),
     }
     assert len(keys) == 5
-    assert replace(NEWS, at=9.0, files=()).key("t") == NEWS.key("t")
+    assert replace(EVENT, at=9.0, files=()).key("t") == EVENT.key("t")
 
 
 def test_a_payload_names_no_patient() -> None:
-    said = payload(NEWS, "k", "/out")
+    said = payload(EVENT, "k", "/out")
     assert "Doe" not in str(said)
     assert "4711" not in str(said)
     assert said["files"] == ["a.nii.gz"]
@@ -91,4 +91,4 @@ def test_a_payload_names_no_patient() -> None:
 
 def test_rules_tell_why_not() -> None:
     rules = Rules([target(), target(name="u", when={"Modality": "CT"})], Path("/out"))
-    assert rules.tried(NEWS) == {"t": "", "u": "Modality is 'MR', not CT"}
+    assert rules.refusals(EVENT) == {"t": "", "u": "Modality is 'MR', not CT"}

@@ -1,4 +1,4 @@
-"""The four ways of delivering, each with what can go wrong at the other end."""
+"""The four kinds of target, each with what can go wrong at the other end."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from node.core.settings.deliver import (
     WebhookSettings,
 )
 from node.core.settings.model import Settings
-from node.deliver.command import Command
-from node.deliver.folder import Folder
-from node.deliver.forward import Forward
-from node.deliver.target import NeverTaken, NotTaken, TargetDown
-from node.deliver.webhook import Webhook, signature
+from node.deliver.targets.command import Command
+from node.deliver.targets.folder import Folder
+from node.deliver.targets.forward import Forward
+from node.deliver.targets.target import DeliveryFailed, DeliveryRefused, TargetUnavailable
+from node.deliver.targets.webhook import Webhook, signature
 from tests.unit.deliver.samples import FILES, delivery
 
 
@@ -107,15 +107,15 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     ("status", "error"),
     [
         (204, None),
-        (301, TargetDown),
-        (400, NeverTaken),
-        (401, TargetDown),
-        (404, TargetDown),
-        (410, NeverTaken),
-        (422, NeverTaken),
-        (429, TargetDown),
-        (500, TargetDown),
-        (503, TargetDown),
+        (301, TargetUnavailable),
+        (400, DeliveryRefused),
+        (401, TargetUnavailable),
+        (404, TargetUnavailable),
+        (410, DeliveryRefused),
+        (422, DeliveryRefused),
+        (429, TargetUnavailable),
+        (500, TargetUnavailable),
+        (503, TargetUnavailable),
     ],
 )
 def test_what_answers_mean(status: int, error: type[Exception] | None) -> None:
@@ -128,14 +128,35 @@ def test_what_answers_mean(status: int, error: type[Exception] | None) -> None:
             return
         with pytest.raises(error, match=str(status)) as caught:
             webhook.deliver(delivery())
-        if isinstance(caught.value, TargetDown):
+        if isinstance(caught.value, TargetUnavailable):
             assert caught.value.after == 7
 
 
-def test_a_receiver_that_is_away() -> None:
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("Tue, 14 Nov 2023 22:15:20 GMT", 119.5),  # the webhook's clock says 22:13:20.5
+        ("Tuesday, 14-Nov-23 22:15:20 GMT", 119.5),
+        ("Tue, 14 Nov 2023 20:00:00 GMT", 0.0),
+        ("Sat, 14 Nov 2026 22:15:20 GMT", 3600.0),
+        ("999999", 3600.0),
+        ("soon", None),
+        ("", None),
+        ("Tue, 99 Nov 2023 22:15:20 GMT", None),
+    ],
+)
+def test_retry_after_is_a_number_of_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    with hook() as there:
+        there.status, there.headers = 503, {"Retry-After": value}
+        with pytest.raises(TargetUnavailable) as caught:
+            sender(url=there.url).deliver(delivery())
+    assert caught.value.after == seconds
+
+
+def test_a_receiver_that_is_unavailable() -> None:
     with hook() as there:
         url = there.url
-    with pytest.raises(TargetDown, match="Connection refused"):
+    with pytest.raises(TargetUnavailable, match="Connection refused"):
         sender(url=url).deliver(delivery())
 
 
@@ -175,10 +196,10 @@ def test_a_command_gets_arguments_environment_and_input(tmp_path: Path) -> None:
 
 def test_a_command_that_fails_is_tried_again(tmp_path: Path) -> None:
     run = script(tmp_path, "import sys; sys.exit('no such subject')")
-    with pytest.raises(NotTaken, match="ended with 1") as caught:
+    with pytest.raises(DeliveryFailed, match="exited with 1") as caught:
         command(run=run).deliver(delivery())
-    assert caught.value.complaint == "no such subject"
-    with pytest.raises(NotTaken, match="cannot be started"):
+    assert caught.value.output == "no such subject"
+    with pytest.raises(DeliveryFailed, match="cannot be started"):
         command(run=("/nowhere/to/be",)).deliver(delivery())
 
 
@@ -188,7 +209,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
         "import subprocess, sys\n"
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n",
     )
-    with pytest.raises(NotTaken, match=r"was ended after 0\.5 s"):
+    with pytest.raises(DeliveryFailed, match=r"was ended after 0\.5 s"):
         command(run=run, timeout_seconds=0.5).deliver(delivery())
 
 
@@ -254,7 +275,7 @@ def test_a_folder_does_not_get_what_is_damaged(tmp_path: Path, share: Path) -> N
     victim = tmp_path / "out" / FILES[0]
     victim.write_bytes(victim.read_bytes() + b"x")
     folder = Folder(FolderSettings(path=share), lambda _series: (1, digests))
-    with pytest.raises(NotTaken, match="output-damaged"):
+    with pytest.raises(DeliveryFailed, match="output-damaged"):
         folder.deliver(delivery(**first))
     assert here(share) == {}
     Folder(FolderSettings(path=share), lambda _series: (2, {})).deliver(delivery(**first))
@@ -262,7 +283,7 @@ def test_a_folder_does_not_get_what_is_damaged(tmp_path: Path, share: Path) -> N
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TargetDown, match="is not there"):
+    with pytest.raises(TargetUnavailable, match="does not exist"):
         Folder(FolderSettings(path=tmp_path / "gone"), FIRST).deliver(delivery())
 
 
@@ -283,7 +304,7 @@ def test_forwarding_sends_what_the_series_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "error"), [(Retryable("away"), TargetDown), (Permanent("no"), NotTaken)]
+    ("raised", "error"), [(Retryable("away"), TargetUnavailable), (Permanent("no"), DeliveryFailed)]
 )
 def test_a_peer_that_does_not_take_it(raised: Exception, error: type[Exception]) -> None:
     def refuse(_peer: str, _items: Any, _seconds: float) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from node.core.settings.deliver import WebhookSettings
 from node.deliver.payload import encoded
-from node.deliver.target import NeverTaken, TargetDown
-from node.deliver.webhook import Webhook
+from node.deliver.targets.target import DeliveryRefused, TargetUnavailable
+from node.deliver.targets.webhook import Webhook
 from tests.unit.deliver.samples import delivery
 
 MIB = 1 << 20
@@ -98,13 +98,13 @@ def test_a_head_that_drips_is_cut(piece: bytes) -> None:
 
     with receiver(script) as there:
         began = time.monotonic()
-        with pytest.raises(TargetDown, match=r"timed-out: no answer within 0\.5 s"):
+        with pytest.raises(TargetUnavailable, match=r"timed-out: no response within 0\.5 s"):
             hook(there, 0.5).deliver(delivery())
         assert time.monotonic() - began < 5
 
 
 def test_a_body_that_drips_is_cut_and_the_status_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.deliver.webhook._READ_SECONDS", 0.2)
+    monkeypatch.setattr("node.deliver.targets.webhook._READ_SECONDS", 0.2)
 
     def script(there: Receiver) -> None:
         there.write(OK + b"\r\n")
@@ -119,7 +119,7 @@ def test_a_body_that_drips_is_cut_and_the_status_holds(monkeypatch: pytest.Monke
 def test_a_receiver_that_never_answers() -> None:
     with (
         receiver(lambda there: there.drip(b"")) as there,
-        pytest.raises(TargetDown, match="timed-out"),
+        pytest.raises(TargetUnavailable, match="timed-out"),
     ):
         hook(there, 0.3).deliver(delivery())
 
@@ -127,12 +127,12 @@ def test_a_receiver_that_never_answers() -> None:
 def test_what_a_receiver_says_is_not_repeated() -> None:
     with (
         receiver(lambda there: there.write(b"HTTP/1.1 422 HOSTILE^NAME\r\n\r\n")) as there,
-        pytest.raises(NeverTaken, match=r"^it answered 422 Unprocessable Entity$"),
+        pytest.raises(DeliveryRefused, match=r"^the receiver answered 422 Unprocessable Entity$"),
     ):
         hook(there).deliver(delivery())
     with (
         receiver(lambda there: there.write(b"HOSTILE^NAME\r\n\r\n")) as there,
-        pytest.raises(TargetDown, match="no answer: it does not speak HTTP"),
+        pytest.raises(TargetUnavailable, match="no response: the receiver does not speak HTTP"),
     ):
         hook(there).deliver(delivery())
 
@@ -142,7 +142,7 @@ def test_a_host_name_that_is_none(host: str) -> None:
     settings = WebhookSettings.model_construct(
         url=f"http://{host}/", secret=None, secret_file=None, timeout_seconds=5.0
     )
-    with pytest.raises(TargetDown, match="bad-host-name"):
+    with pytest.raises(TargetUnavailable, match="bad-host-name"):
         Webhook(settings, time.time).deliver(delivery())
 
 

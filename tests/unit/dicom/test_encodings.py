@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from node.assemble.frames.model import PixelFormat
-from node.assemble.pixels.frames import bit_frame, compressed_frame, frame_span, split_frames
+from node.assemble.pixels.stored_values import bit_frame, compressed_frame, frame_span, split_frames
 from node.convert import Conversion, convert_series, read_folder
 from node.core.errors import AssemblyError, Reason
 from tests.phantom import Phantom, save

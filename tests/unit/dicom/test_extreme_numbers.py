@@ -78,7 +78,7 @@ def test_a_number_of_frames_that_cannot_be_read_is_not_one(tmp_path: Path) -> No
     folder = changed(tmp_path, lambda one: one.add_new(NUMBER_OF_FRAMES, "LO", TWENTY_DIGITS))
     refusal = refused(folder)
     assert refusal.reason is Reason.PIXELS_UNREADABLE
-    assert refusal.sentence.startswith("Number of Frames (0028,0008) is no number")
+    assert refusal.sentence.startswith("Number of Frames (0028,0008) is not a readable number")
 
 
 def test_an_instance_number_that_cannot_be_read_is_none(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_says_that_it_is_huge_and_is_not_is_truncated(tmp_path: Path) -> No
     )
     ((refusal,),) = (one["refused"] for one in json.loads(done.stdout)["series"])
     assert refusal["reason"] == Reason.PIXELS_TRUNCATED
-    assert "8589672450 bytes have only 128" in refusal["sentence"]
+    assert "8589672450 bytes, and only 128" in refusal["sentence"]
 
 
 @pytest.mark.parametrize("command", ["status", "ls", "replay"])

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.assemble.frames.attributes import _PARTS
-from node.assemble.sidecar import standard
+from node.assemble.frames.classic import _PARTS
+from node.assemble.sidecar import standard_fields
 from node.core.errors import InvalidUID, MalformedDataSet
-from node.dicom import HeaderTemplate, Scanned, find_data_set, once, read_parts, read_table, scan
+from node.dicom import HeaderTemplate, Scanned, cached, find_data_set, read_table, scan
 from node.dicom.header_template import LARGEST
 from node.storage.ingest.registration import alike_to_check, check, register
 
@@ -104,7 +104,7 @@ def same(alike: HeaderTemplate, data: bytes, syntax: str) -> bool:
     assert found.elements.pixels == wanted.elements.pixels
     for name in ("pixel_tag", "pixel_vr", "pixel_offset", "pixel_length", "encapsulated"):
         assert getattr(found, name) == getattr(wanted, name)
-    return found.elements.likeness is not None
+    return found.elements.cache is not None
 
 
 def registered(data: bytes, syntax: str, alike: HeaderTemplate | None) -> object:
@@ -120,9 +120,9 @@ def test_a_series_is_alike_but_for_what_differs(syntax: str) -> None:
     assert [same(alike, image(number, syntax), syntax) for number in range(8, 13)] == [
         False, False, True, True, True,
     ]  # fmt: skip
-    likeness = alike.scan(image(13, syntax), syntax).elements.likeness
-    assert likeness is not None
-    assert likeness.volatile == {0x00080018, 0x00200013, 0x00200032, 0x00280106, 0x20011003}
+    cache = alike.scan(image(13, syntax), syntax).elements.cache
+    assert cache is not None
+    assert cache.varying == {0x00080018, 0x00200013, 0x00200032, 0x00280106, 0x20011003}
 
 
 def test_the_last_of_what_occurs_twice_counts() -> None:
@@ -314,8 +314,8 @@ def test_what_tells_how_others_are_read_is_never_just_another_value(name: str) -
     for number in range(6):
         elements = alike.scan(image(number), EXPLICIT).elements
         changed = alike.scan(image(number, EXPLICIT, **{name: other}), EXPLICIT).elements
-        for one in (elements.likeness, changed.likeness):
-            assert one is None or not one.volatile & {0x00280103, 0x20010010}
+        for one in (elements.cache, changed.cache):
+            assert one is None or not one.varying & {0x00280103, 0x20010010}
 
 
 def test_a_check_says_the_same() -> None:
@@ -341,10 +341,10 @@ def test_tables_have_every_name_once() -> None:
     from node.storage.ingest.registration import _KEPT
 
     for table in (
-        standard._DESCRIPTIVE,
-        standard._IDENTIFYING,
-        standard._ENHANCED,
-        standard._ISOTOPE,
+        standard_fields._DESCRIPTIVE,
+        standard_fields._IDENTIFYING,
+        standard_fields._ENHANCED,
+        standard_fields._ISOTOPE,
         _KEPT,
     ):
         names = [name for name, *_ in table]
@@ -352,7 +352,7 @@ def test_tables_have_every_name_once() -> None:
     assert len(dict(_PARTS)) == len(_PARTS)
 
 
-def test_what_reads_only_common_elements_runs_once() -> None:
+def test_a_function_that_reads_only_constant_elements_runs_once() -> None:
     alike, runs = HeaderTemplate(), []
 
     def common(elements: object) -> int:
@@ -369,17 +369,15 @@ def test_what_reads_only_common_elements_runs_once() -> None:
 
     for number in range(3):
         alike.scan(image(number), EXPLICIT)
+    table = [("Rows", 0x00280010, entry), ("Number", 0x00200013, entry), ("No", 0x1, entry)]
     for number in range(4, 8):
         elements = alike.scan(image(number), EXPLICIT).elements
-        assert elements.likeness is not None
-        assert once(elements, common) == 2
-        assert once(elements, special) == number
-        table = [("Rows", 0x00280010, entry), ("Number", 0x00200013, entry), ("No", 0x1, entry)]
-        assert read_table(elements, "a table", table) == {"Rows": 2, "Number": number}
-        parts = [("rows", common), ("number", special)]
-        assert read_parts(elements, "some parts", parts) == {"rows": 2, "number": number}
-    assert runs.count("common") == 1 + 1
-    assert runs.count("special") == 4 + 4 + 1
+        assert elements.cache is not None
+        assert cached(elements, common) == 2
+        assert cached(elements, special) == number
+        assert read_table(elements, table) == {"Rows": 2, "Number": number}
+    assert runs.count("common") == 1
+    assert runs.count("special") == 4
     assert (runs.count("0x280010"), runs.count("0x200013")) == (1, 4 + 1)
 
 

@@ -19,7 +19,7 @@ def test_nobody_has_what_somebody_else_has(steps: list[str], data: st.DataObject
             chosen = data.draw(st.sampled_from(sorted(held)))
             if step == "larger":
                 held[mark] = buffers.larger(held[chosen])
-            buffers.give(held.pop(chosen))
+            buffers.give_back(held.pop(chosen))
         if mark in held:
             held[mark][:] = mark.to_bytes(1, "big") * len(held[mark])
         assert all(set(buffer) == {key} for key, buffer in held.items())
@@ -29,5 +29,5 @@ def test_what_was_returned_is_used_again_first() -> None:
     buffers = BufferPool(1 << 20)
     buffer = buffers.take()
     buffer[:4] = b"here"
-    buffers.give(buffer)
+    buffers.give_back(buffer)
     assert bytes(buffers.take()[:4]) == b"here"

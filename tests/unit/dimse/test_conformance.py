@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.core.attributes import KEYS
+from node.core.query_keys import KEYS
 from node.core.settings.model import Dicom
 from node.dimse.scp.conformance import statement
 from node.dimse.scp.services import OFFERED
@@ -30,6 +30,6 @@ def test_the_configuration_shows() -> None:
     for line in (
         "| AE title | HERE |",
         "| TCP port | 104 |",
-        "| Called AE title | has to be ours |",
+        "| Called AE title | has to be the AE title above |",
     ):
         assert line in made

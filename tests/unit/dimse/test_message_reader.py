@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.dimse.scp.store.buffer_pool import BufferPool
-from node.dimse.scp.store.message_reader import Arrival, ProtocolError, Stage
-from node.dimse.scp.store.requests import StoreRequest
+from node.dimse.scp.store.message_reader import MessageReader, ProtocolError, Stage
+from node.dimse.scp.store.store_messages import StoreRequest
 from node.dimse.upper_layer.messages import C_ECHO_RQ, C_STORE_RQ, MalformedMessage, encode_message
 from node.storage.spill import Spill
 
@@ -36,28 +36,28 @@ def sent(number: int, data: bytes, largest: int = 16384) -> bytes:
     return encode_message(1, command, data, largest)
 
 
-def arrivals(
-    arrival: Arrival, stream: bytes, pieces: Iterator[int]
+def read_all(
+    reader: MessageReader, stream: bytes, pieces: Iterator[int]
 ) -> Iterator[tuple[int, bytes] | Stage]:
-    """What comes out of a stream that comes in pieces: requests, and where it ends."""
-    stage = arrival.advance()
+    """What is read from a stream that arrives in pieces: requests, and how it ends."""
+    stage = reader.read()
     while True:
-        if stage is Stage.WHOLE:
-            assert arrival.request is not None
-            with arrival.data_set() as view:
-                yield arrival.request.message_id, bytes(view)
-            arrival.finish()
-            stage = arrival.advance()
-        elif stage is Stage.OTHER or not stream:
+        if stage is Stage.COMPLETE:
+            assert reader.request is not None
+            with reader.data_set() as view:
+                yield reader.request.message_id, bytes(view)
+            reader.finish()
+            stage = reader.read()
+        elif stage is Stage.OTHER_MESSAGE or not stream:
             yield stage
             return
         else:
-            if arrival.full:
-                arrival.spill_over()
-            room = arrival.room()
+            if reader.full:
+                reader.spill_over()
+            room = reader.room()
             count = min(len(room), next(pieces), len(stream))
             room[:count], stream = stream[:count], stream[count:]
-            stage = arrival.came(count)
+            stage = reader.received(count)
 
 
 @given(
@@ -67,55 +67,55 @@ def arrivals(
 )
 def test_whatever_the_pieces(data_sets: list[bytes], largest: int, sizes: list[int]) -> None:
     stream = b"".join(sent(n, data, largest) for n, data in enumerate(data_sets))
-    arrival = Arrival(CONTEXTS, BufferPool(1 << 20), no_spill)
-    found = list(arrivals(arrival, stream + RELEASE, cycle(sizes)))
-    assert found == [*enumerate(data_sets), Stage.OTHER]
-    assert RELEASE.startswith(arrival.rest())
-    assert not arrival.midway
+    reader = MessageReader(CONTEXTS, BufferPool(1 << 20), no_spill)
+    found = list(read_all(reader, stream + RELEASE, cycle(sizes)))
+    assert found == [*enumerate(data_sets), Stage.OTHER_MESSAGE]
+    assert RELEASE.startswith(reader.take_unread())
+    assert not reader.midway
 
 
 @given(st.lists(st.integers(1000, 90_000), min_size=1, max_size=20), st.integers(20_000, 131_072))
 def test_large_fragments_and_a_growing_buffer(sizes: list[int], largest: int) -> None:
     data = bytes(range(256)) * 1500  # more than one buffer of those below
-    arrival = Arrival(CONTEXTS, BufferPool(1 << 19), no_spill)
-    arrival._buffers._free.append(memoryview(bytearray(1 << 14)))
+    reader = MessageReader(CONTEXTS, BufferPool(1 << 19), no_spill)
+    reader._buffers._free.append(memoryview(bytearray(1 << 14)))
     stream = sent(1, data, largest) + sent(2, data[:70_000], largest)
-    found = list(arrivals(arrival, stream, cycle(sizes)))
-    assert found == [(1, data), (2, data[:70_000]), Stage.MORE]
+    found = list(read_all(reader, stream, cycle(sizes)))
+    assert found == [(1, data), (2, data[:70_000]), Stage.INCOMPLETE]
 
 
 def test_what_outgrows_the_memory_goes_into_a_file(tmp_path: Path) -> None:
     data = bytes(range(251)) * 1200
     spill = Spill(tmp_path / "part", b"meta", lambda _size: None)
-    arrival = Arrival(CONTEXTS, BufferPool(1 << 17), lambda _request: spill)
+    reader = MessageReader(CONTEXTS, BufferPool(1 << 17), lambda _request: spill)
     stream = sent(1, data) + sent(2, b"next")
-    found = list(arrivals(arrival, stream, iter([50_000] * 100)))
-    assert found == [(1, data), (2, b"next"), Stage.MORE]
+    found = list(read_all(reader, stream, iter([50_000] * 100)))
+    assert found == [(1, data), (2, b"next"), Stage.INCOMPLETE]
     assert not spill.path.exists()  # nobody kept it
 
 
 def test_what_is_no_store_request_is_left_as_it_came() -> None:
     echo = encode_message(3, {"CommandField": C_ECHO_RQ, "MessageID": 2}, None, 0)
-    arrival = Arrival(CONTEXTS, BufferPool(1 << 20), no_spill)
-    assert list(arrivals(arrival, sent(1, b"x") + echo, iter([7] * 100)))[-1] is Stage.OTHER
-    rest = arrival.rest()
+    reader = MessageReader(CONTEXTS, BufferPool(1 << 20), no_spill)
+    assert list(read_all(reader, sent(1, b"x") + echo, iter([7] * 100)))[-1] is Stage.OTHER_MESSAGE
+    rest = reader.take_unread()
     assert echo.startswith(rest)
-    assert arrival.request is None
+    assert reader.request is None
 
 
 @pytest.mark.parametrize("size", [1, 1000])
 def test_a_command_counts_only_where_data_are_sent(size: int) -> None:
     stream = bytes([9]) + sent(1, b"12345678")[1:]  # PDU type 09H is none (PS3.8 9.3.1)
-    assert ended(stream, size) == [Stage.OTHER]
+    assert ended(stream, size) == [Stage.OTHER_MESSAGE]
 
 
 def test_an_abort_amid_a_data_set_is_left_as_it_came() -> None:
     abort = struct.pack(">BxLL", 7, 4, 0)
-    arrival = Arrival(CONTEXTS, BufferPool(1 << 20), no_spill)
+    reader = MessageReader(CONTEXTS, BufferPool(1 << 20), no_spill)
     begun = sent(1, bytes(100), 80)
     begun = begun[: begun.rindex(struct.pack(">BxL", 4, 32))]
-    assert list(arrivals(arrival, begun + abort, iter([4096] * 9))) == [Stage.OTHER]
-    assert arrival.rest() == abort
+    assert list(read_all(reader, begun + abort, iter([4096] * 9))) == [Stage.OTHER_MESSAGE]
+    assert reader.take_unread() == abort
 
 
 def test_two_values_in_one_pdu() -> None:
@@ -128,12 +128,12 @@ def test_two_values_in_one_pdu() -> None:
             (length,) = struct.unpack_from(">L", message, at + 2)
             values += message[at + 6 : at + 6 + length]
             at += 6 + length
-    arrival = Arrival(CONTEXTS, BufferPool(1 << 20), no_spill)
+    reader = MessageReader(CONTEXTS, BufferPool(1 << 20), no_spill)
     stream = struct.pack(">BxL", 4, len(values)) + values
-    assert list(arrivals(arrival, stream, iter([11] * 100))) == [
+    assert list(read_all(reader, stream, iter([11] * 100))) == [
         (1, b"abcd"),
         (2, b"efgh"),
-        Stage.MORE,
+        Stage.INCOMPLETE,
     ]
 
 
@@ -174,8 +174,8 @@ def ended(stream: bytes, size: int) -> list[object]:
     """What came out of a stream, and how it ended."""
     found: list[object] = []
     try:
-        for one in arrivals(
-            Arrival(CONTEXTS, BufferPool(1 << 16), no_spill), stream, cycle([size])
+        for one in read_all(
+            MessageReader(CONTEXTS, BufferPool(1 << 16), no_spill), stream, cycle([size])
         ):
             found.append(one)  # noqa: PERF402  what came before an error counts
     except (ProtocolError, MalformedMessage) as error:
@@ -203,6 +203,6 @@ def _with(change: Callable[[bytearray], None]) -> bytes:
     ],
 )
 def test_what_cannot_come_here_ends_it(stream: bytes) -> None:
-    arrival = Arrival(CONTEXTS, BufferPool(1 << 20), no_spill)
+    reader = MessageReader(CONTEXTS, BufferPool(1 << 20), no_spill)
     with pytest.raises(ProtocolError):
-        list(arrivals(arrival, stream, iter([4096] * 9)))
+        list(read_all(reader, stream, iter([4096] * 9)))

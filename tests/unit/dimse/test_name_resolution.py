@@ -41,7 +41,7 @@ def test_a_look_up_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_that_nobody_answers_for_holds_up_the_port_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(name_resolution, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(name_resolution, "_WAIT_SECONDS", 0.2)
     over, asked = threading.Event(), []
 
     def silent(name: str) -> Iterable[str]:

@@ -68,13 +68,13 @@ def test_what_cannot_be_sent_takes_time_too(
     def decode(*_: object) -> None:
         tried.append(1)
         time.sleep(0.05)
-        raise CannotSend("it cannot be turned into anything")
+        raise CannotSend("it cannot be converted")
 
     monkeypatch.setattr("node.dimse.scu.store.payload", decode)
     with peer(slow) as there, pytest.raises(PeerSilent, match="timed-out"):
         outgoing(archive, there).store("pacs", [stored(archive)] * 200, 0.5)
     assert 0 < len(tried) < 100
-    with peer(slow) as there, pytest.raises(NotStored, match="did not take 2 of 2 instances"):
+    with peer(slow) as there, pytest.raises(NotStored, match="did not store 2 of 2 instances"):
         outgoing(archive, there).store("pacs", [stored(archive)] * 2, 20)
 
 

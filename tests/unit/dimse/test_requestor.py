@@ -90,9 +90,9 @@ def answering(*answers: bytes) -> Script:
     ("answer", "said"),
     [
         (b"\3\0" + struct.pack(">L", 4) + b"\0\1\1\7", "called AE title not recognized"),
-        (ABORT, "does not speak DICOM, or aborted"),
-        (b"HTTP/1.1 400 Bad Request\r\n", "PDU larger than was agreed"),
-        (accept(result=3), "accepts none of the services"),
+        (ABORT, "aborted the association, or does not speak DICOM"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "PDU larger than the agreed maximum"),
+        (accept(result=3), "accepts none of the proposed services"),
         (
             b"\2\0" + struct.pack(">L", 75) + bytes(68) + b"\x21\0\xff\xff123",
             "does not speak DICOM",
@@ -118,13 +118,13 @@ def test_nobody_there() -> None:
     ("answer", "said"),
     [
         (b"", "no answer in time"),
-        (ABORT, "ended the association"),
+        (ABORT, "aborted the association"),
         (RELEASE_RQ, "released the association"),
-        (struct.pack(">BxL", 4, MAX_PDU * 2), "larger than was agreed"),
-        (struct.pack(">BxL", 4, 6) + struct.pack(">LBB", 99, 1, 3), "sends nonsense"),
+        (struct.pack(">BxL", 4, MAX_PDU * 2), "larger than the agreed maximum"),
+        (struct.pack(">BxL", 4, 6) + struct.pack(">LBB", 99, 1, 3), "sends an invalid message"),
         (
             struct.pack(">BxL", 4, 14) + struct.pack(">LBB", 10, 1, 3) + b"\0\0\0\1\x0a\0\0\0",
-            "sends nonsense",
+            "sends an invalid message",
         ),
     ],
 )

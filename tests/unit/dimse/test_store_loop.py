@@ -1,4 +1,4 @@
-"""Connections in the hall are served together, and leave it when something else is the matter."""
+"""Lent connections are served together, and returned when something else has to be done."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
-from node.core.system.cpu_latency import CpuLatency
-from node.dimse.scp.store import loop as hall_module
+from node.dimse.scp.store import store_loop as store_loop_module
 from node.dimse.scp.store.buffer_pool import BufferPool
 from node.dimse.scp.store.lent_connection import LentConnection, ReturnReason
-from node.dimse.scp.store.loop import StoreLoop
-from node.dimse.scp.store.message_reader import Arrival, ProtocolError
-from node.dimse.scp.store.requests import StoreRequest, stored
+from node.dimse.scp.store.message_reader import MessageReader, ProtocolError
+from node.dimse.scp.store.store_loop import StoreLoop
+from node.dimse.scp.store.store_messages import StoreRequest, stored
 from node.dimse.upper_layer.connection import ConnectionLost, PeerConnection, TooSlow
 from node.dimse.upper_layer.messages import C_ECHO_RQ, C_STORE_RQ, encode_message
 from node.storage.spill import Spill
-from tests.running import eventually
 
 BUFFERS = BufferPool(1 << 20)
 SECONDS = 10.0  # for what takes milliseconds
@@ -60,7 +57,7 @@ class Service:
         self.hold.set()
 
     def serve(
-        self, visits: Sequence[LentConnection[None]], meanwhile: Callable[[], None]
+        self, lent: Sequence[LentConnection[None]], meanwhile: Callable[[], None]
     ) -> list[bytes | None]:
         self.came.set()
         assert self.hold.wait(SECONDS)
@@ -68,8 +65,8 @@ class Service:
         self.look()
         if self.error is not None:
             raise self.error
-        requests = [visit.arrival.request for visit in visits]
-        self.batches.append(len(visits))
+        requests = [one.reader.request for one in lent]
+        self.batches.append(len(lent))
         return [
             None if one is None or one.message_id in self.refused else stored(one)
             for one in requests
@@ -77,18 +74,18 @@ class Service:
 
 
 class Peer:
-    """Both ends of a connection, of which one is in the hall."""
+    """Both ends of a connection, of which one is lent to the store loop."""
 
     def __init__(self, stack: ExitStack, store_loop: StoreLoop[None]) -> None:
         ours, self.theirs = (stack.enter_context(end) for end in socket.socketpair())
         self.theirs.settimeout(SECONDS)
         self.out = threading.Event()
-        wire, arrival = PeerConnection(ours), Arrival({1: "1.2"}, BUFFERS, no_spill)
-        self.visit = LentConnection(wire, arrival, None, self._ring)
-        store_loop.enter(self.visit)
+        connection, reader = PeerConnection(ours), MessageReader({1: "1.2"}, BUFFERS, no_spill)
+        self.lent = LentConnection(connection, reader, None, self._ring)
+        store_loop.lend(self.lent)
 
     def _ring(self) -> None:
-        assert self.visit.left is not None
+        assert self.lent.returned is not None
         self.out.set()
 
     def heard(self, wanted: bytes) -> None:
@@ -99,7 +96,7 @@ class Peer:
 
     def left(self) -> ReturnReason | None:
         assert self.out.wait(SECONDS)
-        return self.visit.left
+        return self.lent.returned
 
 
 @pytest.fixture
@@ -142,7 +139,7 @@ def test_others_are_received_while_the_disk_works(
 ) -> None:
     first, other = Peer(stack, store_loop), Peer(stack, store_loop)
     seen: list[bool] = []
-    service.look = lambda: seen.append(other.visit.whole)
+    service.look = lambda: seen.append(other.lent.complete)
     service.hold.clear()
     first.theirs.sendall(request(1))
     assert service.came.wait(SECONDS)
@@ -181,8 +178,8 @@ def test_what_is_no_store_request_leaves_with_the_connection(
     echo = encode_message(1, {"CommandField": C_ECHO_RQ, "MessageID": 2}, None, 0)
     peer.theirs.sendall(request(1) + echo)
     peer.heard(answer(1))
-    assert peer.left() is ReturnReason.OTHER
-    assert peer.visit.arrival.rest() == echo
+    assert peer.left() is ReturnReason.OTHER_MESSAGE
+    assert peer.lent.reader.take_unread() == echo
 
 
 def test_a_connection_is_called_back_between_requests(
@@ -192,11 +189,11 @@ def test_a_connection_is_called_back_between_requests(
     service.hold.clear()
     busy.theirs.sendall(request(1))
     assert service.came.wait(SECONDS)
-    store_loop.recall(busy.visit)
+    store_loop.recall(busy.lent)
     service.hold.set()
     busy.heard(answer(1))
     assert busy.left() is ReturnReason.RECALLED
-    store_loop.recall(idle.visit)
+    store_loop.recall(idle.lent)
     assert idle.left() is ReturnReason.RECALLED
 
 
@@ -208,11 +205,11 @@ def test_what_is_refused_here_is_for_its_own_thread(
     odd.theirs.sendall(request(7))
     good.theirs.sendall(request(8))
     good.heard(answer(8))
-    assert odd.left() is ReturnReason.SELF
-    assert bytes(odd.visit.arrival.view()) == b"12345678"
+    assert odd.left() is ReturnReason.OWN_THREAD
+    assert bytes(odd.lent.reader.view()) == b"12345678"
 
 
-def test_an_error_of_the_service_leaves_the_hall_open(
+def test_an_error_of_the_service_does_not_end_the_loop(
     stack: ExitStack,
     store_loop: StoreLoop[None],
     service: Service,
@@ -221,7 +218,7 @@ def test_an_error_of_the_service_leaves_the_hall_open(
     odd, good = Peer(stack, store_loop), Peer(stack, store_loop)
     service.error = ValueError("Doe^John")
     odd.theirs.sendall(request(1))
-    assert odd.left() is ReturnReason.SELF
+    assert odd.left() is ReturnReason.OWN_THREAD
     assert "ValueError" in caplog.text
     assert "Doe" not in caplog.text
     service.error = None
@@ -244,21 +241,21 @@ def test_what_breaks_leaves(
     peer.theirs.sendall(sent)
     peer.theirs.shutdown(socket.SHUT_WR)
     assert peer.left() is ReturnReason.BROKEN
-    assert isinstance(peer.visit.error, error)
+    assert isinstance(peer.lent.error, error)
 
 
 def test_who_does_not_go_on_leaves(
     stack: ExitStack, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hall_module, "_LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(hall_module, "PDU_SECONDS", 0.1)
+    monkeypatch.setattr(store_loop_module, "_CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(store_loop_module, "PDU_SECONDS", 0.1)
     made: StoreLoop[None] = StoreLoop(service.serve)
     made.start()
     stuck, idle = Peer(stack, made), Peer(stack, made)
     stuck.theirs.sendall(request(1)[:30])
     assert stuck.left() is ReturnReason.BROKEN
-    assert isinstance(stuck.visit.error, TooSlow)
-    assert idle.visit.left is None
+    assert isinstance(stuck.lent.error, TooSlow)
+    assert idle.lent.returned is None
     made.close()
     assert idle.left() is ReturnReason.RECALLED
 
@@ -267,14 +264,14 @@ def test_an_answer_that_is_not_taken_is_for_its_own_thread(
     stack: ExitStack, store_loop: StoreLoop[None]
 ) -> None:
     peer = Peer(stack, store_loop)
-    peer.visit.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    peer.lent.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     peer.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     numbers = range(1, 400)
     threading.Thread(
         target=lambda: peer.theirs.sendall(b"".join(map(request, numbers))), daemon=True
     ).start()
-    assert peer.left() is ReturnReason.ANSWERED
-    missing = peer.visit.unsent
+    assert peer.left() is ReturnReason.ANSWER_UNSENT
+    missing = peer.lent.unsent
     assert missing
     heard = b""
     peer.theirs.settimeout(0.2)
@@ -282,45 +279,6 @@ def test_an_answer_that_is_not_taken_is_for_its_own_thread(
         while True:
             heard += peer.theirs.recv(65536)
     assert b"".join(map(answer, numbers)).startswith(heard + missing)
-
-
-def test_processors_are_awake_while_requests_come(
-    stack: ExitStack, service: Service, tmp_path: Path
-) -> None:
-    device = tmp_path / "device"
-    device.touch()
-    awake = CpuLatency(wanted=True, device=str(device))
-    made: StoreLoop[None] = StoreLoop(service.serve, awake=awake)
-    made.start()
-    peer = Peer(stack, made)
-    assert not awake.kept
-    for number in range(1, 3):
-        service.hold.clear()
-        service.came.clear()
-        peer.theirs.sendall(request(number))
-        assert service.came.wait(SECONDS)
-        assert awake.kept
-        service.hold.set()
-        peer.heard(answer(number))
-        eventually(lambda: not awake.kept, SECONDS, "they may doze")
-    made.close()
-
-
-def test_a_closed_hall_keeps_nobody_awake(
-    stack: ExitStack, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hall_module, "_AWAKE_SECONDS", 2 * SECONDS)
-    device = tmp_path / "device"
-    device.touch()
-    awake = CpuLatency(wanted=True, device=str(device))
-    made: StoreLoop[None] = StoreLoop(service.serve, awake=awake)
-    made.start()
-    peer = Peer(stack, made)
-    peer.theirs.sendall(request(1))
-    peer.heard(answer(1))
-    assert awake.kept
-    made.close()
-    assert not awake.kept
 
 
 def test_nobody_is_kept_when_it_is_closed(stack: ExitStack, service: Service) -> None:
@@ -332,6 +290,6 @@ def test_nobody_is_kept_when_it_is_closed(stack: ExitStack, service: Service) ->
     probe.theirs.sendall(request(2))
     probe.heard(answer(2))
     made.close()
-    assert midway.left() is ReturnReason.SELF
+    assert midway.left() is ReturnReason.OWN_THREAD
     late = Peer(stack, made)
-    assert late.left() is ReturnReason.SELF
+    assert late.left() is ReturnReason.OWN_THREAD

@@ -14,8 +14,8 @@ from node.completion.facts import Count, InstanceFacts, Source, Statement
 from node.core.events import Delivery, NewDelivery, SeriesEvent
 from node.core.records import InstanceRecord, SeriesState
 from node.core.settings.deliver import FolderSettings
-from node.deliver.folder import Folder
 from node.deliver.payload import payload
+from node.deliver.targets.folder import Folder
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from tests.simulator.bench import Bench, record
@@ -224,10 +224,10 @@ def test_names_that_share_a_file_reach_output_and_folder_apart(tmp_path: Path) -
     share.mkdir()
     told: list[NewDelivery] = []
 
-    def tell(news: SeriesEvent) -> list[NewDelivery]:
-        key = news.key("share")
-        said = payload(news, key, str(tmp_path / "nifti"))
-        told.append(NewDelivery(key, "share", str(news.event_type), news.revision, said))
+    def tell(event: SeriesEvent) -> list[NewDelivery]:
+        key = event.key("share")
+        said = payload(event, key, str(tmp_path / "nifti"))
+        told.append(NewDelivery(key, "share", str(event.event_type), event.revision, said))
         return []
 
     bench = Bench(tmp_path, template="{SeriesDescription}", rules=tell)

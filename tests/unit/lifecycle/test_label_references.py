@@ -94,7 +94,7 @@ def test_labels_wait_for_a_series_that_is_still_coming_and_say_so(
     send_labels(bench)
     bench.run(20.0)
     assert (bench.state(LABELS), grids(bench)) == ("settled", [])
-    assert why(bench) == "waits for series 1.5, whose voxels it labels: that one is receiving"
+    assert why(bench) == "waits for series 1.5, which it labels and which is receiving"
     bench.send(association, slices[3:])
     bench.end(association)
     bench.run(10.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.completion.facts import Count
-from node.completion.policy import NotNow
+from node.completion.states import NotNow
 from node.core.events import NewDelivery
 from node.lifecycle.assembly.jobs import Assembled, Job
 from node.lifecycle.evidence_loader import EvidenceLoader
@@ -45,7 +45,7 @@ def test_an_incomplete_series_is_forced(bench: Bench) -> None:
     bench.deliver(GAPPY)
     bench.run(60.0)
     assert bench.state() == "held"
-    assert ann(bench).force("1.5") == "it is assembled as it stands"
+    assert ann(bench).force("1.5") == "the node assembles it as it is"
     bench.run(0.2)
     assert (bench.state(), bench.series().revision) == ("ready", 1)
     verdict = bench.series().verdict or {}
@@ -113,7 +113,7 @@ def test_a_failed_series_is_tried_again(tmp_path: Path) -> None:
     bench.deliver(stack(20))
     bench.run(10.0)
     assert bench.state() == "failed"
-    assert ann(bench).retry("1.5") == "it is assembled again"
+    assert ann(bench).retry("1.5") == "the node assembles it again"
     bench.run(0.2)
     assert bench.state() == "ready"
     bench.index.close()
@@ -130,7 +130,7 @@ def test_trying_again_what_does_not_differ_changes_nothing(bench: Bench) -> None
 def test_a_series_held_for_gaps_is_judged_anew_and_held_again(bench: Bench) -> None:
     bench.deliver(GAPPY)
     bench.run(60.0)
-    assert ann(bench).retry("1.5") == "it is judged anew"
+    assert ann(bench).retry("1.5") == "the node judges it again"
     bench.run(0.2)
     assert bench.state() == "held"
 
@@ -141,7 +141,7 @@ def test_dead_deliveries_of_the_series_are_tried_again(bench: Bench) -> None:
     pk = bench.series().pk
     bench.outbox.add(pk, [NewDelivery("k", "t", "ready", 1, {})], bench.now)
     bench.outbox.bury(bench.outbox.of_series(pk)[0], bench.now, "no")
-    assert "1 dead deliveries" in ann(bench).retry("1.5")
+    assert "1 dead delivery is tried again" in ann(bench).retry("1.5")
     assert bench.outbox.counts() == {"pending": 1}
 
 
@@ -149,8 +149,8 @@ def test_what_cannot_be_done_is_said(bench: Bench) -> None:
     with pytest.raises(NoSuchSeries, match=r"no series 1\.5"):
         ann(bench).retry("1.5")
     bench.deliver(stack(20))
-    with pytest.raises(NotNow, match="a series that is receiving"):
+    with pytest.raises(NotNow, match="the series is receiving"):
         ann(bench).retry("1.5")
     bench.run(10.0)
-    with pytest.raises(NotNow, match="a series that is ready"):
+    with pytest.raises(NotNow, match="the series is ready; release is not possible"):
         ann(bench).release("1.5")

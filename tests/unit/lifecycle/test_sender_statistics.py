@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from node.completion.policy import Timing
+from node.completion.decision import Timing
 from node.completion.silences import FEWEST_SERIES, Gap
 from node.lifecycle.replay import Replayer
 from node.lifecycle.sender_statistics import SenderStatistics
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from tests.simulator.bench import Bench
 from tests.unit.completion.builders import stack
 
@@ -47,7 +47,7 @@ def test_a_slow_sender_is_waited_for_longer_and_a_quick_one_is_not(bench: Bench)
         send_in_two(bench, f"1.6.{number}", "QUICK", 0.4)
     send_in_two(bench, "1.7", "RARE", 100.0)
     known = sender_statistics(bench)
-    known.study()
+    known.learn()
     assert known.timing(["SLOW"]).quiet == pytest.approx(1.5 * SLOW)
     assert known.timing(["QUICK"]).quiet == 1.0
     assert known.timing(["RARE"]).quiet == 5.0

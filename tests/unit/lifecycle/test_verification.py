@@ -11,8 +11,8 @@ from pydicom import dcmread
 
 from node.core.errors import Reason
 from node.core.records import SeriesState
-from node.lifecycle.verification.loop import Upkeep, _Stopped
-from node.lifecycle.verification.reporting import Reporter, StorageAway
+from node.lifecycle.verification.damage_reporter import DamageReporter, StorageAway
+from node.lifecycle.verification.loop import VerificationLoop, _Stopped
 from node.lifecycle.verification.verifier import Verifier
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
@@ -20,7 +20,7 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.verification import Stage
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
-from node.storage.ingest.checks import SUCCESS, incoming_from_file
+from node.storage.receive.instance_receiver import SUCCESS, incoming_from_file
 from tests.databases import migrated_sqlite
 from tests.small import small_ct
 from tests.storing import DirectReception
@@ -71,7 +71,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_it_goes_on_where_it_was_stopped(world: World) -> None:
     for file in world.files:
         file.write_bytes(file.read_bytes()[:-1] + b"x")
-    steps = world.verifier().rest()
+    steps = world.verifier().remaining()
     for _ in range(4):
         next(steps)
     steps.close()
@@ -79,44 +79,44 @@ def test_it_goes_on_where_it_was_stopped(world: World) -> None:
     progress = world.verifier().progress()
     assert (progress.files, progress.is_under_way, progress.ended_at) == (4, True, None)
     world.read = 0
-    assert sum(one.files for one in world.verifier().rest()) == SLICES - 4
+    assert sum(one.files for one in world.verifier().remaining()) == SLICES - 4
     assert world.read < 3 * world.files[0].stat().st_size
     assert len(world.damaged()) == SLICES
     progress = world.verifier().progress()
     assert (progress.is_under_way, progress.ended_at, progress.stage) == (
         False, 9.0, Stage.INSTANCES,
     )  # fmt: skip
-    assert sum(one.files for one in world.verifier().rest()) == SLICES
+    assert sum(one.files for one in world.verifier().remaining()) == SLICES
 
 
 def test_it_can_be_begun_again(world: World) -> None:
-    steps = world.verifier().rest()
+    steps = world.verifier().remaining()
     next(steps)
     steps.close()
-    world.verifier().begin_again()
-    assert sum(one.files for one in world.verifier().rest()) == SLICES
+    world.verifier().restart()
+    assert sum(one.files for one in world.verifier().remaining()) == SLICES
 
 
 def test_an_archive_that_is_not_there_loses_nothing(world: World) -> None:
     """It is not mounted: no instance is lost by that."""
     (world.root / "archive").rename(world.root / "elsewhere")
     with pytest.raises(StorageAway, match="is it mounted"):
-        list(world.verifier().rest())
+        list(world.verifier().remaining())
     assert world.damaged() == {}
     (world.root / "elsewhere").rename(world.root / "archive")
-    assert sum(one.files for one in world.verifier().rest()) == SLICES
+    assert sum(one.files for one in world.verifier().remaining()) == SLICES
 
 
 def test_a_file_that_is_back_takes_its_series_from_failed(world: World) -> None:
     world.move(SeriesState.SETTLED, SeriesState.ASSEMBLING, SeriesState.FAILED)
     content = world.files[0].read_bytes()
     world.files[0].unlink()
-    list(world.verifier().rest())
+    list(world.verifier().remaining())
     assert list(world.damaged().values()) == [Reason.INSTANCE_MISSING]
-    list(world.verifier().known())
+    list(world.verifier().recheck_damaged())
     assert world.damaged()
     world.files[0].write_bytes(content)
-    list(world.verifier().known())
+    list(world.verifier().recheck_damaged())
     assert world.damaged() == {}
     (series,) = Work(world.index).in_state()
     assert series.state is SeriesState.RECEIVING
@@ -125,7 +125,7 @@ def test_a_file_that_is_back_takes_its_series_from_failed(world: World) -> None:
 
 def test_the_node_finds_soon_that_a_file_is_back(world: World) -> None:
     now = 1000.0
-    upkeep = Upkeep(world.index, world.root, days=30, clock=lambda: now)
+    upkeep = VerificationLoop(world.index, world.root, days=30, clock=lambda: now)
     content = world.files[0].read_bytes()
     world.files[0].unlink()
     upkeep._since_start -= 60
@@ -134,27 +134,27 @@ def test_the_node_finds_soon_that_a_file_is_back(world: World) -> None:
     world.files[0].write_bytes(content)
     assert upkeep._step() == 60.0
     assert world.damaged()
-    upkeep._looked -= 600
+    upkeep._checked_at -= 600
     assert upkeep._step() == 0.0
     assert world.damaged() == {}
     assert upkeep._verifier.progress().ended_at == now
 
 
 def test_who_meets_damage_looks_again_before_it_is_noted(world: World) -> None:
-    reporter = Reporter(world.index, world.root, lambda: 9.0)
+    reporter = DamageReporter(world.index, world.root, lambda: 9.0)
     verifier = world.verifier()
     uid = str(dcmread(world.paths[0]).SOPInstanceUID)
     (one,) = [one for one in verifier._inventory.sample(SLICES) if one.sop_instance_uid == uid]
-    reporter.met(one)
+    reporter.check(one)
     assert world.damaged() == {}
     file = world.archive.path(one.path)
     file.write_bytes(file.read_bytes()[:-2])
-    reporter.met(one)
+    reporter.check(one)
     assert list(world.damaged().values()) == [Reason.INSTANCE_DAMAGED]
 
 
 def test_the_node_reads_slowly_and_stops_at_once(world: World) -> None:
-    upkeep = Upkeep(world.index, world.root, days=30, clock=time.time)
+    upkeep = VerificationLoop(world.index, world.root, days=30, clock=time.time)
     began = time.monotonic()
     upkeep._pace(1 << 20)
     assert time.monotonic() - began > 0.2  # 4 MiB a second
@@ -166,7 +166,7 @@ def test_the_node_reads_slowly_and_stops_at_once(world: World) -> None:
 
 def test_the_node_waits_after_its_start_and_between_rounds(world: World) -> None:
     now = 1000.0
-    upkeep = Upkeep(world.index, world.root, days=30, clock=lambda: now)
+    upkeep = VerificationLoop(world.index, world.root, days=30, clock=lambda: now)
     assert 50 < upkeep._step() <= 60
     upkeep._since_start -= 60
     assert upkeep._step() == 0.0

@@ -121,7 +121,7 @@ def test_a_process_that_is_stopped_is_ended(workers: LocalWorkers) -> None:
 def test_a_process_that_has_a_job_and_does_nothing_is_ended(
     workers: LocalWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_IDLE_LOOKS", 3)
+    monkeypatch.setattr(watch, "_MOST_IDLE", 3)
     with pytest.raises(WorkerDied):
         workers.submit(job("dawdle")).result(20)
 

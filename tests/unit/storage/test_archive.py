@@ -14,8 +14,8 @@ import pytest
 from pydicom import dcmread
 
 from node.core.errors import StorageFull
-from node.storage.archive import Archive, Placed, file_meta, meta_length
-from node.storage.ingest.placing import Placer
+from node.storage.archive import Archive, ArchivedFile, file_meta, meta_length
+from node.storage.ingest.archive_writer import ArchiveWriter
 from node.storage.ingest.registration import Registration
 
 DATA_SET = b"\x08\x00\x18\x00UI\x06\x001.2.3\x00" * 50
@@ -37,11 +37,11 @@ def place(
     known: Mapping[str, tuple[str, str]] | None = None,
     *,
     anew: bool = False,
-) -> Placed:
+) -> ArchivedFile:
     digest = hashlib.sha256(data_set).hexdigest()
     registration = Registration(CLASS, uid, "1.9", "1.8", digest, None, None, {}, b"")
-    placer = Placer(archive, lambda _uid: known or {})
-    return placer.place(registration, "1.2.840.10008.1.2.1", META, data_set, None, anew=anew)
+    writer = ArchiveWriter(archive, lambda _uid: known or {})
+    return writer.write(registration, "1.2.840.10008.1.2.1", META, data_set, None, anew=anew)
 
 
 def test_the_data_set_is_kept_byte_for_byte_behind_its_meta_information(archive: Archive) -> None:

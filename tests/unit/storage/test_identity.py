@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from node.cli.main import build
+from node.cli.commands import build
 from node.core.errors import ConfigError
 from node.storage.identity import FILE, ForeignDatabase, claim, identity_of, refuse_foreign
 from node.storage.index import owner
@@ -29,7 +29,7 @@ def node_at(folder: Path, url: str) -> RunningNode:
 
 
 def run(node: RunningNode, *arguments: str) -> None:
-    build(arguments[0])([*arguments, "-c", str(node.config)], standalone_mode=False)
+    build()([*arguments, "-c", str(node.config)], standalone_mode=False)
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_an_assembly_names_every_damaged_instance(tmp_path: Path) -> None:
         (Reason.INSTANCE_DAMAGED, (sources[1].uid, sources[3].uid)),
         (Reason.INSTANCE_MISSING, (sources[4].uid,)),
     }
-    assert {one.instance.path for one in made.broken} == {
+    assert {one.instance.path for one in made.damaged} == {
         sources[number].path.name for number in (1, 3, 4)
     }
 

@@ -6,6 +6,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,10 +17,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.core.errors import StorageFull
 from node.storage.archive import Archive
-from node.storage.ingest.acknowledging import JournalReceiver
-from node.storage.ingest.checks import Incoming
-from node.storage.journal import Entry, Journal, JournalWriter, Source, segment
-from node.storage.journal.cursor import Cursor
+from node.storage.journal import Entry, Journal, JournalFull, JournalWriter, Source, segment, writer
+from node.storage.journal.partition_reader import PartitionReader
+from node.storage.receive.instance_receiver import Incoming
+from node.storage.receive.journal_receiver import JournalReceiver
 from tests.running import eventually
 
 SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
@@ -173,26 +174,48 @@ def test_a_draft_is_for_one_segment_and_one_writer(
     assert partition.append_together([(entry(n), data) for n in range(5)]) == 5
 
 
-def test_the_filer_sees_when_there_is_much_to_take_in(
+def test_the_ingester_sees_when_a_receiver_received_much(
     journal: Journal, partition: JournalWriter
 ) -> None:
     offsets, before = journal.offsets, time.monotonic()
     assert partition.append_together([(entry(1), bytes(20_000))]) == 1
-    assert offsets.pressed(time.monotonic()) < before
+    assert offsets.last_burst(time.monotonic()) < before
     assert partition.append_together([(entry(n), bytes(20_000)) for n in range(2)]) == 2
-    assert before <= offsets.pressed(time.monotonic()) <= time.monotonic()
+    assert before <= offsets.last_burst(time.monotonic()) <= time.monotonic()
     between = time.monotonic()
     draft = partition.draft([(entry(1), bytes(100_000))])
     assert draft is not None
     assert draft.keep()
-    assert between <= offsets.pressed(time.monotonic()) <= time.monotonic()
-    offsets.set_pressed(time.monotonic() + 1e6)  # the machine had run for longer
-    assert offsets.pressed(time.monotonic()) == 0.0
+    assert between <= offsets.last_burst(time.monotonic()) <= time.monotonic()
+    offsets.set_last_burst(time.monotonic() + 1e6)  # the machine had run for longer
+    assert offsets.last_burst(time.monotonic()) == 0.0
 
 
 def test_it_does_not_wait_for_another_writer(partition: JournalWriter) -> None:
     with partition._lock:
         assert partition.append_together([(entry(1), b"x")]) == 0
+
+
+def test_many_who_wait_for_room_are_all_refused_in_the_time_of_one(
+    journal: Journal, partition: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the lock and for a free segment together no longer than one would."""
+    data = bytes(partition.largest)
+    fits = partition.append_together([(entry(n), data) for n in range(100)])
+    assert 0 < fits < 100  # nothing is ingested: no segment becomes free
+    monkeypatch.setattr(writer, "_WAIT_SECONDS", 0.5)
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(partition.append, entry(n), data) for n in range(4)]
+        errors = [type(one.exception(10)) for one in waiting]
+    assert errors == [JournalFull] * 4
+    assert time.monotonic() - began < 1.5
+
+
+def test_several_threads_append_side_by_side(journal: Journal, partition: JournalWriter) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: partition.append(entry(n), bytes([n]) * 1000), range(40)))
+    assert sorted(found(journal)) == sorted(f"1.9.{n}" for n in range(40))
 
 
 def incoming(uid: str, data: bytes) -> Incoming:
@@ -223,10 +246,10 @@ def test_what_is_odd_is_left_to_others_and_the_rest_is_taken(
     called: list[int] = []
     assert receiver.store_together(several, lambda: called.append(1)) == [True, False, False, True]
     assert found(journal) == ["1.9.1", "1.9.4"]
-    journal.offsets.set_stuck(True)
+    journal.offsets.set_ingest_blocked(True)
     assert receiver.store_together(several, lambda: called.append(2)) == [False] * 4
     assert called == [1, 2]
-    journal.offsets.set_stuck(False)
+    journal.offsets.set_ingest_blocked(False)
     full = JournalReceiver(archive, journal, partition, minimum_free=1 << 62, clock=time.time)
     assert full.store_together(several) == [False] * 4
     assert found(journal) == ["1.9.1", "1.9.4"]
@@ -268,7 +291,7 @@ def test_what_was_being_written_when_a_process_died_is_not_read(journal: Journal
     after = again(journal)
     after.append(entry(2), b"later")
     after.close()
-    cursor = Cursor(journal.folder, 0, 0)
+    cursor = PartitionReader(journal.folder, 0, 0)
     items = []
     while one := cursor.next(journal.offsets.answered(0)):
         items.append(one.item)
@@ -298,7 +321,7 @@ def test_a_segment_has_its_name_once_it_is_whole(
 def test_what_lies_beyond_what_was_mapped_is_read(journal: Journal) -> None:
     path = journal.folder / "00-0.seg"
     path.write_bytes(bytes(segment.SMALLEST))
-    cursor = Cursor(journal.folder, 0, 0)
+    cursor = PartitionReader(journal.folder, 0, 0)
     assert cursor.next(segment.position(1, segment.HEADER)) is None
     with path.open("ab") as file:
         file.write(bytes(segment.SMALLEST))

@@ -13,12 +13,12 @@ import pytest
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.store import Store
-from node.storage.ingest.consumer import JournalConsumer
 from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.journal_consumer import JournalConsumer
 from node.storage.ingest.service import IngestService
-from node.storage.journal import Ended, Entry, Journal, JournalWriter, Source, segment
+from node.storage.journal import AssociationEnded, Entry, Journal, JournalWriter, Source, segment
 from node.storage.journal.damage import FOLDER, damage_sentence, damages
-from node.storage.journal.entry import parts_of
+from node.storage.journal.record_format import encode_record
 from tests.databases import migrated_sqlite
 
 SOURCE = Source("run", "A", "B", "127.0.0.1", 1.0)
@@ -64,7 +64,7 @@ class World:
 
     def segment(self, generation: int) -> Path:
         for path in self.folder.glob("*.seg"):
-            head = segment.read_head(path.read_bytes()[: segment.HEADER])
+            head = segment.read_segment_header(path.read_bytes()[: segment.HEADER])
             if head and head.generation == generation:
                 return path
         raise AssertionError(generation)
@@ -97,7 +97,7 @@ def but(world: World, *missing: int) -> list[int]:
 def test_one_flipped_bit_costs_one_record(world: World, at: int, which: int) -> None:
     world.send(PER_SEGMENT + 3)
     world.stop()
-    before = (parts_of(entry(number), bytes(SIZE), 1, 1) for number in range(which))
+    before = (encode_record(entry(number), bytes(SIZE), 1, 1) for number in range(which))
     start = segment.HEADER + sum(len(b"".join(parts)) for parts in before)
     world.flip(1, start + at)
     assert world.left() == but(world, which)
@@ -175,8 +175,8 @@ def test_several_at_once(world: World) -> None:
 def test_nothing_in_a_data_set_is_taken_for_a_record(world: World) -> None:
     world.send(1)
     assert world.partition is not None
-    nested = b"".join(parts_of(entry(999), bytes([231]) * SIZE, 1, 0))
-    own = b"".join(parts_of(entry(998), bytes([230]) * SIZE, 1, world.partition._seed))
+    nested = b"".join(encode_record(entry(999), bytes([231]) * SIZE, 1, 0))
+    own = b"".join(encode_record(entry(998), bytes([230]) * SIZE, 1, world.partition._seed))
     for inside in (nested, own):
         world.send(1, inside + bytes([world.sent]) * SIZE)
     world.send(1)
@@ -196,7 +196,7 @@ def test_what_was_not_answered_is_no_damage(world: World) -> None:
     world.send(1)
     world.stop()
     world.journal.offsets.set_answered(0, answered)
-    world.flip(1, segment.place(answered)[1] + 1000)
+    world.flip(1, segment.split_position(answered)[1] + 1000)
     assert world.left() == [0, 1]
     assert damages(world.folder) == []
 
@@ -252,7 +252,7 @@ def following(world: World, harm: Callable[[], None]) -> list[int]:
     harm()
     for _ in range(20):
         for one in consumer.batch():
-            assert isinstance(one.item, Entry | Ended)
+            assert isinstance(one.item, Entry | AssociationEnded)
             found.append(int(one.item.sop_instance_uid.split(".")[-1]))
         consumer.done()
     assert consumer.position == world.journal.offsets.answered(0)
@@ -287,7 +287,7 @@ def test_what_was_removed_is_not_written_to(world: World) -> None:
 
     def harm() -> None:
         world.segment(1).unlink()
-        time.sleep(segment._LOOK_SECONDS)
+        time.sleep(segment._CHECK_SECONDS)
         with pytest.raises(Exception, match="journal"):
             world.send(1)
         world.send(4)
@@ -318,7 +318,7 @@ def test_segments_of_earlier_versions_are_read(world: World) -> None:
     content[:20] = head + crc.to_bytes(4, "little")
     at = segment.HEADER
     for number in range(3):
-        record = b"".join(parts_of(entry(number), bytes([number]) * SIZE, 1))
+        record = b"".join(encode_record(entry(number), bytes([number]) * SIZE, 1))
         content[at : at + len(record)] = record
         at += len(record)
     path.write_bytes(content)

@@ -75,7 +75,7 @@ def test_a_flood_pushes_out_the_oldest_of_its_sender_and_nobody_elses(
     assert left(kept) == expected
     assert {path.name for path in tmp_path.glob("*-refused-10.0.0.9-*.dcm")} == set(names[-4:])
     assert len(list(tmp_path.glob("*.json"))) == len(list(tmp_path.glob("*.dcm"))) == 6
-    assert "10.0.0.9 left more than storage.quarantine.per_peer" in caplog.text
+    assert "10.0.0.9 sent more refused instances than storage.quarantine.per_peer" in caplog.text
     assert kept.refused(STRANGER, META, bytes(4 * EACH), WHY) is None
     assert left(kept) == expected
 

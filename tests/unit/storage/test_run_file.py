@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.storage.ownership import sole_owner
+from node.storage.root_lock import sole_owner
 from node.storage.run_file import UNSEEN, RunState, announce, running_node, withdraw
 
 NODE = RunState(7, 104, None, ("share",), {"share": "read-only"})

@@ -26,7 +26,7 @@ from node.storage.index.engine import Index
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
-from node.storage.ingest.checks import SUCCESS, incoming_from_file
+from node.storage.receive.instance_receiver import SUCCESS, incoming_from_file
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
@@ -111,7 +111,7 @@ class World:
             ae_title="RASNODE",
             dicom_port=lambda: 11112,
             echo=self.echo,
-            stuck=lambda: self.stuck,
+            ingest_blocked=lambda: self.stuck,
         )
 
     def client(self, host: str = "127.0.0.1", hosts: Sequence[str] = ()) -> httpx.Client:

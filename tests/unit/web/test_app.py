@@ -16,8 +16,8 @@ from node.core.errors import Retryable
 from node.core.settings.model import Http
 from node.web import health
 from node.web.app import create_app
-from node.web.guard import is_loopback
-from node.web.outputs import names_identify
+from node.web.output_files import names_identify
+from node.web.security import is_loopback
 from tests.unit.web.conftest import HOSTILE, PATIENT, World
 
 STATIC = Path(create_app.__code__.co_filename).parent / "static"

@@ -72,14 +72,14 @@ def test_health_names_the_index(hanging: World) -> None:
         answer = timed(lambda: client.get("/health"))
         assert answer.status_code == 503
         assert set(answer.json()["faults"]) == {"index"}
-        assert answer.json()["faults"]["index"].startswith("it has not answered for ")
+        assert answer.json()["faults"]["index"].startswith("the check has not answered for ")
 
 
 @pytest.mark.parametrize("url", ["/api/series", f"/api/series/{UID}", f"/series/{UID}", "/metrics"])
 def test_whatever_asks_the_index_is_answered_503(hanging: World, url: str) -> None:
     answer = timed(lambda: hanging.client().get(url))
     assert answer.status_code == 503
-    assert "/health says what is wrong" in answer.json()["detail"]
+    assert "/health shows the cause" in answer.json()["detail"]
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
@@ -120,4 +120,4 @@ def test_a_check_that_breaks_is_a_fault_without_its_words() -> None:
         raise ValueError("DOE^JANE")
 
     faults = deadlines.Checks({"index": check}).faults()
-    assert faults == {"index": "it could not be checked: an unforeseen ValueError"}
+    assert faults == {"index": "the check failed with an unforeseen ValueError"}

@@ -6,19 +6,22 @@ import math
 from typing import Final
 
 from node.assemble.frames.model import FrameHeader
-from node.assemble.vendors.echo_train import phase_direction
-from node.assemble.vendors.logical import from_logical
+from node.assemble.vendors.shared.logical_axes import from_logical
+from node.assemble.vendors.shared.phase_encoding import phase_direction
 from node.dicom import Elements
 
 _OFFSET: Final = 1_000_000_000
-"""Added to b-values by software since release 24, to tell them from other uses of the integer."""
+"""Added to b-values by software since release 24, to distinguish them from other uses of the
+integer."""
 _LARGEST_B: Final = 100_000
-"""s/mm²; no gradient system comes near."""
+"""s/mm²; no gradient system reaches this."""
 _B_STEP: Final = 5.0
 """s/mm²; scaled b-values are given in steps of this."""
 _UNIT: Final = (0.97, 1.03)
-"""A direction of any other length scales the b-value of its shell by the length squared."""
+"""Length of a unit vector; a shorter direction scales the b-value of its shell by its length
+squared."""
 _SHORTEST: Final = 0.03
+"""Length below which a direction is zero."""
 
 
 def diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
@@ -27,6 +30,13 @@ def diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
     The b-value is the first of (0043,xx39); the direction (0019,xxBB..BD) is relative to
     frequency, phase and slice. Several shells come from one nominal b-value by directions shorter
     than 1.
+
+    Args:
+        elements: the instance.
+        frame: its frame, of which the orientation is used.
+
+    Returns:
+        fields of `FrameHeader`: `b_value`, s/mm², and `gradient`, unit vector in LPS.
     """
     nominal = elements.number(elements.private(0x0043, "GEMS_PARM_01", 0x39), "IS")
     if nominal is None or not _is_diffusion(elements, nominal):
@@ -51,7 +61,7 @@ def diffusion(elements: Elements, frame: FrameHeader) -> dict[str, object]:
 
 
 def _is_diffusion(elements: Elements, nominal: float) -> bool:
-    """Tell diffusion series, whose b = 0 images have zeros everywhere, from all others.
+    """Tell whether an image is of a diffusion series, whose b = 0 images have zeros everywhere.
 
     The numbers of directions and of T2 images are user data 24 and 23, (0019,xxE0) and (0019,xxDF).
     """

@@ -9,14 +9,14 @@ import msgspec
 
 from node.assemble.frames.acquisition import IMAGE_CLASS, in_order
 from node.assemble.frames.model import IMAGINARY, MAGNITUDE, PHASE, REAL, Facts, FrameHeader
-from node.assemble.vendors.echo_train import (
+from node.assemble.vendors.ge.diffusion import diffusion
+from node.assemble.vendors.ge.polarity import polarity, reversed_rows, turned_rows
+from node.assemble.vendors.ge.protocol import Protocol, read_protocol, release_of, slice_times
+from node.assemble.vendors.shared.phase_encoding import (
     acquired_lines,
     is_echo_planar,
     reconstructed_lines,
 )
-from node.assemble.vendors.ge.diffusion import diffusion
-from node.assemble.vendors.ge.polarity import polarity, reversed_rows, turned_rows
-from node.assemble.vendors.ge.protocol import Protocol, read_protocol, release_of, slice_times
 from node.dicom import Elements
 
 NAME: Final = "GE"
@@ -34,7 +34,7 @@ SMALLEST_R_FACTOR: Final = 1 / 64
 
 
 def refine(elements: Elements, frame: FrameHeader) -> FrameHeader:
-    """Add what private elements know about one frame."""
+    """Add diffusion, slice time, phase encoding and readout; see `node.assemble.vendors.Vendor`."""
     found: dict[str, object] = _kind(elements, frame)
     reverse = reversed_rows(elements, frame, _locations(elements))
     if reverse:
@@ -70,7 +70,7 @@ def _kind(elements: Elements, frame: FrameHeader) -> dict[str, object]:
 
 
 def _class(elements: Elements, frame: FrameHeader) -> dict[str, object]:
-    """Add (0043,xx30) to what tells images apart: a B0 map and its magnitude differ in it alone."""
+    """Add (0043,xx30) to the settings: a B0 map and its magnitude differ in it alone."""
     number = elements.integer(elements.private(0x0043, _PARAMETERS, 0x30), "SS")
     if number is None:
         return {}
@@ -106,7 +106,7 @@ def _bands(elements: Elements) -> int:
 
 
 def _readout(elements: Elements) -> Facts:
-    """Return echo spacing and readout time, s, as FSL defines them: of the stored matrix.
+    """Return echo spacing and readout time, s, of the stored matrix, as FSL defines them.
 
     Lines are acquired in pairs, with partial Fourier in fours; the spacing of the acquired lines
     (0043,xx2C), µs, is that of the stored ones after interpolation.

@@ -1,4 +1,4 @@
-"""Towards which index GE encodes phase: a standard attribute, or the header of the raw data."""
+"""The direction in which GE encodes phase: by a standard attribute, or the raw data header."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from node.assemble.frames.model import FrameHeader
 from node.dicom import Elements
 
 _OFFSET_AT: Final = 24
-"""Where User Defined Data (0043,xx2A) says at which byte the raw data's header begins."""
+"""Offset in User Defined Data (0043,xx2A) of the number of the byte where the raw header begins."""
 _CONTROL: Final = 124
-"""Of that header, data acquisition control: a word of flags."""
+"""Offset in that header of data acquisition control, a word of flags."""
 _TRAVERSAL: Final = 852
-"""Of that header, in which order ky is traversed."""
+"""Offset in that header of the order in which ky is traversed."""
 _REVERSED_BIT: Final = 0x4
 _BOTTOM_UP: Final = 2
 _SINCE: Final = 25.002
 """Revision of the raw data's header from which these offsets hold; older ones are not read."""
 _BEFORE: Final = 40.0
 _ALTERNATING: Final = "epi_pepolar"
-"""In Pulse Sequence Name (0019,xx9C): a sequence that can turn the polarity round."""
+"""Part of Pulse Sequence Name (0019,xx9C): a sequence that can reverse the polarity."""
 _ALL_REVERSED, _EVEN_REVERSED, _ODD_REVERSED = 1.0, 2.0, 3.0
 """User Data 12 (0019,xxB3): all volumes are reversed, those of even index, those of odd index."""
 _WORD, _FLOAT = Struct("<H"), Struct("<f")
@@ -62,13 +62,13 @@ def _from_raw_header(block: bytes) -> int:
 def reversed_rows(elements: Elements, frame: FrameHeader, slices: int | None) -> bool:
     """Tell whether an image of `epi_pepolar` was acquired with the opposite polarity.
 
-    Such images are stored with their rows in reverse order, under the position and orientation of
-    the others.
+    Such images are stored with their rows in reverse order, with the position and orientation of
+    images in the usual order.
 
     Args:
         elements: the instance.
-        frame: its frame, which says which volume it is of.
-        slices: how many locations the acquisition has, None if that is not known.
+        frame: its frame, which states its volume.
+        slices: number of locations of the acquisition; None if not known.
     """
     name = elements.text(elements.private(0x0019, "GEMS_ACQU_01", 0x9C)) or ""
     if _ALTERNATING not in name:

@@ -1,4 +1,4 @@
-"""GE's Protocol Data Block (0025,xx1B), and the times of slices that follow from it."""
+"""GE's Protocol Data Block (0025,xx1B), and the slice times that follow from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GZIP: Final = b"\x1f\x8b"
 _HEAD_BYTES: Final = 64
 """The block begins with its length; the compressed text follows at once."""
 _MOST_BYTES: Final = 1 << 18
-"""The text is some 10 KB; a peer must not make it grow without bound."""
+"""The text has some 10 KB; this bounds what a damaged or hostile block can inflate to."""
 _LINE: Final = re.compile(r'^(?:set )?(\w+)\s+"([^"]*)"', re.MULTILINE)
 _RELEASE: Final = re.compile(r"(?:^|[^A-Z])[A-Z]{2}(\d{2})\.\d+(?:_R(\d{1,6}))?")
 _EVEN_ORDER_SINCE: Final = (27, 3)
@@ -21,12 +21,12 @@ _EVEN_ORDER_SINCE: Final = (27, 3)
 
 
 class Protocol(NamedTuple):
-    """What the block says of timing.
+    """The timing that the block states.
 
     Attributes:
-        interleaved: every other slice first, from the first one on.
+        interleaved: every other slice is excited first, from the first one on.
         delay: s of pause after each volume.
-        uneven: pauses differ.
+        uneven: the pauses differ.
     """
 
     interleaved: bool
@@ -86,7 +86,7 @@ def slice_times(
 
 
 def release_of(elements: Elements) -> tuple[int, int]:
-    """Return the software release as (27, 3) for RX27.0_R03; zeros where nothing says."""
+    """Return the software release, as (27, 3) for RX27.0_R03; zeros if not known."""
     for version in elements.texts(0x00181020):
         found = _RELEASE.search(version)
         if found is not None:

@@ -24,9 +24,9 @@ _COUNTS: Final = Struct("<II")
 _TAG: Final = Struct("<64si4siII")
 _ITEM: Final = Struct("<4i")
 _CHECKS: Final = frozenset({77, 205})
-"""What stands after every count in headers that scanners wrote."""
+"""Words that follow every count in headers from scanners."""
 _MOST_TAGS: Final = 1000
-"""Scanners write a hundred; more is garbage."""
+"""Scanners write a hundred tags; more are damage."""
 _MOST_ITEMS: Final = 100_000
 _WORD: Final = 4
 _NUMBERS: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "UL", "US"})
@@ -34,10 +34,13 @@ _NUMBERS: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "UL", "US"})
 
 @lru_cache(maxsize=4)
 def parse_csa(raw: bytes) -> Csa | None:
-    """Read a header; None where it is damaged, since then nothing in it can be trusted.
+    """Read a CSA header.
 
     Args:
-        raw: the value of the element; bytes after the last tag do not count.
+        raw: the value of the element; bytes after the last tag are ignored.
+
+    Returns:
+        None if it is damaged, as then nothing in it can be trusted.
     """
     second = raw.startswith(MAGIC)
     at = _AFTER_MAGIC if second else 0
@@ -68,7 +71,7 @@ def parse_csa(raw: bytes) -> Csa | None:
 
 
 def _items(raw: bytes, at: int, count: int, surplus: int | None) -> tuple[list[str], int | None]:
-    """Read the items of one tag, and where the next one begins; None if they overrun."""
+    """Read the items of one tag, and the offset of the next tag; None if they overrun."""
     values: list[str] = []
     for _ in range(count):
         if at + _ITEM.size > len(raw):
@@ -86,7 +89,8 @@ def _items(raw: bytes, at: int, count: int, surplus: int | None) -> tuple[list[s
 
 
 def _used(values: list[str], multiplicity: int, *, numeric: bool) -> tuple[str, ...]:
-    """Return the values that are meant: as many as the multiplicity, all where that is 0."""
+    """Return as many values as the multiplicity states, all if it is 0, without empty ones at the
+    end."""
     meant = values[:multiplicity] if multiplicity > 0 else values
     while meant and not meant[-1]:
         meant.pop()

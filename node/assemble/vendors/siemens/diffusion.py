@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from node.assemble.frames.attributes import unit_vector
+from node.assemble.frames.classic import unit_vector
 from node.assemble.frames.model import FrameHeader, Vector
 from node.assemble.vendors.siemens.private import Private
 
@@ -16,15 +16,23 @@ _TENSOR: Final = frozenset({"TENSOR", "TENSOR_B0", "COLFA", "RGB_FA"})
 _DIFFUSION: Final = "DIFFUSION"
 _ISOTROPIC: Final = "ISOTROPIC"
 _LARGEST_B: Final = 1e6
-"""s/mm²; more is garbage."""
+"""s/mm²; larger values are damage."""
 
 
 def weighting(private: Private, frame: FrameHeader) -> dict[str, object]:
     """Return b-value, direction and b-matrix of one image, and whether it was computed.
 
-    B_value is what was asked for, DiffusionGradientDirection is in the patient's frame (LPS). The
-    standard's own attributes count where the private ones are absent. A b-matrix alone has the
-    b-value as its trace, and the direction as the axis of its largest eigenvalue.
+    B_value is the prescribed one; DiffusionGradientDirection is in the patient's frame (LPS). The
+    standard's attributes count if the private ones are absent. The trace of a b-matrix is the
+    b-value, and the axis of its largest eigenvalue is the direction.
+
+    Args:
+        private: the private values of the image.
+        frame: the image by its standard attributes.
+
+    Returns:
+        fields of `FrameHeader`: `b_value`, s/mm², `gradient`, unit vector in LPS, `b_matrix`,
+        s/mm² in LPS, and `derived` for a computed image.
     """
     b_value, gradient = frame.b_value, frame.gradient
     stated = private.number("B_value")
@@ -50,7 +58,7 @@ def weighting(private: Private, frame: FrameHeader) -> dict[str, object]:
 
 
 def _matrix(private: Private) -> tuple[float, ...]:
-    """Return the b-matrix, empty where there is none or garbage."""
+    """Return the b-matrix; empty if it is absent or damaged."""
     matrix = private.numbers("B_matrix")
     return matrix if len(matrix) == 6 and max(map(abs, matrix)) < _LARGEST_B else ()
 
@@ -66,7 +74,7 @@ def _of_matrix(matrix: tuple[float, ...]) -> tuple[float, Vector | None]:
 def _made(
     private: Private, frame: FrameHeader, b_value: float | None, gradient: Vector | None
 ) -> str:
-    """Name what an image was computed to be from several; empty for one that was measured."""
+    """Return what an image was computed to be; empty for a measured one."""
     if _DIFFUSION in frame.image_type:
         for part in frame.image_type:
             if part in _MADE:

@@ -1,6 +1,6 @@
 """Siemens' mosaics: the slices of a volume as tiles of one image.
 
-n slices are laid out row by row in a square of ceil(sqrt(n)) tiles each way; the rest is empty.
+n slices are laid out row by row in a square of ceil(sqrt(n)) tiles each way; other tiles are empty.
 Image Position (Patient) is that of an image as large as the sheet around the centre of the first
 slice, so that the first tile's corner is half the difference of the sizes away from it.
 """
@@ -17,26 +17,32 @@ from node.assemble.frames.model import FrameHeader, Vector
 from node.assemble.stacks.geometry import SAME_DIRECTION, Planes, Points, check_plane, planes_of
 from node.assemble.vendors.siemens.private import Private
 from node.assemble.vendors.siemens.protocol import Slice, is_slab, slices
-from node.assemble.vendors.siemens.times import mosaic_times
+from node.assemble.vendors.siemens.slice_times import mosaic_times
 from node.core.errors import AssemblyError, Reason
 
 MOSAIC: Final = "MOSAIC"
 _MOST_TILES: Final = 4096
 NEAR: Final = 0.25
-"""Part of the slice spacing within which a centre is at a prescribed slice; motion correction and
-late adjustments of the table move it from all of them alike."""
+"""Fraction of the slice spacing within which a centre is at a prescribed slice; motion correction
+and late table adjustments move all slices alike."""
 ROUNDED_MM: Final = 6e-3
 """mm; Spacing Between Slices with two decimals is up to 0.005 off the protocol's slices."""
 SAME_CENTRE_MM: Final = 1.0
-"""mm in the plane between the centre of an image and of the slice that was prescribed."""
+"""mm in the plane between the centre of an image and that of the prescribed slice."""
 
 
 def mosaic_tiles(private: Private, frame: FrameHeader) -> tuple[FrameHeader, ...]:
-    """Cut a mosaic into its slices; empty if the frame is none.
+    """Cut a mosaic into its slices.
+
+    Args:
+        private: the private values of the image.
+        frame: the image by its standard attributes.
+
+    Returns:
+        one frame for each slice; empty if the frame is not a mosaic.
 
     Raises:
-        AssemblyError: it is a mosaic, but what it says of its tiles is incomplete or contradicts
-            itself.
+        AssemblyError: it is a mosaic, and its description is incomplete or contradicts itself.
     """
     count = _count(private, frame)
     if count is None:
@@ -44,7 +50,7 @@ def mosaic_tiles(private: Private, frame: FrameHeader) -> tuple[FrameHeader, ...
     across = math.ceil(math.sqrt(count))
     if frame.rows % across or frame.columns % across:
         raise _undecodable(
-            f"{count} slices do not fit into {frame.rows} rows and {frame.columns} columns."
+            f"{count} slices do not fit into {frame.rows} rows and {frame.columns} columns"
         )
     check_plane(frame)
     rows, columns = frame.rows // across, frame.columns // across
@@ -73,7 +79,7 @@ def mosaic_tiles(private: Private, frame: FrameHeader) -> tuple[FrameHeader, ...
 
 
 def _count(private: Private, frame: FrameHeader) -> int | None:
-    """Return how many slices a mosaic has, None if the frame is an ordinary image."""
+    """Return the number of slices of a mosaic; None if the frame is an ordinary image."""
     announced = private.number("NumberOfImagesInMosaic")
     mosaic = MOSAIC in frame.image_type
     if not mosaic and (announced or 0) <= 1:
@@ -82,17 +88,17 @@ def _count(private: Private, frame: FrameHeader) -> int | None:
     count = announced or prescribed
     if not count:
         lost = "damaged" if private.damaged else "absent"
-        raise _undecodable(f"how many slices it has is nowhere, its CSA header is {lost}.")
+        raise _undecodable(f"its number of slices is not stated, and its CSA header is {lost}")
     if not 1 <= count <= _MOST_TILES or count % 1:
-        raise _undecodable(f"{count:g} slices.")
+        raise _undecodable(f"its number of slices is impossible: {count:g}")
     return int(count)
 
 
 def _centre(private: Private, planes: Planes, sheet: Points, tile: Points) -> Points:
-    """Return the centre of the first slice, LPS mm: of a sheet around it, as scanners write it.
+    """Return the centre of the first slice, LPS mm: the centre of the sheet, as scanners write it.
 
-    Software that knows of mosaics may have put the position right already; then the protocol's
-    slices lie around the centre of a tile at that position, and not around the sheet's.
+    Software that knows mosaics may have corrected the position already. Then the protocol's slices
+    lie around the centre of a tile at that position, and not around the centre of the sheet.
     """
     normal = planes.normal()
     prescribed = [np.array(one.centre) for one in slices(private.protocol)]
@@ -109,42 +115,46 @@ def _steps(
 ) -> tuple[Points, bool | None]:
     """Return how far each tile's slice lies from the first one.
 
-    Two witnesses tell on which side of the first slice the others are: SliceNormalVector of the
-    CSA header, and the protocol's slices, at one end of which the first tile has to be. Reversed
-    image numbering turns both. One is enough; where they disagree, neither is believed.
+    There are two witnesses for the side of the first slice on which the others lie:
+    SliceNormalVector of the CSA header, and the protocol's slices, at one end of which the first
+    tile has to be. Reversed image numbering turns both. One is enough; if they disagree, the mosaic
+    is refused.
 
     Returns:
-        (count, 3) LPS mm, and whether the tiles run against the protocol's slices, if known.
+        (count, 3) LPS mm, and whether the tiles run against the protocol's slices, None if not
+        known.
     """
     stated = _stated(private, normal)
     prescribed = _prescribed(private, normal, centre, count)
     if stated is None and prescribed is None:
         lost = "damaged" if private.damaged else "absent or without SliceNormalVector"
         raise _undecodable(
-            "nothing says on which side of the first slice the others lie: its CSA header is "
-            f"{lost}, and no protocol has its slices."
+            "the side of the first slice on which the others lie is not known: its CSA header is "
+            f"{lost}, and no protocol has its slices"
         )
     along: Points = np.arange(count)[:, None] * normal
     if prescribed is None:
         step = frame.between or (frame.thickness if is_slab(private.protocol) else None)
         if not step or step <= 0:
-            raise _undecodable("neither Spacing Between Slices nor a protocol with its slices.")
+            raise _undecodable(
+                "it has neither Spacing Between Slices (0018,0088) nor a protocol with its slices"
+            )
         return along * (step * (stated or 1)), None
     steps, reverse = prescribed
     side = float(np.sign(steps[-1] @ normal)) if count > 1 else 1.0
     if stated is not None and count > 1 and stated != side:
         raise _undecodable(
             "the slice normal of its CSA header and the slices of its protocol lie on opposite "
-            "sides of the first slice."
+            "sides of the first slice"
         )
     upright: Points = np.outer(steps @ normal, normal)
     if np.abs(steps - upright).max() > SAME_CENTRE_MM:
-        raise _undecodable("the slices of its protocol do not lie behind each other.")
+        raise _undecodable("the slices of its protocol do not lie behind each other")
     mean = abs(float(steps[-1] @ normal)) / max(count - 1, 1)
     if count > 1 and (frame.between or 0) > 0 and abs((frame.between or 0) - mean) > ROUNDED_MM:
         raise _undecodable(
-            f"Spacing Between Slices is {frame.between:g} mm, but the slices of its protocol are "
-            f"{mean:g} mm apart."
+            f"Spacing Between Slices (0018,0088) is {frame.between:g} mm, and the slices of its "
+            f"protocol are {mean:g} mm apart"
         )
     return upright, reverse
 
@@ -156,14 +166,14 @@ def _stated(private: Private, normal: Points) -> int | None:
         return None
     cosine = float(np.array(vector) @ normal) / math.hypot(*vector)
     if not abs(1.0 - abs(cosine)) <= SAME_DIRECTION:
-        raise _undecodable("the slice normal of its CSA header is not square to its rows.")
+        raise _undecodable("the slice normal of its CSA header is not square to its rows")
     return 1 if cosine > 0 else -1
 
 
 def _prescribed(
     private: Private, normal: Points, centre: Points, count: int
 ) -> tuple[Points, bool] | None:
-    """Return where the protocol has the slices, from the one that the first tile is."""
+    """Return the offsets of the protocol's slices from the slice of the first tile."""
     found = slices(private.protocol)
     if len(found) != count or not _parallel(found, normal):
         return None
@@ -183,10 +193,10 @@ def _parallel(found: tuple[Slice, ...], normal: Points) -> bool:
 
 
 def _opposite(private: Private, frame: FrameHeader) -> Vector | None:
-    """Return the direction as dcm2niix has it where tiles run against row x column: turned round.
+    """Return the opposite direction, as dcm2niix writes it where tiles run against row x column.
 
-    A direction and its opposite are the same measurement; what is the same for all volumes of a
-    series changes nothing. With reversed numbering dcm2niix does not turn it.
+    A direction and its opposite are the same measurement, so this changes nothing if it is done to
+    all volumes of a series. With reversed numbering dcm2niix keeps the direction.
     """
     if frame.gradient is None or (private.number("ProtocolSliceNumber") or 0) > 1:
         return frame.gradient
@@ -195,4 +205,8 @@ def _opposite(private: Private, frame: FrameHeader) -> Vector | None:
 
 
 def _undecodable(sentence: str) -> AssemblyError:
-    return AssemblyError(Reason.MOSAIC_UNDECODABLE, f"A mosaic that cannot be cut: {sentence}")
+    return AssemblyError(
+        Reason.MOSAIC_UNDECODABLE,
+        f"The mosaic cannot be cut into slices: {sentence}. Send the series again from its "
+        "original source, with its private elements.",
+    )

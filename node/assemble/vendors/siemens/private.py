@@ -1,8 +1,8 @@
-"""Where Siemens' scanners keep what they know of an image, from one software line to the next.
+"""The private values of a Siemens image, wherever the software line keeps them.
 
 Software lines VA to VE have CSA headers, and some of the same values in SIEMENS MR HEADER; NX (XA)
-has them in SIEMENS MR SDS and SDI, of enhanced images in private functional groups. Whatever a
-PACS or an anonymizer left of them is used.
+has them in SIEMENS MR SDS and SDI, for enhanced images in private functional groups. All values
+that a PACS or an anonymizer left are used.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class Private:
     """The private values of one image."""
 
     def __init__(self, elements: Elements) -> None:
-        """Look into an instance.
+        """Read an instance.
 
         Args:
-            elements: the instance; of an enhanced one, with a frame's groups laid over it.
+            elements: the instance; an enhanced one is overlaid with a frame's functional groups.
         """
         self.elements = _opened(elements)
 
@@ -76,7 +76,7 @@ class Private:
         return (parse_csa(raw) or {}) if raw else {}
 
     def _csa(self, low: int) -> bytes:
-        """Return a CSA header: by its creator, else, where that was stripped, by its own name."""
+        """Return a CSA header: by its creator, or by its magic bytes if that was removed."""
         found = self.elements.raw(self.elements.private(0x0029, _CSA, low))
         if found:
             return found
@@ -105,7 +105,7 @@ class Private:
         )
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return the values of a name of the CSA header, wherever they are."""
+        """Return the values of a name of the CSA header, wherever the software line has them."""
         values = self.csa.get(name)
         if values:
             return values
@@ -150,7 +150,7 @@ class Private:
 
 
 def _opened(elements: Elements) -> Elements:
-    """Lay the items of Siemens' private groups over a classic instance, which XA has there too."""
+    """Overlay a classic instance with the items of Siemens' private groups, which XA writes."""
     if any(tag in elements for tag in _FUNCTIONAL_GROUPS):
         return elements  # the groups of the frame are open already
     items = [

@@ -1,4 +1,4 @@
-"""Siemens' measurement protocol: the settings as text, and the slices that they prescribe."""
+"""Siemens' measurement protocol: its settings as text, and the prescribed slices."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SETTING: Final = re.compile(
     rb"^([A-Za-z_][\w.\[\]]{0,199})[ \t]*=[ \t]*([^\r\n]{0,2000})", re.MULTILINE
 )
 _AXES: Final = ("dSag", "dCor", "dTra")
-"""Components of a vector: towards left, posterior, head; what is not written is zero."""
+"""Components of a vector: towards left, posterior, head; absent ones are zero."""
 _MOST_SLICES: Final = 4096
 _THREE: Final = 4
 """sKSpace.ucDimension of 3D scans, whose sSliceArray has slabs."""
 _FARTHEST_MM: Final = 1e4
-"""mm; ten metres from the isocentre is garbage."""
+"""mm; no slice is ten metres from the isocentre."""
 _UNIT: Final = 1e-2
-"""Largest deviation of a normal's length from 1; what is not there at all is off by 1."""
+"""Largest deviation of a normal's length from 1; an absent normal deviates by 1."""
 
 Protocol = Mapping[str, str]
 
@@ -49,7 +49,7 @@ def parse_protocol(raw: bytes) -> Protocol:
 
 @lru_cache(maxsize=8)
 def _settings(text: bytes) -> Protocol:
-    """Read settings; all instances of a series have the same."""
+    """Read settings, which are the same in all instances of a series."""
     return {
         name.decode("ascii"): value.partition(b"#")[0].strip(b' \t"').decode("latin-1")
         for name, value in _SETTING.findall(text)
@@ -57,7 +57,16 @@ def _settings(text: bytes) -> Protocol:
 
 
 def number(protocol: Protocol, name: str) -> float | None:
-    """Return a setting as a number; hexadecimal ones are written 0x10."""
+    """Return a setting as a number; None if it is absent or not a number.
+
+    Args:
+        protocol: the settings.
+        name: name of the setting, such as `sPat.lAccelFactPE`.
+
+    Examples:
+        >>> number({"ucMode": "0x10"}, "ucMode")
+        16.0
+    """
     text = protocol.get(name, "")
     try:
         value = float(int(text, 16)) if text.lower().startswith("0x") else float(text)
@@ -67,7 +76,12 @@ def number(protocol: Protocol, name: str) -> float | None:
 
 
 def whole(protocol: Protocol, name: str) -> int | None:
-    """Return a setting as an integer."""
+    """Return a setting as an integer; None if it is absent or not a whole number.
+
+    Args:
+        protocol: the settings.
+        name: name of the setting.
+    """
     return exact(number(protocol, name))
 
 
@@ -77,7 +91,7 @@ def is_slab(protocol: Protocol) -> bool:
 
 
 def slices(protocol: Protocol) -> tuple[Slice, ...]:
-    """Return sSliceArray, the slices of a 2D protocol; empty where one is not fully there."""
+    """Return sSliceArray, the slices of a 2D protocol; empty if any of them is incomplete."""
     count = whole(protocol, "sSliceArray.lSize") or 0
     if not 1 <= count <= _MOST_SLICES or is_slab(protocol):
         return ()

@@ -1,4 +1,4 @@
-"""Sidecar fields that only Siemens' private elements and protocols have."""
+"""Sidecar fields of Siemens' private elements and protocols."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from node.assemble.frames.model import PHASE, Facts, FrameHeader
-from node.assemble.vendors.echo_train import is_echo_planar, phase_direction
+from node.assemble.vendors.shared.phase_encoding import is_echo_planar, phase_direction
 from node.assemble.vendors.siemens.private import Private
 from node.assemble.vendors.siemens.protocol import Protocol, number, whole
 
@@ -37,9 +37,9 @@ _SEQUENCE: Final = (
     ("SequenceVariant", 0x00180021),
     ("ScanOptions", 0x00180022),
 )
-"""What enhanced images say in other words, and XA still has in those of classic ones."""
+"""Attributes that enhanced images replace, and that XA has in the words of classic images."""
 _OVERSAMPLING: Final = "sKSpace.dPhaseOversamplingForDialog"
-"""The part of the field of view that is measured beyond it along the phase."""
+"""Fraction of the field of view that is measured beyond it along the phase."""
 _SETTINGS: Final = (
     ("BaseResolution", "sKSpace.lBaseResolution", 1.0),
     ("PhaseResolution", "sKSpace.dPhaseResolution", 1.0),
@@ -49,7 +49,7 @@ _SETTINGS: Final = (
     ("VendorReportedEchoSpacing", "sFastImaging.lEchoSpacing", _MICROSECONDS),
     ("RefLinesPE", "sPat.lRefLinesPE", 1.0),
 )
-"""Field, setting, and how many of its units make one of the field's."""
+"""Field, setting, and the number of the setting's units in one unit of the field."""
 
 
 def polarity(private: Private) -> int:
@@ -59,7 +59,12 @@ def polarity(private: Private) -> int:
 
 
 def private_facts(private: Private, frame: FrameHeader) -> Facts:
-    """Return what is known of an image besides the standard's attributes."""
+    """Return the facts of an image that the standard's attributes do not have.
+
+    Args:
+        private: the private values of the image.
+        frame: the image by its standard attributes.
+    """
     facts = _of_protocol(private.protocol) | _acceleration(private) | readout(private, frame)
     dwell = private.number("RealDwellTime")
     if dwell and dwell > 0:
@@ -94,13 +99,14 @@ def readout(private: Private, frame: FrameHeader, times: tuple[float | None, ...
     """Return echo spacing and readout time, s, and how many slices share one time.
 
     The bandwidth of a pixel along the phase is 1 / (effective echo spacing · lines of the image),
-    and BIDS' readout time is from the centre of the first line to that of the last. Of phase
-    oversampling more lines are measured in that time than the image has, which makes the spacing
-    of the echoes themselves shorter.
+    and BIDS' readout time is from the centre of the first line to that of the last. With phase
+    oversampling more lines are measured in that time than the image has, so that the spacing of the
+    echoes is shorter.
 
     Args:
-        frame: of the size of one slice.
-        times: of all slices of a volume, s.
+        private: the private values of the image.
+        frame: a frame of the size of one slice.
+        times: slice times of a volume, s.
     """
     facts: Facts = {}
     together = _together(times)
@@ -152,14 +158,14 @@ def _of_protocol(protocol: Protocol) -> Facts:
 
 
 def _echoes(protocol: Protocol) -> Facts:
-    """Return the two echo times between which a phase difference arose, s."""
+    """Return the two echo times of a phase difference, s."""
     times = [number(protocol, f"alTE[{index}]") for index in (0, 1)]
     names = ("EchoTime1", "EchoTime2")
     return {name: time / _MICROSECONDS for name, time in zip(names, times, strict=True) if time}
 
 
 def _shim(protocol: Protocol) -> list[int]:
-    """Return gradient offsets and currents of the shim coils; empty where one is not there."""
+    """Return gradient offsets and currents of the shim coils; empty if they are absent."""
     for prefix in ("sGRADSPEC.", "sGRADSPEC.asGPAData[0]."):
         names = (*(f"{prefix}lOffset{axis}" for axis in "XYZ"), *_CURRENTS)
         found = [whole(protocol, name) for name in names]
@@ -169,7 +175,7 @@ def _shim(protocol: Protocol) -> list[int]:
 
 
 def _acceleration(private: Private) -> Facts:
-    """Return how many lines and slices were measured for each one."""
+    """Return the acceleration factors in and through the plane, and of simultaneous slices."""
     protocol, mode = private.protocol, private.text("ImaPATModeText")
     stated = _PARALLEL.search(mode)
     in_plane = whole(protocol, "sPat.lAccelFactPE") or (int(stated[1]) if stated else 0)
@@ -191,7 +197,8 @@ def _acceleration(private: Private) -> Facts:
 
 
 def _together(times: tuple[float | None, ...]) -> int:
-    """Return how many slices have the earliest time, if that divides their number; else 0."""
+    """Return the number of slices with the earliest time if it divides the number of slices, or
+    0."""
     known = [time for time in times if time is not None]
     if not known or len(known) < len(times):
         return 0

@@ -1,4 +1,4 @@
-"""C-FIND SCP (PS3.4 C.4.1): matches stream from the index to the wire, one at a time."""
+"""C-FIND SCP (PS3.4 C.4.1): each match is sent as soon as the index has found it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import Final
 
 from pynetdicom.events import Event
 
+from node.core.statuses import CANCEL, PENDING, PENDING_WITH_UNSUPPORTED_KEYS, SUCCESS
 from node.dicom.matching import Negotiated, read_find
 from node.dimse.scp.message_observer import Cancellations
-from node.dimse.scp.query.identifiers import Responses
-from node.dimse.scp.query.operations import CANCEL, FIND, SUCCESS, serve
-from node.dimse.scp.query.query_retrieve import Operation
+from node.dimse.scp.query.operation import Operation
+from node.dimse.scp.query.query_retrieve import FIND, serve
+from node.dimse.scp.query.response_identifiers import Responses
 from node.dimse.upper_layer.access.permissions import Peers
 from node.storage.index.search.search import Search
 
-PENDING: Final = 0xFF00
-PENDING_WITH_UNSUPPORTED_KEYS: Final = 0xFF01
-
-_MANY: Final = 16  # matches; who gets more may want to cancel
-_MOMENT: Final = 0.002  # seconds
+_MANY: Final = 16  # matches; a client that gets more may want to cancel
+_CANCEL_SECONDS: Final = 0.002  # to wait for a C-CANCEL
 
 
 def find_handler(
@@ -33,8 +31,12 @@ def find_handler(
     """The handler of pynetdicom's EVT_C_FIND.
 
     Args:
-        ae_title: of this node, for Retrieve AE Title.
-        empty_matches: whether an entity without a value for a required key matches every one.
+        search: in the index.
+        peers: says which callers may query.
+        cancellations: remembers C-CANCELs.
+        ae_title: of the node, as Retrieve AE Title.
+        empty_matches: returns whether an entity without a value for a required key matches any
+            value that is asked for.
     """
 
     def answer(operation: Operation) -> str:
@@ -51,11 +53,13 @@ def find_handler(
         sent = 0
         with closing(search.find(query, lambda: operation.cancelled)) as records:
             for record in records:
-                if operation.cancelled or (_is_milestone(sent) and operation.listen(_MOMENT)):
+                if operation.cancelled or (
+                    _is_milestone(sent) and operation.listen(_CANCEL_SECONDS)
+                ):
                     break
                 operation.stream(prepared, responses.encode(record))
                 sent += 1
-        cancelled = operation.listen(_MOMENT) if sent >= _MANY else operation.cancelled
+        cancelled = operation.listen(_CANCEL_SECONDS) if sent >= _MANY else operation.cancelled
         operation.respond(CANCEL if cancelled else SUCCESS)
         return f"{sent} matches at {query.level} level{', cancelled' if cancelled else ''}"
 
@@ -66,11 +70,11 @@ def find_handler(
 
 
 def _is_milestone(sent: int) -> bool:
-    """16, 32, 64, …: where the client is given a moment, as matches fly faster than it can read."""
+    """After 16, 32, 64, … matches the node waits, so that a slow client can send a C-CANCEL."""
     return sent >= _MANY and sent & (sent - 1) == 0
 
 
 def _negotiated(answer: bytes) -> Negotiated:
-    """PS3.4 Table C.5-2."""
+    """What was negotiated, from the answer to the extended negotiation (PS3.4 Table C.5-2)."""
     relational, combined, _, _, _, empty, multiple = (answer + bytes(7))[:7]
     return Negotiated(bool(relational), bool(combined), bool(empty), bool(multiple))

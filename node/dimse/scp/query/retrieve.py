@@ -1,4 +1,4 @@
-"""C-GET and C-MOVE SCP (PS3.4 C.4.2, C.4.3): stored bytes go out, sub-operations are counted."""
+"""C-GET and C-MOVE SCP (PS3.4 C.4.2, C.4.3): sends instances and counts the sub-operations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from typing import Final
 
 from pynetdicom.events import Event
 
+from node.core.statuses import (
+    CANCEL,
+    MOVE_DESTINATION_UNKNOWN,
+    PENDING,
+    SOME_SUBOPERATIONS_FAILED,
+    SUCCESS,
+    UNABLE_TO_PERFORM_SUBOPERATIONS,
+    is_warning,
+    shown,
+)
 from node.dicom.matching import Retrieve, read_retrieve
+from node.dimse.log_fields import log_fields
 from node.dimse.scp.message_observer import Cancellations
-from node.dimse.scp.query.identifiers import failed_instances
-from node.dimse.scp.query.operations import CANCEL, GET, MOVE, SUCCESS, serve
-from node.dimse.scp.query.query_retrieve import Operation, PeerGone
+from node.dimse.scp.query.operation import Operation, PeerGone
+from node.dimse.scp.query.query_retrieve import GET, MOVE, serve
+from node.dimse.scp.query.response_identifiers import failed_instances
 from node.dimse.scu.payload import CannotSend, Damaged, payload
 from node.dimse.scu.store import StoreSCU
 from node.dimse.upper_layer.access.permissions import Peers
@@ -24,27 +35,22 @@ from node.storage.index.search.search import Search, Sendable
 
 log = logging.getLogger(__name__)
 
-PENDING: Final = 0xFF00
-UNABLE_TO_PERFORM: Final = 0xA702  # PS3.4 Tables C.4-2, C.4-3
-DESTINATION_UNKNOWN: Final = 0xA801
-SOME_FAILED: Final = 0xB000
-
 _BATCH: Final = 100  # instances whose rows are read at once
-_MOST: Final = 0xFFFF  # what the counts of a response can say
-_WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116})  # PS3.7 Annex C
+_MOST: Final = 0xFFFF  # the largest count that a response can have
 
 Send = Callable[[Sendable], int]
-Met = Callable[[Sendable], None]
-"""Told of each instance whose file is not what was received."""
+DamageFound = Callable[[Sendable], None]
+"""Called with each instance whose file is not what was received."""
 
 
 @dataclass
 class Suboperations:
-    """The counts of an operation, and what failed.
+    """The sub-operations of a C-GET or C-MOVE.
 
     Attributes:
-        remaining: not begun.
-        failed: SOP Instance UIDs.
+        remaining: how many have not begun.
+        completed, warning: how many ended so.
+        failed: SOP Instance UIDs of those that failed.
     """
 
     remaining: int
@@ -53,11 +59,16 @@ class Suboperations:
     failed: list[str] = field(default_factory=list)
 
     def ended(self, uid: str, status: int | None) -> None:
-        """Count a sub-operation by the C-STORE status; None if it could not be performed."""
+        """Count a sub-operation that has ended.
+
+        Args:
+            uid: SOP Instance UID.
+            status: of the C-STORE response; None without one.
+        """
         self.remaining -= 1
         if status == SUCCESS:
             self.completed += 1
-        elif status is not None and (status >> 12 == 0xB or status in _WARNINGS):
+        elif status is not None and is_warning(status):
             self.warning += 1
         else:
             self.failed.append(uid)
@@ -75,12 +86,12 @@ class Suboperations:
 
     @property
     def status(self) -> int:
-        """Of the final response, if it was not cancelled."""
+        """The status of the final response, if the operation was not cancelled."""
         if not self.failed and not self.warning:
             return SUCCESS
         if not self.completed and not self.warning:
-            return UNABLE_TO_PERFORM
-        return SOME_FAILED
+            return UNABLE_TO_PERFORM_SUBOPERATIONS
+        return SOME_SUBOPERATIONS_FAILED
 
     def __str__(self) -> str:
         return (
@@ -90,12 +101,24 @@ class Suboperations:
 
 
 def get_handler(
-    search: Search, archive: Archive, peers: Peers, cancellations: Cancellations, met: Met
+    search: Search,
+    archive: Archive,
+    peers: Peers,
+    cancellations: Cancellations,
+    damage_found: DamageFound,
 ) -> Callable[[Event], None]:
-    """The handler of pynetdicom's EVT_C_GET."""
+    """The handler of pynetdicom's EVT_C_GET.
+
+    Args:
+        search: in the index.
+        archive: where the files are.
+        peers: says which callers may retrieve.
+        cancellations: remembers C-CANCELs.
+        damage_found: called with each instance whose file is not what was received.
+    """
 
     def answer(operation: Operation) -> str:
-        retrieve = _asked(operation, relational=bool(operation.negotiated[:1] == b"\x01"))
+        retrieve = _read(operation, relational=bool(operation.negotiated[:1] == b"\x01"))
         rows = search.select(retrieve)
 
         def send(instance: Sendable) -> int:
@@ -104,7 +127,7 @@ def get_handler(
             pdus = fragments(found.context_id, found.chunks, found.length, operation.max_pdu)
             return operation.store(found.context_id, _request(instance), pdus)
 
-        return _perform(operation, search, rows, send, met)
+        return _perform(operation, search, rows, send, damage_found)
 
     def handle(event: Event) -> None:
         serve(event, cancellations, peers, "get", answer)
@@ -118,32 +141,40 @@ def move_handler(
     peers: Peers,
     cancellations: Cancellations,
     destination_of: Callable[[str], Destination | None],
-    met: Met,
+    damage_found: DamageFound,
 ) -> Callable[[Event], None]:
     """The handler of pynetdicom's EVT_C_MOVE.
 
     Args:
-        destination_of: a configured peer by its AE title; None if there is none.
+        search: in the index.
+        archive: where the files are.
+        peers: says which callers may have instances moved.
+        cancellations: remembers C-CANCELs.
+        destination_of: returns the configured peer with an AE title; None if there is none.
+        damage_found: called with each instance whose file is not what was received.
     """
 
     def answer(operation: Operation) -> str:
         destination = destination_of(operation.destination)
         if destination is None:
             comment = "no peer of this node has that AE title"
-            operation.respond(DESTINATION_UNKNOWN, {"ErrorComment": comment})
-            return "refused 0xA801: the destination is not among dicom.peers"
-        retrieve = _asked(operation, relational=bool(operation.negotiated[:1] == b"\x01"))
+            operation.respond(MOVE_DESTINATION_UNKNOWN, {"ErrorComment": comment})
+            return (
+                f"refused with {shown(MOVE_DESTINATION_UNKNOWN)}: no peer of dicom.peers has the "
+                "AE title of the Move Destination"
+            )
+        retrieve = _read(operation, relational=bool(operation.negotiated[:1] == b"\x01"))
         rows = search.select(retrieve)
         originator: dict[str, Value] = {
             "MoveOriginatorApplicationEntityTitle": operation.calling_ae,
             "MoveOriginatorMessageID": operation.message_id,
         }
-        with StoreSCU(destination, search.kinds(retrieve)) as carrier:
+        with StoreSCU(destination, search.kinds(retrieve)) as store_scu:
 
             def send(instance: Sendable) -> int:
-                return carrier.store(archive, instance, _request(instance) | originator)
+                return store_scu.store(archive, instance, _request(instance) | originator)
 
-            outcome = _perform(operation, search, rows, send, met)
+            outcome = _perform(operation, search, rows, send, damage_found)
         return f"to {destination.called_ae}: {outcome}"
 
     def handle(event: Event) -> None:
@@ -152,7 +183,7 @@ def move_handler(
     return handle
 
 
-def _asked(operation: Operation, *, relational: bool) -> Retrieve:
+def _read(operation: Operation, *, relational: bool) -> Retrieve:
     models = GET if operation.sop_class_uid in GET else MOVE
     return read_retrieve(
         operation.identifier,
@@ -172,7 +203,7 @@ def _request(instance: Sendable) -> dict[str, Value]:
 
 
 def _perform(
-    operation: Operation, search: Search, rows: Sequence[int], send: Send, met: Met
+    operation: Operation, search: Search, rows: Sequence[int], send: Send, damage_found: DamageFound
 ) -> str:
     """Send everything, one after the other, and report after each (PS3.4 C.4.2.3.1)."""
     counts = Suboperations(len(rows))
@@ -180,14 +211,15 @@ def _perform(
     for instance in _instances(search, rows, counts):
         if operation.cancelled:
             break
-        status, reason = _sent(instance, send, met)
+        status, reason = _sent(instance, send, damage_found)
         counts.ended(instance.sop_instance_uid, status)
-        if reason and reason not in reasons:  # once each, however many instances it is about
+        if reason and reason not in reasons:  # one line for each reason
             reasons[reason] = None
             log.warning(
-                "SOP Instance %s was not sent as it should be: %s",
+                "SOP Instance %s was not stored at the peer: %s",
                 instance.sop_instance_uid,
                 reason,
+                extra={**log_fields(operation.association), "instance": instance.sop_instance_uid},
             )
         if counts.remaining:
             operation.respond(PENDING, counts.fields(final=False))
@@ -197,7 +229,7 @@ def _perform(
     if counts.failed:
         identifier = failed_instances(counts.failed, operation.transfer_syntax_uid)
     fields = counts.fields(final=not cancelled)
-    if status == UNABLE_TO_PERFORM:
+    if status == UNABLE_TO_PERFORM_SUBOPERATIONS:
         fields["ErrorComment"] = next(iter(reasons))
     operation.respond(status, fields, identifier)
     return f"{counts}{', cancelled' if cancelled else ''}"
@@ -207,19 +239,19 @@ def _instances(search: Search, rows: Sequence[int], counts: Suboperations) -> It
     for begin in range(0, len(rows), _BATCH):
         batch = rows[begin : begin + _BATCH]
         found = search.sendable(batch)
-        counts.remaining -= len(batch) - len(found)  # deleted in the meantime
+        counts.remaining -= len(batch) - len(found)  # deleted since the selection
         yield from found
 
 
-def _sent(instance: Sendable, send: Send, met: Met) -> tuple[int | None, str]:
-    """The status of the peer's answer, None without one; and what was wrong."""
+def _sent(instance: Sendable, send: Send, damage_found: DamageFound) -> tuple[int | None, str]:
+    """Send one instance: the status of the response, None without one, and what was wrong."""
     try:
         status = send(instance)
     except PeerGone:
         raise
     except Damaged as error:
-        met(instance)
-        return None, f"not sent: {error}"
+        damage_found(instance)
+        return None, f"its file is damaged: {error}"
     except (CannotSend, PeerSilent) as error:
         return None, str(error)
-    return status, "" if status == SUCCESS else f"C-STORE was answered with 0x{status:04X}"
+    return status, "" if status == SUCCESS else f"the peer answered C-STORE with {shown(status)}"

@@ -1,4 +1,4 @@
-"""Where data sets go while they come in: buffers that are used again and again."""
+"""Buffers for data sets that are being received, used again and again."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import suppress
 from typing import Final
 
 _FIRST: Final = 1 << 20  # bytes of a fresh buffer
-_TOGETHER: Final = 16  # of them lie together
-_KEPT: Final = 32  # buffers that wait for the next data set
+_TOGETHER: Final = 16  # buffers in one allocation
+_KEPT: Final = 32  # buffers that are kept for the next data set
 _HUGE: Final = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux
 
 
 class BufferPool:
-    """Buffers for data sets, handed out again and again; for many threads, without a lock.
+    """Buffers for data sets. Safe for many threads, without a lock.
 
-    They are in pages of 2 MiB, where the system has such: half a megabyte is received and written
-    in a fifth less time than with pages of 4 KiB. The first ones share such pages, which are not
-    taken from the system before they are used.
+    They are in pages of 2 MiB where the system has such: half a megabyte is received and written in
+    a fifth less time than with pages of 4 KiB. The first buffers share such pages, which the system
+    provides only when they are used.
 
     Args:
-        most: bytes that a data set may have in memory.
+        most: the largest buffer, in bytes.
     """
 
     def __init__(self, most: int) -> None:
@@ -31,18 +31,18 @@ class BufferPool:
         self._free = [together[at : at + self._first] for at in starts]
 
     def take(self) -> memoryview:
-        """A buffer, with whatever it held before."""
+        """A buffer, with arbitrary content."""
         try:
             return self._free.pop()
         except IndexError:
             return _memory(self._first)
 
     def larger(self, buffer: memoryview) -> memoryview:
-        """A larger one, but not larger than it may be; the other one is still to be returned."""
+        """A buffer of twice the size, `most` bytes at most; `buffer` still has to be given back."""
         return _memory(min(2 * len(buffer), self.most))
 
-    def give(self, buffer: memoryview) -> None:
-        """Return a buffer that nobody looks at any more."""
+    def give_back(self, buffer: memoryview) -> None:
+        """Return a buffer that is no longer used."""
         if len(self._free) < _KEPT:
             self._free.append(buffer)
 

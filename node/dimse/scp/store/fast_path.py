@@ -1,163 +1,152 @@
-"""C-STORE requests of one association, served below pynetdicom's state machine.
+"""Serves the C-STORE requests of one association, below pynetdicom's state machine.
 
-The thread that reads the association sees what comes next. As soon as that is a C-STORE request
-it lends the connection to the hall, where one thread serves all of them, until something else
-comes. What takes longer there than it may (a data set larger than memory, one that is refused, a
-peer that does not take its answer), and everything that comes over TLS, is served here.
+The thread that reads the association calls `FastPath.run` when bytes have arrived. As soon as the
+next message is a C-STORE request it lends the connection to the store loop, where one thread serves
+all associations, until another message arrives. The association's own thread serves what would
+delay the others there (a data set larger than memory, an instance that is refused, a peer that does
+not take its response), and every request over TLS.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from enum import Enum, auto
-from typing import Generic, Protocol
+from typing import Generic
 
-from node.dimse.scp.store.lent_connection import Guest, LentConnection, ReturnReason
-from node.dimse.scp.store.loop import StoreLoop
-from node.dimse.scp.store.message_reader import Arrival, ProtocolError, Stage
-from node.dimse.scp.store.requests import StoreAnswer, response
+from node.dimse.scp.store.lent_connection import AssociationT, LentConnection, ReturnReason
+from node.dimse.scp.store.message_reader import MessageReader, ProtocolError, Stage
+from node.dimse.scp.store.store_loop import StoreLoop
+from node.dimse.scp.store.store_messages import StoreAnswer, response
 from node.dimse.upper_layer.connection import PDU_SECONDS, ConnectionLost, PeerConnection, TooSlow
+from node.dimse.upper_layer.message_service import Outcome, ReadingThread
 from node.dimse.upper_layer.messages import MalformedMessage
 
 
-class Turn(Enum):
-    """Whose turn it is after the fast path has done what it can."""
-
-    WAIT = auto()  # nothing more has come
-    ORDINARY = auto()  # what comes next is for the state machine
-    INVALID = auto()  # the peer broke the protocol: abort (PS3.8 Evt19)
-    LOST = auto()  # the connection is gone (Evt17)
-
-
-class User(Protocol):
-    """The thread that reads the association, and what else it has to do."""
-
-    def undisturbed(self) -> bool:
-        """Whether to go on after a request."""
-
-    def linger(self) -> bool:
-        """Wait for the next request; whether something has come."""
-
-    def stand_by(self, *, served: bool) -> None:
-        """Wait for a ring, or a while. `served`: requests were answered since the last time."""
-
-    def ring(self) -> None:
-        """Wake it; for any thread."""
-
-
-class FastPath(Generic[Guest]):
+class FastPath(Generic[AssociationT]):
     """Serves the C-STORE requests of an association.
 
     Args:
+        connection: to the peer.
+        reader: of the requests.
         serve: makes a data set durable and says what to answer.
-        hall: where requests are served together with those of others; None: nowhere.
-        guest: what the hall's service knows the association by.
+        store_loop: serves requests together with those of other associations; None: every request
+            is served by the association's own thread.
+        association: what the storage service knows the association by.
     """
 
     def __init__(
         self,
-        wire: PeerConnection,
-        arrival: Arrival,
-        serve: Callable[[Arrival], StoreAnswer],
-        store_loop: StoreLoop[Guest] | None,
-        guest: Guest,
+        connection: PeerConnection,
+        reader: MessageReader,
+        serve: Callable[[MessageReader], StoreAnswer],
+        store_loop: StoreLoop[AssociationT] | None,
+        association: AssociationT,
     ) -> None:
-        self._wire = wire
-        self._arrival = arrival
+        self._connection = connection
+        self._reader = reader
         self._serve = serve
         self._store_loop = store_loop
-        self._guest = guest
+        self._association = association
         self._serving = False
 
     @property
     def busy(self) -> bool:
         """Whether a request is under way."""
-        return self._serving or self._arrival.request is not None
+        return self._serving or self._reader.request is not None
 
-    def run(self, user: User) -> Turn:
-        """Serve requests for as long as they come; something has come when this is called."""
+    def run(self, thread: ReadingThread) -> Outcome:
+        """Serve requests for as long as they follow each other. Call it when bytes have arrived.
+
+        Args:
+            thread: the calling thread.
+        """
         try:
-            return self._run(user)
+            return self._run(thread)
         except (ProtocolError, MalformedMessage, TooSlow):
-            return Turn.INVALID
+            return Outcome.PROTOCOL_ERROR
         except ConnectionLost:
-            return Turn.LOST
+            return Outcome.CONNECTION_LOST
         finally:
             self._serving = False
-            self._arrival.finish()
+            self._reader.finish()
 
-    def _run(self, user: User) -> Turn:
+    def _run(self, thread: ReadingThread) -> Outcome:
         while True:
             self._serving = True
-            left = None
-            stage = self._read(until_whole=self._store_loop is None)
-            if stage is not Stage.OTHER and self._store_loop is not None:
-                left = self._visit(self._store_loop, user)
-            if left is ReturnReason.RECALLED:
-                return self._give_back(Turn.WAIT)
-            if left is ReturnReason.SELF:
-                stage = self._read(until_whole=True)
-            if stage is Stage.OTHER or left is ReturnReason.OTHER:
-                return self._give_back(Turn.ORDINARY)
-            if left is not ReturnReason.ANSWERED:
+            returned = None
+            stage = self._read(to_the_end=self._store_loop is None)
+            if stage is not Stage.OTHER_MESSAGE and self._store_loop is not None:
+                returned = self._lend(self._store_loop, thread)
+            if returned is ReturnReason.RECALLED:
+                return self._leave(Outcome.WAIT)
+            if returned is ReturnReason.OWN_THREAD:
+                stage = self._read(to_the_end=True)
+            if stage is Stage.OTHER_MESSAGE or returned is ReturnReason.OTHER_MESSAGE:
+                return self._leave(Outcome.OTHER_MESSAGE)
+            if returned is not ReturnReason.ANSWER_UNSENT:
                 self._answer()
             self._serving = False
-            more = self._arrival.pending or self._wire.pending
-            if not (user.undisturbed() if more else user.linger()):
-                return self._give_back(Turn.WAIT)
+            more = self._reader.pending or self._connection.pending
+            if not (thread.may_continue() if more else thread.wait_for_request()):
+                return self._leave(Outcome.WAIT)
 
-    def _give_back(self, turn: Turn) -> Turn:
-        rest = self._arrival.rest()
-        if rest:
-            self._wire.put_back(rest)
-        return turn
+    def _leave(self, outcome: Outcome) -> Outcome:
+        """Give the unread bytes back to the connection."""
+        unread = self._reader.take_unread()
+        if unread:
+            self._connection.put_back(unread)
+        return outcome
 
-    def _read(self, *, until_whole: bool) -> Stage:
-        """Read the next request, or the rest of one: to the end of its command, or to its end."""
-        arrival, wire = self._arrival, self._wire
-        stage = arrival.advance()
-        pdus, since = arrival.pdus, time.monotonic()
-        while stage is Stage.MORE and (until_whole or arrival.request is None):
-            if arrival.full:
-                arrival.spill_over()
-            stage = arrival.came(wire.receive(arrival.room()))
-            if arrival.pdus != pdus:
-                pdus, since = arrival.pdus, time.monotonic()
-            elif stage is Stage.MORE and time.monotonic() - since > PDU_SECONDS:
+    def _read(self, *, to_the_end: bool) -> Stage:
+        """Read the next request, or on in one: at least its command set, or all of it.
+
+        Raises:
+            ProtocolError, MalformedMessage, TooSlow, ConnectionLost: it cannot be read.
+        """
+        reader, connection = self._reader, self._connection
+        stage = reader.read()
+        pdus, since = reader.pdus, time.monotonic()
+        while stage is Stage.INCOMPLETE and (to_the_end or reader.request is None):
+            if reader.full:
+                reader.spill_over()
+            stage = reader.received(connection.receive(reader.room()))
+            if reader.pdus != pdus:
+                pdus, since = reader.pdus, time.monotonic()
+            elif stage is Stage.INCOMPLETE and time.monotonic() - since > PDU_SECONDS:
                 raise TooSlow("the peer sends too slowly")
         return stage
 
     def _answer(self) -> None:
-        request = self._arrival.request
-        assert request is not None  # noqa: S101  it is whole
-        answer = self._serve(self._arrival)
-        self._arrival.finish()
-        self._wire.send(response(request, answer))
+        request = self._reader.request
+        assert request is not None  # noqa: S101  it is complete
+        answer = self._serve(self._reader)
+        self._reader.finish()
+        self._connection.send(response(request, answer))
 
-    def _visit(self, store_loop: StoreLoop[Guest], user: User) -> ReturnReason:
-        """Lend the connection to the hall until it comes back.
+    def _lend(self, store_loop: StoreLoop[AssociationT], thread: ReadingThread) -> ReturnReason:
+        """Lend the connection to the store loop until it is returned.
 
         Raises:
-            ProtocolError, TooSlow, ConnectionLost: what came there, or did not.
+            ProtocolError, MalformedMessage, TooSlow, ConnectionLost: a request could not be read
+                there, or a response not be sent.
         """
-        arrival, wire = self._arrival, self._wire
-        while wire.buffered:
-            if arrival.full:
-                return ReturnReason.SELF
-            arrival.came(wire.receive(arrival.room()))
-        visit = LentConnection(wire, arrival, self._guest, user.ring)
-        store_loop.enter(visit)
+        reader, connection = self._reader, self._connection
+        while connection.buffered:
+            if reader.full:
+                return ReturnReason.OWN_THREAD
+            reader.received(connection.receive(reader.room()))
+        lent = LentConnection(connection, reader, self._association, thread.wake)
+        store_loop.lend(lent)
         self._serving = False
         served = 0
-        while visit.left is None:
-            user.stand_by(served=visit.served != served)
-            served = visit.served
-            if visit.left is None and not user.undisturbed():
-                store_loop.recall(visit)
+        while lent.returned is None:
+            thread.wait_while_lent(served=lent.served != served)
+            served = lent.served
+            if lent.returned is None and not thread.may_continue():
+                store_loop.recall(lent)
         self._serving = True
-        if visit.error is not None:
-            raise visit.error
-        if visit.unsent:
-            wire.send(visit.unsent)
-        return visit.left
+        if lent.error is not None:
+            raise lent.error
+        if lent.unsent:
+            connection.send(lent.unsent)
+        return lent.returned

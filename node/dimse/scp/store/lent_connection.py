@@ -1,4 +1,4 @@
-"""A connection while it is in the hall, and why it has left."""
+"""A connection while it is lent to the store loop, and why it was returned."""
 
 from __future__ import annotations
 
@@ -6,67 +6,77 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-from node.dimse.scp.store.message_reader import Arrival
+from node.dimse.scp.store.message_reader import MessageReader
 from node.dimse.upper_layer.connection import PeerConnection
 
-Guest = TypeVar("Guest")
+AssociationT = TypeVar("AssociationT")
+"""What the storage service knows an association by."""
 
 
 class ReturnReason(Enum):
-    """Why a connection has left the hall."""
+    """Why the store loop has returned a connection."""
 
-    RECALLED = auto()  # its thread wants it back
-    OTHER = auto()  # what comes next is no C-STORE request
-    SELF = auto()  # the request that is there is for its own thread
-    ANSWERED = auto()  # as was asked, but the peer does not take the answer at once
+    RECALLED = auto()  # its own thread asked for it
+    OTHER_MESSAGE = auto()  # the next message is no C-STORE request
+    OWN_THREAD = auto()  # its own thread has to serve the request that has been read
+    ANSWER_UNSENT = auto()  # it was served, but the peer does not take the whole response at once
     BROKEN = auto()  # see `LentConnection.error`
 
 
-class LentConnection(Generic[Guest]):
-    """A connection while it is in the hall.
+class LentConnection(Generic[AssociationT]):
+    """A connection while it is lent to the store loop.
 
     Args:
-        guest: what the service knows the association by.
-        ring: wakes its thread.
+        connection: to the peer.
+        reader: of its C-STORE requests.
+        association: what the storage service knows the association by.
+        wake_owner: wakes the thread that lends it.
 
     Attributes:
-        left: why it has left; None while it is in.
-        error: what went wrong, if it is BROKEN.
-        unsent: the rest of an answer that the peer did not take at once.
-        served: requests that were answered here.
-        wanted: it is to leave before the next request.
-        whole: there is a request that waits for its answer.
+        returned: why it was returned; None while it is lent.
+        error: what went wrong, if it was returned as BROKEN.
+        unsent: the rest of a response that the peer did not take at once.
+        served: number of requests that were answered while it was lent.
+        recalled: it is to be returned before the next request.
+        complete: a request has been read and waits for its response.
+        descriptor: of its socket.
+        pdus, since: how many PDUs had begun when progress was last seen, and when that was (s,
+            monotonic).
     """
 
     __slots__ = (
-        "arrival",
+        "association",
+        "complete",
+        "connection",
+        "descriptor",
         "error",
-        "guest",
-        "left",
-        "number",
         "pdus",
-        "ring",
+        "reader",
+        "recalled",
+        "returned",
         "served",
         "since",
         "unsent",
-        "wanted",
-        "whole",
-        "wire",
+        "wake_owner",
     )
 
     def __init__(
-        self, wire: PeerConnection, arrival: Arrival, guest: Guest, ring: Callable[[], None]
+        self,
+        connection: PeerConnection,
+        reader: MessageReader,
+        association: AssociationT,
+        wake_owner: Callable[[], None],
     ) -> None:
-        self.wire = wire
-        self.arrival = arrival
-        self.guest = guest
-        self.ring = ring
-        self.number = wire.socket.fileno()
-        self.left: ReturnReason | None = None
+        self.connection = connection
+        self.reader = reader
+        self.association = association
+        self.wake_owner = wake_owner
+        self.descriptor = connection.socket.fileno()
+        self.returned: ReturnReason | None = None
         self.error: Exception | None = None
         self.unsent = b""
         self.served = 0
-        self.wanted = False
-        self.whole = False
+        self.recalled = False
+        self.complete = False
         self.pdus = -1
         self.since = 0.0

@@ -1,7 +1,7 @@
-"""Who the user of a peer is: passcodes are compared beside the port, and not as often as one likes.
+"""Compares passcodes with `dicom.identity`, in a thread of its own, and limits guesses.
 
-To compare one takes some fifty milliseconds on purpose. So one thread of its own does it, for a few
-at once, and whoever has shown the right passcode before from the same address does not wait for it.
+A comparison takes some fifty milliseconds on purpose. The port must not wait for it; and a user
+that has shown the right passcode from the same address before is accepted without another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from node.core.senders import neighbourhood
+from node.core.sender_addresses import neighbourhood
 from node.core.settings.model import Identity
 from node.core.settings.passcodes import NOBODY, is_slow, matches
 from node.core.supervision import Loop
@@ -26,21 +26,28 @@ from node.dimse.upper_layer.limits import ARTIM_SECONDS
 
 _NO_REASON_GIVEN: Final = (1, 1, 1)
 _CONGESTION: Final = (2, 3, 1)
-_WAITING: Final = 64  # passcodes that nobody has looked at yet
-_PROVEN: Final = 1024  # users at addresses
+_WAITING: Final = 64  # passcodes that wait to be compared
+_PROVEN: Final = 1024  # users at addresses that are remembered
 _REST_SECONDS: Final = 60.0
 
 _WRONG: Final = Rejection(
-    *_NO_REASON_GIVEN, "it names no user of dicom.identity.users, or a wrong passcode"
+    *_NO_REASON_GIVEN, "its user is not in dicom.identity.users, or its passcode is wrong"
 )
-_BUSY: Final = Rejection(*_CONGESTION, "too many passcodes wait to be compared")
+_BUSY: Final = Rejection(*_CONGESTION, "too many passcodes are waiting to be compared")
 
 Decided = Callable[[Rejection | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A passcode that waits to be compared."""
+    """A passcode that waits to be compared.
+
+    Attributes:
+        proof: a keyed hash of passcode and `wanted`.
+        where: the neighbourhood of the peer's address, which failures are counted for.
+        wanted: the hash in `dicom.identity.users`.
+        since: when it arrived (s, monotonic).
+    """
 
     user: str
     proof: bytes
@@ -52,19 +59,21 @@ class _Asked:
 
 
 class Identification:
-    """Compares what peers say with `dicom.identity`. All but `stop` is for the port's thread.
+    """Compares the user identities of peers with `dicom.identity`.
+
+    All methods but `stop` are for the listener's thread.
 
     Args:
-        later: has something done by the port's thread.
+        run_later: has a function called by the listener's thread.
         clock: seconds, monotonic.
     """
 
     def __init__(
         self,
-        later: Callable[[Callable[[], None]], None],
+        run_later: Callable[[Callable[[], None]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._later = later
+        self._run_later = run_later
         self._clock = clock
         self._by_address = Attempts(clock)
         self._by_user = Attempts(clock)
@@ -74,54 +83,59 @@ class Identification:
         self._loop = Loop("passcodes", self._compare)
 
     def check(
-        self, known: Identity, said: UserIdentity | None, address: str, decided: Decided
+        self, known: Identity, claimed: UserIdentity | None, address: str, decided: Decided
     ) -> None:
-        """Decide whether a user may come in.
+        """Decide whether a user may associate.
 
         Args:
-            said: what the peer says of its user; others than by name and passcode are not
-                understood.
-            decided: told why not, or None, at once or later, in the port's thread.
+            known: the users of the settings.
+            claimed: what the peer sent; None if nothing. Only user names, with or without passcode,
+                are understood.
+            address: of the peer.
+            decided: called with the rejection, or None to accept, at once or later, in the
+                listener's thread.
         """
-        if said is None or said.kind not in {1, 2}:
-            refused = known.required or said is not None
+        if claimed is None or claimed.kind not in {1, 2}:
+            refused = known.required or claimed is not None
             decided(_WRONG if refused else None)
             return
-        wanted = known.users.get(said.name, NOBODY)
+        wanted = known.users.get(claimed.name, NOBODY)
         if not wanted:
             decided(None)
             return
-        asked = self._asked(said, wanted, address, decided)
+        asked = self._asked(claimed, wanted, address, decided)
         if self._has_proven(asked):
             decided(None)
         elif seconds := self._wait(asked):
-            sentence = f"too many wrong passcodes; the next one is looked at in {seconds:.0f} s"
+            sentence = f"too many wrong passcodes; the next one is compared in {seconds:.0f} s"
             decided(Rejection(*_CONGESTION, sentence))
         elif len(self._waiting) >= _WAITING or self._loop.stopping:
             decided(_BUSY)
         else:
-            self._begin(asked, is_user=said.name in known.users)
+            self._begin(asked, is_user=claimed.name in known.users)
 
     def stop(self) -> None:
-        """Compare no more; who waits is turned away."""
+        """Compare no more; peers that wait are rejected."""
         self._loop.stop(5)
         while self._waiting:
-            self._later(partial(self._waiting.popleft().decided, _BUSY))
+            self._run_later(partial(self._waiting.popleft().decided, _BUSY))
 
-    def _asked(self, said: UserIdentity, wanted: str, address: str, decided: Decided) -> _Asked:
-        proof = hmac.new(self._key, f"{wanted}\0".encode() + said.passcode, hashlib.sha256).digest()
+    def _asked(self, claimed: UserIdentity, wanted: str, address: str, decided: Decided) -> _Asked:
+        proof = hmac.new(
+            self._key, f"{wanted}\0".encode() + claimed.passcode, hashlib.sha256
+        ).digest()
         where, now = neighbourhood(address), self._clock()
-        return _Asked(said.name, proof, where, wanted, said.passcode, now, decided)
+        return _Asked(claimed.name, proof, where, wanted, claimed.passcode, now, decided)
 
     def _wait(self, asked: _Asked) -> float:
-        """Seconds until a passcode is looked at. Who was never wrong does not wait for those who
-        guess at its user: or anybody could keep it out."""
+        """Seconds until a passcode is compared. An address that was never wrong does not wait
+        because of wrong passcodes for the same user from elsewhere, which would lock it out."""
         if not self._by_address.has_failed(asked.where):
             return 0.0
         return max(self._by_address.wait(asked.where), self._by_user.wait(asked.user))
 
     def _begin(self, asked: _Asked, *, is_user: bool) -> None:
-        # Wrong until it is known to be right: many at once are no more tries than one by one.
+        # It counts as wrong until it is found right, so that many at once are no way to try more.
         self._by_address.failed(asked.where)
         if is_user:
             self._by_user.failed(asked.user)
@@ -134,7 +148,7 @@ class Identification:
         self._loop.wake()
 
     def _compare(self) -> float:
-        """The step of the thread."""
+        """Compare the next passcode; returns the seconds until the next call."""
         if not self._waiting:
             return _REST_SECONDS
         asked = self._waiting.popleft()
@@ -143,7 +157,7 @@ class Identification:
             if self._clock() - asked.since < ARTIM_SECONDS:
                 result = matches(asked.wanted, asked.passcode)
         finally:
-            self._later(partial(self._compared, asked, result))
+            self._run_later(partial(self._compared, asked, result))
         return 0.0
 
     def _compared(self, asked: _Asked, is_right: bool) -> None:

@@ -1,4 +1,4 @@
-"""Host names to addresses, with a deadline: no look-up ends or holds up who asks for it."""
+"""Looks up host names with a deadline; a failed or slow look-up stops no caller."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from node.core.supervision import background, within
 log = logging.getLogger(__name__)
 
 LOOK_UP_SECONDS: Final = 5.0
-_PATIENCE_SECONDS: Final = 1.0  # of the port, which accepts nobody else meanwhile
+_WAIT_SECONDS: Final = 1.0  # of the listener, which accepts no other peer meanwhile
 _RESOLVED_SECONDS: Final = 60.0  # a peer's host name is looked up again after so long
 
 Found = list[tuple[Any, ...]]
 
 
 class NoHostName(OSError):
-    """A text that cannot be looked up, whatever the name servers say."""
+    """A text that is no host name."""
 
 
 def addresses(host: str, port: int | None, seconds: float = LOOK_UP_SECONDS) -> Found:
-    """What `socket.getaddrinfo` answers for TCP.
+    """The addresses of a host for TCP, as `socket.getaddrinfo` gives them.
+
+    Args:
+        host: name or address.
+        port: number; None: addresses without a port.
+        seconds: to wait for the answer.
 
     Raises:
-        NoHostName: it is none. OSError: it is not known, or there is no answer in time.
+        NoHostName: `host` is no host name.
+        OSError: the name is unknown, or there is no answer in time.
     """
     try:
         return within(
@@ -44,10 +50,12 @@ def connected(host: str, port: int, seconds: float) -> socket.socket:
     """A TCP connection to the first address of a host that answers.
 
     Args:
+        host: name or address.
+        port: number.
         seconds: for the look-up, and again for each address; it stays the socket's time-out.
 
     Raises:
-        OSError: the name cannot be found, or nobody answers.
+        OSError: the name is unknown, or no address answers.
     """
     failure = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in addresses(host, port, seconds):
@@ -75,11 +83,11 @@ def resolve(name: str) -> Iterable[str]:
 class Names:
     """Whether an address is a peer's host: an address, a network, or a name.
 
-    Names are looked up in the background. Who asks waits a second for a name that was never found;
-    until it is, its peer is not recognized by it.
+    Names are looked up in the background. The caller waits a second at most for a name that has not
+    been found before; as long as it has not been found, its peer is not recognized.
 
     Args:
-        resolve: the addresses of a name; raises OSError.
+        resolve: returns the addresses of a name; raises OSError.
     """
 
     def __init__(self, resolve: Callable[[str], Iterable[str]] = resolve) -> None:
@@ -90,7 +98,12 @@ class Names:
         self._lost: set[str] = set()
 
     def is_at(self, host: str, address: str) -> bool:
-        """Whether `address` is `host`."""
+        """Whether a peer is a configured host.
+
+        Args:
+            host: of `dicom.peers`: an address, a network, or a name.
+            address: of the peer.
+        """
         plain = address.removeprefix("::ffff:")
         try:
             return ipaddress.ip_address(plain) in ipaddress.ip_network(host, strict=False)
@@ -98,7 +111,7 @@ class Names:
             return plain in self._addresses(host)
 
     def is_lost(self, host: str) -> bool:
-        """Whether `host` is a name that is not known to have any address."""
+        """Whether `host` is a name that has been looked up and not been found."""
         return host in self._known and not self._known[host][1]
 
     def _addresses(self, name: str) -> frozenset[str]:
@@ -108,13 +121,13 @@ class Names:
         answered = self._ask(name)
         if known is not None:
             return known[1]
-        answered.wait(_PATIENCE_SECONDS)
+        answered.wait(_WAIT_SECONDS)
         with self._lock:
-            # Who comes next does not wait for the same name again.
+            # The next caller does not wait for the same name again.
             return self._known.setdefault(name, (time.monotonic(), frozenset[str]()))[1]
 
     def _ask(self, name: str) -> threading.Event:
-        """Have a name looked up, unless that is under way already."""
+        """Start to look a name up, unless that is under way; returns what is set at the end."""
         with self._lock:
             if name in self._asked:
                 return self._asked[name]
@@ -132,15 +145,15 @@ class Names:
             if name not in self._lost:
                 self._lost.add(name)
                 log.warning(
-                    "the host %s of dicom.peers cannot be found (%s); until it can, its peer is "
-                    "not recognized by it",
+                    "the host %s of dicom.peers cannot be found by the name service (%s); its peer "
+                    "is not recognized until it can: correct the name, or give an address",
                     name,
-                    error.strerror or error if isinstance(error, OSError) else "no host name",
+                    error.strerror or error if isinstance(error, OSError) else "not a host name",
                 )
         else:
             if name in self._lost:
                 self._lost.discard(name)
-                log.info("the host %s of dicom.peers is found again", name)
+                log.info("the host %s of dicom.peers is found by the name service again", name)
             with self._lock:
                 self._known[name] = (time.monotonic(), found)
         finally:

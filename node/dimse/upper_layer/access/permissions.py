@@ -1,4 +1,4 @@
-"""What a peer may do (`dicom.peers[].may`), and who is taken for a peer."""
+"""Which caller is recognized as which peer, and what it may do (`dicom.peers[].may`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from node.core.settings.model import Dicom, PeerSettings, Permission
 from node.dimse.upper_layer.access.certificates import Certificate
 from node.dimse.upper_layer.access.name_resolution import Names
 
-NOT_AUTHORIZED = 0x0124  # PS3.7 Annex C: Refused: not authorized
 _OPEN_TO_ALL: tuple[Permission, ...] = ("store", "find", "get")
-"""What a stranger may ask for with `accept: any`: nothing that makes the node call somebody."""
+"""What unlisted callers may do with `accept: any`; none of it makes the node associate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,8 @@ class Caller:
     """Who opened an association.
 
     Attributes:
-        title: its calling AE title, which anybody can claim.
-        peer: the name in `dicom.peers` of the peer that it was recognized as; empty: a stranger.
+        title: its calling AE title, which anyone can claim.
+        peer: the name in `dicom.peers` of the peer that it was recognized as; empty: none.
     """
 
     title: str
@@ -30,13 +29,18 @@ class Caller:
 
 
 def caller_of(association: Association) -> Caller:
-    """Who opened an association; a stranger where nobody has looked."""
+    """Who opened an association."""
     known = getattr(association, "caller", None)
     return known if isinstance(known, Caller) else Caller(str(association.requestor.ae_title))
 
 
+def refusal(what: Permission) -> str:
+    """The Error Comment for a caller that may not use a service."""
+    return f"not authorized: this caller may not {what}"
+
+
 class Peers:
-    """The configured peers as the settings have them at the moment.
+    """The configured peers and their permissions, by the current settings.
 
     Args:
         settings: returns the current settings, which SIGHUP may change.
@@ -51,9 +55,14 @@ class Peers:
         return next((peer for peer in self._settings().peers if peer.ae_title == title), None)
 
     def may(self, caller: Caller, what: Permission) -> bool:
-        """Whether a caller may do something: what its `may` lists, or what anybody may.
+        """Whether a caller may use a service.
 
-        Who only calls himself like a peer may never do more than that peer.
+        A recognized peer may do what its `may` lists. An unlisted caller may do what is open to
+        all; if it uses a peer's AE title, never more than that peer.
+
+        Args:
+            caller: who asks.
+            what: the service.
         """
         settings = self._settings()
         titled = [peer for peer in settings.peers if peer.ae_title == caller.title]
@@ -67,11 +76,18 @@ class Peers:
 def recognized(
     dicom: Dicom, names: Names, title: str, address: str, certificate: Certificate | None
 ) -> tuple[Caller, str]:
-    """Who a caller is: the peer with its title whose certificate it shows or whose host it is at.
+    """Recognize a caller: as the peer that has its AE title and its certificate or host.
+
+    Args:
+        dicom: the settings.
+        names: looks up the host names of peers.
+        title: the calling AE title.
+        address: of the caller.
+        certificate: that it has shown; None without TLS or certificate.
 
     Returns:
-        The caller, and why it is not the peer whose title it has; empty if it is, or if no peer
-        has that title.
+        The caller, and why it was not recognized as the peer whose title it uses; empty if it was,
+        or if no peer has that title.
     """
     doubt = ""
     for peer in dicom.peers:
@@ -86,18 +102,18 @@ def recognized(
 def _doubt(peer: PeerSettings, names: Names, address: str, certificate: Certificate | None) -> str:
     if peer.certificate is not None:
         if certificate is None:
-            return "it shows no certificate, and dicom.peers[].certificate asks for one"
+            return "it shows no certificate, which dicom.peers[].certificate asks for"
         if not certificate.is_that(peer.certificate):
             return (
-                "its certificate is not that of dicom.peers[].certificate; it has the SHA-256 "
-                f"fingerprint {certificate.fingerprint}"
+                "its certificate is not that of dicom.peers[].certificate; the SHA-256 fingerprint "
+                f"of its certificate is {certificate.fingerprint}"
             )
         return ""
     if names.is_at(peer.host, address):
         return ""
     if names.is_lost(peer.host):
         return (
-            f"the host {peer.host} of dicom.peers cannot be found by the name service, so that "
-            "nobody can be recognized by it: correct it, or give an address"
+            f"the host {peer.host} of dicom.peers cannot be found by the name service, so that the "
+            "peer is not recognized: correct the name, or give an address"
         )
     return "its address is not that of dicom.peers"

@@ -1,6 +1,6 @@
-"""TLS of the DICOM port and towards peers, after the BCP 195 profile of PS3.15 B.12.
+"""TLS of the DICOM port and to peers, by the BCP 195 profile of PS3.15 B.12.
 
-RFC 8996 and RFC 9325: TLS 1.2 or later, forward secrecy, and a name for whoever is connected to.
+RFC 8996 and RFC 9325: TLS 1.2 or later, forward secrecy, and a check of the name of the server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 def server_context(settings: TLS) -> ssl.SSLContext:
-    """What we show who connects, and what we want to see of them.
+    """The TLS context of the DICOM port.
 
     Raises:
         ConfigError: certificate, key or CA cannot be used.
@@ -38,13 +38,14 @@ def server_context(settings: TLS) -> ssl.SSLContext:
 
 
 def client_context(settings: TLS | None, *, check_name: bool) -> ssl.SSLContext:
-    """What we show a peer that we connect to, and what we want to see of it.
+    """The TLS context for connections to peers.
 
-    Its certificate has to be signed by an authority in `ca`; without `ca`, by one that the system
-    trusts.
+    The peer's certificate has to be signed by an authority in `ca`; without `ca`, by one that the
+    system trusts.
 
     Args:
-        check_name: its Subject Alternative Name has to have the host that is connected to.
+        settings: our own certificate, key and `ca`; None: we show no certificate.
+        check_name: the peer's Subject Alternative Name has to name the host that is connected to.
 
     Raises:
         ConfigError: our own certificate, key or CA cannot be used.
@@ -80,13 +81,15 @@ def _load(context: ssl.SSLContext, settings: TLS) -> None:
     except ssl.SSLError as error:
         raise ConfigError(
             f"dicom.tls: {settings.certificate} and {settings.key} cannot be used together, "
-            f"or are not PEM: {error.reason or 'nothing in them is'}"
+            f"or are not in PEM format: {error.reason or 'no PEM block found'}"
         ) from error
     if settings.ca is not None:
         try:
             context.load_verify_locations(settings.ca)
         except ssl.SSLError as error:
-            raise ConfigError(f"dicom.tls.ca {settings.ca} is no PEM certificate") from error
+            raise ConfigError(
+                f"dicom.tls.ca {settings.ca} is not a certificate in PEM format"
+            ) from error
 
 
 def _readable(path: Path, key: str) -> None:
@@ -97,4 +100,7 @@ def _readable(path: Path, key: str) -> None:
 
 
 def _no_password() -> str:
-    raise ConfigError("dicom.tls.key is encrypted; the node has nobody to ask for its password")
+    raise ConfigError(
+        "dicom.tls.key is encrypted, and the node cannot ask for its password: decrypt the file "
+        "(openssl pkey -in KEY -out NEW)"
+    )

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `Index.migrate` hands over."""
+"""Alembic's entry: runs on the connection that `Index.migrate` passes."""
 
 from __future__ import annotations
 

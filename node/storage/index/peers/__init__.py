@@ -1,1 +1,1 @@
-"""What peers said and asked, and what they are still to be told."""
+"""What peers have announced and requested, and the outbox of what they are sent."""

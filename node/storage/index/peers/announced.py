@@ -1,7 +1,7 @@
-"""Performed procedure steps, and what they and availability notices say of series.
+"""Performed procedure steps (MPPS) and instance availability notices, as evidence.
 
-What they list becomes evidence: `Statements` hands it to the completion of each series, as SOP
-Instance UIDs with who said so, when, and whether more may come.
+The SOP Instance UIDs that they list become statements on each series, with the peer, the time, and
+whether more may follow.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StepEnded(Permanent):
 
 
 class Announced:
-    """Keeps what is announced, and states it for every series that is named."""
+    """Keeps announcements, and adds a statement to every series that they name."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -51,10 +51,17 @@ class Announced:
     def create_step(
         self, uid: str, peer: str, state: StepState, series: Listed, now: float
     ) -> None:
-        """A procedure step begins (N-CREATE).
+        """Add a procedure step (N-CREATE).
+
+        Args:
+            uid: its SOP Instance UID.
+            peer: AE title of the sender.
+            state: its state.
+            series: the instances that it lists.
+            now: seconds since 1970.
 
         Raises:
-            StepExists: it has begun before.
+            StepExists: there is one with this UID.
         """
         row = ProcedureStepRow
         with self._index.writing() as connection:
@@ -75,13 +82,19 @@ class Announced:
     def update_step(
         self, uid: str, state: StepState | None, series: Listed | None, now: float
     ) -> StepState:
-        """A procedure step goes on or ends (N-SET); what is None stays as it was.
+        """Change a procedure step (N-SET).
+
+        Args:
+            uid: its SOP Instance UID.
+            state: its new state; None: unchanged.
+            series: the instances that it lists; None: unchanged.
+            now: seconds since 1970.
 
         Returns:
             Its state now.
 
         Raises:
-            StepUnknown: it never began.
+            StepUnknown: there is none with this UID.
             StepEnded: it has ended.
         """
         row = ProcedureStepRow
@@ -113,21 +126,30 @@ class Announced:
         return None if found is None else (StepState(found.state), found.series)
 
     def available(self, uid: str, peer: str, series: Listed, now: float) -> None:
-        """A notice that instances can be had from somewhere (PS3.4 R.3)."""
+        """Add the statements of an instance availability notice (PS3.4 R.3).
+
+        Args:
+            uid: SOP Instance UID of the notice.
+            peer: AE title of the sender.
+            series: the instances that it lists.
+            now: seconds since 1970.
+        """
         for series_uid, instances in series.items():
             if instances:
-                said = Statement(Source.INSTANCE_AVAILABILITY, peer, now, uids=frozenset(instances))
-                self._statements.add(series_uid, said, uid)
+                statement = Statement(
+                    Source.INSTANCE_AVAILABILITY, peer, now, uids=frozenset(instances)
+                )
+                self._statements.add(series_uid, statement, uid)
 
     def _state_step(
         self, uid: str, peer: str, state: StepState, series: Listed, now: float
     ) -> None:
         for series_uid, instances in series.items():
-            said = Statement(
+            statement = Statement(
                 Source.MPPS,
                 peer,
                 now,
                 final=state is not StepState.IN_PROGRESS,
                 uids=frozenset(instances) if instances else None,
             )
-            self._statements.add(series_uid, said, uid)
+            self._statements.add(series_uid, statement, uid)

@@ -1,4 +1,4 @@
-"""Storage commitment requests: kept until they are reported, over restarts (PS3.4 J.3)."""
+"""Storage commitment requests: kept until they are reported, also over restarts (PS3.4 J.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from node.storage.index.schema import CommitmentRow, InstanceRow, SeriesRow
 from node.storage.index.search import where
 from node.storage.index.search.search import Sendable, sendable_columns
 
-LEASE_SECONDS = 900.0  # after which an attempt that never ended is made again
+LEASE_SECONDS = 900.0  # after which an attempt that did not end is repeated
 _MOST_AT_ONCE = 500  # references looked up in one statement
 
 
@@ -22,7 +22,10 @@ class Commitment:
     """A request that waits for its report.
 
     Attributes:
+        pk: its row.
+        peer: AE title of the requestor.
         instances: SOP Class UID and SOP Instance UID of each.
+        requested_at: seconds since 1970.
         attempts: how many reports were tried, this one included.
     """
 
@@ -36,7 +39,7 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An instance that the index knows, and the series that it belongs to."""
+    """An instance in the index, and the series that it belongs to."""
 
     instance: Sendable
     series_uid: str
@@ -51,7 +54,14 @@ class Commitments:
     def add(
         self, peer: str, transaction_uid: str, instances: Sequence[tuple[str, str]], now: float
     ) -> None:
-        """Keep a request; one of the same transaction takes the place of the earlier one."""
+        """Add a request; it replaces an earlier one of the same transaction.
+
+        Args:
+            peer: AE title of the requestor.
+            transaction_uid: of the request.
+            instances: SOP Class UID and SOP Instance UID of each.
+            now: seconds since 1970.
+        """
         row = CommitmentRow
         with self._index.writing() as connection:
             connection.execute(
@@ -68,7 +78,7 @@ class Commitments:
             )
 
     def claim(self, now: float) -> Commitment | None:
-        """The request that waits longest, for this caller alone until its lease is over."""
+        """The request that waits longest; no other caller gets it until its lease ends."""
         row = CommitmentRow
         with self._index.writing() as connection:
             found = connection.execute(
@@ -101,7 +111,13 @@ class Commitments:
             return connection.scalar(select(row.due).order_by(row.due).limit(1))
 
     def postpone(self, commitment: Commitment, due: float, error: str) -> None:
-        """The report failed: try again later."""
+        """Note a failed report.
+
+        Args:
+            commitment: the request.
+            due: when to try again; seconds since 1970.
+            error: why it failed.
+        """
         row = CommitmentRow
         with self._index.writing() as connection:
             connection.execute(
@@ -109,12 +125,12 @@ class Commitments:
             )
 
     def close(self, commitment: Commitment) -> None:
-        """The peer was told, or never will be."""
+        """Remove a request that was reported or given up."""
         with self._index.writing() as connection:
             connection.execute(delete(CommitmentRow).where(CommitmentRow.id == commitment.pk))
 
     def held(self, sop_instance_uids: Sequence[str]) -> dict[str, list[Held]]:
-        """Those of some instances that the index knows, by SOP Instance UID: copies, too."""
+        """The instances that the index has, by SOP Instance UID, copies included."""
         found: dict[str, list[Held]] = {}
         sqlite = self._index.is_sqlite
         key: Any = InstanceRow.uid

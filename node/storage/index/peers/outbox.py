@@ -1,4 +1,4 @@
-"""The outbox: what is to be delivered, in order per series and target, until it is."""
+"""The outbox: deliveries, in order for each series and target, until they are delivered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from node.storage.index.schema import DeliveryRow, SeriesRow
 def enqueue(
     connection: Connection, series_pk: int, deliveries: Sequence[NewDelivery], now: float
 ) -> None:
-    """Add deliveries within the transaction that makes what they tell of true."""
+    """Add deliveries in the transaction of the change that they report.
+
+    Args:
+        connection: of `Index.writing`.
+        series_pk: the row of the series.
+        deliveries: the deliveries; those that are there already are not added again.
+        now: seconds since 1970.
+    """
     for item in deliveries:
         known = connection.scalar(select(DeliveryRow.id).where(DeliveryRow.key == item.key))
         if known is None:
@@ -38,18 +45,24 @@ def enqueue(
 
 
 class Outbox:
-    """Deliveries that are due, and what became of them."""
+    """Deliveries that are due, and their results."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def add(self, series_pk: int, deliveries: Sequence[NewDelivery], now: float) -> None:
-        """Add deliveries by themselves."""
+        """Add deliveries in a transaction of their own. Arguments as for `enqueue`."""
         with self._index.writing() as connection:
             enqueue(connection, series_pk, deliveries, now)
 
     def due(self, now: float, target: str, limit: int = 100) -> list[Delivery]:
-        """What a target may get now, oldest first: of each series only the oldest pending."""
+        """What a target may get now, oldest first: of each series only the oldest pending delivery.
+
+        Args:
+            now: seconds since 1970.
+            target: its name.
+            limit: of their number.
+        """
         query = _deliveries().where(*_first_in_line(target), DeliveryRow.due <= now).limit(limit)
         return self._read(query)
 
@@ -60,7 +73,7 @@ class Outbox:
             return connection.scalar(query)
 
     def targets(self) -> list[str]:
-        """Every target that something waits for."""
+        """Every target with pending deliveries."""
         query = select(DeliveryRow.target).where(DeliveryRow.state == DeliveryState.PENDING)
         with self._index.reading() as connection:
             return sorted(connection.scalars(query.distinct()))
@@ -81,7 +94,12 @@ class Outbox:
         )
 
     def in_state(self, state: DeliveryState, limit: int = 1000) -> list[Delivery]:
-        """Deliveries in one state, oldest first."""
+        """Deliveries in one state, oldest first.
+
+        Args:
+            state: the state.
+            limit: of their number.
+        """
         return self._read(_deliveries().where(DeliveryRow.state == state).limit(limit))
 
     def counts(self) -> dict[str, int]:
@@ -91,7 +109,12 @@ class Outbox:
         return {str(state): n for state in DeliveryState if (n := found[_counted(state)])}
 
     def hasten(self, target: str, now: float) -> None:
-        """Everything that waits for a target may be tried at once: it may be back."""
+        """Try the pending deliveries of a target at once, as it may be available again.
+
+        Args:
+            target: its name.
+            now: seconds since 1970.
+        """
         with self._index.writing() as connection:
             connection.execute(
                 update(DeliveryRow)
@@ -104,19 +127,35 @@ class Outbox:
             )
 
     def delivered(self, delivery: Delivery, now: float) -> None:
-        """Note success."""
+        """Note that a delivery succeeded.
+
+        Args:
+            delivery: the delivery.
+            now: seconds since 1970.
+        """
         with self._index.writing() as connection:
             _end(connection, delivery, DeliveryState.DELIVERED, now, "")
 
     def failed(self, delivery: Delivery, due: float, error: str) -> None:
-        """Note a failed attempt at one delivery, and when to try again."""
+        """Note a failed attempt.
+
+        Args:
+            delivery: the delivery.
+            due: when to try again; seconds since 1970.
+            error: why it failed.
+        """
         with self._index.writing() as connection:
             _failed(connection, delivery, due, error)
 
     def postpone(self, delivery: Delivery, due: float, error: str) -> None:
-        """Note a failed attempt, and leave its target alone until `due`.
+        """Note a failed attempt, and send nothing to its target until `due`.
 
-        Everything that waits for the target becomes due together, so that its order is kept.
+        All pending deliveries of the target become due together, so that their order is kept.
+
+        Args:
+            delivery: the delivery.
+            due: seconds since 1970.
+            error: why it failed.
         """
         with self._index.writing() as connection:
             _failed(connection, delivery, due, error)
@@ -130,12 +169,23 @@ class Outbox:
             )
 
     def bury(self, delivery: Delivery, now: float, error: str) -> None:
-        """Give up on a delivery until a person says otherwise."""
+        """Give up a delivery until a person retries it.
+
+        Args:
+            delivery: the delivery.
+            now: seconds since 1970.
+            error: why it failed.
+        """
         with self._index.writing() as connection:
             _end(connection, delivery, DeliveryState.DEAD, now, error)
 
     def revive(self, now: float, series_pk: int | None = None) -> int:
-        """Take up dead deliveries again, of one series or all; returns how many."""
+        """Try dead deliveries again; returns how many.
+
+        Args:
+            now: seconds since 1970.
+            series_pk: only those of this series; None: all.
+        """
         query = update(DeliveryRow).where(DeliveryRow.state == DeliveryState.DEAD)
         if series_pk is not None:
             query = query.where(DeliveryRow.series_pk == series_pk)
@@ -154,7 +204,7 @@ class Outbox:
 
 
 def _first_in_line(target: str) -> tuple[ColumnElement[bool], ...]:
-    """Of a target's pending deliveries the oldest of each series: the others wait behind it."""
+    """The condition for the oldest pending delivery of each series and a target."""
     earlier = aliased(DeliveryRow)
     behind = exists(
         select(earlier.id).where(

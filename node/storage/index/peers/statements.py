@@ -1,4 +1,4 @@
-"""What peers said of the extent of series, and which peers would not say."""
+"""Peers' statements of what belongs to a series, and peers that refused a query for it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from sqlalchemy import delete, func, insert, select, update
 
 from node.completion.facts import Source, Statement
 from node.core.records import SeriesState
+from node.core.supervision.retry import backoff
 from node.storage.index.engine import Index
 from node.storage.index.schema import RefusalRow, SeriesRow, StatementRow
 
-FIRST_REFUSAL_SECONDS = 600.0  # a peer that refused is asked again after this,
-LONGEST_REFUSAL_SECONDS = 86400.0  # then after twice as long each time, up to this
+FIRST_REFUSAL_SECONDS = 600.0  # after which a peer that refused is asked again,
+LONGEST_REFUSAL_SECONDS = 86400.0  # doubled with each further refusal up to this
+_pause = backoff(first=FIRST_REFUSAL_SECONDS, factor=2.0, longest=LONGEST_REFUSAL_SECONDS)
 
 
 class Statements:
-    """Keeps statements by the series' UID, as they may come before its first instance."""
+    """Keeps statements by the series' UID, as they may be received before its first instance."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def add(self, series_uid: str, statement: Statement, reference: str) -> None:
-        """Keep a statement in place of an earlier one of the same reference.
+        """Add a statement; it replaces an earlier one of the same source and reference.
 
-        A series that waits or rests is looked at again at once, one that is being assembled when
-        that is done.
+        The watcher looks at the series at once, or after its assembly.
 
         Args:
-            reference: what tells the statement from others of its source: the UID of the MPPS,
-                of the transaction, or the peer's name.
+            series_uid: the series.
+            statement: the statement.
+            reference: identifies it among those of its source: the UID of the MPPS or of the
+                transaction, or the peer's name.
         """
         row = StatementRow
         uids = None if statement.uids is None else sorted(statement.uids)
@@ -63,10 +66,10 @@ class Statements:
             )
 
     def of(self, series_uid: str) -> tuple[Statement, ...]:
-        """Every statement about a series.
+        """Every statement on a series.
 
-        Of one whose UID came under several studies or patients a sender's count says nothing: it
-        is not known of which.
+        If several studies or patients have a series of this UID, counts by the sender are left out,
+        as it is not known which series they count.
         """
         query = select(StatementRow).where(StatementRow.series_uid == series_uid)
         parts = select(func.count()).where(SeriesRow.uid == series_uid)
@@ -87,11 +90,20 @@ class Statements:
         )
 
     def refused(self, peer: str, reason: str, now: float) -> float:
-        """Remember that a peer would not answer; returns until when it is not asked again."""
+        """Note that a peer refused a query.
+
+        Args:
+            peer: its AE title.
+            reason: why.
+            now: seconds since 1970.
+
+        Returns:
+            Until when it is not asked again; seconds since 1970.
+        """
         row = RefusalRow
         with self._index.writing() as connection:
             times = connection.scalar(select(row.times).where(row.peer == peer)) or 0
-            wait = min(FIRST_REFUSAL_SECONDS * 2.0 ** min(times, 20), LONGEST_REFUSAL_SECONDS)
+            wait = _pause(times + 1)
             connection.execute(delete(row).where(row.peer == peer))
             connection.execute(
                 insert(row).values(
@@ -101,12 +113,17 @@ class Statements:
         return now + wait
 
     def answered(self, peer: str) -> None:
-        """Forget a peer's refusals."""
+        """Remove the note of a peer's refusals: it has answered."""
         with self._index.writing() as connection:
             connection.execute(delete(RefusalRow).where(RefusalRow.peer == peer))
 
     def askable(self, peers: Collection[str], now: float) -> list[str]:
-        """Those of `peers` that have not refused lately."""
+        """Those of `peers` that may be asked: they have not refused lately.
+
+        Args:
+            peers: AE titles.
+            now: seconds since 1970.
+        """
         row = RefusalRow
         query = select(row.peer).where(row.peer.in_(list(peers)), row.until > now)
         with self._index.reading() as connection:

@@ -1,1 +1,1 @@
-"""Queries: which patients, studies, series and instances somebody asks for."""
+"""Queries for patients, studies, series and instances: C-FIND, lists of commands, the page."""

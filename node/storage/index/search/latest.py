@@ -1,4 +1,4 @@
-"""The newest series first, page by page, for people who watch."""
+"""The list of series for the page: newest first, page by page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from node.storage.index.series.namesakes import addressed
 
 
 class Latest:
-    """Reads what a status page shows: nothing of the patient level."""
+    """Reads what the page shows, without the patient level."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -22,9 +22,10 @@ class Latest:
     def series(
         self, limit: int, *, before: int | None = None, states: Collection[SeriesState] = ()
     ) -> list[dict[str, Any]]:
-        """At most `limit` series, those that came last first.
+        """Series, the newest first.
 
         Args:
+            limit: of their number.
             before: only series whose row came before this one: the next page.
             states: only series in these states; all if there are none.
         """
@@ -51,14 +52,14 @@ class Latest:
         if before is not None:
             query = query.where(SeriesRow.id < before)
         query = query.order_by(SeriesRow.id.desc()).limit(limit)
-        # State by state: each is a range of an index, several in one query would be sorted whole.
+        # One query for each state reads a range of an index; one for several would sort all rows.
         parts = [query.where(SeriesRow.state == state) for state in set(states)] or [query]
         with self._index.reading() as connection:
             rows = [dict(row) for part in parts for row in connection.execute(part).mappings()]
         return sorted(rows, key=lambda row: -row["id"])[:limit]
 
     def one(self, address: str) -> dict[str, Any] | None:
-        """One series as `series` gives them, by its UID or address."""
+        """One series, as `series` returns them, by its UID or address."""
         query = select(SeriesRow.id).where(addressed(address)).order_by(SeriesRow.part).limit(1)
         with self._index.reading() as connection:
             pk = connection.scalar(query)
@@ -66,7 +67,7 @@ class Latest:
         return found[0] if found else None
 
     def waiting_since(self) -> float | None:
-        """Since when the series waits that has waited longest to be assembled; None: none does."""
+        """Since when the longest waiting series waits to be assembled; None: none waits."""
         query = select(func.min(SeriesRow.state_since)).where(
             SeriesRow.state == literal_column(f"'{SeriesState.SETTLED}'")
         )
@@ -74,6 +75,6 @@ class Latest:
             return connection.scalar(query)
 
     def last_arrival(self) -> float | None:
-        """When the newest instance came, seconds since 1970; None if none ever did."""
+        """When the newest instance was received, seconds since 1970; None if there is none."""
         with self._index.reading() as connection:
             return connection.scalar(select(func.max(SeriesRow.last_arrival)))

@@ -1,4 +1,4 @@
-"""Reading for people: what the node holds, level by level, and figures for `status`."""
+"""Lists for `ls` and `status`: what the node holds on each level, and totals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALL = Selection()
 
 
 class Listing:
-    """Streams rows as plain mappings, in parts: memory does not depend on how many there are."""
+    """Yields rows as dictionaries, read in parts: memory does not depend on their number."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -56,7 +56,7 @@ class Listing:
         return self.series_of(self._selector.series(selection))
 
     def series_of(self, parts: Iterable[list[int]]) -> Iterator[dict[str, Any]]:
-        """The series of some rows with their states."""
+        """The series of these rows with their states."""
         query = select(
             SeriesRow.uid.label("series_instance_uid"),
             StudyRow.uid.label("study_instance_uid"),
@@ -71,7 +71,7 @@ class Listing:
             yield from self._rows(query, SeriesRow.id, part)
 
     def instances(self, selection: Selection = _ALL) -> Iterator[dict[str, Any]]:
-        """Files: instances, each some lines before its conflicts, which carry its UID once more."""
+        """Files: instances, each followed by its conflicts, which have the same UID."""
         whose = (
             InstanceRow.uid.label("sop_instance_uid"),
             SeriesRow.uid.label("series_instance_uid"),
@@ -89,8 +89,8 @@ class Listing:
                 yield {**row, "conflict": True}
 
     def last_words(self, series: Sequence[int]) -> dict[int, str]:
-        """Who made the last transition of these series, by their rows: a person, or a part of
-        the node."""
+        """The actor of the last transition of these series, by their rows: a person, or a part
+        of the node."""
         event = SeriesEventRow
         newest = (
             select(func.max(event.id))
@@ -105,7 +105,7 @@ class Listing:
             return {row.series_pk: row.actor for row in connection.execute(query)}
 
     def totals(self) -> dict[str, int]:
-        """How much of everything there is; series by state as `series_<state>`."""
+        """The totals of the index; series by state as `series_<state>`."""
         with self._index.reading() as connection:
             found = totals.read(connection)
         by_state = {name: found[name] for name in found if name.startswith(f"{Total.SERIES}_")}

@@ -1,4 +1,4 @@
-"""Queries against the index: rows are streamed, the first before the last is read."""
+"""C-FIND, C-MOVE and C-GET: queries of which the rows are streamed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from node.dicom.matching.query import Query, Retrieve
 from node.storage.index.engine import Index
 from node.storage.index.schema import InstanceRow, PatientRow, SeriesRow, StudyRow
 from node.storage.index.search import where
-from node.storage.index.search.statements import UNIQUE, Plan
+from node.storage.index.search.query_plan import UNIQUE, Plan
 
-_BATCH = 200  # rows that the database hands over at once
-_LOOK = 256  # rows between two looks at whether anybody still wants the answer
+_BATCH = 200  # rows that are fetched from the database at once
+_CHECK = 256  # rows between two checks for a cancel
 
 
 @dataclass(frozen=True, slots=True)
 class Sendable:
-    """An instance that can be sent: where its data set is, and in what encoding."""
+    """An instance that can be sent: its archive file and its encoding."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -57,10 +57,11 @@ class Search:
     def find(
         self, query: Query, stop: Callable[[], bool] = lambda: False
     ) -> Generator[dict[str, Any]]:
-        """Every entity that matches, as keyword -> value, in no order that is promised.
+        """Every match, as keyword to value, in no particular order.
 
         Args:
-            stop: asked now and then while rows are read that do not match.
+            query: the identifier of a C-FIND.
+            stop: returns whether to stop; called now and then while rows do not match.
 
         Raises:
             IndexUnavailable: the database does not answer.
@@ -73,11 +74,11 @@ class Search:
                     record = plan.record(row)
                     if plan.holds(record):
                         yield record
-                    elif number % _LOOK == 0 and stop():
+                    elif number % _CHECK == 0 and stop():
                         return
 
     def select(self, retrieve: Retrieve) -> Sequence[int]:
-        """The rows of all instances of a retrieval, series by series in order of their numbers."""
+        """The rows of all instances of a retrieval, by series and InstanceNumber."""
         statement = self._retrieved(retrieve, InstanceRow.id).order_by(
             InstanceRow.series_pk, InstanceRow.number, InstanceRow.id
         )
@@ -106,7 +107,7 @@ class Search:
         return statement
 
     def sendable(self, rows: Sequence[int]) -> list[Sendable]:
-        """The instances of some rows, in the same order."""
+        """The instances of these rows, in the same order."""
         key: Any = InstanceRow.id
         statement = select(key, *sendable_columns()).where(
             where.one_of(key, list(rows), sqlite=self._index.is_sqlite)

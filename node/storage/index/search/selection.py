@@ -1,7 +1,7 @@
-"""Which series somebody asks for, found by indexes however many others there are.
+"""Selects rows for lists by indexes, so that the number of other rows does not matter.
 
-What is found are keys of rows, eight bytes each, so that the rows themselves can be read and shown
-in parts: no snapshot stays open while somebody reads slowly, and no row is shown twice.
+It finds the keys of rows, eight bytes each. The rows themselves are read in parts: no snapshot
+stays open for a slow reader, and no row is shown twice.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from node.core.records import SeriesState
 from node.storage.index.engine import Index
 from node.storage.index.schema import InstanceRow, PatientRow, SeriesRow, StudyRow
 
-AT_ONCE: Final = 500  # rows that are read together
+AT_ONCE: Final = 500  # rows of one query
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked for; nothing given asks for all.
+    """What is selected; without values everything is.
 
     Attributes:
         states: only series in one of these.
         study: only series of this Study Instance UID.
-        since: only series whose last instance came then or later, seconds since 1970.
-        limit: only so many, those that changed last.
+        since: only series whose last instance was received then or later, seconds since 1970.
+        limit: of their number: those that changed last.
     """
 
     states: tuple[SeriesState, ...] = ()
@@ -38,7 +38,7 @@ class Selection:
 
     @property
     def is_filter(self) -> bool:
-        """Whether not every series is meant, whatever the limit."""
+        """Whether it excludes series, apart from the limit."""
         return bool(self.states) or self.study is not None or self.since is not None
 
 
@@ -49,7 +49,7 @@ class Selector:
         self._index = index
 
     def series(self, selection: Selection) -> Iterator[list[int]]:
-        """Keys of series, in parts, in the order in which the series first came."""
+        """Keys of series, in parts, in the order in which they were first received."""
         if not selection.is_filter and selection.limit is None:
             yield from self._every(SeriesRow)
         else:
@@ -117,12 +117,12 @@ class Selector:
 
 
 def _newest_series(connection: Connection, selection: Selection) -> array[int]:
-    """Keys of series, those whose last instance came last first."""
+    """Keys of series, those whose last instance was received last first."""
     if selection.study is not None:
         return _of_study(connection, selection)
     row = SeriesRow
     found: list[tuple[float, int]] = []
-    # State by state, as one query for several states could not take them in order of the index.
+    # One query for each state, as one for several states could not use the order of the index.
     for state in selection.states or (None,):
         query = select(row.last_arrival, row.id).order_by(row.last_arrival.desc(), row.id.desc())
         if state is not None:
@@ -140,7 +140,7 @@ def _newest_series(connection: Connection, selection: Selection) -> array[int]:
 
 
 def _of_study(connection: Connection, selection: Selection) -> array[int]:
-    """Of a study all series are read, as they are few."""
+    """Keys of the series of a study: all of them are read, as they are few."""
     row = SeriesRow
     studies = select(StudyRow.id).where(StudyRow.uid == selection.study)  # of several patients
     found = [

@@ -1,7 +1,6 @@
-"""The conditions of `node.dicom.matching` in SQL: each exactly, or as a net that loses nothing.
+"""The conditions of `node.dicom.matching` as SQL: exact, or matching more rows than they should.
 
-SQLite compares and globs with regard to case and character by character; PostgreSQL does so on
-columns with collation C and with LIKE.
+SQLite compares text byte by byte and by GLOB, PostgreSQL on columns with collation C and by LIKE.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, text, true
 
-from node.core.attributes import fold
+from node.core.query_keys import fold
 from node.dicom.matching.conditions import Empty, Name, NamePattern, Number, OneOf, Range, Text
-from node.dicom.matching.moments import Bounds
-from node.dicom.matching.patterns import Pattern, Wild
+from node.dicom.matching.date_time_ranges import Bounds
+from node.dicom.matching.wildcards import Pattern, Wild
 
-_FEW = 50  # values that are written out; more are handed over as one JSON array
-_MOST_STARS = 6  # a database may try every way to place them; Python's matcher does not
+_FEW = 50  # values in an IN list; more are passed as one JSON array
+_MOST_STARS = 6  # wildcards `*` in a pattern: a database may try every way to place them
 _LONGEST_PATTERN = 256  # characters, likewise
 _LAST_CHARACTER = chr(0x10FFFF)
 _SURROGATES = range(0xD800, 0xE000)
@@ -29,14 +28,25 @@ Filter = ColumnElement[bool]
 
 
 class Where(NamedTuple):
-    """A condition in SQL; if it is not exact, what it lets through has to be matched again."""
+    """A condition as SQL.
+
+    Attributes:
+        clause: the condition.
+        exact: if not, it selects too many rows, which have to be matched again.
+    """
 
     clause: Filter
     exact: bool = True
 
 
 def text_is(column: Column, condition: Text | OneOf | Empty, *, sqlite: bool) -> Where:
-    """A text column against values or patterns."""
+    """A text column against values or patterns.
+
+    Args:
+        column: the column.
+        condition: the condition.
+        sqlite: whether the index is an SQLite file; else it is PostgreSQL.
+    """
     if isinstance(condition, Empty):
         return Where(column == "")
     if isinstance(condition, OneOf):
@@ -45,7 +55,13 @@ def text_is(column: Column, condition: Text | OneOf | Empty, *, sqlite: bool) ->
 
 
 def one_of(column: Column, values: Sequence[Any], *, sqlite: bool) -> Filter:
-    """A column against any number of values, in one statement that is always the same."""
+    """A column against values; the statement does not grow with their number.
+
+    Args:
+        column: the column.
+        values: the values.
+        sqlite: whether the index is an SQLite file; else it is PostgreSQL.
+    """
     if len(values) == 1:
         return and_(column == values[0])
     if len(values) <= _FEW:
@@ -60,7 +76,13 @@ def one_of(column: Column, values: Sequence[Any], *, sqlite: bool) -> Filter:
 
 
 def fits(column: Column, patterns: Sequence[Pattern], *, sqlite: bool) -> Where:
-    """A text column against patterns."""
+    """A text column against patterns.
+
+    Args:
+        column: the column.
+        patterns: of which one has to match.
+        sqlite: whether the index is an SQLite file; else it is PostgreSQL.
+    """
     literals = [p.literal for p in patterns if p.literal is not None]
     clauses = [one_of(column, literals, sqlite=sqlite)] if literals else []
     exact = True
@@ -86,7 +108,12 @@ def _fits(column: Column, pattern: Pattern, *, sqlite: bool) -> Where:
 
 
 def begins(column: Column, prefix: str) -> Filter:
-    """A prefix as a range, which an index on the column can answer."""
+    """A text column against a prefix, as a range, for which an index can be used.
+
+    Args:
+        column: the column.
+        prefix: the prefix.
+    """
     if not prefix:
         return true()
     after = _successor(prefix)
@@ -124,7 +151,13 @@ def _like(pattern: Pattern) -> str:
 
 
 def name_is(groups: Sequence[Column], condition: Name | Empty, *, sqlite: bool) -> Where:
-    """A person name's three columns against patterns."""
+    """The three columns of a person's name against patterns.
+
+    Args:
+        groups: the columns of the alphabetic, ideographic and phonetic group.
+        condition: the condition.
+        sqlite: whether the index is an SQLite file; else it is PostgreSQL.
+    """
     if isinstance(condition, Empty):
         return Where(and_(*(group == "" for group in groups)))
     found = [_name(groups, pattern, sqlite=sqlite) for pattern in condition.patterns]
@@ -132,7 +165,7 @@ def name_is(groups: Sequence[Column], condition: Name | Empty, *, sqlite: bool) 
 
 
 def _name(columns: Sequence[Column], name: NamePattern, *, sqlite: bool) -> Where:
-    """The columns are without accents: where a key has some, they are a net only."""
+    """One pattern. The columns have no accents: a key with accents selects too many rows."""
     groups = name.groups
     if name.accents:
         groups = tuple(tuple(p.widened(fold) for p in patterns) for patterns in groups)
@@ -150,7 +183,12 @@ def _name(columns: Sequence[Column], name: NamePattern, *, sqlite: bool) -> Wher
 
 
 def in_range(column: Column, condition: Range) -> Filter:
-    """A date or time column against ranges of texts."""
+    """A date or time column against ranges.
+
+    Args:
+        column: the column.
+        condition: the ranges.
+    """
     return or_(*(_between(column, bounds) for bounds in condition.bounds))
 
 
@@ -160,7 +198,14 @@ def _between(column: Column, bounds: Bounds) -> Filter:
 
 
 def in_combined_range(date: Column, time: Column, dates: Bounds, times: Bounds) -> Filter:
-    """A date and a time column that together lie in a range, neither of them empty."""
+    """A date and a time column, neither of them empty, against one range of date and time.
+
+    Args:
+        date: the date column.
+        time: the time column.
+        dates: bounds of the date.
+        times: bounds of the time.
+    """
     clauses = [_between(date, dates), time > ""]
     if dates.low is not None:
         clauses.append(or_(date > dates.low, time >= (times.low or "")))
@@ -170,7 +215,13 @@ def in_combined_range(date: Column, time: Column, dates: Bounds, times: Bounds) 
 
 
 def number_is(column: Column, condition: Number, *, sqlite: bool) -> Filter:
-    """An integer column against numbers."""
+    """An integer column against numbers.
+
+    Args:
+        column: the column.
+        condition: the numbers.
+        sqlite: whether the index is an SQLite file; else it is PostgreSQL.
+    """
     return one_of(column, whole(condition.values), sqlite=sqlite)
 
 

@@ -1,1 +1,1 @@
-"""How far each series has come: states, revisions, history, expiry."""
+"""The series in the index: states, revisions, history, conflicts, damage, retention."""

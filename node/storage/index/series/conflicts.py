@@ -1,4 +1,4 @@
-"""Other versions of instances: how much each sender has left, and what would be one more."""
+"""Conflicts: other data sets of archived SOP Instance UIDs; how many each sender has sent."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Final
 
 from sqlalchemy import and_, func, select
 
-from node.core.senders import EARLIER, neighbourhood
+from node.core.sender_addresses import EARLIER, neighbourhood
 from node.storage.index.engine import Index
 from node.storage.index.schema import ConflictRow, InstanceRow, TotalRow
 from node.storage.index.totals import Total
 
-_BLOCK: Final = 4096  # bytes that a file takes at least, beside its own
+_BLOCK: Final = 4096  # bytes of the disk that a file takes in addition
 
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What one sender has left.
+    """The conflicts of one sender.
 
     Attributes:
         sender: an address, or a network of IPv6; IMPORTED; EARLIER.
+        files: how many.
         size: bytes that the files take on the disk.
     """
 
@@ -31,14 +32,14 @@ class Copies:
 
 
 class Conflicts:
-    """Reads of conflicts."""
+    """Reads conflicts."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._left: tuple[int, list[Copies]] = (0, [])
 
     def left(self) -> list[Copies]:
-        """How much each sender has left; who has left most comes first."""
+        """The conflicts of each sender, the largest first."""
         query = select(TotalRow.value).where(TotalRow.name == Total.CONFLICTS)
         with self._index.reading() as connection:
             count = connection.scalar(query) or 0
@@ -60,9 +61,10 @@ class Conflicts:
         return sorted(copies, key=lambda one: one.size, reverse=True)
 
     def would_be(self, sop_instance_uid: str, sha256: str) -> bool:
-        """Whether an instance is there with other bytes than those, and these are nowhere.
+        """Whether a data set would be a new conflict: its UID is archived, but not these bytes.
 
         Args:
+            sop_instance_uid: of the data set.
             sha256: of the data set.
         """
         instance, other = InstanceRow, ConflictRow

@@ -1,4 +1,4 @@
-"""What is damaged or lost, from when it is found until it is healed."""
+"""Damaged and lost files, from when they are found until they are repaired."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _MOST_NAMED: Final = 1000
 
 
 class Damaged(NamedTuple):
-    """A file that is not what it was.
+    """A damaged or lost file.
 
     Attributes:
         path: relative to the storage root.
-        series_part: which of the series of this UID it is.
+        series_pk: the row of its series.
+        series_uid: its Series Instance UID.
+        series_part: number of the series among those of this UID.
         uid: the SOP Instance UID; empty for a published file.
-        reason: its name.
+        reason: the name of the damage.
+        sentence: what is wrong.
         found_at: seconds since 1970, UTC.
     """
 
@@ -39,41 +42,43 @@ class Damaged(NamedTuple):
 
     @property
     def is_archived(self) -> bool:
-        """Whether it is an instance's file, and no published one."""
+        """Whether it is an archive file; else it is a published one."""
         return self.reason in DAMAGE
 
     @property
     def address(self) -> str:
-        """What its series is called."""
+        """The address of its series."""
         return address_of(self.series_uid, self.series_part)
 
     def __str__(self) -> str:
-        """What people are told; the path is left out, as names of files may say who it is."""
+        """The damage and its remedy, for people; without the path, as file names may identify a
+        patient."""
         if self.is_archived:
-            what, cure = f"SOP Instance {self.uid}", "send it again"
+            what, remedy = f"SOP Instance {self.uid}", "send it again"
         else:
             ending = self.path.rsplit("/", 1)[-1].partition(".")[2]
-            what, cure = f"a published .{ending} of series {self.address}", "it is made again"
-        return f"{self.reason}: {what}: {self.sentence}; {cure}"
+            what, remedy = f"a published .{ending} of series {self.address}", "it is made again"
+        return f"{self.reason}: {what}: {self.sentence}; {remedy}"
 
 
 class Damages:
-    """Keeps which files are damaged; every method is one transaction."""
+    """Reads and writes which files are damaged; every method is one transaction."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def count(self) -> dict[str, int]:
-        """How many there are, by reason."""
+        """How many files are damaged, by reason."""
         query = select(DamageRow.reason, func.count()).group_by(DamageRow.reason)
         with self._index.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def all(self, limit: int = _MOST_NAMED, series: Sequence[int] | None = None) -> list[Damaged]:
-        """What is damaged, the longest known first.
+        """Damaged files, the longest known first.
 
         Args:
-            series: only of these, by their rows.
+            limit: of their number.
+            series: only files of these series, by their rows.
         """
         row = DamageRow
         query = (
@@ -107,13 +112,17 @@ class Damages:
         now: float,
         change: int | None = None,
     ) -> bool:
-        """Keep that an instance's file is damaged.
+        """Note that an archive file is damaged.
 
         Args:
-            change: of its series, as it was when that was found; None: it does not matter.
+            instance: what the index said of the file when the damage was found.
+            reason: the name of the damage.
+            sentence: what is wrong.
+            now: seconds since 1970, UTC.
+            change: of its series when the damage was found; None: not compared.
 
         Returns:
-            False if the index says something else of the file by now, or has no such file.
+            False if the index says something else of the file by now, or does not list it.
         """
         with self._index.writing() as connection:
             found = _row_of(connection, instance)
@@ -126,10 +135,18 @@ class Damages:
     def note_output(
         self, series_pk: int, revision: int, name: str, reason: Reason, sentence: str, now: float
     ) -> bool:
-        """Keep that a published file is damaged.
+        """Note that a published file is damaged.
+
+        Args:
+            series_pk: the row of its series.
+            revision: of the series, when the damage was found.
+            name: of the file, relative to the output folder.
+            reason: the name of the damage.
+            sentence: what is wrong.
+            now: seconds since 1970, UTC.
 
         Returns:
-            False if another revision is visible by now, or on its way.
+            False if another revision is visible by now, or has been begun.
         """
         with self._index.writing() as connection:
             latest = connection.execute(
@@ -144,7 +161,7 @@ class Damages:
         return True
 
     def forget(self, path: str) -> None:
-        """It is well again, or nothing speaks of it any more.
+        """Remove the note of a file that was repaired, or that the index does not list any more.
 
         Args:
             path: relative to the storage root.
@@ -153,20 +170,20 @@ class Damages:
             connection.execute(delete(DamageRow).where(DamageRow.path == path))
 
     def expected(self, damaged: Damaged) -> list[Sendable]:
-        """What the index says now of an instance's file that was damaged; of several, if their rows
-        name the same file."""
-        said = []
+        """What the index says now of a damaged archive file; several items if several rows have
+        the same file."""
+        found_files = []
         for row in (InstanceRow, ConflictRow):
             query = select(*file_columns(row)).where(InstanceRow.uid == damaged.uid)
             if row is ConflictRow:
                 query = query.join(InstanceRow, InstanceRow.id == ConflictRow.instance_pk)
             with self._index.reading() as connection:
-                said += [
+                found_files += [
                     Sendable(*found)
                     for found in connection.execute(query)
                     if archived(found.path) == damaged.path
                 ]
-        return said
+        return found_files
 
 
 def archived(path: str) -> str:
@@ -180,7 +197,7 @@ def published(path: str) -> str:
 
 
 def file_columns(row: type[InstanceRow | ConflictRow]) -> tuple[Any, ...]:
-    """The columns of a `Sendable` of an instance, or of what conflicts with it."""
+    """The columns of a `Sendable`, for instances or for conflicts."""
     first = sendable_columns()
     if row is InstanceRow:
         return first
@@ -189,8 +206,8 @@ def file_columns(row: type[InstanceRow | ConflictRow]) -> tuple[Any, ...]:
 
 
 def _row_of(connection: Connection, instance: Sendable) -> tuple[int, int] | None:
-    """The series of an instance's file and its change, if the index says the same of the file."""
-    told = (instance.path, instance.sha256, instance.data_set_offset)
+    """The series of an archive file and its change, if the index says the same of the file."""
+    expected = (instance.path, instance.sha256, instance.data_set_offset)
     series = select(SeriesRow.id, SeriesRow.change)
     first = series.add_columns(InstanceRow.path, InstanceRow.sha256, InstanceRow.data_set_offset)
     others = series.add_columns(ConflictRow.path, ConflictRow.sha256, ConflictRow.data_set_offset)
@@ -202,7 +219,7 @@ def _row_of(connection: Connection, instance: Sendable) -> tuple[int, int] | Non
     ):
         rows = connection.execute(query.where(InstanceRow.uid == instance.sop_instance_uid))
         for found in rows:
-            if tuple(found[2:]) == told:
+            if tuple(found[2:]) == expected:
                 return found[0], found[1]
     return None
 

@@ -1,4 +1,4 @@
-"""Series that the archive need not keep any longer, and their rows' end."""
+"""Series that retention may remove, and the removal of their rows."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from node.storage.index.schema import (
     StudyModalityRow,
     StudyRow,
 )
-from node.storage.index.series.leftovers import remove_evidence
+from node.storage.index.series.obsolete_evidence import remove_evidence
 from node.storage.index.store import take_turn
 from node.storage.index.totals import Total
 
 _AT_REST: Final = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
-_AT_ONCE: Final = 200  # series that are looked at together, whether or not they may go
+_AT_ONCE: Final = 200  # series that one search examines
 _OF_SERIES: Final = (
     SeriesEventRow,
     OutputRow,
@@ -46,10 +46,12 @@ _OF_SERIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Expendable:
-    """A series that may go.
+    """A series that may be removed.
 
     Attributes:
-        change: what `remove` compares, so that nothing goes that has changed meanwhile.
+        pk: its row.
+        uid: its Series Instance UID.
+        change: compared by `remove`, so that a series that has changed meanwhile stays.
         size: bytes of its instances.
     """
 
@@ -60,7 +62,7 @@ class Expendable:
 
 
 class Place(NamedTuple):
-    """How far a search for series that may go has come: the series that was looked at last."""
+    """The last series that a search has examined."""
 
     last_arrival: float
     pk: int
@@ -70,7 +72,7 @@ BEGINNING: Final = Place(float("-inf"), 0)
 
 
 class Expiry:
-    """Finds and removes what has been assembled and delivered."""
+    """Finds and removes series that have been assembled and delivered."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -83,16 +85,18 @@ class Expiry:
     def expendable(
         self, before: float, limit: int, after: Place = BEGINNING
     ) -> tuple[list[Expendable], Place]:
-        """Series that are ready, delivered to all who get them, without conflict, in a study in
-        which nothing is going on, and have not changed since `before`; the oldest first.
+        """Series that are ready and delivered, without conflicts, unchanged since `before`, in a
+        study of which all series are at rest; the oldest first.
 
-        Only the next few hundred are looked at: many may be old and yet have to stay.
+        One search examines a limited number, as many old series may have to stay.
 
         Args:
+            before: seconds since 1970.
+            limit: of the number of series that are returned.
             after: where an earlier search ended.
 
         Returns:
-            what may go, and where to go on; `BEGINNING` if the last one has been looked at.
+            The series, and where the next search begins: `BEGINNING` after the last series.
         """
         series = SeriesRow
         looked_at = (
@@ -117,7 +121,7 @@ class Expiry:
                 .where(
                     series.id.in_([place.pk for place in places]),
                     series.state_since < before,
-                    *_unfinished(),
+                    *_removable(),
                 )
                 .order_by(series.last_arrival, series.id)
                 .limit(limit)
@@ -128,10 +132,11 @@ class Expiry:
         return expendable, places[-1] if len(places) == _AT_ONCE else BEGINNING
 
     def remove(self, expendable: Expendable) -> list[str]:
-        """Forget a series, and what was kept only because of it.
+        """Remove the rows of a series, and rows that are needed for no other series.
 
         Returns:
-            The paths of its files, which nothing speaks of any more; none if it has changed.
+            The paths of its files, which the index does not list any more; empty if the series has
+            changed.
         """
         series = SeriesRow
         with self._index.writing() as connection:
@@ -142,7 +147,7 @@ class Expiry:
                     series.id == expendable.pk,
                     series.change == expendable.change,
                     series.state == SeriesState.READY,
-                    *_unfinished(),
+                    *_removable(),
                 )
                 .values(change=series.change + 1)
                 .returning(series.study_pk)
@@ -157,7 +162,7 @@ class Expiry:
             ).all()
             connection.execute(delete(HeaderRow).where(HeaderRow.instance_pk.in_(mine)))
             connection.execute(delete(InstanceRow).where(InstanceRow.series_pk == expendable.pk))
-            told = connection.scalar(
+            deliveries = connection.scalar(
                 select(func.count()).where(DeliveryRow.series_pk == expendable.pk)
             )
             for row in _OF_SERIES:
@@ -171,7 +176,7 @@ class Expiry:
             remove_evidence(connection, expendable.pk, expendable.uid)
             connection.execute(delete(series).where(series.id == expendable.pk))
             delivered = totals.in_state(DeliveryState.DELIVERED, of="deliveries")
-            totals.count(connection, delivered, -(told or 0))
+            totals.count(connection, delivered, -(deliveries or 0))
             totals.count(connection, totals.in_state(SeriesState.READY), -1)
             totals.count(connection, Total.SERIES, -1)
             totals.count(connection, Total.INSTANCES, -len(files))
@@ -180,8 +185,8 @@ class Expiry:
             return [path for path, _ in files]
 
 
-def _unfinished() -> tuple[ColumnElement[bool], ...]:
-    """Reasons to keep a series, each denied."""
+def _removable() -> tuple[ColumnElement[bool], ...]:
+    """Conditions for removing a series."""
     sibling = aliased(SeriesRow)
     undelivered = exists().where(
         DeliveryRow.series_pk == SeriesRow.id, DeliveryRow.state != DeliveryState.DELIVERED
@@ -196,7 +201,7 @@ def _unfinished() -> tuple[ColumnElement[bool], ...]:
 
 
 def _count_again(connection: Connection, study_pk: int, instances: int) -> None:
-    """Bring study and patient up to what is left; they go with their last series."""
+    """Update the counts of study and patient; remove them with their last series."""
     patient_pk = connection.scalar(select(StudyRow.patient_pk).where(StudyRow.id == study_pk))
     left = connection.execute(
         select(SeriesRow.modality, SeriesRow.instances).where(SeriesRow.study_pk == study_pk)
@@ -227,7 +232,7 @@ def _count_again(connection: Connection, study_pk: int, instances: int) -> None:
                 sop_classes="\\".join(classes),
             )
         )
-    # By what went, as everything without a patient ID is one patient's.
+    # Subtracted, not counted again: a patient without an ID may have very many studies.
     studies = connection.scalar(
         update(PatientRow)
         .where(PatientRow.id == patient_pk)

@@ -1,4 +1,4 @@
-"""Series that share UIDs with others: told apart by address, and flagged in pairs."""
+"""Namesakes: series that share UIDs. They have different addresses, and each names the other."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from node.storage.index.engine import Index
 from node.storage.index.schema import InstanceRow, NamesakeRow, SeriesEventRow, SeriesRow, StudyRow
 
 RECEIVER: Final = "receiver"
-"""Who acts, in the history of series, when instances come."""
+"""The actor of received instances in the history of series."""
 MOST: Final = 20
-"""Others that are kept of one series, however many copies of it come."""
+"""Namesakes that are kept of one series, however many it has."""
 _WHY: Final = {
-    Shared.SERIES_UID: "its Series Instance UID came under another study or patient, too",
-    Shared.INSTANCE_UIDS: "some of its SOP Instance UIDs came in another series, too",
+    Shared.SERIES_UID: "another study or patient has a series of the same Series Instance UID",
+    Shared.INSTANCE_UIDS: "another series has some of the same SOP Instance UIDs",
 }
 
 
@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 
 class Namesake(NamedTuple):
-    """Another series that shares something with a series."""
+    """Another series that shares UIDs with a series."""
 
     shared: Shared
     address: str
@@ -44,7 +44,7 @@ class Namesake(NamedTuple):
         return f"{_WHY[self.shared]}: see series {self.address} of study {self.study_uid}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As `status` and the API give it."""
+        """As `status` and the API show it."""
         return {
             "shared": str(self.shared),
             "address": self.address,
@@ -54,11 +54,13 @@ class Namesake(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Another series that came under a series' UID.
+    """Another series with the UID of a series.
 
     Attributes:
+        address: of the other series.
+        study_uid: its Study Instance UID.
         instances: how many it has.
-        copied: how many of them have the SOP Instance UIDs of the series' own.
+        copied: how many of them have SOP Instance UIDs that the series has too.
     """
 
     address: str
@@ -68,7 +70,7 @@ class Part(NamedTuple):
 
 
 def addressed(address: str) -> ColumnElement[bool]:
-    """The rows of a UID, or the one of an address such as `1.2.3~1`."""
+    """The condition for the series of a UID, or of an address such as `1.2.3~1`."""
     uid, mark, part = address.partition("~")
     if not mark:
         return SeriesRow.uid == uid
@@ -77,7 +79,13 @@ def addressed(address: str) -> ColumnElement[bool]:
 
 
 def flag(connection: Connection, pairs: Iterable[Pair], at: float) -> None:
-    """Keep that series share something, with each of them and in its history, once."""
+    """Note that series share UIDs, with each of them and in its history, once.
+
+    Args:
+        connection: of `Index.writing`.
+        pairs: the series.
+        at: seconds since 1970.
+    """
     both = {turned for pair in pairs for turned in (pair, Pair(pair.other, pair.one, pair.shared))}
     row = NamesakeRow
     known: defaultdict[int, set[tuple[int, str]]] = defaultdict(set)
@@ -125,7 +133,7 @@ class Namesakes:
         self._index = index
 
     def of(self, series: Sequence[int]) -> dict[int, list[Namesake]]:
-        """Those of some series, by their rows; a few hundred at once."""
+        """The namesakes of series, by their rows; for a few hundred at most."""
         row = NamesakeRow
         query = (
             select(row.series_pk, row.shared, SeriesRow.uid, SeriesRow.part, StudyRow.uid)
@@ -141,7 +149,7 @@ class Namesakes:
         return dict(found)
 
     def parts(self, series: SeriesRecord) -> list[Part]:
-        """The other series that came under a series' UID."""
+        """The other series with the UID of a series."""
         mine, theirs = aliased(InstanceRow), aliased(InstanceRow)
         copied = (
             select(func.count())
@@ -163,9 +171,13 @@ class Namesakes:
             ]
 
     def beside(self, uid: str, series: SeriesRecord) -> str | None:
-        """The address of the series of a UID that a series means; None if it is not sure which.
+        """The address of the series that a series refers to by UID; None if that is ambiguous.
 
-        One of its own study, and none of a study of this UID that is another patient's.
+        It is one of the same study; a study of this UID of another patient does not count.
+
+        Args:
+            uid: the Series Instance UID in the reference.
+            series: the series that refers to it.
         """
         query = (
             select(SeriesRow.part, SeriesRow.study_pk, StudyRow.uid)

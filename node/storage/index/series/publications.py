@@ -1,8 +1,8 @@
-"""Revisions: each begun before its files appear and noted once they are visible.
+"""Revisions of volumes: begun before their files appear, visible once they have.
 
-The number of a revision is reserved before anything moves, and the note that it is visible is one
-transaction with the series' new state and with the deliveries that tell of it. So a crash at any
-moment leaves either nothing, or a revision that is finished under the same number.
+The number of a revision is reserved before any file appears. One transaction marks it visible,
+moves the series to its new state and adds the deliveries. So a crash leaves either nothing, or a
+revision that is finished under the same number.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from node.storage.index.series.work import swap
 
 
 class Stage(StrEnum):
-    """How far a revision is."""
+    """The state of a revision."""
 
     BEGUN = "begun"
-    ABANDONED = "abandoned"  # after a crash something else came out: its number is not used again
+    ABANDONED = "abandoned"  # after a crash the result was different: its number is not used again
     VISIBLE = "visible"
 
 
@@ -74,7 +74,7 @@ class Publications:
             ]
 
     def visible(self, series_pk: int) -> Publication | None:
-        """The revision that readers see, if there is one."""
+        """The revision that readers see; None if there is none."""
         seen = [item for item in self.all(series_pk) if item.stage is Stage.VISIBLE]
         return seen[-1] if seen else None
 
@@ -84,19 +84,20 @@ class Publications:
         return (0, {}) if found is None else (found.revision, found.digests or {})
 
     def latest(self, series_pk: int) -> Publication | None:
-        """The revision that was last begun; if it is not visible, its files may be all the same.
+        """The revision that was begun last; None if there is none.
 
-        Files can be on disk if it has any, or if it never became visible.
+        Its files may be there even if it is not visible.
         """
         known = self.all(series_pk)
         return known[-1] if known else None
 
     def next_revision(self, series_pk: int, floor: int = 0) -> int:
-        """The number that the next revision gets.
+        """The number of the next revision.
 
         Args:
-            floor: a number that is taken although the index does not know (files of an earlier
-                index).
+            series_pk: the row of the series.
+            floor: a number that is in use although the index does not have it, by files of an
+                earlier index.
         """
         row = PublicationRow
         query = select(func.max(row.revision)).where(
@@ -118,12 +119,18 @@ class Publications:
         """Reserve a revision before its files appear.
 
         Args:
+            series: the series as the assembly saw it.
+            revision: its number.
+            fingerprint: equal for revisions without a difference.
+            files: relative to the output folder.
+            verdict: of the series.
+            now: seconds since 1970.
             digests: SHA-256 of each file, by its name relative to the output folder.
 
         Returns:
-            False if the series has changed since, or if a revision of this number was begun
-            before a crash and came out differently: then nothing may be published, and the
-            series has to be assembled again under the next number.
+            False if the series has changed, or if a different revision of this number was begun
+            before a crash: then nothing may be published, and the series has to be assembled
+            again under the next number.
         """
         row = PublicationRow
         with self._index.writing() as connection:
@@ -163,13 +170,22 @@ class Publications:
         detail: dict[str, Any],
         deliveries: Sequence[NewDelivery] = (),
     ) -> SeriesState:
-        """Note that a revision is visible, and what is to be told of it.
+        """Mark a revision visible, and add its deliveries.
 
-        If instances came while its files appeared, the revision counts all the same, and the
-        series stays what it has become.
+        If instances were received while its files appeared, the revision counts all the same, and
+        the series stays in the state that it has now.
+
+        Args:
+            series: the series as the assembly saw it.
+            revision: its number.
+            state: the new state of the series.
+            now: seconds since 1970.
+            actor: who decided, for the history.
+            detail: for the history.
+            deliveries: for the outbox.
 
         Returns:
-            the state that the series is in.
+            The state of the series.
         """
         row = PublicationRow
         with self._index.writing() as connection:

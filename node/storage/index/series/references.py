@@ -1,4 +1,4 @@
-"""Which series label the voxels of which: segmentations and contours point at other series."""
+"""Which series label which: segmentations and contours refer to other series."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from node.storage.index.schema import ReferenceRow, SeriesRow
 
 
 class References:
-    """Keeps what labels point at, so that they are made again when that changes."""
+    """Keeps the references of label series, so that they are made again when the other changes."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def note(self, series_pk: int, referenced: Iterable[str]) -> None:
-        """Keep which series the instances of a series refer to, instead of what was known."""
+        """Replace the references of a series.
+
+        Args:
+            series_pk: its row.
+            referenced: Series Instance UIDs.
+        """
         rows = [{"series_pk": series_pk, "referenced_uid": uid} for uid in sorted(set(referenced))]
         with self._index.writing() as connection:
             connection.execute(delete(ReferenceRow).where(ReferenceRow.series_pk == series_pk))

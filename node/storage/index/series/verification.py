@@ -1,4 +1,4 @@
-"""What there is to be compared with what it was, in an order that a restart can take up again."""
+"""All files to be verified, in an order in which a restart can go on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AT_ONCE: Final = 200  # rows
 
 
 class Stage(StrEnum):
-    """What is compared, one after the other."""
+    """What is verified, one after the other."""
 
     INSTANCES = "instances"
     CONFLICTS = "conflicts"
@@ -35,13 +35,14 @@ class Stage(StrEnum):
 
 
 class Progress(Struct, frozen=True):
-    """How far somebody has come.
+    """How far a verification has come.
 
     Attributes:
-        after: the row that was looked at last.
-        files, bytes: how much that was in this round.
+        stage: what is being verified.
+        after: the row that was verified last.
+        files, bytes: how much was verified in this round.
         began_at: when this round began; seconds since 1970, UTC.
-        ended_at: when the last whole round ended; None: none ever did.
+        ended_at: when the last complete round ended; None: there was none.
         is_under_way: whether a round was begun and has not ended.
     """
 
@@ -62,7 +63,9 @@ class Outputs(NamedTuple):
     """The files of a series' visible revision.
 
     Attributes:
-        address: what the series is called.
+        series_pk: the row of the series.
+        address: of the series.
+        files: relative to the output folder.
         digests: SHA-256 of each file, by its name relative to the output folder; None: not kept.
     """
 
@@ -74,44 +77,44 @@ class Outputs(NamedTuple):
 
 
 class Inventory:
-    """Everything that lies in files, row by row."""
+    """Lists everything that lies in files, row by row."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     def instances(self, after: int) -> Iterator[tuple[int, Sendable]]:
-        """Instances with their rows, from the one behind `after` on."""
+        """Instances with their rows, which come after the row `after`."""
         return self._files(InstanceRow, after)
 
     def conflicts(self, after: int) -> Iterator[tuple[int, Sendable]]:
-        """What conflicts with them, likewise."""
+        """Conflicts, likewise."""
         return self._files(ConflictRow, after)
 
     def outputs(self, after: int) -> Iterator[Outputs]:
-        """What is published, series by series, likewise."""
+        """Published files, series by series, likewise."""
         while rows := self._published(SeriesRow.id > after):
             yield from rows
             after = rows[-1].series_pk
 
     def outputs_of(self, series_pk: int) -> Outputs | None:
-        """What is published of one series, though the next may be on its way; None: nothing."""
+        """The visible revision of one series; None: there is none."""
         found = self._published(SeriesRow.id == series_pk)
         return found[0] if found else None
 
     def sample(self, count: int) -> list[Sendable]:
-        """Some instances by chance."""
+        """Randomly chosen instances."""
         query = select(*file_columns(InstanceRow)).order_by(func.random()).limit(count)
         with self._index.reading() as connection:
             return [Sendable(*row) for row in connection.execute(query)]
 
     def size(self) -> tuple[int, int]:
-        """How many files there are, without those that are published, and their bytes."""
+        """How many archive files there are, and their bytes."""
         with self._index.reading() as connection:
             found = read(connection)
         return found[Total.INSTANCES] + found[Total.CONFLICTS], found[Total.BYTES]
 
     def progress(self, name: str) -> Progress:
-        """How far a round has come."""
+        """How far a verification has come, by its name."""
         row = VerificationRow
         with self._index.reading() as connection:
             found = connection.execute(select(row).where(row.name == name)).first()
@@ -127,7 +130,12 @@ class Inventory:
         )
 
     def keep(self, name: str, progress: Progress) -> None:
-        """Keep how far a round has come, over restarts."""
+        """Note how far a verification has come, for the next start.
+
+        Args:
+            name: of the verification.
+            progress: how far it has come.
+        """
         row = VerificationRow
         values = {field: getattr(progress, field) for field in progress.__struct_fields__}
         with self._index.writing() as connection:

@@ -1,4 +1,4 @@
-"""The series on their way to volumes: what is due, and transitions as compare-and-swap."""
+"""The series on their way to volumes: which are due, and transitions as compare-and-swap."""
 
 from __future__ import annotations
 
@@ -19,25 +19,30 @@ from sqlalchemy import (
 )
 
 from node.core.events import NewDelivery
-from node.core.output_names import folded, rivals_of
+from node.core.output_names import conflicts_of, folded
 from node.core.records import SeriesRecord, SeriesState
 from node.storage.index import totals
 from node.storage.index.peers.outbox import enqueue
 from node.storage.index.schema import OutputRow, SeriesEventRow, SeriesRow, StatementRow, StudyRow
 from node.storage.index.search.where import begins
-from node.storage.index.series.known import Known
 from node.storage.index.series.namesakes import addressed
+from node.storage.index.series.series_reader import SeriesReader
 
 _SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
-"""Written out, so that a database sees that the index of settled series is enough."""
+"""A literal, so that the database can use the partial index of settled series."""
 _AT_REST = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD)
 
 
-class Work(Known):
-    """Reads what is known of series and moves them from state to state."""
+class Work(SeriesReader):
+    """Finds series that are due, and moves series from state to state."""
 
     def due(self, now: float, limit: int = 100) -> list[SeriesRecord]:
-        """Series that should be looked at by `now`, longest waiting first."""
+        """Series at which the watcher should look by `now`, longest waiting first.
+
+        Args:
+            now: seconds since 1970.
+            limit: of their number.
+        """
         query = _series().where(SeriesRow.due <= now).order_by(SeriesRow.due).limit(limit)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
@@ -54,7 +59,7 @@ class Work(Known):
         """One series by its UID or address.
 
         Args:
-            address: `SeriesRecord.address`; a UID alone means the first series that came of it.
+            address: `SeriesRecord.address`; a UID alone means the first series of that UID.
         """
         query = _series().where(addressed(address)).order_by(SeriesRow.part).limit(1)
         with self._index.reading() as connection:
@@ -70,13 +75,18 @@ class Work(Known):
             return [_record(row) for row in connection.execute(query)]
 
     def of(self, keys: Sequence[int]) -> list[SeriesRecord]:
-        """The series of some rows, in order of the rows."""
+        """The series of these rows, in order of the rows."""
         query = _series().where(SeriesRow.id.in_(keys)).order_by(SeriesRow.id)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def settled(self, now: float, limit: int) -> list[SeriesRecord]:
-        """Series that wait for an executor, longest waiting first."""
+        """Series that wait to be assembled, longest waiting first.
+
+        Args:
+            now: seconds since 1970.
+            limit: of their number.
+        """
         query = (
             _series()
             .where(
@@ -101,12 +111,16 @@ class Work(Known):
         deliveries: Sequence[NewDelivery] = (),
         **values: Any,
     ) -> SeriesRecord | None:
-        """Move a series to another state if nobody else did anything to it meanwhile.
+        """Move a series to another state, unless it has changed meanwhile.
 
         Args:
             series: the series as the decision saw it.
-            due: when to look again; None: not before the next change.
-            deliveries: what is to be told of it, if it is done.
+            to: the state.
+            now: seconds since 1970.
+            actor: who decided, for the history.
+            detail: for the history.
+            due: when the watcher looks again; None: after the next change.
+            deliveries: that are added to the outbox in the same transaction.
             values: further columns to set (`owner`, `revision`, `verdict`, `outputs`).
 
         Returns:
@@ -122,19 +136,32 @@ class Work(Known):
     def look_again(
         self, series: SeriesRecord, due: float | None, verdict: dict[str, Any] | None = None
     ) -> bool:
-        """Set when the watcher should look again; False if the series changed meanwhile, or if
-        somebody has asked for a look since `series` was read: that must not be put off.
+        """Set when the watcher looks again.
 
         Args:
-            verdict: how things stand until then, for people; None leaves what was there.
+            series: the series as the decision saw it.
+            due: seconds since 1970; None: after the next change.
+            verdict: until then, for people; None: it stays.
+
+        Returns:
+            False if the series has changed, or a look was requested since `series` was read, which
+            must not be delayed.
         """
         values: dict[str, Any] = {"due": due}
         if verdict is not None:
             values["verdict"] = verdict
-        return self._update(series, _unasked(series), values)
+        return self._update(series, _no_look_requested(series), values)
 
     def renew(self, series: SeriesRecord, until: float) -> bool:
-        """Keep the claim on a series in assembly; False if it changed meanwhile."""
+        """Keep the claim on a series in assembly.
+
+        Args:
+            series: the series as the assembly saw it.
+            until: seconds since 1970.
+
+        Returns:
+            False if it has changed.
+        """
         return self._update(series, true(), {"due": until})
 
     def _update(
@@ -149,10 +176,16 @@ class Work(Known):
         return changed.rowcount == 1
 
     def claim_stem(self, series_pk: int, stem: str) -> bool:
-        """Reserve an output name for a series; False if another series has it, or one of which a
-        file would have the same name.
+        """Reserve an output name for a series.
 
-        Of names that were given before this was looked at, the series that came first keeps its.
+        Of names that earlier versions gave to two series, the older series keeps it.
+
+        Args:
+            series_pk: the row of the series.
+            stem: the name.
+
+        Returns:
+            False if another series has it, or a name that would lead to the same files.
         """
         row = OutputRow
         with self._index.writing() as connection:
@@ -172,8 +205,7 @@ class Work(Known):
             return True
 
     def files_beside(self, series_pk: int) -> set[str]:
-        """Files of other series under names that are taken for this one's, from before the names
-        of two series could not share a file."""
+        """Files of other series under names that earlier versions gave to this one, too."""
         with self._index.reading() as connection:
             stems = connection.scalars(
                 select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
@@ -190,11 +222,11 @@ class Work(Known):
 
 
 def _rivals(connection: Connection, stem: str) -> Sequence[Row[str, int]]:
-    """The claims of names that share a file with a stem, itself among them."""
+    """The rows of names that would lead to the same files as a stem, its own included."""
     column: Any = OutputRow.folded
-    rivals = rivals_of(stem)
+    rivals = conflicts_of(stem)
     clauses = [column.in_(sorted(rivals.stems))]
-    clauses += [begins(column, beginning) for beginning in rivals.beginnings]
+    clauses += [begins(column, beginning) for beginning in rivals.prefixes]
     query = select(OutputRow.stem, OutputRow.series_pk).where(or_(*clauses))
     return connection.execute(query).all()
 
@@ -208,8 +240,21 @@ def swap(
     detail: dict[str, Any],
     values: dict[str, Any],
 ) -> bool:
-    """The compare-and-swap behind every transition, with its entry in the history."""
-    if to in _AT_REST and values.get("due") is None and _spoken_of(connection, series):
+    """The compare-and-swap of every transition, with its entry in the history.
+
+    Args:
+        connection: of `Index.writing`.
+        series: the series as the decision saw it.
+        to: the state.
+        now: seconds since 1970.
+        actor: who decided, for the history.
+        detail: for the history.
+        values: further columns to set.
+
+    Returns:
+        False if the series has changed: then nothing was done.
+    """
+    if to in _AT_REST and values.get("due") is None and _has_statement(connection, series):
         values = {**values, "due": now}
     changed = connection.execute(
         update(SeriesRow)
@@ -217,7 +262,7 @@ def swap(
             SeriesRow.id == series.pk,
             SeriesRow.state == series.state,
             SeriesRow.change == series.change,
-            _unasked(series) if series.state is SeriesState.RECEIVING else true(),
+            _no_look_requested(series) if series.state is SeriesState.RECEIVING else true(),
         )
         .values(state=to, state_since=now, change=SeriesRow.change + 1, **values)
     )
@@ -238,15 +283,15 @@ def swap(
     return True
 
 
-def _unasked(series: SeriesRecord) -> ColumnElement[bool]:
-    """Whether nobody has asked for a look at a series since it was read: there is no news."""
+def _no_look_requested(series: SeriesRecord) -> ColumnElement[bool]:
+    """Whether no look at the series was requested since it was read."""
     return SeriesRow.due.is_not_distinct_from(series.due)
 
 
-def _spoken_of(connection: Connection, series: SeriesRecord) -> bool:
-    """Whether a peer said something of the series, perhaps since it was judged."""
-    said = select(StatementRow.source).where(StatementRow.series_uid == series.uid).limit(1)
-    return connection.scalar(said) is not None
+def _has_statement(connection: Connection, series: SeriesRecord) -> bool:
+    """Whether there is a peer's statement on the series, which may be newer than the decision."""
+    query = select(StatementRow.source).where(StatementRow.series_uid == series.uid).limit(1)
+    return connection.scalar(query) is not None
 
 
 def _series() -> Select[*tuple[Any, ...]]:

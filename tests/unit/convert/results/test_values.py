@@ -22,6 +22,7 @@ from node.convert.results import (
 )
 from node.convert.results.derived_image import scale_of
 from node.convert.results.drawing import sides
+from node.convert.results.masks import gathered, numbered, renumbered
 from tests.phantom import CT, PET, Phantom
 from tests.unit.convert.results.worlds import frame_points, grid_of, reread, voxels
 
@@ -173,3 +174,17 @@ def test_sides_of_the_patient() -> None:
     assert sides(np.array([0, -0.8, 0.6])) == "AH"
     assert sides(np.array([0, 0, -1.0])) == "F"
     assert sides(np.array([0, -0.8, 0.6]), quadruped=True) == "VCR"
+
+
+@pytest.mark.parametrize("most", [3, 300, 70000])
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+def test_numbers_gathered_block_by_block_are_those_of_the_whole(most: int, dtype: type) -> None:
+    grid, _, mask = values(size=(20, 18, 9))
+    mask = np.random.default_rng(most).integers(0, most, mask.shape).astype(dtype)
+    blocks = (mask[:, :, at : at + 2] for at in range(0, mask.shape[2], 2))
+    small, said = gathered(blocks, grid.shape)
+    assert small.dtype == (np.uint8 if most == 3 else np.uint16)
+    found = renumbered(grid.slices(small), said, None)
+    whole = numbered(grid, mask, None)
+    assert found.labels == whole.labels
+    assert np.array_equal(found.numbers, whole.numbers)

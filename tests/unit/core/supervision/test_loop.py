@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from node.core.errors import Lines, Retryable
-from node.core.supervision import HEARTBEATS, Loop, Sign, background, install_hooks, within
+from node.core.supervision import HEARTBEATS, Loop, LoopState, background, install_hooks, within
 from node.core.supervision import heartbeat as module
 from tests.running import eventually
 
@@ -34,7 +34,7 @@ def started() -> Iterator[Callable[..., Loop]]:
         loop.stop(5)
 
 
-def sign() -> Sign | None:
+def sign() -> LoopState | None:
     return next((one for one in HEARTBEATS.own() if one.name == "under test"), None)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from node.core.supervision import HEARTBEATS, SupervisedProcess
 from node.core.supervision import process as module
-from node.core.supervision.report import LIFE, read_life
+from node.core.supervision.heartbeat_report import LIFE, read_life
 from tests.running import eventually
 
 LIVES = """

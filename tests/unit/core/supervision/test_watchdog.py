@@ -6,15 +6,15 @@ import logging
 
 import pytest
 
-from node.core.supervision import Sign, Watchdog
+from node.core.supervision import LoopState, Watchdog
 
 
 def test_what_is_late_and_vital_keeps_the_watchdog_hungry(caplog: pytest.LogCaptureFixture) -> None:
     ages = {"watcher": 1.0, "deliveries to hook": 1.0}
     fed: list[None] = []
 
-    def signs() -> list[Sign]:
-        return [Sign(name, age, 6.0, name == "watcher") for name, age in ages.items()]
+    def signs() -> list[LoopState]:
+        return [LoopState(name, age, 6.0, name == "watcher") for name, age in ages.items()]
 
     watchdog = Watchdog(lambda: fed.append(None), signs)
     with caplog.at_level(logging.INFO):

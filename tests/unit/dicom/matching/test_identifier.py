@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from node.core.attributes import Level
 from node.core.errors import NodeError
+from node.core.query_keys import Level
 from node.dicom.matching import IdentifierError, Model, Negotiated, read_find, read_retrieve
 from node.dicom.matching.conditions import Every, Items, Number, OneOf, Universal
 from tests.unit.dicom.matching.identifiers import EXPLICIT, IMPLICIT, encoded, identifier, query

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from node.core.attributes import fold
+from node.core.query_keys import fold
 from node.dicom.matching import Model, Negotiated, matches, returned
 from tests.unit.dicom.matching.identifiers import query
 

@@ -12,7 +12,7 @@ import pytest
 from node.core.errors import ConfigError
 from node.core.settings.model import AssemblySettings, ClusterTLS
 from node.lifecycle.assembly.jobs import Assembled, ExecutorAway, WorkerDied
-from node.lifecycle.cluster import DaskWorkers, look_round
+from node.lifecycle.cluster import DaskWorkers, inspect_cluster
 from node.lifecycle.cluster.executor import ArchiveNotSeen
 from node.lifecycle.workers.local import make_workers
 from tests.certificates import self_signed
@@ -135,21 +135,21 @@ def test_tls_both_ways(tmp_path: Path) -> None:
 def test_a_certificate_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
     missing = ClusterTLS(certificate=tmp_path / "a", key=tmp_path / "b", ca=tmp_path / "c")
     settings = AssemblySettings(executor="dask://127.0.0.1:1", tls=missing)
-    with pytest.raises(ConfigError, match=r"assembly\.tls: cannot read"):
+    with pytest.raises(ConfigError, match=r"assembly\.tls: the node cannot read"):
         make_workers(report, settings)
 
 
 def test_a_look_at_a_cluster_before_it_is_used(cluster: Cluster, tmp_path: Path) -> None:
     def look() -> object:
-        return look_round(cluster.address, None, tmp_path, "identity", "a" * 32)
+        return inspect_cluster(cluster.address, None, tmp_path, "identity", "a" * 32)
 
     assert "has no workers" in str(look())
     cluster.start_workers()
     (tmp_path / "identity").write_text("a" * 32)
-    found = look_round(cluster.address, None, tmp_path, "identity", "a" * 32)
+    found = inspect_cluster(cluster.address, None, tmp_path, "identity", "a" * 32)
     assert (len(found.workers), found.fault, found.blind) == (1, None, ())
     (tmp_path / "identity").write_text("b" * 32)  # it sees another folder there
-    found = look_round(cluster.address, None, tmp_path, "identity", "a" * 32)
+    found = inspect_cluster(cluster.address, None, tmp_path, "identity", "a" * 32)
     assert found.blind == tuple(found.workers)
     cluster.kill_scheduler()
     assert "does not answer" in str(look())

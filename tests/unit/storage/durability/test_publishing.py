@@ -10,23 +10,24 @@ from pathlib import Path
 import pytest
 
 from node.core.settings.deliver import FolderSettings
-from node.deliver.folder import Folder
-from node.deliver.publish import MANIFEST, Publisher
+from node.deliver.published_files import MANIFEST
+from node.deliver.targets.folder import Folder
+from node.lifecycle.assembly.output_folder import OutputFolder
 from tests.recording_disk import PowerCut, Recorder, power_cuts
 from tests.unit.deliver.test_targets import delivery
 
 STEMS = ("a", "a_e2")
 
 
-def publish(publisher: Publisher, revision: int) -> list[str]:
+def publish(output_folder: OutputFolder, revision: int) -> list[str]:
     """Two volumes of a series whose pixels say which revision they are of."""
-    staging = publisher.staging(f"job{revision}")
+    staging = output_folder.staging(f"job{revision}")
     for stem in STEMS:
         (staging / f"{stem}.nii.gz").write_text(f"voxels of {revision}")
         (staging / f"{stem}.json").write_text(f"sidecar of {revision}")
         (staging / f"{stem}{MANIFEST}").write_text(json.dumps({"revision": revision}))
     names = [path.name for path in staging.iterdir()]
-    publisher.publish(staging, "study/day", names, revision, [f"study/day/{s}" for s in STEMS])
+    output_folder.publish(staging, "study/day", names, revision, [f"study/day/{s}" for s in STEMS])
     return [f"study/day/{name}" for name in names]
 
 
@@ -66,15 +67,15 @@ def test_a_revision_is_whole_after_every_power_cut(
 ) -> None:
     (memory / "disk").mkdir()
     disk = Recorder(memory / "disk", monkeypatch)
-    publisher = Publisher(memory / "disk" / "var" / "nifti")
-    publisher.prepare()
-    publish(publisher, 1)
+    output_folder = OutputFolder(memory / "disk" / "var" / "nifti")
+    output_folder.prepare()
+    publish(output_folder, 1)
     disk.said("ready 1")
     disk.said("another one comes")
-    publish(publisher, 2)
+    publish(output_folder, 2)
     disk.said("ready 2")
     disk.said("it goes")
-    publisher.withdraw(3, [f"study/day/{stem}" for stem in STEMS])
+    output_folder.withdraw(3, [f"study/day/{stem}" for stem in STEMS])
     disk.said("withdrawn")
     disk.stop()
     for cut in power_cuts(disk.operations):
@@ -88,9 +89,9 @@ def test_what_a_process_left_that_was_killed_is_synced_by_the_next(
     output.mkdir(parents=True)
     disk = Recorder(memory / "disk", monkeypatch)
     (output / "study" / "day").mkdir(parents=True)  # and was killed
-    publisher = Publisher(output)
-    publisher.prepare()
-    publish(publisher, 1)
+    output_folder = OutputFolder(output)
+    output_folder.prepare()
+    publish(output_folder, 1)
     disk.said("ready 1")
     disk.stop()
     for cut in power_cuts(disk.operations):
@@ -100,15 +101,15 @@ def test_what_a_process_left_that_was_killed_is_synced_by_the_next(
 def test_what_was_delivered_to_a_folder_is_whole_after_every_power_cut(
     memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publisher = Publisher(memory / "output")
-    publisher.prepare()
+    output_folder = OutputFolder(memory / "output")
+    output_folder.prepare()
     target = memory / "disk" / "share"
     target.mkdir(parents=True)
     disk = Recorder(memory / "disk", monkeypatch)
     folder = Folder(FolderSettings(path=target), lambda _series: (revision, {}))
     replaced: list[str] = []
     for revision in (1, 2):
-        files = publish(publisher, revision)
+        files = publish(output_folder, revision)
         disk.said("one comes")
         folder.deliver(
             delivery(root=str(memory / "output"), files=files, revision=revision, replaced=replaced)

@@ -20,8 +20,8 @@ from node.storage.index.search.latest import Latest
 from node.storage.index.search.listing import Listing
 from node.storage.index.search.selection import Selection
 from node.storage.index.series.expiry import Expendable, Expiry, Place
-from node.storage.index.series.leftovers import Leftovers
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.obsolete_evidence import ObsoleteEvidence
+from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
 from tests.unit.storage.index.test_work import record
@@ -57,7 +57,7 @@ ASKED: dict[str, Callable[[Index], Any]] = {
     "retention's size": lambda index: Expiry(index).size(),
     "retention's search": lambda index: Expiry(index).expendable(5.0, 20, Place(1.0, 1)),
     "retention's removal": retention_removes,
-    "retention's sweep": lambda index: Leftovers(index).sweep(5.0),
+    "retention's sweep": lambda index: ObsoleteEvidence(index).sweep(5.0),
     "totals": lambda index: Listing(index).totals(),
     "deliveries by state": lambda index: Outbox(index).counts(),
     "the page": lambda index: Latest(index).series(50),

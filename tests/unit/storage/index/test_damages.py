@@ -84,7 +84,9 @@ def test_the_same_bytes_again_heal_what_was_damaged(index: Index) -> None:
     healed = work.series(series.uid)
     assert healed is not None
     assert (healed.state, healed.instances) == (SeriesState.RECEIVING, 1)
-    assert work.history(series.pk)[-1]["detail"]["why"].startswith("an instance came again")
+    assert work.history(series.pk)[-1]["detail"]["why"].startswith(
+        "an instance whose file was damaged"
+    )
 
 
 def test_a_file_that_was_replaced_before_its_row_was_written(index: Index) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from node.dicom.matching import Negotiated, Query
 from node.storage.index.engine import Index
-from node.storage.index.search.statements import Plan
+from node.storage.index.search.query_plan import Plan
 from tests.unit.dicom.matching.identifiers import query
 
 RANGE = {"StudyDate": "20150101-20241231"}

@@ -15,7 +15,7 @@ from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
 from node.storage.index.schema import OutputRow, SeriesRow
 from node.storage.index.series.publications import Publications, Stage
-from node.storage.index.series.recorded import Recordings
+from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
 from tests.unit.storage.index.test_work import record

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
-from node.core.attributes import Level
+from node.core.query_keys import Level
 from node.core.records import InstanceRecord
 from node.dicom.matching import Model, Negotiated, Query, Retrieve, matches
-from node.dicom.matching.keys import MAX_VALUES
+from node.dicom.matching.key_conditions import MAX_VALUES
 from node.storage.index.engine import Index
 from node.storage.index.search.search import Search
 from node.storage.index.store import Store

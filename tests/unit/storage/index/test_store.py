@@ -145,7 +145,7 @@ class Model:
     ) -> None:
         at = one.received_at
         if series.state != "receiving":
-            why = "a conflict came" if conflict else "another instance came"
+            why = "a conflict was received" if conflict else "another instance was received"
             series.events.append((at, series.state, why))
             series.state, series.state_since = "receiving", at
         series.change += 1

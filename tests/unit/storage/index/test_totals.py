@@ -32,7 +32,7 @@ from node.storage.index.schema import (
 )
 from node.storage.index.search.listing import Listing
 from node.storage.index.series.expiry import Expiry
-from node.storage.index.series.leftovers import Leftovers
+from node.storage.index.series.obsolete_evidence import ObsoleteEvidence
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
 from node.storage.index.totals import LISTED
@@ -252,7 +252,7 @@ def test_what_belongs_to_no_series_goes_once_it_is_old(
     announced.create_step("1.6.3", "CT1", StepState.IN_PROGRESS, {}, 2.0)
     Statements(index).add("1.8.8", Statement(Source.MPPS, "MR", 2.0), "1.7")
 
-    more = Leftovers(index).sweep(before)
+    more = ObsoleteEvidence(index).sweep(before)
     assert not more
     expected = {
         AssociationRow: 3 if before == 100.0 else associations,
@@ -263,8 +263,8 @@ def test_what_belongs_to_no_series_goes_once_it_is_old(
 
 
 def test_many_leftovers_are_swept_in_parts(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.storage.index.series.leftovers.AT_ONCE", 4)
-    store, leftovers = Store(index), Leftovers(index)
+    monkeypatch.setattr("node.storage.index.series.obsolete_evidence.AT_ONCE", 4)
+    store, leftovers = Store(index), ObsoleteEvidence(index)
     for number in range(10):
         association = store.open_association("CT1", "N", "", 1.0, "p")
         if number == 3:

@@ -13,7 +13,7 @@ from isal import isal_zlib
 from benchmarks.instances import EXPLICIT, encoded, series
 from node.core.errors import Reason, StorageFull
 from node.core.records import Stored
-from node.lifecycle.verification.reporting import expected
+from node.lifecycle.verification.damage_reporter import expected
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.search.listing import Listing
@@ -22,7 +22,7 @@ from node.storage.index.series.verification import Inventory
 from node.storage.index.store import Store
 from node.storage.ingest.ingester import Ingester
 from node.storage.integrity import check_archived
-from node.storage.journal import Entry, Found, Source
+from node.storage.journal import Entry, JournalRecord, Source
 from node.storage.reindex import reindex
 
 SOURCE = Source("run", "SENDER", "RASNODE", "127.0.0.1", 1.0)
@@ -55,9 +55,9 @@ def listed(index: Index) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: str(row["path"]))
 
 
-def found(sop_class: str, uid: str, data_set: bytes, part: str = "") -> Found:
+def found(sop_class: str, uid: str, data_set: bytes, part: str = "") -> JournalRecord:
     entry = Entry(sop_class, uid, EXPLICIT, 50.0, SOURCE, part)
-    return Found(entry, memoryview(b"" if part else data_set), 0)
+    return JournalRecord(entry, memoryview(b"" if part else data_set), 0)
 
 
 def test_what_cannot_be_understood_is_set_aside_and_the_rest_is_filed(
@@ -72,7 +72,7 @@ def test_what_cannot_be_understood_is_set_aside_and_the_rest_is_filed(
         found(images[2].sop_class, images[2].uid, b"", PART),
         found(images[3].sop_class, images[3].uid, images[3].data_set),
     ]
-    ingested = ingester.file(batch)
+    ingested = ingester.ingest(batch)
     assert [outcome for outcome, _ in ingested.outcomes] == [Stored.NEW, Stored.NEW]
     assert ingested.parts == [archive.incoming(PART)]
     assert sorted(path.stem for path in archive.files()) == sorted([images[0].uid, images[3].uid])
@@ -94,8 +94,8 @@ def test_a_large_one_whose_bytes_have_changed_is_set_aside(
         content = image.data_set if image is good else image.data_set[:-2] + b"\x7f\x7f"
         archive.incoming(name).write_bytes(content)
         entry = Entry(image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, name, crc=crc)
-        batch.append(Found(entry, memoryview(b""), 0))
-    ingested = ingester.file(batch)
+        batch.append(JournalRecord(entry, memoryview(b""), 0))
+    ingested = ingester.ingest(batch)
     assert [path.stem for path in archive.files()] == [good.uid]
     assert len(ingested.parts) == 2
     (note,) = [json.loads(path.read_bytes()) for path in archive.quarantine.glob("*.json")]
@@ -111,7 +111,7 @@ def test_a_fault_of_ours_is_named(
     monkeypatch.setattr("node.storage.ingest.ingester.register", fail)
     image, other = encoded(series(2, 8))
     archive.incoming(PART).write_bytes(other.data_set)
-    ingested = ingester.file(
+    ingested = ingester.ingest(
         [
             found(image.sop_class, image.uid, image.data_set),
             found(other.sop_class, other.uid, b"", PART),
@@ -129,9 +129,9 @@ def test_what_not_even_the_quarantine_takes_stays_in_the_journal(
     batch = [found(image.sop_class, image.uid, image.data_set[:-5])]
     archive.quarantine.rmdir()
     with pytest.raises(StorageFull, match="quarantine"):
-        ingester.file(batch)
+        ingester.ingest(batch)
     archive.quarantine.mkdir()
-    ingester.file(batch)
+    ingester.ingest(batch)
     assert len(list(archive.quarantine.glob("*.dcm"))) == 1
 
 
@@ -150,7 +150,7 @@ def test_after_a_crash_other_bytes_under_one_name_are_kept_beside(
     batch = [found(one.sop_class, one.uid, one.data_set) for one in sent]
     for _ in range(2):
         for part in [batch] if batches == 1 else [batch[:1], batch[1:]]:
-            ingester.file(part, anew=True)
+            ingester.ingest(part, anew=True)
         files = [path.read_bytes() for path in archive.files()]
         assert len(files) == len(sent)
         for one in sent:
@@ -167,11 +167,11 @@ def test_after_a_crash_other_bytes_under_one_name_are_kept_beside(
 def test_after_a_crash_a_torn_file_is_written_again(archive: Archive, ingester: Ingester) -> None:
     (image,) = encoded(series(1, 8))
     batch = [found(image.sop_class, image.uid, image.data_set)]
-    ingester.file(batch)
+    ingester.ingest(batch)
     (path,) = archive.files()
     whole = path.read_bytes()
     path.write_bytes(whole[:-7])
-    ingester.file(batch, anew=True)
+    ingester.ingest(batch, anew=True)
     assert [one.read_bytes() for one in archive.files()] == [whole]
 
 
@@ -184,7 +184,7 @@ def test_two_data_sets_of_one_uid_in_one_batch_are_both_kept(
     other = image.data_set[:-2] + bytes(2)
     batch = [found(image.sop_class, image.uid, one) for one in (image.data_set, other)]
     for _ in range(2):
-        ingested = ingester.file(batch, anew=anew)
+        ingested = ingester.ingest(batch, anew=anew)
         contents = [path.read_bytes() for path in archive.files()]
         assert len(contents) == 2
         assert sum(content.endswith(image.data_set) for content in contents) == 1
@@ -198,7 +198,7 @@ def test_what_comes_again_takes_the_place_of_what_is_damaged(
 ) -> None:
     (image,) = encoded(series(1, 8))
     again = found(image.sop_class, image.uid, image.data_set)
-    ingester.file([again])
+    ingester.ingest([again])
     (file,) = archive.files()
     whole = file.read_bytes()
     for harmed in (whole[:-1], whole[:-1] + b"x", whole[:140] + b"\1" + whole[141:], b"", None):
@@ -209,12 +209,12 @@ def test_what_comes_again_takes_the_place_of_what_is_damaged(
                 image.sop_class, image.uid, EXPLICIT, 50.0, SOURCE, part,
                 len(whole) - len(image.data_set),
             )  # fmt: skip
-            again = Found(entry, memoryview(b""), 0)
-        assert [one for one, _ in ingester.file([again]).outcomes] == [Stored.SAME]
+            again = JournalRecord(entry, memoryview(b""), 0)
+        assert [one for one, _ in ingester.ingest([again]).outcomes] == [Stored.SAME]
         assert [path.read_bytes() for path in archive.files()] == [whole]
     file.unlink()
     file.mkdir()  # nobody can take its place: it lies beside it, and the index knows where
-    assert [one for one, _ in ingester.file([again]).outcomes] == [Stored.SAME]
+    assert [one for one, _ in ingester.ingest([again]).outcomes] == [Stored.SAME]
     (place, _) = ingester._store.kept(image.uid).values().__iter__().__next__()
     assert archive.path(place).read_bytes() == whole
     file.rmdir()
@@ -224,11 +224,11 @@ def test_a_folder_that_somebody_took_away_is_made_again(
     archive: Archive, ingester: Ingester
 ) -> None:
     images = encoded(series(2, 8))
-    ingester.file([found(images[0].sop_class, images[0].uid, images[0].data_set)])
+    ingester.ingest([found(images[0].sop_class, images[0].uid, images[0].data_set)])
     (file,) = archive.files()
     file.unlink()
     file.parent.rmdir()
-    ingested = ingester.file([found(one.sop_class, one.uid, one.data_set) for one in images])
+    ingested = ingester.ingest([found(one.sop_class, one.uid, one.data_set) for one in images])
     assert [outcome for outcome, _ in ingested.outcomes] == [Stored.SAME, Stored.NEW]
     assert len(list(archive.files())) == 2
 
@@ -244,13 +244,13 @@ def test_what_takes_the_name_of_a_lost_file_is_not_replaced_by_it(
     image.PatientName, image.PatientID = "Other", patient
     (other,) = encoded([image])
     again, stranger = (found(one.sop_class, one.uid, one.data_set) for one in (first, other))
-    ingester.file([again])
+    ingester.ingest([again])
     (file,) = archive.files()
     (_, lost) = next(Inventory(index).instances(0))
     file.unlink()
     assert Damages(index).note_instance(lost, Reason.INSTANCE_MISSING, "", 1.0)
     for part in [[stranger, again]] if batches == 1 else [[stranger], [again]]:
-        ingester.file(part)
+        ingester.ingest(part)
         if len(part) == 1 and part[0] is stranger:  # the damage is still that of the lost one
             (damaged,) = Damages(index).all()
             (meant,) = Damages(index).expected(damaged)

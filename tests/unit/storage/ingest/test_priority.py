@@ -18,7 +18,7 @@ PATIENCE = 0.1  # s
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is patient for long."""
-    monkeypatch.setattr(priority, "_PATIENCE_SECONDS", PATIENCE)
+    monkeypatch.setattr(priority, "_BEHIND_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -36,20 +36,20 @@ def test_it_is_idle_until_it_is_behind_for_long(policies: list[tuple[int, int]])
     made = Priority()
     assert policies == [(0, os.SCHED_IDLE), (0, os.SCHED_OTHER)]  # tried
     policies.clear()
-    made.breathe()
+    made.give_way()
     time.sleep(2 * PATIENCE)
     assert policies == []  # it is as urgent as others before it has caught up once
-    made.caught_up()
-    made.caught_up()
+    made.idle()
+    made.idle()
     assert policies == [(here, os.SCHED_IDLE)]
     time.sleep(2 * PATIENCE)
-    made.breathe()
+    made.give_way()
     assert policies == [(here, os.SCHED_IDLE)]
     eventually(lambda: len(policies) == 2, 10, "another thread sees that it does not go on")
     assert policies[1:] == [(here, os.SCHED_OTHER)]
-    made.caught_up()
-    made.breathe()
-    made.caught_up()
+    made.idle()
+    made.give_way()
+    made.idle()
     time.sleep(2 * PATIENCE)
     assert policies[2:] == [(here, os.SCHED_IDLE)]
 
@@ -57,15 +57,15 @@ def test_it_is_idle_until_it_is_behind_for_long(policies: list[tuple[int, int]])
 def test_it_waits_while_receivers_have_much_to_take_in() -> None:
     started = time.monotonic()
     made = Priority(lambda _now: started)
-    made.breathe()
+    made.give_way()
     assert time.monotonic() - started >= 0.01
     made = Priority(lambda now: now)  # more and more comes
     started = time.monotonic()
-    made.breathe()
+    made.give_way()
     assert time.monotonic() - started >= PATIENCE
     started = time.monotonic()
     for _ in range(100):
-        made.breathe()
+        made.give_way()
     assert time.monotonic() - started < 0.5  # it is behind, or this would have taken a second
 
 
@@ -79,6 +79,6 @@ def test_who_could_not_come_back_does_not_go(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(os, "sched_setscheduler", without_privilege)
     made = Priority()
-    made.caught_up()
-    made.breathe()
+    made.idle()
+    made.give_way()
     assert told == [os.SCHED_IDLE, os.SCHED_OTHER]  # by a thread that has ended

@@ -173,7 +173,7 @@ def test_what_changes_between_decision_and_deed_stays(house: House) -> None:
     retirement = RetentionJob(house.archive, house.index, days=30, max_size=None, clock=lambda: 1e9)
     due = retirement._due(100 * DAY)
     house.add(3, 1, 99 * DAY)
-    assert [retirement._retire(one) for one in due] == [False]
+    assert [retirement._remove(one) for one in due] == [False]
     assert house.files() == 5
 
 

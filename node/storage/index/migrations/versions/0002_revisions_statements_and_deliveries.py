@@ -1,4 +1,4 @@
-"""Revisions statements and deliveries."""
+"""Revisions, statements and deliveries."""
 
 from __future__ import annotations
 

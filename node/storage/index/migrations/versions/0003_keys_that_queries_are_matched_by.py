@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from node.core.attributes import name_groups
+from node.core.query_keys import name_groups
 
 revision = "0003"
 down_revision = "0002"

@@ -1,4 +1,4 @@
-"""Which series label the voxels of which."""
+"""References of label series to the series that they label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which storage root a database belongs to."""
+"""The storage root that a database belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Totals, and indexes for everything that is looked for again and again."""
+"""Totals, and indexes for frequent queries."""
 
 from __future__ import annotations
 

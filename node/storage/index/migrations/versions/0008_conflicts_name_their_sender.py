@@ -1,4 +1,4 @@
-"""Who sent another version of an instance, so that nobody leaves any number of them."""
+"""The sender of each conflict, for its quota."""
 
 from __future__ import annotations
 

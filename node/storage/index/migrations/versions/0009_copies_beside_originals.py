@@ -1,4 +1,4 @@
-"""UIDs that came under several patients, studies or series, and output names as files compare."""
+"""UIDs of several patients, studies or series, and output names as file systems compare them."""
 
 from __future__ import annotations
 

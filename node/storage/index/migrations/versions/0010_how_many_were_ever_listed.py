@@ -1,4 +1,4 @@
-"""How many instances an index has ever listed: a count that only grows."""
+"""The number of instances that an index has ever listed."""
 
 from __future__ import annotations
 

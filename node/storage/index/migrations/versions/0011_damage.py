@@ -1,4 +1,4 @@
-"""A quick checksum beside the SHA-256, what is damaged, and how far it has been looked for."""
+"""CRC-32 beside SHA-256, damaged files, and the progress of verification."""
 
 from __future__ import annotations
 

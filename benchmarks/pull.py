@@ -1,0 +1,159 @@
+"""How fast studies are fetched from a PACS: `rasnode pull` beside DCMTK's movescu.
+
+    python -m benchmarks.pull --studies 60
+
+Orthanc is the PACS. Both have it send to a node, each to one of its own, with the same number of
+retrieves at once: movescu in so many processes that each take the next study from a list. What
+counts is the time until the node has everything, which movescu alone would not tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Final
+
+import yaml
+
+from benchmarks.instances import encoded, renewed, series
+from benchmarks.sender import send
+from benchmarks.servers import ORTHANC, _free_port, _server
+from node.storage.index.engine import Index
+from node.storage.index.search.listing import Listing
+
+TITLE: Final = {"rasnode": "PULLED", "movescu": "MOVED"}
+MOVESCU: Final = "/usr/bin/movescu"
+
+
+@contextmanager
+def pacs(folder: Path, ports: dict[str, int]) -> Iterator[int]:
+    """Orthanc, which knows both nodes; yields its port."""
+    port = _free_port()
+    settings = {
+        "StorageDirectory": str(folder),
+        "IndexDirectory": str(folder),
+        "DicomPort": port,
+        "DicomAet": "ORTHANC",
+        "HttpServerEnabled": False,
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowMove": True,
+        "ConcurrentJobs": 8,
+        "DicomModalities": {name: [TITLE[name], "127.0.0.1", at] for name, at in ports.items()},
+    }
+    config = folder / "orthanc.json"
+    config.write_text(json.dumps(settings))
+    with _server([str(ORTHANC), str(config)], folder / "log", port, {"TCP_NODELAY": "1"}):
+        yield port
+
+
+def node_config(folder: Path, title: str, port: int, pacs_port: int) -> Path:
+    """The configuration of one of the nodes."""
+    peer = {"name": "pacs", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": pacs_port}
+    config = folder / "config.yaml"
+    settings = {
+        "dicom": {"host": "127.0.0.1", "port": port, "ae_title": title, "peers": [peer]},
+        "storage": {"root": str(folder), "minimum_free": 0},
+        "http": {"port": None},
+    }
+    config.write_text(yaml.safe_dump(settings))
+    return config
+
+
+def until_held(folder: Path, count: int) -> None:
+    """Return when a node has so many instances."""
+    index = Index(f"sqlite:///{folder / 'index.db'}")
+    try:
+        while Listing(index).totals()["instances"] < count:
+            time.sleep(0.05)
+    finally:
+        index.close()
+
+
+def by_movescu(port: int, studies: list[str], parallel: int) -> None:
+    """Have movescu fetch all studies, several at once."""
+    waiting: Queue[str] = Queue()
+    for uid in studies:
+        waiting.put(uid)
+
+    def work() -> None:
+        while True:
+            try:
+                uid = waiting.get_nowait()
+            except Empty:
+                return
+            command = [
+                *(MOVESCU, "-S", "-aec", "ORTHANC", "-aet", TITLE["movescu"]),
+                *("-aem", TITLE["movescu"], "-k", "QueryRetrieveLevel=STUDY"),
+                *("-k", f"StudyInstanceUID={uid}", "127.0.0.1", str(port)),
+            ]
+            subprocess.run(command, check=True, capture_output=True, timeout=600)
+
+    threads = [threading.Thread(target=work) for _ in range(parallel)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def by_pull(config: Path, studies: list[str], parallel: int) -> None:
+    """Have the node fetch them."""
+    listed = config.parent / "list.csv"
+    listed.write_text("\n".join(["StudyInstanceUID", *studies]) + "\n")
+    options = ["--list", str(listed), "--parallel", str(parallel), "-c", str(config)]
+    subprocess.run(
+        ["rasnode", "pull", "pacs", *options], check=True, capture_output=True, timeout=3600
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=60)
+    parser.add_argument("--slices", type=int, default=100)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--parallel", type=int, default=2)
+    options = parser.parse_args()
+    if ORTHANC is None or not Path(MOVESCU).exists():
+        raise SystemExit("this needs Orthanc and DCMTK: apt-get install orthanc dcmtk")
+    count = options.studies * options.slices
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ports = {name: _free_port() for name in TITLE}
+        places = {name: folder / name for name in (*TITLE, "pacs")}
+        for place in places.values():
+            place.mkdir()
+        pacs_port = stack.enter_context(pacs(places["pacs"], ports))
+        images = series(options.slices, options.side)
+        studies = []
+        for _ in range(options.studies):
+            renewed(images)
+            studies.append(str(images[0].StudyInstanceUID))
+            send(pacs_port, "ORTHANC", [encoded(images)])
+        configs = {}
+        for name in TITLE:
+            configs[name] = node_config(places[name], TITLE[name], ports[name], pacs_port)
+            command = ["rasnode", "serve", "-c", str(configs[name])]
+            stack.enter_context(_server(command, places[name] / "node.log", ports[name]))
+        seconds = {}
+        for name in ("movescu", "rasnode"):
+            began = time.perf_counter()
+            if name == "movescu":
+                by_movescu(pacs_port, studies, options.parallel)
+            else:
+                by_pull(configs[name], studies, options.parallel)
+            until_held(places[name], count)
+            seconds[name] = time.perf_counter() - began
+            print(f"{name:8} {seconds[name]:7.2f} s  {count / seconds[name]:7.1f} instances/s")
+    print(f"rasnode takes {seconds['rasnode'] / seconds['movescu']:.2f} x the time of movescu")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What several makers' modules have in common."""

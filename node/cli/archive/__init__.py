@@ -1,0 +1,1 @@
+"""`import`, `reindex`, `backup`, `restore` and `verify`: commands on the archived files."""

@@ -1,0 +1,1 @@
+"""Commands that ask other nodes: `find`, `pull`, `pulls`."""

@@ -1,0 +1,1 @@
+"""`status`, `ls`, `replay`, and what a person can do about one series."""

@@ -1,0 +1,1 @@
+"""`serve`, `check-config`, `conformance` and `passcode`: running and configuring the node."""

@@ -1,0 +1,1 @@
+"""The kinds of target: webhook, command, DICOM peer, folder; and what bounds each of them."""

@@ -1,0 +1,308 @@
+"""The loop that does the jobs: what is due, within the limits of job and peer, until it is over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from node.core.errors import NodeError, error_reference, traced
+from node.core.fetch_limits import Rate, Window
+from node.core.pulls import ItemState, JobState, Order, PullItem, PullJob
+from node.core.settings.fetch import FetchSettings
+from node.core.settings.model import PeerSettings
+from node.core.supervision import Loop, background
+from node.dimse.pull.fetcher import Fetcher, Means, Result, Way
+from node.dimse.pull.limits import PAUSES, Pace, PeerLimits
+from node.dimse.pull.question import BadKey, question
+from node.storage.index.peers.pulls import Pulls
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.5
+_STEP_SECONDS: Final = 60.0
+_MOST_AT_ONCE: Final = 32  # items of all jobs
+_BUSY_SECONDS: Final = 2.0  # until a peer that took no further association is tried again
+_MOST_BUSY: Final = 200  # times in a row, of one item
+_STOPPED_SECONDS: Final = 5.0  # for what runs to be ended when the node stops
+
+
+@dataclass
+class _Running:
+    """An item under way.
+
+    Attributes:
+        stop: set when it is to end.
+    """
+
+    job: PullJob
+    item: PullItem
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class PullWorker:
+    """Does the jobs of the index.
+
+    Args:
+        pulls: the jobs.
+        peers: the peers as the settings are now, by name.
+        means: what fetching from a peer works with.
+        local_time: now, in the node's local time.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        pulls: Pulls,
+        *,
+        peers: Callable[[], Mapping[str, PeerSettings]],
+        means: Callable[[PeerSettings], Means],
+        local_time: Callable[[], datetime] = datetime.now,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._pulls = pulls
+        self._peers = peers
+        self._means = means
+        self._local_time = local_time
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}
+        self._limits: dict[str, PeerLimits] = {}
+        self._paces: dict[str, tuple[str, Pace]] = {}
+        self._busy: dict[int, int] = {}
+        self._begun = False
+        self._loop = Loop("pull", self._step, limit=_STEP_SECONDS)
+
+    def start(self) -> None:
+        """Begin; what ran when the node ended goes on."""
+        self._loop.start()
+
+    def stop(self, timeout: float) -> None:
+        """Begin nothing more, and end what runs; it goes on after the next start.
+
+        Args:
+            timeout: seconds.
+        """
+        until = time.monotonic() + min(timeout, _STOPPED_SECONDS)
+        self._loop.stop(timeout)
+        self._end_job(None)
+        while time.monotonic() < until:
+            with self._lock:
+                if not self._running:
+                    return
+            time.sleep(0.05)
+
+    def _step(self) -> float:
+        if not self._begun:
+            self._pulls.release_running()
+            self._begun = True
+        peers = self._peers()
+        for job in self._pulls.active():
+            if job.order is not None:
+                self._obey(job)
+            elif job.peer not in peers:
+                self._end_job(job)
+                reason = f"there is no peer {job.peer!r} in dicom.peers any more"
+                self._set(job, JobState.FAILED, reason)
+            else:
+                self._further(job, peers[job.peer])
+        return _LOOK_SECONDS
+
+    def _obey(self, job: PullJob) -> None:
+        """Do what a person wants of a job."""
+        over = job.state in {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+        after: JobState = job.state
+        if job.order is Order.CANCEL and not over:
+            after = JobState.CANCELLED
+        elif job.order is Order.PAUSE and not over:
+            after = JobState.PAUSED
+        elif job.order is Order.RESUME and job.state is JobState.PAUSED:
+            after = JobState.WAITING
+        elif job.order is Order.RETRY:
+            self._pulls.begin_again(job)
+            self._limits.setdefault(job.peer, PeerLimits()).back()
+            after = JobState.WAITING if job.state is not JobState.PAUSED else job.state
+        if after in {JobState.CANCELLED, JobState.PAUSED}:
+            self._end_job(job)
+        self._pulls.set_state(job, after, self._clock(), done=True)
+        log.info("pull job %s: %s", job.name, after, extra={"job": job.name})
+
+    def _further(self, job: PullJob, peer: PeerSettings) -> None:
+        """Begin what may be begun of a job; it is over when nothing is left."""
+        own = Window.parse(job.window) if job.window else None
+        theirs = Window.parse(peer.fetch.window) if peer.fetch.window else None
+        now = self._local_time()
+        closed = [window for window in (own, theirs) if window and not window.is_open(now)]
+        if closed:
+            self._end_job(job)
+            if job.state is not JobState.WAITING or not job.reason:
+                opens = max(window.opens_at(now) for window in closed)
+                self._set(job, JobState.WAITING, f"it goes on at {opens:%H:%M}")
+            return
+        counts = self._pulls.counts(job)
+        if not counts.get(ItemState.WAITING) and not counts.get(ItemState.RUNNING):
+            self._finish(job, counts)
+            return
+        mine = self._of_job(job)
+        if counts.get(ItemState.RUNNING, 0) > mine:
+            with self._lock:
+                under_way = list(self._running)
+            self._pulls.release_running(under_way)
+        limits = self._limits.setdefault(job.peer, PeerLimits())
+        limits.running = self._of_peer(job.peer)
+        room = min(
+            job.parallel - mine,
+            limits.room(peer.fetch.parallel, time.monotonic()),
+            _MOST_AT_ONCE - len(self._running),
+        )
+        for item in self._pulls.due(job, self._clock(), max(0, room)):
+            self._begin(job, item, peer)
+            mine += 1
+        if mine and job.state is not JobState.RUNNING:
+            self._set(job, JobState.RUNNING)
+
+    def _finish(self, job: PullJob, counts: Mapping[ItemState, int]) -> None:
+        tried = set(counts)
+        failed = tried <= {ItemState.FAILED}
+        reason = "no row of it could be tried; `rasnode pulls` says why" if failed else ""
+        self._set(job, JobState.FAILED if failed else JobState.DONE, reason)
+        said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        log.info("pull job %s is over: %s", job.name, said, extra={"job": job.name})
+
+    def _begin(self, job: PullJob, item: PullItem, peer: PeerSettings) -> None:
+        running = _Running(job, item)
+        with self._lock:
+            self._running[item.pk] = running
+        self._pulls.set_item(
+            item, ItemState.RUNNING, reason=item.reason, tries=item.tries, due=item.due
+        )
+        background(f"pull {job.name} {item.row}", lambda: self._run(running, peer))
+
+    def _run(self, running: _Running, peer: PeerSettings) -> None:
+        try:
+            self._ended(running, self._tried(running, peer))
+        finally:
+            with self._lock:
+                self._running.pop(running.item.pk, None)
+            self._loop.wake()
+
+    def _tried(self, running: _Running, peer: PeerSettings) -> Result:
+        job, item = running.job, running.item
+        try:
+            asked = question(item.query, job.series)
+            fetcher = Fetcher(
+                self._means(peer),
+                self._way(job, peer),
+                stop=running.stop.is_set,
+                pace=lambda expected: self._paced(running, peer, expected),
+                seen=lambda studies: self._pulls.set_studies(item, studies),
+                progress=lambda study, count: self._pulls.set_received(item, study, count),
+            )
+            return fetcher.run(asked)
+        except BadKey as error:
+            return Result(ItemState.REFUSED, reason=str(error))
+        except NodeError as error:
+            return Result(ItemState.FAILED, reason=str(error), again=True)
+        except Exception as error:  # noqa: BLE001  it costs this try, never the job
+            place = error_reference(error)
+            log.error(
+                "pull job %s, row %d failed (reference %s): %s",
+                job.name,
+                item.row,
+                place,
+                traced(error),
+                extra={"job": job.name},
+            )
+            why = f"an error in rasnode; the log has it under the reference {place}"
+            return Result(ItemState.FAILED, reason=why, again=True)
+
+    def _way(self, job: PullJob, peer: PeerSettings) -> Way:
+        wanted = job.by if job.by != "auto" else peer.fetch.by
+        known = self._pulls.way(peer.name) if wanted == "auto" else None
+        return Way(wanted, known, lambda by: self._pulls.remember_way(peer.name, by, self._clock()))
+
+    def _ended(self, running: _Running, result: Result) -> None:
+        """Note what became of a try, and when there will be another."""
+        item, job, now = running.item, running.job, self._clock()
+        limits = self._limits.setdefault(job.peer, PeerLimits())
+        if result.studies:
+            self._pulls.set_studies(item, result.studies)
+        if result.stopped or (running.stop.is_set() and result.state is not ItemState.COMPLETE):
+            self._pulls.set_item(item, ItemState.WAITING, reason=item.reason, tries=item.tries)
+            return
+        if result.away:
+            limits.away(time.monotonic())
+        elif not result.busy:
+            limits.back()
+        if result.busy and self._busy.get(item.pk, 0) < _MOST_BUSY:
+            self._busy[item.pk] = self._busy.get(item.pk, 0) + 1
+            limits.busy(time.monotonic())
+            self._again(item, result.reason, item.tries, now + _BUSY_SECONDS)
+            return
+        self._busy.pop(item.pk, None)
+        if result.state is not ItemState.COMPLETE and result.again and item.tries < len(PAUSES):
+            self._again(item, result.reason, item.tries + 1, now + PAUSES[item.tries])
+            return
+        self._pulls.set_item(item, result.state, reason=result.reason, tries=item.tries)
+
+    def _again(self, item: PullItem, reason: str, tries: int, due: float) -> None:
+        self._pulls.set_item(item, ItemState.WAITING, reason=reason, tries=tries, due=due)
+
+    def _paced(
+        self, running: _Running, peer: PeerSettings, expected: int
+    ) -> Callable[[int, int], None] | None:
+        """Wait until a retrieve may begin; returns what is to be told of what came."""
+        reserved = []
+        for pace in self._paces_of(running.job, peer.fetch):
+            begin, seconds = pace.reserve(expected)
+            reserved.append((pace, (begin, seconds)))
+        at = max((place[0] for _, place in reserved), default=0.0)
+        stopped = running.stop.wait(max(0.0, at - time.monotonic()))
+        if stopped:
+            for pace, place in reserved:
+                pace.spent(place, 0, 0)
+            return None
+
+        def tell(instances: int, size: int) -> None:
+            for pace, place in reserved:
+                pace.spent(place, instances, size)
+
+        return tell
+
+    def _paces_of(self, job: PullJob, fetch: FetchSettings) -> list[Pace]:
+        rates = {f"job {job.pk}": job.rate, f"peer {job.peer}": fetch.rate or ""}
+        paces = []
+        with self._lock:
+            for name, rate in rates.items():
+                if not rate:
+                    continue
+                known = self._paces.get(name)
+                if known is None or known[0] != rate:
+                    known = self._paces[name] = (rate, Pace(Rate.parse(rate)))
+                paces.append(known[1])
+        return paces
+
+    def _set(self, job: PullJob, state: JobState, reason: str = "") -> None:
+        self._pulls.set_state(job, state, self._clock(), reason)
+        if state in {JobState.DONE, JobState.FAILED}:
+            with self._lock:
+                self._paces.pop(f"job {job.pk}", None)
+
+    def _end_job(self, job: PullJob | None) -> None:
+        """Have what runs of a job end, or everything."""
+        with self._lock:
+            for one in self._running.values():
+                if job is None or one.job.pk == job.pk:
+                    one.stop.set()
+
+    def _of_job(self, job: PullJob) -> int:
+        with self._lock:
+            return sum(one.job.pk == job.pk for one in self._running.values())
+
+    def _of_peer(self, name: str) -> int:
+        with self._lock:
+            return sum(one.job.peer == name for one in self._running.values())

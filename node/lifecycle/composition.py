@@ -1,0 +1,125 @@
+"""Builds the completion watcher with all that it works with."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from node.completion.decision import Timing
+from node.convert import OutputOptions
+from node.core.system.disk import free_bytes
+from node.lifecycle.assembly.failures import AssemblyFailures
+from node.lifecycle.assembly.label_references import LabelReferences
+from node.lifecycle.assembly.output_folder import OutputFolder
+from node.lifecycle.assembly.output_name_claims import OutputNameClaims
+from node.lifecycle.assembly.precompression import IdleProcess, Precompression
+from node.lifecycle.assembly.revision_publisher import RevisionPublisher
+from node.lifecycle.assembly.scheduler import AssemblyScheduler, Executor
+from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
+from node.lifecycle.event_publisher import EventPublisher, Rules
+from node.lifecycle.evidence_loader import EvidenceLoader
+from node.storage.index.engine import Index
+from node.storage.index.peers.statements import Statements
+from node.storage.index.series.clock_correction import correct_future_times
+from node.storage.index.series.damages import Damages
+from node.storage.index.series.namesakes import Namesakes
+from node.storage.index.series.publications import Publications
+from node.storage.index.series.references import References
+from node.storage.index.series.work import Work
+
+
+def make_completion_watcher(
+    index: Index,
+    executor: Executor,
+    *,
+    archive: Path,
+    output: Path,
+    template: str,
+    options: OutputOptions,
+    timing: Callable[[Sequence[str]], Timing],
+    owner: str,
+    clock: Callable[[], float],
+    rules: Rules = lambda _event: (),
+    count_query: CountQuery | None = None,
+    stepped: Callable[[], None] = lambda: None,
+    idle_process: IdleProcess | None = None,
+    minimum_free: int = 0,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> CompletionWatcher:
+    """Build a watcher.
+
+    Args:
+        index: the database.
+        executor: runs the assemblies.
+        archive: the folder that the instances' paths are relative to.
+        output: the folder that volumes are published in.
+        template: `output.name`.
+        options: which files are made of a volume.
+        timing: returns the settings of `completion` for the AE titles that sent a series.
+        owner: identifies this run of the node.
+        clock: returns seconds since 1970.
+        rules: returns the deliveries of an event.
+        count_query: asks senders for counts; None: no sender is asked.
+        stepped: called after each step of the watcher.
+        idle_process: compresses slices of series that are still being received; None: nothing does.
+        minimum_free: bytes of the output folder's disk that it leaves free.
+        monotonic: returns seconds of a monotonic clock.
+
+    Returns:
+        the watcher, not yet started.
+    """
+    work, publications, output_folder = Work(index), Publications(index), OutputFolder(output)
+    output_names = OutputNameClaims(work, output_folder, template)
+    namesakes = Namesakes(index)
+    label_references = LabelReferences(work, References(index), namesakes)
+    revision_publisher = RevisionPublisher(
+        work,
+        publications,
+        output_folder,
+        output_names,
+        EventPublisher(work, rules),
+        label_references,
+        Damages(index),
+    )
+    woken = threading.Event()
+    precompression = Precompression(
+        work,
+        output_folder,
+        idle_process,
+        archive=archive,
+        options=options,
+        has_room=lambda size: free_bytes(output) > minimum_free + size,
+    )
+    assembly_scheduler = AssemblyScheduler(
+        work,
+        output_folder,
+        output_names,
+        revision_publisher,
+        AssemblyFailures(work, revision_publisher),
+        label_references,
+        namesakes,
+        executor,
+        precompression,
+        archive=archive,
+        options=options,
+        owner=owner,
+        wake=woken.set,
+        monotonic=monotonic,
+    )
+    return CompletionWatcher(
+        work,
+        EvidenceLoader(work, Statements(index)),
+        assembly_scheduler,
+        revision_publisher,
+        precompression,
+        timing=timing,
+        clock=clock,
+        count_query=count_query,
+        woken=woken,
+        stepped=stepped,
+        bring_back=partial(correct_future_times, index),
+        monotonic=monotonic,
+    )

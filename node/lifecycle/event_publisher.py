@@ -1,0 +1,73 @@
+"""Makes deliveries of what happened to a series, by the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from node.core.events import EventType, NewDelivery, SeriesEvent
+from node.core.records import SeriesRecord, SeriesState, Verdict
+from node.storage.index.series.work import Work
+
+Rules = Callable[[SeriesEvent], Sequence[NewDelivery]]
+
+
+class EventPublisher:
+    """Makes the deliveries of events.
+
+    Args:
+        work: the series in the index.
+        rules: returns the deliveries of an event.
+    """
+
+    def __init__(self, work: Work, rules: Rules) -> None:
+        self._work = work
+        self._rules = rules
+
+    def deliveries_for(
+        self,
+        series: SeriesRecord,
+        event_type: EventType,
+        state: SeriesState,
+        verdict: dict[str, Any],
+        now: float,
+        *,
+        revision: int | None = None,
+        about: int | None = None,
+        files: tuple[str, ...] = (),
+        replaced: tuple[str, ...] = (),
+    ) -> list[NewDelivery]:
+        """Make the deliveries of an event.
+
+        Args:
+            series: the series before the event.
+            event_type: what happens to it.
+            state: its state after the event.
+            verdict: its verdict with the reasons.
+            now: seconds since 1970.
+            revision: its revision after the event; None: unchanged.
+            about: the revision that the event is about, if it is about one.
+            files: the files of that revision, relative to the output folder.
+            replaced: the files that were visible until now.
+
+        Returns:
+            the deliveries, which the caller adds to the outbox.
+        """
+        senders = [arrival.calling_ae for arrival in self._work.arrivals(series.pk)]
+        event = SeriesEvent(
+            event_type=event_type,
+            series_uid=series.uid,
+            study_uid=series.study_uid,
+            part=series.part,
+            occasion=f"change {series.change}" if about is None else f"revision {about}",
+            revision=series.revision if revision is None else revision,
+            at=now,
+            state=state,
+            verdict=Verdict(verdict.get("verdict", Verdict.UNKNOWN)),
+            reasons=(*verdict.get("reasons", ()), *verdict.get("refusals", ())),
+            files=files,
+            replaced=replaced,
+            attributes=self._work.attributes(series.pk),
+            senders=tuple(dict.fromkeys(senders)),
+        )
+        return list(self._rules(event))

@@ -1,0 +1,252 @@
+"""Reads one series: its arrivals, its instances and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+from sqlalchemy import Select, func, select
+
+from node.core.records import Arrival, AssociationEnd, SeriesState, StoredInstance
+from node.storage.index.engine import Index
+from node.storage.index.schema import (
+    ArrivalRow,
+    AssociationRow,
+    ConflictRow,
+    HeaderRow,
+    InstanceRow,
+    OutputRow,
+    PatientRow,
+    SeriesEventRow,
+    SeriesRow,
+    StudyRow,
+)
+
+COMPLETION = "completion"
+"""The actor of decisions by evidence in the history of series; people have their own names."""
+
+_CUT = (AssociationEnd.ABORTED, AssociationEnd.LOST)
+_ENDS = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
+
+
+class Background(NamedTuple):
+    """What a decision needs of the history of a series.
+
+    Attributes:
+        assembled: how many assemblies of it have ended.
+        held_by: the person who holds it; empty: none.
+        given_up: whether the wait for its gaps has ended in vain since the last assembly.
+    """
+
+    assembled: int
+    held_by: str
+    given_up: bool = False
+
+
+class InstanceHeader(NamedTuple):
+    """An instance and its header.
+
+    Attributes:
+        pk: its row.
+        uid: its SOP Instance UID.
+        number: its InstanceNumber.
+        header: encoded by `node.assemble.frames.headers`.
+    """
+
+    pk: int
+    uid: str
+    number: int | None
+    header: bytes
+
+
+class SeriesReader:
+    """Reads single series, by their rows."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def arrivals(self, series_pk: int) -> list[Arrival]:
+        """What was received of the series by each association, in order of the first instance."""
+        query = (
+            select(
+                AssociationRow.id,
+                AssociationRow.calling_ae,
+                AssociationRow.address,
+                AssociationRow.end,
+                AssociationRow.ended_at,
+                ArrivalRow.first_at,
+                ArrivalRow.last_at,
+                ArrivalRow.instances,
+            )
+            .join(AssociationRow, AssociationRow.id == ArrivalRow.association_pk)
+            .where(ArrivalRow.series_pk == series_pk)
+            .order_by(ArrivalRow.first_at)
+        )
+        with self._index.reading() as connection:
+            rows = connection.execute(query).all()
+            cut = [row.id for row in rows if row.end in _CUT]
+            left = set(connection.scalars(_last_received_by(series_pk, cut))) if cut else set()
+        return [
+            Arrival(
+                calling_ae=row.calling_ae,
+                address=row.address,
+                end=AssociationEnd(row.end),
+                ended_at=row.ended_at,
+                first_at=row.first_at,
+                last_at=row.last_at,
+                instances=row.instances,
+                repeated=row.end in _CUT and row.id not in left,
+            )
+            for row in rows
+        ]
+
+    def background(self, series_pk: int) -> Background:
+        """What a decision needs of the history of the series."""
+        event = SeriesEventRow
+        ended = (
+            event.series_pk == series_pk,
+            event.from_state == SeriesState.ASSEMBLING,
+            event.to_state.in_(_ENDS),
+        )
+        gave_up = (
+            event.series_pk == series_pk,
+            event.from_state == SeriesState.RECEIVING,
+            event.to_state.in_((SeriesState.HELD, SeriesState.FAILED)),
+            event.actor == COMPLETION,
+        )
+        with self._index.reading() as connection:
+            assembled, last = connection.execute(
+                select(func.count(), func.max(event.id)).where(*ended)
+            ).one()
+            given_up = connection.scalar(select(func.max(event.id)).where(*gave_up))
+            held_by = connection.scalar(select(SeriesRow.held_by).where(SeriesRow.id == series_pk))
+        return Background(assembled, held_by or "", (given_up or 0) > (last or 0))
+
+    def headers(self, series_pk: int, after: int = 0) -> list[InstanceHeader]:
+        """The headers of the series' instances in the order in which they were received.
+
+        Args:
+            series_pk: the row of the series.
+            after: only instances whose row comes after this one.
+        """
+        query = (
+            select(InstanceRow.id, InstanceRow.uid, InstanceRow.number, HeaderRow.header)
+            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
+            .where(InstanceRow.series_pk == series_pk, InstanceRow.id > after)
+            .order_by(InstanceRow.id)
+        )
+        with self._index.reading() as connection:
+            return [InstanceHeader(*row) for row in connection.execute(query)]
+
+    def arrived(
+        self, series_pk: int, *, after: int, limit: int
+    ) -> tuple[int, list[StoredInstance]]:
+        """Instances of the series in the order in which they were received, without conflicts.
+
+        Args:
+            series_pk: the row of the series.
+            after: only instances whose row comes after this one.
+            limit: of their number.
+
+        Returns:
+            The row of the last of them, `after` if there is none, and the instances.
+        """
+        query = (
+            select(InstanceRow.id, *_stored(InstanceRow, HeaderRow.header))
+            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
+            .where(InstanceRow.series_pk == series_pk, InstanceRow.id > after)
+            .order_by(InstanceRow.id)
+            .limit(limit)
+        )
+        with self._index.reading() as connection:
+            rows = connection.execute(query).all()
+        return (rows[-1][0] if rows else after), [StoredInstance(*row[1:]) for row in rows]
+
+    def attributes(self, series_pk: int) -> dict[str, Any]:
+        """The attributes of the series, its study and its patient: keyword to value."""
+        query = (
+            select(PatientRow.attributes, StudyRow.attributes, SeriesRow.attributes)
+            .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+            .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
+            .where(SeriesRow.id == series_pk)
+        )
+        with self._index.reading() as connection:
+            patient, study, series = connection.execute(query).one()
+        return {**patient, **study, **series}
+
+    def instances(self, series_pk: int) -> list[StoredInstance]:
+        """Everything that assembly needs of the series' instances, conflicts included."""
+        first = (
+            select(*_stored(InstanceRow, HeaderRow.header))
+            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
+            .where(InstanceRow.series_pk == series_pk)
+            .order_by(InstanceRow.uid)
+        )
+        others = (
+            select(*_stored(ConflictRow, ConflictRow.header))
+            .join(InstanceRow, InstanceRow.id == ConflictRow.instance_pk)
+            .where(InstanceRow.series_pk == series_pk)
+            .order_by(InstanceRow.uid, ConflictRow.id)
+        )
+        with self._index.reading() as connection:
+            return [
+                *(StoredInstance(*row) for row in connection.execute(first)),
+                *(
+                    replace(StoredInstance(*row), conflict=True)
+                    for row in connection.execute(others)
+                ),
+            ]
+
+    def history(self, series_pk: int) -> list[dict[str, Any]]:
+        """Every transition of the series, oldest first."""
+        query = (
+            select(SeriesEventRow)
+            .where(SeriesEventRow.series_pk == series_pk)
+            .order_by(SeriesEventRow.id)
+        )
+        with self._index.reading() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [{key: row[key] for key in row if key not in {"id", "series_pk"}} for row in rows]
+
+    def numbers_of_study(self, series_pk: int) -> set[int]:
+        """The Series Numbers of all series of a series' study."""
+        study = select(SeriesRow.study_pk).where(SeriesRow.id == series_pk).scalar_subquery()
+        query = select(SeriesRow.number).where(
+            SeriesRow.study_pk == study, SeriesRow.number.is_not(None)
+        )
+        with self._index.reading() as connection:
+            return {number for number in connection.scalars(query) if number is not None}
+
+    def stems(self, series_pk: int) -> list[str]:
+        """Every output name that was ever reserved for the series."""
+        query = select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
+        with self._index.reading() as connection:
+            return list(connection.scalars(query.order_by(OutputRow.stem)))
+
+
+def _last_received_by(series_pk: int, associations: Sequence[int]) -> Select[Any]:
+    """Those associations by which an instance of a series was last received."""
+    return (
+        select(InstanceRow.association_pk)
+        .where(InstanceRow.series_pk == series_pk, InstanceRow.association_pk.in_(associations))
+        .distinct()
+    )
+
+
+def _stored(kept: type[InstanceRow | ConflictRow], header: Any) -> Sequence[Any]:
+    """The columns that make a `StoredInstance`, in its order."""
+    return (
+        InstanceRow.uid,
+        InstanceRow.sop_class_uid,
+        kept.transfer_syntax_uid,
+        kept.path,
+        kept.size,
+        kept.sha256,
+        kept.data_set_offset,
+        kept.pixel_offset,
+        kept.pixel_length,
+        kept.received_at,
+        header,
+        kept.crc32,
+    )

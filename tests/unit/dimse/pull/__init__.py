@@ -1,0 +1,1 @@
+"""Fetching studies from peers."""
