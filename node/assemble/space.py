@@ -19,8 +19,6 @@ Array = npt.NDArray[Any]
 LPS_TO_RAS: Final[Matrix] = np.diag([-1.0, -1.0, 1.0, 1.0])
 """(4, 4) LPS mm -> RAS mm, and, being its own inverse, RAS mm -> LPS mm."""
 
-_SLAB_VOXELS: Final = 1 << 22
-"""That are interpolated at a time, in double precision."""
 SINGULAR_MM: Final = 1e-9
 """mm; a voxel axis shorter than this spans no space."""
 
@@ -249,54 +247,3 @@ def _grid(
     result[:3, 3] = directions @ start
     i, j, k = count.tolist()
     return result, (i, j, k)
-
-
-def resample(
-    data: Array,
-    affine: Matrix,
-    like_affine: Matrix,
-    like_shape: tuple[int, int, int],
-    *,
-    order: int = 1,
-    outside: float = 0.0,
-) -> Array:
-    """Sample an image on another grid of the same world.
-
-    Args:
-        data: (i, j, k) or (i, j, k, t).
-        affine: (4, 4) its voxel -> mm.
-        like_affine: (4, 4) voxel -> mm of the wanted grid.
-        like_shape: (i, j, k) of the wanted grid.
-        order: 0 nearest (labels), 1 linear, 3 cubic.
-        outside: value where the image does not reach.
-
-    Returns:
-        `like_shape` (and t), in the type of `data`.
-    """
-    # Takes longer to import than all the rest, and no process that receives needs it.
-    from scipy.ndimage import affine_transform  # noqa: PLC0415
-
-    pull = voxel_map(like_affine, affine)
-    volumes = data[..., np.newaxis] if data.ndim == 3 else data
-    result = np.empty((*like_shape, volumes.shape[3]), data.dtype, order="F")
-    i, j, k = like_shape
-    # Splines are fitted to the whole image each time that they are asked for.
-    step = k if order > 1 else max(1, _SLAB_VOXELS // max(1, i * j))
-    for index in range(volumes.shape[3]):
-        for start in range(0, k, step):
-            stop = min(start + step, k)
-            sampled = affine_transform(
-                volumes[..., index],
-                pull[:3, :3],
-                pull[:3, 3] + start * pull[:3, 2],
-                output_shape=(i, j, stop - start),
-                output=np.float64,
-                order=order,
-                mode="grid-constant",
-                cval=outside,
-            )
-            if data.dtype.kind in "iu":
-                limits = np.iinfo(data.dtype)
-                np.clip(np.rint(sampled, out=sampled), limits.min, limits.max, out=sampled)
-            result[:, :, start:stop, index] = sampled
-    return result[..., 0] if data.ndim == 3 else result

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from node.assemble.frames.headers import encode_header
-from node.assemble.frames.model import LABEL_CLASSES, STRUCTURE_SET, FrameHeader, InstanceHeader
+from node.assemble.frames.model import LABEL_CLASSES, FrameHeader, InstanceHeader
 from node.assemble.series import LeftOut
 from node.assemble.stacks.slice_sorting import Piece
 from node.convert.sources import InstanceSource, PixelReader, data_set
@@ -127,7 +127,7 @@ def _same_content(one: InstanceSource, other: InstanceSource) -> bool:
     """
     if _meaning(one.header) != _meaning(other.header):
         return False
-    if one.header.sop_class_uid == STRUCTURE_SET:
+    if one.header.sop_class_uid in LABEL_CLASSES and one.header.pixels is None:
         return _bytes(one) == _bytes(other)
     first, second = PixelReader([one]), PixelReader([other])
     try:

@@ -65,8 +65,8 @@ def read_labels(
         AssemblyError: there is no grid, or the labels lie on none of them.
     """
     if not grids:
-        raise _not_here(source)
-    elements = _elements(source)
+        raise not_here(source)
+    elements = elements_of(source)
     refusal: AssemblyError | None = None
     for grid in grids:
         try:
@@ -77,33 +77,37 @@ def read_labels(
     raise refusal
 
 
-def read_own(source: InstanceSource, *, square: bool = False) -> list[LabelMap]:
+def read_own(
+    source: InstanceSource, *, square: bool = False, stated: bool = False
+) -> list[LabelMap]:
     """Put the labels of one instance on its own grid, without the labelled series.
 
     Args:
         source: a Segmentation. An RT Structure Set has no grid and is refused.
         square: a sheared grid is resampled to right angles.
+        stated: the grid has to be stated completely; nothing of it is measured.
 
     Raises:
         AssemblyError: the instance has no positions, or its frames lie on no regular grid.
     """
     pixels = source.header.pixels
     if source.header.sop_class_uid == STRUCTURE_SET or pixels is None:
-        raise _not_here(source)
-    elements = _elements(source)
+        raise not_here(source)
+    elements = elements_of(source)
     try:
-        grid = own_grid(elements, source.header, pixels)
+        grid = own_grid(elements, source.header, pixels, stated=stated)
         maps = _on(source, elements, grid, square=square)
     except AssemblyError as error:
         if error.reason is Reason.NO_GEOMETRY:
-            raise _not_here(source) from error
+            raise not_here(source) from error
         raise AssemblyError(error.reason, error.sentence, (source.uid,)) from error
     labelled = source.header.references
     reference = labelled[0] if len(labelled) == 1 else ""
     return [one._replace(reference=reference, own=True) for one in maps]
 
 
-def _not_here(source: InstanceSource) -> AssemblyError:
+def not_here(source: InstanceSource) -> AssemblyError:
+    """Return the refusal of labels whose series is not at hand."""
     return AssemblyError(
         Reason.MISSING_REFERENCE,
         "The labelled series has not been received, or makes no volume: "
@@ -124,9 +128,30 @@ def _on(
             "their positions are not comparable. Export the labels in the frame of reference of "
             "that series.",
         )
+    _check_room(grid)
+    return label_maps(source, grid, _masks(source, elements, grid), square=square)
+
+
+def _check_room(grid: VolumePlan) -> None:
     voxels = prod(grid.shape[:3])
     check_room(_BYTES_A_VOXEL * voxels, f"A label map of {grid.shape[:3]} voxels")
-    masks = _masks(source, elements, grid)
+
+
+def label_maps(
+    source: InstanceSource, grid: VolumePlan, masks: Sequence[Mask], *, square: bool
+) -> list[LabelMap]:
+    """Put masks into label maps.
+
+    Args:
+        source: the instance that they come from.
+        grid: that they lie on.
+        masks: the voxels of each segment.
+        square: a sheared grid is brought to right angles.
+
+    Raises:
+        AssemblyError: there is no voxel in any mask, or they take too much memory.
+    """
+    _check_room(grid)
     if not masks:
         raise AssemblyError(
             Reason.NOT_AN_IMAGE,
@@ -161,7 +186,8 @@ def _masks(source: InstanceSource, elements: Elements, grid: VolumePlan) -> list
     )
 
 
-def _elements(source: InstanceSource) -> Elements:
+def elements_of(source: InstanceSource) -> Elements:
+    """Return all elements of an instance's data set but its pixels."""
     return scan(plain(source), source.transfer_syntax_uid).elements
 
 

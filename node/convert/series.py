@@ -21,9 +21,16 @@ from node.assemble.sidecar.spin_labeling import volume_types
 from node.assemble.study_and_patient import contradiction
 from node.assemble.volumes.manifest import make_manifest
 from node.assemble.volumes.preview import PreviewRecorder, render
+from node.convert.annotations import (
+    POINTS_SUFFIX,
+    Annotations,
+    PointList,
+    read_annotations,
+    write_points,
+)
 from node.convert.decoding import prepare
 from node.convert.duplicates import without_copies
-from node.convert.labels import LabelMap, read_labels, read_own, write_labels
+from node.convert.labels import LabelMap, read_own, write_labels
 from node.convert.naming.bids import asl_context, completed, with_suffix
 from node.convert.naming.unique import FileNames
 from node.convert.slice_cache import SliceCache
@@ -110,7 +117,8 @@ def convert_series(
         slice_cache: a file with slices that `compress_slices` has compressed.
         names: names that are taken already, if other series are written into the same folder.
         own_grids: segmentations of a series that is not among the references make label maps on
-            their own grid; otherwise they are refused until that series is received.
+            their own grid, even if it has to be measured; otherwise only on one that they state,
+            and others are refused until that series is received.
     """
     options, proof = options or OutputOptions(), proof or Proof()
     planned, read = _planned(instances, options)
@@ -137,24 +145,33 @@ def convert_series(
     for label in _labels(instances):
         try:
             wanted = _referred(label, references)
-            if wanted or not own_grids:
+            if wanted:
                 grids = _planned(wanted, options)[0].volumes
-                maps = read_labels(label, grids, square=options.resample_tilt)
+                found = read_annotations(label, grids, square=options.resample_tilt)
             else:
-                maps = read_own(label, square=options.resample_tilt)
+                own = read_own(label, square=options.resample_tilt, stated=not own_grids)
+                found = Annotations(own, [])
         except AssemblyError as error:
             refusals.append(error)
             continue
-        for each in maps:
+        for each in found.maps:
             base = stem if isinstance(stem, str) else stem(each.plan)
             name = names.take(with_suffix(base, each.plan.suffix))
             products.append(_write_map(each, directory, name, options, proof))
+        for points in found.points:
+            base = stem if isinstance(stem, str) else stem(points.plan)
+            name = names.take(with_suffix(base, POINTS_SUFFIX))
+            products.append(_write_points(points, directory, name, options, proof))
     return Conversion(tuple(products), tuple(refusals), planned.left_out)
 
 
 def _labels(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
     """Return the instances that label voxels, except those whose UID has several contents."""
-    found = [one for one in instances if one.header.sop_class_uid in LABEL_CLASSES]
+    found = [
+        one
+        for one in instances
+        if one.header.sop_class_uid in LABEL_CLASSES and one.header.problem is None
+    ]
     unique = without_copies(found)[0]
     counts = Counter(one.header.identity for one in unique)
     return [one for one in unique if counts[one.header.identity] == 1]
@@ -345,4 +362,24 @@ def _write_map(
         affine=tuple(tuple(row) for row in labels.plan.affine.tolist()),
         manifest=name + ".manifest.json" if options.manifest else "",
         sha256=digest,
+    )
+
+
+def _write_points(
+    points: PointList, directory: Path, name: str, options: OutputOptions, proof: Proof
+) -> Product:
+    files: list[str] = []
+
+    def path(extension: str) -> Path:
+        files.append(name + extension)
+        return directory / files[-1]
+
+    (directory / name).parent.mkdir(parents=True, exist_ok=True)
+    write_points(points, path, options, msgspec.to_builtins(proof))
+    return Product(
+        stem=name,
+        files=tuple(files),
+        shape=points.plan.shape,
+        affine=tuple(tuple(row) for row in points.plan.affine.tolist()),
+        manifest=name + ".manifest.json" if options.manifest else "",
     )

@@ -102,6 +102,14 @@ class PixelReader:
         """Whether all pixel data are native, so that reading them twice costs little."""
         return all(source.pixel_length is not None for source in self._sources.values())
 
+    def another(self) -> PixelReader:
+        """Return a reader of the same instances, for another thread."""
+        return PixelReader(self._sources.values())
+
+    def sources(self, pieces: Iterable[Piece]) -> list[InstanceSource]:
+        """Return the instances that some frames are in, one for each frame."""
+        return [self._sources[piece.header.identity] for piece in pieces]
+
     def check(self, pieces: Iterable[Piece]) -> None:
         """Refuse frames whose pixel data are too short by their headers; reads no file.
 

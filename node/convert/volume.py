@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
@@ -25,6 +25,7 @@ from node.assemble.volumes.layers import (
 from node.assemble.volumes.nifti import make_header
 from node.assemble.volumes.preview import window_of
 from node.assemble.volumes.regrid import is_resampled, regrid, regrid_room
+from node.convert.filling import fill_quickly
 from node.convert.memory import check_room, volume_room
 from node.convert.slice_cache import SliceCache
 from node.convert.sources import PixelReader
@@ -130,7 +131,7 @@ class StreamedVolume(Voxels):
 
 
 def read_volume(volume: VolumePlan, read: PixelReader, *, square: bool = False) -> Volume:
-    """Read a whole volume into memory and resample it if necessary.
+    """Read a whole volume into memory, with all processors, and resample it if necessary.
 
     Args:
         volume: the plan.
@@ -143,12 +144,19 @@ def read_volume(volume: VolumePlan, read: PixelReader, *, square: bool = False) 
     """
     values = _values(volume)
     _check(volume, values, read, whole=True, square=square)
-    return _in_memory(volume, values, read, square=square)
+    return _in_memory(volume, values, read, fill_quickly, square=square)
 
 
-def _in_memory(volume: VolumePlan, values: Values, read: PixelReader, *, square: bool) -> Volume:
+def _in_memory(
+    volume: VolumePlan,
+    values: Values,
+    read: PixelReader,
+    filling: Callable[[VolumePlan, Values, PixelReader], Image] = fill,
+    *,
+    square: bool,
+) -> Volume:
     try:
-        array = fill(volume, values, read)
+        array = filling(volume, values, read)
     except MemoryError as error:
         raise too_large(volume) from error
     array, slope, intercept = finish(array, values)

@@ -107,6 +107,14 @@ class Reason(StrEnum):
     INSTANCE_MISSING = "instance-missing"
     OUTPUT_DAMAGED = "output-damaged"
     OUTPUT_MISSING = "output-missing"
+    SEVERAL_VOLUMES = "several-volumes"
+    ZIP_UNREADABLE = "zip-unreadable"
+    ZIP_TOO_LARGE = "zip-too-large"
+    DICOMDIR_UNREADABLE = "dicomdir-unreadable"
+    TOO_MANY_FILES = "too-many-files"
+    POINTS_UNREADABLE = "points-unreadable"
+    ANNOTATION_UNREADABLE = "annotation-unreadable"
+    AMBIGUOUS_REGION = "ambiguous-region"
     INTERNAL_ERROR = "internal-error"
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from node.assemble.annotations.presence import has_graphics, has_shapes
 from node.assemble.frames.classic import classic_frame
 from node.assemble.frames.dose import DOSE_CLASS, dose_facts, dose_frames
 from node.assemble.frames.enhanced import enhanced_frames, is_enhanced
 from node.assemble.frames.model import (
     LABEL_CLASSES,
+    PRESENTATION_CLASSES,
+    REPORT_CLASSES,
     Facts,
     FrameHeader,
     InstanceHeader,
@@ -53,7 +56,7 @@ def describe(elements: Elements) -> InstanceHeader:
     pixels = cached(elements, _pixel_format)
     frames: tuple[FrameHeader, ...] = ()
     first = elements
-    labelling = source.sop_class_uid in LABEL_CLASSES
+    labelling = _is_labelling(elements, source.sop_class_uid)
     problem = None if labelling else _problem_of(elements, pixels)
     more: Facts = {}
     image_type = [part.upper() for part in elements.texts(0x00080008)]
@@ -89,6 +92,15 @@ def describe(elements: Elements) -> InstanceHeader:
     )
 
 
+def _is_labelling(elements: Elements, sop_class: str) -> bool:
+    """Tell whether an instance labels or marks voxels of others; most reports do not."""
+    if sop_class in REPORT_CLASSES:
+        return has_shapes(elements)
+    if sop_class in PRESENTATION_CLASSES:
+        return has_graphics(elements)
+    return sop_class in LABEL_CLASSES
+
+
 class _Provenance(NamedTuple):
     """Series and machine, which the instances of a series mostly have in common."""
 
@@ -119,8 +131,11 @@ def _provenance(elements: Elements) -> _Provenance:
 
 
 def _references(elements: Elements) -> tuple[str, ...]:
-    """Return the Series Instance UIDs that labels refer to (PS3.3 C.12.4, C.8.8.5)."""
+    """Return the Series Instance UIDs that labels refer to (PS3.3 C.12.4, C.8.8.5, C.17.2)."""
     series = list(elements.items(0x00081115))
+    for evidence in (0x0040A375, 0x0040A385):
+        for study in elements.items(evidence):
+            series += study.items(0x00081115)
     for frame in elements.items(0x30060010):
         for study in frame.items(0x30060012):
             series += study.items(0x30060014)

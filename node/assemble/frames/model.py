@@ -33,10 +33,23 @@ UNREADABLE: Final = "unreadable"
 UNREADABLE_PRECISE: Final = "unreadable precise"
 
 STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
-LABEL_CLASSES: Final = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", STRUCTURE_SET}
+REPORT_CLASSES: Final = frozenset(f"1.2.840.10008.5.1.4.1.1.88.{last}" for last in (22, 33, 34, 35))
+"""Structured reports that can hold coordinates: Enhanced, Comprehensive, 3D, Extensible."""
+PRESENTATION_CLASSES: Final = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.11.{last}" for last in (1, 2, 3, 4)
 )
-"""SOP classes whose instances label the voxels of another series: segmentations and contours."""
+"""Softcopy presentation states that are for images as they are: grayscale, colour, blended."""
+LABEL_CLASSES: Final = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.66.4",
+        "1.2.840.10008.5.1.4.1.1.66.7",
+        STRUCTURE_SET,
+        *REPORT_CLASSES,
+        *PRESENTATION_CLASSES,
+    }
+)
+"""SOP classes whose instances label or mark the voxels of another series: segmentations and
+contours, and reports and presentation states if they have coordinates."""
 
 
 class PixelFormat(msgspec.Struct, frozen=True, array_like=True):

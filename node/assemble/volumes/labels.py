@@ -120,7 +120,9 @@ def segmentation_masks(
     ]
 
 
-def own_grid(elements: Elements, header: InstanceHeader, pixels: PixelFormat) -> VolumePlan:
+def own_grid(
+    elements: Elements, header: InstanceHeader, pixels: PixelFormat, *, stated: bool = False
+) -> VolumePlan:
     """Return the regular grid that the frames of a Segmentation lie on, without the series.
 
     It reaches from the first frame to the last. Slices between them without a frame are empty, if
@@ -130,6 +132,8 @@ def own_grid(elements: Elements, header: InstanceHeader, pixels: PixelFormat) ->
         elements: the Segmentation's data set.
         header: its header.
         pixels: its pixel format.
+        stated: take only the Spacing Between Slices that it states, which says of every slice
+            whether it is there; nothing is measured.
 
     Raises:
         AssemblyError: a frame has no place, or the places are on no regular grid.
@@ -143,12 +147,16 @@ def own_grid(elements: Elements, header: InstanceHeader, pixels: PixelFormat) ->
     along = planes.position @ planes.normal()
     order: list[int] = np.argsort(along, kind="stable").tolist()
     steps = np.diff(along[order])
-    stated = {abs(frame.between) for frame in frames if frame.between}
-    candidates = sorted(stated) if len(stated) == 1 else []
+    betweens = {abs(frame.between) for frame in frames if frame.between}
+    candidates = sorted(betweens) if len(betweens) == 1 else []
+    if stated and not candidates:
+        raise AssemblyError(
+            Reason.NO_GEOMETRY, "The segmentation does not state its Spacing Between Slices."
+        )
     apart = steps[steps > same_position_mm(frames)]
-    if apart.size:
+    if apart.size and not stated:
         candidates.append(float(apart.min()))
-    single = next(iter(stated), frames[0].thickness or DEFAULT_SPACING_MM)
+    single = next(iter(betweens), frames[0].thickness or DEFAULT_SPACING_MM)
     for step in candidates or [single]:
         if float(steps.sum()) > MOST_SLICES * step:
             continue

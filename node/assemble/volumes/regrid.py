@@ -9,8 +9,9 @@ import numpy as np
 
 from node.assemble.pixels.codecs import strips
 from node.assemble.pixels.stored_values import RGB, Image
+from node.assemble.resampling import resample
 from node.assemble.series import VolumePlan
-from node.assemble.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid, resample
+from node.assemble.space import canonical_affine, is_sheared, lps_to_ras, orthogonal_grid
 from node.core.errors import AssemblyError, Reason
 
 EVENED: str = "slices interpolated to even spacing"

@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 import typer
 
+from node.assemble.resampling import resample as sample
 from node.assemble.space import Array, Matrix, respaced_grid
-from node.assemble.space import resample as sample
 from node.assemble.volumes.nifti import image_of, make_header
 from node.cli.images.nifti_files import Written, open_image, stem_of
 from node.cli.output.terminal import say

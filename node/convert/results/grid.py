@@ -10,8 +10,9 @@ import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 
 from node.assemble.frames.model import FrameHeader, InstanceHeader
+from node.assemble.resampling import resample
 from node.assemble.series import VolumePlan
-from node.assemble.space import LPS_TO_RAS, Array, Matrix, resample, to_voxel, to_world
+from node.assemble.space import LPS_TO_RAS, Array, Matrix, to_voxel, to_world
 from node.assemble.stacks.geometry import planes_of, residual_limit, stack_affine
 from node.convert.memory import check_room
 from node.convert.results.options import uid_of

@@ -10,6 +10,7 @@ from node.core.supervision.exception_hooks import install_hooks
 from node.core.supervision.heartbeat import HEARTBEATS, Heartbeat, Heartbeats, LoopState
 from node.core.supervision.heartbeat_report import Reporter
 from node.core.supervision.loop import Loop
+from node.core.supervision.parallel import in_parallel
 from node.core.supervision.process import Process, SupervisedProcess
 from node.core.supervision.program import Program
 from node.core.supervision.watchdog import Watchdog
@@ -28,6 +29,7 @@ __all__ = [
     "Watchdog",
     "background",
     "deadline",
+    "in_parallel",
     "install_hooks",
     "within",
 ]

@@ -168,12 +168,35 @@ def test_half_of_a_fraction_is_inside(tmp_path: Path) -> None:
     check(tmp_path / "out/label.nii", 1, A)
 
 
+def unstated(made: Dataset) -> None:
+    """Let a SEG not say how far its slices are apart."""
+    measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    if "SpacingBetweenSlices" in measures:
+        del measures.SpacingBetweenSlices
+
+
+def test_a_segmentation_that_states_its_grid_needs_no_series(tmp_path: Path) -> None:
+    mask = box((0, 1), (2, 7), (3, 11)) + box((4, 5), (0, 4), (0, 2))
+    made = segmentation([mask], omit_empty_frames=True)
+    measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SpacingBetweenSlices = PHANTOM.spacing[2]
+    save([made], tmp_path / "in")
+    (series,) = read_folder([tmp_path / "in"])[0]
+    options = OutputOptions(compress=False)
+    out = tmp_path / "out"
+    result = convert_series(series.instances, out, "label", options, own_grids=False)
+    assert not result.refusals
+    check(tmp_path / "out/label.nii", 1, mask)
+
+
 def test_labels_without_their_series_wait_or_are_refused(tmp_path: Path) -> None:
     """The node waits for the series; contours have no grid of their own."""
     alone = convert(tmp_path / "1", structure_set([(2, square(1.5, 8.5))]), reference=False)
-    save([segmentation([A])], tmp_path / "in")
-    (made,) = read_folder([tmp_path / "in"])[0]
-    waiting = convert_series(made.instances, tmp_path, "label", own_grids=False)
+    made = segmentation([A])
+    unstated(made)
+    save([made], tmp_path / "in")
+    (series,) = read_folder([tmp_path / "in"])[0]
+    waiting = convert_series(series.instances, tmp_path, "label", own_grids=False)
     for result in (alone, waiting):
         assert [error.reason for error in result.refusals] == [Reason.MISSING_REFERENCE]
         assert PHANTOM.series in result.refusals[0].sentence
@@ -188,8 +211,8 @@ def test_segments_without_their_series_lie_on_their_own_grid(tmp_path: Path, sta
     measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     if stated:
         measures.SpacingBetweenSlices = PHANTOM.spacing[2]
-    elif "SpacingBetweenSlices" in measures:
-        del measures.SpacingBetweenSlices
+    else:
+        unstated(made)
     result = convert(tmp_path, made, reference=False)
     assert not result.refusals
     (product, other) = result.products

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,24 +58,9 @@ def test_shear_is_seen_and_rotation_is_not() -> None:
     assert space.is_sheared(turned.but(shear=0.5).affine)
 
 
-@pytest.mark.parametrize("order", [0, 1, 3])
-def test_resampling_onto_its_own_grid_changes_nothing(order: int) -> None:
-    data = np.arange(120, dtype=np.int16).reshape(6, 5, 4)
-    affine = Phantom(rotation=oblique((0.3, -0.2, 0.1))).affine
-    assert (space.resample(data, affine, affine, (6, 5, 4), order=order) == data).all()
-
-
-def test_resampling_follows_the_world() -> None:
-    grid = np.indices((10, 10, 10)).astype(float)
-    data = np.stack([grid[0] * 2, grid[1] * 2, grid[2] * 2], axis=-1)
-    fine, coarse = np.diag([1.0, 1, 1, 1]), np.diag([2.0, 2, 2, 1])
-    fine[:3, 3] = [3, 4, 5]
-    sampled = space.resample(data, coarse, fine, (8, 8, 8))
-    assert np.allclose(sampled[2, 3, 4], [5, 7, 9])
-    outside = space.resample(data[..., 0], coarse, fine, (30, 3, 3), outside=-1.0)
-    assert outside[-1, 0, 0] == -1
-
-
 def test_programs_find_it_under_its_public_name() -> None:
     public = import_module("node.space")
-    assert all(getattr(public, name) is getattr(space, name) for name in public.__all__)
+    names = ("space", "resampling", "planes", "markups")
+    rooms = [public, *(import_module(f"node.assemble.{name}") for name in names)]
+    for name in public.__all__:
+        assert any(getattr(room, name, None) is getattr(public, name) for room in rooms), name

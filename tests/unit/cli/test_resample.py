@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from node.assemble import space
+from node import space
+from node.assemble.resampling import resample
 from node.cli.commands import build
 from node.convert import OutputOptions, convert_series, read_folder
 from node.core.errors import AssemblyError, ConfigError, Reason
@@ -68,6 +69,39 @@ def test_one_point_and_no_other(tmp_path: Path) -> None:
             run("coords", path, *wrong)
 
 
+@pytest.mark.parametrize("ending", ["mrk.json", "fcsv"])
+def test_points_of_slicer_lead_to_pixels_and_back(tmp_path: Path, ending: str) -> None:
+    path = written(TURNED, tmp_path)
+    lps = [TURNED.affine[:3] @ [column, row, k, 1] for k, row, column in ((0, 0, 0), (3, 4, 5))]
+    points = [space.Point(f"F-{n}", tuple(one.tolist())) for n, one in enumerate(lps)]
+    file = tmp_path / f"in.{ending}"
+    space.write_points(file, [space.Markup("Fiducial", tuple(points))], "RAS")
+    out = tmp_path / f"out.{ending}"
+    told = json.loads(run("coords", path, "--points", file, "--json", "-o", out))["points"]
+    assert [one["label"] for one in told] == ["F-0", "F-1"]
+    for one, k in zip(told, (0, 3), strict=True):
+        assert one["source"]["sop_instance_uid"] == TURNED.instance(k).SOPInstanceUID
+    back = space.points_array(space.read_points(out))
+    assert np.allclose(back, lps, atol=1e-6)
+    assert "LPS" in out.read_text()
+    run("coords", path, "--points", file, "-o", tmp_path / "list.json")
+    listed = json.loads((tmp_path / "list.json").read_text())["points"]
+    assert listed[1]["lps"] == pytest.approx(lps[1], abs=1e-3)
+    assert listed[1]["ijk"] == told[1]["ijk"]
+    assert "F-1" in run("coords", path, "--points", file)
+
+
+def test_the_matrix_of_a_slice_is_told(tmp_path: Path) -> None:
+    path = written(TURNED, tmp_path)
+    answer = json.loads(run("coords", path, "--ijk=1,2,1", "--json"))
+    told = answer["slice"]
+    (name,) = (key for key in told if "_to_" in key)
+    left = np.array(told[name]) @ [*np.delete([1, 2, 1], "ijk".index(told["axis"])), 1]
+    rows = ["lps".index(letter) for letter in name[-2:]]
+    assert left[:2] == pytest.approx(np.array(answer["lps"])[rows], abs=1e-3)
+    assert name.replace("_", " ") in run("coords", path, "--ijk=1,2,1")
+
+
 def test_on_the_grid_of_another_each_voxel_keeps_its_place(tmp_path: Path) -> None:
     moving = written(TURNED, tmp_path)
     wide = TURNED.but(origin=(-21.5, -33.0, 9.0), rotation=np.eye(3), series="1.2.3")
@@ -77,7 +111,7 @@ def test_on_the_grid_of_another_each_voxel_keeps_its_place(tmp_path: Path) -> No
     assert out.shape == nib.load(fixed).shape
     assert (out.affine == nib.load(fixed).affine).all()
     source, affine = nib.load(moving), nib.load(moving).affine
-    expected = space.resample(np.asanyarray(source.dataobj), affine, out.affine, out.shape)
+    expected = resample(np.asanyarray(source.dataobj), affine, out.affine, out.shape)
     assert (np.asanyarray(out.dataobj) == expected).all()
 
 

@@ -1,0 +1,1 @@
+"""Annotations to shapes, and shapes to voxels: reports, presentation states, points of RT."""

@@ -1,0 +1,1 @@
+"""Volumes in Python: where DICOM files may be, what a volume offers, and volumes of a node."""
