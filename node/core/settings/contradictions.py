@@ -26,7 +26,7 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     names = [name for peer in peers if isinstance(name := _section_of(peer).get("name"), str)]
     for number, target in enumerate(targets):
         yield from _unknown_peers(number, _section_of(target), names)
-        yield from _no_page(number, _section_of(target), _section(values, "http"))
+        yield from _no_links(number, _section_of(target))
     yield from _one_port(_section(values, "dicom"), _section(values, "http"))
     tls = _section(_section(values, "dicom"), "tls")
     if tls.get("require_client_certificate") in (True, "true") and tls.get("ca") is None:
@@ -57,16 +57,15 @@ def _unknown_peers(
             )
 
 
-def _no_page(
-    number: int, target: Mapping[str, Any], http: Mapping[str, Any]
-) -> Iterator[tuple[Location, str]]:
-    """Links to a page that there is not."""
+def _no_links(number: int, target: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Links to instances, which the page does not hand out as long as it has no login."""
     for way in ("webhook", "command"):
         links = _section(_section(target, way), "payload").get("links")
-        if links in (True, "true") and http.get("port", PAGE_PORT) is None:
+        if links in (True, "true"):
             yield (
                 ("deliver", number, way, "payload", "links"),
-                f"deliver {target.get('name')!r} wants links to the page, and http.port is null",
+                f"deliver {target.get('name')!r} wants links to instances, which the page does not "
+                "hand out without a login; let the program read the archive's paths",
             )
 
 

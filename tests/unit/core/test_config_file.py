@@ -291,8 +291,7 @@ def test_results_are_shown_as_they_are_written(tmp_path: Path) -> None:
     assert (shown["as"], shown["send"]) == ("map", "a")
 
 
-def test_links_need_a_page(tmp_path: Path) -> None:
-    text = "deliver: [{name: t, command: {run: [x], payload: {links: true}}}]\nhttp: {port: %s}"
-    load_settings(write(tmp_path, text % 8080))
-    with pytest.raises(ConfigError, match=r"http\.port is null"):
-        load_settings(write(tmp_path, text % "null"))
+def test_links_are_refused_as_long_as_the_page_has_no_login(tmp_path: Path) -> None:
+    text = "deliver: [{name: t, command: {run: [x], payload: {links: true}}}]"
+    with pytest.raises(ConfigError, match="without a login"):
+        load_settings(write(tmp_path, text))
