@@ -65,7 +65,7 @@ class Pace:
 
 @dataclass
 class PeerLimits:
-    """What is known of a peer while the node runs. For the worker's thread alone.
+    """What is known of a peer while the node runs. The worker guards it by its lock.
 
     Attributes:
         running: items that are being fetched from it.

@@ -127,7 +127,8 @@ class PullWorker:
             after = JobState.WAITING
         elif job.order is Order.RETRY:
             self._pulls.begin_again(job)
-            self._limits.setdefault(job.peer, PeerLimits()).back()
+            with self._lock:
+                self._limits.setdefault(job.peer, PeerLimits()).back()
             after = JobState.WAITING if job.state is not JobState.PAUSED else job.state
         if after in {JobState.CANCELLED, JobState.PAUSED}:
             self._end_job(job)
@@ -155,13 +156,7 @@ class PullWorker:
             with self._lock:
                 under_way = list(self._running)
             self._pulls.release_running(under_way)
-        limits = self._limits.setdefault(job.peer, PeerLimits())
-        limits.running = self._of_peer(job.peer)
-        room = min(
-            job.parallel - mine,
-            limits.room(peer.fetch.parallel, time.monotonic()),
-            _MOST_AT_ONCE - len(self._running),
-        )
+        room = min(job.parallel - mine, self._room(job.peer, peer.fetch.parallel))
         for item in self._pulls.due(job, self._clock(), max(0, room)):
             self._begin(job, item, peer)
             mine += 1
@@ -231,19 +226,14 @@ class PullWorker:
     def _ended(self, running: _Running, result: Result) -> None:
         """Note what became of a try, and when there will be another."""
         item, job, now = running.item, running.job, self._clock()
-        limits = self._limits.setdefault(job.peer, PeerLimits())
         if result.studies:
             self._pulls.set_studies(item, result.studies)
         if result.stopped or (running.stop.is_set() and result.state is not ItemState.COMPLETE):
             self._pulls.set_item(item, ItemState.WAITING, reason=item.reason, tries=item.tries)
             return
-        if result.away:
-            limits.away(time.monotonic())
-        elif not result.busy:
-            limits.back()
+        self._note_peer(job.peer, result)
         if result.busy and self._busy.get(item.pk, 0) < _MOST_BUSY:
             self._busy[item.pk] = self._busy.get(item.pk, 0) + 1
-            limits.busy(time.monotonic())
             self._again(item, result.reason, item.tries, now + _BUSY_SECONDS)
             return
         self._busy.pop(item.pk, None)
@@ -251,6 +241,18 @@ class PullWorker:
             self._again(item, result.reason, item.tries + 1, now + PAUSES[item.tries])
             return
         self._pulls.set_item(item, result.state, reason=result.reason, tries=item.tries)
+
+    def _note_peer(self, name: str, result: Result) -> None:
+        """Learn from a try how hard the peer may be pressed."""
+        now = time.monotonic()
+        with self._lock:
+            limits = self._limits.setdefault(name, PeerLimits())
+            if result.away:
+                limits.away(now)
+            elif result.busy:
+                limits.busy(now)
+            else:
+                limits.back()
 
     def _again(self, item: PullItem, reason: str, tries: int, due: float) -> None:
         self._pulls.set_item(item, ItemState.WAITING, reason=reason, tries=tries, due=due)
@@ -302,10 +304,13 @@ class PullWorker:
                 if job is None or one.job.pk == job.pk:
                     one.stop.set()
 
+    def _room(self, name: str, most: int) -> int:
+        """How many more items of a peer may be begun."""
+        with self._lock:
+            limits = self._limits.setdefault(name, PeerLimits())
+            limits.running = sum(one.job.peer == name for one in self._running.values())
+            return min(limits.room(most, time.monotonic()), _MOST_AT_ONCE - len(self._running))
+
     def _of_job(self, job: PullJob) -> int:
         with self._lock:
             return sum(one.job.pk == job.pk for one in self._running.values())
-
-    def _of_peer(self, name: str) -> int:
-        with self._lock:
-            return sum(one.job.peer == name for one in self._running.values())

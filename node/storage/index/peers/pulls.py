@@ -30,6 +30,7 @@ from node.storage.index.schema import (
     StudyRow,
 )
 
+_KEPT: Final = 500  # jobs that are over
 _AT_ONCE: Final = 500  # values in one statement
 _ACTIVE: Final = (JobState.WAITING, JobState.RUNNING)
 
@@ -64,6 +65,7 @@ class Pulls:
             with self._index.writing() as connection:
                 if connection.scalar(select(job.id).where(job.name == new.name)) is not None:
                     raise NameTaken(taken)
+                _prune(connection)
                 pk = connection.execute(
                     insert(job)
                     .values(
@@ -320,6 +322,19 @@ class Pulls:
             for at in range(0, len(every), _AT_ONCE):
                 found.update(_states(connection, every[at : at + _AT_ONCE]))
         return found
+
+
+def _prune(connection: Connection) -> None:
+    """Forget the oldest jobs that are over, beyond as many as are kept."""
+    job, item = PullJobRow, PullItemRow
+    old = select(job.id).where(job.state.in_(OVER)).order_by(job.id.desc()).offset(_KEPT)
+    keys = list(connection.scalars(old))
+    if not keys:
+        return
+    rows = select(item.id).where(item.job_pk.in_(keys))
+    connection.execute(delete(PullStudyRow).where(PullStudyRow.item_pk.in_(rows)))
+    connection.execute(delete(item).where(item.job_pk.in_(keys)))
+    connection.execute(delete(job).where(job.id.in_(keys)))
 
 
 def _states(
