@@ -20,7 +20,7 @@ from node.storage.backup.manifest import BackupError
 from node.storage.backup.restore import Restore
 from node.storage.index.engine import Index
 from node.storage.ingest.retention import RetentionJob
-from node.storage.root_lock import nothing_removed
+from node.storage.root_lock import retention_paused
 from tests.databases import migrated_postgresql
 from tests.running import RunningNode, configured
 from tests.small import small_ct
@@ -269,7 +269,7 @@ def test_retention_waits_for_a_backup(stopped: RunningNode) -> None:
 
     retirement = RetentionJob(archive, index, days=1, max_size=None, clock=clock)
     index.close()
-    with nothing_removed(stopped.root):
+    with retention_paused(stopped.root):
         assert retirement.step() == 0
     assert retirement._next == 0.0  # it has not been at work
     assert retirement.step() == 0

@@ -35,7 +35,7 @@ def test_series_are_made_once_the_scheduler_is_back(tmp_path: Path) -> None:
         assert waiting["state"] == "settled"
         assert "archive-not-seen" in waiting["why"]
         found = json.loads(node.rasnode("doctor", "--only", "executor", "--json").stdout)
-        assert found[0]["found"] == "1 dask workers with 1 threads"
+        assert found[0]["found"] == "1 Dask workers with 1 threads"
 
         cluster.start_workers(2)
         node.settle(60, states=["ready"])
