@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 import zlib
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -48,19 +46,11 @@ def most_held(process: int) -> int:
     return field("VmHWM") - field("RssFile")
 
 
-@cache
-def _load_everything() -> None:
-    """Convert something small: the modules that this loads are the interpreter's, not a slice's."""
-    with tempfile.TemporaryDirectory() as name:
-        small_ct(Path(name) / "in", 3, announced=True)
-        assert converted(Path(name)).products
-
-
 def peak_of(folder: Path) -> int:
     """The most that a process held more than before, and its decoder, each counted by itself, in
     bytes: what the tests themselves have loaded is not a node's."""
     told = folder / "told"
-    _load_everything()
+    decoding.close()  # decoders of earlier tests are not this one's
     pid = os.fork()
     if pid == 0:
         code = 1
