@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from node.core.errors import Retryable
 from node.core.settings.model import Storage
 from node.dimse.scu.retrieve import Received
-from node.storage.archive import Archive
-from node.storage.journal import Journal, JournalWriter
+from node.storage.importing.partition_receiver import partition_receiver
+from node.storage.journal import Journal
 from node.storage.journal.import_partitions import claimed_partition
-from node.storage.journal.segment import count_for, size_for
-from node.storage.quarantine import Quarantine
 from node.storage.receive.instance_receiver import Incoming
 from node.storage.receive.journal_receiver import JournalReceiver
 
@@ -68,32 +65,12 @@ class GetReceiving:
                 self._open.close()
 
     def _opened(self) -> JournalReceiver:
-        journal, kept = self._journal, self._storage.quarantine
         with ExitStack() as undo:
-            number = undo.enter_context(claimed_partition(journal.folder))
+            number = undo.enter_context(claimed_partition(self._journal.folder))
             if number is None:
                 raise Retryable("as many imports are under way as there may be at once")
-            archive = Archive(self._storage.root, number)
-            if journal.offsets.safe(number) >= journal.offsets.answered(number):
-                archive.drop_import(number)  # what an import that was killed left behind
-            free = archive.free_bytes()
-            partition = JournalWriter(
-                journal.folder,
-                number,
-                journal.offsets,
-                size_for(free),
-                self._ring,
-                most=count_for(free),
-                senders_wait=False,
-            )
-            undo.callback(partition.close)
-            receiver = JournalReceiver(
-                archive,
-                journal,
-                partition,
-                minimum_free=self._storage.minimum_free,
-                clock=time.time,
-                quarantine=Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days),
+            receiver = undo.enter_context(
+                partition_receiver(self._storage, self._journal, number, self._ring)
             )
             self._open = undo.pop_all()
         return receiver

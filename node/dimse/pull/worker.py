@@ -12,7 +12,7 @@ from typing import Final
 
 from node.core.errors import NodeError, error_reference, traced
 from node.core.fetch_limits import Rate, Window
-from node.core.pulls import ItemState, JobState, Order, PullItem, PullJob
+from node.core.pulls import OVER, ItemState, JobState, Order, PullItem, PullJob
 from node.core.settings.fetch import FetchSettings
 from node.core.settings.model import PeerSettings
 from node.core.supervision import Loop, background
@@ -117,7 +117,7 @@ class PullWorker:
 
     def _obey(self, job: PullJob) -> None:
         """Do what a person wants of a job."""
-        over = job.state in {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+        over = job.state in OVER
         after: JobState = job.state
         if job.order is Order.CANCEL and not over:
             after = JobState.CANCELLED

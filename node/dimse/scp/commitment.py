@@ -33,7 +33,7 @@ from node.dimse.scp.commitment_messages import (
 from node.dimse.scp.message_observer import Notifications
 from node.dimse.scp.open_association import OpenAssociation
 from node.dimse.scp.query.operation import PeerGone
-from node.dimse.scu.requests import PLAIN
+from node.dimse.scu.query import PLAIN
 from node.dimse.upper_layer.access.permissions import Peers, caller_of
 from node.dimse.upper_layer.messages import N_EVENT_REPORT_RQ, Value, number
 from node.dimse.upper_layer.pdus import Proposal

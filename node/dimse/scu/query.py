@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from pydicom import config
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom.dsutils import encode
+from pydicom.datadict import tag_for_keyword
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelFind,
@@ -22,6 +18,7 @@ from node.core.errors import MalformedDataSet
 from node.core.query_keys import UNIQUE_KEY, Level
 from node.core.statuses import CANCEL, SUCCESS, is_pending, shown
 from node.dicom import Elements, scan
+from node.dimse.scu.identifier import encode_identifier
 from node.dimse.upper_layer.messages import C_FIND_RQ, Message, Value, number, text
 from node.dimse.upper_layer.pdus import Proposal
 from node.dimse.upper_layer.requestor import Destination, PeerSilent, Requestor
@@ -128,7 +125,7 @@ class QuerySCU:
         """
         ((syntax, context),) = self._requestor.contexts(self._root).items()
         wanted = dict.fromkeys([*keys, *returned, UNIQUE_KEY[level]])
-        encoded = _encoded(level, {key: keys.get(key, "") for key in wanted}, syntax)
+        encoded = encode_identifier(level, {key: keys.get(key, "") for key in wanted}, syntax)
         command: dict[str, Value] = {
             "AffectedSOPClassUID": self._root,
             "CommandField": C_FIND_RQ,
@@ -170,37 +167,6 @@ class QuerySCU:
                 f"{there} ends the query with {shown(status)}{f' ({comment})' if comment else ''}",
                 status,
             )
-
-
-def _encoded(level: Level, keys: Mapping[str, str], syntax: str) -> bytes:
-    identifier = Dataset()
-    charset = charset_for(keys.values())
-    if charset:
-        identifier.SpecificCharacterSet = charset
-    identifier.QueryRetrieveLevel = str(level)
-    for keyword, value in keys.items():
-        tag = tag_for_keyword(keyword)
-        if tag is None:
-            raise ValueError(f"{keyword} is no DICOM keyword")
-        identifier[tag] = DataElement(
-            tag, dictionary_VR(tag)[:2], value or None, validation_mode=config.IGNORE
-        )
-    encoded = encode(identifier, UID(syntax).is_implicit_VR, True)
-    if encoded is None:
-        raise ValueError("the keys cannot be written as a DICOM identifier")
-    return bytes(encoded)
-
-
-def charset_for(values: Iterable[str]) -> str:
-    """The simplest character set that can say all values (PS3.3 C.12.1.1.2); empty: ASCII."""
-    whole = "".join(values)
-    for charset, codec in (("", "ascii"), ("ISO_IR 100", "latin-1"), ("ISO_IR 192", "utf-8")):
-        try:
-            whole.encode(codec)
-        except UnicodeEncodeError:
-            continue
-        return charset
-    raise ValueError("the keys hold characters that no character set has")
 
 
 def _row(message: Message, syntax: str, wanted: Mapping[str, object]) -> Row:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from io import BytesIO
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom.dsutils import decode, encode
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
+from pydicom.uid import UID
+from pynetdicom.dsutils import encode
+from pynetdicom.sop_class import Verification
 
 from node.core.errors import ConfigError
+from node.core.query_keys import Level
 from node.core.settings.model import Dicom, PeerSettings
-from node.core.statuses import SUCCESS, is_pending, shown
+from node.core.statuses import SUCCESS, shown
+from node.dimse.scu.query import PLAIN, QuerySCU
 from node.dimse.upper_layer.access.tls import client_context
-from node.dimse.upper_layer.messages import C_ECHO_RQ, C_FIND_RQ, C_STORE_RQ, Value, number
+from node.dimse.upper_layer.messages import C_ECHO_RQ, C_STORE_RQ, Value, number
 from node.dimse.upper_layer.pdus import Proposal
 from node.dimse.upper_layer.requestor import ANSWER_SECONDS, Destination, PeerSilent, Requestor
 
@@ -27,16 +28,14 @@ __all__ = [
     "PeerSilent",
     "count_of_series",
     "echo",
-    "find",
     "own_port",
     "peer",
     "send",
 ]
 
-PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 _VERIFICATION: Final = str(Verification)
-_FIND: Final = str(StudyRootQueryRetrieveInformationModelFind)
+_NUMBER_OF_INSTANCES: Final = "NumberOfSeriesRelatedInstances"
 
 
 def echo(destination: Destination) -> None:
@@ -82,36 +81,6 @@ def send(
             sent(data_set)
 
 
-def find(destination: Destination, identifier: Dataset) -> Iterator[Dataset]:
-    """Send a C-FIND in the Study Root model (PS3.4 C.4.1.2); yields each match.
-
-    Args:
-        destination: the peer.
-        identifier: with Query/Retrieve Level and keys.
-
-    Raises:
-        PeerSilent: the peer cannot be reached, or refuses the query.
-    """
-    with Requestor(destination, [Proposal(_FIND, PLAIN)]) as requestor:
-        ((syntax, context),) = requestor.contexts(_FIND).items()
-        implicit = UID(syntax).is_implicit_VR
-        command: dict[str, Value] = {
-            "AffectedSOPClassUID": _FIND,
-            "CommandField": C_FIND_RQ,
-            "Priority": 0,
-        }
-        message_id = requestor.request(context, command, _encoded(identifier, implicit=implicit))
-        while True:
-            message = requestor.response(message_id)
-            status = number(message.command, "Status")
-            if not is_pending(status):
-                break
-            if message.data is not None:
-                yield decode(BytesIO(message.data), implicit, True)
-    if status != SUCCESS:
-        raise PeerSilent(f"{destination} answers C-FIND with {shown(status)}")
-
-
 def count_of_series(
     destination: Destination, study_instance_uid: str, series_instance_uid: str
 ) -> int | None:
@@ -126,21 +95,15 @@ def count_of_series(
     Raises:
         PeerSilent: the peer cannot be reached, or refuses the query.
     """
-    query = Dataset()
-    query.QueryRetrieveLevel = "SERIES"
-    query.StudyInstanceUID = study_instance_uid
-    query.SeriesInstanceUID = series_instance_uid
-    query.NumberOfSeriesRelatedInstances = None
-    matches = list(find(destination, query))
-    if not matches:
-        return None
-    count = str(matches[0].get("NumberOfSeriesRelatedInstances") or "")
-    if _COUNT.fullmatch(count):
-        return int(count)
-    query.QueryRetrieveLevel = "IMAGE"
-    del query.NumberOfSeriesRelatedInstances
-    query.SOPInstanceUID = ""
-    return sum(1 for _ in find(destination, query)) or None
+    keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": series_instance_uid}
+    with QuerySCU(destination) as query:
+        series = query.ask(Level.SERIES, keys, (_NUMBER_OF_INSTANCES,)).rows
+        if not series:
+            return None
+        count = series[0][_NUMBER_OF_INSTANCES]
+        if _COUNT.fullmatch(count):
+            return int(count)
+        return len(query.ask(Level.IMAGE, keys).rows) or None
 
 
 def _store(requestor: Requestor, data_set: Dataset) -> int | None:

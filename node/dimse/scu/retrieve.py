@@ -10,12 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pydicom import config
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.uid import UID
-from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelGet,
     PatientRootQueryRetrieveInformationModelMove,
@@ -25,7 +19,8 @@ from pynetdicom.sop_class import (
 
 from node.core.query_keys import Level
 from node.core.statuses import is_pending, shown
-from node.dimse.scu.query import PLAIN, charset_for
+from node.dimse.scu.identifier import encode_identifier
+from node.dimse.scu.query import PLAIN
 from node.dimse.upper_layer.messages import (
     C_GET_RQ,
     C_MOVE_RQ,
@@ -53,6 +48,7 @@ GET: Final = (
     str(StudyRootQueryRetrieveInformationModelGet),
     str(PatientRootQueryRetrieveInformationModelGet),
 )
+_PATIENT_ROOTS: Final = (MOVE[1], GET[1])
 SILENT_SECONDS: Final = 180.0
 """Without a response, and without anything that comes, for so long: the peer has forgotten us."""
 _CANCEL_SECONDS: Final = 20.0  # for the peer to end after C-CANCEL
@@ -193,6 +189,7 @@ class _Conversation:
         self._root = accepted[0]
         self._wanted = wanted
         self._cancelled_at: float | None = None
+        self._known, self._looked = held(), time.monotonic()
 
     def run(self, command: Mapping[str, Value]) -> Ended:
         ((syntax, self._context),) = self._requestor.contexts(self._root).items()
@@ -201,7 +198,7 @@ class _Conversation:
             "AffectedSOPClassUID": self._root,
             "Priority": 0,
         }
-        identifier = _identifier(self._wanted, syntax, patient_root=self._root in PATIENT_ROOTS)
+        identifier = _identifier(self._wanted, syntax, patient_root=self._root in _PATIENT_ROOTS)
         self._message_id = self._requestor.request(self._context, whole, identifier)
         self._syntaxes = dict(self._requestor.accepted.contexts)
         while True:
@@ -217,28 +214,38 @@ class _Conversation:
 
     def _next(self) -> Message:
         """The next message; meanwhile it is seen whether somebody wants this to end."""
-        heard = looked = time.monotonic()
-        known = self._held()
+        heard = time.monotonic()
         while not self._requestor.ready(_LOOK_SECONDS):
+            self._heed()
             now = time.monotonic()
-            if self._cancelled_at is None and self._stop():
-                self._cancelled_at = now
-                self._requestor.cancel(self._context, self._message_id)
             if self._cancelled_at is not None and now - self._cancelled_at > _CANCEL_SECONDS:
                 raise PeerSilent(f"{self._requestor.destination} does not end after C-CANCEL")
-            if now - looked > _GROWTH_SECONDS:
-                looked, before, known = now, known, self._held()
-                if known != before:
-                    heard = now
+            if self._has_grown():
+                heard = now
             if now - heard > SILENT_SECONDS:
                 raise PeerSilent(
                     f"timed-out: {self._requestor.destination} neither answers nor sends "
                     f"anything for {SILENT_SECONDS:.0f} s"
                 )
+        self._heed()
+        self._has_grown()
+        return self._requestor.receive()
+
+    def _heed(self) -> None:
+        """Tell the peer to stop, once, if somebody wants that."""
         if self._cancelled_at is None and self._stop():
             self._cancelled_at = time.monotonic()
             self._requestor.cancel(self._context, self._message_id)
-        return self._requestor.receive()
+
+    def _has_grown(self) -> bool:
+        """Whether more is here than at the last look; it is looked every few seconds at most, as
+        peers send a response for each instance."""
+        now = time.monotonic()
+        if now - self._looked < _GROWTH_SECONDS:
+            return False
+        before, self._known = self._known, self._held()
+        self._looked = now
+        return self._known != before
 
     def _take(self, message: Message) -> None:
         command = message.command
@@ -259,26 +266,13 @@ class _Conversation:
         )
 
 
-PATIENT_ROOTS: Final = (MOVE[1], GET[1])
-
-
 def _identifier(wanted: Wanted, syntax: str, *, patient_root: bool) -> bytes:
     """The level and its unique keys, and nothing else (PS3.4 C.4.2.1.4)."""
-    keys = dict(wanted.keys)
-    if patient_root:
-        if not wanted.patient_id:
-            raise PeerSilent(
-                "the peer knows Patient Root alone, and the study has no PatientID to name"
-            )
-        keys = {"PatientID": wanted.patient_id, **keys}
-    identifier = Dataset()
-    if charset := charset_for(keys.values()):
-        identifier.SpecificCharacterSet = charset
-    identifier.QueryRetrieveLevel = str(wanted.level)
-    for keyword, value in keys.items():
-        tag = tag_for_keyword(keyword) or 0
-        identifier[tag] = DataElement(tag, dictionary_VR(tag), value, validation_mode=config.IGNORE)
-    encoded = encode(identifier, UID(syntax).is_implicit_VR, True)
-    if encoded is None:
-        raise ValueError("the keys cannot be written as a DICOM identifier")
-    return bytes(encoded)
+    if not patient_root:
+        return encode_identifier(wanted.level, wanted.keys, syntax)
+    if not wanted.patient_id:
+        raise PeerSilent(
+            "the peer knows Patient Root alone, and the study has no PatientID to name"
+        )
+    keys = {"PatientID": wanted.patient_id, **wanted.keys}
+    return encode_identifier(wanted.level, keys, syntax)

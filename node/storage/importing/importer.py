@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,15 +19,13 @@ from node.core.errors import NodeError, Retryable
 from node.core.records import Stored
 from node.core.settings.model import Settings
 from node.core.statuses import SUCCESS
-from node.storage.archive import Archive
 from node.storage.importing.file_reader import FileRead, FileReader
 from node.storage.importing.folder_walk import files_below
 from node.storage.importing.journal_access import Access
 from node.storage.importing.outcomes import FileWritten, outcomes
+from node.storage.importing.partition_receiver import partition_receiver
 from node.storage.index.imported import Imported
-from node.storage.journal import Journal, JournalFull, JournalWriter
-from node.storage.journal.segment import count_for, size_for
-from node.storage.quarantine import Quarantine
+from node.storage.journal import Journal, JournalFull
 from node.storage.receive.instance_receiver import Outcome
 from node.storage.receive.journal_receiver import JournalReceiver
 
@@ -240,25 +238,7 @@ def open_importer(
         StorageFull: the partition's files cannot be made or opened.
     """
     journal, number = access.journal, access.partition
-    offsets = journal.offsets
-    archive = Archive(settings.storage.root, number)
-    if offsets.safe(number) >= offsets.answered(number):
-        archive.drop_import(number)
-    free = archive.free_bytes()
-    size, most = size_for(free), count_for(free)
-    writer = JournalWriter(
-        journal.folder, number, offsets, size, access.wake_ingester, most=most, senders_wait=False
-    )
-    with closing(writer):
-        kept = settings.storage.quarantine
-        receiver = JournalReceiver(
-            archive,
-            journal,
-            writer,
-            minimum_free=settings.storage.minimum_free,
-            clock=time.time,
-            quarantine=Quarantine(archive.quarantine, per_peer=kept.per_peer, days=kept.days),
-        )
+    with partition_receiver(settings.storage, journal, number, access.wake_ingester) as receiver:
         yield Importer(
             receiver,
             journal,
