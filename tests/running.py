@@ -22,6 +22,7 @@ import yaml
 
 from node.cli.commands import build
 from node.cli.context import let_settle
+from node.storage.run_file import UNSEEN, running_node
 from tests.commands import rasnode
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -94,23 +95,23 @@ class RunningNode:
 
     def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
         self.folder = folder
-        self.root = folder / "data"
         self.log = folder / "node.log"
         self.config = folder / "config.yaml"
         merged: dict[str, Any] = {
             "dicom": {"host": "127.0.0.1", "port": free_port()},
-            "storage": {"root": str(self.root), "minimum_free": "50 MiB"},
+            "storage": {"root": str(folder / "data"), "minimum_free": "50 MiB"},
             "http": {"port": None},
         }
         for section, values in (settings or {}).items():
             merged.setdefault(section, {}).update(values)
+        self.root = Path(merged["storage"]["root"])
         self.config.write_text(yaml.safe_dump(merged))
         self.port: int = merged["dicom"]["port"]
         self._ports = [port for port in (self.port, merged["http"]["port"]) if port is not None]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, env: dict[str, str] | None = None) -> RunningNode:
-        """Start it and wait until its ports are open."""
+        """Start it and wait until its ports are open and other commands see it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "node", "serve", "-c", str(self.config)],
@@ -125,7 +126,8 @@ class RunningNode:
     def _listens(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
-        return all(map(self._answers, self._ports))
+        seen = running_node(self.root)
+        return all(map(self._answers, self._ports)) and seen is not None and seen is not UNSEEN
 
     @staticmethod
     def _answers(port: int) -> bool:

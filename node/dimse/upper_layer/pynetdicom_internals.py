@@ -350,6 +350,8 @@ class EventDrivenAssociation(Association):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  whatever it is, the association has to end
             self.failed(error)
             self.dul.kill_dul()
+            if self.dul.ident is not None:  # its last PDU goes out before `finished`
+                self.dul.join(_STOP_SECONDS)
         finally:
             if self.dul.ident is None:  # the system gave us no thread for it
                 self.dul.finished()
