@@ -165,6 +165,15 @@ def test_the_node_reads_slowly_and_stops_at_once(world: World) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_each_file_counts_for_more_than_its_bytes(world: World) -> None:
+    upkeep = VerificationLoop(world.index, world.root, days=30, clock=time.time)
+    upkeep._since_start -= 60
+    began = time.monotonic()
+    upkeep._step()
+    assert upkeep._verifier.progress().ended_at is not None
+    assert time.monotonic() - began > SLICES / 16  # 256 KiB a file, 4 MiB a second
+
+
 def test_the_node_waits_after_its_start_and_between_rounds(world: World) -> None:
     now = 1000.0
     upkeep = VerificationLoop(world.index, world.root, days=30, clock=lambda: now)
