@@ -197,8 +197,10 @@ class PixelReader:
         identity = source.header.identity
         if not source.digest or identity in self._checked:
             return _part_of(source, start, size)
-        with _named(source):
+        try:  # a context manager would cost as much as the read of a small slice
             part = read_part(source.file, _expected(source), start, size)
+        except (OSError, Damage) as error:
+            raise _unreadable(source, error) from error
         self._checked.add(identity)
         return part
 
@@ -344,21 +346,19 @@ def _named(source: InstanceSource) -> Iterator[None]:
     """Turn damaged and unreadable files into refusals with the instance's UID."""
     try:
         yield
-    except OSError as error:
-        found = damage_of(error) if source.digest else error
-        if isinstance(found, Damage):
-            raise _refused(source, found) from error
-        raise AssemblyError(
-            Reason.PIXELS_UNREADABLE, _UNREADABLE.format(source.uid, error.strerror), (source.uid,)
-        ) from error
-    except Damage as error:
-        raise _refused(source, error) from error
+    except (OSError, Damage) as error:
+        raise _unreadable(source, error) from error
 
 
-def _refused(source: InstanceSource, damage: Damage) -> AssemblyError:
+def _unreadable(source: InstanceSource, error: OSError | Damage) -> AssemblyError:
+    found = damage_of(error) if isinstance(error, OSError) and source.digest else error
+    if isinstance(found, Damage):
+        return AssemblyError(
+            found.reason,
+            f"SOP Instance {source.uid} in the archive: {found.sentence}. Send it again: the "
+            "series is then assembled again automatically.",
+            (source.uid,),
+        )
     return AssemblyError(
-        damage.reason,
-        f"SOP Instance {source.uid} in the archive: {damage.sentence}. Send it again: the series "
-        "is then assembled again automatically.",
-        (source.uid,),
+        Reason.PIXELS_UNREADABLE, _UNREADABLE.format(source.uid, found.strerror), (source.uid,)
     )

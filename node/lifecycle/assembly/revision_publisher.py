@@ -307,9 +307,10 @@ class RevisionPublisher:
     ) -> None:
         fault_point("revision-visible")
         previous = self._publications.visible(series.pk)
-        spared = {folded(name) for name in self._work.files_beside(series.pk)}
-        old = previous.files if previous is not None else ()
-        replaced = tuple(name for name in old if folded(name) not in spared)
+        replaced: tuple[str, ...] = ()
+        if previous is not None:
+            spared = {folded(name) for name in self._work.files_beside(series.pk)}
+            replaced = tuple(name for name in previous.files if folded(name) not in spared)
         deliveries = []
         if previous is not None and replaced:
             deliveries += self._event_publisher.deliveries_for(

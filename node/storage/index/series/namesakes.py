@@ -6,7 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.orm import aliased
 
 from node.core.records import SeriesRecord, Shared, address_of
@@ -126,6 +136,27 @@ def _note(connection: Connection, pair: Pair, at: float) -> None:
     )
 
 
+def _query_of_parts() -> Select[Any]:
+    mine, theirs = aliased(InstanceRow), aliased(InstanceRow)
+    series: BindParameter[int] = bindparam("series")
+    copied = (
+        select(func.count())
+        .select_from(mine)
+        .join(theirs, theirs.uid == mine.uid)
+        .where(mine.series_pk == series, theirs.series_pk == SeriesRow.id)
+        .scalar_subquery()
+    )
+    return (
+        select(SeriesRow.part, StudyRow.uid, SeriesRow.instances, copied)
+        .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+        .where(SeriesRow.uid == bindparam("uid"), SeriesRow.id != series)
+        .order_by(SeriesRow.part)
+    )
+
+
+_PARTS: Final = _query_of_parts()  # for each assembly: making it takes longer than running it
+
+
 class Namesakes:
     """Reads which series share UIDs."""
 
@@ -150,24 +181,11 @@ class Namesakes:
 
     def parts(self, series: SeriesRecord) -> list[Part]:
         """The other series with the UID of a series."""
-        mine, theirs = aliased(InstanceRow), aliased(InstanceRow)
-        copied = (
-            select(func.count())
-            .select_from(mine)
-            .join(theirs, theirs.uid == mine.uid)
-            .where(mine.series_pk == series.pk, theirs.series_pk == SeriesRow.id)
-            .scalar_subquery()
-        )
-        query = (
-            select(SeriesRow.part, StudyRow.uid, SeriesRow.instances, copied)
-            .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-            .where(SeriesRow.uid == series.uid, SeriesRow.id != series.pk)
-            .order_by(SeriesRow.part)
-        )
         with self._index.reading() as connection:
+            found = connection.execute(_PARTS, {"uid": series.uid, "series": series.pk})
             return [
                 Part(address_of(series.uid, part), study, instances, shared)
-                for part, study, instances, shared in connection.execute(query)
+                for part, study, instances, shared in found
             ]
 
     def beside(self, uid: str, series: SeriesRecord) -> str | None:

@@ -52,7 +52,7 @@ def found(path: Path, now: Any, earlier: Any = (), **how: Any) -> Fit:
     [
         ("text.nii.gz", b"no image\n" * 50),
         ("empty.nii", b""),
-        ("small.nii.gz", gzip.compress(b"x")),
+        ("small.nii.gz", gzip.compress(b"x", mtime=0)),
         ("a.png", b""),
         ("absent.nii", None),
     ],
