@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 VARIABLE = "RASNODE_FAULT_POINT"
+_named = os.environ.get(VARIABLE)  # once: each received instance passes several points
 
 
 class InjectedFault(Exception):
@@ -23,7 +24,7 @@ class InjectedFault(Exception):
 
 def fault_point(name: str) -> None:
     """Break here if a test has named this point."""
-    named = os.environ.get(VARIABLE)
+    named = _named
     if named is None:
         return
     if named.startswith("/"):

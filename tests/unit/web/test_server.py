@@ -9,6 +9,7 @@ import socket
 import httpx
 import pytest
 
+from node.core import fault_points
 from node.core.errors import ConfigError
 from node.core.settings.model import Http
 from node.core.supervision import HEARTBEATS, heartbeat
@@ -73,9 +74,9 @@ def test_a_page_that_failed_is_served_again_and_well(
     def trouble() -> list[str]:
         return [sign.trouble for sign in HEARTBEATS.own() if sign.name == "page" and sign.trouble]
 
-    monkeypatch.setenv("RASNODE_FAULT_POINT", "page tick raise")
+    monkeypatch.setattr(fault_points, "_named", "page tick raise")
     eventually(trouble, 5, "it has failed")
-    monkeypatch.delenv("RASNODE_FAULT_POINT")
+    monkeypatch.setattr(fault_points, "_named", None)
     eventually(lambda: not trouble(), 10, "it is well again")
     assert httpx.get(f"http://127.0.0.1:{server.port}/health").status_code == 200
     server.stop()

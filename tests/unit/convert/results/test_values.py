@@ -93,7 +93,7 @@ def test_a_rescale_is_within_half_a_step(low: float, wide: float, seed: int, dty
     try:
         scale = scale_of(some)
     except ResultError:  # what lies so close together cannot be said
-        assert np.ptp(some) < 1e-6 * abs(low)
+        assert np.ptp(some) < 2e-5 * abs(low)  # an intercept has 11 digits, half a step 131,070
         return
     stored = np.rint((some.astype(np.float64) - scale.intercept) / scale.slope)
     assert stored.min() >= 0
