@@ -20,6 +20,7 @@ from node.web.models import (
     Voxel,
 )
 from node.web.output_files import OutputFile
+from node.web.roles import role
 from node.web.site import Site
 from node.web.volumes import Volume
 from node.web.voxel_source import source_of
@@ -56,7 +57,7 @@ def router(site: Site) -> APIRouter:
 def _add_series(api: APIRouter, site: Site) -> None:
     """The node, the series and their files."""
 
-    @api.get("/node")
+    @api.get("/node", openapi_extra=role("viewer"))
     def node() -> NodeView:
         """The node: AE title, port, numbers of series and instances, free disk space."""
         totals = site.totals()
@@ -71,7 +72,7 @@ def _add_series(api: APIRouter, site: Site) -> None:
             **{name: totals[name] for name in ("instances", "series", "studies", "conflicts")},
         )
 
-    @api.get("/series")
+    @api.get("/series", openapi_extra=role("viewer"))
     def series(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         before: Annotated[
@@ -90,7 +91,7 @@ def _add_series(api: APIRouter, site: Site) -> None:
             states={each: totals.get(f"series_{each}", 0) for each in SeriesState},
         )
 
-    @api.get("/series/{uid}")
+    @api.get("/series/{uid}", openapi_extra=role("viewer"))
     def one(uid: SeriesUID) -> SeriesDetail:
         """One series with its evidence, files, associations and history."""
         row = site.row(uid)
@@ -104,7 +105,7 @@ def _add_series(api: APIRouter, site: Site) -> None:
             [str(one) for one in site.damages.all(series=[pk])],
         )
 
-    @api.get("/series/{uid}/files/{number}")
+    @api.get("/series/{uid}/files/{number}", openapi_extra=role("viewer"))
     def file(uid: SeriesUID, number: Number, revision: Revision = None) -> FileResponse:
         """A published file. The name of the download never identifies the patient."""
         found = _file(site, uid, number, revision)
@@ -121,13 +122,18 @@ def _add_series(api: APIRouter, site: Site) -> None:
 def _add_volumes(api: APIRouter, site: Site) -> None:
     """What the viewer shows."""
 
-    @api.get("/series/{uid}/volumes/{number}")
+    @api.get("/series/{uid}/volumes/{number}", openapi_extra=role("viewer"))
     def volume(uid: SeriesUID, number: Number, revision: Revision = None) -> VolumeView:
         """The geometry of a volume, and the first window of its viewer."""
         row = site.row(uid)
         return volume_view(_volume(site, uid, number, revision), row["modality"], row["revision"])
 
-    @api.get("/series/{uid}/volumes/{number}/slice", responses=_PICTURE, response_class=Response)
+    @api.get(
+        "/series/{uid}/volumes/{number}/slice",
+        responses=_PICTURE,
+        response_class=Response,
+        openapi_extra=role("viewer"),
+    )
     def picture(
         uid: SeriesUID,
         number: Number,
@@ -147,7 +153,7 @@ def _add_volumes(api: APIRouter, site: Site) -> None:
         drawn = found.picture(axis, index, time, low, high)
         return Response(drawn, media_type="image/png", headers=_caching(revision))
 
-    @api.get("/series/{uid}/volumes/{number}/voxel")
+    @api.get("/series/{uid}/volumes/{number}/voxel", openapi_extra=role("viewer"))
     def voxel(
         uid: SeriesUID,
         number: Number,

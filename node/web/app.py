@@ -17,6 +17,7 @@ from node.core.version import VERSION
 from node.web.api import SeriesUID, router
 from node.web.deadlines import Deadlines
 from node.web.models import Health
+from node.web.roles import role
 from node.web.security import Security
 from node.web.site import Site
 from node.web.volumes import NotViewable
@@ -50,20 +51,20 @@ def create_app(site: Site, host: str, hosts: Iterable[str] = ()) -> FastAPI:
     app.add_exception_handler(NotViewable, _not_viewable)
     app.add_exception_handler(Retryable, _not_now)
 
-    @app.get("/", include_in_schema=False)
+    @app.get("/", include_in_schema=False, openapi_extra=role("viewer"))
     def page() -> FileResponse:
         return FileResponse(_STATIC / "list.html")
 
-    @app.get("/series/{uid}", include_in_schema=False)
+    @app.get("/series/{uid}", include_in_schema=False, openapi_extra=role("viewer"))
     def series_page(uid: SeriesUID) -> FileResponse:
         known = site.latest.one(uid) is not None
         return FileResponse(_STATIC / "series.html", status_code=200 if known else 404)
 
-    @app.get("/metrics", include_in_schema=False)
+    @app.get("/metrics", include_in_schema=False, openapi_extra=role("viewer"))
     def metrics() -> Response:
         return Response(site.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    @app.get(_HEALTH, responses={503: {"model": Health}})
+    @app.get(_HEALTH, responses={503: {"model": Health}}, openapi_extra=role("public"))
     async def health(response: Response) -> Health:
         """200 if the node is healthy, else 503 with the faults.
 
