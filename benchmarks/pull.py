@@ -4,7 +4,10 @@
 
 Orthanc is the PACS. Both have it send to a node, each to one of its own, with the same number of
 retrieves at once: movescu in so many processes that each take the next study from a list. What
-counts is the time until the node has everything, which movescu alone would not tell.
+counts is the time until the node has everything, which movescu alone would not tell. The images
+have no geometry, so that no node converts them: a study that was pulled is proven complete
+and would be converted at once, one that movescu has fetched only after `quiet_seconds`. With
+`--volumes` they have, and what counts is the time until the last volume is there.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import yaml
 from benchmarks.instances import encoded, renewed, series
 from benchmarks.sender import send
 from benchmarks.servers import ORTHANC, _free_port, _server
+from node.deliver.published_files import MANIFEST
 from node.storage.index.engine import Index
 from node.storage.index.search.listing import Listing
 
@@ -65,6 +69,12 @@ def node_config(folder: Path, title: str, port: int, pacs_port: int) -> Path:
     }
     config.write_text(yaml.safe_dump(settings))
     return config
+
+
+def until_converted(folder: Path, count: int) -> None:
+    """Return when a node has published so many volumes."""
+    while len(list((folder / "nifti").glob("[!.]*/**/*" + MANIFEST))) < count:
+        time.sleep(0.05)
 
 
 def until_held(folder: Path, count: int) -> None:
@@ -120,6 +130,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=100)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--volumes", action="store_true", help="measure until they are converted")
     options = parser.parse_args()
     if ORTHANC is None or not Path(MOVESCU).exists():
         raise SystemExit("this needs Orthanc and DCMTK: apt-get install orthanc dcmtk")
@@ -132,6 +143,9 @@ def main() -> None:
             place.mkdir()
         pacs_port = stack.enter_context(pacs(places["pacs"], ports))
         images = series(options.slices, options.side)
+        if not options.volumes:
+            for image in images:
+                del image.ImagePositionPatient, image.ImageOrientationPatient
         studies = []
         for _ in range(options.studies):
             renewed(images)
@@ -150,6 +164,8 @@ def main() -> None:
             else:
                 by_pull(configs[name], studies, options.parallel)
             until_held(places[name], count)
+            if options.volumes:
+                until_converted(places[name], options.studies)
             seconds[name] = time.perf_counter() - began
             print(f"{name:8} {seconds[name]:7.2f} s  {count / seconds[name]:7.1f} instances/s")
     print(f"rasnode takes {seconds['rasnode'] / seconds['movescu']:.2f} x the time of movescu")

@@ -6,6 +6,7 @@ in a loop, do not wait for the network stack and the web server.
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from importlib import import_module
@@ -143,6 +144,9 @@ def _imported(name: str) -> Any:
     app = _typer(add_completion=False)
     app.command(name, context_settings=_HELP)(getattr(import_module(module), function))
     command = get_command(app)
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     raise_interrupt()
     return command
 

@@ -35,7 +35,7 @@ class StudyFound:
         uid: Study Instance UID.
         patient_id: Patient ID as the peer has it.
         count: instances that it says there are; None: it does not say.
-        sop_classes: as it says.
+        sop_classes: as it says; empty if it was not asked.
     """
 
     uid: str
@@ -57,12 +57,13 @@ class Found:
     left_out: int
 
 
-def studies_of(query: QuerySCU, keys: Mapping[str, str]) -> Found:
+def studies_of(query: QuerySCU, keys: Mapping[str, str], *, with_classes: bool = False) -> Found:
     """Ask which studies match.
 
     Args:
         query: an open association.
         keys: of patient and study.
+        with_classes: ask for their SOP classes, too.
 
     Raises:
         PeerSilent: the peer does not answer.
@@ -71,12 +72,13 @@ def studies_of(query: QuerySCU, keys: Mapping[str, str]) -> Found:
     if query.is_patient_root and not _is_single(keys.get("PatientID", "")):
         rows: list[Row] = []
         if query.is_relational:
-            rows += _studies(query, keys)
+            rows += _studies(query, keys, with_classes=with_classes)
         else:
             for patient in _patients(query, keys):
-                rows += _studies(query, {**keys, "PatientID": patient})
+                of_one = {**keys, "PatientID": patient}
+                rows += _studies(query, of_one, with_classes=with_classes)
     else:
-        rows = list(_studies(query, keys))
+        rows = list(_studies(query, keys, with_classes=with_classes))
     good = [row for row in rows if row["StudyInstanceUID"] and matches(keys, row)]
     studies = {row["StudyInstanceUID"]: _study(row) for row in good}
     return Found(tuple(studies.values()), len(rows) - len(good))
@@ -101,7 +103,12 @@ def study_of_series(query: QuerySCU, series_uid: str) -> str:
 
 
 def series_of(
-    query: QuerySCU, study: StudyFound, keys: Mapping[str, str], *, with_instances: bool = True
+    query: QuerySCU,
+    study: StudyFound,
+    keys: Mapping[str, str],
+    *,
+    with_instances: bool = True,
+    with_classes: bool = False,
 ) -> tuple[list[SeriesExpected], bool]:
     """Ask which series of a study match, and what is in them.
 
@@ -110,6 +117,7 @@ def series_of(
         study: the study.
         keys: what the series have to match; empty: all.
         with_instances: ask at image level, too.
+        with_classes: ask for the SOP class of each instance; for that some archives read its file.
 
     Returns:
         the series, and whether they are all of the study.
@@ -125,18 +133,27 @@ def series_of(
         raise TooMany(f"a study has more than {_MOST_SERIES} series")
     rows = {row["SeriesInstanceUID"]: row for row in answer.rows if row["SeriesInstanceUID"]}
     wanted = [row for row in rows.values() if matches(keys, row)]
-    series = [_series(query, above, row, with_instances=with_instances) for row in wanted]
+    series = [
+        _series(query, above, row, with_instances=with_instances, with_classes=with_classes)
+        for row in wanted
+    ]
     return series, len(wanted) == len(rows)
 
 
 def _series(
-    query: QuerySCU, above: Mapping[str, str], row: Row, *, with_instances: bool
+    query: QuerySCU,
+    above: Mapping[str, str],
+    row: Row,
+    *,
+    with_instances: bool,
+    with_classes: bool,
 ) -> SeriesExpected:
     uid = row["SeriesInstanceUID"]
     count = _count(row["NumberOfSeriesRelatedInstances"])
     instances = None
     if with_instances:
-        instances = _instances(query, {**above, "SeriesInstanceUID": uid})
+        above = {**above, "SeriesInstanceUID": uid}
+        instances = _instances(query, above, with_classes=with_classes)
     if instances is not None and not instances and count != 0:
         instances = None  # an empty list beside a number, or beside nothing, says nothing
     classes = frozenset(instances.values()) - {""} if instances else frozenset()
@@ -149,10 +166,12 @@ def _series(
     )
 
 
-def _instances(query: QuerySCU, above: Mapping[str, str]) -> dict[str, str] | None:
+def _instances(
+    query: QuerySCU, above: Mapping[str, str], *, with_classes: bool
+) -> dict[str, str] | None:
     """SOP Instance UID -> SOP Class UID; None if the peer knows no image level."""
-    # Some archives read the file for the class, and one that is lost must not hide the others.
-    for returned in (("SOPClassUID",), ()):
+    # An instance whose file an archive has lost must not hide the others.
+    for returned in (("SOPClassUID",), ()) if with_classes else ((),):
         try:
             answer = query.ask(Level.IMAGE, above, returned, limit=_MOST_INSTANCES)
         except QueryFailed:
@@ -167,8 +186,9 @@ def _instances(query: QuerySCU, above: Mapping[str, str]) -> dict[str, str] | No
     return None
 
 
-def _studies(query: QuerySCU, keys: Mapping[str, str]) -> Sequence[Row]:
-    returned = ("PatientID", "NumberOfStudyRelatedInstances", "SOPClassesInStudy")
+def _studies(query: QuerySCU, keys: Mapping[str, str], *, with_classes: bool) -> Sequence[Row]:
+    classes = ("SOPClassesInStudy",) if with_classes else ()
+    returned = ("PatientID", "NumberOfStudyRelatedInstances", *classes)
     answer = query.ask(Level.STUDY, keys, returned, limit=_MOST_STUDIES)
     if answer.is_cut_off:
         raise TooMany(f"more than {_MOST_STUDIES} studies match; ask for fewer in one row")
@@ -197,7 +217,7 @@ def _is_single(value: str) -> bool:
 
 
 def _study(row: Row) -> StudyFound:
-    classes = tuple(part for part in row["SOPClassesInStudy"].split("\\") if part)
+    classes = tuple(part for part in row.get("SOPClassesInStudy", "").split("\\") if part)
     return StudyFound(
         row["StudyInstanceUID"],
         row["PatientID"],

@@ -50,6 +50,7 @@ class Fetcher:
             to be told of the instances and bytes that came, None if it was stopped meanwhile.
         seen: told of the studies as soon as the peer has named them, and after each retrieve.
         progress: told every few seconds how many instances of a study are here.
+        left: called when the peer is not asked for anything more in this try.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Fetcher:
         pace: Callable[[int], Callable[[int, int], None] | None],
         seen: Callable[[Sequence[PullStudy]], None],
         progress: Callable[[str, int], None] = lambda _study, _count: None,
+        left: Callable[[], None] = lambda: None,
     ) -> None:
         self._means = means
         self._way = way
@@ -68,6 +70,7 @@ class Fetcher:
         self._pace = pace
         self._seen = seen
         self._progress = progress
+        self._left = left
         self._takes_lists = True
         self._asking_instances = False
 
@@ -116,23 +119,28 @@ class Fetcher:
             if not uid:
                 return [], 0
             keys["StudyInstanceUID"] = uid
-        found = studies_of(query, keys)
+        classes = self._way.by == "get"
+        found = studies_of(query, keys, with_classes=classes)
         asked = []
         for study in found.studies:
             self._asking_instances = with_instances
-            series, whole = series_of(query, study, question.series, with_instances=with_instances)
+            series, whole = series_of(
+                query,
+                study,
+                question.series,
+                with_instances=with_instances,
+                with_classes=classes,
+            )
             asked.append(StudyAsked(study, tuple(series), whole))
         return asked, found.left_out
 
     def _fetch(self, asked: Sequence[StudyAsked]) -> Result:
-        studies = {
-            one.study.uid: study_record(one, self._compare(one), running=True) for one in asked
-        }
+        studies = {one.study.uid: study_record(one, self._held(one), running=True) for one in asked}
         self._seen(list(studies.values()))
         again = stopped = away = busy = False
         for one in asked:
             self._announce(one)
-            found = self._fetch_study(one)
+            found = self._fetch_study(one, is_last=one is asked[-1])
             again |= found.again
             stopped |= found.stopped
             away |= found.away
@@ -158,11 +166,13 @@ class Fetcher:
             stopped=stopped,
         )
 
-    def _fetch_study(self, one: StudyAsked) -> Result:
-        comparison = self._compare(one)
+    def _fetch_study(self, one: StudyAsked, *, is_last: bool) -> Result:
+        comparison = self._held(one)
         problem: Problem | None = None
         if not comparison.is_complete and one.series:
             problem = self._retrieve(one, comparison)
+            if is_last:
+                self._left()
             comparison = self._calm(one)
         study = study_record(one, comparison, problem=problem)
         if study.state is ItemState.COMPLETE or not one.series:
@@ -261,11 +271,35 @@ class Fetcher:
             return get(
                 means.destination(),
                 wanted,
-                sop_classes=classes_of(one, means.usual_classes),
+                sop_classes=classes_of(self._with_classes(one), means.usual_classes),
                 syntaxes=means.syntaxes,
                 store=store,
                 stop=self._stop,
             )
+
+    def _with_classes(self, one: StudyAsked) -> StudyAsked:
+        """Ask for the SOP classes of a study that was to be moved and now has to be got."""
+        if one.study.sop_classes or any(series.sop_classes for series in one.series):
+            return one
+        keys = {"StudyInstanceUID": one.study.uid}
+        try:
+            with QuerySCU(self._means.destination()) as query:
+                if query.is_patient_root:
+                    keys["PatientID"] = one.study.patient_id
+                studies = studies_of(query, keys, with_classes=True).studies
+                found = [series_of(query, study, {}, with_classes=True)[0] for study in studies]
+        except (PeerSilent, CannotAsk, TooMany):  # the usual classes are offered then
+            return one
+        known = {series.uid: series.sop_classes for part in found for series in part}
+        series = [
+            replace(series, sop_classes=known.get(series.uid, frozenset())) for series in one.series
+        ]
+        classes = {uid for study in studies for uid in study.sop_classes}
+        return replace(
+            one,
+            study=replace(one.study, sop_classes=tuple(sorted(classes))),
+            series=tuple(series),
+        )
 
     def _came(self, one: StudyAsked) -> int:
         """How many instances of a study are here, which is shown to whoever waits."""
@@ -288,6 +322,12 @@ class Fetcher:
                     uids=series.instances,
                 ),
             )
+
+    def _held(self, one: StudyAsked) -> Comparison:
+        """Compare before a retrieve. Only a study that is here in part is worth waiting for what
+        was answered and is not in the index yet."""
+        found = compare(one.series, self._means.holdings.held(one.study.uid))
+        return self._compare(one) if found.received and not found.is_complete else found
 
     def _compare(self, one: StudyAsked) -> Comparison:
         self._means.settle()

@@ -40,11 +40,14 @@ class _Running:
 
     Attributes:
         stop: set when it is to end.
+        asks: whether the peer may still be asked for something; then only the archive is waited
+            for.
     """
 
     job: PullJob
     item: PullItem
     stop: threading.Event = field(default_factory=threading.Event)
+    asks: bool = True
 
 
 class PullWorker:
@@ -152,15 +155,16 @@ class PullWorker:
             self._finish(job, counts)
             return
         mine = self._of_job(job)
-        if counts.get(ItemState.RUNNING, 0) > mine:
+        if counts.get(ItemState.RUNNING, 0) > len(mine):
             with self._lock:
                 under_way = list(self._running)
             self._pulls.release_running(under_way)
-        room = min(job.parallel - mine, self._room(job.peer, peer.fetch.parallel))
-        for item in self._pulls.due(job, self._clock(), max(0, room)):
+        asking = sum(one.asks for one in mine)
+        room = min(job.parallel - asking, self._room(job.peer, peer.fetch.parallel))
+        begun = self._pulls.due(job, self._clock(), max(0, room))
+        for item in begun:
             self._begin(job, item, peer)
-            mine += 1
-        if mine and job.state is not JobState.RUNNING:
+        if (mine or begun) and job.state is not JobState.RUNNING:
             self._set(job, JobState.RUNNING)
 
     def _finish(self, job: PullJob, counts: Mapping[ItemState, int]) -> None:
@@ -199,6 +203,7 @@ class PullWorker:
                 pace=lambda expected: self._paced(running, peer, expected),
                 seen=lambda studies: self._pulls.set_studies(item, studies),
                 progress=lambda study, count: self._pulls.set_received(item, study, count),
+                left=lambda: self._left(running),
             )
             return fetcher.run(asked)
         except BadKey as error:
@@ -308,9 +313,16 @@ class PullWorker:
         """How many more items of a peer may be begun."""
         with self._lock:
             limits = self._limits.setdefault(name, PeerLimits())
-            limits.running = sum(one.job.peer == name for one in self._running.values())
+            limits.running = sum(
+                one.job.peer == name and one.asks for one in self._running.values()
+            )
             return min(limits.room(most, time.monotonic()), _MOST_AT_ONCE - len(self._running))
 
-    def _of_job(self, job: PullJob) -> int:
+    def _of_job(self, job: PullJob) -> list[_Running]:
         with self._lock:
-            return sum(one.job.pk == job.pk for one in self._running.values())
+            return [one for one in self._running.values() if one.job.pk == job.pk]
+
+    def _left(self, running: _Running) -> None:
+        """Another item may ask the peer while this one waits for the archive."""
+        running.asks = False
+        self._loop.wake()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -136,7 +137,9 @@ def _note(connection: Connection, pair: Pair, at: float) -> None:
     )
 
 
+@cache
 def _query_of_parts() -> Select[Any]:
+    """Made once: for each assembly, making it would take longer than running it."""
     mine, theirs = aliased(InstanceRow), aliased(InstanceRow)
     series: BindParameter[int] = bindparam("series")
     copied = (
@@ -152,9 +155,6 @@ def _query_of_parts() -> Select[Any]:
         .where(SeriesRow.uid == bindparam("uid"), SeriesRow.id != series)
         .order_by(SeriesRow.part)
     )
-
-
-_PARTS: Final = _query_of_parts()  # for each assembly: making it takes longer than running it
 
 
 class Namesakes:
@@ -182,7 +182,7 @@ class Namesakes:
     def parts(self, series: SeriesRecord) -> list[Part]:
         """The other series with the UID of a series."""
         with self._index.reading() as connection:
-            found = connection.execute(_PARTS, {"uid": series.uid, "series": series.pk})
+            found = connection.execute(_query_of_parts(), {"uid": series.uid, "series": series.pk})
             return [
                 Part(address_of(series.uid, part), study, instances, shared)
                 for part, study, instances, shared in found
