@@ -73,9 +73,12 @@ class ArchiveWriter:
         new = _New(registration, transfer_syntax_uid, meta, data_set, part)
         try:
             fresh = self._first(folder, path, new)
-            if not fresh:
-                path, fresh = self._again(path, new, anew=anew)
-            size = os.stat(f"{self._root}/{path}").st_size  # noqa: PTH116
+            if fresh and part is None:
+                size = len(meta) + len(data_set)
+            else:
+                if not fresh:
+                    path, fresh = self._again(path, new, anew=anew)
+                size = os.stat(f"{self._root}/{path}").st_size  # noqa: PTH116
         except OSError as error:
             raise StorageFull(f"the archive cannot be written: {error.strerror}") from error
         self._unindexed[path] = registration.sha256
