@@ -24,10 +24,10 @@ import numpy.typing as npt
 from node.assemble.space import Matrix
 from node.convert.loading.handover import as_tensor, channels_first
 from node.convert.loading.published import manifest_beside, open_volume
+from node.core.conditions.conditions import Conditions
+from node.core.conditions.values import ConditionValues
 from node.core.errors import ConfigError
-from node.core.events import EventType, SeriesEvent
 from node.core.records import SeriesRecord, SeriesState, Verdict
-from node.core.settings.delivery_conditions import Conditions
 from node.core.settings.file import load_settings
 from node.core.settings.model import Settings
 from node.storage import index_completeness
@@ -104,7 +104,7 @@ class SeriesDataset(_Dataset):  # type: ignore[misc]
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._config = None if config is None else Path(config)
-        self._conditions = Conditions((EventType.READY,), _listed(when), _listed(unless))
+        self._conditions = Conditions(_listed(when), _listed(unless))
         self._conditions.check()
         self._transform = transform
         self._cache = None if cache is None else _Cache(Path(cache), cache_bytes)
@@ -119,7 +119,7 @@ class SeriesDataset(_Dataset):  # type: ignore[misc]
             found = [
                 item
                 for record in work.in_state(SeriesState.READY)
-                if not self._conditions.refusal(_event(work, record))
+                if not self._conditions.refusal(_values(work, record))
                 for item in _items(record, settings)
             ]
         self.items = tuple(sorted(found))
@@ -232,21 +232,12 @@ def _index(settings: Settings) -> Iterator[Index]:
         index.close()
 
 
-def _event(work: Work, record: SeriesRecord) -> SeriesEvent:
-    """Return what deliveries would be told of a ready series."""
-    verdict = (record.verdict or {}).get("verdict", Verdict.UNKNOWN)
-    return SeriesEvent(
-        event_type=EventType.READY,
-        series_uid=record.uid,
-        study_uid=record.study_uid,
-        part=record.part,
-        occasion="",
-        revision=record.revision,
-        at=record.state_since,
-        state=record.state,
-        verdict=Verdict(verdict),
+def _values(work: Work, record: SeriesRecord) -> ConditionValues:
+    """What the conditions are compared with."""
+    return ConditionValues(
         attributes=work.attributes(record.pk),
-        senders=tuple(one.calling_ae for one in work.arrivals(record.pk)),
+        calling=tuple(one.calling_ae for one in work.arrivals(record.pk)),
+        verdict=str((record.verdict or {}).get("verdict", Verdict.UNKNOWN)),
     )
 
 

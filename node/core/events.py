@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from node.core.conditions.values import ConditionValues
 from node.core.records import SeriesState, Verdict, address_of
 
 
@@ -41,6 +42,9 @@ class SeriesEvent:
         files: paths relative to the output folder.
         replaced: files that were visible until then; some may have a name that is also in `files`.
         part: number of the series among those with its UID, 0 for the first.
+        called: AE titles under which they called the node.
+        peers: names of the peers that sent it or that it was fetched from.
+        pull_jobs: names of the jobs that fetched it.
     """
 
     event_type: EventType
@@ -57,6 +61,21 @@ class SeriesEvent:
     attributes: dict[str, Any] = field(default_factory=dict)
     senders: tuple[str, ...] = ()
     part: int = 0
+    called: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    pull_jobs: tuple[str, ...] = ()
+
+    @property
+    def condition_values(self) -> ConditionValues:
+        """What the conditions of deliveries are compared with."""
+        return ConditionValues(
+            attributes=self.attributes,
+            calling=self.senders,
+            called=self.called,
+            peers=self.peers,
+            pull_jobs=self.pull_jobs,
+            verdict=str(self.verdict),
+        )
 
     def key(self, target: str) -> str:
         """Return the idempotency key: always the same for the same event and target."""

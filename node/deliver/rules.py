@@ -33,9 +33,9 @@ class Rules:
                 payload=payload(event, event.key(target.name), str(self._output)),
             )
             for target in self._targets
-            if not target.conditions.refusal(event)
+            if not target.refusal(event)
         ]
 
     def refusals(self, event: SeriesEvent) -> dict[str, str]:
         """For each target, why the event is not delivered to it; empty if it is."""
-        return {target.name: target.conditions.refusal(event) for target in self._targets}
+        return {target.name: target.refusal(event) for target in self._targets}

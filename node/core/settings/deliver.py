@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     model_validator,
 )
 
-from node.core.events import EventType
-from node.core.settings.delivery_conditions import Conditions
+from node.core.conditions.conditions import Conditions
+from node.core.conditions.settings import Patterns
+from node.core.events import EventType, SeriesEvent
 from node.core.settings.host_names import check_host
 
 PLACEHOLDERS = (
@@ -35,19 +35,6 @@ PLACEHOLDERS = (
 )
 
 
-def _listed(value: Any) -> Any:
-    """Return a list of patterns, also for a single one; numbers become text."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: [
-            str(item) for item in (patterns if isinstance(patterns, list | tuple) else [patterns])
-        ]
-        for key, patterns in value.items()
-    }
-
-
-Patterns = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_listed)]
 Argument = Annotated[str, Field(max_length=4096)]
 
 
@@ -175,8 +162,14 @@ class TargetSettings(Strict):
 
     @property
     def conditions(self) -> Conditions:
-        """The conditions for events."""
-        return Conditions(self.events, self.when, self.unless)
+        """The conditions on the series."""
+        return Conditions(self.when, self.unless)
+
+    def refusal(self, event: SeriesEvent) -> str:
+        """Return why an event is not for this target; empty if it is."""
+        if event.event_type not in self.events:
+            return f"its events are {', '.join(self.events)}, not {event.event_type}"
+        return self.conditions.refusal(event.condition_values)
 
     @model_validator(mode="after")
     def _is_one_way(self) -> TargetSettings:

@@ -61,7 +61,7 @@ def target(**settings: Any) -> TargetSettings:
     ],
 )
 def test_conditions(settings: dict[str, Any], why_not: str) -> None:
-    refusal = target(**settings).conditions.refusal(EVENT)
+    refusal = target(**settings).refusal(EVENT)
     assert why_not in refusal if why_not else refusal == ""
     chosen = Rules([target(**settings)], Path("/out"))(EVENT)
     assert bool(chosen) is not bool(why_not)
