@@ -154,7 +154,9 @@ def decide_study(situation: StudySituation, now: float, quiet: float) -> StudyDe
         state = StudyState.RECEIVING if moving else StudyState.WAITING
         return StudyDecision(state, False, verdict, evidence, why, until)
 
-    if not situation.series or moving:
+    if not situation.series:
+        return waiting("no series of it is in the index", Verdict.UNKNOWN)
+    if moving:
         soon = now + _JUDGING_SECONDS if all(one.state in AT_REST for one in moving) else None
         return waiting(f"{len(moving)} series are not at rest yet", Verdict.UNKNOWN, soon)
     missing = {uid for one in situation.statements for uid in situation.missing(one)}

@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 from node.completion.study_decision import StudyDecision, decide_study
 from node.core.errors import Retryable, error_reference, traced
 from node.core.events import EventType, NewDelivery, StudyEvent, StudySeriesTold
-from node.core.fault_points import fault_point
 from node.core.records import StudyState, Verdict
 from node.lifecycle.series_origins import SeriesOrigins
 from node.storage.index.series.work import Work
@@ -115,7 +114,6 @@ class StudyWatcher:
             earlier = self.event(study, study.told, EventType.SUPERSEDED, now)
             deliveries[:0] = self._rules(earlier)
         if self._studies.decided(study, decision, verdict, now, told=told, deliveries=deliveries):
-            fault_point("study-ready")
             log.info(
                 "study %s is ready, revision %d (%s): %s",
                 study.uid,
