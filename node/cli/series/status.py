@@ -63,7 +63,7 @@ def status(
     """
     settings = load_settings(config)
     if level is StatusLevel.STUDY:
-        if state is not None or since is not None:
+        if state or since is not None:
             raise typer.BadParameter("--level study goes with --study and --limit only")
         with existing_index(settings, config) as index:
             show_studies(index, settings, study, limit, as_json=as_json)
