@@ -85,6 +85,7 @@ class Source(StrEnum):
     PULL = "pull"
     QUIET = "quiet-time"
     PERSON = "person"
+    SERIES = "series"  # of a study
 
 
 @dataclass(frozen=True, slots=True)

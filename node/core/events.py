@@ -19,6 +19,7 @@ class EventType(StrEnum):
     NOT_A_VOLUME = "not-a-volume"
     FAILED = "failed"
     HELD = "held"
+    STUDY_READY = "study-ready"  # all known series of a study are at rest
 
 
 class DeliveryState(StrEnum):
@@ -82,6 +83,50 @@ class SeriesEvent:
         address = address_of(self.series_uid, self.part)
         text = "\n".join((address, self.event_type, self.occasion, target))
         return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True, slots=True)
+class StudySeriesTold:
+    """A series as an event of its study tells of it.
+
+    Attributes:
+        told: `series_instance_uid`, `address`, `state`, `verdict`, `revision`, `instances` and
+            `outputs`, the files relative to the output folder.
+        values: what conditions are compared with.
+    """
+
+    told: dict[str, Any]
+    values: ConditionValues
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEvent:
+    """An event of a study: `study-ready`, or `superseded` for an earlier one.
+
+    Attributes:
+        event_type: STUDY_READY or SUPERSEDED.
+        study_uid: Study Instance UID.
+        address: of its first series, as studies of several patients may share the UID.
+        revision: of the study that the event is about.
+        at: seconds since 1970.
+        verdict: of the study.
+        reasons: the evidence.
+        series: at that revision.
+    """
+
+    event_type: EventType
+    study_uid: str
+    address: str
+    revision: int
+    at: float
+    verdict: Verdict
+    reasons: tuple[dict[str, Any], ...] = ()
+    series: tuple[StudySeriesTold, ...] = ()
+
+    def key(self, target: str) -> str:
+        """Return the idempotency key: always the same for the same event and target."""
+        parts = ("study", self.study_uid, self.address, self.event_type, str(self.revision), target)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,14 @@ class SeriesState(StrEnum):
     HELD = "held"
 
 
+class StudyState(StrEnum):
+    """State of a study; the table of transitions is in docs/completion.md."""
+
+    RECEIVING = "receiving"  # a series of it is not at rest
+    WAITING = "waiting"  # its series are at rest; announced ones, or silence, are waited for
+    READY = "ready"  # all known series are at rest, and that was told of
+
+
 class Verdict(StrEnum):
     """What the evidence says about the completeness of a series."""
 
@@ -140,6 +148,7 @@ class Arrival:
         first_at, last_at: when its first and last new instance of the series was stored.
         instances: number of new instances; 0 if all were archived already.
         repeated: the association broke, and later ones sent all of its instances again.
+        called_ae: the AE title under which the node was called.
     """
 
     calling_ae: str
@@ -150,6 +159,7 @@ class Arrival:
     last_at: float
     instances: int
     repeated: bool = False
+    called_ae: str = ""
 
 
 @dataclass(frozen=True, slots=True)

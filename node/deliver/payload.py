@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from node.core.events import Delivery, SeriesEvent
-from node.core.records import StoredInstance, address_of
+from node.core.events import Delivery, SeriesEvent, StudyEvent, StudySeriesTold
+from node.core.records import StoredInstance, StudyState, address_of
 
 SCHEMA = 1
 
@@ -29,6 +29,7 @@ def payload(event: SeriesEvent, key: str, output: str) -> dict[str, Any]:
     number = event.attributes.get("SeriesNumber")
     return {
         "schema": SCHEMA,
+        "level": "series",
         "event": str(event.event_type),
         "key": key,
         "at": datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds"),
@@ -48,6 +49,38 @@ def payload(event: SeriesEvent, key: str, output: str) -> dict[str, Any]:
     }
 
 
+def study_payload(
+    event: StudyEvent, series: Sequence[StudySeriesTold], key: str, output: str
+) -> dict[str, Any]:
+    """The payload that tells a target of an event of a study.
+
+    Args:
+        event: what happened to the study.
+        series: those of its series that the target is told of.
+        key: the idempotency key.
+        output: the output folder, which the files are relative to.
+
+    Returns:
+        the object, of values that JSON knows.
+    """
+    return {
+        "schema": SCHEMA,
+        "level": "study",
+        "event": str(event.event_type),
+        "key": key,
+        "at": datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds"),
+        "series_instance_uid": "",
+        "study_instance_uid": event.study_uid,
+        "revision": event.revision,
+        "state": str(StudyState.READY),
+        "verdict": str(event.verdict),
+        "reasons": list(event.reasons),
+        "root": output,
+        "files": [name for one in series for name in one.told["outputs"]],
+        "series": [one.told for one in series],
+    }
+
+
 AddInstances = Callable[[Delivery], dict[str, Any]]
 """Returns the payload of a delivery with the series' instances in it."""
 
@@ -61,6 +94,8 @@ def with_paths(instances: Callable[[int], Sequence[StoredInstance]], archive: Pa
     """
 
     def added(delivery: Delivery) -> dict[str, Any]:
+        if _is_of_study(delivery):
+            return delivery.payload
         found = [one for one in instances(delivery.series_pk) if not one.conflict]
         paths = [str(archive / one.path) for one in found]
         return {**delivery.payload, "instances": paths}
@@ -77,12 +112,19 @@ def with_links(instances: Callable[[int], Sequence[StoredInstance]], base: str) 
     """
 
     def added(delivery: Delivery) -> dict[str, Any]:
+        if _is_of_study(delivery):
+            return delivery.payload
         found = [one for one in instances(delivery.series_pk) if not one.conflict]
         series = quote(delivery.series, safe="")
         links = [f"{base}/api/series/{series}/instances/{one.sop_instance_uid}" for one in found]
         return {**delivery.payload, "instances": links}
 
     return added
+
+
+def _is_of_study(delivery: Delivery) -> bool:
+    """Whether it tells of a study; it then names the series, and not each instance."""
+    return bool(delivery.payload.get("level") == "study")
 
 
 def encoded(payload: dict[str, Any]) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from node.core.events import NewDelivery, SeriesEvent
+from node.core.events import EventType, NewDelivery, SeriesEvent, StudyEvent, StudySeriesTold
 from node.core.settings.deliver import TargetSettings
-from node.deliver.payload import payload
+from node.deliver.payload import payload, study_payload
 
 
 class Rules:
@@ -36,6 +36,42 @@ class Rules:
             if not target.refusal(event)
         ]
 
+    def of_study(self, event: StudyEvent) -> list[NewDelivery]:
+        """The deliveries of an event of a study.
+
+        A target is told of those series only that meet its conditions, so that a project learns
+        nothing of another one's series; it is told nothing if there are none.
+        """
+        deliveries = []
+        for target in self._targets:
+            if EventType.STUDY_READY not in target.events or event.event_type not in target.events:
+                continue
+            series = _chosen(target, event)
+            if series:
+                key = event.key(target.name)
+                content = study_payload(event, series, key, str(self._output))
+                kind = str(event.event_type)
+                deliveries.append(NewDelivery(key, target.name, kind, event.revision, content))
+        return deliveries
+
+    def refusals_of_study(self, event: StudyEvent) -> dict[str, str]:
+        """For each target, why `study-ready` is not delivered to it; empty if it is."""
+        found = {}
+        for target in self._targets:
+            if EventType.STUDY_READY not in target.events:
+                found[target.name] = f"its events are {', '.join(target.events)}, not study-ready"
+            elif _chosen(target, event):
+                found[target.name] = ""
+            else:
+                whys = [target.conditions.refusal(one.values) for one in event.series]
+                found[target.name] = f"no series of the study is for it: {'; '.join(whys)}"
+        return found
+
     def refusals(self, event: SeriesEvent) -> dict[str, str]:
         """For each target, why the event is not delivered to it; empty if it is."""
         return {target.name: target.refusal(event) for target in self._targets}
+
+
+def _chosen(target: TargetSettings, event: StudyEvent) -> list[StudySeriesTold]:
+    """Those series of a study that meet the conditions of a target."""
+    return [one for one in event.series if not target.conditions.refusal(one.values)]

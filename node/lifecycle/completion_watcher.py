@@ -78,6 +78,8 @@ class CompletionWatcher:
         count_query: asks senders for counts; None: no sender is asked.
         woken: is set when something has happened to a series.
         stepped: called after each step.
+        judge_studies: judges the studies that are due by the time it is given, and returns when
+            the next one is due.
         bring_back: called with the time when the clock may have been set back: see
             `node.storage.index.series.clock_correction`.
         monotonic: returns seconds of a monotonic clock.
@@ -96,6 +98,7 @@ class CompletionWatcher:
         count_query: CountQuery | None,
         woken: threading.Event,
         stepped: Callable[[], None] = lambda: None,
+        judge_studies: Callable[[float], float | None] = lambda _now: None,
         bring_back: Callable[[float], int] = lambda _now: 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -111,6 +114,7 @@ class CompletionWatcher:
         self._count_query = count_query
         self._woken = woken
         self._stepped = stepped
+        self._judge_studies = judge_studies
         self._loop = Loop("watcher", self.step, pace=PACE_SECONDS, woken=woken)
         self._judged: dict[int, int] = {}  # by series: its instances when it was last judged
 
@@ -168,6 +172,9 @@ class CompletionWatcher:
             for series in self._work.settled(now, _MOST_PER_STEP):
                 if self._assembly_scheduler.free:
                     self._assembly_scheduler.start(series, now)
+        next_study = self._judge_studies(now)
+        if next_study is not None:
+            wait = min(wait, max(0.0, next_study - now))
         self._stepped()
         if self._precompression.expects_more(now):
             wait = min(wait, DEBOUNCE_SECONDS)

@@ -21,6 +21,8 @@ from node.lifecycle.assembly.scheduler import AssemblyScheduler, Executor
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.event_publisher import EventPublisher, Rules
 from node.lifecycle.evidence_loader import EvidenceLoader
+from node.lifecycle.series_origins import PeerNames, SeriesOrigins
+from node.lifecycle.studies.study_watcher import SeriesQuery, StudyRules, StudyWatcher
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.clock_correction import correct_future_times
@@ -29,6 +31,7 @@ from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.references import References
 from node.storage.index.series.work import Work
+from node.storage.index.studies.studies import Studies
 
 
 def make_completion_watcher(
@@ -43,7 +46,11 @@ def make_completion_watcher(
     owner: str,
     clock: Callable[[], float],
     rules: Rules = lambda _event: (),
+    study_rules: StudyRules = lambda _event: (),
+    study_quiet: float = 60.0,
+    peer_names: PeerNames = lambda _title, _address: (),
     count_query: CountQuery | None = None,
+    series_query: SeriesQuery | None = None,
     stepped: Callable[[], None] = lambda: None,
     idle_process: IdleProcess | None = None,
     minimum_free: int = 0,
@@ -62,7 +69,11 @@ def make_completion_watcher(
         owner: identifies this run of the node.
         clock: returns seconds since 1970.
         rules: returns the deliveries of an event.
+        study_rules: returns the deliveries of an event of a study.
+        study_quiet: `completion.study_quiet_seconds`.
+        peer_names: returns the names in `dicom.peers` of a sender.
         count_query: asks senders for counts; None: no sender is asked.
+        series_query: asks senders which series a study has; None: no sender is asked.
         stepped: called after each step of the watcher.
         idle_process: compresses slices of series that are still being received; None: nothing does.
         minimum_free: bytes of the output folder's disk that it leaves free.
@@ -74,13 +85,14 @@ def make_completion_watcher(
     work, publications, output_folder = Work(index), Publications(index), OutputFolder(output)
     output_names = OutputNameClaims(work, output_folder, template)
     namesakes = Namesakes(index)
+    origins = SeriesOrigins(work, peer_names)
     label_references = LabelReferences(work, References(index), namesakes)
     revision_publisher = RevisionPublisher(
         work,
         publications,
         output_folder,
         output_names,
-        EventPublisher(work, rules),
+        EventPublisher(origins, rules),
         label_references,
         Damages(index),
     )
@@ -120,6 +132,14 @@ def make_completion_watcher(
         count_query=count_query,
         woken=woken,
         stepped=stepped,
+        judge_studies=StudyWatcher(
+            Studies(index),
+            work,
+            origins,
+            study_rules,
+            quiet=study_quiet,
+            series_query=series_query,
+        ).step,
         bring_back=partial(correct_future_times, index),
         monotonic=monotonic,
     )

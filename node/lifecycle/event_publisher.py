@@ -7,7 +7,7 @@ from typing import Any
 
 from node.core.events import EventType, NewDelivery, SeriesEvent
 from node.core.records import SeriesRecord, SeriesState, Verdict
-from node.storage.index.series.work import Work
+from node.lifecycle.series_origins import SeriesOrigins
 
 Rules = Callable[[SeriesEvent], Sequence[NewDelivery]]
 
@@ -16,12 +16,12 @@ class EventPublisher:
     """Makes the deliveries of events.
 
     Args:
-        work: the series in the index.
+        origins: what conditions are compared with, from the index.
         rules: returns the deliveries of an event.
     """
 
-    def __init__(self, work: Work, rules: Rules) -> None:
-        self._work = work
+    def __init__(self, origins: SeriesOrigins, rules: Rules) -> None:
+        self._origins = origins
         self._rules = rules
 
     def deliveries_for(
@@ -53,7 +53,8 @@ class EventPublisher:
         Returns:
             the deliveries, which the caller adds to the outbox.
         """
-        senders = [arrival.calling_ae for arrival in self._work.arrivals(series.pk)]
+        found = Verdict(verdict.get("verdict", Verdict.UNKNOWN))
+        values = self._origins.values(series, found)
         event = SeriesEvent(
             event_type=event_type,
             series_uid=series.uid,
@@ -63,11 +64,14 @@ class EventPublisher:
             revision=series.revision if revision is None else revision,
             at=now,
             state=state,
-            verdict=Verdict(verdict.get("verdict", Verdict.UNKNOWN)),
+            verdict=found,
             reasons=(*verdict.get("reasons", ()), *verdict.get("refusals", ())),
             files=files,
             replaced=replaced,
-            attributes=self._work.attributes(series.pk),
-            senders=tuple(dict.fromkeys(senders)),
+            attributes=dict(values.attributes),
+            senders=values.calling,
+            called=values.called,
+            peers=values.peers,
+            pull_jobs=values.pull_jobs,
         )
         return list(self._rules(event))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from node.completion.decision import Timing
 from node.convert import OutputOptions
-from node.core.events import NewDelivery, SeriesEvent
+from node.core.events import NewDelivery, SeriesEvent, StudyEvent
 from node.core.settings.deliver import TargetSettings
 from node.core.supervision import Loop
 from node.deliver.outbox_dispatcher import OutboxDispatcher, Route
@@ -22,12 +22,15 @@ from node.lifecycle.results.kept import ResultStore
 from node.lifecycle.results.sending import ResultRoutes
 from node.lifecycle.sender_count_query import Count, SenderCountQuery
 from node.lifecycle.sender_statistics import SenderStatistics
+from node.lifecycle.series_origins import PeerNames
+from node.lifecycle.studies.sender_series_query import SenderSeriesQuery, SeriesOfStudy
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.recorded_arrivals import Recordings
 from node.storage.index.series.work import Work
+from node.storage.index.studies.statements import StudyStatements
 
 
 class Pipeline:
@@ -47,6 +50,9 @@ class Pipeline:
         targets: the entries of `deliver:`.
         titles: returns the AE titles that may be asked for counts.
         count: asks one of them.
+        series_of_study: asks one of them which series a study has.
+        study_quiet: `completion.study_quiet_seconds`.
+        peer_names: returns the names in `dicom.peers` of a sender.
         sender: stores instances at a DICOM peer.
         page: the URL of the node's page; empty: it has none.
         owner: identifies this run of the node.
@@ -72,6 +78,9 @@ class Pipeline:
         targets: Sequence[TargetSettings],
         titles: Callable[[], Sequence[str]],
         count: Count,
+        series_of_study: SeriesOfStudy,
+        study_quiet: float,
+        peer_names: PeerNames,
         sender: Sender,
         page: str,
         owner: str,
@@ -98,6 +107,15 @@ class Pipeline:
         self._count_query = SenderCountQuery(
             Statements(index), titles=titles, count=count, clock=clock, wake=self.wake
         )
+        self._series_query = SenderSeriesQuery(
+            self._work,
+            StudyStatements(index),
+            Statements(index),
+            titles=titles,
+            ask=series_of_study,
+            clock=clock,
+            wake=self.wake,
+        )
         self._watcher = make_completion_watcher(
             index,
             executor,
@@ -109,7 +127,11 @@ class Pipeline:
             owner=owner,
             clock=clock,
             rules=self._deliveries_of,
+            study_rules=self._deliveries_of_study,
+            study_quiet=study_quiet,
+            peer_names=peer_names,
             count_query=self._count_query,
+            series_query=self._series_query,
             stepped=self._stepped,
             idle_process=idle_process,
             minimum_free=minimum_free,
@@ -141,6 +163,7 @@ class Pipeline:
         """Publish and deliver what is possible in `timeout` seconds; the index keeps the rest."""
         end = self._clock() + timeout
         self._count_query.stop()
+        self._series_query.stop()
         self._watcher.stop(timeout)
         self._result_loop.ask_to_stop()
         self._dispatcher.stop(max(0.5, end - self._clock()))
@@ -169,6 +192,11 @@ class Pipeline:
 
     def _deliveries_of(self, event: SeriesEvent) -> list[NewDelivery]:
         deliveries = self._rules(event)
+        self._has_deliveries = self._has_deliveries or bool(deliveries)
+        return deliveries
+
+    def _deliveries_of_study(self, event: StudyEvent) -> list[NewDelivery]:
+        deliveries = self._rules.of_study(event)
         self._has_deliveries = self._has_deliveries or bool(deliveries)
         return deliveries
 

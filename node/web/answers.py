@@ -63,6 +63,7 @@ def detail(
         arrivals=[
             ArrivalView(
                 calling_ae=arrival.calling_ae,
+                called_ae=arrival.called_ae,
                 address=arrival.address,
                 end=arrival.end,
                 first_at=arrival.first_at,

@@ -84,6 +84,7 @@ class ArrivalView(BaseModel):
     """The instances that one association brought."""
 
     calling_ae: str
+    called_ae: str = Field(description="The AE title under which the node was called.")
     address: str
     end: str
     first_at: float

@@ -12,10 +12,12 @@ from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
 from node.completion.facts import Source
+from node.completion.study_decision import StudyStatement
 from node.core.settings.model import PeerSettings
 from node.dimse.upper_layer.pdus import Proposal
 from node.storage.index.peers.announced import Announced, StepState
 from node.storage.index.peers.statements import Statements
+from node.storage.index.studies.statements import statements_of
 from tests.integration.queryable import (  # noqa: F401
     IMPLICIT,
     Queryable,
@@ -144,3 +146,36 @@ def test_who_may_not_store_may_not_announce(node: Queryable, scanner: Associatio
     status, _ = scanner.send_n_create(step("IN PROGRESS"), MPPS, STEP)
     assert status.Status == 0x0124
     assert Announced(node.index).step(STEP) is None
+
+
+def test_a_step_and_a_notice_say_which_series_their_studies_have(
+    node: Queryable, scanner: Association
+) -> None:
+    begun = step("IN PROGRESS")
+    scheduled = Dataset()
+    scheduled.StudyInstanceUID = "1.9.1"
+    begun.ScheduledStepAttributesSequence = [scheduled]
+    assert scanner.send_n_create(begun, MPPS, STEP)[0].Status == 0
+    ended = step("COMPLETED", ("1.8.1", ["1.7.1"], []), ("1.8.2", ["1.7.2"], []))
+    (early,) = said_of(node, "1.9.1")
+    assert scanner.send_n_set(ended, MPPS, STEP)[0].Status == 0
+    (late,) = said_of(node, "1.9.1")
+    assert (early.final, early.series) == (False, frozenset())
+    assert (late.source, late.by, late.final) == (Source.MPPS, "SCANNER", True)
+    assert late.series == {"1.8.1", "1.8.2"}
+
+    notice = Dataset()
+    notice.StudyInstanceUID = "1.9.2"
+    item = Dataset()
+    item.SeriesInstanceUID = "1.8.3"
+    item.ReferencedSOPSequence = references("1.7.3")
+    notice.ReferencedSeriesSequence = [item]
+    assert scanner.send_n_create(notice, IAN, "1.6.9")[0].Status == 0
+    (available,) = said_of(node, "1.9.2")
+    assert available.source is Source.INSTANCE_AVAILABILITY
+    assert available.series == {"1.8.3"}
+
+
+def said_of(node: Queryable, study: str) -> tuple[StudyStatement, ...]:
+    with node.index.reading() as connection:
+        return statements_of(connection, study)

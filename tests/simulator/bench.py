@@ -15,18 +15,21 @@ from node.assemble.frames.model import FrameHeader, InstanceHeader, PixelFormat,
 from node.completion.decision import Timing
 from node.completion.facts import InstanceFacts
 from node.convert import OutputOptions
-from node.core.events import NewDelivery, SeriesEvent
+from node.core.events import NewDelivery, SeriesEvent, StudyEvent
 from node.core.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
 from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
 from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.composition import make_completion_watcher
+from node.lifecycle.series_origins import PeerNames
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
+from node.storage.index.studies.statements import StudyStatements
+from node.storage.index.studies.studies import Studies
 from tests.databases import migrated_sqlite
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -120,6 +123,8 @@ class Bench:
         at_once: bool = True,
         template: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}",
         rules: Callable[[SeriesEvent], Sequence[NewDelivery]] = lambda _event: (),
+        study_rules: Callable[[StudyEvent], Sequence[NewDelivery]] = lambda _event: (),
+        peer_names: PeerNames = lambda _title, _address: (),
         count_query: CountQuery | None = None,
         idle_process: IdleProcess | None = None,
         minimum_free: int = 0,
@@ -132,10 +137,12 @@ class Bench:
         self.store, self.work = Store(self.index), Work(self.index)
         self.publications, self.outbox = Publications(self.index), Outbox(self.index)
         self.statements = Statements(self.index)
+        self.studies, self.study_statements = Studies(self.index), StudyStatements(self.index)
         self.timing = timing or Timing()
         self.meanwhile: Callable[[], None] = lambda: None  # happens while a series is judged
         self.executor = InPlace(task, at_once=at_once)
         self._template, self._rules, self._count_query = template, rules, count_query
+        self._study_rules, self._peer_names = study_rules, peer_names
         self._idle_process, self._minimum_free = idle_process, minimum_free
         self.runs = 0
         self.watcher = self.restart()
@@ -157,6 +164,8 @@ class Bench:
             clock=lambda: self.now,
             monotonic=lambda: self.now,
             rules=self._rules,
+            study_rules=self._study_rules,
+            peer_names=self._peer_names,
             count_query=self._count_query,
             idle_process=self._idle_process,
             minimum_free=self._minimum_free,
@@ -169,8 +178,8 @@ class Bench:
         action()
         return self.timing
 
-    def open(self, ae: str = "CT1") -> int:
-        return self.store.open_association(ae, "RASNODE", "10.0.0.1", self.now, "p")
+    def open(self, ae: str = "CT1", called: str = "RASNODE") -> int:
+        return self.store.open_association(ae, called, "10.0.0.1", self.now, "p")
 
     def send(
         self,
@@ -199,7 +208,8 @@ class Bench:
         while True:
             self.watcher.step()
             wait = self.watcher.step()  # what a finished job leads to
-            due = self.work.next_due()
+            dues = (self.work.next_due(), self.studies.next_due())
+            due = min((at for at in dues if at is not None), default=None)
             ahead = min([at for at in (due,) if at is not None and at > self.now], default=end)
             if due is not None and due <= self.now:
                 ahead = self.now + max(wait, 0.001)
@@ -258,7 +268,7 @@ def record(
         sop_instance_uid=item.uid,
         sop_class_uid=MR,
         series_instance_uid=series,
-        study_instance_uid="1.4",
+        study_instance_uid=(attributes or {}).get("StudyInstanceUID", "1.4"),
         pixels=PixelFormat(64, 64, 1, "MONOCHROME2", 0, 16, 12, 11, False),
         frames=frames,
         announced={str(count): value for count, value in item.announced.items()},
@@ -276,7 +286,7 @@ def record(
         sop_instance_uid=item.uid,
         sop_class_uid=MR,
         series_instance_uid=series,
-        study_instance_uid="1.4",
+        study_instance_uid=values["StudyInstanceUID"],
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         path=f"{series}/{item.uid}.dcm",
         size=100,

@@ -25,6 +25,7 @@ from node.lifecycle.assembly.scheduler import AssemblyScheduler
 from node.lifecycle.completion_watcher import PACE_SECONDS, POLL_SECONDS, CompletionWatcher
 from node.lifecycle.event_publisher import EventPublisher
 from node.lifecycle.evidence_loader import EvidenceLoader
+from node.lifecycle.series_origins import SeriesOrigins
 from tests.simulator.bench import record
 from tests.simulator.memory import (
     Memory,
@@ -184,7 +185,7 @@ class Life:
         self.executor = MemoryExecutor(self._assemble, capacity=2)
         template = "{StudyInstanceUID}/{SeriesDescription}"
         output_names = OutputNameClaims(work, output_folder, template)  # type: ignore[arg-type]
-        event_publisher = EventPublisher(work, _tell)  # type: ignore[arg-type]
+        event_publisher = EventPublisher(SeriesOrigins(work), _tell)  # type: ignore[arg-type]
         label_references = LabelReferences(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
         revision_publisher = RevisionPublisher(
             work,  # type: ignore[arg-type]

@@ -242,6 +242,12 @@ class MemoryWork:
     def attributes(self, pk: int) -> dict[str, Any]:
         return self._memory.by_pk(pk).instances[0][1].attributes
 
+    def image_types(self, _pk: int) -> list[str]:
+        return []
+
+    def pull_jobs(self, _study_uid: str, _series_uid: str) -> list[tuple[str, str]]:
+        return []
+
     def history(self, pk: int) -> list[dict[str, Any]]:
         return self._memory.by_pk(pk).events
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,13 +12,17 @@ import typer
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.terminal import say, say_exactly
 from node.cli.series.series_uid import complete_series_uid
-from node.core.events import EventType, NewDelivery, SeriesEvent
-from node.core.records import SeriesState
+from node.core.events import EventType, NewDelivery, SeriesEvent, StudyEvent
+from node.core.records import SeriesRecord, SeriesState, Verdict
 from node.core.settings.file import load_settings
+from node.core.settings.peer_names import names_of_peers
 from node.deliver.rules import Rules
 from node.lifecycle.event_publisher import EventPublisher
 from node.lifecycle.operator_actions import NoSuchSeries
+from node.lifecycle.series_origins import SeriesOrigins
+from node.lifecycle.studies.study_watcher import study_event, told_of
 from node.storage.index.series.work import Work
+from node.storage.index.studies.studies import Studies
 
 
 def rules(
@@ -41,9 +46,15 @@ def rules(
     Prints each entry of `deliver:` with yes, or with no and the reason. Nothing is delivered.
     """
     settings = load_settings(config)
+    rules_of = Rules(settings.deliver, settings.storage.root / "nifti")
     with existing_index(settings, config) as index:
-        assumed = _event(Work(index), series, event)
-    tried = Rules(settings.deliver, settings.storage.root / "nifti").refusals(assumed)
+        work = Work(index)
+        origins = SeriesOrigins(work, partial(names_of_peers, settings.dicom.peers))
+        if event is EventType.STUDY_READY:
+            assumed_of_study = _study_event(Studies(index), work, origins, series)
+            tried = rules_of.refusals_of_study(assumed_of_study)
+        else:
+            tried = rules_of.refusals(_event(work, origins, series, event))
     if as_json:
         say_exactly(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
     elif not tried:
@@ -53,15 +64,13 @@ def rules(
             say(f"{name}: {f'no: {why}' if why else 'yes'}")
 
 
-def _event(work: Work, uid: str, event: EventType) -> SeriesEvent:
+def _event(work: Work, origins: SeriesOrigins, uid: str, event: EventType) -> SeriesEvent:
     """The event as the node would publish it for the series in its present state.
 
     Raises:
         NoSuchSeries: the index has no series of this UID.
     """
-    record = work.series(uid)
-    if record is None:
-        raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists the series")
+    record = _found(work, uid)
     published: list[SeriesEvent] = []
 
     def publish(found: SeriesEvent) -> list[NewDelivery]:
@@ -69,7 +78,32 @@ def _event(work: Work, uid: str, event: EventType) -> SeriesEvent:
         return []
 
     state = SeriesState.READY if event is EventType.SUPERSEDED else SeriesState(str(event))
-    EventPublisher(work, publish).deliveries_for(
+    EventPublisher(origins, publish).deliveries_for(
         record, event, state, record.verdict or {}, time.time()
     )
     return published[0]
+
+
+def _study_event(studies: Studies, work: Work, origins: SeriesOrigins, uid: str) -> StudyEvent:
+    """The event of the study of a series, as if the study were ready now.
+
+    Raises:
+        NoSuchSeries: the index has no series of this UID.
+    """
+    record = _found(work, uid)
+    study = next(
+        one
+        for one in studies.with_uid(record.study_uid)
+        if record.address in {series.address for series in one.situation.series}
+    )
+    now = time.time()
+    verdict = study.verdict or {"verdict": str(Verdict.UNKNOWN), "reasons": []}
+    told = told_of(study, verdict)
+    return study_event(work, origins, study, told, EventType.STUDY_READY, now)
+
+
+def _found(work: Work, uid: str) -> SeriesRecord:
+    record = work.series(uid)
+    if record is None:
+        raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists the series")
+    return record

@@ -6,7 +6,10 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
 
 from node.cli.archive.quarantine import kept, lines
 from node.cli.context import ConfigOption, JsonOption, existing_index
@@ -22,6 +25,7 @@ from node.cli.series.filters import (
 )
 from node.cli.series.formatting import damage_warnings, deliveries, delivery_warnings, why
 from node.cli.series.status_table import Overview, show
+from node.cli.series.study_status import show_studies
 from node.core.records import SeriesRecord
 from node.core.settings.file import load_settings
 from node.core.settings.model import Settings
@@ -34,20 +38,36 @@ from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.work import Work
 
 
+class StatusLevel(StrEnum):
+    """What is shown."""
+
+    SERIES = "series"
+    STUDY = "study"
+
+
 def status(
     state: StateOption = None,
     study: StudyOption = None,
     since: SinceOption = None,
     limit: LimitOption = None,
+    level: Annotated[
+        StatusLevel, typer.Option("--level", help="Show series, or studies with their series.")
+    ] = StatusLevel.SERIES,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the series, their states and the free disk space.
 
     Without options it shows the series that are not ready and the newest 50. --json prints all
-    series.
+    series. --level study shows the newest 50 studies, or those that --study and --limit choose.
     """
     settings = load_settings(config)
+    if level is StatusLevel.STUDY:
+        if state or since is not None:
+            raise typer.BadParameter("--level study goes with --study and --limit only")
+        with existing_index(settings, config) as index:
+            show_studies(index, settings, study, limit, as_json=as_json)
+        return
     asked = selection(state, study, since, limit)
     with existing_index(settings, config) as index:
         listing = Listing(index)

@@ -179,4 +179,20 @@ class TargetSettings(Strict):
                 f"{self.name!r} needs exactly one of webhook, command, forward and folder"
             )
         self.conditions.check()
+        self._check_events()
         return self
+
+    def _check_events(self) -> None:
+        """What is of a whole study can only be told of, by a webhook or a command."""
+        if EventType.STUDY_READY not in self.events:
+            return
+        if self.forward or self.folder:
+            raise ValueError(
+                f"{self.name!r}: forward and folder take series: use the event ready; study-ready "
+                "is for webhook and command"
+            )
+        if self.command and self.command.results:
+            raise ValueError(
+                f"{self.name!r}: results are made of one series: make an entry of its own for the "
+                "event study-ready"
+            )

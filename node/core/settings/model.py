@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -125,6 +126,7 @@ class Dicom(Strict):
     """The DICOM port."""
 
     ae_title: AETitle = "RASNODE"
+    ae_titles: tuple[AETitle, ...] = ()
     host: Host = "0.0.0.0"  # noqa: S104  a destination listens for its senders
     port: Port = DICOM_PORT
     accept: Literal["any", "known"] = "any"
@@ -135,6 +137,20 @@ class Dicom(Strict):
     tls: TLS | None = None
     identity: Identity | None = None
     peers: tuple[PeerSettings, ...] = ()
+
+    @property
+    def called_titles(self) -> tuple[str, ...]:
+        """Every AE title that the node is called by."""
+        return (self.ae_title, *self.ae_titles)
+
+    @model_validator(mode="after")
+    def _titles_differ(self) -> Dicom:
+        twice = [one for one, count in Counter(self.called_titles).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"ae_title and ae_titles have {twice[0]!r} twice; each title may be there once"
+            )
+        return self
 
 
 class Retention(Strict):
@@ -194,6 +210,7 @@ class Completion(Strict):
 
     quiet_seconds: Seconds | Literal["learned"] = 5.0
     open_quiet_seconds: Seconds = 60.0
+    study_quiet_seconds: Seconds = 60.0
     incomplete: Literal["hold", "convert", "fail"] = "hold"
 
 

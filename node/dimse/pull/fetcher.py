@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from node.completion.facts import Source, Statement
+from node.completion.study_decision import StudyStatement
 from node.core.pulls import ItemState, PullStudy, worst
 from node.dimse.pull.catalogue import CannotAsk, TooMany, series_of, studies_of, study_of_series
 from node.dimse.pull.comparison import Comparison, compare, one_by_one, retrieves
@@ -308,7 +309,11 @@ class Fetcher:
         return count
 
     def _announce(self, one: StudyAsked) -> None:
-        """What the peer lists is evidence: the series is complete once it is all there."""
+        """What the peer lists is evidence: study and series are complete once all is there."""
+        by, at = self._means.destination().called_ae, self._means.clock()
+        named = frozenset(series.uid for series in one.series if series.expected != 0)
+        of_study = StudyStatement(Source.PULL, by, at, whole=one.whole, series=named)
+        self._means.state_study(one.study.uid, of_study)
         for series in one.series:
             if series.expected is None:
                 continue

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.completion.facts import Statement
+from node.completion.study_decision import StudyStatement
 from node.dimse.scu.retrieve import Received
 from node.dimse.upper_layer.requestor import Destination
 
@@ -35,6 +36,7 @@ class Means:
         holdings: of the archive.
         settle: waits until what was answered is in the index.
         state: notes what the peer says of a series, as evidence for completion.
+        state_study: notes which series the peer says that a study has.
         receiving: opens what makes instances of a C-GET durable.
         syntaxes: transfer syntaxes in which they may come.
         usual_classes: SOP classes to offer where the peer does not say which ones it will send.
@@ -46,6 +48,7 @@ class Means:
     holdings: Holdings
     settle: Callable[[], bool]
     state: Callable[[str, Statement], None]
+    state_study: Callable[[str, StudyStatement], None]
     receiving: Callable[[], AbstractContextManager[Callable[[Received], int]]]
     syntaxes: Sequence[str]
     usual_classes: Sequence[str]

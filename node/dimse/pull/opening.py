@@ -17,6 +17,7 @@ from node.dimse.scu.requests import peer
 from node.storage.index.engine import Index
 from node.storage.index.peers.pulls import Pulls
 from node.storage.index.peers.statements import Statements
+from node.storage.index.studies.statements import StudyStatements
 from node.storage.journal import Journal
 
 _SETTLE_SECONDS: Final = 10.0
@@ -99,7 +100,7 @@ def pull_worker(
         dicom: the settings as they are now; SIGHUP may change peers.
         ring: wakes the ingester.
     """
-    pulls, statements = Pulls(index), Statements(index)
+    pulls, statements, studies = Pulls(index), Statements(index), StudyStatements(index)
     receiving = GetReceiving(storage, journal, ring)
 
     def means(settings: PeerSettings) -> Means:
@@ -109,6 +110,7 @@ def pull_worker(
             holdings=pulls,
             settle=lambda: journal.settle(_SETTLE_SECONDS),
             state=lambda series, said: statements.add(series, said, settings.name),
+            state_study=lambda study, said: studies.add(study, said, settings.name),
             receiving=partial(receiving.store, settings.ae_title),
             syntaxes=_SYNTAXES,
             usual_classes=_CLASSES,

@@ -118,7 +118,9 @@ def _service(uid: str) -> str:
 
 
 def _entity(dicom: Dicom) -> Iterator[str]:
-    called = "has to be the AE title above" if dicom.check_called_ae else "is not checked"
+    titles = ", ".join(dicom.called_titles)
+    one = "has to be the AE title above" if not dicom.ae_titles else "has to be one of those above"
+    called = one if dicom.check_called_ae else "is not checked"
     calling = (
         "any"
         if dicom.accept == "any"
@@ -127,7 +129,7 @@ def _entity(dicom: Dicom) -> Iterator[str]:
     yield _table(
         ("Property", "Value"),
         (
-            ("AE title", dicom.ae_title),
+            ("AE titles" if dicom.ae_titles else "AE title", titles),
             ("TCP port", str(dicom.port)),
             ("Application context", "1.2.840.10008.3.1.1.1"),
             ("Implementation Class UID", IMPLEMENTATION_CLASS_UID),

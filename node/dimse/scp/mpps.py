@@ -45,6 +45,8 @@ AVAILABILITY: Final = str(InstanceAvailabilityNotification)
 _STATUS: Final = 0x00400252
 _PERFORMED_SERIES: Final = 0x00400340
 _SERIES_UID: Final = 0x0020000E
+_STUDY_UID: Final = 0x0020000D
+_SCHEDULED_STEPS: Final = 0x00400270
 _REFERENCED_IMAGES: Final = 0x00081140
 _REFERENCED_OTHERS: Final = 0x00400220
 _REFERENCED_SERIES: Final = 0x00081115
@@ -80,11 +82,12 @@ def create_handler(
         elements = _elements(request.AttributeList, event)
         if request.AffectedSOPClassUID == AVAILABILITY:
             series = _lists(elements, _REFERENCED_SERIES, (_REFERENCED_SOPS,))
-            announced.available(uid, peer, series, clock())
+            announced.available(uid, peer, series, clock(), _study(elements))
         else:
             if _state(elements) is not StepState.IN_PROGRESS:
                 raise _Refused(INVALID_ATTRIBUTE_VALUE, "a new step has to be IN PROGRESS")
-            announced.create_step(uid, peer, StepState.IN_PROGRESS, _performed(elements), clock())
+            listed, studies = _performed(elements), _scheduled_studies(elements)
+            announced.create_step(uid, peer, StepState.IN_PROGRESS, listed, clock(), studies)
         answer = Dataset()
         if not given:
             answer.AffectedSOPInstanceUID = uid
@@ -179,6 +182,17 @@ def _state(elements: Elements) -> StepState:
         raise _Refused(
             INVALID_ATTRIBUTE_VALUE, f"Performed Procedure Step Status is not one of {known}"
         ) from None
+
+
+def _study(elements: Elements) -> str:
+    uid = elements.uid(_STUDY_UID)
+    return checked_uid(uid, "Study Instance UID") if uid else ""
+
+
+def _scheduled_studies(elements: Elements) -> list[str]:
+    """The studies that the scheduled steps of a performed step are of, each once."""
+    found = [_study(item) for item in elements.items(_SCHEDULED_STEPS)]
+    return [uid for uid in dict.fromkeys(found) if uid]
 
 
 def _performed(elements: Elements) -> dict[str, list[str]]:

@@ -11,9 +11,10 @@ from pydicom.uid import UID
 from node.core.errors import Permanent, Retryable
 from node.core.records import StoredInstance
 from node.core.settings.model import Dicom
+from node.core.settings.peer_names import names_of_peers
 from node.core.statuses import SUCCESS, is_out_of_resources, is_warning, shown
 from node.dimse.scu.payload import CannotSend, Damaged
-from node.dimse.scu.requests import count_of_series, peer
+from node.dimse.scu.requests import count_of_series, peer, series_of_study
 from node.dimse.scu.store import StoreSCU
 from node.dimse.upper_layer.messages import C_STORE_RQ
 from node.dimse.upper_layer.requestor import Destination, ServiceNotOffered
@@ -70,6 +71,31 @@ class Outgoing:
                 there = peer(dicom, known, QUESTION_SECONDS)
                 return count_of_series(there, study_uid, series_uid)
         return None
+
+    def series_of_study(self, ae_title: str, study_uid: str) -> list[str] | None:
+        """The Series Instance UIDs that a peer has of a study; None if it may not be asked.
+
+        Args:
+            ae_title: of the peer.
+            study_uid: the study.
+
+        Raises:
+            PeerSilent: it cannot be reached, or does not answer queries.
+        """
+        dicom = self._settings()
+        for known in dicom.peers:
+            if known.ae_title == ae_title and known.query_back:
+                return series_of_study(peer(dicom, known, QUESTION_SECONDS), study_uid)
+        return None
+
+    def names(self, ae_title: str, address: str) -> list[str]:
+        """The names in `dicom.peers` of a sender.
+
+        Args:
+            ae_title: its AE title.
+            address: its IP address; it tells peers apart that share the title.
+        """
+        return names_of_peers(self._settings().peers, ae_title, address)
 
     def store(self, name: str, instances: Sequence[StoredInstance], seconds: float) -> None:
         """Store instances at a peer, in the received bytes where it accepts their transfer syntax.

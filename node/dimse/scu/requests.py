@@ -31,6 +31,7 @@ __all__ = [
     "own_port",
     "peer",
     "send",
+    "series_of_study",
 ]
 
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
@@ -104,6 +105,22 @@ def count_of_series(
         if _COUNT.fullmatch(count):
             return int(count)
         return len(query.ask(Level.IMAGE, keys).rows) or None
+
+
+def series_of_study(destination: Destination, study_instance_uid: str) -> list[str]:
+    """The Series Instance UIDs that a peer has of a study (PS3.4 C.3.4).
+
+    Args:
+        destination: the peer.
+        study_instance_uid: of the study.
+
+    Raises:
+        PeerSilent: the peer cannot be reached, or refuses the query.
+    """
+    keys = {"StudyInstanceUID": study_instance_uid}
+    with QuerySCU(destination) as query:
+        rows = query.ask(Level.SERIES, keys).rows
+    return [row["SeriesInstanceUID"] for row in rows if row["SeriesInstanceUID"]]
 
 
 def _store(requestor: Requestor, data_set: Dataset) -> int | None:

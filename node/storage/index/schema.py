@@ -117,9 +117,16 @@ class StudyRow(Base):
     attributes: Mapped[dict[str, Any]]
     series: Mapped[int] = mapped_column(default=0)
     instances: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(default="receiving", server_default="receiving")
+    state_since: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    revision: Mapped[int] = mapped_column(default=0, server_default="0")  # of study-ready
+    due: Mapped[float | None]  # when the watcher looks again; None: after the next change
+    verdict: Mapped[dict[str, Any] | None]
+    told: Mapped[dict[str, Any] | None]  # what the last study-ready said: see index.studies
 
     __table_args__ = (
         UniqueConstraint("uid", "patient_pk"),
+        _partial("ix_study_due", "due", where="due IS NOT NULL"),
         Index(None, "date", "time"),
         Index(None, "accession"),
         Index(None, "study_id"),
@@ -364,6 +371,24 @@ class StatementRow(Base):
     uids: Mapped[list[Any] | None]
 
 
+class StudyStatementRow(Base):
+    """A peer's statement of which series a study has, or that a step of it is in progress.
+
+    By UID, as a statement may be received before the first instance.
+    """
+
+    __tablename__ = "study_statement"
+
+    study_uid: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)  # completion.facts.Source
+    reference: Mapped[str] = mapped_column(primary_key=True)  # of the MPPS or notice; a peer
+    peer: Mapped[str]
+    at: Mapped[float] = mapped_column(index=True)
+    final: Mapped[bool]
+    whole: Mapped[bool]  # False: of the series that were asked for
+    series: Mapped[list[Any]]  # Series Instance UIDs
+
+
 class RefusalRow(Base):
     """A peer that did not answer a query for counts, so that it is not asked again for a while."""
 
@@ -443,6 +468,7 @@ class ProcedureStepRow(Base):
     uid: Mapped[str] = mapped_column(primary_key=True)
     peer: Mapped[str]
     state: Mapped[str]  # Performed Procedure Step Status
+    studies: Mapped[list[Any] | None]  # Study Instance UIDs; None: not kept by earlier versions
     created_at: Mapped[float] = mapped_column(index=True)
     updated_at: Mapped[float]
     series: Mapped[dict[str, Any]]  # Series Instance UID -> SOP Instance UIDs
@@ -518,7 +544,7 @@ class PullStudyRow(Base):
     __tablename__ = "pull_study"
 
     item_pk: Mapped[int] = mapped_column(ForeignKey("pull_item.id"), primary_key=True)
-    uid: Mapped[str] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(primary_key=True, index=True)
     state: Mapped[str]  # pulls.ItemState
     expected: Mapped[int | None]
     received: Mapped[int]

@@ -65,3 +65,19 @@ def test_known_means_title_and_address() -> None:
     assert "address" in refused(asks("CT1", CT), "10.0.0.6", **known)
     network = {**known, "peers": [{**PEER, "host": "10.0.0.0/24"}]}
     assert refused(asks("CT1", CT), "10.0.0.6", **network) == ""
+
+
+def test_every_title_of_the_node_may_be_called() -> None:
+    strict = {"check_called_ae": True, "ae_title": "PROJ_A"}
+    assert "called an AE title" in refused(asks("CT1", CT), "10.0.0.5", **strict)
+    more = {**strict, "ae_titles": ["PROJ_B", "RASNODE"]}
+    assert refused(asks("CT1", CT), "10.0.0.5", **more) == ""
+
+
+@pytest.mark.parametrize(
+    ("titles", "why"),
+    [(["RASNODE"], "twice"), (["A", "A"], "twice"), (["SEVENTEEN_LETTERS"], "16"), ([""], "AE title")],
+)
+def test_titles_are_valid_and_differ(titles: list[str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Dicom.model_validate({"ae_titles": titles})

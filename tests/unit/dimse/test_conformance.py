@@ -33,3 +33,6 @@ def test_the_configuration_shows() -> None:
         "| Called AE title | has to be the AE title above |",
     ):
         assert line in made
+    several = statement(Dicom(ae_title="HERE", ae_titles=("A", "B"), check_called_ae=True))
+    assert "| AE titles | HERE, A, B |" in several
+    assert "| Called AE title | has to be one of those above |" in several

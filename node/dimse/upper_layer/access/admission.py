@@ -65,9 +65,10 @@ class Admission(Generic[AssociationT]):
             certificate: that it has shown; None without TLS or certificate.
         """
         settings = self._settings()
-        if settings.check_called_ae and request.called_ae != settings.ae_title:
+        if settings.check_called_ae and request.called_ae not in settings.called_titles:
             return Rejection(
-                *CALLED_NOT_RECOGNIZED, "it called an AE title that is not dicom.ae_title"
+                *CALLED_NOT_RECOGNIZED,
+                "it called an AE title that is neither dicom.ae_title nor in dicom.ae_titles",
             )
         if _is_own_echo(request, address, settings):
             return None

@@ -12,10 +12,12 @@ from enum import StrEnum
 from sqlalchemy import insert, select, update
 
 from node.completion.facts import Source, Statement
+from node.completion.study_decision import StudyStatement
 from node.core.errors import Permanent
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
 from node.storage.index.schema import ProcedureStepRow
+from node.storage.index.studies.statements import StudyStatements
 
 Listed = Mapping[str, Sequence[str]]
 """Series Instance UID -> SOP Instance UIDs."""
@@ -47,9 +49,16 @@ class Announced:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._statements = Statements(index)
+        self._study_statements = StudyStatements(index)
 
     def create_step(
-        self, uid: str, peer: str, state: StepState, series: Listed, now: float
+        self,
+        uid: str,
+        peer: str,
+        state: StepState,
+        series: Listed,
+        now: float,
+        studies: Sequence[str] = (),
     ) -> None:
         """Add a procedure step (N-CREATE).
 
@@ -59,6 +68,7 @@ class Announced:
             state: its state.
             series: the instances that it lists.
             now: seconds since 1970.
+            studies: the Study Instance UIDs that it is for.
 
         Raises:
             StepExists: there is one with this UID.
@@ -72,12 +82,13 @@ class Announced:
                     uid=uid,
                     peer=peer,
                     state=state,
+                    studies=list(studies),
                     created_at=now,
                     updated_at=now,
                     series={key: list(value) for key, value in series.items()},
                 )
             )
-        self._state_step(uid, peer, state, series, now)
+        self._state_step(uid, peer, state, series, now, studies)
 
     def update_step(
         self, uid: str, state: StepState | None, series: Listed | None, now: float
@@ -115,7 +126,7 @@ class Announced:
                     series={key: list(value) for key, value in listed.items()},
                 )
             )
-        self._state_step(uid, found.peer, now_state, listed, now)
+        self._state_step(uid, found.peer, now_state, listed, now, found.studies or ())
         return now_state
 
     def step(self, uid: str) -> tuple[StepState, dict[str, list[str]]] | None:
@@ -125,7 +136,7 @@ class Announced:
             found = connection.execute(select(row.state, row.series).where(row.uid == uid)).first()
         return None if found is None else (StepState(found.state), found.series)
 
-    def available(self, uid: str, peer: str, series: Listed, now: float) -> None:
+    def available(self, uid: str, peer: str, series: Listed, now: float, study: str = "") -> None:
         """Add the statements of an instance availability notice (PS3.4 R.3).
 
         Args:
@@ -133,7 +144,13 @@ class Announced:
             peer: AE title of the sender.
             series: the instances that it lists.
             now: seconds since 1970.
+            study: its Study Instance UID.
         """
+        if study and series:
+            listed = StudyStatement(
+                Source.INSTANCE_AVAILABILITY, peer, now, series=frozenset(series)
+            )
+            self._study_statements.add(study, listed, uid)
         for series_uid, instances in series.items():
             if instances:
                 statement = Statement(
@@ -142,14 +159,26 @@ class Announced:
                 self._statements.add(series_uid, statement, uid)
 
     def _state_step(
-        self, uid: str, peer: str, state: StepState, series: Listed, now: float
+        self,
+        uid: str,
+        peer: str,
+        state: StepState,
+        series: Listed,
+        now: float,
+        studies: Sequence[str],
     ) -> None:
+        # A step for several studies does not say which of its series belongs to which.
+        known = frozenset(series) if len(studies) == 1 else frozenset()
+        final = state is not StepState.IN_PROGRESS
+        for study in studies:
+            of_study = StudyStatement(Source.MPPS, peer, now, final=final, series=known)
+            self._study_statements.add(study, of_study, uid)
         for series_uid, instances in series.items():
             statement = Statement(
                 Source.MPPS,
                 peer,
                 now,
-                final=state is not StepState.IN_PROGRESS,
+                final=final,
                 uids=frozenset(instances) if instances else None,
             )
             self._statements.add(series_uid, statement, uid)

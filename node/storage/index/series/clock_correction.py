@@ -15,6 +15,7 @@ from node.storage.index.schema import (
     DeliveryRow,
     RefusalRow,
     SeriesRow,
+    StudyRow,
 )
 
 _TOLERANCE_SECONDS: Final = 2.0
@@ -39,6 +40,7 @@ def correct_future_times(index: Index, now: float) -> int:
         update(CommitmentRow).where(CommitmentRow.due > never).values(due=now),
         update(RefusalRow).where(RefusalRow.until > never).values(until=now),
         update(SeriesRow).where(SeriesRow.due > never).values(due=now),
+        update(StudyRow).where(StudyRow.due > ahead).values(due=now),
     )
     found = select(SeriesRow.id).where(SeriesRow.due > now, SeriesRow.last_arrival > ahead)
     with index.reading() as connection:

@@ -28,7 +28,7 @@ from node.storage.index.schema import (
     StudyModalityRow,
     StudyRow,
 )
-from node.storage.index.series.obsolete_evidence import remove_evidence
+from node.storage.index.series.obsolete_evidence import remove_evidence, remove_statements_of_study
 from node.storage.index.store import take_turn
 from node.storage.index.totals import Total
 
@@ -210,7 +210,9 @@ def _count_again(connection: Connection, study_pk: int, instances: int) -> None:
     gone = StudyModalityRow.study_pk == study_pk
     if not left:
         connection.execute(delete(StudyModalityRow).where(gone))
+        uid = connection.scalar(select(StudyRow.uid).where(StudyRow.id == study_pk)) or ""
         connection.execute(delete(StudyRow).where(StudyRow.id == study_pk))
+        remove_statements_of_study(connection, uid)
         totals.count(connection, Total.STUDIES, -1)
     else:
         connection.execute(

@@ -20,6 +20,8 @@ from node.storage.index.schema import (
     ProcedureStepRow,
     SeriesRow,
     StatementRow,
+    StudyRow,
+    StudyStatementRow,
 )
 from node.storage.index.store import take_turn
 
@@ -49,6 +51,18 @@ def remove_evidence(connection: Connection, series_pk: int, series_uid: str) -> 
         _remove_steps(connection, part)
 
 
+def remove_statements_of_study(connection: Connection, study_uid: str) -> None:
+    """Remove what peers said of a study that is gone, unless another patient has its UID, too.
+
+    Args:
+        connection: of `Index.writing`.
+        study_uid: its Study Instance UID.
+    """
+    row = StudyStatementRow
+    others = exists().where(StudyRow.uid == study_uid)
+    connection.execute(delete(row).where(row.study_uid == study_uid, ~others))
+
+
 class ObsoleteEvidence:
     """Examines old rows once, a few hundred at a time, and removes those that no series needs."""
 
@@ -66,6 +80,7 @@ class ObsoleteEvidence:
                 self._associations(connection, before),
                 self._statements(connection, before),
                 self._steps(connection, before),
+                _remove_statements_of_studies(connection, before),
             )
         return max(found) == AT_ONCE
 
@@ -123,6 +138,25 @@ class ObsoleteEvidence:
             self._step = tuple(found[-1])
             _remove_steps(connection, [one.uid for one in found], before)
         return len(found)
+
+
+def _remove_statements_of_studies(connection: Connection, before: float) -> int:
+    """Remove old statements on studies that were never received or are gone; at most `AT_ONCE`."""
+    row = StudyStatementRow
+    found = connection.execute(
+        select(row.study_uid, row.source, row.reference)
+        .where(row.at < before, ~exists().where(StudyRow.uid == row.study_uid))
+        .limit(AT_ONCE)
+    ).all()
+    for one in found:
+        connection.execute(
+            delete(row).where(
+                row.study_uid == one.study_uid,
+                row.source == one.source,
+                row.reference == one.reference,
+            )
+        )
+    return len(found)
 
 
 def _remove_associations(

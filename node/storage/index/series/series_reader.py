@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from node.storage.index.schema import (
     InstanceRow,
     OutputRow,
     PatientRow,
+    PullItemRow,
+    PullJobRow,
+    PullStudyRow,
     SeriesEventRow,
     SeriesRow,
     StudyRow,
@@ -72,6 +76,7 @@ class SeriesReader:
             select(
                 AssociationRow.id,
                 AssociationRow.calling_ae,
+                AssociationRow.called_ae,
                 AssociationRow.address,
                 AssociationRow.end,
                 AssociationRow.ended_at,
@@ -97,6 +102,7 @@ class SeriesReader:
                 last_at=row.last_at,
                 instances=row.instances,
                 repeated=row.end in _CUT and row.id not in left,
+                called_ae=row.called_ae,
             )
             for row in rows
         ]
@@ -197,6 +203,42 @@ class SeriesReader:
                     for row in connection.execute(others)
                 ),
             ]
+
+    def image_types(self, series_pk: int) -> list[str]:
+        """Every value of ImageType that an instance of the series has, each once."""
+        stated = InstanceRow.attributes["ImageType"].as_string()
+        query = select(stated).where(InstanceRow.series_pk == series_pk).distinct()
+        with self._index.reading() as connection:
+            found = [text for text in connection.scalars(query) if text]
+        values = [
+            value
+            for text in found
+            for value in (json.loads(text) if text.startswith("[") else [text])
+        ]
+        return sorted(set(values))
+
+    def pull_jobs(self, study_uid: str, series_uid: str) -> list[tuple[str, str]]:
+        """The jobs that asked a peer for a series: name of the job and of the peer, oldest first.
+
+        Args:
+            study_uid: its study.
+            series_uid: the series.
+        """
+        row = PullStudyRow
+        query = (
+            select(PullJobRow.name, PullJobRow.peer, row.series)
+            .join(PullItemRow, PullItemRow.job_pk == PullJobRow.id)
+            .join(row, row.item_pk == PullItemRow.id)
+            .where(row.uid == study_uid)
+            .order_by(PullJobRow.id)
+        )
+        with self._index.reading() as connection:
+            found = connection.execute(query).all()
+        return [
+            (name, peer)
+            for name, peer, series in found
+            if any(one.get("series_instance_uid") == series_uid for one in series)
+        ]
 
     def history(self, series_pk: int) -> list[dict[str, Any]]:
         """Every transition of the series, oldest first."""

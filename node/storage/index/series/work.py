@@ -27,6 +27,7 @@ from node.storage.index.schema import OutputRow, SeriesEventRow, SeriesRow, Stat
 from node.storage.index.search.where import begins
 from node.storage.index.series.namesakes import addressed
 from node.storage.index.series.series_reader import SeriesReader
+from node.storage.index.studies.studies import look_at_study
 
 _SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
 """A literal, so that the database can use the partial index of settled series."""
@@ -269,6 +270,8 @@ def swap(
     if changed.rowcount != 1:
         return False
     totals.moved(connection, totals.in_state(series.state), totals.in_state(to))
+    if to in _AT_REST:
+        look_at_study(connection, series.pk, now)
     connection.execute(
         insert(SeriesEventRow).values(
             series_pk=series.pk,

@@ -1,0 +1,1 @@
+"""Studies: decides when all of their series are at rest, and tells of it."""

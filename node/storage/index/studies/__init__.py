@@ -1,0 +1,1 @@
+"""Studies: their state, what peers say of their series, and what was told of them."""
