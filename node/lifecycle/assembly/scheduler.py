@@ -259,7 +259,8 @@ class AssemblyScheduler:
     def _job(
         self, series: SeriesRecord, instances: Sequence[StoredInstance], needed: Sequence[str]
     ) -> tuple[Job, str]:
-        folder, stem = self._output_names.claim(series)
+        naming = self._output_names.naming(series)
+        folder, stem = self._output_names.claim(series) if naming is None else ("", "")
         verdict = series.verdict or {"verdict": str(Verdict.UNKNOWN), "reasons": []}
         job = Job(
             series_uid=series.uid,
@@ -277,6 +278,7 @@ class AssemblyScheduler:
             contradiction=contradiction(series, self._namesakes.parts(series)),
             folder=folder,
             published=self._revision_publisher.published(series),
+            naming=naming,
         )
         return job, folder
 

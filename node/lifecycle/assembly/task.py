@@ -56,7 +56,7 @@ def assemble(job: Job) -> Assembled:
         conversion = convert_series(
             _sources(job.archive, job.instances),
             job.staging,
-            job.stem,
+            job.naming or job.stem,
             job.options,
             proof,
             _sources(job.archive, job.references),
@@ -125,6 +125,8 @@ def _product(job: Job, made: Made) -> Product:
         made.files,
         fingerprint(job.staging, made.files),
         digests(job.staging, made.files, images),
+        made.sibling,
+        dict(made.fields),
     )
 
 
