@@ -12,6 +12,7 @@ from typing import Final
 
 from node.core.conditions.values import KEYS
 
+IMAGE_TYPE: Final = "ImageType"
 OF_THE_IMAGE: Final = (
     "MRAcquisitionType",
     "ScanOptions",

@@ -1,4 +1,4 @@
-"""Tables of a BIDS dataset: scans.tsv, sessions.tsv, participants.tsv. What a person wrote stays."""
+"""Tables of a BIDS dataset (scans, sessions, participants). What a person wrote into them stays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def updated(
         text: the table; empty if there is none yet.
         key: the column that names the rows.
         added: names of rows -> their other cells.
-        renamed: old name -> new name; a row whose new name is there already stays.
+        renamed: old name -> new name; all at once, so that two rows can change names.
         removed: names of rows.
 
     Raises:
@@ -40,9 +40,8 @@ def updated(
     if not header:
         columns = dict.fromkeys(column for cells in added.values() for column in cells)
         header = [key, *columns]
-    for old, new in (renamed or {}).items():
-        if old in rows and new not in rows:
-            rows[new] = {**rows.pop(old), key: new}
+    moved = {new: rows.pop(old) for old, new in (renamed or {}).items() if old in rows}
+    rows |= {new: {**rows.get(new, {}), **row, key: new} for new, row in moved.items()}
     own = {column for cells in added.values() for column in cells} | {key, "acq_time"}
     for name in removed:
         if name in rows and name not in added and _is_unwritten(rows[name], own):

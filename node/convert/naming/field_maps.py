@@ -7,7 +7,7 @@ the middle of the image lies inside the field map; of several the nearest in tim
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -35,11 +35,13 @@ class Scan(msgspec.Struct, frozen=True):
         shims: shim settings; empty if not known.
         frame_of_reference: its UID.
         box: lowest and highest RAS coordinates of the image, mm.
+        echo_time: s.
     """
 
     shims: tuple[float, ...] = ()
     frame_of_reference: str = ""
     box: Box | None = None
+    echo_time: float | None = None
 
 
 Key = tuple[str, int]
@@ -61,8 +63,11 @@ def links(scans: Scans) -> dict[Key, dict[str, object]]:
     found: dict[Key, dict[str, object]] = {}
     intended: dict[str, list[str]] = {name: [] for name in maps}
     for name, group in maps.items():
+        echoes = _echoes([scans[each] for each in group])
         for each in group:
             found.setdefault(each, {})[_IDENTIFIER] = name
+            if _kind(scans[each][0])[1] == "phasediff":
+                found[each].update(echoes)
     for each, (stem, started, scan) in sorted(scans.items(), key=lambda item: item[1][0]):
         datatype, suffix = _kind(stem)
         if suffix not in _CORRECTED.get(datatype, ()) or _MARK.search(stem):
@@ -76,6 +81,13 @@ def links(scans: Scans) -> dict[Key, dict[str, object]]:
             if intended[name] and _kind(scans[each][0])[0] == "fmap":
                 found[each]["IntendedFor"] = intended[name]
     return found
+
+
+def _echoes(group: Sequence[tuple[str, int | None, Scan]]) -> dict[str, float]:
+    """Return the two echo times of a phase difference, which its magnitude images have."""
+    times = {_kind(stem)[1]: scan.echo_time for stem, _, scan in group}
+    first, second = times.get("magnitude1"), times.get("magnitude2")
+    return {} if not first or not second else {"EchoTime1": first, "EchoTime2": second}
 
 
 def _start(stem: str) -> int:
@@ -116,9 +128,7 @@ def _is_whole(name: str, group: list[Key], scans: Scans) -> bool:
     return len(directions) > 1
 
 
-def _nearest(
-    started: int | None, scan: Scan, maps: Mapping[str, list[Key]], scans: Scans
-) -> str:
+def _nearest(started: int | None, scan: Scan, maps: Mapping[str, list[Key]], scans: Scans) -> str:
     """Return the field map of an image; empty if none fits."""
     fitting = []
     for name, group in maps.items():

@@ -110,7 +110,7 @@ def name_of(
         entities.setdefault("task", UNKNOWN_TASK)
     if "MOCO" in words:
         entities["rec"] = "moco"
-    keys = [key for key in _ORDER if key in entities]
+    keys: list[str] = [key for key in _ORDER if key in entities]
     keys += [key for key in entities if key not in _ORDER]
     subject = bids_label(fill(participant, attributes))
     where = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]

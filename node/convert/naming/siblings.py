@@ -111,7 +111,8 @@ def _stems(siblings: Sequence[Sibling]) -> dict[Key, str]:
         group = groups[name]
         if key(group[0]) in stems:
             continue
-        found = _cancelled(group) if group[0].repeats == "last" else _runs(group, taken)
+        last = group[0].repeats == "last" and not group[0].counted
+        found = _cancelled(group) if last else _runs(group, taken)
         taken |= {folded(stem) for stem in found.values()}
         stems |= found
     return stems
@@ -136,8 +137,6 @@ def _runs(group: Sequence[Sibling], taken: set[str]) -> dict[Key, str]:
 
 def _cancelled(group: Sequence[Sibling]) -> dict[Key, str]:
     """Mark all but the last of repeated scans, as ReproIn does."""
-    if group[0].counted:
-        return _runs(group, set())
     *earlier, last = group
     marked = {key(one): f"{one.wanted}__dup-{n:02d}" for n, one in enumerate(earlier, 1)}
     return {**marked, key(last): last.wanted}

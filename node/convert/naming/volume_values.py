@@ -19,6 +19,7 @@ from node.core.output_rules import (
     DIMENSIONS,
     ECHO,
     ECHOES,
+    IMAGE_TYPE,
     KIND,
     OF_THE_IMAGE,
     SLICES,
@@ -49,6 +50,7 @@ def volume_values(
         ECHOES: (str(len(echoes)),),
         ECHO: (str(volume.echo or piece.frame.echo or 1),),
         KIND: (piece.frame.derived or piece.frame.kind or _UNNAMED_KIND,),
+        IMAGE_TYPE: tuple(dict.fromkeys((*piece.frame.image_type, *image_type(*piece)))),
         **{key: found for key in OF_THE_IMAGE if (found := _of_image(piece, key))},
     }
 
@@ -62,7 +64,9 @@ def scan_of(volume: VolumePlan) -> Scan:
     header = volume.first.header
     stated = header.facts.get("ShimSetting")
     shims = tuple(float(one) for one in stated) if isinstance(stated, list) else ()
-    return Scan(shims, header.frame_of_reference_uid, _box(volume))
+    echo = leading(volume).frame.echo_time
+    time = echo / 1000.0 if echo else None
+    return Scan(shims, header.frame_of_reference_uid, _box(volume), time)
 
 
 def began(volume: VolumePlan) -> int | None:
@@ -95,8 +99,6 @@ def attributes_of(volume: VolumePlan) -> dict[str, Any]:
 
 
 def _of_image(piece: Piece, key: str) -> tuple[str, ...]:
-    if key == "ImageType":
-        return tuple(dict.fromkeys((*piece.frame.image_type, *image_type(*piece))))
     value = piece.fact(key)
     return () if value is None else tuple(str(value).split("\\"))
 

@@ -73,12 +73,13 @@ class OutputNameClaims:
             False if another series has one of them: then the next `claim` gives another stem.
         """
         stems = [joined(folder, product.stem) for product in products]
-        if all([self._may_have(series, stem) for stem in stems]):
+        free = {stem for stem in stems if self._may_have(series, stem)}
+        if len(free) == len(set(stems)):
             return True
         if self._ruled.used:
             for product, stem in zip(products, stems, strict=True):
-                if product.sibling is None and not self._may_have(series, stem):
-                    self._work.claim_stem(series.pk, self._with_digits(series, stem))
+                if product.sibling is None and stem not in free:
+                    self._ruled.mark(series, _digits(series)[:8])
             return False
         name = render_name(self._template, self._work.attributes(series.pk))
         self._work.claim_stem(series.pk, self._with_digits(series, name))

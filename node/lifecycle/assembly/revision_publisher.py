@@ -136,7 +136,11 @@ class RevisionPublisher:
         names = [name for product in products for name in product.files]
         files = tuple(joined(folder, name) for name in names)
         if latest is None and self._is_on_disk(folder, products):
-            return self._adopt(series, print_of_all, files, verdict, now)
+            adopted = self._adopt(series, print_of_all, files, verdict, now)
+            if adopted:
+                self._ruled.tabulate(products)
+                self._ruled.published(series, products, now)
+            return adopted
         kept = {
             joined(folder, name): one for each in products for name, one in each.digests.items()
         }
@@ -149,7 +153,7 @@ class RevisionPublisher:
         stems = self._work.stems(series.pk)
         spared = self._work.files_beside(series.pk)
         self._output_folder.publish(job.staging, folder, names, job.revision, stems, spared)
-        self._ruled.tabulate(series, products)
+        self._ruled.tabulate(products)
         self._finish(series, job.revision, state, verdict, files, now, ACTOR)
         self._ruled.published(series, products, now)
         return True
@@ -200,7 +204,7 @@ class RevisionPublisher:
         spared = self._work.files_beside(series.pk)
         self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
         self._finish(series, revision, state, verdict, (), now, ACTOR)
-        self._ruled.step_aside(series)
+        self._ruled.release(series)
         return True
 
     @staticmethod
@@ -385,16 +389,20 @@ class RevisionPublisher:
                 files=replaced,
             )
         at_rest = state in _AT_REST
-        deliveries += [] if not at_rest else self._event_publisher.deliveries_for(
-            series,
-            EventType(str(state)),
-            state,
-            verdict,
-            now,
-            revision=revision,
-            about=revision,
-            files=files,
-            replaced=replaced,
+        deliveries += (
+            []
+            if not at_rest
+            else self._event_publisher.deliveries_for(
+                series,
+                EventType(str(state)),
+                state,
+                verdict,
+                now,
+                revision=revision,
+                about=revision,
+                files=files,
+                replaced=replaced,
+            )
         )
         new_state = self._publications.finish(
             series,

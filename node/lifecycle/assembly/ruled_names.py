@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from node.completion.states import Event, follow
 from node.convert.naming.bids import with_suffix
 from node.convert.naming.reproin import session_of
 from node.convert.naming.rules import Naming
-from node.convert.naming.siblings import Place, Sibling, key, settle
+from node.convert.naming.siblings import Place, Sibling, key, scope_of, settle
 from node.core.conditions.values import KEYS, ConditionValues
 from node.core.output_names import is_bids, render_name
 from node.core.output_rules import OutputRule
@@ -70,9 +70,7 @@ class RuledNames:
         """
         attributes = self._work.attributes(series.pk)
         claimed = set(self._work.stems(series.pk))
-        templates = [rule.name for rule in self._rules if rule.name] + [self._template]
-        plain = {render_name(name, attributes) for name in templates if not is_bids(name)}
-        marked = {name: with_suffix(name, f"_{digits}") for name in plain}
+        marked = self._marked(attributes, digits)
         naming = Naming(
             rules=self._rules,
             template=self._template,
@@ -85,6 +83,16 @@ class RuledNames:
         others = self._siblings.of_scopes(naming.scopes())
         known = tuple(_sibling(one) for one in others if one.series_pk != series.pk)
         return replace(naming, siblings=known)
+
+    def mark(self, series: SeriesRecord, digits: str) -> None:
+        """Claim names that no other series has, for a series whose names outside BIDS are taken.
+
+        Args:
+            series: the series.
+            digits: distinguish its names from those of other series.
+        """
+        for name in self._marked(self._work.attributes(series.pk), digits).values():
+            self._work.claim_stem(series.pk, name)
 
     def agree(self, series: SeriesRecord, products: Sequence[Product]) -> bool:
         """Note what a series wants, and tell whether its products have the names that follow.
@@ -101,7 +109,7 @@ class RuledNames:
         if not wanted and not old:
             return True
         kept = [
-            KeptSibling(series.pk, one.number, one.scope, msgspec.to_builtins(one), None)
+            KeptSibling(series.pk, one.number, one.scope, msgspec.to_builtins(one))
             for one in wanted
         ]
         if [(one.number, one.known) for one in old] != [(one.number, one.known) for one in kept]:
@@ -115,35 +123,36 @@ class RuledNames:
             if product.sibling is not None
         )
 
-    def tabulate(self, series: SeriesRecord, products: Sequence[Product]) -> None:
+    def tabulate(self, products: Sequence[Product]) -> None:
         """Write what is published into the tables of the dataset.
 
         Args:
-            series: the series.
-            products: its volumes.
+            products: the volumes of a series.
 
         Raises:
             Retryable: a table cannot be written now.
         """
-        before = {one.number: one for one in self._siblings.of_series(series.pk)}
-        scopes: dict[str, dict[str, str]] = {}
-        renamed: dict[str, str] = {}
+        images: dict[str, dict[str, str]] = {}
         for product in products:
-            image = _image(product.files)
-            if product.sibling is None or not image:
-                continue
-            scopes.setdefault(product.sibling.scope, {})[image] = _iso(product.sibling.started)
-            made = before[product.sibling.number].made if before else None
-            if made and made["stem"] != product.stem:
-                ending = image.removeprefix(product.stem)
-                renamed[f"{made['stem']}{ending}"] = image
-        for scope, images in scopes.items():
-            inside = {old: new for old, new in renamed.items() if old.startswith(f"{scope}/")}
-            self._tables.changed(scope, images, inside)
-        lost = [old for old in renamed if not any(old.startswith(f"{one}/") for one in scopes)]
-        for one in before.values():
-            if one.made and one.scope not in scopes:
-                self._tables.changed(one.scope, {}, {}, [old for old in lost if one.scope in old])
+            name = _image(product.files)
+            if product.sibling is not None and name:
+                begun = _iso(product.sibling.started)
+                images.setdefault(product.sibling.scope, {})[name] = begun
+        for scope, published in images.items():
+            rows = self._siblings.of_scopes([scope])
+            places = settle([_sibling(one) for one in rows])
+            moved = {
+                one: places[key(_sibling(one))].stem
+                for one in rows
+                if one.row and one.row != places[key(_sibling(one))].stem
+            }
+            inside = {one.row: new for one, new in moved.items() if scope_of(one.row) == scope}
+            self._tables.changed(scope, published, _with_endings(inside))
+            for one, new in moved.items():
+                if one.row not in inside:
+                    gone = [*_with_endings({one.row: new})]
+                    self._tables.changed(scope_of(one.row), {}, {}, gone)
+                self._siblings.note_row(one.series_pk, one.number, new)
 
     def published(self, series: SeriesRecord, products: Sequence[Product], now: float) -> None:
         """Note what is visible, and have the series assembled again whose names follow from it.
@@ -153,15 +162,17 @@ class RuledNames:
             products: its volumes.
             now: seconds since 1970.
         """
-        wanted = [product for product in products if product.sibling is not None]
-        if not wanted:
+        if not self.used:
             return
+        wanted = [product for product in products if product.sibling is not None]
         for product in wanted:
             if product.sibling is not None:
                 made = _made(Place(product.stem, product.fields))
-                self._siblings.note_made(series.pk, product.sibling.number, made)
-        self._work.release_stems(series.pk, [product.stem for product in products])
-        self._remake(series, {one.sibling.scope for one in wanted if one.sibling}, now)
+                number = product.sibling.number
+                self._siblings.note_made(series.pk, number, made, product.stem)
+        if wanted:
+            self._work.release_stems(series.pk, [product.stem for product in products])
+            self._remake(series, {one.sibling.scope for one in wanted if one.sibling}, now)
 
     def withdrawn(self, series: SeriesRecord, now: float) -> None:
         """Note that a series has no volume any more.
@@ -176,9 +187,8 @@ class RuledNames:
         self._siblings.replace(series.pk, ())
         self._work.release_stems(series.pk, ())
         for one in old:
-            if one.made:
-                gone = [f"{one.made['stem']}{ending}" for ending in (".nii.gz", ".nii")]
-                self._tables.changed(one.scope, {}, {}, gone)
+            if one.row:
+                self._tables.changed(scope_of(one.row), {}, {}, [*_with_endings({one.row: ""})])
         self._remake(series, {one.scope for one in old}, now)
 
     def holders(self, series: SeriesRecord, products: Sequence[Product]) -> list[SeriesRecord]:
@@ -195,24 +205,21 @@ class RuledNames:
         """Whether the visible files of a series have other names than they have to have."""
         rows = self._siblings.of_series(series.pk)
         places = self._places({one.scope for one in rows})
-        return any(
-            one.made and one.made["stem"] != places[key(_sibling(one))].stem for one in rows
-        )
+        return any(one.made and one.made["stem"] != places[key(_sibling(one))].stem for one in rows)
 
-    def step_aside(self, series: SeriesRecord) -> None:
-        """Give up the names of a series whose files were removed, and rename its rows in tables.
+    def release(self, series: SeriesRecord) -> None:
+        """Give up the names of a series whose files were removed.
 
         Args:
             series: the series.
         """
         self._work.release_stems(series.pk, ())
-        rows = self._siblings.of_series(series.pk)
-        places = self._places({one.scope for one in rows})
-        for one in rows:
-            if one.made:
-                new = places[key(_sibling(one))].stem
-                pairs = {f"{one.made['stem']}{end}": f"{new}{end}" for end in (".nii.gz", ".nii")}
-                self._tables.changed(one.scope, {}, pairs)
+
+    def _marked(self, attributes: Mapping[str, Any], digits: str) -> dict[str, str]:
+        """Return every name outside BIDS that the rules give, and the same with digits."""
+        templates = [rule.name for rule in self._rules if rule.name] + [self._template]
+        plain = {render_name(name, attributes) for name in templates if not is_bids(name)}
+        return {name: with_suffix(name, f"_{digits}") for name in plain}
 
     def _session(self, series: SeriesRecord) -> str:
         if not any(rule.use for rule in self._rules):
@@ -269,6 +276,11 @@ def _sibling(kept: KeptSibling) -> Sibling:
 
 def _made(place: Place) -> dict[str, Any]:
     return {"stem": place.stem, "fields": dict(place.fields)}
+
+
+def _with_endings(stems: Mapping[str, str]) -> dict[str, str]:
+    """Return names of images, old to new, for every ending that an image may have."""
+    return {old + end: new + end for old, new in stems.items() for end in (".nii.gz", ".nii")}
 
 
 def _image(files: Sequence[str]) -> str:

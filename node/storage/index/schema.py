@@ -332,6 +332,7 @@ class SiblingRow(Base):
     scope: Mapped[str] = mapped_column(index=True)  # folders of participant and session
     known: Mapped[dict[str, Any]]  # node.convert.naming.siblings.Sibling
     made: Mapped[dict[str, Any] | None]  # name and fields when its files were published
+    row: Mapped[str]  # its name in the table of scans; empty: it is not there yet
 
 
 class PublicationRow(Base):

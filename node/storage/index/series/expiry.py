@@ -20,12 +20,12 @@ from node.storage.index.schema import (
     InstanceRow,
     NamesakeRow,
     OutputRow,
-    SiblingRow,
     PatientRow,
     PublicationRow,
     ReferenceRow,
     SeriesEventRow,
     SeriesRow,
+    SiblingRow,
     StudyModalityRow,
     StudyRow,
 )

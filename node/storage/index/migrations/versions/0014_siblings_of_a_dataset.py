@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(), nullable=False),
         sa.Column("known", sa.JSON(), nullable=False),
         sa.Column("made", sa.JSON(), nullable=True),
+        sa.Column("row", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
             ["series_pk"], ["series.id"], name=op.f("fk_sibling_series_pk_series")
         ),
