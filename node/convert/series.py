@@ -248,6 +248,19 @@ def volumes_of(
                 yield Volume(one.plan, array.dtype, 1.0, 0.0, array)
 
 
+def planned_volumes(
+    instances: Sequence[InstanceSource], options: OutputOptions
+) -> tuple[VolumePlan, ...]:
+    """Return the volumes that a series makes, without reading pixels; empty if it is refused.
+
+    Args:
+        instances: the instances of one series.
+        options: how volumes are made.
+    """
+    planned, _ = _planned(instances, options)
+    return () if _is_mixed(planned) else planned.volumes
+
+
 def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:

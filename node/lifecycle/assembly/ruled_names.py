@@ -14,12 +14,13 @@ from node.convert.naming.bids import with_suffix
 from node.convert.naming.reproin import session_of
 from node.convert.naming.rules import Naming
 from node.convert.naming.siblings import Place, Sibling, key, scope_of, settle
-from node.core.conditions.values import KEYS, ConditionValues
+from node.core.conditions.values import KEYS
 from node.core.output_names import is_bids, render_name
 from node.core.output_rules import OutputRule
 from node.core.records import SeriesRecord, SeriesState
 from node.lifecycle.assembly.dataset_tables import DatasetTables
 from node.lifecycle.assembly.jobs import Product
+from node.lifecycle.series_origins import SeriesOrigins
 from node.storage.index.series.siblings import KeptSibling, Siblings
 from node.storage.index.series.work import Work
 
@@ -33,6 +34,7 @@ class RuledNames:
     Args:
         work: the series in the index.
         siblings: the volumes of datasets in the index.
+        origins: what conditions are compared with, from the index.
         tables: the tables of datasets.
         rules: `output.rules`.
         template: `output.name`.
@@ -43,6 +45,7 @@ class RuledNames:
         self,
         work: Work,
         siblings: Siblings,
+        origins: SeriesOrigins,
         tables: DatasetTables,
         rules: Sequence[OutputRule],
         template: str,
@@ -51,6 +54,7 @@ class RuledNames:
     ) -> None:
         self._work = work
         self._siblings = siblings
+        self._origins = origins
         self._tables = tables
         self._rules = tuple(rules)
         self._template = template
@@ -69,13 +73,15 @@ class RuledNames:
             digits: distinguish its names from those of other series, outside BIDS.
         """
         attributes = self._work.attributes(series.pk)
+        verdict = str((series.verdict or {}).get("verdict", ""))
+        values = self._origins.values(series, verdict)
         claimed = set(self._work.stems(series.pk))
         marked = self._marked(attributes, digits)
         naming = Naming(
             rules=self._rules,
             template=self._template,
             attributes=attributes,
-            values=condition_values(self._work, series, attributes),
+            values={one: found for one in KEYS if (found := values.of(one))},
             series=series.address,
             session=self._session(series),
             marks={name: other for name, other in marked.items() if other in claimed},
@@ -252,22 +258,6 @@ class RuledNames:
                 }
                 state = follow(other.state, Event.REFERENCE)
                 self._work.move(other, state, now=now, actor=ACTOR, detail=detail)
-
-
-def condition_values(
-    work: Work, series: SeriesRecord, attributes: dict[str, Any]
-) -> dict[str, tuple[str, ...]]:
-    """Return what conditions are compared with: key -> values as text.
-
-    Args:
-        work: the series in the index.
-        series: the series.
-        attributes: of it, its study and its patient.
-    """
-    calling = tuple(dict.fromkeys(one.calling_ae for one in work.arrivals(series.pk)))
-    verdict = str((series.verdict or {}).get("verdict", ""))
-    known = ConditionValues(attributes, calling=calling, verdict=verdict)
-    return {one: found for one in KEYS if (found := known.of(one))}
 
 
 def _sibling(kept: KeptSibling) -> Sibling:

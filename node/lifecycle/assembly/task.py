@@ -54,12 +54,12 @@ def assemble(job: Job) -> Assembled:
     )
     try:
         conversion = convert_series(
-            _sources(job.archive, job.instances),
+            sources_of(job.archive, job.instances),
             job.staging,
             job.naming or job.stem,
             job.options,
             proof,
-            _sources(job.archive, job.references),
+            sources_of(job.archive, job.references),
             job.slice_cache,
             own_grids=False,
         )
@@ -90,10 +90,16 @@ def precompress(
     Raises:
         OSError: the file cannot be written to.
     """
-    return compress_slices(slice_cache, _sources(archive, instances), options)
+    return compress_slices(slice_cache, sources_of(archive, instances), options)
 
 
-def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
+def sources_of(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
+    """Return archived instances as assembly reads them.
+
+    Args:
+        archive: the folder that their paths are relative to.
+        instances: the instances.
+    """
     return [
         InstanceSource(
             header=decode_header(instance.header),
@@ -153,7 +159,7 @@ def _damaged(job: Job) -> Assembled:
     if not job.archive.is_dir() or not any(job.archive.iterdir()):
         raise ArchiveChanged("the archive below storage.root is missing: is it mounted?")
     damaged = []
-    for instance, source in zip(job.instances, _sources(job.archive, job.instances), strict=True):
+    for instance, source in zip(job.instances, sources_of(job.archive, job.instances), strict=True):
         try:
             check(source)
         except AssemblyError as error:

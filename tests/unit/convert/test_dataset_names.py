@@ -141,7 +141,9 @@ def test_opposed_diffusion_images_correct_each_other() -> None:
 
 def test_a_phase_difference_has_the_echo_times_of_its_magnitudes() -> None:
     scans = [
-        sibling(name, f"sub-1/fmap/sub-1_{name}", 5, scan=msgspec.structs.replace(HEAD, echo_time=t))
+        sibling(
+            name, f"sub-1/fmap/sub-1_{name}", 5, scan=msgspec.structs.replace(HEAD, echo_time=t)
+        )
         for name, t in (("magnitude1", 0.005), ("magnitude2", 0.007), ("phasediff", 0.007))
     ]
     fields = linked(*scans)["phasediff"].fields
@@ -231,5 +233,3 @@ def test_a_row_is_removed_only_if_nobody_wrote_into_it() -> None:
 def test_a_table_without_its_key_is_not_touched() -> None:
     with pytest.raises(UnreadableTable):
         updated("name\nx\n", "filename", {"a": {}})
-
-
