@@ -112,7 +112,7 @@ class RuledNames:
         """
         wanted = [product.sibling for product in products if product.sibling is not None]
         old = self._siblings.of_series(series.pk)
-        if not wanted and not old:
+        if not products or not (wanted or old):
             return True
         kept = [
             KeptSibling(series.pk, one.number, one.scope, msgspec.to_builtins(one))
