@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from node.assemble.frames.model import MAGNITUDE
+from node.assemble.frames.model import MAGNITUDE, InstanceHeader
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.diffusion import gradients
 from node.assemble.sidecar.sidecar import image_type, leading
@@ -76,18 +76,16 @@ def began(volume: VolumePlan) -> int | None:
     return min(known, default=None)
 
 
-def attributes_of(volume: VolumePlan) -> dict[str, Any]:
-    """Return attributes of the series by keyword, from the header of a volume's leading image.
+def header_attributes(header: InstanceHeader) -> dict[str, Any]:
+    """Return attributes of a series by keyword, as the index of a node keeps them.
 
     Args:
-        volume: the plan.
+        header: of one of its instances.
     """
-    header, frame = leading(volume)
-    facts: dict[str, Any] = {**header.facts, **frame.facts}
-    model = facts.get("ManufacturersModelName")
+    facts: dict[str, Any] = dict(header.facts)
     return {
         **facts,
-        "ManufacturerModelName": model,
+        "ManufacturerModelName": facts.get("ManufacturersModelName"),
         "Manufacturer": header.vendor,
         "BodyPartExamined": facts.get("BodyPart"),
         "Modality": header.modality,

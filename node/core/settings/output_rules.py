@@ -52,8 +52,8 @@ class RuleSettings(BaseModel):
 
     @model_validator(mode="after")
     def _names_something(self) -> RuleSettings:
-        named = "name" in self.model_fields_set
-        if named == (self.use is not None):
+        stated = "name" in self.model_fields_set
+        if self.name is not None if self.use else not stated:
             raise ValueError(
                 "a rule needs either a name, with null for series that make no volume, or use: "
                 f"{REPROIN}"

@@ -9,6 +9,7 @@ import pytest
 from node.core.errors import ConfigError
 from node.core.output_rules import OutputRule
 from node.core.settings.file import load_settings
+from node.core.settings.model import Settings
 
 BOLD = {"Modality": ("MR",), "Volumes": ("20",), "Diffusion": ("False",), "Kind": ("magnitude",)}
 
@@ -91,3 +92,13 @@ def test_what_is_wrong_is_named_with_its_line(
         settings_of(tmp_path, f"output:\n  rules:\n{rules}\n")
     assert f"line {line}" in str(refused.value)
     assert complaint in str(refused.value)
+
+
+def test_settings_pass_to_another_process_unchanged(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "output: {rules: [{use: reproin, participant: '{PatientID}'}, {when: {Echo: 1}, name: null}]}"
+    )
+    settings = load_settings(file)
+    assert Settings.model_validate(settings.model_dump()) == settings
+    assert Settings.model_validate(settings.model_dump(mode="json")) == settings
