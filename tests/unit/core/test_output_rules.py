@@ -97,7 +97,8 @@ def test_what_is_wrong_is_named_with_its_line(
 def test_settings_pass_to_another_process_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
-        "output: {rules: [{use: reproin, participant: '{PatientID}'}, {when: {Echo: 1}, name: null}]}"
+        "output: {rules: [{use: reproin, participant: '{PatientID}'}, "
+        "{when: {Echo: 1}, name: null}]}"
     )
     settings = load_settings(file)
     assert Settings.model_validate(settings.model_dump()) == settings
