@@ -90,11 +90,16 @@ class _Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """The result of converting a series: volumes, refusals, and instances that were left out."""
+    """The result of converting a series: volumes, refusals, and instances that were left out.
+
+    Attributes:
+        siblings: of every volume that has a name in a BIDS dataset, refused later or not.
+    """
 
     products: tuple[Product, ...] = ()
     refusals: tuple[AssemblyError, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    siblings: tuple[Sibling, ...] = ()
 
 
 def convert_series(
@@ -179,7 +184,9 @@ def convert_series(
                 continue
             name = names.take(label_name)
             products.append(_write_points(points, directory, name, options, proof))
-    return Conversion(tuple(products), tuple(refusals), planned.left_out)
+    named = [one.sibling for one in ruled if isinstance(one, NamedVolume)]
+    siblings = tuple(one for one in named if one is not None)
+    return Conversion(tuple(products), tuple(refusals), planned.left_out, siblings)
 
 
 def _base(stem: Stem, volume: VolumePlan) -> str:

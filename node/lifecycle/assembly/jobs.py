@@ -146,12 +146,14 @@ class Assembled:
         damaged: instances because of which nothing was made.
         republish: the volumes are equal to those of the visible revision, but a published file is
             damaged or missing.
+        siblings: of every volume that has a name in a BIDS dataset, refused later or not.
     """
 
     products: tuple[Product, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     damaged: tuple[DamagedInstance, ...] = ()
     republish: bool = False
+    siblings: tuple[Sibling, ...] = ()
 
 
 class ArchiveChanged(Retryable):

@@ -116,7 +116,7 @@ class RevisionPublisher:
         """
         verdict = {**job.verdict, "refusals": [refusal.as_dict() for refusal in result.refusals]}
         products = result.products
-        if not self._may_have_names(series, folder, products, now):
+        if not self._may_have_names(series, folder, result, now):
             return False
         state = self.state_of(result)
         if not products:
@@ -159,14 +159,15 @@ class RevisionPublisher:
         return True
 
     def _may_have_names(
-        self, series: SeriesRecord, folder: str, products: Sequence[Product], now: float
+        self, series: SeriesRecord, folder: str, result: Assembled, now: float
     ) -> bool:
         """Claim the names of a result; series that have to have other names step aside.
 
         Raises:
             Retryable: another series has a name and is in progress itself.
         """
-        if not self._ruled.agree(series, products):
+        products = result.products
+        if not self._ruled.agree(series, result):
             return False
         if self._output_names.claim_products(series, folder, products):
             return True
@@ -174,7 +175,10 @@ class RevisionPublisher:
             return False
         blocking = self._ruled.holders(series, products)
         for other in blocking:
-            if other.state in _AT_REST:
+            visible = self._publications.visible(other.pk)
+            if other.state in _AT_REST and (visible is None or not visible.files):
+                self._ruled.release(other)
+            elif other.state in _AT_REST and other.state is not SeriesState.HELD:
                 self.step_aside(other, now)
         if self._output_names.claim_products(series, folder, products):
             return True

@@ -19,7 +19,7 @@ from node.core.output_names import is_bids, render_name
 from node.core.output_rules import OutputRule
 from node.core.records import SeriesRecord, SeriesState
 from node.lifecycle.assembly.dataset_tables import DatasetTables
-from node.lifecycle.assembly.jobs import Product
+from node.lifecycle.assembly.jobs import Assembled, Product
 from node.lifecycle.series_origins import SeriesOrigins
 from node.storage.index.series.siblings import KeptSibling, Siblings
 from node.storage.index.series.work import Work
@@ -100,17 +100,17 @@ class RuledNames:
         for name in self._marked(self._work.attributes(series.pk), digits).values():
             self._work.claim_stem(series.pk, name)
 
-    def agree(self, series: SeriesRecord, products: Sequence[Product]) -> bool:
+    def agree(self, series: SeriesRecord, result: Assembled) -> bool:
         """Note what a series wants, and tell whether its products have the names that follow.
 
         Args:
             series: the series.
-            products: its volumes.
+            result: of its assembly.
 
         Returns:
             False if another volume of the dataset has arrived or changed meanwhile.
         """
-        wanted = [product.sibling for product in products if product.sibling is not None]
+        products, wanted = result.products, result.siblings
         old = self._siblings.of_series(series.pk)
         if not products or not (wanted or old):
             return True

@@ -32,6 +32,7 @@ from node.storage.index.series.work import Work
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0  # an owner that does not renew its claim for so long counts as dead
+ANOTHER_NAME_SECONDS = 0.5  # until a series is made again whose name follows from others
 LONGEST_JOB_SECONDS = 3600.0  # then its process hangs, and is ended
 
 
@@ -302,7 +303,8 @@ class AssemblyScheduler:
                 )
             else:
                 # If instances arrived meanwhile, this does nothing.
-                self._failures.requeue(series, now, None, "has to be made again under another name")
+                due = None if running.job.naming is None else now + ANOTHER_NAME_SECONDS
+                self._failures.requeue(series, now, due, "has to be made again under another name")
         except Retryable as later:
             self._failures.delay(series, now, str(later))
         finally:

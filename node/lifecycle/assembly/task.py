@@ -121,6 +121,7 @@ def _assembled(job: Job, conversion: Conversion) -> Assembled:
         products=products,
         refusals=tuple(_refusal(error) for error in conversion.refusals),
         republish=_must_republish(job, products),
+        siblings=conversion.siblings,
     )
 
 

@@ -72,7 +72,7 @@ def test_a_rule_set_alone_may_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "line", "complaint"),
     [
-        ("    - when: {Volums: 1}\n      name: '{SeriesNumber}'", 3, "did you mean Volumes?"),
+        ("    - when: {Volume: 1}\n      name: '{SeriesNumber}'", 3, "did you mean Volumes?"),
         ("    - when: {Volumes: '>x'}\n      name: '{SeriesNumber}'", 3, "compares with no number"),
         ("    - when: {}\n      name: '{SeriesNumbre}'", 4, "did you mean SeriesNumber?"),
         ("    - when: {}\n      name: 'constant'", 4, "the same name"),

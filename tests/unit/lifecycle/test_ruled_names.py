@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from node.convert.naming.siblings import Sibling, key, scope_of, settle
 from node.core.errors import Reason
@@ -51,7 +53,7 @@ def by_rules(times: dict[str, int]) -> Callable[[Job], Assembled]:
         files = tuple(place.stem + end for end in (".nii.gz", ".json", ".manifest.json"))
         text = f"{job.series_uid} {dict(place.fields)}"
         product = Product(place.stem, files, text, {}, own, dict(place.fields))
-        return Assembled((product,))
+        return Assembled((product,), siblings=(own,))
 
     return task
 
@@ -205,4 +207,22 @@ def test_a_scan_that_is_no_volume_any_more_gives_its_run_back(tmp_path: Path) ->
     assert bench.images() == {"sub-p/anat/sub-p_T1w.nii.gz": "1.1"}
     scans = (bench.output / "sub-p/sub-p_scans.tsv").read_text().split()
     assert scans == ["filename", "anat/sub-p_T1w.nii.gz"]
+    bench.index.close()
+
+
+def test_a_volume_that_cannot_be_read_does_not_keep_the_others_from_being_published(
+    tmp_path: Path,
+) -> None:
+    make = by_rules(TIMES)
+
+    def task(job: Job) -> Assembled:
+        made = make(job)
+        unreadable = structs.replace(made.siblings[0], number=1, wanted="sub-p/anat/sub-p_T2w")
+        return replace(made, siblings=(*made.siblings, unreadable))
+
+    bench = RuledBench(tmp_path, task=task)
+    bench.receive("1.1", "t1")
+    bench.run(60.0)
+    assert bench.state("1.1") == "ready"
+    assert bench.images() == {"sub-p/anat/sub-p_T1w.nii.gz": "1.1"}
     bench.index.close()
