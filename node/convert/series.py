@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,6 +32,8 @@ from node.convert.decoding import prepare
 from node.convert.duplicates import without_copies
 from node.convert.labels import LabelMap, read_own, write_labels
 from node.convert.naming.bids import asl_context, completed, with_suffix
+from node.convert.naming.rules import NamedVolume, Naming
+from node.convert.naming.siblings import Sibling
 from node.convert.naming.unique import FileNames
 from node.convert.slice_cache import SliceCache
 from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
@@ -42,7 +44,7 @@ from node.core.version import VERSION
 
 _UNNAMED: Final = ".image-{}"
 """Name of an image until its volume has a name; other conversions may write into the folder."""
-Stem = str | Callable[[VolumePlan], str]
+Stem = str | Callable[[VolumePlan], str] | Naming
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -64,6 +66,8 @@ class Product:
         affine: (4, 4) voxel -> RAS mm.
         manifest: name of the manifest; empty if none is written.
         sha256: of the image file, hexadecimal; empty if none is written.
+        sibling: what other volumes of a BIDS dataset depend on; None for other names.
+        fields: of the sidecar, from other volumes of the dataset.
     """
 
     stem: str
@@ -72,6 +76,8 @@ class Product:
     affine: tuple[tuple[float, ...], ...]
     manifest: str = ""
     sha256: str = ""
+    sibling: Sibling | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 class _Image(NamedTuple):
@@ -84,11 +90,16 @@ class _Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """The result of converting a series: volumes, refusals, and instances that were left out."""
+    """The result of converting a series: volumes, refusals, and instances that were left out.
+
+    Attributes:
+        siblings: of every volume that has a name in a BIDS dataset, refused later or not.
+    """
 
     products: tuple[Product, ...] = ()
     refusals: tuple[AssemblyError, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    siblings: tuple[Sibling, ...] = ()
 
 
 def convert_series(
@@ -110,7 +121,8 @@ def convert_series(
     Args:
         instances: the instances of one series.
         directory: a folder that no other process uses.
-        stem: beginning of the file names, or a function that returns it for a volume.
+        stem: beginning of the file names, a function that returns it for a volume, or rules that
+            name each volume.
         options: which files are written, and what they hold.
         proof: revision, verdict and evidence, for the manifest.
         references: instances of the series that labels among the instances refer to.
@@ -132,16 +144,21 @@ def convert_series(
         if slice_cache and options.compress
         else None
     )
-    for volume in planned.volumes:
+    ruled = stem.volumes(planned.volumes) if isinstance(stem, Naming) else ()
+    for number, volume in enumerate(planned.volumes):
+        called = ruled[number] if ruled else None
+        if isinstance(called, AssemblyError):
+            refusals.append(called)
+            continue
         try:
             voxels = prepare_volume(volume, read, ready, square=options.resample_tilt)
             image = _write_image(voxels, directory, options)
         except AssemblyError as error:
             refusals.append(error)
             continue
-        base = stem if isinstance(stem, str) else stem(volume)
-        name = names.take(with_suffix(base, volume.suffix))
-        products.append(_write(voxels, image, directory, name, options, proof, planned, refusals))
+        called = called or NamedVolume(with_suffix(_base(stem, volume), volume.suffix), {})
+        called = replace(called, stem=names.take(called.stem))
+        products.append(_write(voxels, image, directory, called, options, proof, planned, refusals))
     for label in _labels(instances):
         try:
             wanted = _referred(label, references)
@@ -155,14 +172,36 @@ def convert_series(
             refusals.append(error)
             continue
         for each in found.maps:
-            base = stem if isinstance(stem, str) else stem(each.plan)
-            name = names.take(with_suffix(base, each.plan.suffix))
-            products.append(_write_map(each, directory, name, options, proof))
+            label_name = _label_name(stem, each.plan, each.plan.suffix)
+            if isinstance(label_name, AssemblyError):
+                refusals.append(label_name)
+                continue
+            products.append(_write_map(each, directory, names.take(label_name), options, proof))
         for points in found.points:
-            base = stem if isinstance(stem, str) else stem(points.plan)
-            name = names.take(with_suffix(base, POINTS_SUFFIX))
+            label_name = _label_name(stem, points.plan, POINTS_SUFFIX)
+            if isinstance(label_name, AssemblyError):
+                refusals.append(label_name)
+                continue
+            name = names.take(label_name)
             products.append(_write_points(points, directory, name, options, proof))
-    return Conversion(tuple(products), tuple(refusals), planned.left_out)
+    named = [one.sibling for one in ruled if isinstance(one, NamedVolume)]
+    siblings = tuple(one for one in named if one is not None)
+    return Conversion(tuple(products), tuple(refusals), planned.left_out, siblings)
+
+
+def _base(stem: Stem, volume: VolumePlan) -> str:
+    """Return the beginning of a volume's name without rules."""
+    if isinstance(stem, Naming):
+        raise TypeError("rules name whole volumes")
+    return stem if isinstance(stem, str) else stem(volume)
+
+
+def _label_name(stem: Stem, plan: VolumePlan, suffix: str) -> str | AssemblyError:
+    """Return the name of a label map or list of points, or why none is made."""
+    if not isinstance(stem, Naming):
+        return with_suffix(_base(stem, plan), suffix)
+    called = stem.labels(plan, suffix)
+    return called if isinstance(called, AssemblyError) else called.stem
 
 
 def _labels(instances: Sequence[InstanceSource]) -> list[InstanceSource]:
@@ -214,6 +253,19 @@ def volumes_of(
             for one in maps:
                 array = one.array[..., np.newaxis]
                 yield Volume(one.plan, array.dtype, 1.0, 0.0, array)
+
+
+def planned_volumes(
+    instances: Sequence[InstanceSource], options: OutputOptions
+) -> tuple[VolumePlan, ...]:
+    """Return the volumes that a series makes, without reading pixels; empty if it is refused.
+
+    Args:
+        instances: the instances of one series.
+        options: how volumes are made.
+    """
+    planned, _ = _planned(instances, options)
+    return () if _is_mixed(planned) else planned.volumes
 
 
 def _planned(
@@ -274,13 +326,14 @@ def _write(
     volume: Voxels,
     written: _Image,
     directory: Path,
-    name: str,
+    called: NamedVolume,
     options: OutputOptions,
     proof: Proof,
     planned: SeriesPlan,
     refusals: Sequence[AssemblyError],
 ) -> Product:
     """Write the files of one volume beside its image, the manifest last."""
+    name = called.stem
     base = directory / name
     base.parent.mkdir(parents=True, exist_ok=True)
     files: list[str] = []
@@ -293,7 +346,7 @@ def _write(
     if options.image:
         image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
         written.path.replace(path(".nii.gz" if options.compress else ".nii"))
-    _write_texts(volume.plan, name, path, options)
+    _write_texts(volume.plan, called, path, options)
     if options.preview:
         picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
@@ -316,11 +369,13 @@ def _write(
         affine=tuple(tuple(row) for row in volume.plan.affine.tolist()),
         manifest=manifest,
         sha256=written.digest,
+        sibling=called.sibling,
+        fields=called.fields,
     )
 
 
 def _write_texts(
-    volume: VolumePlan, name: str, path: Callable[[str], Path], options: OutputOptions
+    volume: VolumePlan, called: NamedVolume, path: Callable[[str], Path], options: OutputOptions
 ) -> None:
     """Write .bval, .bvec, sidecar, context table and notes of one volume."""
     weighting = gradients(volume) if options.image else None
@@ -335,8 +390,8 @@ def _write_texts(
             software=VERSION,
             dates=options.dates,
         )
-        write_json(path(".json"), completed(name, fields))
-        if context := asl_context(name, volume_types(volume)):
+        write_json(path(".json"), completed(called.stem, {**fields, **called.fields}))
+        if context := asl_context(called.stem, volume_types(volume)):
             path("context.tsv").write_text(context, "ascii")
     if options.notes:
         fields = make_sidecar(volume, identifiers=True, software=VERSION)

@@ -115,6 +115,7 @@ class Reason(StrEnum):
     POINTS_UNREADABLE = "points-unreadable"
     ANNOTATION_UNREADABLE = "annotation-unreadable"
     AMBIGUOUS_REGION = "ambiguous-region"
+    EXCLUDED_BY_RULE = "excluded-by-rule"
     INTERNAL_ERROR = "internal-error"
 
 

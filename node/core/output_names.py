@@ -59,6 +59,31 @@ def check_template(template: str) -> None:
         raise ConfigError(f"output.name {template!r} would give every series the same name")
 
 
+def check_label(template: str) -> None:
+    """Check a template for one label of a name, such as that of a participant.
+
+    Raises:
+        ConfigError: as for `check_template`; or it has no attribute, or a slash.
+    """
+    if "/" in template or not any(isinstance(part, _Field) for part in _parse(template)):
+        raise ConfigError(
+            f"output.name {template!r} must have an attribute and no slash, such as {{PatientID}}"
+        )
+
+
+def fill(template: str, attributes: Mapping[str, Any]) -> str:
+    """Return a template with the values of its attributes, which may have any character.
+
+    Args:
+        template: a checked template.
+        attributes: keyword -> value, as in the index.
+    """
+    return "".join(
+        _formatted(part, attributes.get(part.keyword)) if isinstance(part, _Field) else part
+        for part in _parse(template)
+    )
+
+
 def render_name(template: str, attributes: Mapping[str, Any]) -> str:
     """Return the name of a series without extension, relative to the output folder.
 

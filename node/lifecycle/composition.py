@@ -10,13 +10,16 @@ from pathlib import Path
 
 from node.completion.decision import Timing
 from node.convert import OutputOptions
+from node.core.output_rules import OutputRule
 from node.core.system.disk import free_bytes
+from node.lifecycle.assembly.dataset_tables import DatasetTables
 from node.lifecycle.assembly.failures import AssemblyFailures
 from node.lifecycle.assembly.label_references import LabelReferences
 from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import IdleProcess, Precompression
 from node.lifecycle.assembly.revision_publisher import RevisionPublisher
+from node.lifecycle.assembly.ruled_names import RuledNames
 from node.lifecycle.assembly.scheduler import AssemblyScheduler, Executor
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.event_publisher import EventPublisher, Rules
@@ -30,6 +33,7 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.references import References
+from node.storage.index.series.siblings import Siblings
 from node.storage.index.series.work import Work
 from node.storage.index.studies.studies import Studies
 
@@ -54,6 +58,7 @@ def make_completion_watcher(
     stepped: Callable[[], None] = lambda: None,
     idle_process: IdleProcess | None = None,
     minimum_free: int = 0,
+    output_rules: Sequence[OutputRule] = (),
     monotonic: Callable[[], float] = time.monotonic,
 ) -> CompletionWatcher:
     """Build a watcher.
@@ -77,21 +82,32 @@ def make_completion_watcher(
         stepped: called after each step of the watcher.
         idle_process: compresses slices of series that are still being received; None: nothing does.
         minimum_free: bytes of the output folder's disk that it leaves free.
+        output_rules: `output.rules`.
         monotonic: returns seconds of a monotonic clock.
 
     Returns:
         the watcher, not yet started.
     """
     work, publications, output_folder = Work(index), Publications(index), OutputFolder(output)
-    output_names = OutputNameClaims(work, output_folder, template)
-    namesakes = Namesakes(index)
     origins = SeriesOrigins(work, peer_names)
+    ruled = RuledNames(
+        work,
+        Siblings(index),
+        origins,
+        DatasetTables(output_folder, dates=options.identifiers),
+        output_rules,
+        template,
+        dates=options.identifiers,
+    )
+    output_names = OutputNameClaims(work, output_folder, template, ruled)
+    namesakes = Namesakes(index)
     label_references = LabelReferences(work, References(index), namesakes)
     revision_publisher = RevisionPublisher(
         work,
         publications,
         output_folder,
         output_names,
+        ruled,
         EventPublisher(origins, rules),
         label_references,
         Damages(index),

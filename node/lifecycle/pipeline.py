@@ -8,6 +8,7 @@ from pathlib import Path
 from node.completion.decision import Timing
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent, StudyEvent
+from node.core.output_rules import OutputRule
 from node.core.settings.deliver import TargetSettings
 from node.core.supervision import Loop
 from node.deliver.outbox_dispatcher import OutboxDispatcher, Route
@@ -44,6 +45,7 @@ class Pipeline:
         archive: the folder that the instances' paths are relative to.
         output: the folder that volumes are published in.
         template: `output.name`.
+        output_rules: `output.rules`.
         options: which files are made of a volume.
         timing: the settings of `completion`.
         learned: whether `completion.quiet_seconds` is `learned`.
@@ -72,6 +74,7 @@ class Pipeline:
         archive: Path,
         output: Path,
         template: str,
+        output_rules: Sequence[OutputRule],
         options: OutputOptions,
         timing: Timing,
         learned: bool,
@@ -122,6 +125,7 @@ class Pipeline:
             archive=archive.absolute(),
             output=output,
             template=template,
+            output_rules=output_rules,
             options=options,
             timing=self._sender_statistics.timing,
             owner=owner,

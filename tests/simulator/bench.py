@@ -16,6 +16,7 @@ from node.completion.decision import Timing
 from node.completion.facts import InstanceFacts
 from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent, StudyEvent
+from node.core.output_rules import OutputRule
 from node.core.records import AssociationEnd, InstanceRecord, SeriesRecord, Stored
 from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
 from node.lifecycle.assembly.precompression import IdleProcess
@@ -128,6 +129,7 @@ class Bench:
         count_query: CountQuery | None = None,
         idle_process: IdleProcess | None = None,
         minimum_free: int = 0,
+        output_rules: Sequence[OutputRule] = (),
     ) -> None:
         self.now = 1000.0
         self.output = folder / "nifti"
@@ -144,6 +146,7 @@ class Bench:
         self._template, self._rules, self._count_query = template, rules, count_query
         self._study_rules, self._peer_names = study_rules, peer_names
         self._idle_process, self._minimum_free = idle_process, minimum_free
+        self._output_rules = output_rules
         self.runs = 0
         self.watcher = self.restart()
 
@@ -169,6 +172,7 @@ class Bench:
             count_query=self._count_query,
             idle_process=self._idle_process,
             minimum_free=self._minimum_free,
+            output_rules=self._output_rules,
         )
         self.watcher.prepare()
         return self.watcher

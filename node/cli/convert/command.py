@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 
 from node.cli.convert.options import wanted
-from node.cli.convert.report import report, report_found
+from node.cli.convert.report import Done, report, report_found
 from node.cli.convert.run import Run, convert_all, read
 from node.cli.output.terminal import say
 from node.convert import InstanceSource, Series
 from node.convert.naming.bids import begin_dataset
+from node.convert.naming.siblings import dataset_root
 from node.core.errors import ConfigError, NodeError
+from node.core.settings.file import load_settings
+from node.core.settings.model import Output
 from node.core.version import VERSION
 
 
@@ -162,7 +165,9 @@ def convert(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", help="A configuration file; its section convert has the defaults."
+            "--config",
+            help="A configuration file; its section convert has the defaults, and its "
+            "output.rules name the volumes unless -f does.",
         ),
     ] = None,
     verbose: Annotated[
@@ -208,13 +213,29 @@ def convert(
     if letters.ignore != "n":
         found = [_without_derived(series, letters.ignore) for series in found]
     debug = bool(context.find_root().params.get("debug"))
-    run = Run(source, target, letters.filename, letters.output(), letters.write_behavior, debug)
+    output = _ruled(context, config)
+    options = letters.output()
+    run = Run(source, target, letters.filename, options, letters.write_behavior, debug, output)
     results = convert_all(found, everything, run)
     try:
-        begin_dataset(target, letters.filename)
+        for template in [letters.filename] if output is None else _names(results):
+            begin_dataset(target / dataset_root(template), template)
     except OSError as error:
         raise NodeError(f"cannot write to {target}: {error.strerror}") from error
     report(results, unreadable, target, as_json=as_json, verbose=letters.verbose)
+
+
+def _ruled(context: typer.Context, config: Path | None) -> Output | None:
+    """The section `output` of a configuration that was named, if its rules name the volumes."""
+    typed = getattr(context.get_parameter_source("filename"), "name", "") == "COMMANDLINE"
+    if config is None or typed:
+        return None
+    output = load_settings(config).output
+    return output if output.rules else None
+
+
+def _names(results: list[Done]) -> list[str]:
+    return [product.stem for done in results for product in done.conversion.products]
 
 
 def _chosen(series: Series, only: list[str] | None) -> bool:

@@ -30,6 +30,10 @@ class Done(NamedTuple):
         return tuple(one for one in self.conversion.products if one not in self.skipped)
 
 
+_ON_PURPOSE = frozenset({Reason.NOT_AN_IMAGE, Reason.EXCLUDED_BY_RULE})
+"""Refusals that are no failures."""
+
+
 def report(
     results: Sequence[Done],
     unreadable: Sequence[Unreadable],
@@ -60,7 +64,7 @@ def report(
         error
         for done in results
         for error in done.conversion.refusals
-        if error.reason is not Reason.NOT_AN_IMAGE
+        if error.reason not in _ON_PURPOSE
     ]
     unread = [one for one in unreadable if one.error is not None]
     if refused or unread:

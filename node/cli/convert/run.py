@@ -29,9 +29,12 @@ from node.convert import (
 )
 from node.convert.folder import files_below
 from node.convert.naming.dcm2niix import name_after
+from node.convert.naming.of_folder import namings
+from node.convert.naming.rules import Naming
 from node.convert.naming.unique import FileNames
 from node.core.errors import AssemblyError, ConfigError, Reason, TooLittleMemory, unforeseen
 from node.core.output_names import folded
+from node.core.settings.model import Output
 
 LEAVE, OVERWRITE, RENAME = "0", "1", "2"
 """What to do if a file exists, by dcm2niix's numbers."""
@@ -46,6 +49,7 @@ class Run(NamedTuple):
         options: which files are written, and what they contain.
         conflicts: LEAVE, OVERWRITE or RENAME.
         debug: print the traceback of an unforeseen error.
+        output: whose rules name the volumes, instead of the template; None: the template does.
     """
 
     source: Path
@@ -54,6 +58,7 @@ class Run(NamedTuple):
     options: OutputOptions
     conflicts: str = RENAME
     debug: bool = False
+    output: Output | None = None
 
 
 def read(source: Path, depth: int, *, single: bool) -> tuple[list[Series], list[Unreadable]]:
@@ -98,9 +103,10 @@ def convert_all(found: list[Series], everything: list[Series], run: Run) -> list
         there = _Existing(run.target)
         names = FileNames(there if run.conflicts == RENAME else _nothing)
         kept = there if run.conflicts == LEAVE else _nothing
+        ruled = _by_rules(found, run)
         for series in found:
             try:
-                conversion = _one(series, by_uid, staging, run, names)
+                conversion = _one(series, by_uid, staging, run, names, ruled.get(id(series)))
                 results.append(_placed(series, conversion, staging, run.target, kept))
             except TooLittleMemory as error:
                 refusal = AssemblyError(Reason.UNSUPPORTED_PIXELS, f"{error}; try again later.")
@@ -120,6 +126,7 @@ def _one(
     staging: Path,
     run: Run,
     names: FileNames,
+    ruled: Naming | None,
 ) -> Conversion:
     def stem(volume: VolumePlan) -> str:
         path = paths[leading(volume).header.identity]
@@ -130,8 +137,18 @@ def _one(
     referred = {uid for one in series.instances for uid in one.header.references}
     references = [one for uid in sorted(referred) for one in _meant(series, by_uid.get(uid, []))]
     return convert_series(
-        series.instances, staging, stem, run.options, references=references, names=names
+        series.instances, staging, ruled or stem, run.options, references=references, names=names
     )
+
+
+def _by_rules(found: list[Series], run: Run) -> dict[int, Naming]:
+    """What names each series by the rules of a configuration; empty without rules."""
+    if run.output is None:
+        return {}
+    rules = [one.rule() for one in run.output.rules]
+    instances = [series.instances for series in found]
+    made = namings(instances, rules, run.output.name, run.options, dates=run.output.identifiers)
+    return {id(series): naming for series, naming in zip(found, made, strict=True)}
 
 
 def _meant(series: Series, named: list[Series]) -> tuple[InstanceSource, ...]:

@@ -1,4 +1,4 @@
-"""`rules`: which deliveries apply to a series, and why the others do not."""
+"""`rules`: which deliveries apply to a series, which rule names its volumes, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import typer
 
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.terminal import say, say_exactly
+from node.cli.series.output_rules import as_fields, list_unmatched, sentences, volumes_by_rules
 from node.cli.series.series_uid import complete_series_uid
+from node.core.errors import ConfigError
 from node.core.events import EventType, NewDelivery, SeriesEvent, StudyEvent
 from node.core.records import SeriesRecord, SeriesState, Verdict
 from node.core.settings.file import load_settings
@@ -27,25 +29,35 @@ from node.storage.index.studies.studies import Studies
 
 def rules(
     series: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--series",
             metavar="SERIES_UID",
             help="The series to try the rules on.",
             autocompletion=complete_series_uid,
         ),
-    ],
+    ] = None,
+    unmatched: Annotated[
+        bool,
+        typer.Option("--unmatched", help="List the series that no rule of output.rules matches."),
+    ] = False,
     event: Annotated[
         EventType, typer.Option("--event", help="The event that is assumed for the series.")
     ] = EventType.READY,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which deliveries apply to a series.
+    """Show which deliveries apply to a series, and which rule names each of its volumes.
 
-    Prints each entry of `deliver:` with yes, or with no and the reason. Nothing is delivered.
+    Prints each entry of `deliver:` with yes, or with no and the reason, and for each volume the
+    rule of `output.rules` that it matches and its name. Nothing is delivered or made.
     """
     settings = load_settings(config)
+    if (series is None) is not unmatched:
+        raise ConfigError("give either --series SERIES_UID or --unmatched")
+    if series is None:
+        list_unmatched(settings, config, as_json=as_json)
+        return
     rules_of = Rules(settings.deliver, settings.storage.root / "nifti")
     with existing_index(settings, config) as index:
         work = Work(index)
@@ -55,13 +67,19 @@ def rules(
             tried = rules_of.refusals_of_study(assumed_of_study)
         else:
             tried = rules_of.refusals(_event(work, origins, series, event))
+        named = volumes_by_rules(settings, index, _found(work, series))
     if as_json:
-        say_exactly(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
-    elif not tried:
+        found = [{"name": name, "why_not": why} for name, why in tried.items()]
+        say_exactly(json.dumps([*found, *map(as_fields, named)]))
+        return
+    if not tried:
         say("the configuration has no entries in deliver:")
     else:
         for name, why in tried.items():
             say(f"{name}: {f'no: {why}' if why else 'yes'}")
+    for volume in named:
+        for line in sentences(volume):
+            say(line)
 
 
 def _event(work: Work, origins: SeriesOrigins, uid: str, event: EventType) -> SeriesEvent:

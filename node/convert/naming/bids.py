@@ -31,6 +31,10 @@ _SUFFIXES: Final = {"adc": "ADC", "fa": "FA", "trace": "trace"}
 """Suffixes that BIDS has for images derived from diffusion images."""
 _FIELD_MAP: Final = "_fieldmap"
 """A map in Hz; the magnitude image of the same series is its `_magnitude`."""
+_OF_PHASES: Final = frozenset({"phasediff", "phase", "phase1", "phase2"})
+"""Suffixes that say already that an image is a phase."""
+_NUMBERED: Final = frozenset({"magnitude", "phase"})
+"""Suffixes of field maps whose echoes are numbered in the suffix."""
 _LABELING: Final = "_asl"
 _LABELED: Final = frozenset({"asl", "m0scan"})
 _FUNCTIONAL: Final = frozenset({"bold", "cbv"})
@@ -43,6 +47,8 @@ _INCOMPLETE: Final = "perf/\n"
 BackgroundSuppression."""
 _WEIGHTED_TRACE: Final = "*_trace.bval\n"
 """Ignored by the validator, as BIDS has no file for the b-values of traces."""
+_CANCELLED: Final = "*__dup-*\n"
+"""Ignored by the validator: scans that were repeated, as ReproIn names them."""
 _README: Final = "README"
 
 
@@ -63,18 +69,29 @@ def with_suffix(base: str, suffix: str) -> str:
         return base + suffix
     name = base
     parts = [part for part in suffix.split("_") if part]
+    datatype_suffix = base.rpartition("_")[2]
+    if datatype_suffix in _OF_PHASES:
+        parts = [part for part in parts if part != "ph"]
+    if datatype_suffix in _NUMBERED:
+        echo = next((part for part in parts if _is_echo(part)), "")
+        parts = [part for part in parts if part != echo]
+        name += echo[1:]
     if base.endswith(_FIELD_MAP) and parts:
         return base if "fieldmaphz" in parts else base.removesuffix(_FIELD_MAP) + "_magnitude"
     for part in parts:
         if part in _ENTITIES:
-            name = _with_entity(name, *_ENTITIES[part])
-        elif part[0] == "e" and part[1:].isdecimal():
-            name = _with_entity(name, "echo", part[1:])
+            name = with_entity(name, *_ENTITIES[part])
+        elif _is_echo(part):
+            name = with_entity(name, "echo", part[1:])
         elif part.lower() in _SUFFIXES:
             name = f"{name.rpartition('_')[0]}_{_SUFFIXES[part.lower()]}"
         else:
-            name = _with_entity(name, "rec", "".join(filter(str.isalnum, part)))
+            name = with_entity(name, "rec", "".join(filter(str.isalnum, part)))
     return name
+
+
+def _is_echo(part: str) -> bool:
+    return part[0] == "e" and part[1:].isdecimal()
 
 
 def repeated(name: str, times: int) -> str:
@@ -91,14 +108,14 @@ def repeated(name: str, times: int) -> str:
     if times == 0:
         return name
     if is_bids(name):
-        run = _entities(name).get("run", "1")
-        return _with_entity(name, "run", str((int(run) if run.isdecimal() else 1) + times))
+        run = entities_of(name).get("run", "1")
+        return with_entity(name, "run", str((int(run) if run.isdecimal() else 1) + times))
     return f"{name}{chr(ord('a') + times - 1)}" if times <= 26 else f"{name}_{times}"
 
 
 def task_of(name: str) -> str:
     """Return the task in a name, which BIDS requires in the sidecar, too."""
-    return _entities(name).get("task", "") if is_bids(name) else ""
+    return entities_of(name).get("task", "") if is_bids(name) else ""
 
 
 def completed(name: str, fields: Mapping[str, object]) -> dict[str, object]:
@@ -153,8 +170,16 @@ def begin_dataset(root: Path, template: str) -> None:
         root: folder of the dataset.
         template: template of the names.
     """
-    if not is_bids(template):
-        return
+    if is_bids(template):
+        write_dataset_files(root)
+
+
+def write_dataset_files(root: Path) -> None:
+    """Write the files that BIDS requires at the root of a dataset; existing ones stay unchanged.
+
+    Args:
+        root: folder of the dataset.
+    """
     described = {
         "Name": "Series received by rasnode",
         "BIDSVersion": BIDS_VERSION,
@@ -162,7 +187,7 @@ def begin_dataset(root: Path, template: str) -> None:
         "GeneratedBy": [{"Name": "rasnode", "Version": VERSION}],
     }
     readme = "Each volume's manifest says which DICOM instance filled which slice.\n"
-    ignored = f"*.manifest*.json\n*.png\n.staging/\n{_WEIGHTED_TRACE}{_INCOMPLETE}"
+    ignored = f"*.manifest*.json\n*.png\n.staging/\n{_CANCELLED}{_WEIGHTED_TRACE}{_INCOMPLETE}"
     for name, text in (
         (_DATASET, json.dumps(described, indent=2) + "\n"),
         (_IGNORED, ignored),
@@ -173,16 +198,23 @@ def begin_dataset(root: Path, template: str) -> None:
             path.write_text(text, "utf-8")
 
 
-def _entities(name: str) -> dict[str, str]:
+def entities_of(name: str) -> dict[str, str]:
+    """Return the entities in a name and their labels."""
     parts = name.rpartition("/")[2].split("_")[:-1]
     return {key: label for key, dash, label in (part.partition("-") for part in parts) if dash}
 
 
-def _with_entity(name: str, entity: str, label: str) -> str:
-    """Return a name with an entity set, and its entities in order."""
+def with_entity(name: str, entity: str, label: str) -> str:
+    """Return a name with an entity set, and its entities in order.
+
+    Args:
+        name: the name, with folders.
+        entity: its key.
+        label: its new label.
+    """
     folder, slash, stem = name.rpartition("/")
     suffix = stem.rpartition("_")[2]
-    entities = _entities(name) | {entity: label}
+    entities = entities_of(name) | {entity: label}
     ranked = sorted(entities.items(), key=lambda item: _rank(item[0]))
     return folder + slash + "_".join([*(f"{key}-{value}" for key, value in ranked), suffix])
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from node.core.output_rules import wrong_comparison, wrong_key
+
 Location = tuple[int | str, ...]
 """Place of a value: keys, and indices of list items."""
 
@@ -37,6 +39,7 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         )
     for number, peer in enumerate(peers):
         yield from _unchecked(number, _section_of(peer), tls)
+    yield from _rules(_section(values, "output"))
 
 
 def _unknown_peers(
@@ -84,6 +87,32 @@ def _unchecked(
             f"dicom.peers {peer.get('name')!r} has a certificate, which needs "
             f"{' and '.join(lacking)}",
         )
+
+
+def _rules(output: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Yield conditions of rules that no volume can be compared with, and what needs identifiers."""
+    stated = output.get("rules")
+    rules = [stated] if isinstance(stated, str) else _list(stated)
+    for number, rule in enumerate(rules):
+        place: Location = ("output", "rules")
+        place = place if isinstance(stated, str) else (*place, number)
+        uses = rule if isinstance(rule, str) else _section_of(rule).get("use")
+        chosen = _section_of(rule).get("participant")
+        if uses and chosen is None and output.get("identifiers") not in (True, "true"):
+            yield (
+                place,
+                f"output.rules uses {uses}, whose names contain the PatientID; say so with "
+                f"{{use: {uses}, participant: '{{PatientID}}'}}, choose another attribute, or set "
+                "output.identifiers: true",
+            )
+        for part in ("when", "unless"):
+            for key, patterns in _section_of(_section_of(rule).get(part)).items():
+                where = (*place, part, str(key))
+                if wrong := wrong_key(str(key)):
+                    yield where, f"output.rules: {wrong}"
+                for pattern in patterns if isinstance(patterns, list | tuple) else [patterns]:
+                    if wrong := wrong_comparison(str(pattern)):
+                        yield where, f"output.rules: {key}: {wrong}"
 
 
 def _twice(location: Location, entries: list[Any]) -> Iterator[tuple[Location, str]]:

@@ -27,6 +27,7 @@ from node.core.settings.host_names import (
     check_host_or_network,
     check_page_host,
 )
+from node.core.settings.output_rules import RulesSettings
 from node.core.settings.passcodes import check_hash
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
@@ -237,10 +238,18 @@ class Output(Strict):
     """What is written for each volume."""
 
     name: str = "{StudyInstanceUID}/{SeriesNumber:04d}_{Modality}_{SeriesDescription}"
+    rules: RulesSettings = ()
     compress: bool = True
     sidecar: bool = True
     identifiers: bool = False
     preview: bool = True
+
+    @property
+    def templates(self) -> list[str]:
+        """Every template that names may be made of."""
+        rules = [one.rule() for one in self.rules]
+        parts = [part for one in rules for part in (one.name, one.participant if one.use else "")]
+        return [self.name, *filter(None, parts)]
 
 
 class Http(Strict):

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from node.convert import OutputOptions
+from node.convert.naming.rules import Naming
+from node.convert.naming.siblings import Sibling
 from node.core.errors import Reason, Retryable
 from node.core.records import StoredInstance
 
@@ -54,6 +56,7 @@ class Job:
         contradiction: why the series cannot be a volume, whatever its instances are.
         folder: where the files will be, relative to the output folder.
         published: the visible revision; None if there is none.
+        naming: names the volumes by rules, instead of `stem`; None: there are no rules.
     """
 
     series_uid: str
@@ -71,6 +74,7 @@ class Job:
     contradiction: Refusal | None = None
     folder: str = ""
     published: PublishedRevision | None = None
+    naming: Naming | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,16 @@ class Product:
         files: names in the staging folder, each beginning with the stem.
         fingerprint: equal for equal volumes, see `node.lifecycle.assembly.fingerprint`.
         digests: SHA-256 of each file, by its name.
+        sibling: what other volumes of a BIDS dataset depend on; None for other names.
+        fields: of its sidecar, from other volumes of the dataset.
     """
 
     stem: str
     files: tuple[str, ...]
     fingerprint: str
     digests: dict[str, str] = field(default_factory=dict, repr=False)
+    sibling: Sibling | None = None
+    fields: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +146,14 @@ class Assembled:
         damaged: instances because of which nothing was made.
         republish: the volumes are equal to those of the visible revision, but a published file is
             damaged or missing.
+        siblings: of every volume that has a name in a BIDS dataset, refused later or not.
     """
 
     products: tuple[Product, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     damaged: tuple[DamagedInstance, ...] = ()
     republish: bool = False
+    siblings: tuple[Sibling, ...] = ()
 
 
 class ArchiveChanged(Retryable):

@@ -150,8 +150,9 @@ class OutputFolder:
         for name in files:
             _make_durable(staging / name)
         fault_point("publish-staged")
-        if files:
-            self._make_durable_folder(target)
+        folders = {(target / name).parent for name in files}
+        for path in sorted(folders):
+            self._make_durable_folder(path)
         renamed = {
             (self._root / stem).parent
             for stem in stems
@@ -165,8 +166,7 @@ class OutputFolder:
                 os.replace(staging / name, target / name)  # noqa: PTH105
                 fault_point("publish-some-files")
         touched = renamed | self._remove_stale(stems, {target / name for name in files}, spared)
-        if files:
-            touched.add(target)
+        touched |= folders
         for path in touched:
             _sync_folder(path)
         fault_point("publish-all-files")

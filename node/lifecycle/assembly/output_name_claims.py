@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Sequence
 
 from node.convert.naming.bids import begin_dataset, with_suffix
+from node.convert.naming.rules import Naming
 from node.core.errors import Retryable
 from node.core.output_names import is_bids, render_name
 from node.core.records import SeriesRecord
 from node.lifecycle.assembly.fingerprint import joined
 from node.lifecycle.assembly.jobs import Product
 from node.lifecycle.assembly.output_folder import OutputFolder
+from node.lifecycle.assembly.ruled_names import RuledNames
 from node.storage.index.series.work import Work
 
 
@@ -22,17 +24,25 @@ class OutputNameClaims:
         work: keeps the claims in the index.
         output_folder: has the files of earlier revisions.
         template: `output.name`.
+        ruled: names that rules give.
     """
 
-    def __init__(self, work: Work, output_folder: OutputFolder, template: str) -> None:
+    def __init__(
+        self, work: Work, output_folder: OutputFolder, template: str, ruled: RuledNames
+    ) -> None:
         self._work = work
         self._output_folder = output_folder
         self._template = template
+        self._ruled = ruled
 
     def prepare(self) -> None:
         """Add the files that a BIDS data set has at its root, if the template is of BIDS."""
         if is_bids(self._template):
             begin_dataset(self._output_folder.folder(""), self._template)
+
+    def naming(self, series: SeriesRecord) -> Naming | None:
+        """What names the volumes of a series one by one; None: `claim` names them together."""
+        return self._ruled.naming(series, _digits(series)[:8]) if self._ruled.used else None
 
     def claim(self, series: SeriesRecord) -> tuple[str, str]:
         """Claim the folder and stem of a series; digits are appended to a name that is taken.
@@ -62,8 +72,15 @@ class OutputNameClaims:
         Returns:
             False if another series has one of them: then the next `claim` gives another stem.
         """
-        if all(self._may_have(series, joined(folder, product.stem)) for product in products):
+        stems = [joined(folder, product.stem) for product in products]
+        free = {stem for stem in stems if self._may_have(series, stem)}
+        if len(free) == len(set(stems)):
             return True
+        if self._ruled.used:
+            for product, stem in zip(products, stems, strict=True):
+                if product.sibling is None and stem not in free:
+                    self._ruled.mark(series, _digits(series)[:8])
+            return False
         name = render_name(self._template, self._work.attributes(series.pk))
         self._work.claim_stem(series.pk, self._with_digits(series, name))
         return False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from node.completion.states import Event, follow
-from node.core.errors import DAMAGE, Reason
+from node.core.errors import DAMAGE, Reason, Retryable
 from node.core.events import EventType, NewDelivery
 from node.core.fault_points import fault_point
 from node.core.output_names import folded
@@ -23,6 +23,7 @@ from node.lifecycle.assembly.jobs import Assembled, Job, Product, PublishedRevis
 from node.lifecycle.assembly.label_references import LabelReferences
 from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
+from node.lifecycle.assembly.ruled_names import RuledNames
 from node.lifecycle.event_publisher import EventPublisher
 from node.lifecycle.log_fields import series_fields
 from node.storage.index.search.search import Sendable
@@ -40,6 +41,9 @@ _UNDECODABLE = (Reason.PIXELS_UNREADABLE, Reason.PIXELS_TRUNCATED, Reason.UNSUPP
 refusal it is not a volume, and only other instances can make it one."""
 
 
+_AT_REST = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD)
+
+
 class RevisionPublisher:
     """Ends assemblies: publishes what they made, or records why they made nothing.
 
@@ -48,6 +52,7 @@ class RevisionPublisher:
         publications: the revisions in the index.
         output_folder: where revisions are published.
         output_names: assigns output names.
+        ruled: names that rules give.
         event_publisher: makes the deliveries of each event.
         label_references: has labels of a series made again when its volumes change.
         damages: the damaged files in the index.
@@ -59,6 +64,7 @@ class RevisionPublisher:
         publications: Publications,
         output_folder: OutputFolder,
         output_names: OutputNameClaims,
+        ruled: RuledNames,
         event_publisher: EventPublisher,
         label_references: LabelReferences,
         damages: Damages,
@@ -67,6 +73,7 @@ class RevisionPublisher:
         self._publications = publications
         self._output_folder = output_folder
         self._output_names = output_names
+        self._ruled = ruled
         self._event_publisher = event_publisher
         self._label_references = label_references
         self._damages = damages
@@ -109,7 +116,7 @@ class RevisionPublisher:
         """
         verdict = {**job.verdict, "refusals": [refusal.as_dict() for refusal in result.refusals]}
         products = result.products
-        if not self._output_names.claim_products(series, folder, products):
+        if not self._may_have_names(series, folder, result, now):
             return False
         state = self.state_of(result)
         if not products:
@@ -124,11 +131,16 @@ class RevisionPublisher:
         if latest is not None and same:
             why = f"nothing differs from revision {latest.revision}"
             self._move(series, state, verdict, now, {"why": why})
+            self._ruled.published(series, products, now)
             return True
         names = [name for product in products for name in product.files]
         files = tuple(joined(folder, name) for name in names)
         if latest is None and self._is_on_disk(folder, products):
-            return self._adopt(series, print_of_all, files, verdict, now)
+            adopted = self._adopt(series, print_of_all, files, verdict, now)
+            if adopted:
+                self._ruled.tabulate(products)
+                self._ruled.published(series, products, now)
+            return adopted
         kept = {
             joined(folder, name): one for each in products for name, one in each.digests.items()
         }
@@ -141,7 +153,62 @@ class RevisionPublisher:
         stems = self._work.stems(series.pk)
         spared = self._work.files_beside(series.pk)
         self._output_folder.publish(job.staging, folder, names, job.revision, stems, spared)
+        self._ruled.tabulate(products)
         self._finish(series, job.revision, state, verdict, files, now, ACTOR)
+        self._ruled.published(series, products, now)
+        return True
+
+    def _may_have_names(
+        self, series: SeriesRecord, folder: str, result: Assembled, now: float
+    ) -> bool:
+        """Claim the names of a result; series that have to have other names step aside.
+
+        Raises:
+            Retryable: another series has a name and is in progress itself.
+        """
+        products = result.products
+        if not self._ruled.agree(series, result):
+            return False
+        if self._output_names.claim_products(series, folder, products):
+            return True
+        if not any(product.sibling for product in products):
+            return False
+        blocking = self._ruled.holders(series, products)
+        for other in blocking:
+            visible = self._publications.visible(other.pk)
+            if other.state in _AT_REST and (visible is None or not visible.files):
+                self._ruled.release(other)
+            elif other.state in _AT_REST and other.state is not SeriesState.HELD:
+                self.step_aside(other, now)
+        if self._output_names.claim_products(series, folder, products):
+            return True
+        if self._ruled.has_other_names(series) and self.step_aside(series, now):
+            return False
+        names = ", ".join(other.address for other in blocking) or "an unknown series"
+        raise Retryable(f"its name is still that of {names}, which has to have another")
+
+    def step_aside(self, series: SeriesRecord, now: float) -> bool:
+        """Remove the files of a series whose names another one has to have; it is made again.
+
+        Args:
+            series: the series, in assembly or at rest.
+            now: seconds since 1970.
+
+        Returns:
+            False if the series has changed.
+
+        Raises:
+            Retryable: the output folder or the index cannot be written to now.
+        """
+        assembling = series.state is SeriesState.ASSEMBLING
+        state = follow(series.state, Event.REQUEUE if assembling else Event.FORCE)
+        revision, verdict = self.next_revision(series), series.verdict or {"verdict": "unknown"}
+        if not self._publications.begin(series, revision, "", (), verdict, now):
+            return False
+        spared = self._work.files_beside(series.pk)
+        self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
+        self._finish(series, revision, state, verdict, (), now, ACTOR)
+        self._ruled.release(series)
         return True
 
     @staticmethod
@@ -248,6 +315,7 @@ class RevisionPublisher:
         latest = self._publications.latest(series.pk)
         if latest is None or (latest.stage is VISIBLE and not latest.files):
             self.record(series, state, verdict, now, actor)
+            self._ruled.withdrawn(series, now)
             return True
         revision = self.next_revision(series)
         if not self._publications.begin(series, revision, "", (), verdict, now):
@@ -256,6 +324,7 @@ class RevisionPublisher:
         spared = self._work.files_beside(series.pk)
         self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
         self._finish(series, revision, state, verdict, (), now, actor)
+        self._ruled.withdrawn(series, now)
         return True
 
     def record(
@@ -323,16 +392,21 @@ class RevisionPublisher:
                 about=previous.revision,
                 files=replaced,
             )
-        deliveries += self._event_publisher.deliveries_for(
-            series,
-            EventType(str(state)),
-            state,
-            verdict,
-            now,
-            revision=revision,
-            about=revision,
-            files=files,
-            replaced=replaced,
+        at_rest = state in _AT_REST
+        deliveries += (
+            []
+            if not at_rest
+            else self._event_publisher.deliveries_for(
+                series,
+                EventType(str(state)),
+                state,
+                verdict,
+                now,
+                revision=revision,
+                about=revision,
+                files=files,
+                replaced=replaced,
+            )
         )
         new_state = self._publications.finish(
             series,

@@ -32,6 +32,7 @@ from node.storage.index.series.work import Work
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0  # an owner that does not renew its claim for so long counts as dead
+ANOTHER_NAME_SECONDS = 0.5  # until a series is made again whose name follows from others
 LONGEST_JOB_SECONDS = 3600.0  # then its process hangs, and is ended
 
 
@@ -259,7 +260,8 @@ class AssemblyScheduler:
     def _job(
         self, series: SeriesRecord, instances: Sequence[StoredInstance], needed: Sequence[str]
     ) -> tuple[Job, str]:
-        folder, stem = self._output_names.claim(series)
+        naming = self._output_names.naming(series)
+        folder, stem = self._output_names.claim(series) if naming is None else ("", "")
         verdict = series.verdict or {"verdict": str(Verdict.UNKNOWN), "reasons": []}
         job = Job(
             series_uid=series.uid,
@@ -277,6 +279,7 @@ class AssemblyScheduler:
             contradiction=contradiction(series, self._namesakes.parts(series)),
             folder=folder,
             published=self._revision_publisher.published(series),
+            naming=naming,
         )
         return job, folder
 
@@ -300,7 +303,8 @@ class AssemblyScheduler:
                 )
             else:
                 # If instances arrived meanwhile, this does nothing.
-                self._failures.requeue(series, now, None, "has to be made again under another name")
+                due = None if running.job.naming is None else now + ANOTHER_NAME_SECONDS
+                self._failures.requeue(series, now, due, "has to be made again under another name")
         except Retryable as later:
             self._failures.delay(series, now, str(later))
         finally:

@@ -54,12 +54,12 @@ def assemble(job: Job) -> Assembled:
     )
     try:
         conversion = convert_series(
-            _sources(job.archive, job.instances),
+            sources_of(job.archive, job.instances),
             job.staging,
-            job.stem,
+            job.naming or job.stem,
             job.options,
             proof,
-            _sources(job.archive, job.references),
+            sources_of(job.archive, job.references),
             job.slice_cache,
             own_grids=False,
         )
@@ -90,10 +90,16 @@ def precompress(
     Raises:
         OSError: the file cannot be written to.
     """
-    return compress_slices(slice_cache, _sources(archive, instances), options)
+    return compress_slices(slice_cache, sources_of(archive, instances), options)
 
 
-def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
+def sources_of(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
+    """Return archived instances as assembly reads them.
+
+    Args:
+        archive: the folder that their paths are relative to.
+        instances: the instances.
+    """
     return [
         InstanceSource(
             header=decode_header(instance.header),
@@ -115,6 +121,7 @@ def _assembled(job: Job, conversion: Conversion) -> Assembled:
         products=products,
         refusals=tuple(_refusal(error) for error in conversion.refusals),
         republish=_must_republish(job, products),
+        siblings=conversion.siblings,
     )
 
 
@@ -125,6 +132,8 @@ def _product(job: Job, made: Made) -> Product:
         made.files,
         fingerprint(job.staging, made.files),
         digests(job.staging, made.files, images),
+        made.sibling,
+        dict(made.fields),
     )
 
 
@@ -151,7 +160,7 @@ def _damaged(job: Job) -> Assembled:
     if not job.archive.is_dir() or not any(job.archive.iterdir()):
         raise ArchiveChanged("the archive below storage.root is missing: is it mounted?")
     damaged = []
-    for instance, source in zip(job.instances, _sources(job.archive, job.instances), strict=True):
+    for instance, source in zip(job.instances, sources_of(job.archive, job.instances), strict=True):
         try:
             check(source)
         except AssemblyError as error:

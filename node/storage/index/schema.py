@@ -322,6 +322,19 @@ class OutputRow(Base):
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
 
 
+class SiblingRow(Base):
+    """A volume of a BIDS dataset, on which names and field maps of other volumes depend."""
+
+    __tablename__ = "sibling"
+
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # of the volume in its series
+    scope: Mapped[str] = mapped_column(index=True)  # folders of participant and session
+    known: Mapped[dict[str, Any]]  # node.convert.naming.siblings.Sibling
+    made: Mapped[dict[str, Any] | None]  # name and fields when its files were published
+    row: Mapped[str]  # its name in the table of scans; empty: it is not there yet
+
+
 class PublicationRow(Base):
     """A revision of a series' volumes: begun before its files appear, visible once they have.
 

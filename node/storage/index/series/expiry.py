@@ -25,6 +25,7 @@ from node.storage.index.schema import (
     ReferenceRow,
     SeriesEventRow,
     SeriesRow,
+    SiblingRow,
     StudyModalityRow,
     StudyRow,
 )
@@ -37,6 +38,7 @@ _AT_ONCE: Final = 200  # series that one search examines
 _OF_SERIES: Final = (
     SeriesEventRow,
     OutputRow,
+    SiblingRow,
     PublicationRow,
     ReferenceRow,
     DeliveryRow,

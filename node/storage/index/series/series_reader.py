@@ -181,6 +181,18 @@ class SeriesReader:
             patient, study, series = connection.execute(query).one()
         return {**patient, **study, **series}
 
+    def attributes_of_study(self, series_pk: int) -> list[dict[str, Any]]:
+        """The attributes of every series of a series' study, with those of the study."""
+        study = select(SeriesRow.study_pk).where(SeriesRow.id == series_pk).scalar_subquery()
+        query = (
+            select(StudyRow.attributes, SeriesRow.attributes)
+            .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+            .where(SeriesRow.study_pk == study)
+            .order_by(SeriesRow.id)
+        )
+        with self._index.reading() as connection:
+            return [{**whole, **series} for whole, series in connection.execute(query)]
+
     def instances(self, series_pk: int) -> list[StoredInstance]:
         """Everything that assembly needs of the series' instances, conflicts included."""
         first = (

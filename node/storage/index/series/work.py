@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    delete,
     insert,
     literal_column,
     or_,
@@ -204,6 +205,28 @@ class Work(SeriesReader):
                 insert(row).values(stem=stem, folded=folded(stem), series_pk=series_pk)
             )
             return True
+
+    def release_stems(self, series_pk: int, kept: Iterable[str]) -> None:
+        """Give up the output names of a series that it no longer uses.
+
+        Args:
+            series_pk: the row of the series.
+            kept: the names that it uses.
+        """
+        unused = (OutputRow.series_pk == series_pk, OutputRow.stem.not_in(sorted(kept)))
+        with self._index.writing() as connection:
+            connection.execute(delete(OutputRow).where(*unused))
+
+    def rivals(self, series_pk: int, stem: str) -> list[int]:
+        """The rows of other series that have reserved an output name, or one of the same files.
+
+        Args:
+            series_pk: the row of the series that wants it.
+            stem: the name.
+        """
+        with self._index.reading() as connection:
+            found = {row.series_pk for row in _rivals(connection, stem)}
+        return sorted(found - {series_pk})
 
     def files_beside(self, series_pk: int) -> set[str]:
         """Files of other series under names that earlier versions gave to this one, too."""
