@@ -21,6 +21,7 @@ from node.lifecycle.assembly.scheduler import AssemblyScheduler, Executor
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.event_publisher import EventPublisher, Rules
 from node.lifecycle.evidence_loader import EvidenceLoader
+from node.lifecycle.split_runs import SplitRuns
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.clock_correction import correct_future_times
@@ -28,6 +29,7 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.references import References
+from node.storage.index.series.runs import Runs
 from node.storage.index.series.work import Work
 
 
@@ -115,6 +117,7 @@ def make_completion_watcher(
         assembly_scheduler,
         revision_publisher,
         precompression,
+        SplitRuns(work, Runs(index), namesakes, revision_publisher, timing),
         timing=timing,
         clock=clock,
         count_query=count_query,

@@ -76,8 +76,12 @@ class RevisionPublisher:
         floor = 0
         if self._publications.latest(series.pk) is None:  # perhaps the index was rebuilt
             stems = self._work.stems(series.pk)
-            floor = self._output_folder.revision_on_disk(stems, series.uid)
+            floor = self._output_folder.revision_on_disk(stems, self._uids(series))
         return self._publications.next_revision(series.pk, floor)
+
+    def _uids(self, series: SeriesRecord) -> set[str]:
+        """The series that manifests of a series may name: of a run, the one of its first volume."""
+        return {series.uid, *(one.uid for one in self._work.members(series.pk))}
 
     def published(self, series: SeriesRecord) -> PublishedRevision | None:
         """The visible revision of a series; None if there is none."""
@@ -170,7 +174,7 @@ class RevisionPublisher:
     ) -> bool:
         """Record a revision that an earlier index had published, without deliveries."""
         stems = self._work.stems(series.pk)
-        revision = max(1, self._output_folder.revision_on_disk(stems, series.uid))
+        revision = max(1, self._output_folder.revision_on_disk(stems, self._uids(series)))
         root = self._output_folder.folder("")
         kept = digests(root, files, digests_of_images(root, files))
         if not self._publications.begin(series, revision, print_of_all, files, verdict, now, kept):
@@ -323,17 +327,18 @@ class RevisionPublisher:
                 about=previous.revision,
                 files=replaced,
             )
-        deliveries += self._event_publisher.deliveries_for(
-            series,
-            EventType(str(state)),
-            state,
-            verdict,
-            now,
-            revision=revision,
-            about=revision,
-            files=files,
-            replaced=replaced,
-        )
+        if state is not SeriesState.JOINED:  # the series that stands for the run tells of it
+            deliveries += self._event_publisher.deliveries_for(
+                series,
+                EventType(str(state)),
+                state,
+                verdict,
+                now,
+                revision=revision,
+                about=revision,
+                files=files,
+                replaced=replaced,
+            )
         new_state = self._publications.finish(
             series,
             revision,

@@ -32,7 +32,7 @@ from node.storage.index.series.obsolete_evidence import remove_evidence
 from node.storage.index.store import take_turn
 from node.storage.index.totals import Total
 
-_AT_REST: Final = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
+_AT_REST: Final = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.JOINED)
 _AT_ONCE: Final = 200  # series that one search examines
 _OF_SERIES: Final = (
     SeriesEventRow,

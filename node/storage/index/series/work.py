@@ -30,7 +30,13 @@ from node.storage.index.series.series_reader import SeriesReader
 
 _SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
 """A literal, so that the database can use the partial index of settled series."""
-_AT_REST = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD)
+_AT_REST = (
+    SeriesState.READY,
+    SeriesState.NOT_A_VOLUME,
+    SeriesState.FAILED,
+    SeriesState.HELD,
+    SeriesState.JOINED,
+)
 
 
 class Work(SeriesReader):
@@ -77,6 +83,19 @@ class Work(SeriesReader):
     def of(self, keys: Sequence[int]) -> list[SeriesRecord]:
         """The series of these rows, in order of the rows."""
         query = _series().where(SeriesRow.id.in_(keys)).order_by(SeriesRow.id)
+        with self._index.reading() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def of_number(self, series: SeriesRecord) -> list[SeriesRecord]:
+        """The series of a series' study that have its Series Number, in order of their UIDs."""
+        study = select(SeriesRow.study_pk).where(SeriesRow.id == series.pk).scalar_subquery()
+        query = _series().where(SeriesRow.study_pk == study, SeriesRow.number == series.number)
+        with self._index.reading() as connection:
+            return [_record(row) for row in connection.execute(query.order_by(SeriesRow.uid))]
+
+    def members(self, series_pk: int) -> list[SeriesRecord]:
+        """The series whose images are volumes of a series' run; without the series itself."""
+        query = _series().where(SeriesRow.run_pk == series_pk).order_by(SeriesRow.uid)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
@@ -314,6 +333,7 @@ def _series() -> Select[*tuple[Any, ...]]:
         SeriesRow.owner,
         SeriesRow.verdict,
         SeriesRow.outputs,
+        SeriesRow.run_pk,
     ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
 
 
@@ -337,4 +357,5 @@ def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:
         owner=row.owner,
         verdict=row.verdict,
         outputs=tuple(row.outputs or ()),
+        run=row.run_pk,
     )
