@@ -33,6 +33,7 @@ from node.convert.duplicates import without_copies
 from node.convert.labels import LabelMap, read_own, write_labels
 from node.convert.naming.bids import asl_context, completed, with_suffix
 from node.convert.naming.unique import FileNames
+from node.convert.quality import QUALITY, is_measured, measured, summary
 from node.convert.slice_cache import SliceCache
 from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
 from node.convert.volume import Volume, Voxels, prepare_volume, read_volume, too_large
@@ -64,6 +65,7 @@ class Product:
         affine: (4, 4) voxel -> RAS mm.
         manifest: name of the manifest; empty if none is written.
         sha256: of the image file, hexadecimal; empty if none is written.
+        quality: figures of `.quality.json`; None if it was not measured.
     """
 
     stem: str
@@ -72,6 +74,7 @@ class Product:
     affine: tuple[tuple[float, ...], ...]
     manifest: str = ""
     sha256: str = ""
+    quality: Mapping[str, object] | None = None
 
 
 class _Image(NamedTuple):
@@ -297,6 +300,11 @@ def _write(
     if options.preview:
         picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
+    found = None
+    if image and options.quality and is_measured(volume.plan):
+        found = measured(base.parent / image, volume.plan)
+    if found is not None:
+        write_json(path(QUALITY), found)
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
         fields = make_manifest(
@@ -316,6 +324,7 @@ def _write(
         affine=tuple(tuple(row) for row in volume.plan.affine.tolist()),
         manifest=manifest,
         sha256=written.digest,
+        quality=summary(found) if found is not None else None,
     )
 
 

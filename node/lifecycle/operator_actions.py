@@ -124,9 +124,7 @@ class OperatorActions:
         series = self._work.series(uid)
         if series is None:
             raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists all series")
-        if series.state is SeriesState.JOINED and series.run is not None:
-            return self._work.of([series.run])[0]  # the series that stands for its run
-        return series
+        return self._work.standing(series)
 
 
 def _dead(count: int) -> str:

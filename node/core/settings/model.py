@@ -224,6 +224,7 @@ class Output(Strict):
     sidecar: bool = True
     identifiers: bool = False
     preview: bool = True
+    quality: bool = True
 
 
 class Http(Strict):

@@ -99,6 +99,10 @@ class Work(SeriesReader):
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
+    def standing(self, series: SeriesRecord) -> SeriesRecord:
+        """The series that stands for the run of a series; the series itself if it has none."""
+        return series if series.run is None else next(iter(self.of([series.run])), series)
+
     def settled(self, now: float, limit: int) -> list[SeriesRecord]:
         """Series that wait to be assembled, longest waiting first.
 
