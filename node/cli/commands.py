@@ -103,6 +103,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "hold": Command(
         "node.cli.series.retry_force_hold", "hold", "Keep a series from being assembled."
     ),
+    "protocol": Command(
+        "node.cli.series.protocol", "protocol", "Print the protocol of a session, or compare it."
+    ),
     "rules": Command("node.cli.series.rules", "rules", "Show which deliveries apply to a series."),
     "replay": Command(
         "node.cli.series.replay", "replay", "Try other completion settings on recorded arrivals."

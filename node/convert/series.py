@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -66,6 +66,7 @@ class Product:
         manifest: name of the manifest; empty if none is written.
         sha256: of the image file, hexadecimal; empty if none is written.
         quality: figures of `.quality.json`; None if it was not measured.
+        plan: of an image; None for labels and points.
     """
 
     stem: str
@@ -74,7 +75,8 @@ class Product:
     affine: tuple[tuple[float, ...], ...]
     manifest: str = ""
     sha256: str = ""
-    quality: Mapping[str, object] | None = None
+    quality: Mapping[str, Any] | None = None
+    plan: VolumePlan | None = field(default=None, repr=False)
 
 
 class _Image(NamedTuple):
@@ -219,6 +221,15 @@ def volumes_of(
                 yield Volume(one.plan, array.dtype, 1.0, 0.0, array)
 
 
+def plans_of(instances: Sequence[InstanceSource]) -> tuple[VolumePlan, ...]:
+    """The volumes of a series by its headers; no pixel is read.
+
+    Args:
+        instances: the instances of one series.
+    """
+    return _planned(instances, OutputOptions())[0].volumes
+
+
 def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:
@@ -325,6 +336,7 @@ def _write(
         manifest=manifest,
         sha256=written.digest,
         quality=summary(found) if found is not None else None,
+        plan=volume.plan,
     )
 
 

@@ -248,6 +248,7 @@ class Daemon:
             timing=from_settings.timing(settings.completion),
             learned=settings.completion.quiet_seconds == "learned",
             targets=settings.deliver,
+            expect=settings.expect,
             titles=outgoing.titles,
             count=outgoing.count,
             sender=outgoing.store,

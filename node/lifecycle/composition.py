@@ -21,6 +21,7 @@ from node.lifecycle.assembly.scheduler import AssemblyScheduler, Executor
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.event_publisher import EventPublisher, Rules
 from node.lifecycle.evidence_loader import EvidenceLoader
+from node.lifecycle.expectations import Expectations
 from node.lifecycle.split_runs import SplitRuns
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
@@ -50,6 +51,7 @@ def make_completion_watcher(
     idle_process: IdleProcess | None = None,
     minimum_free: int = 0,
     monotonic: Callable[[], float] = time.monotonic,
+    expectations: Expectations | None = None,
 ) -> CompletionWatcher:
     """Build a watcher.
 
@@ -69,6 +71,7 @@ def make_completion_watcher(
         idle_process: compresses slices of series that are still being received; None: nothing does.
         minimum_free: bytes of the output folder's disk that it leaves free.
         monotonic: returns seconds of a monotonic clock.
+        expectations: chooses the protocols that volumes are compared with; None: there are none.
 
     Returns:
         the watcher, not yet started.
@@ -110,6 +113,7 @@ def make_completion_watcher(
         owner=owner,
         wake=woken.set,
         monotonic=monotonic,
+        expectations=expectations,
     )
     return CompletionWatcher(
         work,

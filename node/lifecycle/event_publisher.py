@@ -69,5 +69,7 @@ class EventPublisher:
             replaced=replaced,
             attributes=self._work.attributes(series.pk),
             senders=tuple(dict.fromkeys(senders)),
+            quality=verdict.get("quality") or {},
+            drift=tuple(verdict.get("drift") or ()),
         )
         return list(self._rules(event))

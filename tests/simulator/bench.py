@@ -21,6 +21,7 @@ from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
 from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.composition import make_completion_watcher
+from node.lifecycle.expectations import Expectations
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
@@ -123,6 +124,8 @@ class Bench:
         count_query: CountQuery | None = None,
         idle_process: IdleProcess | None = None,
         minimum_free: int = 0,
+        options: OutputOptions | None = None,
+        expectations: Expectations | None = None,
     ) -> None:
         self.now = 1000.0
         self.output = folder / "nifti"
@@ -137,6 +140,7 @@ class Bench:
         self.executor = InPlace(task, at_once=at_once)
         self._template, self._rules, self._count_query = template, rules, count_query
         self._idle_process, self._minimum_free = idle_process, minimum_free
+        self._options, self._expectations = options or OutputOptions(), expectations
         self.runs = 0
         self.watcher = self.restart()
 
@@ -151,7 +155,7 @@ class Bench:
             archive=Path("/nowhere"),
             output=self.output,
             template=self._template,
-            options=OutputOptions(),
+            options=self._options,
             timing=self._while_judging,
             owner=f"run {self.runs}",
             clock=lambda: self.now,
@@ -160,6 +164,7 @@ class Bench:
             count_query=self._count_query,
             idle_process=self._idle_process,
             minimum_free=self._minimum_free,
+            expectations=self._expectations,
         )
         self.watcher.prepare()
         return self.watcher

@@ -68,7 +68,8 @@ def _event(work: Work, uid: str, event: EventType) -> SeriesEvent:
         published.append(found)
         return []
 
-    state = SeriesState.READY if event is EventType.SUPERSEDED else SeriesState(str(event))
+    published_events = (EventType.SUPERSEDED, EventType.PROTOCOL_DRIFT)
+    state = SeriesState.READY if event in published_events else SeriesState(str(event))
     EventPublisher(work, publish).deliveries_for(
         record, event, state, record.verdict or {}, time.time()
     )

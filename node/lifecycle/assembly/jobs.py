@@ -9,6 +9,7 @@ from typing import Any
 from node.convert import OutputOptions
 from node.core.errors import Reason, Retryable
 from node.core.records import StoredInstance
+from node.lifecycle.expectations import Expectation
 
 
 class WorkerDied(Retryable):
@@ -54,6 +55,7 @@ class Job:
         contradiction: why the series cannot be a volume, whatever its instances are.
         folder: where the files will be, relative to the output folder.
         published: the visible revision; None if there is none.
+        expectations: the protocols that the volumes are compared with.
     """
 
     series_uid: str
@@ -71,6 +73,7 @@ class Job:
     contradiction: Refusal | None = None
     folder: str = ""
     published: PublishedRevision | None = None
+    expectations: tuple[Expectation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,16 @@ class Product:
         files: names in the staging folder, each beginning with the stem.
         fingerprint: equal for equal volumes, see `node.lifecycle.assembly.fingerprint`.
         digests: SHA-256 of each file, by its name.
+        quality: figures of motion, tSNR and spikes; None if they were not measured.
+        drift: the parameters that differ from the expected protocols.
     """
 
     stem: str
     files: tuple[str, ...]
     fingerprint: str
     digests: dict[str, str] = field(default_factory=dict, repr=False)
+    quality: dict[str, Any] | None = None
+    drift: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,13 @@ class RevisionPublisher:
         Raises:
             Retryable: the output folder or the index cannot be written to now.
         """
-        verdict = {**job.verdict, "refusals": [refusal.as_dict() for refusal in result.refusals]}
         products = result.products
+        verdict = {
+            **job.verdict,
+            "refusals": [refusal.as_dict() for refusal in result.refusals],
+            "quality": {one.stem: one.quality for one in products if one.quality is not None},
+            "drift": [each for one in products for each in one.drift],
+        }
         if not self._output_names.claim_products(series, folder, products):
             return False
         state = self.state_of(result)
@@ -338,6 +343,17 @@ class RevisionPublisher:
                 about=revision,
                 files=files,
                 replaced=replaced,
+            )
+        if verdict.get("drift"):
+            deliveries += self._event_publisher.deliveries_for(
+                series,
+                EventType.PROTOCOL_DRIFT,
+                state,
+                verdict,
+                now,
+                revision=revision,
+                about=revision,
+                files=files,
             )
         new_state = self._publications.finish(
             series,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from node.assemble.frames.headers import decode_header
+from node.assemble.protocol import described
 from node.convert import (
     Conversion,
     InstanceSource,
@@ -54,12 +56,12 @@ def assemble(job: Job) -> Assembled:
     )
     try:
         conversion = convert_series(
-            _sources(job.archive, job.instances),
+            sources_of(job.archive, job.instances),
             job.staging,
             job.stem,
             job.options,
             proof,
-            _sources(job.archive, job.references),
+            sources_of(job.archive, job.references),
             job.slice_cache,
             own_grids=False,
         )
@@ -90,10 +92,16 @@ def precompress(
     Raises:
         OSError: the file cannot be written to.
     """
-    return compress_slices(slice_cache, _sources(archive, instances), options)
+    return compress_slices(slice_cache, sources_of(archive, instances), options)
 
 
-def _sources(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
+def sources_of(archive: Path, instances: Sequence[StoredInstance]) -> list[InstanceSource]:
+    """Where the pixels of archived instances are.
+
+    Args:
+        archive: the folder that their paths are relative to.
+        instances: of the index.
+    """
     return [
         InstanceSource(
             header=decode_header(instance.header),
@@ -125,7 +133,17 @@ def _product(job: Job, made: Made) -> Product:
         made.files,
         fingerprint(job.staging, made.files),
         digests(job.staging, made.files, images),
+        None if made.quality is None else dict(made.quality),
+        _drift(job, made),
     )
+
+
+def _drift(job: Job, made: Made) -> tuple[dict[str, Any], ...]:
+    """The parameters of a volume that differ from the expected protocols."""
+    if made.plan is None or not job.expectations:
+        return ()
+    found = described(made.plan)
+    return tuple(each for one in job.expectations for each in one.drift(found))
 
 
 def _must_republish(job: Job, products: Sequence[Product]) -> bool:
@@ -151,7 +169,7 @@ def _damaged(job: Job) -> Assembled:
     if not job.archive.is_dir() or not any(job.archive.iterdir()):
         raise ArchiveChanged("the archive below storage.root is missing: is it mounted?")
     damaged = []
-    for instance, source in zip(job.instances, _sources(job.archive, job.instances), strict=True):
+    for instance, source in zip(job.instances, sources_of(job.archive, job.instances), strict=True):
         try:
             check(source)
         except AssemblyError as error:

@@ -93,6 +93,12 @@ class Work(SeriesReader):
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query.order_by(SeriesRow.uid))]
 
+    def of_study(self, study_uid: str) -> list[SeriesRecord]:
+        """The series of a study, in order of their rows."""
+        query = _series().where(StudyRow.uid == study_uid).order_by(SeriesRow.id)
+        with self._index.reading() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
     def members(self, series_pk: int) -> list[SeriesRecord]:
         """The series whose images are volumes of a series' run; without the series itself."""
         query = _series().where(SeriesRow.run_pk == series_pk).order_by(SeriesRow.uid)
