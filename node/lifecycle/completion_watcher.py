@@ -170,7 +170,7 @@ class CompletionWatcher:
             self._loop.heartbeat.beat()
         if self._assembly_scheduler.free:
             settled = self._work.settled(now, _MOST_PER_STEP)
-            for series in self._split_runs.startable(settled, now):
+            for series in self._split_runs.startable(settled, now, self._loop.heartbeat.beat):
                 if self._assembly_scheduler.free:
                     self._assembly_scheduler.start(series, now)
         self._stepped()

@@ -75,15 +75,19 @@ class SplitRuns:
         self._timing = timing
         self._seen: OrderedDict[int, _Known] = OrderedDict()
 
-    def startable(self, settled: Sequence[SeriesRecord], now: float) -> Iterable[SeriesRecord]:
+    def startable(
+        self, settled: Sequence[SeriesRecord], now: float, beat: Callable[[], None] = lambda: None
+    ) -> Iterable[SeriesRecord]:
         """The series that may be assembled now; the others wait for a run, or have joined one.
 
         Args:
             settled: series that wait to be assembled.
             now: seconds since 1970.
+            beat: called before each series, as many headers may have to be read.
         """
         looked_at: set[int] = set()
         for series in settled:
+            beat()
             if series.pk in looked_at:
                 continue
             if not self._may_be_in_a_run(series):

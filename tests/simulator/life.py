@@ -371,7 +371,7 @@ class Life:
 class _NoRuns:
     """No series here is of a scanner that splits runs."""
 
-    def startable(self, settled: Any, now: float) -> Any:
+    def startable(self, settled: Any, now: float, beat: Any) -> Any:
         return settled
 
 

@@ -50,7 +50,9 @@ def test_motion_tsnr_and_spikes_are_beside_the_volume(compress: bool, tmp_path: 
     assert [(one["t"], one["k"]) for one in fields["spikes"]["slices"]] == [(6, 4)]
     assert fields["tsnr"]["median"] > 10
     assert product.quality is not None
-    assert product.quality["fd_mean_mm"] == pytest.approx(1.0, abs=0.2)
+    ways = fields["motion"]["framewise_displacement"]
+    assert ways["median_mm"] == pytest.approx(1.0, abs=0.1)
+    assert product.quality["fd_max_mm"] == ways["max_mm"]
     assert product.quality["fd_above_limit"] == 11
     assert product.quality["volumes"] == 12
 

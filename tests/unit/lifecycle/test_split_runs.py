@@ -50,7 +50,7 @@ class World:
 
     def __init__(self, folder: Path, **kwargs: Any) -> None:
         self.archive = folder / "archive"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=True)
         self.events: list[SeriesEvent] = []
         self.bench = Bench(
             folder,
