@@ -104,7 +104,9 @@ COMMANDS: Final[dict[str, Command]] = {
         "node.cli.series.retry_force_hold", "hold", "Keep a series from being assembled."
     ),
     "protocol": Command(
-        "node.cli.series.protocol", "protocol", "Print the protocol of a session, or compare it."
+        "node.cli.series.protocol",
+        "protocol",
+        "Print the protocol of a session, or compare a session with one.",
     ),
     "rules": Command("node.cli.series.rules", "rules", "Show which deliveries apply to a series."),
     "replay": Command(

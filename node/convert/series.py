@@ -76,7 +76,7 @@ class Product:
     manifest: str = ""
     sha256: str = ""
     quality: Mapping[str, Any] | None = None
-    plan: VolumePlan | None = field(default=None, repr=False)
+    plan: VolumePlan | None = field(default=None, repr=False, compare=False)
 
 
 class _Image(NamedTuple):
