@@ -106,7 +106,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "protocol": Command(
         "node.cli.series.protocol",
         "protocol",
-        "Print the protocol of a session, or compare a session with one.",
+        "Print a protocol of a session, or compare with one.",
     ),
     "rules": Command("node.cli.series.rules", "rules", "Show which deliveries apply to a series."),
     "replay": Command(

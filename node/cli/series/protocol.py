@@ -36,7 +36,7 @@ def protocol(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the protocol of a session, or compare a session with one.
+    """Print a protocol of a session, or compare with one.
 
     The file holds TR, TE, flip angle, matrix, spacing, orientation, coils and number of volumes of
     each series. Name it in `expect:`, and the node compares each series with it.

@@ -51,7 +51,7 @@ def test_motion_tsnr_and_spikes_are_beside_the_volume(compress: bool, tmp_path: 
     assert fields["tsnr"]["median"] > 10
     assert product.quality is not None
     ways = fields["motion"]["framewise_displacement"]
-    assert ways["median_mm"] == pytest.approx(1.0, abs=0.1)
+    assert ways["median_mm"] == pytest.approx(1.0, abs=0.2)  # rotations of so small a head
     assert product.quality["fd_max_mm"] == ways["max_mm"]
     assert product.quality["fd_above_limit"] == 11
     assert product.quality["volumes"] == 12
