@@ -103,6 +103,11 @@ COMMANDS: Final[dict[str, Command]] = {
     "hold": Command(
         "node.cli.series.retry_force_hold", "hold", "Keep a series from being assembled."
     ),
+    "protocol": Command(
+        "node.cli.series.protocol",
+        "protocol",
+        "Print a protocol of a session, or compare with one.",
+    ),
     "rules": Command(
         "node.cli.series.rules", "rules", "Show which rules and deliveries apply to a series."
     ),

@@ -84,6 +84,7 @@ class Source(StrEnum):
     COMMITMENT = "storage-commitment"
     PULL = "pull"
     QUIET = "quiet-time"
+    RUN = "run"
     PERSON = "person"
     SERIES = "series"  # of a study
 

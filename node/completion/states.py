@@ -23,12 +23,15 @@ class Event(StrEnum):
     CRASH = "crash"  # assembly failed, and trying again does not help
     REQUEUE = "requeue"  # the executor died or was stopped, or the disk was full
     REFERENCE = "reference"  # the series whose voxels it labels became another volume
+    JOIN = "join"  # its images are a volume of a run that the scanner split into series
+    REGROUP = "regroup"  # a volume of its run came, changed or left; or it left its run
     FORCE = "force"  # an operator: assemble it as it is
     RETRY = "retry"  # an operator: assemble it again
     RELEASE = "release"  # an operator: decide again by the evidence
 
 
 _S = SeriesState
+_MADE = (_S.READY, _S.NOT_A_VOLUME, _S.FAILED)
 _AT_REST = (_S.READY, _S.NOT_A_VOLUME, _S.FAILED, _S.HELD)
 
 TRANSITIONS: Mapping[tuple[SeriesState, Event], SeriesState] = MappingProxyType(
@@ -44,6 +47,8 @@ TRANSITIONS: Mapping[tuple[SeriesState, Event], SeriesState] = MappingProxyType(
         (_S.ASSEMBLING, Event.REQUEUE): _S.SETTLED,
         (_S.READY, Event.REFERENCE): _S.SETTLED,
         (_S.NOT_A_VOLUME, Event.REFERENCE): _S.SETTLED,
+        **{(state, Event.JOIN): _S.JOINED for state in (*_MADE, _S.SETTLED, _S.JOINED)},
+        **{(state, Event.REGROUP): _S.SETTLED for state in (*_MADE, _S.SETTLED, _S.JOINED)},
         (_S.RECEIVING, Event.FORCE): _S.SETTLED,
         **{(state, Event.FORCE): _S.SETTLED for state in _AT_REST},
         **{(state, Event.RETRY): _S.SETTLED for state in _AT_REST if state is not _S.HELD},

@@ -14,6 +14,7 @@ AT_REST: Final = (
     SeriesState.NOT_A_VOLUME,
     SeriesState.FAILED,
     SeriesState.HELD,
+    SeriesState.JOINED,
 )
 """States in which nothing more is done with a series unless something happens to it."""
 FORGOTTEN_STEP_SECONDS: Final = 6 * 3600.0

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,6 +35,7 @@ from node.convert.naming.bids import asl_context, completed, with_suffix
 from node.convert.naming.rules import NamedVolume, Naming
 from node.convert.naming.siblings import Sibling
 from node.convert.naming.unique import FileNames
+from node.convert.quality import QUALITY, is_measured, measured, summary
 from node.convert.slice_cache import SliceCache
 from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
 from node.convert.volume import Volume, Voxels, prepare_volume, read_volume, too_large
@@ -68,6 +69,8 @@ class Product:
         sha256: of the image file, hexadecimal; empty if none is written.
         sibling: what other volumes of a BIDS dataset depend on; None for other names.
         fields: of the sidecar, from other volumes of the dataset.
+        quality: figures of `.quality.json`; None if it was not measured.
+        plan: of an image; None for labels and points.
     """
 
     stem: str
@@ -78,6 +81,8 @@ class Product:
     sha256: str = ""
     sibling: Sibling | None = None
     fields: Mapping[str, object] = field(default_factory=dict)
+    quality: Mapping[str, Any] | None = None
+    plan: VolumePlan | None = field(default=None, repr=False, compare=False)
 
 
 class _Image(NamedTuple):
@@ -268,6 +273,15 @@ def planned_volumes(
     return () if _is_mixed(planned) else planned.volumes
 
 
+def plans_of(instances: Sequence[InstanceSource]) -> tuple[VolumePlan, ...]:
+    """The volumes of a series by its headers; no pixel is read.
+
+    Args:
+        instances: the instances of one series.
+    """
+    return _planned(instances, OutputOptions())[0].volumes
+
+
 def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:
@@ -350,6 +364,11 @@ def _write(
     if options.preview:
         picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
+    found = None
+    if image and options.quality and is_measured(volume.plan):
+        found = measured(base.parent / image, volume.plan)
+    if found is not None:
+        write_json(path(QUALITY), found)
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
         fields = make_manifest(
@@ -371,6 +390,8 @@ def _write(
         sha256=written.digest,
         sibling=called.sibling,
         fields=called.fields,
+        quality=summary(found) if found is not None else None,
+        plan=volume.plan,
     )
 
 

@@ -40,6 +40,7 @@ class OutputOptions(msgspec.Struct, frozen=True):
         comment: text for the NIfTI header.
         flat: whether volumes of a single slice are written.
         trigger_times: whether Trigger Time and Cardiac Trigger Delay Time are used.
+        quality: whether motion, tSNR and spikes of 4D MR are measured.
     """
 
     compress: bool = True
@@ -58,6 +59,7 @@ class OutputOptions(msgspec.Struct, frozen=True):
     dates: bool = False
     flat: bool = True
     trigger_times: bool = True
+    quality: bool = False
 
 
 def write_image(

@@ -20,6 +20,7 @@ class EventType(StrEnum):
     FAILED = "failed"
     HELD = "held"
     STUDY_READY = "study-ready"  # all known series of a study are at rest
+    PROTOCOL_DRIFT = "protocol-drift"  # parameters differ from the expected protocol
 
 
 class DeliveryState(StrEnum):
@@ -43,6 +44,8 @@ class SeriesEvent:
         files: paths relative to the output folder.
         replaced: files that were visible until then; some may have a name that is also in `files`.
         part: number of the series among those with its UID, 0 for the first.
+        quality: figures of motion, tSNR and spikes of each volume, by its stem.
+        drift: the parameters that differ from the expected protocols.
         called: AE titles under which they called the node.
         peers: names of the peers that sent it or that it was fetched from.
         pull_jobs: names of the jobs that fetched it.
@@ -62,6 +65,8 @@ class SeriesEvent:
     attributes: dict[str, Any] = field(default_factory=dict)
     senders: tuple[str, ...] = ()
     part: int = 0
+    quality: dict[str, Any] = field(default_factory=dict)
+    drift: tuple[dict[str, Any], ...] = ()
     called: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     pull_jobs: tuple[str, ...] = ()

@@ -5,7 +5,8 @@ Only figures that are kept nowhere else; figures of the index are counted there 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
 
@@ -30,6 +31,22 @@ ASSEMBLY = Histogram(
     "How long it took to make a series' volumes, by the state that it ended in.",
     ["state"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500),
+)
+DISPLACEMENT = Histogram(
+    "rasnode_framewise_displacement_mm",
+    "Mean framewise displacement of 4D series, mm.",
+    buckets=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5),
+)
+TSNR = Histogram(
+    "rasnode_tsnr",
+    "Median temporal signal-to-noise ratio of 4D series.",
+    buckets=(5, 10, 20, 30, 40, 50, 75, 100, 150, 250, 500, 1000),
+)
+SPIKES = Counter("rasnode_spikes", "Slices of 4D series whose signal is an outlier.")
+DRIFT = Counter(
+    "rasnode_protocol_drift",
+    "Parameters of series that differ from the expected protocol.",
+    ["parameter"],
 )
 
 for _outcome in Stored:
@@ -90,3 +107,19 @@ def assembled(state: str, seconds: float) -> None:
         seconds: how long it took.
     """
     ASSEMBLY.labels(state).observe(seconds)
+
+
+def measured(quality: Mapping[str, Any] | None, drift: Sequence[str]) -> None:
+    """Count the figures of a volume.
+
+    Args:
+        quality: its figures; None if they were not measured.
+        drift: the parameters that differ from the expected protocol.
+    """
+    if quality is not None:
+        for figure, histogram in (("fd_mean_mm", DISPLACEMENT), ("tsnr_median", TSNR)):
+            if quality.get(figure) is not None:
+                histogram.observe(quality[figure])
+        SPIKES.inc(quality["spikes"])
+    for parameter in drift:
+        DRIFT.labels(parameter).inc()

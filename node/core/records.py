@@ -47,6 +47,7 @@ class SeriesState(StrEnum):
     NOT_A_VOLUME = "not-a-volume"
     FAILED = "failed"
     HELD = "held"
+    JOINED = "joined"  # its images are a volume of a run under another series
 
 
 class StudyState(StrEnum):
@@ -172,6 +173,7 @@ class SeriesRecord:
         revision: the published revision; 0 before the first.
         due: when the watcher looks again, seconds since 1970; None: after the next change.
         verdict: verdict and reasons of the last decision.
+        run: the row of the series whose volume has the images of this one; None: it has its own.
     """
 
     pk: int
@@ -192,6 +194,7 @@ class SeriesRecord:
     verdict: dict[str, Any] | None
     outputs: tuple[str, ...]
     part: int = 0
+    run: int | None = None
 
     @property
     def address(self) -> str:

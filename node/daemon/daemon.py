@@ -249,6 +249,7 @@ class Daemon:
             timing=from_settings.timing(settings.completion),
             learned=settings.completion.quiet_seconds == "learned",
             targets=settings.deliver,
+            expect=settings.expect,
             titles=outgoing.titles,
             count=outgoing.count,
             series_of_study=outgoing.series_of_study,

@@ -66,6 +66,7 @@ def output_options(settings: Output, assembly: AssemblySettings) -> OutputOption
         compress=settings.compress,
         sidecar=settings.sidecar,
         preview=settings.preview,
+        quality=settings.quality,
         identifiers=settings.identifiers,
         resample_tilt=assembly.resample_tilt,
         resample_unequal=assembly.resample_unequal,

@@ -43,6 +43,8 @@ def payload(event: SeriesEvent, key: str, output: str) -> dict[str, Any]:
         "state": str(event.state),
         "verdict": str(event.verdict),
         "reasons": list(event.reasons),
+        "quality": event.quality,
+        "drift": list(event.drift),
         "root": output,
         "files": list(event.files),
         "replaced": list(event.replaced),

@@ -6,7 +6,8 @@ from typing import Final
 
 MANIFEST: Final = ".manifest.json"
 EXTENSIONS: Final = (
-    ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".png", MANIFEST,
+    ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".png", ".quality.json",
+    MANIFEST,
 )  # fmt: skip
 FOLDER_MODE: Final = 0o750
 FILE_MODE: Final = 0o640

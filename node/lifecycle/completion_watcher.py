@@ -28,6 +28,7 @@ from node.lifecycle.assembly.revision_publisher import RevisionPublisher
 from node.lifecycle.assembly.scheduler import AssemblyScheduler
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.log_fields import series_fields
+from node.lifecycle.split_runs import SplitRuns
 from node.storage.index.series.series_reader import COMPLETION
 from node.storage.index.series.work import Work
 
@@ -73,6 +74,7 @@ class CompletionWatcher:
         assembly_scheduler: assembles settled series.
         revision_publisher: records that a series is held or failed.
         precompression: compresses slices of series that are still being received.
+        split_runs: joins runs that a scanner split into series.
         timing: returns the settings for the AE titles that sent a series.
         clock: returns seconds since 1970.
         count_query: asks senders for counts; None: no sender is asked.
@@ -92,6 +94,7 @@ class CompletionWatcher:
         assembly_scheduler: AssemblyScheduler,
         revision_publisher: RevisionPublisher,
         precompression: Precompression,
+        split_runs: SplitRuns,
         *,
         timing: Callable[[Sequence[str]], Timing],
         clock: Callable[[], float],
@@ -109,6 +112,7 @@ class CompletionWatcher:
         self._assembly_scheduler = assembly_scheduler
         self._revision_publisher = revision_publisher
         self._precompression = precompression
+        self._split_runs = split_runs
         self._timing = timing
         self._clock = clock
         self._count_query = count_query
@@ -169,7 +173,8 @@ class CompletionWatcher:
             self._judge_guarded(series, now)
             self._loop.heartbeat.beat()
         if self._assembly_scheduler.free:
-            for series in self._work.settled(now, _MOST_PER_STEP):
+            settled = self._work.settled(now, _MOST_PER_STEP)
+            for series in self._split_runs.startable(settled, now, self._loop.heartbeat.beat):
                 if self._assembly_scheduler.free:
                     self._assembly_scheduler.start(series, now)
         next_study = self._judge_studies(now)

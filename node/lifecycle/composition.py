@@ -26,6 +26,8 @@ from node.lifecycle.event_publisher import EventPublisher, Rules
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.series_origins import PeerNames, SeriesOrigins
 from node.lifecycle.studies.study_watcher import SeriesQuery, StudyRules, StudyWatcher
+from node.lifecycle.expectations import Expectations
+from node.lifecycle.split_runs import SplitRuns
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.clock_correction import correct_future_times
@@ -34,6 +36,7 @@ from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.references import References
 from node.storage.index.series.siblings import Siblings
+from node.storage.index.series.runs import Runs
 from node.storage.index.series.work import Work
 from node.storage.index.studies.studies import Studies
 
@@ -60,6 +63,7 @@ def make_completion_watcher(
     minimum_free: int = 0,
     output_rules: Sequence[OutputRule] = (),
     monotonic: Callable[[], float] = time.monotonic,
+    expectations: Expectations | None = None,
 ) -> CompletionWatcher:
     """Build a watcher.
 
@@ -84,6 +88,7 @@ def make_completion_watcher(
         minimum_free: bytes of the output folder's disk that it leaves free.
         output_rules: `output.rules`.
         monotonic: returns seconds of a monotonic clock.
+        expectations: chooses the protocols that volumes are compared with; None: there are none.
 
     Returns:
         the watcher, not yet started.
@@ -136,6 +141,7 @@ def make_completion_watcher(
         owner=owner,
         wake=woken.set,
         monotonic=monotonic,
+        expectations=expectations,
     )
     return CompletionWatcher(
         work,
@@ -143,6 +149,7 @@ def make_completion_watcher(
         assembly_scheduler,
         revision_publisher,
         precompression,
+        SplitRuns(work, Runs(index), namesakes, revision_publisher, timing),
         timing=timing,
         clock=clock,
         count_query=count_query,

@@ -73,5 +73,7 @@ class EventPublisher:
             called=values.called,
             peers=values.peers,
             pull_jobs=values.pull_jobs,
+            quality=verdict.get("quality") or {},
+            drift=tuple(verdict.get("drift") or ()),
         )
         return list(self._rules(event))

@@ -124,7 +124,7 @@ class OperatorActions:
         series = self._work.series(uid)
         if series is None:
             raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists all series")
-        return series
+        return self._work.standing(series)
 
 
 def _dead(count: int) -> str:

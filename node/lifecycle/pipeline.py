@@ -10,6 +10,7 @@ from node.convert import OutputOptions
 from node.core.events import NewDelivery, SeriesEvent, StudyEvent
 from node.core.output_rules import OutputRule
 from node.core.settings.deliver import TargetSettings
+from node.core.settings.expect import ExpectSettings
 from node.core.supervision import Loop
 from node.deliver.outbox_dispatcher import OutboxDispatcher, Route
 from node.deliver.routes import make_routes
@@ -18,6 +19,7 @@ from node.deliver.targets.forward import Sender
 from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.assembly.scheduler import Executor
 from node.lifecycle.composition import make_completion_watcher
+from node.lifecycle.expectations import Expectations
 from node.lifecycle.results.command_images import CommandImages
 from node.lifecycle.results.kept import ResultStore
 from node.lifecycle.results.sending import ResultRoutes
@@ -50,6 +52,7 @@ class Pipeline:
         timing: the settings of `completion`.
         learned: whether `completion.quiet_seconds` is `learned`.
         targets: the entries of `deliver:`.
+        expect: the entries of `expect:`.
         titles: returns the AE titles that may be asked for counts.
         count: asks one of them.
         series_of_study: asks one of them which series a study has.
@@ -61,7 +64,7 @@ class Pipeline:
         clock: returns seconds since 1970.
 
     Raises:
-        ConfigError: a secret's file cannot be read.
+        ConfigError: a file of a secret or a protocol cannot be read.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Pipeline:
         timing: Timing,
         learned: bool,
         targets: Sequence[TargetSettings],
+        expect: Sequence[ExpectSettings] = (),
         titles: Callable[[], Sequence[str]],
         count: Count,
         series_of_study: SeriesOfStudy,
@@ -139,6 +143,7 @@ class Pipeline:
             stepped=self._stepped,
             idle_process=idle_process,
             minimum_free=minimum_free,
+            expectations=Expectations(expect),
         )
 
     def start(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from node.core.records import Arrival, address_of
+from node.core.records import Arrival, SeriesState, address_of
 from node.storage.index.series.namesakes import Namesake
 from node.web.models import (
     ArrivalView,
+    Drift,
     Plane,
     PublishedFile,
+    Quality,
     Reason,
     SeriesDetail,
     SeriesSummary,
@@ -146,6 +148,11 @@ def _fields(
             )
             for item in _items(verdict, "reasons")
         ],
+        "quality": {
+            name: Quality(**figures) for name, figures in (verdict.get("quality") or {}).items()
+        },
+        "drift": [Drift(**item) for item in _items(verdict, "drift")],
+        "joined": verdict.get("joined") if row["state"] == SeriesState.JOINED else None,
         "picture": _url(uid, row["revision"], pictures[0]) if pictures else None,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -27,6 +27,34 @@ class Share(BaseModel):
     address: str = Field(description="The name of the other series in URLs and commands.")
     study_instance_uid: str = Field(description="The study of the other series.")
     sentence: str
+
+
+class Quality(BaseModel):
+    """Figures of a 4D volume, without a verdict on the person."""
+
+    volumes: int
+    fd_mean_mm: float | None = Field(description="Mean framewise displacement (Power 2012), mm.")
+    fd_max_mm: float | None
+    fd_above_limit: int = Field(description="Volumes with more displacement than fd_limit_mm.")
+    fd_limit_mm: float
+    translation_max_mm: float | None = Field(description="Against the first volume.")
+    rotation_max_degrees: float | None = Field(description="Against the first volume.")
+    tsnr_median: float | None = Field(description="Temporal signal-to-noise ratio in the mask.")
+    spikes: int = Field(description="Slices whose signal is an outlier.")
+
+
+class Drift(BaseModel):
+    """A parameter that differs from the expected protocol by more than its tolerance."""
+
+    series: str
+    parameter: str
+    expected: Any
+    found: Any
+    difference: float | None
+    tolerance: float
+    unit: str
+    sentence: str
+    protocol: str = Field(description="The name of the protocol file.")
 
 
 class SeriesSummary(BaseModel):
@@ -54,6 +82,11 @@ class SeriesSummary(BaseModel):
     refusals: list[Reason]
     evidence: list[Reason] = Field(description="The evidence; that for the verdict comes first.")
     shares: list[Share] = Field(description="Other series that have UIDs of this one.")
+    quality: dict[str, Quality] = Field(description="Figures of each 4D volume, by its name.")
+    drift: list[Drift] = Field(description="Parameters that differ from the expected protocol.")
+    joined: str | None = Field(
+        description="The address of the series whose volume has these images; null: its own."
+    )
     picture: str | None = Field(description="URL of the preview of the first volume.")
 
 

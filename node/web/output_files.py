@@ -11,9 +11,12 @@ from node.core.query_keys import BY_KEYWORD, Level
 
 MANIFEST = ".manifest.json"
 PICTURE = ".png"
+QUALITY = ".quality.json"
 _VOLUMES = (".nii.gz", ".nii")
-_ENDINGS = (*_VOLUMES, MANIFEST, ".json", ".bval", ".bvec", PICTURE)
-_MEDIA_TYPES = {PICTURE: "image/png", ".json": "application/json", MANIFEST: "application/json"}
+_ENDINGS = (*_VOLUMES, MANIFEST, QUALITY, ".json", ".bval", ".bvec", PICTURE)
+_MEDIA_TYPES = {PICTURE: "image/png"} | dict.fromkeys(
+    (QUALITY, ".json", MANIFEST), "application/json"
+)
 _IDENTIFYING = {"AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientAge", "PatientSize"}
 """Attributes below the patient level that identify the patient all the same."""
 

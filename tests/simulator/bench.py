@@ -23,6 +23,7 @@ from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.composition import make_completion_watcher
 from node.lifecycle.series_origins import PeerNames
+from node.lifecycle.expectations import Expectations
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements
@@ -130,6 +131,8 @@ class Bench:
         idle_process: IdleProcess | None = None,
         minimum_free: int = 0,
         output_rules: Sequence[OutputRule] = (),
+        options: OutputOptions | None = None,
+        expectations: Expectations | None = None,
     ) -> None:
         self.now = 1000.0
         self.output = folder / "nifti"
@@ -147,6 +150,7 @@ class Bench:
         self._study_rules, self._peer_names = study_rules, peer_names
         self._idle_process, self._minimum_free = idle_process, minimum_free
         self._output_rules = output_rules
+        self._options, self._expectations = options or OutputOptions(), expectations
         self.runs = 0
         self.watcher = self.restart()
 
@@ -161,7 +165,7 @@ class Bench:
             archive=Path("/nowhere"),
             output=self.output,
             template=self._template,
-            options=OutputOptions(),
+            options=self._options,
             timing=self._while_judging,
             owner=f"run {self.runs}",
             clock=lambda: self.now,
@@ -173,6 +177,7 @@ class Bench:
             idle_process=self._idle_process,
             minimum_free=self._minimum_free,
             output_rules=self._output_rules,
+            expectations=self._expectations,
         )
         self.watcher.prepare()
         return self.watcher

@@ -219,6 +219,7 @@ class Life:
             assembly_scheduler,
             revision_publisher,
             precompression,
+            _NoRuns(),  # type: ignore[arg-type]
             timing=self._while_judging,
             clock=lambda: self.now,
             count_query=None,
@@ -366,6 +367,13 @@ class Life:
             deliveries=memory.deliveries,
             violations=self.violations,
         )
+
+
+class _NoRuns:
+    """No series here is of a scanner that splits runs."""
+
+    def startable(self, settled: Any, now: float, beat: Any) -> Any:
+        return settled
 
 
 class _Watched(MemoryWork):

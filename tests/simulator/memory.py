@@ -282,6 +282,9 @@ class MemoryWork:
         series.record = replace(series.record, due=due, verdict=kept)
         return True
 
+    def members(self, _pk: int) -> list[SeriesRecord]:
+        return []
+
     def renew(self, seen: SeriesRecord, until: float) -> bool:
         series = self._memory.by_pk(seen.pk)
         if series.record.change != seen.change:
@@ -428,9 +431,9 @@ class MemoryOutputFolder:
     def discard(self, staging: Path) -> None:
         self._memory.staged.pop(staging, None)
 
-    def revision_on_disk(self, stems: Sequence[str], uid: str) -> int:
+    def revision_on_disk(self, stems: Sequence[str], uids: set[str]) -> int:
         manifests = [self._memory.disk.get(stem + MANIFEST) for stem in stems]
-        return max((m["revision"] for m in manifests if m and m["uid"] == uid), default=0)
+        return max((m["revision"] for m in manifests if m and m["uid"] in uids), default=0)
 
     def folder(self, name: str) -> Path:
         return Path("/nowhere")

@@ -95,7 +95,8 @@ def _event(work: Work, origins: SeriesOrigins, uid: str, event: EventType) -> Se
         published.append(found)
         return []
 
-    state = SeriesState.READY if event is EventType.SUPERSEDED else SeriesState(str(event))
+    published_events = (EventType.SUPERSEDED, EventType.PROTOCOL_DRIFT)
+    state = SeriesState.READY if event in published_events else SeriesState(str(event))
     EventPublisher(origins, publish).deliveries_for(
         record, event, state, record.verdict or {}, time.time()
     )

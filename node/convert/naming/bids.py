@@ -187,7 +187,10 @@ def write_dataset_files(root: Path) -> None:
         "GeneratedBy": [{"Name": "rasnode", "Version": VERSION}],
     }
     readme = "Each volume's manifest says which DICOM instance filled which slice.\n"
-    ignored = f"*.manifest*.json\n*.png\n.staging/\n{_CANCELLED}{_WEIGHTED_TRACE}{_INCOMPLETE}"
+    ignored = (
+        f"*.manifest*.json\n*.quality.json\n*.png\n.staging/\n"
+        f"{_CANCELLED}{_WEIGHTED_TRACE}{_INCOMPLETE}"
+    )
     for name, text in (
         (_DATASET, json.dumps(described, indent=2) + "\n"),
         (_IGNORED, ignored),

@@ -20,6 +20,7 @@ from pydantic import (
 from node.core.settings.contradictions import DICOM_PORT, PAGE_PORT, contradictions
 from node.core.settings.convert import ConvertSettings
 from node.core.settings.deliver import TargetSettings
+from node.core.settings.expect import ExpectSettings
 from node.core.settings.fetch import FetchSettings
 from node.core.settings.host_names import (
     check_certificate,
@@ -243,6 +244,7 @@ class Output(Strict):
     sidecar: bool = True
     identifiers: bool = False
     preview: bool = True
+    quality: bool = True
 
     @property
     def templates(self) -> list[str]:
@@ -286,6 +288,7 @@ class Settings(Strict):
     output: Output = Output()
     convert: ConvertSettings = ConvertSettings()
     deliver: tuple[TargetSettings, ...] = ()
+    expect: tuple[ExpectSettings, ...] = ()
     http: Http = Http()
     log: Log = Log()
     shutdown_seconds: Seconds = 30.0

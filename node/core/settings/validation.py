@@ -25,6 +25,7 @@ Check = Callable[[Settings], Iterable[tuple[Location, str]]]
 
 _ROUNDS = 20  # each round removes a value, so that far fewer are enough
 STAND_INS: Final[Mapping[str, Any]] = {
+    "protocol": "protocol.json",
     "name": "x",
     "ae_title": "X",
     "host": "localhost",

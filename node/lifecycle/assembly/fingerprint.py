@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from node.convert.quality import QUALITY
 from node.core.system.disk import file_sha256
 from node.deliver.published_files import MANIFEST
 
@@ -41,6 +42,8 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
             if str(kept.get("image", "")).endswith(_COMPRESSED):
                 kept.pop("sha256", None)
             digest.update(json.dumps(kept, sort_keys=True).encode())
+        elif name.endswith(QUALITY):  # measured, not of the volume: rounding may differ
+            continue
         elif name.endswith((".json", ".bval", ".bvec", ".tsv")):
             digest.update((folder / name).read_bytes())
         elif name.endswith(_COMPRESSED):

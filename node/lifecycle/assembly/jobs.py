@@ -11,6 +11,7 @@ from node.convert.naming.rules import Naming
 from node.convert.naming.siblings import Sibling
 from node.core.errors import Reason, Retryable
 from node.core.records import StoredInstance
+from node.lifecycle.expectations import Expectation
 
 
 class WorkerDied(Retryable):
@@ -57,6 +58,7 @@ class Job:
         folder: where the files will be, relative to the output folder.
         published: the visible revision; None if there is none.
         naming: names the volumes by rules, instead of `stem`; None: there are no rules.
+        expectations: the protocols that the volumes are compared with.
     """
 
     series_uid: str
@@ -75,6 +77,7 @@ class Job:
     folder: str = ""
     published: PublishedRevision | None = None
     naming: Naming | None = field(default=None, repr=False)
+    expectations: tuple[Expectation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Product:
         digests: SHA-256 of each file, by its name.
         sibling: what other volumes of a BIDS dataset depend on; None for other names.
         fields: of its sidecar, from other volumes of the dataset.
+        quality: figures of motion, tSNR and spikes; None if they were not measured.
+        drift: the parameters that differ from the expected protocols.
     """
 
     stem: str
@@ -96,6 +101,8 @@ class Product:
     digests: dict[str, str] = field(default_factory=dict, repr=False)
     sibling: Sibling | None = None
     fields: dict[str, Any] = field(default_factory=dict, repr=False)
+    quality: dict[str, Any] | None = None
+    drift: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

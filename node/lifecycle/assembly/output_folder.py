@@ -67,19 +67,19 @@ class OutputFolder:
         """Remove what was staged."""
         shutil.rmtree(staging, ignore_errors=True)
 
-    def revision_on_disk(self, stems: Iterable[str], series_uid: str) -> int:
+    def revision_on_disk(self, stems: Iterable[str], series_uids: Container[str]) -> int:
         """The highest revision of a series that a manifest on disk names; 0 if none does.
 
         So that an index that was rebuilt from the archive does not count from 1 again.
 
         Args:
             stems: the names of the series' files, relative to the output folder.
-            series_uid: its Series Instance UID.
+            series_uids: its Series Instance UID, and those of the other series of its run.
         """
         found = [0]
         for stem in stems:
             manifest = _read_manifest(self._root / (stem + MANIFEST))
-            if manifest.get("series_instance_uid") == series_uid:
+            if manifest.get("series_instance_uid") in series_uids:
                 found.append(_revision(manifest))
         return max(found)
 

@@ -90,7 +90,10 @@ class OutputNameClaims:
 
     def _may_have(self, series: SeriesRecord, stem: str) -> bool:
         on_disk = self._output_folder.owner_on_disk(stem)
-        return on_disk in {"", series.uid} and self._work.claim_stem(series.pk, stem)
+        mine = on_disk in {"", series.uid} or on_disk in {
+            member.uid for member in self._work.members(series.pk)
+        }
+        return mine and self._work.claim_stem(series.pk, stem)
 
 
 def _digits(series: SeriesRecord) -> str:

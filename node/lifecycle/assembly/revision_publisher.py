@@ -83,8 +83,12 @@ class RevisionPublisher:
         floor = 0
         if self._publications.latest(series.pk) is None:  # perhaps the index was rebuilt
             stems = self._work.stems(series.pk)
-            floor = self._output_folder.revision_on_disk(stems, series.uid)
+            floor = self._output_folder.revision_on_disk(stems, self._uids(series))
         return self._publications.next_revision(series.pk, floor)
+
+    def _uids(self, series: SeriesRecord) -> set[str]:
+        """The series that manifests of a series may name: of a run, the one of its first volume."""
+        return {series.uid, *(one.uid for one in self._work.members(series.pk))}
 
     def published(self, series: SeriesRecord) -> PublishedRevision | None:
         """The visible revision of a series; None if there is none."""
@@ -114,8 +118,13 @@ class RevisionPublisher:
         Raises:
             Retryable: the output folder or the index cannot be written to now.
         """
-        verdict = {**job.verdict, "refusals": [refusal.as_dict() for refusal in result.refusals]}
         products = result.products
+        verdict = {
+            **job.verdict,
+            "refusals": [refusal.as_dict() for refusal in result.refusals],
+            "quality": {one.stem: one.quality for one in products if one.quality is not None},
+            "drift": [each for one in products for each in one.drift],
+        }
         if not self._may_have_names(series, folder, result, now):
             return False
         state = self.state_of(result)
@@ -237,7 +246,7 @@ class RevisionPublisher:
     ) -> bool:
         """Record a revision that an earlier index had published, without deliveries."""
         stems = self._work.stems(series.pk)
-        revision = max(1, self._output_folder.revision_on_disk(stems, series.uid))
+        revision = max(1, self._output_folder.revision_on_disk(stems, self._uids(series)))
         root = self._output_folder.folder("")
         kept = digests(root, files, digests_of_images(root, files))
         if not self._publications.begin(series, revision, print_of_all, files, verdict, now, kept):
@@ -392,11 +401,8 @@ class RevisionPublisher:
                 about=previous.revision,
                 files=replaced,
             )
-        at_rest = state in _AT_REST
-        deliveries += (
-            []
-            if not at_rest
-            else self._event_publisher.deliveries_for(
+        if state in _AT_REST:  # of a joined series the one that stands for the run tells
+            deliveries += self._event_publisher.deliveries_for(
                 series,
                 EventType(str(state)),
                 state,
@@ -407,7 +413,17 @@ class RevisionPublisher:
                 files=files,
                 replaced=replaced,
             )
-        )
+        if verdict.get("drift"):
+            deliveries += self._event_publisher.deliveries_for(
+                series,
+                EventType.PROTOCOL_DRIFT,
+                state,
+                verdict,
+                now,
+                revision=revision,
+                about=revision,
+                files=files,
+            )
         new_state = self._publications.finish(
             series,
             revision,

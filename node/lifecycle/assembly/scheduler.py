@@ -25,6 +25,7 @@ from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import Precompression
 from node.lifecycle.assembly.revision_publisher import ACTOR, RevisionPublisher
+from node.lifecycle.expectations import Expectations
 from node.lifecycle.log_fields import series_fields
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.work import Work
@@ -88,6 +89,7 @@ class AssemblyScheduler:
         owner: identifies this run of the node.
         wake: called from another thread when a job has ended.
         monotonic: returns seconds of a monotonic clock.
+        expectations: chooses the protocols that volumes are compared with.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class AssemblyScheduler:
         owner: str,
         wake: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
+        expectations: Expectations | None = None,
     ) -> None:
+        self._expectations = expectations or Expectations()
         self._work = work
         self._output_folder = output_folder
         self._output_names = output_names
@@ -280,6 +284,7 @@ class AssemblyScheduler:
             folder=folder,
             published=self._revision_publisher.published(series),
             naming=naming,
+            expectations=self._expectations.of(self._work, series),
         )
         return job, folder
 
@@ -301,6 +306,8 @@ class AssemblyScheduler:
                     self._revision_publisher.state_of(future.result()),
                     self._monotonic() - running.since,
                 )
+                for product in future.result().products:
+                    metrics.measured(product.quality, [one["parameter"] for one in product.drift])
             else:
                 # If instances arrived meanwhile, this does nothing.
                 due = None if running.job.naming is None else now + ANOTHER_NAME_SECONDS

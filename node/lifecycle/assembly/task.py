@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from node.assemble.frames.headers import decode_header
+from node.assemble.protocol import described
 from node.convert import (
     Conversion,
     InstanceSource,
@@ -134,7 +136,17 @@ def _product(job: Job, made: Made) -> Product:
         digests(job.staging, made.files, images),
         made.sibling,
         dict(made.fields),
+        None if made.quality is None else dict(made.quality),
+        _drift(job, made),
     )
+
+
+def _drift(job: Job, made: Made) -> tuple[dict[str, Any], ...]:
+    """The parameters of a volume that differ from the expected protocols."""
+    if made.plan is None or not job.expectations:
+        return ()
+    found = described(made.plan)
+    return tuple(each for one in job.expectations for each in one.drift(found))
 
 
 def _must_republish(job: Job, products: Sequence[Product]) -> bool:

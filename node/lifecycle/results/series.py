@@ -47,7 +47,7 @@ class ResultSeries:
                 Refusal.NO_SUCH_SERIES,
                 f"There is no series {address}; `rasnode status` lists those there are.",
             )
-        self.record: SeriesRecord = record
+        self.record: SeriesRecord = work.standing(record)
         self._work = work
         self._archive = archive
         self._output = output
@@ -85,8 +85,13 @@ class ResultSeries:
             found = json.loads(path.read_bytes())
         except (OSError, ValueError):
             return {}
-        mine = isinstance(found, dict) and found.get("series_instance_uid") == self.record.uid
+        mine = isinstance(found, dict) and found.get("series_instance_uid") in self._uids
         return {**found, "path": str(path)} if mine else {}
+
+    @cached_property
+    def _uids(self) -> set[str]:
+        """Its UID, and those of the other series of its run: manifests name the first volume's."""
+        return {self.record.uid, *(one.uid for one in self._work.members(self.record.pk))}
 
     @cached_property
     def _instances(self) -> dict[str, StoredInstance]:

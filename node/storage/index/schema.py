@@ -181,9 +181,13 @@ class SeriesRow(Base):
     held_by: Mapped[str] = mapped_column(
         default="", server_default=""
     )  # a person; empty: it is not held by one
+    run_pk: Mapped[int | None] = mapped_column(
+        BigKey
+    )  # the series whose volume has the images of this one, see index.series.runs
 
     __table_args__ = (
         UniqueConstraint("uid", "part"),
+        _partial("ix_series_run_pk", "run_pk", where="run_pk IS NOT NULL"),
         _partial("ix_series_due", "due", where="due IS NOT NULL"),
         _partial("ix_series_settled_since", "state", "state_since", where="state = 'settled'"),
         Index(None, "state", "id"),

@@ -169,7 +169,7 @@ def test_a_dead_process_staging_is_forgotten(output_folder: OutputFolder, tmp_pa
 
 def test_revisions_on_disk_are_counted_on(output_folder: OutputFolder) -> None:
     put(output_folder, 3, ["a"], ["a"])
-    assert output_folder.revision_on_disk(["study/a", "study/b"], "1.5") == 3
-    assert output_folder.revision_on_disk(["study/a"], "1.6") == 0
+    assert output_folder.revision_on_disk(["study/a", "study/b"], {"1.5"}) == 3
+    assert output_folder.revision_on_disk(["study/a"], {"1.6"}) == 0
     assert output_folder.owner_on_disk("study/a") == "1.5"
     assert output_folder.owner_on_disk("study/b") == ""

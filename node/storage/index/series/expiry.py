@@ -33,7 +33,7 @@ from node.storage.index.series.obsolete_evidence import remove_evidence, remove_
 from node.storage.index.store import take_turn
 from node.storage.index.totals import Total
 
-_AT_REST: Final = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
+_AT_REST: Final = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.JOINED)
 _AT_ONCE: Final = 200  # series that one search examines
 _OF_SERIES: Final = (
     SeriesEventRow,
@@ -111,11 +111,14 @@ class Expiry:
             .order_by(series.last_arrival, series.id)
             .limit(_AT_ONCE)
         )
-        size = (
-            select(func.coalesce(func.sum(InstanceRow.size), 0))
-            .where(InstanceRow.series_pk == series.id)
-            .scalar_subquery()
+        member = aliased(series)
+        own = select(func.coalesce(func.sum(InstanceRow.size), 0)).where(
+            InstanceRow.series_pk == series.id
         )
+        of_members = select(func.coalesce(func.sum(InstanceRow.size), 0)).where(
+            member.run_pk == series.id, InstanceRow.series_pk == member.id
+        )
+        size = own.scalar_subquery() + of_members.scalar_subquery()
         with self._index.reading() as connection:
             places = [Place(at, pk) for pk, at in connection.execute(looked_at)]
             found = connection.execute(
@@ -135,6 +138,8 @@ class Expiry:
 
     def remove(self, expendable: Expendable) -> list[str]:
         """Remove the rows of a series, and rows that are needed for no other series.
+
+        With a series that stands for a run, the other series of the run are removed, too.
 
         Returns:
             The paths of its files, which the index does not list any more; empty if the series has
@@ -156,50 +161,56 @@ class Expiry:
             )
             if study is None:
                 return []
-            mine = select(InstanceRow.id).where(InstanceRow.series_pk == expendable.pk)
-            files = connection.execute(
-                select(InstanceRow.path, InstanceRow.size).where(
-                    InstanceRow.series_pk == expendable.pk
+            run = connection.execute(
+                select(series.id, series.uid, series.state).where(
+                    or_(series.id == expendable.pk, series.run_pk == expendable.pk)
                 )
             ).all()
-            connection.execute(delete(HeaderRow).where(HeaderRow.instance_pk.in_(mine)))
-            connection.execute(delete(InstanceRow).where(InstanceRow.series_pk == expendable.pk))
-            deliveries = connection.scalar(
-                select(func.count()).where(DeliveryRow.series_pk == expendable.pk)
-            )
-            for row in _OF_SERIES:
-                connection.execute(delete(row).where(row.series_pk == expendable.pk))
-            pair = NamesakeRow
-            connection.execute(
-                delete(pair).where(
-                    or_(pair.series_pk == expendable.pk, pair.other_pk == expendable.pk)
-                )
-            )
-            remove_evidence(connection, expendable.pk, expendable.uid)
-            connection.execute(delete(series).where(series.id == expendable.pk))
-            delivered = totals.in_state(DeliveryState.DELIVERED, of="deliveries")
-            totals.count(connection, delivered, -(deliveries or 0))
-            totals.count(connection, totals.in_state(SeriesState.READY), -1)
-            totals.count(connection, Total.SERIES, -1)
-            totals.count(connection, Total.INSTANCES, -len(files))
-            totals.count(connection, Total.BYTES, -sum(size for _, size in files))
-            _count_again(connection, study, len(files))
-            return [path for path, _ in files]
+            return [path for one in run for path in _remove(connection, study, *one)]
+
+
+def _remove(
+    connection: Connection, study_pk: int, series_pk: int, uid: str, state: str
+) -> list[str]:
+    """Remove one series; the paths of its files."""
+    mine = select(InstanceRow.id).where(InstanceRow.series_pk == series_pk)
+    files = connection.execute(
+        select(InstanceRow.path, InstanceRow.size).where(InstanceRow.series_pk == series_pk)
+    ).all()
+    connection.execute(delete(HeaderRow).where(HeaderRow.instance_pk.in_(mine)))
+    connection.execute(delete(InstanceRow).where(InstanceRow.series_pk == series_pk))
+    deliveries = connection.scalar(select(func.count()).where(DeliveryRow.series_pk == series_pk))
+    for row in _OF_SERIES:
+        connection.execute(delete(row).where(row.series_pk == series_pk))
+    pair = NamesakeRow
+    connection.execute(
+        delete(pair).where(or_(pair.series_pk == series_pk, pair.other_pk == series_pk))
+    )
+    remove_evidence(connection, series_pk, uid)
+    connection.execute(delete(SeriesRow).where(SeriesRow.id == series_pk))
+    delivered = totals.in_state(DeliveryState.DELIVERED, of="deliveries")
+    totals.count(connection, delivered, -(deliveries or 0))
+    totals.count(connection, totals.in_state(state), -1)
+    totals.count(connection, Total.SERIES, -1)
+    totals.count(connection, Total.INSTANCES, -len(files))
+    totals.count(connection, Total.BYTES, -sum(size for _, size in files))
+    _count_again(connection, study_pk, len(files))
+    return [path for path, _ in files]
 
 
 def _removable() -> tuple[ColumnElement[bool], ...]:
     """Conditions for removing a series."""
-    sibling = aliased(SeriesRow)
-    undelivered = exists().where(
-        DeliveryRow.series_pk == SeriesRow.id, DeliveryRow.state != DeliveryState.DELIVERED
+    sibling, member = aliased(SeriesRow), aliased(SeriesRow)
+    of_member = member.run_pk == SeriesRow.id
+    open_deliveries = DeliveryRow.state != DeliveryState.DELIVERED
+    conflicts = ConflictRow.instance_pk == InstanceRow.id
+    return (
+        ~exists().where(DeliveryRow.series_pk == SeriesRow.id, open_deliveries),
+        ~exists().where(of_member, DeliveryRow.series_pk == member.id, open_deliveries),
+        ~exists().where(sibling.study_pk == SeriesRow.study_pk, sibling.state.not_in(_AT_REST)),
+        ~exists().where(InstanceRow.series_pk == SeriesRow.id, conflicts),
+        ~exists().where(of_member, InstanceRow.series_pk == member.id, conflicts),
     )
-    going_on = exists().where(
-        sibling.study_pk == SeriesRow.study_pk, sibling.state.not_in(_AT_REST)
-    )
-    conflicting = exists().where(
-        InstanceRow.series_pk == SeriesRow.id, ConflictRow.instance_pk == InstanceRow.id
-    )
-    return ~undelivered, ~going_on, ~conflicting
 
 
 def _count_again(connection: Connection, study_pk: int, instances: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 
 from node.core.records import Arrival, AssociationEnd, SeriesState, StoredInstance
 from node.storage.index.engine import Index
@@ -193,18 +193,26 @@ class SeriesReader:
         with self._index.reading() as connection:
             return [{**whole, **series} for whole, series in connection.execute(query)]
 
-    def instances(self, series_pk: int) -> list[StoredInstance]:
-        """Everything that assembly needs of the series' instances, conflicts included."""
+    def instances(self, series_pk: int, *, whole_run: bool = True) -> list[StoredInstance]:
+        """Everything that assembly needs of the series' instances, conflicts included.
+
+        Args:
+            series_pk: the row of the series.
+            whole_run: with the instances of the other series of the run that it stands for.
+        """
+        members = SeriesRow.run_pk == series_pk
+        mine = SeriesRow.id == series_pk
+        run = select(SeriesRow.id).where(or_(mine, members) if whole_run else mine)
         first = (
             select(*_stored(InstanceRow, HeaderRow.header))
             .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
-            .where(InstanceRow.series_pk == series_pk)
+            .where(InstanceRow.series_pk.in_(run))
             .order_by(InstanceRow.uid)
         )
         others = (
             select(*_stored(ConflictRow, ConflictRow.header))
             .join(InstanceRow, InstanceRow.id == ConflictRow.instance_pk)
-            .where(InstanceRow.series_pk == series_pk)
+            .where(InstanceRow.series_pk.in_(run))
             .order_by(InstanceRow.uid, ConflictRow.id)
         )
         with self._index.reading() as connection:

@@ -32,7 +32,13 @@ from node.storage.index.studies.studies import look_at_study
 
 _SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
 """A literal, so that the database can use the partial index of settled series."""
-_AT_REST = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD)
+_AT_REST = (
+    SeriesState.READY,
+    SeriesState.NOT_A_VOLUME,
+    SeriesState.FAILED,
+    SeriesState.HELD,
+    SeriesState.JOINED,
+)
 
 
 class Work(SeriesReader):
@@ -81,6 +87,29 @@ class Work(SeriesReader):
         query = _series().where(SeriesRow.id.in_(keys)).order_by(SeriesRow.id)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
+
+    def of_number(self, series: SeriesRecord) -> list[SeriesRecord]:
+        """The series of a series' study that have its Series Number, in order of their UIDs."""
+        study = select(SeriesRow.study_pk).where(SeriesRow.id == series.pk).scalar_subquery()
+        query = _series().where(SeriesRow.study_pk == study, SeriesRow.number == series.number)
+        with self._index.reading() as connection:
+            return [_record(row) for row in connection.execute(query.order_by(SeriesRow.uid))]
+
+    def of_study(self, study_uid: str) -> list[SeriesRecord]:
+        """The series of a study, in order of their rows."""
+        query = _series().where(StudyRow.uid == study_uid).order_by(SeriesRow.id)
+        with self._index.reading() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def members(self, series_pk: int) -> list[SeriesRecord]:
+        """The series whose images are volumes of a series' run; without the series itself."""
+        query = _series().where(SeriesRow.run_pk == series_pk).order_by(SeriesRow.uid)
+        with self._index.reading() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def standing(self, series: SeriesRecord) -> SeriesRecord:
+        """The series that stands for the run of a series; the series itself if it has none."""
+        return series if series.run is None else next(iter(self.of([series.run])), series)
 
     def settled(self, now: float, limit: int) -> list[SeriesRecord]:
         """Series that wait to be assembled, longest waiting first.
@@ -340,6 +369,7 @@ def _series() -> Select[*tuple[Any, ...]]:
         SeriesRow.owner,
         SeriesRow.verdict,
         SeriesRow.outputs,
+        SeriesRow.run_pk,
     ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
 
 
@@ -363,4 +393,5 @@ def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:
         owner=row.owner,
         verdict=row.verdict,
         outputs=tuple(row.outputs or ()),
+        run=row.run_pk,
     )
