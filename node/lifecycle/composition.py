@@ -24,10 +24,10 @@ from node.lifecycle.assembly.scheduler import AssemblyScheduler, Executor
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.event_publisher import EventPublisher, Rules
 from node.lifecycle.evidence_loader import EvidenceLoader
-from node.lifecycle.series_origins import PeerNames, SeriesOrigins
-from node.lifecycle.studies.study_watcher import SeriesQuery, StudyRules, StudyWatcher
 from node.lifecycle.expectations import Expectations
+from node.lifecycle.series_origins import PeerNames, SeriesOrigins
 from node.lifecycle.split_runs import SplitRuns
+from node.lifecycle.studies.study_watcher import SeriesQuery, StudyRules, StudyWatcher
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
 from node.storage.index.series.clock_correction import correct_future_times
@@ -35,8 +35,8 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.references import References
-from node.storage.index.series.siblings import Siblings
 from node.storage.index.series.runs import Runs
+from node.storage.index.series.siblings import Siblings
 from node.storage.index.series.work import Work
 from node.storage.index.studies.studies import Studies
 

@@ -22,8 +22,8 @@ from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
 from node.lifecycle.assembly.precompression import IdleProcess
 from node.lifecycle.completion_watcher import CompletionWatcher, CountQuery
 from node.lifecycle.composition import make_completion_watcher
-from node.lifecycle.series_origins import PeerNames
 from node.lifecycle.expectations import Expectations
+from node.lifecycle.series_origins import PeerNames
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.peers.statements import Statements

@@ -76,7 +76,12 @@ def test_every_title_of_the_node_may_be_called() -> None:
 
 @pytest.mark.parametrize(
     ("titles", "why"),
-    [(["RASNODE"], "twice"), (["A", "A"], "twice"), (["SEVENTEEN_LETTERS"], "16"), ([""], "AE title")],
+    [
+        (["RASNODE"], "twice"),
+        (["A", "A"], "twice"),
+        (["SEVENTEEN_LETTERS"], "16"),
+        ([""], "AE title"),
+    ],
 )
 def test_titles_are_valid_and_differ(titles: list[str], why: str) -> None:
     with pytest.raises(ValueError, match=why):
