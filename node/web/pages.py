@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 from node.web.roles import Way, identity_of
 
 _HERE: Final = Path(__file__).parent
-_HEAD, _BAR_ENDS = "<head>", "</header>"
+_HEAD_ENDS, _BAR_ENDS = "</head>", "</header>"
 
 
 @cache
@@ -50,7 +50,8 @@ def page(request: Request, name: str, status: int = 200) -> HTMLResponse:
     if identity.name:
         meta = f'<meta name="csrf" content="{escape(identity.csrf)}">'
         role = f'<meta name="role" content="{escape(identity.role)}">'
-        text = text.replace(_HEAD, f"{_HEAD}\n  {meta}\n  {role}", 1)
+        style = '<link rel="stylesheet" href="/static/login.css">'
+        text = text.replace(_HEAD_ENDS, f"  {meta}\n  {role}\n  {style}\n{_HEAD_ENDS}", 1)
         part = "account.html" if identity.way is Way.SESSION else "name.html"
         bar = filled(part, name=identity.name, role=identity.role, csrf=identity.csrf)
         text = text.replace(_BAR_ENDS, f"{bar}{_BAR_ENDS}", 1)

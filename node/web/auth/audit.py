@@ -54,8 +54,10 @@ class Audit:
         if identity is None and not template:
             return  # somebody looks for pages that are not there
         name, role = (identity.name, str(identity.role)) if identity else ("", "nobody")
-        uid = plain(params.get("uid", ""))[:80]
-        if method in _READING and self._is_repeated((name, template, uid, status)):
+        # What nobody asks for is no name of a series, and must not fill the log.
+        uid = plain(params.get("uid", ""))[:80] if identity else ""
+        repeats = method in _READING or identity is None
+        if repeats and self._is_repeated((name, f"{method} {template}", uid, status)):
             return
         log.info(
             "%s (%s) %s %s%s: %d",
