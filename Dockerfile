@@ -28,8 +28,10 @@ RUN groupadd --gid 10001 rasnode \
 COPY --from=build /opt/rasnode /opt/rasnode
 COPY config.yaml /etc/rasnode/config.yaml
 # In the file and not in the environment, which would override a file that you mount instead.
+# The page is reached from outside of the container, so users have to log in: `docker exec -it
+# rasnode rasnode user add NAME --role admin -c /etc/rasnode/config.yaml`.
 RUN sed -i -e 's|^  root: \./data |  root: /data  |' -e 's|^  host: 127\.0\.0\.1 |  host: 0.0.0.0   |' \
-    /etc/rasnode/config.yaml
+    -e 's|^  auth: null  |  auth: {local: true}  |' /etc/rasnode/config.yaml
 ENV PATH=/opt/rasnode/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 10001:10001

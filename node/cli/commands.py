@@ -84,6 +84,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "passcode": Command(
         "node.cli.service.passcode", "passcode", "Hash a passcode for dicom.identity.users."
     ),
+    "user": Command(
+        "node.cli.service.user", "user", "Say who may use page and API: add, remove, list, token."
+    ),
     "backup": Command(
         "node.cli.archive.backup", "backup", "Back up everything that cannot be made again."
     ),
@@ -148,8 +151,11 @@ def build() -> typer.Typer:
 
 def _imported(name: str) -> Any:
     module, function, _ = COMMANDS[name]
-    app = _typer(add_completion=False)
-    app.command(name, context_settings=_HELP)(getattr(import_module(module), function))
+    app = getattr(import_module(module), function)
+    if not isinstance(app, typer.Typer):  # else a group of commands
+        single = _typer(add_completion=False)
+        single.command(name, context_settings=_HELP)(app)
+        app = single
     command = get_command(app)
     if not gc.isenabled():
         gc.freeze()

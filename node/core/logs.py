@@ -24,9 +24,15 @@ FIELDS: Final = (
     "instance",
     "job",
     "delivery",
+    "user",
+    "role",
+    "address",
+    "route",
+    "status",
 )
 """Fields that a record may have in `extra`, so that log collectors can filter by them: number of
-the association, AE title of the peer, UIDs, numbers of jobs and deliveries."""
+the association, AE title of the peer, UIDs, numbers of jobs and deliveries; of the page's audit log
+the user, their role and address, the route and the status of the answer."""
 
 _BREAK = uuid.uuid4().hex  # received text cannot contain it
 _INDENT = "\n    "

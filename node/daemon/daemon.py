@@ -40,6 +40,7 @@ from node.lifecycle.verification.loop import VerificationLoop
 from node.lifecycle.workers.idle_worker import IdleWorker
 from node.lifecycle.workers.local import make_workers
 from node.storage import index_completeness
+from node.storage.access.accounts import Accounts
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign
 from node.storage.index.engine import Index
@@ -86,6 +87,7 @@ class Daemon:
         self._receivers: ReceiverSupervisor | None = None
         self._results: Pipeline | None = None
         self._page_port: int | None = None
+        self._web: WebServer | None = None
 
     @property
     def port(self) -> int:
@@ -176,6 +178,7 @@ class Daemon:
         if page is not None:
             web = self._page(page, index, archive, journal)
             self._page_port = web.port
+            self._web = web
             undo.callback(web.stop)
             web.start()
         gc.freeze()  # collections need not look through what is loaded
@@ -229,7 +232,8 @@ class Daemon:
             executor=self._workers.fault,
             journal=journal.fault,
         )
-        return WebServer(create_app(site, settings.http.host, settings.http.hosts), listening)
+        app = create_app(site, settings.http, Accounts(settings.storage.root))
+        return WebServer(app, listening, settings.http.tls)
 
     def _make_results(self, archive: Archive, index: Index) -> Pipeline:
         settings = self._settings
@@ -276,7 +280,9 @@ class Daemon:
         host, port, title = self._where()
         reach = from_settings.local_address(host)
         http = self._settings.http
-        page = f"The page is at http://{http.host}:{http.port}/" if http.port else "No page."
+        shown = f"[{http.host}]" if ":" in http.host else http.host
+        scheme = "https" if http.tls else "http"
+        page = f"The page is at {scheme}://{shown}:{http.port}/" if http.port else "No page."
         return [
             f"rasnode listens on {host}:{port}, AE title {title}.",
             f"Send it something:   storescu -aec {title} +sd +r {reach} {port} FOLDER",
@@ -314,6 +320,8 @@ class Daemon:
             settings = self._reload()
             if self._results is not None:
                 self._results.reread(settings.deliver)
+            if self._web is not None:
+                self._web.reread_certificate()
         except ConfigError as error:
             log.error("the changed configuration is wrong; the node keeps the old one: %s", error)
             return

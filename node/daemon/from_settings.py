@@ -6,7 +6,8 @@ from typing import Final
 
 from node.completion.decision import Timing
 from node.convert import OutputOptions
-from node.core.settings.model import AssemblySettings, Completion, Http, Output, Settings
+from node.core.settings.http import Http
+from node.core.settings.model import AssemblySettings, Completion, Output, Settings
 from node.core.system.machine import memory_bytes
 
 _FIXED: Final = ("host", "port", "ae_title", "processes")  # of `dicom`, until the next start
@@ -38,7 +39,8 @@ def local_address(host: str) -> str:
 
 def page_url(http: Http) -> str:
     """The URL of the page for programs on the same machine; empty: there is none."""
-    return f"http://{local_address(http.host)}:{http.port}" if http.port else ""
+    scheme = "https" if http.tls else "http"
+    return f"{scheme}://{local_address(http.host)}:{http.port}" if http.port else ""
 
 
 def timing(settings: Completion) -> Timing:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.routing import Mount
 
-from node.core.errors import Retryable
+from node.core.settings.http import Http
 from node.core.version import VERSION
+from node.storage.access.accounts import Accounts
 from node.web.api import SeriesUID, router
+from node.web.auth.access import Access
+from node.web.auth.setup import Login
 from node.web.deadlines import Deadlines
+from node.web.head import Head
 from node.web.models import Health
+from node.web.pages import page
+from node.web.problems import add_handlers, problem
 from node.web.roles import role
 from node.web.security import Security
 from node.web.site import Site
@@ -27,44 +33,62 @@ _HEALTH: Final = "/health"
 _HEALTH_THREADS: Final = 4  # requests of /health at once; further ones wait
 
 
-def create_app(site: Site, host: str, hosts: Iterable[str] = ()) -> FastAPI:
+def create_app(site: Site, settings: Http, accounts: Accounts | None = None) -> FastAPI:
     """The web application.
 
     Args:
         site: what it reads from.
-        host: the address that it is served on; decides which names are accepted in requests.
-        hosts: further names, as `http.hosts` has them.
+        settings: `http`: the address decides which names are accepted in requests, `auth` who is
+            let in.
+        accounts: users, tokens and sessions; only needed with `auth`.
     """
     app = FastAPI(
         title="rasnode",
         version=VERSION,
         summary="Series that the node has received, their volumes and the evidence for them.",
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # `_description` answers it, and states a role
         docs_url=None,  # they would load scripts from other servers
         redoc_url=None,
     )
+    login = Login(settings, accounts)
+    # The last one that is added gets a request first.
+    app.add_middleware(Head)
+    app.add_middleware(
+        Access,
+        routes=lambda: app.routes,
+        authenticator=login.authenticator,
+        audit=login.audit,
+        public_url=settings.public_url,
+    )
     app.add_middleware(Deadlines, exempt=frozenset({_HEALTH}))
-    app.add_middleware(Security, host=host, hosts=hosts)
-    health_threads = CapacityLimiter(_HEALTH_THREADS)
-    app.include_router(router(site))
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(Security, settings=settings)
+    add_handlers(app)
     app.add_exception_handler(NotViewable, _not_viewable)
-    app.add_exception_handler(Retryable, _not_now)
+    for routes in (_pages(site), _description(app), router(site), *login.routes):
+        # One flat list, in which `Access` finds each route with the role that it states.
+        app.router.routes.extend(routes.routes)
+    app.router.routes.append(_static())
+    return app
 
-    @app.get("/", include_in_schema=False, openapi_extra=role("viewer"))
-    def page() -> FileResponse:
-        return FileResponse(_STATIC / "list.html")
 
-    @app.get("/series/{uid}", include_in_schema=False, openapi_extra=role("viewer"))
-    def series_page(uid: SeriesUID) -> FileResponse:
+def _pages(site: Site) -> APIRouter:
+    routes = APIRouter()
+    health_threads = CapacityLimiter(_HEALTH_THREADS)
+
+    @routes.get("/", include_in_schema=False, openapi_extra=role("viewer"))
+    def front(request: Request) -> HTMLResponse:
+        return page(request, "list.html")
+
+    @routes.get("/series/{uid}", include_in_schema=False, openapi_extra=role("viewer"))
+    def series_page(request: Request, uid: SeriesUID) -> HTMLResponse:
         known = site.latest.one(uid) is not None
-        return FileResponse(_STATIC / "series.html", status_code=200 if known else 404)
+        return page(request, "series.html", 200 if known else 404)
 
-    @app.get("/metrics", include_in_schema=False, openapi_extra=role("viewer"))
+    @routes.get("/metrics", include_in_schema=False, openapi_extra=role("viewer"))
     def metrics() -> Response:
         return Response(site.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    @app.get(_HEALTH, responses={503: {"model": Health}}, openapi_extra=role("public"))
+    @routes.get(_HEALTH, responses={503: {"model": Health}}, openapi_extra=role("public"))
     async def health(response: Response) -> Health:
         """200 if the node is healthy, else 503 with the faults.
 
@@ -76,12 +100,25 @@ def create_app(site: Site, host: str, hosts: Iterable[str] = ()) -> FastAPI:
         response.status_code = 503 if faults else 200
         return Health(healthy=not faults, faults=faults, heartbeats=site.health.ages())
 
-    return app
+    return routes
 
 
-def _not_viewable(_request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 422)
+def _description(app: FastAPI) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/api/openapi.json", include_in_schema=False, openapi_extra=role("viewer"))
+    def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    return routes
 
 
-def _not_now(_request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 503)
+def _static() -> Mount:
+    """Scripts, styles and pictures, which are the same on every node."""
+    mount = Mount("/static", StaticFiles(directory=_STATIC), name="static")
+    vars(mount)["openapi_extra"] = role("public")  # read by `role_of`
+    return mount
+
+
+def _not_viewable(request: Request, error: Exception) -> Response:
+    return problem(request.headers, 422, str(error))

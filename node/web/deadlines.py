@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from starlette.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.core.errors import NodeError
 from node.core.supervision import background
+from node.web.problems import problem
 
 REQUEST_SECONDS: Final = 15.0
 """From a request to the first byte of its answer. Slices of large volumes take some seconds."""
@@ -92,7 +93,7 @@ async def _not_now(scope: Scope, receive: Receive, send: Send) -> None:
         "the request was not answered in time, as the index or the disk does not answer; "
         "/health shows the cause"
     )
-    await JSONResponse({"detail": sentence}, 503)(scope, receive, send)
+    await problem(Headers(scope=scope), 503, sentence)(scope, receive, send)
 
 
 class Checks:

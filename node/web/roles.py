@@ -13,7 +13,7 @@ from typing import Any, Final
 from starlette.requests import Request
 
 OF_ROUTE: Final = "x-rasnode-role"
-_OF_REQUEST: Final = "rasnode.identity"
+OF_REQUEST: Final = "rasnode.identity"
 
 
 class Role(StrEnum):
@@ -61,6 +61,15 @@ def role_of(route: object) -> Role | None:
     return None if stated is None else Role(stated)
 
 
+class Way(StrEnum):
+    """How the node knows who sent a request."""
+
+    NONE = "none"
+    SESSION = "session"
+    TOKEN = "token"  # noqa: S105
+    PROXY = "proxy"
+
+
 @dataclass(frozen=True)
 class Identity:
     """Who sent a request.
@@ -70,11 +79,15 @@ class Identity:
         role: what they may do.
         identifiers: whether they may see names, IDs and dates of birth of patients: whom
             `http.auth` lets in.
+        way: how the node knows them.
+        csrf: what changing requests of a browser have in `X-CSRF-Token`; empty: not needed.
     """
 
     name: str = ""
     role: Role = Role.VIEWER
     identifiers: bool = False
+    way: Way = Way.NONE
+    csrf: str = ""
 
 
 def identity_of(request: Request) -> Identity:
@@ -83,5 +96,5 @@ def identity_of(request: Request) -> Identity:
     Args:
         request: as a route gets it.
     """
-    found = request.scope.get(_OF_REQUEST)
+    found = request.scope.get(OF_REQUEST)
     return found if isinstance(found, Identity) else Identity()

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.core.errors import error_reference, traced
-from node.core.settings.host_names import Authority, read_authority
+from node.core.settings.host_names import Authority, is_loopback, read_authority
+from node.core.settings.http import Http
+from node.web.problems import problem
 
 log = logging.getLogger(__name__)
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _REFUSAL: Final = (
     "The node does not accept this host name. "
-    "If the name is right, add it to http.hosts in the configuration of the node.\n"
+    "If the name is right, add it to http.hosts in the configuration of the node."
 )
 
 
@@ -44,17 +46,17 @@ class Security:
 
     Args:
         app: answers the requests.
-        host: the address that the page is served on. On a loopback address only loopback addresses
-            are accepted in requests, elsewhere every address.
-        hosts: further names and addresses, each with a port or for all ports, as `http.hosts` has
-            them.
+        settings: `http`. On a loopback `host` only loopback addresses are accepted in requests,
+            elsewhere every address; `hosts` and `public_url` are further names.
     """
 
-    def __init__(self, app: ASGIApp, host: str, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, settings: Http) -> None:
         self._app = app
-        self._any_address = not is_loopback(host)
-        self._allowed = {read_authority(each) for each in hosts}
-        self._allowed |= {Authority(name, None) for name in ("localhost", host.lower())}
+        self._any_address = not is_loopback(settings.host)
+        self._allowed = {read_authority(each) for each in settings.hosts}
+        self._allowed |= {Authority(name, None) for name in ("localhost", settings.host.lower())}
+        if settings.public_url is not None:
+            self._allowed.add(read_authority(urlsplit(settings.public_url).netloc))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,7 +77,7 @@ class Security:
             await send(message)
 
         if not self._is_known(Headers(scope=scope).getlist("host")):
-            await PlainTextResponse(_REFUSAL, 400)(scope, receive, send_with_headers)
+            await problem(Headers(scope=scope), 400, _REFUSAL)(scope, receive, send_with_headers)
             return
         try:
             await self._app(scope, receive, send_with_headers)
@@ -84,8 +86,9 @@ class Security:
             place = error_reference(error)
             log.error("a web request failed (reference %s): %s", place, traced(error))
             if not begun:
-                answer = {"detail": f"an unforeseen error; look for reference {place} in the log"}
-                await JSONResponse(answer, 500)(scope, receive, send_with_headers)
+                sentence = f"an unforeseen error; look for reference {place} in the log"
+                answer = problem(Headers(scope=scope), 500, sentence)
+                await answer(scope, receive, send_with_headers)
 
     def _is_known(self, values: Sequence[str]) -> bool:
         """Whether the Host header names this page: once, and unambiguously."""
@@ -99,11 +102,3 @@ class Security:
         except ValueError:
             return False
         return self._any_address or address.is_loopback
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address belongs to this machine alone."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -11,8 +11,10 @@ from starlette.types import ASGIApp
 
 from node.core.errors import ConfigError
 from node.core.fault_points import fault_point
+from node.core.settings.http import HttpTLS
 from node.core.supervision import Heartbeat, Loop
 from node.core.system.listening import refusal
+from node.web.certificate import PageCertificate
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 3
@@ -25,10 +27,15 @@ class WebServer:
     Args:
         app: answers the requests.
         listening: a socket that is bound and does not listen yet.
+        tls: certificate and key; None: plain HTTP.
+
+    Raises:
+        ConfigError: certificate or key cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listening: socket.socket, tls: HttpTLS | None = None) -> None:
         self._socket = listening
+        self._certificate = None if tls is None else PageCertificate(tls)
         self._config = uvicorn.Config(
             app,
             access_log=False,
@@ -36,6 +43,11 @@ class WebServer:
             lifespan="off",
             ws="none",
             server_header=False,
+            # X-Forwarded-For counts from `http.auth.proxy.trusted` alone.
+            proxy_headers=False,
+            ssl_context_factory=None
+            if self._certificate is None
+            else self._certificate.for_uvicorn,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         self._loop = Loop("page", self._run)
@@ -66,6 +78,15 @@ class WebServer:
                     f"the page on {host}:{port} did not start; the log has the reason"
                 )
             time.sleep(0.01)
+
+    def reread_certificate(self) -> None:
+        """Show the certificate that the file has now in new connections.
+
+        Raises:
+            ConfigError: it cannot be used; the earlier one stays.
+        """
+        if self._certificate is not None:
+            self._certificate.load()
 
     def stop(self) -> None:
         """Answer the open requests, then stop."""

@@ -15,29 +15,38 @@ def passcode() -> None:
 
     Asks for the passcode on a terminal, else reads it from the first line of stdin.
     """
-    say(make_hash(_typed() if sys.stdin.isatty() else _piped()))
+    empty = "the passcode is empty; to let a user in by name alone, leave the hash empty"
+    say(make_hash(read_secret("passcode", empty)))
 
 
-def _typed() -> str:
+def read_secret(what: str, empty: str) -> str:
+    """Ask for a secret twice on a terminal, else read it from the first line of stdin.
+
+    Args:
+        what: the secret is called.
+        empty: sentence for an empty one.
+
+    Raises:
+        ConfigError: there is none, the two differ, or it is not UTF-8.
+    """
+    given = _typed(what) if sys.stdin.isatty() else _piped(what)
+    if not given:
+        raise ConfigError(empty)
+    return given
+
+
+def _typed(what: str) -> str:
     try:
-        typed = getpass.getpass("Passcode: ")
+        typed = getpass.getpass(f"{what.capitalize()}: ")
         if typed != getpass.getpass("Once more: "):
-            raise ConfigError("the two passcodes differ")
+            raise ConfigError(f"the two {what}s differ")
     except EOFError as error:
-        raise ConfigError("no passcode was typed") from error
-    return _not_empty(typed)
+        raise ConfigError(f"no {what} was typed") from error
+    return typed
 
 
-def _piped() -> str:
+def _piped(what: str) -> str:
     try:
-        return _not_empty(sys.stdin.readline().rstrip("\r\n"))
+        return sys.stdin.readline().rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise ConfigError("the passcode is not UTF-8") from error
-
-
-def _not_empty(passcode: str) -> str:
-    if not passcode:
-        raise ConfigError(
-            "the passcode is empty; to let a user in by name alone, leave the hash empty"
-        )
-    return passcode
+        raise ConfigError(f"the {what} is not UTF-8") from error

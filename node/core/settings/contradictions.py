@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from node.core.output_rules import wrong_comparison, wrong_key
+from node.core.settings.host_names import is_loopback
 
 Location = tuple[int | str, ...]
 """Place of a value: keys, and indices of list items."""
@@ -30,6 +31,7 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         yield from _unknown_peers(number, _section_of(target), names)
         yield from _no_links(number, _section_of(target))
     yield from _one_port(_section(values, "dicom"), _section(values, "http"))
+    yield from _open_page(_section(values, "http"))
     tls = _section(_section(values, "dicom"), "tls")
     if tls.get("require_client_certificate") in (True, "true") and tls.get("ca") is None:
         yield (
@@ -133,6 +135,20 @@ def _one_port(dicom: Mapping[str, Any], http: Mapping[str, Any]) -> Iterator[tup
     if ports[0] and ports[0] == ports[1] and (len(hosts) == 1 or hosts & _EVERY_ADDRESS):
         text = f"dicom.port and http.port are both {ports[0]}; give the page another one, or null"
         yield ("http", "port") if "port" in http else ("dicom", "port"), text
+
+
+def _open_page(http: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """A page that others reach and that asks nobody to log in."""
+    host = http.get("host", "127.0.0.1")
+    if http.get("auth") is not None or not isinstance(host, str) or is_loopback(host):
+        return
+    if "port" in http and http["port"] in (None, "null", ""):
+        return
+    yield (
+        ("http", "host"),
+        f"http.host {host} lets other machines reach the page, which asks nobody to log in: set "
+        "http.auth, or a loopback host (127.0.0.1) behind a proxy that asks them",
+    )
 
 
 def _number(value: Any) -> int | None:

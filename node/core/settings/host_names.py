@@ -49,6 +49,14 @@ def read_authority(value: str) -> Authority | None:
     return Authority(host, port)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address belongs to this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def check_page_host(value: str) -> str:
     """Check a name or address of the page, with or without a port.
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from node.core.settings.contradictions import DICOM_PORT, PAGE_PORT, contradictions
+from node.core.settings.contradictions import DICOM_PORT, contradictions
 from node.core.settings.convert import ConvertSettings
 from node.core.settings.deliver import TargetSettings
 from node.core.settings.expect import ExpectSettings
@@ -26,9 +26,9 @@ from node.core.settings.host_names import (
     check_certificate,
     check_host,
     check_host_or_network,
-    check_page_host,
 )
 from node.core.settings.output_rules import RulesSettings
+from node.core.settings.http import Http
 from node.core.settings.passcodes import check_hash
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)
@@ -68,7 +68,6 @@ Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, AfterValidator(check_host)]
 PasscodeHash = Annotated[str, AfterValidator(check_hash)]
-PageHost = Annotated[str, AfterValidator(check_page_host)]
 HostOrNetwork = Annotated[str, AfterValidator(check_host_or_network)]
 CertificateOfPeer = Annotated[str, AfterValidator(check_certificate)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port
@@ -252,19 +251,6 @@ class Output(Strict):
         rules = [one.rule() for one in self.rules]
         parts = [part for one in rules for part in (one.name, one.participant if one.use else "")]
         return [self.name, *filter(None, parts)]
-
-
-class Http(Strict):
-    """The status page. Port null: no page.
-
-    Attributes:
-        hosts: names and addresses that the Host header of a request may have besides those of this
-            machine.
-    """
-
-    host: Host = "127.0.0.1"
-    port: Port | None = PAGE_PORT
-    hosts: tuple[PageHost, ...] = ()
 
 
 class Log(Strict):

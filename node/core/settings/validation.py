@@ -37,6 +37,13 @@ STAND_INS: Final[Mapping[str, Any]] = {
     "peer": "x",
     "path": "x",
     "send": "x",
+    "issuer": "https://localhost",
+    "client_id": "x",
+    "client_secret_file": "x",
+    "roles": {"viewer": ["x"]},
+    "user_header": "x",
+    "roles_header": "x",
+    "trusted": ["127.0.0.1"],
 }
 """Values of required keys while the rest is validated."""
 _REMOVED: Final[Mapping[Location, str]] = {

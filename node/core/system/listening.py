@@ -8,7 +8,7 @@ import socket
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_fixed
 
 from node.core.errors import ConfigError
-from node.core.settings.model import Http
+from node.core.settings.http import Http
 from node.core.system.port_holders import holders
 
 WAIT_SECONDS = 10.0

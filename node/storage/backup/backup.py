@@ -21,6 +21,7 @@ import msgspec
 
 from node.core.system.disk import ensure_folder, file_sha256, sync_file_system
 from node.core.version import VERSION
+from node.storage.access.database import AccessDatabase
 from node.storage.backup.copying import FileDiffers, copy
 from node.storage.backup.manifest import BackupError, Manifest, Member, members, read, write
 from node.storage.identity import FILE as IDENTITY
@@ -124,7 +125,7 @@ class Backup:
             count, known = snapshot.count_archived(frozen), listed(frozen)
             self._total(count)
             self._copy_archive(snapshot.archived(frozen))
-        others += self._copy_rest(earlier)
+        others += [*self._copy_rest(earlier), *self._copy_users()]
         files = self._write_list(others)
         index = Member(copied.name, copied.stat().st_size, file_sha256(copied))
         sync_file_system(self._target)
@@ -251,6 +252,18 @@ class Backup:
                 self._made.problems.append(f"{relative} {error}")
         return found
 
+    def _copy_users(self) -> list[Member]:
+        """Copy users and tokens; under a name of its own, as that of an earlier backup stays valid
+        until this one is complete."""
+        name = f"users-{self._stamp}.db"
+        target = self._target / name
+        if not AccessDatabase(self._root).snapshot(target):
+            return []
+        status = target.stat()
+        self._made.copied += 1
+        self._made.size += status.st_size
+        return [Member(name, status.st_size, file_sha256(target), status.st_mtime)]
+
     def _rest(self) -> Iterator[Path]:
         for name in _KEPT:
             for folder, folders, files in os.walk(self._root / name):
@@ -273,8 +286,13 @@ class Backup:
 
     def _prune(self, index: Path, kept: set[str]) -> None:
         """Remove files that the root has no longer, and lists of earlier backups."""
-        own = {f"index-{self._stamp}.db", f"files-{self._stamp}.jsonl", f"journal-{self._stamp}"}
-        for pattern in ("index-*", "files-*.jsonl", "journal-*"):
+        own = {
+            f"index-{self._stamp}.db",
+            f"files-{self._stamp}.jsonl",
+            f"journal-{self._stamp}",
+            f"users-{self._stamp}.db",
+        }
+        for pattern in ("index-*", "files-*.jsonl", "journal-*", "users-*.db"):
             for path in self._target.glob(pattern):
                 if path.name not in own:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

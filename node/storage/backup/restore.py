@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from node.completion.states import Event, NotNow, follow
 from node.core.errors import ConfigError
 from node.core.system.disk import ensure_folder, file_sha256, sync_file_system
 from node.storage import index_completeness
+from node.storage.access.database import FILE as USERS
 from node.storage.archive import Archive
 from node.storage.backup.copying import FileDiffers, copy
 from node.storage.backup.manifest import BackupError, Manifest, Member, members, read
@@ -26,6 +28,7 @@ from node.storage.journal import Journal
 
 _ACTOR: Final = "restore"
 _OUTPUTS: Final = "nifti"
+_USERS: Final = re.compile(r"users-[0-9TZ-]+\.db")
 
 
 @dataclass
@@ -237,7 +240,7 @@ def _place(relative: str) -> Path:
         if path.parts[1] == "incoming":
             return Path("archive", ".incoming", *path.parts[2:])
         return Path("journal", *path.parts[1:])
-    return path
+    return Path(USERS) if _USERS.fullmatch(relative) else path
 
 
 def _are_whole(folder: Path, series: snapshot.Ready) -> bool:

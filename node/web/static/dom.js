@@ -14,6 +14,7 @@ export function make(tag, attributes = {}, ...children) {
 export async function ask(url) {
   const answer = await fetch(url, { headers: { Accept: "application/json" } });
   const body = await answer.json().catch(() => ({}));
+  if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   if (!answer.ok) {
     const detail = typeof body.detail === "string" ? body.detail : `The node answered with HTTP status ${answer.status}.`;
     throw Object.assign(new Error(detail), { status: answer.status });

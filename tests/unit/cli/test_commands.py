@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner
 
@@ -66,7 +67,9 @@ def test_help_has_the_summary_of_every_command_in_order() -> None:
 def test_a_summary_is_the_first_line_of_the_help_of_its_command(name: str) -> None:
     command = COMMANDS[name]
     function = getattr(import_module(command.module), command.function)
-    assert (function.__doc__ or "").splitlines()[0] == command.summary
+    is_group = isinstance(function, typer.Typer)
+    said = function.info.help if is_group else function.__doc__
+    assert str(said).splitlines()[0] == command.summary
     assert command.summary in CliRunner().invoke(build(), [name, "--help"]).output
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nibabel
@@ -20,8 +21,10 @@ from PIL import Image
 from node.cli.demo.phantom import ct_study
 from node.core.errors import NodeError
 from node.core.records import SeriesState
+from node.core.settings.http import Http
 from node.core.statuses import SUCCESS
 from node.core.system.listening import bound
+from node.storage.access.accounts import Accounts
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
 from node.storage.index.series.publications import Publications
@@ -53,6 +56,11 @@ class World:
     minimum_free: int = 0
     output_name: str = "{StudyInstanceUID}/{SeriesNumber}"
     cleanup: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def accounts(self) -> Accounts:
+        """Users, tokens and sessions of the node."""
+        return Accounts(self.archive.root.parent)
 
     def echo(self) -> None:
         if self.echo_fault:
@@ -115,12 +123,16 @@ class World:
             ingest_blocked=lambda: self.stuck,
         )
 
-    def client(self, host: str = "127.0.0.1", hosts: Sequence[str] = ()) -> httpx.Client:
-        """A client of a real server, as if that served on `host`."""
-        server = WebServer(create_app(self.site(), host, hosts), bound("127.0.0.1", 0))
+    def client(self, http: Http | None = None, **options: Any) -> httpx.Client:
+        """A client of a real server with these settings, on a port of its own."""
+        http = http or Http()
+        app = create_app(self.site(), http, self.accounts)
+        server = WebServer(app, bound("127.0.0.1", 0), http.tls)
         server.start()
         self.cleanup.callback(server.stop)
-        return self.cleanup.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}"))
+        scheme = "https" if http.tls else "http"
+        base = f"{scheme}://127.0.0.1:{server.port}"
+        return self.cleanup.enter_context(httpx.Client(base_url=base, **options))
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from node.core.errors import Retryable
-from node.core.settings.model import Http
+from node.core.settings.host_names import is_loopback
+from node.core.settings.http import Http
 from node.web import health
 from node.web.app import create_app
 from node.web.output_files import names_identify
-from node.web.security import is_loopback
 from tests.unit.web.conftest import HOSTILE, PATIENT, World
 
 STATIC = Path(create_app.__code__.co_filename).parent / "static"
@@ -193,7 +193,7 @@ def test_every_answer_is_guarded(world: World) -> None:
     for url in ("/", "/api/node", "/nowhere", "/metrics", "/static/app.css"):
         headers = client.get(url).headers
         assert headers["x-content-type-options"] == "nosniff", url
-        assert headers["referrer-policy"] == "no-referrer", url
+        assert headers["referrer-policy"] == "same-origin", url
 
 
 def test_an_error_that_nobody_foresaw_says_nothing_of_a_patient(
@@ -236,8 +236,7 @@ FOREIGN = (
     ],
 )
 def test_a_page_answers_to_its_own_names_only(world: World, bound, hosts, answered) -> None:
-    http = Http(host=bound, hosts=hosts)
-    client = world.client(http.host, http.hosts)
+    client = world.client(Http(host=bound, hosts=hosts))
     for asked in {*LOOPBACK, *ADDRESSES, *NAMED, *FOREIGN}:
         answer = client.get("/api/node", headers={"host": asked})
         known = asked in answered

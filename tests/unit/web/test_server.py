@@ -11,7 +11,7 @@ import pytest
 
 from node.core import fault_points
 from node.core.errors import ConfigError
-from node.core.settings.model import Http
+from node.core.settings.http import Http
 from node.core.supervision import HEARTBEATS, heartbeat
 from node.core.system.listening import bound, bound_for_page
 from node.web.app import create_app
@@ -21,7 +21,7 @@ from tests.unit.web.conftest import World
 
 
 def served(world: World, port: int = 0) -> WebServer:
-    return WebServer(create_app(world.site(), "127.0.0.1"), bound("127.0.0.1", port))
+    return WebServer(create_app(world.site(), Http()), bound("127.0.0.1", port))
 
 
 def test_answers_until_it_is_stopped(world: World) -> None:
