@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Annotated
 
 import typer
@@ -11,12 +10,10 @@ import typer
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.terminal import say, say_exactly
 from node.cli.series.series_uid import complete_series_uid
-from node.core.events import EventType, NewDelivery, SeriesEvent
-from node.core.records import SeriesState
+from node.core.events import EventType
 from node.core.settings.file import load_settings
 from node.deliver.rules import Rules
-from node.lifecycle.event_publisher import EventPublisher
-from node.lifecycle.operator_actions import NoSuchSeries
+from node.lifecycle.assumed_events import assumed_event
 from node.storage.index.series.work import Work
 
 
@@ -42,7 +39,7 @@ def rules(
     """
     settings = load_settings(config)
     with existing_index(settings, config) as index:
-        assumed = _event(Work(index), series, event)
+        assumed = assumed_event(Work(index), series, event)
     tried = Rules(settings.deliver, settings.storage.root / "nifti").refusals(assumed)
     if as_json:
         say_exactly(json.dumps([{"name": name, "why_not": why} for name, why in tried.items()]))
@@ -51,25 +48,3 @@ def rules(
     else:
         for name, why in tried.items():
             say(f"{name}: {f'no: {why}' if why else 'yes'}")
-
-
-def _event(work: Work, uid: str, event: EventType) -> SeriesEvent:
-    """The event as the node would publish it for the series in its present state.
-
-    Raises:
-        NoSuchSeries: the index has no series of this UID.
-    """
-    record = work.series(uid)
-    if record is None:
-        raise NoSuchSeries(f"there is no series {uid}; `rasnode status` lists the series")
-    published: list[SeriesEvent] = []
-
-    def publish(found: SeriesEvent) -> list[NewDelivery]:
-        published.append(found)
-        return []
-
-    state = SeriesState.READY if event is EventType.SUPERSEDED else SeriesState(str(event))
-    EventPublisher(work, publish).deliveries_for(
-        record, event, state, record.verdict or {}, time.time()
-    )
-    return published[0]

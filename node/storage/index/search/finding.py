@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Select, exists, func, select, tuple_
 
 from node.storage.index.engine import Index
-from node.storage.index.schema import PatientRow, SeriesRow, StudyRow
+from node.storage.index.schema import AssociationRow, PatientRow, SeriesRow, StudyRow
 from node.storage.index.search.wanted import Condition, Wanted, every, unindexed
 
 
@@ -48,6 +48,7 @@ class Page(NamedTuple):
     end: Place | None
 
 
+_MOST_VALUES: Final = 200  # of a filter's choice
 _COLUMNS: Final[dict[Any, dict[str, Any]]] = {
     SeriesRow: {"date": SeriesRow.date, "description": SeriesRow.description},
     StudyRow: {"date": StudyRow.date, "description": StudyRow.description},
@@ -139,9 +140,30 @@ class Finder:
             rows = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
         return [rows[pk] for pk in keys if pk in rows]
 
-    def modalities(self) -> list[str]:
-        """Every modality of a series."""
-        return self._distinct(SeriesRow.modality)
+    def studies_of(self, uid: str) -> list[int]:
+        """Keys of the studies of a UID: one for each patient who has it."""
+        with self._index.reading() as connection:
+            return list(connection.scalars(select(StudyRow.id).where(StudyRow.uid == uid)))
+
+    def series_of(self, study: int, limit: int) -> list[int]:
+        """Keys of the series of a study, in the order of their numbers.
+
+        Args:
+            study: the key of the study.
+            limit: of their number.
+        """
+        row = SeriesRow
+        query = select(row.id).where(row.study_pk == study).order_by(row.number, row.id)
+        with self._index.reading() as connection:
+            return list(connection.scalars(query.limit(limit)))
+
+    def choices(self) -> dict[str, list[str]]:
+        """Values that filters can have: `modalities`, `senders` and `projects`."""
+        return {
+            "modalities": self._distinct(SeriesRow.modality),
+            "senders": self._distinct(AssociationRow.calling_ae),
+            "projects": self._distinct(AssociationRow.called_ae),
+        }
 
     def _distinct(self, column: Any) -> list[str]:
         """Every value of a column with an index: one look-up a value, not one a row."""
@@ -164,22 +186,19 @@ class Finder:
         scans: bool = False,
     ) -> Page:
         column = _COLUMNS[row].get(sort.key)
-        order = (row.id,) if column is None else (column, row.id)
+        order: tuple[Any, ...] = (row.id,) if column is None else (column, row.id)
         if after is not None:
-            left = tuple_(*order) if column is not None else row.id
-            right: Any = tuple_(after.value, after.pk) if column is not None else after.pk
+            left: Any = row.id if column is None else tuple_(*order)
+            right: Any = after.pk if column is None else tuple_(after.value, after.pk)
             query = query.where(left < right if sort.backwards else left > right)
         if scans and self._index.is_sqlite:
             order = tuple(unindexed(each) for each in order)
         query = query.order_by(*(each.desc() if sort.backwards else each for each in order))
-        query = query.add_columns(*(() if column is None else (column,))).limit(limit + 1)
+        chosen: Select[Any] = query if column is None else query.add_columns(column)
         with self._index.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(chosen.limit(limit + 1)).all()
         shown = rows[:limit]
         more = len(rows) > limit
         last = shown[-1] if shown else None
         end = Place("" if column is None else last[1], last[0]) if more and last else None
         return Page([one[0] for one in shown], end)
-
-
-_MOST_VALUES: Final = 200  # of a filter's choice
