@@ -54,7 +54,7 @@ def test_no_number_is_too_large_to_be_refused(world: World) -> None:
             }
             known |= {"i": "0", "j": "0", "k": "0", one["name"]: "9" * 23}
             answer = client.get(path.format(**known), params=known)
-            assert answer.status_code in {200, 404, 409, 422}, (path, one["name"], answer.text)
+            assert answer.status_code in {200, 403, 404, 409, 422}, (path, one["name"], answer.text)
             asked += 1
     assert asked > 10
 
