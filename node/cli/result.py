@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -14,7 +13,7 @@ import typer
 
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.terminal import say, say_exactly
-from node.convert.results import Algorithm, Form, Refusal, ResultError, ResultOptions
+from node.convert.results import Form, Refusal, ResultError, ResultOptions
 from node.core.errors import ConfigError, NodeError
 from node.core.events import DeliveryState
 from node.core.settings.file import load_settings
@@ -23,13 +22,12 @@ from node.lifecycle.results.kept import ResultStore, encode
 from node.lifecycle.results.making import Kind, Made, Request, make
 from node.lifecycle.results.numbers import free_number
 from node.lifecycle.results.series import ResultSeries
+from node.lifecycle.results.texts import checked_text, read_algorithm
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.series.work import Work
 from node.storage.run_file import running_node
 
-LONGEST: Final = 64
-"""Characters of VR LO."""
 WAIT_SECONDS: Final = 3600.0
 _LOOK_SECONDS: Final = 0.5
 
@@ -87,7 +85,9 @@ def result(
     """Make a mask, map or image into DICOM on its source slices."""
     if output is None and send is None:
         raise ConfigError("Say where it goes: -o FILE_OR_FOLDER, or --send PEER, or both.")
-    options = ResultOptions(_text(description, "--description"), _algorithm(algorithm))
+    options = ResultOptions(
+        checked_text(description, "--description"), read_algorithm(algorithm, "--algorithm")
+    )
     settings = load_settings(config)
     _check_peer(settings, send)
     request = Request(kind, form, labels, units, codes, resample, revision, options)
@@ -107,23 +107,6 @@ def result(
 def _series(settings: Settings, index: Index, uid: str) -> ResultSeries:
     root = settings.storage.root
     return ResultSeries(Work(index), root / "archive", root / "nifti", uid)
-
-
-def _text(text: str, option: str) -> str:
-    if len(text) > LONGEST or "\\" in text or not text.isprintable():
-        raise ConfigError(
-            f"{option} takes up to {LONGEST} characters without a backslash, not {len(text)}."
-        )
-    return text
-
-
-def _algorithm(text: str | None) -> Algorithm | None:
-    if text is None:
-        return None
-    name, comma, version = text.rpartition(",")
-    if not comma or not name.strip() or not version.strip():
-        raise ConfigError(f"--algorithm takes NAME,VERSION, not {text!r}.")
-    return Algorithm(_text(name.strip(), "--algorithm"), _text(version.strip(), "--algorithm"))
 
 
 def _check_peer(settings: Settings, name: str | None) -> None:
@@ -156,11 +139,8 @@ def _write(made: Made, output: str) -> list[Path]:
 
 def _send(settings: Settings, outbox: Outbox, series: ResultSeries, made: Made, peer: str) -> str:
     """Put the objects into the outbox; returns the delivery's key."""
-    first = made.objects[0].SOPInstanceUID
-    key = hashlib.sha256(f"result\n{peer}\n{first}".encode()).hexdigest()[:40]
     store = ResultStore(settings.storage.root.absolute(), outbox, settings.storage.minimum_free)
-    store.send(series.record, peer, key, made.objects)
-    return key
+    return store.send_once(series.record, peer, made.objects)
 
 
 def _report(

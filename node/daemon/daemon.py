@@ -22,6 +22,7 @@ from node.core import metrics
 from node.core.errors import ConfigError, error_reference, traced
 from node.core.output_names import check_template
 from node.core.settings.model import Settings
+from node.core.settings.peer_names import names_of_peers
 from node.core.settings.passcodes import outdated_users
 from node.core.supervision import Loop, Watchdog, install_hooks
 from node.core.system.listening import bound_for_page
@@ -30,6 +31,7 @@ from node.daemon.receiving.process import SWITCH_SECONDS
 from node.daemon.receiving.supervisor import ReceiverSupervisor
 from node.deliver.target_checks import faults
 from node.dimse.pull.opening import pull_worker
+from node.dimse.pull.ordering import check_order
 from node.dimse.scu.outgoing import Outgoing
 from node.dimse.scu.requests import echo, own_port
 from node.dimse.upper_layer.pynetdicom_internals import check_version
@@ -43,6 +45,7 @@ from node.storage import index_completeness
 from node.storage.access.accounts import Accounts
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign
+from node.storage.importing.upload import Uploads
 from node.storage.index.engine import Index
 from node.storage.index.store import Store
 from node.storage.ingest.ingester import Ingester
@@ -54,6 +57,8 @@ from node.storage.quarantine import Quarantine
 from node.storage.run_file import RunState, announce, withdraw
 
 if TYPE_CHECKING:
+    from node.web.change_feed import ChangeFeed
+    from node.web.operations import Operations
     from node.web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -176,10 +181,11 @@ class Daemon:
             undo.callback(upkeep.stop, _VERIFY_SECONDS)
             upkeep.start()
         if page is not None:
-            web = self._page(page, index, archive, journal)
+            web, feed = self._page(page, index, archive, journal, ingester.wake)
             self._page_port = web.port
             self._web = web
             undo.callback(web.stop)
+            undo.callback(feed.closing.set)  # or open pages would delay the end
             web.start()
         gc.freeze()  # collections need not look through what is loaded
 
@@ -211,8 +217,13 @@ class Daemon:
         return journal
 
     def _page(
-        self, listening: socket.socket, index: Index, archive: Archive, journal: Journal
-    ) -> WebServer:
+        self,
+        listening: socket.socket,
+        index: Index,
+        archive: Archive,
+        journal: Journal,
+        wake_ingester: Callable[[], None],
+    ) -> tuple[WebServer, ChangeFeed]:
         # Loading these takes long, and no sender waits for it.
         from node.web.app import create_app  # noqa: PLC0415
         from node.web.server import WebServer  # noqa: PLC0415
@@ -231,9 +242,33 @@ class Daemon:
             ingest_blocked=lambda: journal.offsets.ingest_blocked,
             executor=self._workers.fault,
             journal=journal.fault,
+            operations=self._operations(index, journal, wake_ingester),
         )
         app = create_app(site, settings.http, Accounts(settings.storage.root))
-        return WebServer(app, listening, settings.http.tls)
+        return WebServer(app, listening, settings.http.tls), site.feed
+
+    def _operations(
+        self, index: Index, journal: Journal, wake_ingester: Callable[[], None]
+    ) -> Operations:
+        from node.web.operations import Operations, ReadAgain  # noqa: PLC0415
+
+        storage = self._settings.storage
+        uploads = Uploads(storage, journal, index, wake_ingester)
+        uploads.remove_left()
+        return Operations(
+            index,
+            storage.root,
+            uploads,
+            ReadAgain(
+                peers=lambda: [peer.name for peer in self._settings.dicom.peers],
+                peer_names=lambda title, address: names_of_peers(
+                    self._settings.dicom.peers, title, address
+                ),
+                deliveries=lambda: self._settings.deliver,
+            ),
+            check_pull=lambda new: check_order(new, self._settings.dicom.peers),
+            wake=lambda: None if self._results is None else self._results.wake(),
+        )
 
     def _make_results(self, archive: Archive, index: Index) -> Pipeline:
         settings = self._settings

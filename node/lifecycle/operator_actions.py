@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from node.completion.facts import Evidence, Source
 from node.completion.states import Event, NotNow, follow
 from node.completion.verdict import gather
 from node.core.errors import Permanent
+from node.core.events import EventType
 from node.core.records import SeriesRecord, SeriesState, Verdict
 from node.lifecycle.completion_watcher import verdict_record
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.series.work import Work
 
+_DELIVERED: Final = {
+    SeriesState.READY: EventType.READY,
+    SeriesState.NOT_A_VOLUME: EventType.NOT_A_VOLUME,
+    SeriesState.FAILED: EventType.FAILED,
+    SeriesState.HELD: EventType.HELD,
+}
+"""The event that tells of a series in a state."""
 _TRIES = 5  # of a compare-and-swap against a series that keeps changing
 
 
@@ -103,6 +111,25 @@ class OperatorActions:
         """
         self._do(uid, Event.RELEASE, {"why": f"released by {self._person}"})
         return "the node judges it again"
+
+    def deliver(self, uid: str) -> str:
+        """Deliver the present revision of a series again, to every target that had it.
+
+        Raises:
+            NoSuchSeries, NotNow: nothing was done.
+        """
+        series, now = self._series(uid), self._clock()
+        count = self._outbox.again(now, series.pk, _DELIVERED.get(series.state, ""))
+        count += self._outbox.revive(now, series.pk)
+        if not count:
+            raise NotNow(
+                f"the series is {series.state}, and nothing of that has been delivered yet; "
+                "`rasnode rules` shows which deliveries apply to it"
+            )
+        self._work.note(
+            series.pk, now=now, actor=self._person, why=f"delivered again by {self._person}"
+        )
+        return f"{count} {'delivery is' if count == 1 else 'deliveries are'} made again"
 
     def _do(self, uid: str, event: Event, detail: dict[str, Any], **values: Any) -> None:
         for _ in range(_TRIES):

@@ -5,39 +5,30 @@ from __future__ import annotations
 from math import isfinite
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from node.core.records import SeriesState
 from node.core.version import VERSION
 from node.storage.quarantine import Kind
-from node.web.answers import detail, summary, volume_view
+from node.web.answers import detail, volume_view
 from node.web.models import (
     NodeView,
     SeriesDetail,
-    SeriesPage,
     VolumeView,
     Voxel,
 )
 from node.web.output_files import OutputFile
-from node.web.roles import role
+from node.web.parameters import SeriesUID
+from node.web.roles import identity_of, role
+from node.web.routes import actions, downloads, events, listing, pulls, results, uploads
 from node.web.site import Site
 from node.web.volumes import Volume
 from node.web.voxel_source import source_of
 
-SeriesUID = Annotated[
-    str,
-    Path(
-        pattern=r"^[0-9.]{1,64}(~[0-9]{1,8})?$",
-        description="The Series Instance UID. If several series have the same UID, it names "
-        "the first; use the `address` of the others, such as 1.2.3~1.",
-    ),
-]
 Number = Annotated[int, Path(ge=0, description="The number of the file in the list of the series.")]
 Revision = Annotated[
     int | None, Query(ge=0, description="Answer 409 unless this is the current revision.")
 ]
-_LAST_ROW = 2**63 - 1  # the largest row number of a database
 _UNCHANGING = "private, max-age=86400, immutable"
 _PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 
@@ -51,6 +42,8 @@ def router(site: Site) -> APIRouter:
     api = APIRouter(prefix="/api")
     _add_series(api, site)
     _add_volumes(api, site)
+    for family in (listing, actions, downloads, events, uploads, results, pulls):
+        family.add(api, site)
     return api
 
 
@@ -72,25 +65,6 @@ def _add_series(api: APIRouter, site: Site) -> None:
             **{name: totals[name] for name in ("instances", "series", "studies", "conflicts")},
         )
 
-    @api.get("/series", openapi_extra=role("viewer"))
-    def series(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        before: Annotated[
-            int | None,
-            Query(ge=0, le=_LAST_ROW, description="The `before` of the previous page."),
-        ] = None,
-        state: Annotated[list[SeriesState], Query()] = [],  # noqa: B006  FastAPI copies it
-    ) -> SeriesPage:
-        """A page of series, the newest first."""
-        rows = site.latest.series(limit, before=before, states=state)
-        totals = site.totals()
-        shares = site.namesakes.of([row["id"] for row in rows])
-        return SeriesPage(
-            series=[summary(row, site.outputs, shares.get(row["id"], ())) for row in rows],
-            before=rows[-1]["id"] if len(rows) == limit else None,
-            states={each: totals.get(f"series_{each}", 0) for each in SeriesState},
-        )
-
     @api.get("/series/{uid}", openapi_extra=role("viewer"))
     def one(uid: SeriesUID) -> SeriesDetail:
         """One series with its evidence, files, associations and history."""
@@ -106,10 +80,13 @@ def _add_series(api: APIRouter, site: Site) -> None:
         )
 
     @api.get("/series/{uid}/files/{number}", openapi_extra=role("viewer"))
-    def file(uid: SeriesUID, number: Number, revision: Revision = None) -> FileResponse:
-        """A published file. The name of the download never identifies the patient."""
+    def file(
+        request: Request, uid: SeriesUID, number: Number, revision: Revision = None
+    ) -> FileResponse:
+        """A published file, under its own name, or under its UID if that identifies the patient."""
         found = _file(site, uid, number, revision)
-        name = f"{uid}_{number}{found.ending}"
+        allowed = site.outputs.shows_names or identity_of(request).identifiers
+        name = found.path.name if allowed else f"{uid}_{number}{found.ending}"
         return FileResponse(
             found.path,
             media_type=found.media_type,

@@ -15,13 +15,14 @@ from starlette.routing import Mount
 from node.core.settings.http import Http
 from node.core.version import VERSION
 from node.storage.access.accounts import Accounts
-from node.web.api import SeriesUID, router
+from node.web.api import router
 from node.web.auth.access import Access
 from node.web.auth.setup import Login
 from node.web.deadlines import Deadlines
 from node.web.head import Head
 from node.web.models import Health
 from node.web.pages import page
+from node.web.parameters import SeriesUID
 from node.web.problems import add_handlers, problem
 from node.web.roles import role
 from node.web.security import Security
@@ -60,7 +61,7 @@ def create_app(site: Site, settings: Http, accounts: Accounts | None = None) -> 
         audit=login.audit,
         public_url=settings.public_url,
     )
-    app.add_middleware(Deadlines, exempt=frozenset({_HEALTH}))
+    app.add_middleware(Deadlines, exempt=frozenset({_HEALTH}), long=("/instances", "/results"))
     app.add_middleware(Security, settings=settings)
     add_handlers(app)
     app.add_exception_handler(NotViewable, _not_viewable)

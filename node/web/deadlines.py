@@ -33,16 +33,20 @@ class Deadlines:
     Args:
         app: answers the requests.
         exempt: paths that have a deadline of their own and must always be answered.
+        long: endings of paths to which a POST may take long, as it brings files.
     """
 
-    def __init__(self, app: ASGIApp, exempt: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, app: ASGIApp, exempt: frozenset[str] = frozenset(), long: tuple[str, ...] = ()
+    ) -> None:
         self._app = app
         self._exempt = exempt
+        self._long = long
         self._overdue: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["path"] in self._exempt:
+        if scope["type"] != "http" or self._is_exempt(scope):
             await self._app(scope, receive, send)
             return
         if len(self._overdue) >= MOST_OVERDUE:
@@ -67,6 +71,10 @@ class Deadlines:
             raise
         else:
             await task
+
+    def _is_exempt(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        return path in self._exempt or (scope["method"] == "POST" and path.endswith(self._long))
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, began: asyncio.Event

@@ -94,8 +94,8 @@ class SeriesPage(BaseModel):
     """A page of series, the newest first."""
 
     series: list[SeriesSummary]
-    before: int | None = Field(
-        description="The parameter `before` of the next page; null: this is the last page."
+    next: str | None = Field(
+        description="The parameter `cursor` of the next page; null: this is the last page."
     )
     states: dict[SeriesState, int] = Field(description="The number of series in each state.")
 

@@ -57,6 +57,11 @@ class OutputFile:
         return self.path.with_name(self.path.name.removesuffix(self.ending) + MANIFEST)
 
     @property
+    def stem(self) -> str:
+        """Its name without the ending: the files of one volume have the same."""
+        return self.path.name.removesuffix(self.ending)
+
+    @property
     def media_type(self) -> str:
         """For the Content-Type header."""
         return _MEDIA_TYPES.get(self.ending, "application/octet-stream")
@@ -81,6 +86,16 @@ class OutputFolder:
             outputs: their names in the index; names outside the folder are left out.
         """
         return list(self._files(outputs or ()))
+
+    @property
+    def shows_names(self) -> bool:
+        """Whether file names identify nobody."""
+        return self._show_paths
+
+    @property
+    def root(self) -> Path:
+        """The folder itself."""
+        return self._root
 
     def shown_path(self, file: OutputFile) -> str | None:
         """The path of the file for people; None if it identifies the patient."""

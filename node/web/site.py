@@ -11,8 +11,12 @@ from typing import Any
 from fastapi import HTTPException
 
 from node.core.supervision import HEARTBEATS
+from node.lifecycle.verification.damage_reporter import DamageReporter
 from node.storage.archive import Archive
 from node.storage.index.engine import Index
+from node.storage.index.peers.outbox import Outbox
+from node.storage.index.peers.pulls import Pulls
+from node.storage.index.search.finding import Finder
 from node.storage.index.search.latest import Latest
 from node.storage.index.search.listing import Listing
 from node.storage.index.series.conflicts import Conflicts
@@ -20,8 +24,10 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.work import Work
 from node.storage.quarantine import Quarantine
+from node.web.change_feed import ChangeFeed
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.metrics import Metrics
+from node.web.operations import Operations
 from node.web.output_files import OutputFolder, names_identify
 from node.web.published_files import PublishedFiles
 from node.web.volumes import VolumeCache
@@ -41,6 +47,7 @@ class Site:
         ingest_blocked: whether received instances cannot be ingested at present.
         executor: why no volume can be made at present; None: volumes can be made.
         journal: what is wrong with the instances that are not ingested yet; None: nothing.
+        operations: what operators do; None: the page only reads.
         clock: seconds since 1970, UTC.
     """
 
@@ -58,8 +65,14 @@ class Site:
         ingest_blocked: Callable[[], bool],
         executor: Callable[[], str | None] = lambda: None,
         journal: Callable[[], str | None] = lambda: None,
+        operations: Operations | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._operations = operations
+        self.finder = Finder(index)
+        self.outbox = Outbox(index)
+        self.pulls = Pulls(index)
+        self.feed = ChangeFeed(index)
         self.archive = archive
         self.quarantine = Quarantine(archive.quarantine)
         self.conflicts = Conflicts(index)
@@ -75,6 +88,7 @@ class Site:
         self.outputs = OutputFolder(outputs, show_paths=not names_identify(output_name))
         self.published = PublishedFiles(index, archive.root.parent, outputs)
         self.damages = Damages(index)
+        self.damage_found = DamageReporter(index, archive.root.parent, clock).check
         self.cache = VolumeCache()
         self.health = HealthCheck(
             index,
@@ -106,6 +120,16 @@ class Site:
             if self._totals is None or now - self._totals[0] > FRESH_SECONDS:
                 self._totals = (now, self._listing.totals())
             return self._totals[1]
+
+    def must_operate(self) -> Operations:
+        """What operators do.
+
+        Raises:
+            HTTPException: 503, this page only reads.
+        """
+        if self._operations is None:
+            raise HTTPException(503, "this page only reads")
+        return self._operations
 
     def row(self, uid: str) -> dict[str, Any]:
         """The row of a series, as `index.latest` has it.

@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from node.cli.context import ConfigOption, JsonOption, existing_index
-from node.cli.fetching.report import described, write_report
+from node.cli.fetching.report import write_report
 from node.cli.output.terminal import say, say_columns, say_exactly
 from node.core.errors import ConfigError
 from node.core.pulls import ItemState, Order, PullJob
 from node.core.settings.file import load_settings
 from node.storage.index.peers.pulls import Pulls
+from node.storage.index.peers.pulls_described import described
 from node.storage.root_lock import is_serving
 
 _MOST_SHOWN = 200  # rows that are not complete

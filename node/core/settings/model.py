@@ -27,8 +27,8 @@ from node.core.settings.host_names import (
     check_host,
     check_host_or_network,
 )
-from node.core.settings.output_rules import RulesSettings
 from node.core.settings.http import Http
+from node.core.settings.output_rules import RulesSettings
 from node.core.settings.passcodes import check_hash
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]i?)?B?\s*", re.IGNORECASE)

@@ -88,6 +88,13 @@ class ResultStore:
         new = NewDelivery(key, target_of(peer), EVENT, series.revision, payload)
         self._outbox.add(series.pk, [new], self._clock())
 
+    def send_once(self, series: SeriesRecord, peer: str, objects: Sequence[Dataset]) -> str:
+        """As `send`, under a key that follows from the peer and the objects; returns the key."""
+        text = f"result\n{peer}\n{objects[0].SOPInstanceUID}"
+        key = hashlib.sha256(text.encode()).hexdigest()[:40]
+        self.send(series, peer, key, objects)
+        return key
+
     def workspace(self, name: str) -> Path:
         """Return a new, empty folder; what an earlier attempt left there is removed.
 

@@ -18,7 +18,7 @@ from tenacity.stop import stop_when_event_set
 from node.core.errors import NodeError, Retryable
 from node.core.records import Stored
 from node.core.settings.model import Settings
-from node.core.statuses import SUCCESS
+from node.core.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 from node.storage.importing.file_reader import FileRead, FileReader
 from node.storage.importing.folder_walk import files_below
 from node.storage.importing.journal_access import Access
@@ -63,6 +63,22 @@ class Tally:
         return sum(self.stored.values()) + self.waiting
 
 
+class FileResult(NamedTuple):
+    """What became of one file.
+
+    Attributes:
+        path: the file.
+        sop_instance_uid: of the instance in it; empty: it cannot be read.
+        status: as a C-STORE response would have it; 0x0000: the instance is durable.
+        sentence: what is to be known of it; empty: nothing.
+    """
+
+    path: Path
+    sop_instance_uid: str
+    status: int
+    sentence: str
+
+
 class Importer:
     """Imports files. For one thread.
 
@@ -75,6 +91,7 @@ class Importer:
         say: called with a sentence for each file that is not imported, or in conflict.
         stopping: once it is set no further batch begins.
         patience: seconds in which the ingester has to make progress.
+        told: called with what became of each file.
 
     Attributes:
         tally: the counts so far.
@@ -91,8 +108,10 @@ class Importer:
         say: Callable[[str], None],
         stopping: threading.Event,
         patience: float = PATIENCE_SECONDS,
+        told: Callable[[FileResult], None] = lambda _result: None,
     ) -> None:
         self.tally = Tally()
+        self._told = told
         self._receiver = receiver
         self._offsets = journal.offsets
         self._partition = partition
@@ -131,6 +150,11 @@ class Importer:
         """
         self._wait_for_ingest(most=0, within=within)
 
+    def waiting(self) -> Iterator[FileWritten]:
+        """Files that are safe in the journal and not ingested yet."""
+        for pending in self._pending:
+            yield from pending.files
+
     def _write(self, batch: Sequence[FileRead]) -> None:
         written: list[FileWritten] = []
         try:
@@ -155,13 +179,15 @@ class Importer:
                 reraise=True,
             )(self._receiver.store_or_raise, one.incoming)
         except Retryable as error:
-            self._refuse(one.path, f"0xA700 {error}")
+            uid = one.incoming.sop_instance_uid or ""
+            self._refuse(one.path, f"0xA700 {error}", OUT_OF_RESOURCES, uid)
             raise NodeError(
                 f"the import stopped at {one.path}: {error}; the files before it are safe. "
                 "Import the same files again to go on"
             ) from error
         if outcome.status != SUCCESS:
-            self._refuse(one.path, f"0x{outcome.status:04X} {outcome.comment}")
+            said = f"0x{outcome.status:04X} {outcome.comment}"
+            self._refuse(one.path, said, outcome.status, one.incoming.sop_instance_uid or "")
         return outcome.status == SUCCESS
 
     def _wait_for_ingest(self, most: int, within: float = math.inf) -> None:
@@ -201,19 +227,26 @@ class Importer:
                     file.path,
                     "it was accepted and is not in the index: it is in quarantine if it could not "
                     "be ingested; if its series is old, storage.retention has removed it",
+                    uid=file.sop_instance_uid,
                 )
                 continue
             self.tally.stored[outcome.stored] += 1
             self.tally.series.add(outcome.series)
-            if outcome.stored is Stored.CONFLICT:
-                self._say(
-                    f"in conflict: {file.path}: the archive has other bytes under SOP Instance UID "
-                    f"{file.sop_instance_uid}; both are kept"
-                )
+            beside = (
+                f"the archive has other bytes under SOP Instance UID {file.sop_instance_uid}; "
+                "both are kept"
+            )
+            in_conflict = outcome.stored is Stored.CONFLICT
+            if in_conflict:
+                self._say(f"in conflict: {file.path}: {beside}")
+            self._told(
+                FileResult(file.path, file.sop_instance_uid, SUCCESS, beside if in_conflict else "")
+            )
 
-    def _refuse(self, path: Path, why: str) -> None:
+    def _refuse(self, path: Path, why: str, status: int = CANNOT_UNDERSTAND, uid: str = "") -> None:
         self.tally.refused += 1
         self._say(f"not imported: {path}: {why}")
+        self._told(FileResult(path, uid, status, why))
 
 
 @contextmanager

@@ -55,6 +55,18 @@ def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
+def _for_search(name: str, *columns: str) -> Index:
+    """An index with every column that a search reads, so that it does not read the wide rows.
+
+    Only of SQLite: PostgreSQL refuses rows with a value that is too long for an index.
+
+    Args:
+        name: of the index.
+        columns: of the index.
+    """
+    return Index(name, *columns).ddl_if(dialect="sqlite")
+
+
 def _name_group(index: int) -> Any:
     """A column that is filled from the row's name (node.core.query_keys.name_groups)."""
 
@@ -94,6 +106,7 @@ class PatientRow(Base):
         Index(None, "name_ideographic"),
         Index(None, "name_phonetic"),
         Index(None, "birth_date"),
+        _for_search("ix_patient_search", "name_key", "patient_id"),
     )
 
 
@@ -131,6 +144,7 @@ class StudyRow(Base):
         Index(None, "accession"),
         Index(None, "study_id"),
         Index(None, "referring_key"),
+        _for_search("ix_study_search", "description", "uid", "accession", "patient_pk"),
     )
 
 
@@ -193,6 +207,11 @@ class SeriesRow(Base):
         Index(None, "state", "id"),
         Index(None, "state", "last_arrival"),
         Index(None, "last_arrival"),
+        Index(None, "modality", "date"),
+        Index(None, "date"),
+        _for_search(
+            "ix_series_search", "description", "uid", "study_pk", "modality", "date", "state"
+        ),
     )
 
 
@@ -281,7 +300,11 @@ class AssociationRow(Base):
     end: Mapped[str]  # records.AssociationEnd
     process: Mapped[str]  # the run of the node that accepted it
 
-    __table_args__ = (Index(None, "end"), Index(None, "calling_ae", "id"))
+    __table_args__ = (
+        Index(None, "end"),
+        Index(None, "calling_ae", "id"),
+        Index(None, "called_ae", "id"),
+    )
 
 
 class ArrivalRow(Base):
@@ -299,6 +322,8 @@ class ArrivalRow(Base):
     first_at: Mapped[float]
     last_at: Mapped[float]
     instances: Mapped[int]
+
+    __table_args__ = (Index(None, "association_pk", "series_pk"),)
 
 
 class SeriesEventRow(Base):

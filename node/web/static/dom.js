@@ -11,8 +11,16 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-export async function ask(url) {
-  const answer = await fetch(url, { headers: { Accept: "application/json" } });
+const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
+
+export const isOperator = () => ["operator", "admin"].includes(meta("role"));
+
+export const changing = () => ({ Accept: "application/json", ...(meta("csrf") && { "X-CSRF-Token": meta("csrf") }) });
+
+export const order = (url) => ask(url, { method: "POST", headers: changing() });
+
+export async function ask(url, options = {}) {
+  const answer = await fetch(url, { headers: { Accept: "application/json" }, ...options });
   const body = await answer.json().catch(() => ({}));
   if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   if (!answer.ok) {
@@ -29,6 +37,15 @@ export function trouble(text) {
 }
 
 export const stateBadge = (state) => make("span", { class: `state ${state}` }, state.replaceAll("-", " "));
+
+// "ready · assumed complete after 5 s of silence": the state and its verdict in plain words.
+export function stateWords(series) {
+  if (series.state !== "ready" || !series.verdict) return null;
+  if (series.verdict === "complete") return "proven complete";
+  if (series.verdict === "incomplete") return "incomplete";
+  const silence = /(\d+(?:\.\d+)?) ?s\b/.exec(series.why);
+  return silence ? `assumed complete after ${silence[1]} s of silence` : "assumed complete";
+}
 
 export const saying = (says) => (says ? make("span", { class: `says-${says}` }, says) : "–");
 

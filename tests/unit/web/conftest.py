@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,17 +23,28 @@ from PIL import Image
 from node.cli.demo.phantom import ct_study
 from node.core.errors import NodeError
 from node.core.records import SeriesState
+from node.core.settings.deliver import TargetSettings
 from node.core.settings.http import Http
+from node.core.settings.model import PeerSettings, Storage
 from node.core.statuses import SUCCESS
+from node.core.supervision import background
 from node.core.system.listening import bound
+from node.dimse.pull.ordering import check_order
 from node.storage.access.accounts import Accounts
 from node.storage.archive import Archive
+from node.storage.importing.upload import Uploads
 from node.storage.index.engine import Index
 from node.storage.index.series.publications import Publications
 from node.storage.index.series.work import Work
 from node.storage.index.store import Store
+from node.storage.ingest.ingester import Ingester
+from node.storage.ingest.service import IngestService
+from node.storage.journal import Journal
 from node.storage.receive.instance_receiver import incoming_from_file
 from node.web.app import create_app
+from node.web.auth.secrets import digest_of, new_secret
+from node.web.operations import Operations, ReadAgain
+from node.web.roles import Role
 from node.web.server import WebServer
 from node.web.site import Site
 from tests.databases import migrated_sqlite
@@ -55,6 +68,8 @@ class World:
     stuck: bool = False
     minimum_free: int = 0
     output_name: str = "{StudyInstanceUID}/{SeriesNumber}"
+    deliveries: list[TargetSettings] = field(default_factory=list)
+    peers: list[PeerSettings] = field(default_factory=list)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -121,6 +136,60 @@ class World:
             dicom_port=lambda: 11112,
             echo=self.echo,
             ingest_blocked=lambda: self.stuck,
+            operations=self.operations(),
+        )
+
+    def operator(self) -> httpx.Client:
+        """A client of an operator, otto, whom the node knows by a token."""
+        return self.known("otto", Role.OPERATOR)
+
+    def viewer(self) -> httpx.Client:
+        """A client of a viewer, vera, whom the node knows by a token."""
+        return self.known("vera", Role.VIEWER)
+
+    def known(self, name: str, role: Role) -> httpx.Client:
+        """A client with a token."""
+        token = new_secret()
+        self.accounts.add_token(name, role, digest_of(token), None)
+        http = Http.model_validate({"auth": {"local": True}})
+        return self.client(http, headers={"Authorization": f"Bearer {token}"})
+
+    def operations(self) -> Operations:
+        """What operators do, with an ingester that runs in a thread."""
+        root = self.archive.root.parent
+        journal = Journal(root)
+        self.cleanup.callback(journal.close)
+        woken, stopping = threading.Event(), threading.Event()
+
+        def wait(seconds: float) -> bool:
+            woken.wait(seconds)
+            woken.clear()
+            return not stopping.is_set()
+
+        ingester = Ingester(self.archive, Store(self.index), time.time)
+        service = IngestService(
+            journal, ingester, self.archive, self.index, wait=wait, ingested=lambda _report: None
+        )
+        thread = background("ingester", service.run)
+
+        def stop() -> None:
+            stopping.set()
+            woken.set()
+            thread.join(30)
+
+        self.cleanup.callback(stop)
+        storage = Storage(root=root, minimum_free=0)
+        return Operations(
+            self.index,
+            root,
+            Uploads(storage, journal, self.index, woken.set),
+            ReadAgain(
+                peers=lambda: ["pacs"],
+                peer_names=lambda _title, _address: (),
+                deliveries=lambda: self.deliveries,
+            ),
+            check_pull=lambda new: check_order(new, self.peers),
+            wake=lambda: None,
         )
 
     def client(self, http: Http | None = None, **options: Any) -> httpx.Client:

@@ -197,6 +197,62 @@ class Outbox:
             totals.moved(connection, dead, pending, changed.rowcount)
         return changed.rowcount
 
+    def latest(
+        self,
+        limit: int,
+        *,
+        before: int | None = None,
+        state: DeliveryState | None = None,
+        series_pk: int | None = None,
+    ) -> list[Delivery]:
+        """Deliveries, the newest first.
+
+        Args:
+            limit: of their number.
+            before: only those whose row came before this one: the next page.
+            state: only those in this state.
+            series_pk: only those of this series.
+        """
+        row, query = DeliveryRow, _deliveries()
+        for column, value in ((row.state, state), (row.series_pk, series_pk)):
+            if value is not None:
+                query = query.where(column == value)
+        if before is not None:
+            query = query.where(row.id < before)
+        with self._index.reading() as connection:
+            rows = connection.execute(query.order_by(row.id.desc()).limit(limit)).all()
+        return [_delivery(row) for row in rows]
+
+    def again(self, now: float, series_pk: int, event: str) -> int:
+        """Deliver the newest delivery of an event to each target again; returns how many.
+
+        Those that are pending stay as they are.
+
+        Args:
+            now: seconds since 1970.
+            series_pk: the row of the series.
+            event: its kind.
+        """
+        row = DeliveryRow
+        newest = (
+            select(func.max(row.id))
+            .where(row.series_pk == series_pk, row.event == event)
+            .group_by(row.target)
+        )
+        ended = (DeliveryState.DELIVERED, DeliveryState.DEAD)
+        count = 0
+        with self._index.writing() as connection:
+            for state in ended:
+                changed = connection.execute(
+                    update(row)
+                    .where(row.id.in_(newest), row.state == state)
+                    .values(state=DeliveryState.PENDING, due=now, attempts=0, ended_at=None)
+                ).rowcount
+                pending = _counted(DeliveryState.PENDING)
+                totals.moved(connection, _counted(state), pending, changed)
+                count += changed
+        return count
+
     def _read(self, query: Select[*tuple[Any, ...]]) -> list[Delivery]:
         with self._index.reading() as connection:
             rows = connection.execute(query.order_by(DeliveryRow.id)).all()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import Select, func, literal_column, select
 
 from node.core.records import SeriesState
 from node.storage.index.engine import Index
@@ -29,26 +29,7 @@ class Latest:
             before: only series whose row came before this one: the next page.
             states: only series in these states; all if there are none.
         """
-        query = select(
-            SeriesRow.id,
-            SeriesRow.uid.label("series_instance_uid"),
-            SeriesRow.part,
-            StudyRow.uid.label("study_instance_uid"),
-            SeriesRow.modality,
-            SeriesRow.number,
-            SeriesRow.description,
-            SeriesRow.body_part,
-            SeriesRow.date,
-            SeriesRow.time,
-            SeriesRow.instances,
-            SeriesRow.state,
-            SeriesRow.state_since,
-            SeriesRow.revision,
-            SeriesRow.first_arrival,
-            SeriesRow.last_arrival,
-            SeriesRow.verdict,
-            SeriesRow.outputs,
-        ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+        query = _rows()
         if before is not None:
             query = query.where(SeriesRow.id < before)
         query = query.order_by(SeriesRow.id.desc()).limit(limit)
@@ -57,6 +38,13 @@ class Latest:
         with self._index.reading() as connection:
             rows = [dict(row) for part in parts for row in connection.execute(part).mappings()]
         return sorted(rows, key=lambda row: -row["id"])[:limit]
+
+    def of(self, keys: Sequence[int]) -> list[dict[str, Any]]:
+        """The series of these rows, as `series` returns them, in this order."""
+        with self._index.reading() as connection:
+            found = connection.execute(_rows().where(SeriesRow.id.in_(keys))).mappings()
+            rows = {row["id"]: dict(row) for row in found}
+        return [rows[pk] for pk in keys if pk in rows]
 
     def one(self, address: str) -> dict[str, Any] | None:
         """One series, as `series` returns them, by its UID or address."""
@@ -78,3 +66,26 @@ class Latest:
         """When the newest instance was received, seconds since 1970; None if there is none."""
         with self._index.reading() as connection:
             return connection.scalar(select(func.max(SeriesRow.last_arrival)))
+
+
+def _rows() -> Select[*tuple[Any, ...]]:
+    return select(
+        SeriesRow.id,
+        SeriesRow.uid.label("series_instance_uid"),
+        SeriesRow.part,
+        StudyRow.uid.label("study_instance_uid"),
+        SeriesRow.modality,
+        SeriesRow.number,
+        SeriesRow.description,
+        SeriesRow.body_part,
+        SeriesRow.date,
+        SeriesRow.time,
+        SeriesRow.instances,
+        SeriesRow.state,
+        SeriesRow.state_since,
+        SeriesRow.revision,
+        SeriesRow.first_arrival,
+        SeriesRow.last_arrival,
+        SeriesRow.verdict,
+        SeriesRow.outputs,
+    ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)

@@ -259,6 +259,21 @@ class SeriesReader:
             for name, peer, series in found
             if any(one.get("series_instance_uid") == series_uid for one in series)
         ]
+    def instance(self, series_pk: int, uid: str) -> StoredInstance | None:
+        """One instance of the series, not a conflicting one; None: it has none of this UID.
+
+        Args:
+            series_pk: the row of the series.
+            uid: SOP Instance UID.
+        """
+        query = (
+            select(*_stored(InstanceRow, HeaderRow.header))
+            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
+            .where(InstanceRow.uid == uid, InstanceRow.series_pk == series_pk)
+        )
+        with self._index.reading() as connection:
+            row = connection.execute(query).first()
+        return StoredInstance(*row) if row else None
 
     def history(self, series_pk: int) -> list[dict[str, Any]]:
         """Every transition of the series, oldest first."""

@@ -206,6 +206,33 @@ class Work(SeriesReader):
             )
         return changed.rowcount == 1
 
+    def note(self, series_pk: int, *, now: float, actor: str, why: str) -> None:
+        """Add to the history of a series what a person did, without a change of its state.
+
+        Args:
+            series_pk: the row of the series.
+            now: seconds since 1970.
+            actor: who did it.
+            why: what was done.
+        """
+        row = SeriesRow
+        with self._index.writing() as connection:
+            found = connection.execute(
+                select(row.state, row.revision).where(row.id == series_pk)
+            ).first()
+            if found is not None:
+                connection.execute(
+                    insert(SeriesEventRow).values(
+                        series_pk=series_pk,
+                        at=now,
+                        actor=actor,
+                        from_state=found.state,
+                        to_state=found.state,
+                        revision=found.revision,
+                        detail={"why": why},
+                    )
+                )
+
     def claim_stem(self, series_pk: int, stem: str) -> bool:
         """Reserve an output name for a series.
 

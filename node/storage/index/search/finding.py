@@ -1,0 +1,204 @@
+"""Finds series and studies page by page, each of them once, whatever arrives meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Select, exists, func, select, tuple_
+
+from node.storage.index.engine import Index
+from node.storage.index.schema import AssociationRow, PatientRow, SeriesRow, StudyRow
+from node.storage.index.search.wanted import Condition, Wanted, every, unindexed
+
+
+class Sort(StrEnum):
+    """An order of series or studies; with a minus the last comes first."""
+
+    RECEIVED = "received"
+    LAST_RECEIVED = "-received"
+    DATE = "date"
+    LAST_DATE = "-date"
+    DESCRIPTION = "description"
+    LAST_DESCRIPTION = "-description"
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the last comes first."""
+        return self.startswith("-")
+
+    @property
+    def key(self) -> str:
+        """The column, without its direction."""
+        return self.removeprefix("-")
+
+
+class Place(NamedTuple):
+    """Where a page ended: the value of its last row, and its key."""
+
+    value: str
+    pk: int
+
+
+class Page(NamedTuple):
+    """Keys of the rows of a page, in order, and where it ended; None: it was the last one."""
+
+    keys: list[int]
+    end: Place | None
+
+
+_MOST_VALUES: Final = 200  # of a filter's choice
+_COLUMNS: Final[dict[Any, dict[str, Any]]] = {
+    SeriesRow: {"date": SeriesRow.date, "description": SeriesRow.description},
+    StudyRow: {"date": StudyRow.date, "description": StudyRow.description},
+}
+
+
+class Finder:
+    """Finds series and studies. For many threads."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def series(self, wanted: Wanted, sort: Sort, limit: int, after: Place | None = None) -> Page:
+        """A page of series.
+
+        Args:
+            wanted: what is to be found.
+            sort: their order.
+            limit: of their number.
+            after: where the page before ended.
+        """
+        query = select(SeriesRow.id).where(self._conditions(wanted))
+        sorts = sort.key == "description" or (
+            sort.key == "date" and (wanted.states or wanted.senders or wanted.projects)
+        )
+        scans = bool(wanted.words or (sorts and wanted.conditions()))
+        return self._page(query, SeriesRow, sort, limit, after, scans=scans)
+
+    def studies(self, wanted: Wanted, sort: Sort, limit: int, after: Place | None = None) -> Page:
+        """A page of studies that have a series which is wanted. Arguments as for `series`."""
+        query = select(StudyRow.id)
+        if wanted.is_everything:
+            query = query.where(exists().where(SeriesRow.study_pk == StudyRow.id))
+        else:
+            series = select(SeriesRow.study_pk).where(self._conditions(wanted, scans=True))
+            query = query.where(StudyRow.id.in_(series))
+        return self._page(query, StudyRow, sort, limit, after)
+
+    def _conditions(self, wanted: Wanted, *, scans: bool = False) -> Condition:
+        sqlite = self._index.is_sqlite
+        plain = wanted.conditions(unindexed) if scans and sqlite else wanted.conditions()
+        return every(plain + wanted.texts(sqlite=sqlite))
+
+    def of_studies(
+        self, keys: Sequence[int], wanted: Wanted, limit: int
+    ) -> dict[int, tuple[list[int], int]]:
+        """The wanted series of studies, in the order of their numbers.
+
+        Args:
+            keys: of the studies.
+            wanted: what is to be found.
+            limit: of the series of each study.
+
+        Returns:
+            by the study's key: the keys of its series, and how many there are of them.
+        """
+        row = SeriesRow
+        query = (
+            select(row.id, row.study_pk)
+            .where(row.study_pk.in_(keys), self._conditions(wanted))
+            .order_by(row.study_pk, row.number, row.id)
+        )
+        found: dict[int, list[int]] = {pk: [] for pk in keys}
+        with self._index.reading() as connection:
+            for series, study in connection.execute(query):
+                found[study].append(series)
+        return {pk: (series[:limit], len(series)) for pk, series in found.items()}
+
+    def studies_with(self, keys: Sequence[int]) -> list[dict[str, Any]]:
+        """Studies and their patients by their keys, in this order."""
+        query = (
+            select(
+                StudyRow.id,
+                StudyRow.uid.label("study_instance_uid"),
+                StudyRow.date,
+                StudyRow.description,
+                StudyRow.accession,
+                StudyRow.modalities,
+                StudyRow.series.label("series_count"),
+                StudyRow.instances,
+                PatientRow.patient_id,
+                PatientRow.name,
+                PatientRow.birth_date,
+            )
+            .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
+            .where(StudyRow.id.in_(keys))
+        )
+        with self._index.reading() as connection:
+            rows = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+        return [rows[pk] for pk in keys if pk in rows]
+
+    def studies_of(self, uid: str) -> list[int]:
+        """Keys of the studies of a UID: one for each patient who has it."""
+        with self._index.reading() as connection:
+            return list(connection.scalars(select(StudyRow.id).where(StudyRow.uid == uid)))
+
+    def series_of(self, study: int, limit: int) -> list[int]:
+        """Keys of the series of a study, in the order of their numbers.
+
+        Args:
+            study: the key of the study.
+            limit: of their number.
+        """
+        row = SeriesRow
+        query = select(row.id).where(row.study_pk == study).order_by(row.number, row.id)
+        with self._index.reading() as connection:
+            return list(connection.scalars(query.limit(limit)))
+
+    def choices(self) -> dict[str, list[str]]:
+        """Values that filters can have: `modalities`, `senders` and `projects`."""
+        return {
+            "modalities": self._distinct(SeriesRow.modality),
+            "senders": self._distinct(AssociationRow.calling_ae),
+            "projects": self._distinct(AssociationRow.called_ae),
+        }
+
+    def _distinct(self, column: Any) -> list[str]:
+        """Every value of a column with an index: one look-up a value, not one a row."""
+        found: list[str] = []
+        with self._index.reading() as connection:
+            known = connection.scalar(select(func.min(column)))
+            while known is not None and len(found) < _MOST_VALUES:
+                found.append(known)
+                known = connection.scalar(select(func.min(column)).where(column > known))
+        return [value for value in found if value]
+
+    def _page(
+        self,
+        query: Select[int],
+        row: Any,
+        sort: Sort,
+        limit: int,
+        after: Place | None,
+        *,
+        scans: bool = False,
+    ) -> Page:
+        column = _COLUMNS[row].get(sort.key)
+        order: tuple[Any, ...] = (row.id,) if column is None else (column, row.id)
+        if after is not None:
+            left: Any = row.id if column is None else tuple_(*order)
+            right: Any = after.pk if column is None else tuple_(after.value, after.pk)
+            query = query.where(left < right if sort.backwards else left > right)
+        if scans and self._index.is_sqlite:
+            order = tuple(unindexed(each) for each in order)
+        query = query.order_by(*(each.desc() if sort.backwards else each for each in order))
+        chosen: Select[Any] = query if column is None else query.add_columns(column)
+        with self._index.reading() as connection:
+            rows = connection.execute(chosen.limit(limit + 1)).all()
+        shown = rows[:limit]
+        more = len(rows) > limit
+        last = shown[-1] if shown else None
+        end = Place("" if column is None else last[1], last[0]) if more and last else None
+        return Page([one[0] for one in shown], end)

@@ -1,0 +1,150 @@
+"""`/api/series` and `/api/studies`: found by what people know of them, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from node.core.records import SeriesState
+from node.storage.index.search.finding import Sort
+from node.storage.index.search.wanted import Wanted
+from node.web.answers import summary
+from node.web.models import SeriesPage, SeriesSummary
+from node.web.parameters import Cursor, Limit, cursor_of, place, wanted
+from node.web.roles import identity_of, role
+from node.web.site import Site
+
+_MOST_SERIES: Final = 200
+"""Of a study in the list of studies; `/api/series?search=` with its UID has all of them."""
+_Wanted = Annotated[Wanted, Depends(wanted)]
+_Sort = Annotated[Sort, Query(description="The order; with a minus the last comes first.")]
+
+
+class PatientView(BaseModel):
+    """Whose study it is; only for whom `http.auth` lets in."""
+
+    name: str
+    patient_id: str
+    birth_date: str = Field(description="YYYYMMDD")
+
+
+class StudyView(BaseModel):
+    """A study with its series."""
+
+    study_instance_uid: str
+    date: str = Field(description="Study Date, YYYYMMDD.")
+    description: str
+    modalities: list[str]
+    instances: int
+    patient: PatientView | None
+    accession: str | None = Field(description="null: not for this role.")
+    series: list[SeriesSummary] = Field(description="Those that are wanted, 200 at most.")
+    series_count: int = Field(description="How many series are wanted.")
+    hidden: int = Field(description="How many further series the study has.")
+
+
+class StudyPage(BaseModel):
+    """A page of studies."""
+
+    studies: list[StudyView]
+    next: str | None = Field(
+        description="The parameter `cursor` of the next page; null: this is the last page."
+    )
+    states: dict[SeriesState, int] = Field(description="The number of series in each state.")
+
+
+class Choices(BaseModel):
+    """Values that filters can have, 200 of each at most."""
+
+    modalities: list[str]
+    senders: list[str]
+    projects: list[str]
+
+
+def add(api: APIRouter, site: Site) -> None:
+    """Add the routes.
+
+    Args:
+        api: where to.
+        site: what they read from.
+    """
+
+    @api.get("/series", openapi_extra=role("viewer"))
+    def series(
+        asked: _Wanted, sort: _Sort = Sort.LAST_RECEIVED, cursor: Cursor = None, limit: Limit = 100
+    ) -> SeriesPage:
+        """A page of series, the newest first."""
+        found = site.finder.series(asked, sort, limit, place(cursor, sort))
+        return SeriesPage(
+            series=_summaries(site, found.keys),
+            next=cursor_of(found.end, sort),
+            states=_states(site),
+        )
+
+    @api.get("/studies", openapi_extra=role("viewer"))
+    def studies(
+        request: Request,
+        asked: _Wanted,
+        sort: _Sort = Sort.LAST_RECEIVED,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> StudyPage:
+        """A page of studies that have a series which is wanted, the newest first."""
+        found = site.finder.studies(asked, sort, limit, place(cursor, sort))
+        series = site.finder.of_studies(found.keys, asked, _MOST_SERIES)
+        shown = _summaries(site, [pk for keys, _ in series.values() for pk in keys])
+        by_key = dict(zip([pk for keys, _ in series.values() for pk in keys], shown, strict=True))
+        identifiers = identity_of(request).identifiers
+        return StudyPage(
+            studies=[
+                _study(
+                    row,
+                    [by_key[pk] for pk in series[row["id"]][0]],
+                    series[row["id"]][1],
+                    identifiers=identifiers,
+                )
+                for row in site.finder.studies_with(found.keys)
+            ],
+            next=cursor_of(found.end, sort),
+            states=_states(site),
+        )
+
+    @api.get("/filters", openapi_extra=role("viewer"))
+    def filters() -> Choices:
+        """Values that the filters of the lists can have."""
+        return Choices(**site.finder.choices())
+
+
+def _summaries(site: Site, keys: Sequence[int]) -> list[SeriesSummary]:
+    shares = site.namesakes.of(keys) if keys else {}
+    rows = site.latest.of(keys) if keys else []
+    return [summary(row, site.outputs, shares.get(row["id"], ())) for row in rows]
+
+
+def _states(site: Site) -> dict[SeriesState, int]:
+    totals = site.totals()
+    return {each: totals.get(f"series_{each}", 0) for each in SeriesState}
+
+
+def _study(
+    row: dict[str, Any], series: list[SeriesSummary], count: int, *, identifiers: bool
+) -> StudyView:
+    return StudyView(
+        study_instance_uid=row["study_instance_uid"],
+        date=row["date"],
+        description=row["description"],
+        modalities=[one for one in row["modalities"].split("\\") if one],
+        instances=row["instances"],
+        patient=PatientView(
+            name=row["name"], patient_id=row["patient_id"], birth_date=row["birth_date"]
+        )
+        if identifiers
+        else None,
+        accession=row["accession"] if identifiers else None,
+        series=series,
+        series_count=count,
+        hidden=max(0, row["series_count"] - count),
+    )
