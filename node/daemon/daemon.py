@@ -22,8 +22,8 @@ from node.core import metrics
 from node.core.errors import ConfigError, error_reference, traced
 from node.core.output_names import check_template
 from node.core.settings.model import Settings
-from node.core.settings.peer_names import names_of_peers
 from node.core.settings.passcodes import outdated_users
+from node.core.settings.peer_names import names_of_peers
 from node.core.supervision import Loop, Watchdog, install_hooks
 from node.core.system.listening import bound_for_page
 from node.daemon import from_settings

@@ -259,6 +259,7 @@ class SeriesReader:
             for name, peer, series in found
             if any(one.get("series_instance_uid") == series_uid for one in series)
         ]
+
     def instance(self, series_pk: int, uid: str) -> StoredInstance | None:
         """One instance of the series, not a conflicting one; None: it has none of this UID.
 
