@@ -22,6 +22,7 @@ from node.lifecycle.assembly.task import assemble
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.operator_actions import OperatorActions
 from node.storage.index.series.expiry import Expiry
+from tests.databases import migrated_postgresql
 from tests.phantom import ROOT, Phantom, save
 from tests.simulator.bench import Bench
 
@@ -334,3 +335,21 @@ def test_retention_removes_a_run_as_a_whole(tmp_path: Path) -> None:
     assert world.states() == {}
     assert expiry.size() == 0
     world.bench.index.close()
+
+
+def test_a_run_is_joined_grows_and_expires_on_postgresql(server: str, tmp_path: Path) -> None:
+    with migrated_postgresql(server) as url:
+        world = World(tmp_path, url=url)
+        *early, late = run()
+        for volume in early:
+            world.receive(volume)
+        world.bench.run(10.0)
+        world.receive(late)
+        world.bench.run(30.0)
+        assert sorted(world.states().values()) == ["joined"] * 3 + ["ready"]
+        assert world.stands().revision == 2
+        expiry = Expiry(world.bench.index)
+        (one,), _ = expiry.expendable(world.bench.now + 1, 10)
+        assert len(expiry.remove(one)) == VOLUMES * SLICES
+        assert (world.states(), expiry.size()) == ({}, 0)
+        world.bench.index.close()
