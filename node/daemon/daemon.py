@@ -51,6 +51,7 @@ from node.storage.ingest.supervisor import IngestSupervisor
 from node.storage.journal import Journal
 from node.storage.quarantine import Quarantine
 from node.storage.run_file import RunState, announce, withdraw
+from node.web.viewer.client import ViewerProcess
 
 if TYPE_CHECKING:
     from node.web.server import WebServer
@@ -63,6 +64,7 @@ _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _INGEST_SHARE = 0.1  # for records that are not ingested yet: the rest waits for the next start
 _PULL_SECONDS = 3.0  # for retrieves to be cancelled: they go on after the next start
 _VERIFY_SECONDS = 2.0  # for the file that is being verified: it is verified after the next start
+_VIEWER_SECONDS = 2.0  # for a slice that is being drawn
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries: the rest is done after the next start
 
 
@@ -137,6 +139,7 @@ class Daemon:
             seconds=settings.shutdown_seconds * _RECEIVE_SHARE,
         )
         undo.callback(receivers.stop)
+        viewer = None if page is None else self._viewer(undo)
         archive = Archive(settings.storage.root)
         archive.prepare()
         index = Index(settings.database_url())
@@ -173,12 +176,21 @@ class Daemon:
             )
             undo.callback(upkeep.stop, _VERIFY_SECONDS)
             upkeep.start()
-        if page is not None:
-            web = self._page(page, index, archive, journal)
-            self._page_port = web.port
-            undo.callback(web.stop)
-            web.start()
+        if page is not None and viewer is not None:
+            viewer.start()
+            self._start_page(undo, self._page(page, index, archive, journal, viewer))
         gc.freeze()  # collections need not look through what is loaded
+
+    def _viewer(self, undo: ExitStack) -> ViewerProcess:
+        storage = self._settings.storage
+        viewer = ViewerProcess(storage.root, storage.minimum_free, self._settings.log.format)
+        undo.callback(viewer.stop, _VIEWER_SECONDS)
+        return viewer
+
+    def _start_page(self, undo: ExitStack, web: WebServer) -> None:
+        self._page_port = web.port
+        undo.callback(web.stop)
+        web.start()
 
     def _prune_quarantine(self, archive: Archive, undo: ExitStack) -> None:
         """Remove old refused instances from the quarantine once an hour."""
@@ -208,7 +220,12 @@ class Daemon:
         return journal
 
     def _page(
-        self, listening: socket.socket, index: Index, archive: Archive, journal: Journal
+        self,
+        listening: socket.socket,
+        index: Index,
+        archive: Archive,
+        journal: Journal,
+        viewer: ViewerProcess,
     ) -> WebServer:
         # Loading these takes long, and no sender waits for it.
         from node.web.app import create_app  # noqa: PLC0415
@@ -226,6 +243,7 @@ class Daemon:
             dicom_port=lambda: self.port,
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             ingest_blocked=lambda: journal.offsets.ingest_blocked,
+            viewer=viewer.ask,
             executor=self._workers.fault,
             journal=journal.fault,
         )

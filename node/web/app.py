@@ -14,13 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from node.core.errors import Retryable
 from node.core.version import VERSION
-from node.web.api import SeriesUID, router
+from node.web.api import router
 from node.web.deadlines import Deadlines
 from node.web.models import Health
+from node.web.parameters import SeriesUID
 from node.web.roles import role
 from node.web.security import Security
 from node.web.site import Site
-from node.web.volumes import NotViewable
+from node.web.viewer.messages import NotViewable
 
 _STATIC = Path(__file__).parent / "static"
 _HEALTH: Final = "/health"

@@ -31,12 +31,27 @@ from node.storage.receive.instance_receiver import incoming_from_file
 from node.web.app import create_app
 from node.web.server import WebServer
 from node.web.site import Site
+from node.web.viewer.client import Viewer
+from node.web.viewer.copies import Copies
+from node.web.viewer.messages import Answered, Asked
+from node.web.viewer.service import VolumeService
 from tests.databases import migrated_sqlite
 from tests.storing import DirectReception
 
 HOSTILE = '"><script>alert(1)</script>'
 PATIENT = ("HOSTILE^NAME", "SECRET-ID-77", "19700131", "ACC-4711")
 NOW = datetime(2025, 3, 4, 9, 30, 0)  # noqa: DTZ001  DICOM times are the scanner's local time
+
+
+def viewer_of(folder: Path) -> Viewer:
+    """A viewer in this process, whose copies are in a folder."""
+    service = VolumeService(Copies(folder, 0))
+
+    def ask(asked: Asked) -> tuple[Answered, bytes]:
+        head, body = service.answer(asked)
+        return head.checked(), body
+
+    return ask
 
 
 @dataclass
@@ -51,6 +66,7 @@ class World:
     echo_fault: NodeError | None = None
     stuck: bool = False
     minimum_free: int = 0
+    viewer: Viewer | None = None
     output_name: str = "{StudyInstanceUID}/{SeriesNumber}"
     cleanup: ExitStack = field(default_factory=ExitStack)
 
@@ -113,6 +129,7 @@ class World:
             dicom_port=lambda: 11112,
             echo=self.echo,
             ingest_blocked=lambda: self.stuck,
+            viewer=self.viewer or viewer_of(self.outputs.parent / "viewer-cache"),
         )
 
     def client(self, host: str = "127.0.0.1", hosts: Sequence[str] = ()) -> httpx.Client:
