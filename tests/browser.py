@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,11 @@ from typing import Any, Self
 import pytest
 
 _ANSWER_SECONDS = 60.0
+_START = (  # the browser reads commands from descriptor 3 and answers on 4
+    "import os, sys; high = [os.dup2(int(one), 60 + place) for place, one in "
+    "enumerate(sys.argv[1:3])]; os.dup2(high[0], 3); os.dup2(high[1], 4); "
+    "os.execv(sys.argv[3], sys.argv[3:])"
+)
 _KEYS = {" ": "Space", "ArrowUp": "ArrowUp", "ArrowDown": "ArrowDown", "PageUp": "PageUp"}
 
 
@@ -36,7 +42,6 @@ class Browser:
             pytest.skip("needs chromium")
         theirs, self._write = os.pipe()
         self._read, answers = os.pipe()
-        script = f'exec "$0" "$@" 3<&{theirs} 4>&{answers}'
         options = [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -44,7 +49,7 @@ class Browser:
             "--remote-debugging-pipe", "about:blank",
         ]  # fmt: skip
         self._process = subprocess.Popen(
-            ["sh", "-c", script, program, *options],
+            [sys.executable, "-c", _START, str(theirs), str(answers), program, *options],
             pass_fds=(theirs, answers),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

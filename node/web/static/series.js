@@ -50,7 +50,7 @@ function volumes(series) {
   revision = series.revision;
   const stage = make("div");
   let viewer = null;
-  const open = (number) => { viewer?.close(); viewer = new Viewer(stage, found[number].volume, series.modality, seriesName(series)); };
+  const open = (number) => { viewer?.close(); viewer = new Viewer(stage, found[number].volume, seriesName(series)); };
   const choice = make("select", { "aria-label": "Volume", onchange: (event) => open(event.target.value) },
     ...found.map((file, number) => make("option", { value: number }, `Volume ${number + 1} of ${found.length}`)));
   card.replaceChildren(...(found.length > 1 ? [make("p", {}, choice)] : []), stage);

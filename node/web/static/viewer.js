@@ -12,9 +12,9 @@ const AGAIN_MS = 1500;
 const NARROW = "(max-width: 700px)";
 
 export class Viewer {
-  // `url`: of the volume; `modality`: of its series; `name`: of the series, for the legend.
-  constructor(stage, url, modality, name = "") {
-    Object.assign(this, { stage, url, modality, name });
+  // `url`: of the volume; `name`: of its series, for the list of its labels.
+  constructor(stage, url, name) {
+    Object.assign(this, { stage, url, name });
     this.closed = false;
     this.labels = [];
     this.measures = [];
@@ -25,7 +25,6 @@ export class Viewer {
     this.cross = true;
     this.only = matchMedia(NARROW).matches ? "axial" : "";
     this.playing = false;
-    this.painted = 0; // slices painted so far
     this.open();
   }
 
@@ -49,7 +48,7 @@ export class Viewer {
       const changed = () => this.labelsChanged();
       if (asked.labels.length) {
         if (!under) this.smooth = false;
-        this.labels = [new LabelLayer({ name: this.name || "labels", volume: this.url, labels: asked.labels }, asked, changed)];
+        this.labels = [new LabelLayer({ name: this.name, volume: this.url, labels: asked.labels }, asked, changed)];
       } else {
         await this.findLabels(changed);
       }
@@ -118,7 +117,15 @@ export class Viewer {
 
   layerKey() { return this.labels.map((layer) => Number(layer.shown)).join(""); }
 
-  update() { for (const plane of this.planes) plane.update(); }
+  // Bring all planes to the numbers that are wanted now; once a frame, however many events come.
+  update() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.closed) return;
+      for (const plane of this.planes) plane.update();
+      this.read();
+    });
+  }
 
   redraw() { for (const plane of this.planes) plane.redraw(); }
 
@@ -244,7 +251,6 @@ export class Viewer {
   }
 
   readSoon() {
-    this.read();
     clearTimeout(this.soon);
     this.soon = setTimeout(() => this.readSource(), 250);
   }

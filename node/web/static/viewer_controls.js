@@ -86,7 +86,7 @@ function windows(viewer) {
   const fields = [field(0), field(1)];
   viewer.windowShown = () => fields.forEach((one, place) => { one.value = tidy(viewer.window[place]); });
   viewer.windowShown();
-  const presets = viewer.modality === "CT" ? Object.entries(CT_WINDOWS) : [];
+  const presets = viewer.view.modality === "CT" ? Object.entries(CT_WINDOWS) : [];
   return [make("label", {}, "Black", fields[0]), make("label", {}, "White", fields[1]),
     ...presets.map(([name, [level, width]]) => make("button", {
       class: "chip", type: "button", onclick: () => viewer.setWindow([level - width / 2, level + width / 2]),

@@ -48,7 +48,7 @@ export class PlaneView {
     if (this.painted && index !== this.painted.index) this.direction = Math.sign(index - this.painted.index);
     if (this.hidden) return;
     if (!this.isPainted() && this.has(this.wanted)) this.paint(this.wanted);
-    else this.redraw();
+    else this.redraw(); // the lines of the other planes have moved
     this.mark();
     if (this.isPainted()) this.lookAhead();
     else this.fetch();
@@ -129,8 +129,7 @@ export class PlaneView {
       this.render(this.overlays.get(layer), (pixels) => paintLabels(pixels, layer.slices.held(this.axis, index, time), layer.view, layer.colours));
     }
     this.painted = { index, time, layers: viewer.layerKey() };
-    viewer.painted += 1;
-    this.redraw();
+    this.draw();
   }
 
   // Paint the same slice again, with another window or other colours.
@@ -190,7 +189,14 @@ export class PlaneView {
     this.pan = { x: 0, y: 0 };
   }
 
+  // Draw the picture again in the next frame.
   redraw() {
+    this.frame ??= requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    if (this.frame) cancelAnimationFrame(this.frame);
+    this.frame = null;
     const { canvas, viewer } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];

@@ -38,6 +38,7 @@ class VolumeView(BaseModel):
     repetition: float = Field(description="Repetition time in seconds; 0: unknown.")
     affine: list[list[float]] = Field(description="Voxel (i, j, k) to RAS mm.")
     oblique: float = Field(description="The largest angle between an axis and its letter, degrees.")
+    modality: str = Field(description="Of the series.")
     colour: bool
     window: tuple[float, float] = Field(description="The values that are drawn black and white.")
     planes: list[Plane]

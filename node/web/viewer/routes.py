@@ -155,6 +155,7 @@ def _view(
         repetition=geometry.repetition,
         affine=geometry.affine,
         oblique=geometry.oblique,
+        modality=row["modality"],
         colour=geometry.is_colour,
         window=SOFT_TISSUE if row["modality"] == "CT" else geometry.window,
         planes=[_plane(geometry, axis) for axis in (2, 1, 0)],
