@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -22,8 +22,8 @@ from node.web.viewer.nifti import opened
 
 MOST_BYTES: Final = 4 << 30
 """Bytes of all copies."""
-_DAMAGED: Final[tuple[type[Exception], ...]] = (EOFError, IsalError)
-_WAIT_SECONDS: Final = 10.0  # for a copy that another request makes
+_DAMAGED: Final = (EOFError, cast("type[Exception]", IsalError))
+_WAIT_SECONDS: Final = 10  # for a copy that another request makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +85,11 @@ class Copies:
                     self._making[key] = threading.Event()
             if making is None:
                 return self._made(key, path, beat)
-            if not self._waited(making, beat):
-                raise NotNow("the volume is being decompressed; try again in a few seconds")
-
-    def _waited(self, making: threading.Event, beat: Callable[[], object]) -> bool:
-        for _ in range(int(_WAIT_SECONDS)):
-            beat()
-            if making.wait(1.0):
-                return True
-        return False
+            _wait(making.wait, beat)
 
     def _made(self, key: str, path: Path, beat: Callable[[], object]) -> Copy:
         try:
-            while not self._one.acquire(timeout=1.0):
-                beat()
+            _wait(lambda seconds: self._one.acquire(timeout=seconds), beat)
             try:
                 made = self._make(key, path, beat)
             finally:
@@ -148,6 +139,23 @@ class Copies:
             f"the disk has no room for the decompressed copy of {size >> 20} MiB that the viewer "
             "reads; free some space and try again"
         )
+
+
+def _wait(done: Callable[[float], bool], beat: Callable[[], object]) -> None:
+    """Wait for a copy that another request makes.
+
+    Args:
+        done: waits for so many seconds; whether it is done.
+        beat: called once a second.
+
+    Raises:
+        NotNow: it is not done in time.
+    """
+    for _ in range(_WAIT_SECONDS):
+        beat()
+        if done(1.0):
+            return
+    raise NotNow("a volume is being decompressed; try again in a few seconds")
 
 
 def window(geometry: Geometry, stored: NDArray[Any]) -> tuple[float, float]:
