@@ -132,6 +132,6 @@ def test_a_process_that_is_not_vital_never_asks_for_a_restart_of_the_node(childr
     children.signs = [{"name": "a loop", "age": 99.0, "limit": 6.0, "vital": True, "trouble": ""}]
     one = children.start(vital=False)
     eventually(lambda: one.deaths, 20, "it is ended, as its loop hangs")
-    signs = [sign for sign in HEARTBEATS.all() if "child" in sign.name]
+    signs = [sign for sign in HEARTBEATS.all() if sign.name.startswith("child")]
     assert signs
     assert not any(sign.vital for sign in signs)
