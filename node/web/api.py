@@ -16,8 +16,8 @@ from node.web.models import (
     SeriesDetail,
     SeriesPage,
 )
-from node.web.parameters import Number, Revision, SeriesUID, caching
 from node.web.roles import role
+from node.web.series_parameters import Number, Revision, SeriesUID, caching
 from node.web.site import Site
 from node.web.viewer.routes import add_volumes
 

@@ -17,9 +17,9 @@ from node.core.version import VERSION
 from node.web.api import router
 from node.web.deadlines import Deadlines
 from node.web.models import Health
-from node.web.parameters import SeriesUID
 from node.web.roles import role
 from node.web.security import Security
+from node.web.series_parameters import SeriesUID
 from node.web.site import Site
 from node.web.viewer.messages import NotViewable
 
