@@ -37,6 +37,7 @@ from node.storage.index.engine import Index
 from node.storage.ingest.retention import RetentionJob
 from node.web.app import create_app
 from node.web.site import Site
+from node.web.viewer.messages import Answered
 
 TARGET = 1.5
 QUICK_SECONDS = 0.3
@@ -203,6 +204,7 @@ def opened(folder: Path, series: int) -> Node:
         dicom_port=lambda: port,
         echo=lambda: None,
         ingest_blocked=lambda: False,
+        viewer=lambda _asked: (Answered(), b""),
     )
     client = TestClient(create_app(site, "127.0.0.1"), base_url="http://127.0.0.1")
 

@@ -55,6 +55,7 @@ from node.storage.ingest.supervisor import IngestSupervisor
 from node.storage.journal import Journal
 from node.storage.quarantine import Quarantine
 from node.storage.run_file import RunState, announce, withdraw
+from node.web.viewer.client import ViewerProcess
 
 if TYPE_CHECKING:
     from node.web.change_feed import ChangeFeed
@@ -69,6 +70,7 @@ _RECEIVE_SHARE = 0.4  # of shutdown_seconds, for open C-STOREs
 _INGEST_SHARE = 0.1  # for records that are not ingested yet: the rest waits for the next start
 _PULL_SECONDS = 3.0  # for retrieves to be cancelled: they go on after the next start
 _VERIFY_SECONDS = 2.0  # for the file that is being verified: it is verified after the next start
+_VIEWER_SECONDS = 2.0  # for a slice that is being drawn
 _RESULTS_SHARE = 0.45  # for assemblies and deliveries: the rest is done after the next start
 
 
@@ -144,6 +146,7 @@ class Daemon:
             seconds=settings.shutdown_seconds * _RECEIVE_SHARE,
         )
         undo.callback(receivers.stop)
+        viewer = None if page is None else self._viewer(undo)
         archive = Archive(settings.storage.root)
         archive.prepare()
         index = Index(settings.database_url())
@@ -180,14 +183,21 @@ class Daemon:
             )
             undo.callback(upkeep.stop, _VERIFY_SECONDS)
             upkeep.start()
-        if page is not None:
-            web, feed = self._page(page, index, archive, journal, ingester.wake)
+        if page is not None and viewer is not None:
+            viewer.start()
+            web, feed = self._page(page, index, archive, journal, ingester.wake, viewer)
             self._page_port = web.port
             self._web = web
             undo.callback(web.stop)
             undo.callback(feed.closing.set)  # or open pages would delay the end
             web.start()
         gc.freeze()  # collections need not look through what is loaded
+
+    def _viewer(self, undo: ExitStack) -> ViewerProcess:
+        storage = self._settings.storage
+        viewer = ViewerProcess(storage.root, storage.minimum_free, self._settings.log.format)
+        undo.callback(viewer.stop, _VIEWER_SECONDS)
+        return viewer
 
     def _prune_quarantine(self, archive: Archive, undo: ExitStack) -> None:
         """Remove old refused instances from the quarantine once an hour."""
@@ -223,6 +233,7 @@ class Daemon:
         archive: Archive,
         journal: Journal,
         wake_ingester: Callable[[], None],
+        viewer: ViewerProcess,
     ) -> tuple[WebServer, ChangeFeed]:
         # Loading these takes long, and no sender waits for it.
         from node.web.app import create_app  # noqa: PLC0415
@@ -240,6 +251,7 @@ class Daemon:
             dicom_port=lambda: self.port,
             echo=lambda: echo(own_port(self._settings.dicom, self.port)),
             ingest_blocked=lambda: journal.offsets.ingest_blocked,
+            viewer=viewer.ask,
             executor=self._workers.fault,
             journal=journal.fault,
             operations=self._operations(index, journal, wake_ingester),

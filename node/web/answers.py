@@ -1,16 +1,15 @@
-"""Builds the answers of the API from rows of the index and from volumes."""
+"""Builds the answers of the API from rows of the index."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from node.core.records import Arrival, SeriesState, address_of
 from node.storage.index.series.namesakes import Namesake
 from node.web.models import (
     ArrivalView,
     Drift,
-    Plane,
     PublishedFile,
     Quality,
     Reason,
@@ -18,13 +17,8 @@ from node.web.models import (
     SeriesSummary,
     Share,
     Transition,
-    VolumeView,
 )
 from node.web.output_files import PICTURE, OutputFile, OutputFolder
-from node.web.volumes import Volume
-
-_NAMES: tuple[Literal["sagittal", "coronal", "axial"], ...] = ("sagittal", "coronal", "axial")
-_ACROSS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 
 
 def summary(
@@ -76,42 +70,6 @@ def detail(
         ],
         history=[_transition(step) for step in history],
         damaged=list(damaged),
-    )
-
-
-def volume_view(volume: Volume, modality: str, revision: int) -> VolumeView:
-    """The geometry of a volume, and the window to begin with.
-
-    Args:
-        volume: as the viewer reads it.
-        modality: of its series; CT has a fixed window.
-        revision: that the volume belongs to.
-    """
-    planes = []
-    for axis in (2, 1, 0):
-        across, up = [other for other in range(3) if other != axis]
-        planes.append(
-            Plane(
-                name=_NAMES[_ACROSS[volume.letters[axis]]],
-                axis=axis,
-                slices=volume.shape[axis],
-                width=volume.shape[across],
-                height=volume.shape[up],
-                pixel_width=volume.spacing[across],
-                pixel_height=volume.spacing[up],
-                edges=volume.edges(axis),
-            )
-        )
-    return VolumeView(
-        shape=volume.shape,
-        spacing=volume.spacing,
-        repetition=volume.repetition,
-        affine=volume.affine.tolist(),
-        oblique=volume.oblique,
-        colour=volume.is_colour,
-        window=volume.window(modality),
-        planes=planes,
-        revision=revision,
     )
 
 

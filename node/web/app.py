@@ -22,12 +22,12 @@ from node.web.deadlines import Deadlines
 from node.web.head import Head
 from node.web.models import Health
 from node.web.pages import page
-from node.web.parameters import SeriesUID
 from node.web.problems import add_handlers, problem
 from node.web.roles import role
 from node.web.security import Security
+from node.web.series_parameters import SeriesUID
 from node.web.site import Site
-from node.web.volumes import NotViewable
+from node.web.viewer.messages import NotViewable
 
 _STATIC = Path(__file__).parent / "static"
 _HEALTH: Final = "/health"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -143,43 +143,6 @@ class SeriesDetail(SeriesSummary):
     arrivals: list[ArrivalView]
     history: list[Transition]
     damaged: list[str] = Field(description="A sentence for each damaged or lost file.")
-
-
-class Plane(BaseModel):
-    """How the slices across one axis are drawn."""
-
-    name: Literal["sagittal", "coronal", "axial"]
-    axis: int
-    slices: int
-    width: int
-    height: int
-    pixel_width: float = Field(description="In mm.")
-    pixel_height: float = Field(description="In mm.")
-    edges: dict[str, str] = Field(
-        description="The letters at left, right, top and bottom: R L A P S or I."
-    )
-
-
-class VolumeView(BaseModel):
-    """The geometry of a volume, and the first window of its viewer."""
-
-    shape: tuple[int, int, int, int]
-    spacing: tuple[float, float, float] = Field(description="In mm.")
-    repetition: float = Field(description="Repetition time in seconds; 0: unknown.")
-    affine: list[list[float]] = Field(description="Voxel (i, j, k) to RAS mm.")
-    oblique: float = Field(description="The largest angle between an axis and its letter, degrees.")
-    colour: bool
-    window: tuple[float, float] = Field(description="The values that are drawn black and white.")
-    planes: list[Plane]
-    revision: int
-
-
-class Voxel(BaseModel):
-    """A voxel: its value, its place, and the instance that it came from."""
-
-    value: list[float | None] = Field(description="one number, or red, green and blue")
-    ras: tuple[float, float, float] = Field(description="In mm.")
-    source: str | None = Field(description="SOP Instance UID; null if the manifest does not say")
 
 
 class NodeView(BaseModel):

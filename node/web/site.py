@@ -28,9 +28,10 @@ from node.web.change_feed import ChangeFeed
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.metrics import Metrics
 from node.web.operations import Operations
-from node.web.output_files import OutputFolder, names_identify
+from node.web.output_files import OutputFile, OutputFolder, names_identify
 from node.web.published_files import PublishedFiles
-from node.web.volumes import VolumeCache
+from node.web.viewer.client import Viewer
+from node.web.viewer.label_maps import LabelMaps
 
 
 class Site:
@@ -45,6 +46,7 @@ class Site:
         dicom_port: called when it is needed, as the port may be any free one.
         echo: sends a C-ECHO to the node's own port; raises NodeError if that is not answered.
         ingest_blocked: whether received instances cannot be ingested at present.
+        viewer: reads slices of volumes.
         executor: why no volume can be made at present; None: volumes can be made.
         journal: what is wrong with the instances that are not ingested yet; None: nothing.
         operations: what operators do; None: the page only reads.
@@ -63,6 +65,7 @@ class Site:
         dicom_port: Callable[[], int],
         echo: Callable[[], None],
         ingest_blocked: Callable[[], bool],
+        viewer: Viewer,
         executor: Callable[[], str | None] = lambda: None,
         journal: Callable[[], str | None] = lambda: None,
         operations: Operations | None = None,
@@ -89,7 +92,8 @@ class Site:
         self.published = PublishedFiles(index, archive.root.parent, outputs)
         self.damages = Damages(index)
         self.damage_found = DamageReporter(index, archive.root.parent, clock).check
-        self.cache = VolumeCache()
+        self.viewer = viewer
+        self.label_maps = LabelMaps(index, self.outputs, self.published.check)
         self.health = HealthCheck(
             index,
             archive,
@@ -144,3 +148,26 @@ class Site:
         if row is None:
             raise HTTPException(404, "there is no series of this UID")
         return row
+
+    def file(
+        self, uid: str, number: int, revision: int | None
+    ) -> tuple[dict[str, Any], OutputFile]:
+        """The row of a series, and one of its published files, which is undamaged.
+
+        Args:
+            uid: Series Instance UID or address of the series.
+            number: of the file in the list of the series.
+            revision: that the file has to belong to; None: the current one.
+
+        Raises:
+            HTTPException: 404, there is no such series or file; 409, there is another revision;
+                503, the file is damaged or is being replaced.
+        """
+        row = self.row(uid)
+        if revision is not None and revision != row["revision"]:
+            raise HTTPException(409, f"the current revision is {row['revision']}")
+        for found in self.outputs.files(row["outputs"]):
+            if found.number == number:
+                self.published.check(row["id"], found.path)
+                return row, found
+        raise HTTPException(404, "the series has no file of this number")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -19,12 +19,12 @@ from node.cli.context import let_settle
 from node.cli.demo.phantom import Study, ct_study, mr_study
 from node.cli.demo.phantom.comparison import TOLERANCE, largest_difference
 from node.cli.demo.private_node import TITLE, PrivateNode, private_node
+from node.cli.images.nifti_files import open_image
 from node.core.errors import NodeError
 from node.core.records import SeriesRecord, SeriesState
 from node.dimse.scu.requests import send
 from node.storage.index.engine import Index
 from node.storage.index.series.work import Work
-from node.web.volumes import Volume, read_volume
 
 _POLL_SECONDS = 0.1
 _NO_VOLUME = {SeriesState.NOT_A_VOLUME, SeriesState.FAILED, SeriesState.HELD}
@@ -176,7 +176,7 @@ def _show(console: Console, made: _Made) -> None:
     Raises:
         DemoFailed: a file is missing, or a voxel does not have the phantom's value.
     """
-    volume = read_volume(made.volume)
+    volume = open_image(made.volume).image
     stem = made.volume.name.removesuffix(".gz").removesuffix(".nii")
     size = " × ".join(str(count) for count in volume.shape if count > 1)
     console.print(
@@ -203,12 +203,11 @@ def _show(console: Console, made: _Made) -> None:
     )
 
 
-def _difference(study: Study, volume: Volume) -> float:
+def _difference(study: Study, image: Any) -> float:
+    values = image.get_fdata()
+    values = values.reshape(*values.shape[:3], -1)
     return largest_difference(
-        study,
-        volume.shape,
-        volume.affine,
-        lambda k, time: volume.values(volume.stored[:, :, k, time]),
+        study, values.shape, image.affine, lambda k, time: values[:, :, k, time]
     )
 
 

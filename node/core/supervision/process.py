@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Final, Protocol
 
 from node.core.supervision.heartbeat import HEARTBEATS, LATE_SECONDS, LoopState
@@ -60,6 +61,7 @@ class SupervisedProcess:
         first: the process, started.
         again: starts another one in its place.
         heard: called with each line that it writes to stdout, but for its heartbeats.
+        vital: whether the node has to be restarted if the process cannot be kept running.
 
     Attributes:
         process: the one that runs, or ran last.
@@ -72,8 +74,11 @@ class SupervisedProcess:
         first: Process,
         again: Callable[[], Process],
         heard: Callable[[bytes], None],
+        *,
+        vital: bool = True,
     ) -> None:
         self.name = name
+        self._vital = vital
         self.process = first
         self._again = again
         self._heard = heard
@@ -124,7 +129,7 @@ class SupervisedProcess:
 
     def _expect(self) -> None:
         """Count its heartbeat from now."""
-        HEARTBEATS.report(self.name, [LoopState(self.name, 0.0, LATE_SECONDS, vital=True)])
+        HEARTBEATS.report(self.name, [LoopState(self.name, 0.0, LATE_SECONDS, vital=self._vital)])
         self._born = time.monotonic()
         self._silent, self._spoken, self._rest = 0.0, False, b""
 
@@ -171,8 +176,9 @@ class SupervisedProcess:
         self._spoken = True
         if self._stopping.is_set():
             return
-        own = LoopState(self.name, 0.0, LATE_SECONDS, vital=True)
-        HEARTBEATS.report(self.name, [own, *signs])
+        own = LoopState(self.name, 0.0, LATE_SECONDS, vital=self._vital)
+        reported = [replace(sign, vital=sign.vital and self._vital) for sign in signs]
+        HEARTBEATS.report(self.name, [own, *reported])
         for sign in signs:
             if sign.vital and sign.age > sign.limit + _HUNG_SECONDS:
                 log.error(

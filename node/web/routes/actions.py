@@ -13,7 +13,8 @@ from node.core.events import Delivery, DeliveryState, EventType
 from node.core.records import SeriesState
 from node.lifecycle.operator_actions import NoSuchSeries, OperatorActions
 from node.web.operations import operator
-from node.web.parameters import Limit, SeriesUID
+from node.web.list_parameters import Limit
+from node.web.series_parameters import SeriesUID
 from node.web.roles import identity_of, role
 from node.web.site import Site
 

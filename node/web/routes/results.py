@@ -23,7 +23,7 @@ from node.lifecycle.results.series import ResultSeries
 from node.lifecycle.results.texts import checked_text, read_algorithm
 from node.web.multipart import BadForm, FormReader, Part
 from node.web.operations import Operations, operator
-from node.web.parameters import SeriesUID
+from node.web.series_parameters import SeriesUID
 from node.web.receiving import Receiving
 from node.web.roles import role
 from node.web.site import Site

@@ -6,6 +6,7 @@ const uid = decodeURIComponent(location.pathname.split("/").pop());
 const place = (id) => document.getElementById(id);
 let shown = "";
 let revision = null;
+let viewer = null;
 
 function title(series) {
   document.title = `${seriesName(series)} · rasnode`;
@@ -49,8 +50,7 @@ function volumes(series) {
   if (!found.length || series.revision === revision) return;
   revision = series.revision;
   const stage = make("div");
-  let viewer = null;
-  const open = (number) => { viewer?.close(); viewer = new Viewer(stage, found[number].volume, series.modality); };
+  const open = (number) => { viewer?.close(); viewer = new Viewer(stage, found[number].volume, seriesName(series)); };
   const choice = make("select", { "aria-label": "Volume", onchange: (event) => open(event.target.value) },
     ...found.map((file, number) => make("option", { value: number }, `Volume ${number + 1} of ${found.length}`)));
   card.replaceChildren(...(found.length > 1 ? [make("p", {}, choice)] : []), stage);

@@ -47,12 +47,27 @@ from node.web.operations import Operations, ReadAgain
 from node.web.roles import Role
 from node.web.server import WebServer
 from node.web.site import Site
+from node.web.viewer.client import Viewer
+from node.web.viewer.copies import Copies
+from node.web.viewer.messages import Answered, Asked
+from node.web.viewer.service import VolumeService
 from tests.databases import migrated_sqlite
 from tests.storing import DirectReception
 
 HOSTILE = '"><script>alert(1)</script>'
 PATIENT = ("HOSTILE^NAME", "SECRET-ID-77", "19700131", "ACC-4711")
 NOW = datetime(2025, 3, 4, 9, 30, 0)  # noqa: DTZ001  DICOM times are the scanner's local time
+
+
+def viewer_of(folder: Path) -> Viewer:
+    """A viewer in this process, whose copies are in a folder."""
+    service = VolumeService(Copies(folder, 0))
+
+    def ask(asked: Asked) -> tuple[Answered, bytes]:
+        head, body = service.answer(asked)
+        return head.checked(), body
+
+    return ask
 
 
 @dataclass
@@ -67,6 +82,7 @@ class World:
     echo_fault: NodeError | None = None
     stuck: bool = False
     minimum_free: int = 0
+    volume_viewer: Viewer | None = None
     output_name: str = "{StudyInstanceUID}/{SeriesNumber}"
     deliveries: list[TargetSettings] = field(default_factory=list)
     peers: list[PeerSettings] = field(default_factory=list)
@@ -137,6 +153,7 @@ class World:
             echo=self.echo,
             ingest_blocked=lambda: self.stuck,
             operations=self.operations(),
+            viewer=self.volume_viewer or viewer_of(self.outputs.parent / "viewer-cache"),
         )
 
     def operator(self) -> httpx.Client:

@@ -45,8 +45,10 @@ class Children:
         self.all.append(one)
         return one
 
-    def start(self) -> SupervisedProcess:
-        self.supervised = SupervisedProcess("child", self.spawn(), self.spawn, self.words.append)
+    def start(self, *, vital: bool = True) -> SupervisedProcess:
+        self.supervised = SupervisedProcess(
+            "child", self.spawn(), self.spawn, self.words.append, vital=vital
+        )
         self.supervised.start()
         eventually(lambda: self.words, 10, "it says something")
         return self.supervised
@@ -123,3 +125,13 @@ os._exit(0)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.wait(30) == 0
+
+
+def test_a_process_that_is_not_vital_never_asks_for_a_restart_of_the_node(children) -> None:
+    """Its loops are late, it is replaced, and the watchdog goes on feeding systemd."""
+    children.signs = [{"name": "a loop", "age": 99.0, "limit": 6.0, "vital": True, "trouble": ""}]
+    one = children.start(vital=False)
+    eventually(lambda: one.deaths, 20, "it is ended, as its loop hangs")
+    signs = [sign for sign in HEARTBEATS.all() if sign.name.startswith("child")]
+    assert signs
+    assert not any(sign.vital for sign in signs)

@@ -1,4 +1,4 @@
-"""Parameters of several routes."""
+"""Parameters of the lists of series and studies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ from node.storage.index.search.finding import Place, Sort
 from node.storage.index.search.wanted import LONGEST_TEXT, Wanted
 from node.web.roles import identity_of
 
-SeriesUID = Annotated[
-    str,
-    Path(
-        pattern=r"^[0-9.]{1,64}(~[0-9]{1,8})?$",
-        description="The Series Instance UID. If several series have the same UID, it names "
-        "the first; use the `address` of the others, such as 1.2.3~1.",
-    ),
-]
 StudyUID = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$", description="The Study Instance UID.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 Cursor = Annotated[
