@@ -19,7 +19,6 @@ from node.web.site import Site
 from node.web.viewer.routes import add_volumes
 
 
-
 def router(site: Site) -> APIRouter:
     """The routes below `/api`.
 

@@ -15,8 +15,8 @@ from node.lifecycle.verification.damage_reporter import expected
 from node.storage.index.search.search import Sendable
 from node.storage.integrity import Damage, check_archived
 from node.web.list_parameters import StudyUID
-from node.web.series_parameters import SeriesUID
 from node.web.roles import identity_of, role
+from node.web.series_parameters import SeriesUID
 from node.web.site import Site
 from node.web.zip_stream import Member, zip_of
 

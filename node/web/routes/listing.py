@@ -12,8 +12,8 @@ from node.core.records import SeriesState
 from node.storage.index.search.finding import Sort
 from node.storage.index.search.wanted import Wanted
 from node.web.answers import summary
-from node.web.models import SeriesPage, SeriesSummary
 from node.web.list_parameters import Cursor, Limit, cursor_of, place, wanted
+from node.web.models import SeriesPage, SeriesSummary
 from node.web.roles import identity_of, role
 from node.web.site import Site
 

@@ -23,9 +23,9 @@ from node.lifecycle.results.series import ResultSeries
 from node.lifecycle.results.texts import checked_text, read_algorithm
 from node.web.multipart import BadForm, FormReader, Part
 from node.web.operations import Operations, operator
-from node.web.series_parameters import SeriesUID
 from node.web.receiving import Receiving
 from node.web.roles import role
+from node.web.series_parameters import SeriesUID
 from node.web.site import Site
 
 _TEXT: Final = {"type": "string"}
