@@ -14,7 +14,7 @@ import pytest
 from tests.simulator.studies import StudyWorld
 
 WORLDS = int(os.environ.get("RASNODE_TEST_STUDIES", "150"))
-BATCH = 15
+BATCH = 5  # each within the time limit of a test, also on a busy machine
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, BATCH))
