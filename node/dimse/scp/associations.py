@@ -50,7 +50,7 @@ class Associations:
             source = Source(
                 self._process,
                 printable(requestor.ae_title),
-                printable(association.acceptor.ae_title),
+                printable(called_title(association)),
                 str(requestor.address),
                 self._clock(),
             )
@@ -89,3 +89,10 @@ class Associations:
                 error,
                 extra=log_fields(association),
             )
+
+
+def called_title(association: Association) -> str:
+    """The AE title by which the peer called the node; the acceptor's is always the node's own."""
+    request = association.requestor.primitive
+    called = getattr(request, "called_ae_title", None) or association.acceptor.ae_title
+    return str(called).strip()
