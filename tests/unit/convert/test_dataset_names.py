@@ -219,6 +219,11 @@ def test_rows_are_added_and_what_a_person_wrote_stays() -> None:
     ]
 
 
+def test_a_cell_that_has_a_value_is_never_changed() -> None:
+    edited = "filename\tacq_time\na\tcorrected\n"
+    assert updated(edited, "filename", {"a": {"acq_time": "T1"}}) == edited
+
+
 def test_a_renamed_scan_keeps_its_row_even_if_two_swap() -> None:
     edited = "filename\tnote\na\tfirst\nb\tsecond\n"
     text = updated(edited, "filename", {}, {"a": "b", "b": "a"})

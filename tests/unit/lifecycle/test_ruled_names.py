@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from node.core.events import NewDelivery, SeriesEvent
 from node.core.output_names import render_name
 from node.core.output_rules import OutputRule
 from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
+from tests.databases import migrated_postgresql
 from tests.simulator.bench import Bench
 from tests.unit.completion.builders import stack
 
@@ -95,9 +96,21 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_dataset_is_the_same_whatever_arrives_first(tmp_path: Path, seed: int) -> None:
-    bench = RuledBench(tmp_path, task=by_rules(TIMES))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a database; empty for SQLite."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    with migrated_postgresql(request.getfixturevalue("server")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_dataset_is_the_same_whatever_arrives_first(
+    tmp_path: Path, url: str, seed: int
+) -> None:
+    bench = RuledBench(tmp_path, url=url, task=by_rules(TIMES))
     order = list(SERIES)
     random.Random(seed).shuffle(order)
     for uid in order:
