@@ -17,7 +17,7 @@ from node.convert import InstanceSource, Series
 from node.convert.naming.bids import begin_dataset
 from node.convert.naming.siblings import dataset_root
 from node.core.errors import ConfigError, NodeError
-from node.core.settings.file import load_settings
+from node.core.settings.file import load_output_settings
 from node.core.settings.model import Output
 from node.core.version import VERSION
 
@@ -230,7 +230,7 @@ def _ruled(context: typer.Context, config: Path | None) -> Output | None:
     typed = getattr(context.get_parameter_source("filename"), "name", "") == "COMMANDLINE"
     if config is None or typed:
         return None
-    output = load_settings(config).output
+    output = load_output_settings(config)
     return output if output.rules else None
 
 

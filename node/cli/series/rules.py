@@ -41,7 +41,7 @@ def rules(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which deliveries apply to a series, and which rule names each of its volumes.
+    """Show which rules and deliveries apply to a series.
 
     Prints each entry of `deliver:` with yes, or with no and the reason, and for each volume the
     rule of `output.rules` that it matches and its name. Nothing is delivered or made.

@@ -16,7 +16,7 @@ from node.core.settings.contradictions import Location
 from node.core.settings.convert import ConvertSettings
 from node.core.settings.dcm2nii_ini import is_ini, translated
 from node.core.settings.environment import merged, read_environment, unknown_variables
-from node.core.settings.model import Settings
+from node.core.settings.model import Output, Settings
 from node.core.settings.origins import Origins, variables_for
 from node.core.settings.validation import Check, Mistake, mistakes_in
 
@@ -121,6 +121,20 @@ def load_convert_settings(path: Path | None = None) -> ConvertSettings:
     if path is None and file == SYSTEM_FILE and not os.access(SYSTEM_FILE, os.R_OK):
         file = None
     return _convert_section(*_parsed(file))
+
+
+def load_output_settings(path: Path) -> Output:
+    """Return the `output:` section of a file, whatever is wrong in other sections.
+
+    Args:
+        path: the YAML file.
+
+    Raises:
+        ConfigError: as `load_configuration`.
+    """
+    values, tree, where = _parsed(path)
+    section = {name: value for name, value in values.items() if name == "output"}
+    return _validated(section, Origins(where, tree, variables_for(Settings.model_fields))).output
 
 
 def load_defaults(path: Path) -> ConvertSettings:
