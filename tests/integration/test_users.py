@@ -108,3 +108,19 @@ def test_users_and_tokens_outlast_reindex_and_a_backup(node: RunningNode, tmp_pa
         assert page.get("/api/session").json()["name"] == "vera"
         headers = {"Authorization": f"Bearer {token}"}
         assert httpx.get(page.base_url.join("/api/session"), headers=headers).status_code == 200
+
+
+def test_files_of_the_page_that_cannot_be_used_are_named_with_their_line(tmp_path: Path) -> None:
+    oidc = {"issuer": "https://login.example", "client_id": "x", "roles": {"viewer": ["x"]}}
+    http = {
+        "port": free_port(),
+        "tls": {"certificate": "/nothing/web.pem", "key": "/nothing/web.key"},
+        "auth": {"oidc": {**oidc, "client_secret_file": "/nothing/secret"}},
+    }
+    node = RunningNode(tmp_path, {"http": http})
+    for command in ("check-config", "serve"):
+        done = rasnode(node, command)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert "/nothing/web.pem (http.tls.certificate) cannot be read" in done.stderr
+        assert "/nothing/secret (http.auth.oidc.client_secret_file) cannot be read" in done.stderr

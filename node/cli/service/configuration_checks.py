@@ -11,6 +11,8 @@ from node.core.settings.contradictions import Location
 from node.core.settings.model import Settings
 from node.deliver.target_checks import secret_fault
 from node.dimse.upper_layer.access.tls import server_context
+from node.web.auth.client_secret import client_secret
+from node.web.certificate import PageCertificate
 
 
 def _name_template(settings: Settings) -> Iterator[tuple[Location, str]]:
@@ -34,5 +36,21 @@ def _secrets(settings: Settings) -> Iterator[tuple[Location, str]]:
             yield ("deliver", number, "webhook", "secret_file"), fault
 
 
-CHECKS: Final = (_name_template, _certificates, _secrets)
+def _page(settings: Settings) -> Iterator[tuple[Location, str]]:
+    http = settings.http
+    if http.port is None:
+        return
+    if http.tls is not None:
+        try:
+            PageCertificate(http.tls)
+        except ConfigError as error:
+            yield ("http", "tls"), str(error)
+    if http.auth is not None and http.auth.oidc is not None:
+        try:
+            client_secret(http.auth.oidc)
+        except ConfigError as error:
+            yield ("http", "auth", "oidc", "client_secret_file"), str(error)
+
+
+CHECKS: Final = (_name_template, _certificates, _secrets, _page)
 """For `load_configuration`: each yields the keys that cannot be used, and why."""

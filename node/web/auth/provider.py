@@ -11,10 +11,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 
-from node.core.errors import ConfigError, Retryable
+from node.core.errors import Retryable
 from node.core.plain_text import plain
 from node.core.settings.host_names import is_loopback
 from node.core.settings.http import Oidc
+from node.web.auth.client_secret import client_secret
 from node.web.auth.id_token import Key, TokenRefused, UnknownKey, claims_of, usable_keys
 
 REQUEST_SECONDS: Final = 4.0
@@ -45,7 +46,7 @@ class Provider:
     def __init__(self, settings: Oidc, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self._secret = _first_line(settings)
+        self._secret = client_secret(settings)
         self._metadata: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, list[Key]] | None = None
         self._failed: tuple[float, str] | None = None
@@ -213,16 +214,3 @@ def _is_safe(url: object) -> bool:
         return False
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-
-
-def _first_line(settings: Oidc) -> str:
-    path = settings.client_secret_file
-    try:
-        secret = path.read_text("utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(
-            f"{path} (http.auth.oidc.client_secret_file) cannot be read: {error}"
-        ) from error
-    if not secret:
-        raise ConfigError(f"{path} (http.auth.oidc.client_secret_file) is empty")
-    return secret
