@@ -29,7 +29,8 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     names = [name for peer in peers if isinstance(name := _section_of(peer).get("name"), str)]
     for number, target in enumerate(targets):
         yield from _unknown_peers(number, _section_of(target), names)
-        yield from _no_links(number, _section_of(target))
+        if _section(values, "http").get("auth") is None:
+            yield from _no_links(number, _section_of(target))
     yield from _one_port(_section(values, "dicom"), _section(values, "http"))
     yield from _open_page(_section(values, "http"))
     tls = _section(_section(values, "dicom"), "tls")
@@ -63,14 +64,14 @@ def _unknown_peers(
 
 
 def _no_links(number: int, target: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
-    """Links to instances, which the page does not hand out as long as it has no login."""
+    """Links to instances, which the page does not hand out without a login."""
     for way in ("webhook", "command"):
         links = _section(_section(target, way), "payload").get("links")
         if links in (True, "true"):
             yield (
                 ("deliver", number, way, "payload", "links"),
                 f"deliver {target.get('name')!r} wants links to instances, which the page does not "
-                "hand out without a login; let the program read the archive's paths",
+                "hand out without a login: set http.auth, or let the program read the archive's paths",
             )
 
 

@@ -3,6 +3,7 @@ import { ask, isOperator, make, order } from "./dom.js";
 
 const uid = decodeURIComponent(location.pathname.split("/").pop());
 const place = document.getElementById("actions");
+const EVERY_MS = 2000;
 const REST = ["ready", "not-a-volume", "failed", "held"];
 const ACTIONS = [
   ["retry", "Assemble again", (state) => REST.includes(state)],
@@ -32,6 +33,5 @@ async function refresh() {
     said);
 }
 
-const events = new EventSource("/api/events");
-events.addEventListener("message", (event) => JSON.parse(event.data).address === uid && refresh());
 refresh();
+setInterval(() => document.hidden || refresh(), EVERY_MS);

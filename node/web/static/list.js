@@ -1,5 +1,6 @@
 import { ago, ask, bytes, dicomDate, isOperator, make, moment, seriesName, stateBadge, stateWords, trouble } from "./dom.js";
 
+const FIRST_MS = 2000;
 const EVERY_MS = 10000;
 const SOON_MS = 400;
 const PAGE = 50;
@@ -96,7 +97,7 @@ function study(one) {
     make("tr", { class: "study" }, make("th", { colspan: 7, scope: "rowgroup" },
       [...who, ...what].filter(Boolean).join(" · "),
       make("span", { class: "quiet small" },
-        ` ${one.series_count} ${one.series_count === 1 ? "series" : "series"}${one.hidden ? `, ${one.hidden} more do not match` : ""} `),
+        ` ${one.series_count} series${one.hidden ? `, ${one.hidden} more do not match` : ""} `),
       make("a", { class: "small", href: `/api/studies/${one.study_instance_uid}/zip` }, "Download volumes"))),
     ...one.series.map(row),
     more > 0 ? make("tr", {}, make("td", { colspan: 7, class: "quiet" }, `and ${more} more series`)) : null);
@@ -230,5 +231,9 @@ read();
 await refresh(true);
 scrollTo(0, scroll);
 choices();
-listen();
-setInterval(() => document.hidden || refresh(), EVERY_MS);
+const first = setInterval(() => document.hidden || refresh(), FIRST_MS);
+setTimeout(() => { // who only looks in does not take a connection for events
+  clearInterval(first);
+  listen();
+  setInterval(() => document.hidden || refresh(), EVERY_MS);
+}, EVERY_MS);
