@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from node.core.records import SeriesState
+from node.core.records import SeriesState, StudyState, Verdict
 from node.storage.index.search.finding import Sort
 from node.storage.index.search.wanted import Wanted
 from node.web.answers import summary
@@ -39,6 +39,10 @@ class StudyView(BaseModel):
     description: str
     modalities: list[str]
     instances: int
+    state: StudyState = Field(description="`ready`: all known series of the study are at rest.")
+    verdict: Verdict | None = Field(description="Of the list of series; null: not decided yet.")
+    why: str | None = Field(description="The reason of the state, for people.")
+    revision: int = Field(description="Of the last `study-ready`; 0: there was none.")
     patient: PatientView | None
     accession: str | None = Field(description="null: not for this role.")
     series: list[SeriesSummary] = Field(description="Those that are wanted, 200 at most.")
@@ -132,12 +136,17 @@ def _states(site: Site) -> dict[SeriesState, int]:
 def _study(
     row: dict[str, Any], series: list[SeriesSummary], count: int, *, identifiers: bool
 ) -> StudyView:
+    verdict = row["verdict"] or {}
     return StudyView(
         study_instance_uid=row["study_instance_uid"],
         date=row["date"],
         description=row["description"],
         modalities=[one for one in row["modalities"].split("\\") if one],
         instances=row["instances"],
+        state=StudyState(row["state"]),
+        verdict=Verdict(verdict["verdict"]) if verdict else None,
+        why=verdict.get("why"),
+        revision=row["revision"],
         patient=PatientView(
             name=row["name"], patient_id=row["patient_id"], birth_date=row["birth_date"]
         )

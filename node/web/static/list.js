@@ -93,9 +93,12 @@ function study(one) {
   const who = one.patient ? [one.patient.name.replaceAll("^", " ").trim(), one.patient.patient_id, one.accession] : [];
   const what = [one.description || "no description", dicomDate(one.date), one.modalities.join(", ")];
   const more = one.series_count - one.series.length;
+  const words = stateWords(one);
   return make("tbody", {},
     make("tr", { class: "study" }, make("th", { colspan: 7, scope: "rowgroup" },
-      [...who, ...what].filter(Boolean).join(" · "),
+      [...who, ...what].filter(Boolean).join(" · "), " ",
+      make("span", { title: one.why ?? "" }, stateBadge(one.state)),
+      words && make("span", { class: "quiet small" }, ` · ${words}`),
       make("span", { class: "quiet small" },
         ` ${one.series_count} series${one.hidden ? `, ${one.hidden} more do not match` : ""} `),
       make("a", { class: "small", href: `/api/studies/${one.study_instance_uid}/zip` }, "Download volumes"))),

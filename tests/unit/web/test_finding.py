@@ -54,6 +54,7 @@ def test_studies_name_their_patient_only_to_whom_the_node_knows(world: World) ->
     assert study["patient"] is None
     assert study["accession"] is None
     assert not any(word in answer.text for word in PATIENT)
+    assert (study["state"], study["verdict"], study["revision"]) == ("receiving", None, 0)
     (study,) = world.operator().get("/api/studies").json()["studies"]
     assert study["patient"] == dict(
         zip(("name", "patient_id", "birth_date"), PATIENT, strict=False)
