@@ -21,6 +21,7 @@ from node.lifecycle.assembly.label_references import LabelReferences
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import Precompression
 from node.lifecycle.assembly.revision_publisher import RevisionPublisher
+from node.lifecycle.assembly.ruled_names import RuledNames
 from node.lifecycle.assembly.scheduler import AssemblyScheduler
 from node.lifecycle.completion_watcher import PACE_SECONDS, POLL_SECONDS, CompletionWatcher
 from node.lifecycle.event_publisher import EventPublisher
@@ -184,14 +185,17 @@ class Life:
         self.watcher_work = work
         self.executor = MemoryExecutor(self._assemble, capacity=2)
         template = "{StudyInstanceUID}/{SeriesDescription}"
-        output_names = OutputNameClaims(work, output_folder, template)  # type: ignore[arg-type]
-        event_publisher = EventPublisher(SeriesOrigins(work), _tell)  # type: ignore[arg-type]
+        origins = SeriesOrigins(work)  # type: ignore[arg-type]
+        ruled = RuledNames(work, None, origins, None, (), template, dates=False)  # type: ignore[arg-type]
+        output_names = OutputNameClaims(work, output_folder, template, ruled)  # type: ignore[arg-type]
+        event_publisher = EventPublisher(origins, _tell)
         label_references = LabelReferences(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
         revision_publisher = RevisionPublisher(
             work,  # type: ignore[arg-type]
             publications,  # type: ignore[arg-type]
             output_folder,  # type: ignore[arg-type]
             output_names,
+            ruled,
             event_publisher,
             label_references,
             None,  # type: ignore[arg-type]

@@ -111,6 +111,8 @@ class RuledNames:
             False if another volume of the dataset has arrived or changed meanwhile.
         """
         products, wanted = result.products, result.siblings
+        if not self.used:
+            return True
         old = self._siblings.of_series(series.pk)
         if not products or not (wanted or old):
             return True
@@ -187,7 +189,7 @@ class RuledNames:
             series: the series.
             now: seconds since 1970.
         """
-        old = self._siblings.of_series(series.pk)
+        old = self._siblings.of_series(series.pk) if self.used else []
         if not old:
             return
         self._siblings.replace(series.pk, ())
