@@ -213,7 +213,7 @@ def test_an_error_that_nobody_foresaw_says_nothing_of_a_patient(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(name)
 
-    monkeypatch.setattr("node.storage.index.search.latest.Latest.series", fail)
+    monkeypatch.setattr("node.storage.index.search.finding.Finder.series", fail)
     answer = world.client().get("/api/series")
     assert answer.status_code == 500
     (reference,) = re.findall(r"reference ([0-9a-f]{8}) in the log", answer.json()["detail"])
