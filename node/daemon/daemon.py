@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -23,17 +22,15 @@ from node.core.errors import ConfigError, error_reference, traced
 from node.core.output_names import check_template
 from node.core.settings.model import Settings
 from node.core.settings.passcodes import outdated_users
-from node.core.settings.peer_names import names_of_peers
 from node.core.supervision import Loop, Watchdog, install_hooks
 from node.core.system.listening import bound_for_page
 from node.daemon import from_settings
+from node.daemon.page import PageParts, make_page
 from node.daemon.receiving.process import SWITCH_SECONDS
 from node.daemon.receiving.supervisor import ReceiverSupervisor
 from node.deliver.target_checks import faults
 from node.dimse.pull.opening import pull_worker
-from node.dimse.pull.ordering import check_order
 from node.dimse.scu.outgoing import Outgoing
-from node.dimse.scu.requests import echo, own_port
 from node.dimse.upper_layer.pynetdicom_internals import check_version
 from node.lifecycle.assembly.task import assemble
 from node.lifecycle.pipeline import Pipeline
@@ -42,10 +39,8 @@ from node.lifecycle.verification.loop import VerificationLoop
 from node.lifecycle.workers.idle_worker import IdleWorker
 from node.lifecycle.workers.local import make_workers
 from node.storage import index_completeness
-from node.storage.access.accounts import Accounts
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign
-from node.storage.importing.upload import Uploads
 from node.storage.index.engine import Index
 from node.storage.index.store import Store
 from node.storage.ingest.ingester import Ingester
@@ -59,7 +54,6 @@ from node.web.viewer.client import ViewerProcess
 
 if TYPE_CHECKING:
     from node.web.change_feed import ChangeFeed
-    from node.web.operations import Operations
     from node.web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -185,13 +179,26 @@ class Daemon:
             upkeep.start()
         if page is not None and viewer is not None:
             viewer.start()
-            web, feed = self._page(page, index, archive, journal, ingester.wake, viewer)
-            self._page_port = web.port
-            self._web = web
-            undo.callback(web.stop)
-            undo.callback(feed.closing.set)  # or open pages would delay the end
-            web.start()
+            parts = PageParts(
+                settings=lambda: self._settings,
+                index=index,
+                archive=archive,
+                journal=journal,
+                viewer=viewer,
+                port=lambda: self.port,
+                executor=self._workers.fault,
+                wake_ingester=ingester.wake,
+                wake_results=results.wake,
+            )
+            self._start_page(undo, *make_page(page, parts))
         gc.freeze()  # collections need not look through what is loaded
+
+    def _start_page(self, undo: ExitStack, web: WebServer, feed: ChangeFeed) -> None:
+        self._page_port = web.port
+        self._web = web
+        undo.callback(web.stop)
+        undo.callback(feed.closing.set)  # or open pages would delay the end
+        web.start()
 
     def _viewer(self, undo: ExitStack) -> ViewerProcess:
         storage = self._settings.storage
@@ -225,62 +232,6 @@ class Daemon:
                 lost,
             )
         return journal
-
-    def _page(
-        self,
-        listening: socket.socket,
-        index: Index,
-        archive: Archive,
-        journal: Journal,
-        wake_ingester: Callable[[], None],
-        viewer: ViewerProcess,
-    ) -> tuple[WebServer, ChangeFeed]:
-        # Loading these takes long, and no sender waits for it.
-        from node.web.app import create_app  # noqa: PLC0415
-        from node.web.server import WebServer  # noqa: PLC0415
-        from node.web.site import Site  # noqa: PLC0415
-
-        settings = self._settings
-        site = Site(
-            index,
-            archive,
-            outputs=settings.storage.root / "nifti",
-            output_name="/".join(settings.output.templates),
-            minimum_free=settings.storage.minimum_free,
-            ae_title=settings.dicom.ae_title,
-            dicom_port=lambda: self.port,
-            echo=lambda: echo(own_port(self._settings.dicom, self.port)),
-            ingest_blocked=lambda: journal.offsets.ingest_blocked,
-            viewer=viewer.ask,
-            executor=self._workers.fault,
-            journal=journal.fault,
-            operations=self._operations(index, journal, wake_ingester),
-        )
-        app = create_app(site, settings.http, Accounts(settings.storage.root))
-        return WebServer(app, listening, settings.http.tls), site.feed
-
-    def _operations(
-        self, index: Index, journal: Journal, wake_ingester: Callable[[], None]
-    ) -> Operations:
-        from node.web.operations import Operations, ReadAgain  # noqa: PLC0415
-
-        storage = self._settings.storage
-        uploads = Uploads(storage, journal, index, wake_ingester)
-        uploads.remove_left()
-        return Operations(
-            index,
-            storage.root,
-            uploads,
-            ReadAgain(
-                peers=lambda: [peer.name for peer in self._settings.dicom.peers],
-                peer_names=lambda title, address: names_of_peers(
-                    self._settings.dicom.peers, title, address
-                ),
-                deliveries=lambda: self._settings.deliver,
-            ),
-            check_pull=lambda new: check_order(new, self._settings.dicom.peers),
-            wake=lambda: None if self._results is None else self._results.wake(),
-        )
 
     def _make_results(self, archive: Archive, index: Index) -> Pipeline:
         settings = self._settings
