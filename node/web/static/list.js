@@ -12,6 +12,7 @@ const FILTERS = [
   ["Held", ["held"]],
   ["Failed", ["failed"]],
   ["Not a volume", ["not-a-volume"]],
+  ["Joined", ["joined"]],
 ];
 const FIELDS = ["modality", "first", "last", "sender", "project", "sort"];
 const place = (id) => document.getElementById(id);

@@ -15,6 +15,9 @@ function title(series) {
     make("span", { class: "quiet" }, series.revision ? `revision ${series.revision}` : "no revision yet"),
     make("span", { class: "mono quiet" }, series.address),
     ...series.refusals.map((refusal) => make("div", { class: `why ${series.state}-why` }, `${refusal.source}: ${refusal.sentence}`)),
+    ...series.drift.map((one) => make("div", { class: "why held-why" }, one.sentence)),
+    ...(series.joined ? [make("div", { class: "why" }, "Its images are part of the volume of ",
+      make("a", { href: `/series/${series.joined}` }, series.joined))] : []),
     ...series.damaged.map((sentence) => make("div", { class: "why failed-why" }, sentence)),
     ...series.shares.map((share) => make("div", { class: "why" },
       `${share.sentence.split(":")[0]}: `, make("a", { href: `/series/${share.address}` }, share.address))));
@@ -27,8 +30,20 @@ function facts(series) {
     ["Last arrival", moment(series.last_arrival)],
     ["Study", series.study_instance_uid],
   ];
+  for (const one of Object.values(series.quality)) pairs.push(...measured(one));
   place("facts").replaceChildren(...pairs.filter(([, value]) => value).flatMap(([name, value]) =>
     [make("dt", {}, name), make("dd", { class: name === "Study" ? "mono" : null }, value)]));
+}
+
+// Figures with units and limits; what they mean for the scan is for people to say.
+function measured(one) {
+  const mm = (value) => (value === null ? "–" : `${value.toFixed(2)} mm`);
+  return [
+    ["Displacement", `mean ${mm(one.fd_mean_mm)}, largest ${mm(one.fd_max_mm)}; ${one.fd_above_limit} of ${one.volumes} volumes above ${one.fd_limit_mm} mm`],
+    ["Against the first volume", `at most ${mm(one.translation_max_mm)}, ${one.rotation_max_degrees?.toFixed(2) ?? "–"}°`],
+    ["Temporal SNR", one.tsnr_median === null ? "–" : `median ${one.tsnr_median.toFixed(0)}`],
+    ["Spikes", `${one.spikes} slices`],
+  ];
 }
 
 function list(id, items, otherwise) {
