@@ -70,8 +70,8 @@ def _no_links(number: int, target: Mapping[str, Any]) -> Iterator[tuple[Location
         if links in (True, "true"):
             yield (
                 ("deliver", number, way, "payload", "links"),
-                f"deliver {target.get('name')!r} wants links to instances; the page hands them out "
-                "to users who log in: set http.auth, or let the program read the archive's paths",
+                f"deliver {target.get('name')!r} wants links to instances, which nobody can open "
+                "without a login: set http.auth, or let the program read the archive's paths",
             )
 
 

@@ -154,6 +154,9 @@ MANY = (
     " FROM generate_series(100, 20000) n",
     "INSERT INTO statement (series_uid, source, reference, peer, at, final)"
     " SELECT '4.' || n, 'mpps', '6.' || n, 'p', n, true FROM generate_series(100, 20000) n",
+    "INSERT INTO study_statement (study_uid, source, reference, peer, at, final, whole, series)"
+    " SELECT '3.' || n, 'mpps', '6.' || n, 'p', n, true, true, '[]'"
+    " FROM generate_series(100, 20000) n",
     "INSERT INTO procedure_step (uid, peer, state, created_at, updated_at, series)"
     " SELECT '6.' || n, 'p', 'COMPLETED', n, n, '{}' FROM generate_series(100, 20000) n",
 )
