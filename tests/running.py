@@ -180,13 +180,16 @@ class RunningNode:
 
     def settle(self, seconds: float = 60, states: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Wait until no series is under way; returns them all."""
+        under_way = {"receiving", "settled", "assembling"}
 
-        def at_rest() -> bool:
+        def at_rest() -> list[dict[str, Any]]:
             states = self._states()
-            return bool(states) and not states & {"receiving", "settled", "assembling"}
+            if not states or states & under_way:
+                return []
+            found = self.series()  # a series that has ended may have others made again
+            return [] if under_way & {one["state"] for one in found} else found
 
-        eventually(at_rest, seconds, "every series has an end state")
-        found = self.series()
+        found = eventually(at_rest, seconds, "every series has an end state")
         if states:
             assert {one["state"] for one in found} <= set(states), found
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,7 @@ def test_any_order_of_arrival_makes_the_same_valid_dataset(tmp_path: Path) -> No
             save(series[number], tmp_path / f"in{number}")
             node.send(tmp_path / f"in{number}")
         node.settle(seconds=240, states=["ready", "not-a-volume"])
+        time.sleep(1)  # what the last series has made again has begun by then
         settled = node.settle(seconds=240, states=["ready", "not-a-volume"])
         excluded = [one for one in settled if one["state"] == "not-a-volume"]
         assert len(excluded) == 2
