@@ -54,7 +54,7 @@ from node.web.viewer.client import ViewerProcess
 
 if TYPE_CHECKING:
     from node.web.change_feed import ChangeFeed
-    from node.web.server import WebServer
+    from node.web.http.server import WebServer
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from node.web.viewer.client import ViewerProcess
 
 if TYPE_CHECKING:
     from node.web.change_feed import ChangeFeed
+    from node.web.http.server import WebServer
     from node.web.operations import Operations
-    from node.web.server import WebServer
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def make_page(listening: socket.socket, parts: PageParts) -> tuple[WebServer, Ch
     """
     # Loading these takes long, and no sender waits for it.
     from node.web.app import create_app  # noqa: PLC0415
-    from node.web.server import WebServer  # noqa: PLC0415
+    from node.web.http.server import WebServer  # noqa: PLC0415
     from node.web.site import Site  # noqa: PLC0415
 
     settings = parts.settings()

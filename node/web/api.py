@@ -7,14 +7,14 @@ from fastapi.responses import FileResponse
 
 from node.core.version import VERSION
 from node.storage.quarantine import Kind
-from node.web.answers import detail
-from node.web.models import (
+from node.web.roles import identity_of, role
+from node.web.routes import actions, downloads, events, listing, pulls, results, uploads
+from node.web.routes.answers import detail
+from node.web.routes.models import (
     NodeView,
     SeriesDetail,
 )
-from node.web.roles import identity_of, role
-from node.web.routes import actions, downloads, events, listing, pulls, results, uploads
-from node.web.series_parameters import Number, Revision, SeriesUID, caching
+from node.web.routes.series_parameters import Number, Revision, SeriesUID, caching
 from node.web.site import Site
 from node.web.viewer.routes import add_volumes
 

@@ -18,14 +18,14 @@ from node.storage.access.accounts import Accounts
 from node.web.api import router
 from node.web.auth.access import Access
 from node.web.auth.setup import Login
-from node.web.deadlines import Deadlines
-from node.web.head import Head
-from node.web.models import Health
+from node.web.http.deadlines import Deadlines
+from node.web.http.head import Head
+from node.web.http.problems import add_handlers, problem
+from node.web.http.security import Security
 from node.web.pages import page
-from node.web.problems import add_handlers, problem
 from node.web.roles import role
-from node.web.security import Security
-from node.web.series_parameters import SeriesUID
+from node.web.routes.models import Health
+from node.web.routes.series_parameters import SeriesUID
 from node.web.site import Site
 from node.web.viewer.messages import NotViewable
 

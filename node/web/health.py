@@ -14,7 +14,7 @@ from node.storage.index.engine import Index
 from node.storage.index.inspection import check_writable
 from node.storage.index.series.damages import Damages
 from node.storage.index_completeness import check_running
-from node.web.deadlines import Checks
+from node.web.http.deadlines import Checks
 
 FRESH_SECONDS = 2.0
 """A result is used again for so long: frequent requests must not become a load."""

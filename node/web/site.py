@@ -25,11 +25,11 @@ from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.work import Work
 from node.storage.quarantine import Quarantine
 from node.web.change_feed import ChangeFeed
+from node.web.files.output_files import OutputFile, OutputFolder, names_identify
+from node.web.files.published_files import PublishedFiles
 from node.web.health import FRESH_SECONDS, HealthCheck
 from node.web.metrics import Metrics
 from node.web.operations import Operations
-from node.web.output_files import OutputFile, OutputFolder, names_identify
-from node.web.published_files import PublishedFiles
 from node.web.viewer.client import Viewer
 from node.web.viewer.label_maps import LabelMaps
 

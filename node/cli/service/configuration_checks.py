@@ -12,7 +12,7 @@ from node.core.settings.model import Settings
 from node.deliver.target_checks import secret_fault
 from node.dimse.upper_layer.access.tls import server_context
 from node.web.auth.client_secret import client_secret
-from node.web.certificate import PageCertificate
+from node.web.http.certificate import PageCertificate
 
 
 def _name_template(settings: Settings) -> Iterator[tuple[Location, str]]:

@@ -17,7 +17,7 @@ from node.web.auth.audit import Audit
 from node.web.auth.authenticator import Authenticator, NotLetIn
 from node.web.auth.origins import is_foreign
 from node.web.auth.secrets import same
-from node.web.problems import problem, wants_page
+from node.web.http.problems import problem, wants_page
 from node.web.roles import OF_REQUEST, Identity, Role, role_of
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})

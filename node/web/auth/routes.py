@@ -17,8 +17,8 @@ from node.web.auth.cookies import Cookies
 from node.web.auth.login import Logins, TooMany
 from node.web.auth.origins import is_foreign
 from node.web.auth.secrets import derived, same
+from node.web.http.problems import problem
 from node.web.pages import filled
-from node.web.problems import problem
 from node.web.roles import identity_of, role
 
 _COMPARISONS: Final = 2  # of passwords at once, each of which takes 64 MiB and two cores' time

@@ -12,10 +12,10 @@ from node.completion.states import NotNow
 from node.core.events import Delivery, DeliveryState, EventType
 from node.core.records import SeriesState
 from node.lifecycle.operator_actions import NoSuchSeries, OperatorActions
-from node.web.list_parameters import Limit
 from node.web.operations import operator
 from node.web.roles import identity_of, role
-from node.web.series_parameters import SeriesUID
+from node.web.routes.list_parameters import Limit
+from node.web.routes.series_parameters import SeriesUID
 from node.web.site import Site
 
 _ACTIONS: Final[dict[str, tuple[Callable[[OperatorActions, str], str], str]]] = {

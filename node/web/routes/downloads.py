@@ -14,11 +14,11 @@ from node.core.records import StoredInstance, address_of
 from node.lifecycle.verification.damage_reporter import expected
 from node.storage.index.search.search import Sendable
 from node.storage.integrity import Damage, check_archived
-from node.web.list_parameters import StudyUID
+from node.web.files.zip_stream import Member, zip_of
 from node.web.roles import identity_of, role
-from node.web.series_parameters import SeriesUID
+from node.web.routes.list_parameters import StudyUID
+from node.web.routes.series_parameters import SeriesUID
 from node.web.site import Site
-from node.web.zip_stream import Member, zip_of
 
 _MOST_AT_ONCE: Final = 4
 _MOST_SERIES: Final = 2000  # of a study

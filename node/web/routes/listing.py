@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from node.core.records import SeriesState, StudyState, Verdict
 from node.storage.index.search.finding import Sort
 from node.storage.index.search.wanted import Wanted
-from node.web.answers import summary
-from node.web.list_parameters import Cursor, Limit, cursor_of, place, wanted
-from node.web.models import SeriesPage, SeriesSummary
 from node.web.roles import identity_of, role
+from node.web.routes.answers import summary
+from node.web.routes.list_parameters import Cursor, Limit, cursor_of, place, wanted
+from node.web.routes.models import SeriesPage, SeriesSummary
 from node.web.site import Site
 
 _MOST_SERIES: Final = 200

@@ -21,12 +21,12 @@ from node.lifecycle.results.making import Request as Wanted
 from node.lifecycle.results.numbers import free_number
 from node.lifecycle.results.series import ResultSeries
 from node.lifecycle.results.texts import checked_text, read_algorithm
-from node.web.multipart import BadForm, FormReader, Part
 from node.web.operations import Operations, operator
-from node.web.receiving import Receiving
 from node.web.roles import role
-from node.web.series_parameters import SeriesUID
+from node.web.routes.series_parameters import SeriesUID
 from node.web.site import Site
+from node.web.upload.multipart import BadForm, FormReader, Part
+from node.web.upload.receiving import Receiving
 
 _TEXT: Final = {"type": "string"}
 _FILE: Final = {"type": "string", "format": "binary"}

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from node.core.statuses import OUT_OF_RESOURCES
-from node.web.intake import Intake, UploadView
 from node.web.operations import operator
-from node.web.receiving import Receiving
 from node.web.roles import role
 from node.web.site import Site
+from node.web.upload.intake import Intake, UploadView
+from node.web.upload.receiving import Receiving
 
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {

@@ -13,7 +13,7 @@ from node.storage.index.engine import Index
 from node.storage.index.search.latest import Latest
 from node.storage.index.search.listing import Listing
 from node.storage.index.search.selection import Selection
-from node.web.output_files import OutputFile, OutputFolder
+from node.web.files.output_files import OutputFile, OutputFolder
 from node.web.viewer.manifests import Label, Proof, read_proof
 
 _MODALITIES: Final = frozenset({"SEG", "RTSTRUCT", "SR", "PR", "ANN"})

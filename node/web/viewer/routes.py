@@ -10,9 +10,9 @@ import numpy as np
 from fastapi import APIRouter, Header, HTTPException, Query, Response
 
 from node.assemble.volumes.preview import SOFT_TISSUE
-from node.web.output_files import OutputFile
+from node.web.files.output_files import OutputFile
 from node.web.roles import role
-from node.web.series_parameters import Number, Revision, SeriesUID, caching
+from node.web.routes.series_parameters import Number, Revision, SeriesUID, caching
 from node.web.site import Site
 from node.web.viewer.drawing import values_type
 from node.web.viewer.manifests import Label, Proof

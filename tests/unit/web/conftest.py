@@ -43,9 +43,9 @@ from node.storage.journal import Journal
 from node.storage.receive.instance_receiver import incoming_from_file
 from node.web.app import create_app
 from node.web.auth.secrets import digest_of, new_secret
+from node.web.http.server import WebServer
 from node.web.operations import Operations, ReadAgain
 from node.web.roles import Role
-from node.web.server import WebServer
 from node.web.site import Site
 from node.web.viewer.client import Viewer
 from node.web.viewer.copies import Copies

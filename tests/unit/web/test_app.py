@@ -17,7 +17,7 @@ from node.core.settings.host_names import is_loopback
 from node.core.settings.http import Http
 from node.web import health
 from node.web.app import create_app
-from node.web.output_files import names_identify
+from node.web.files.output_files import names_identify
 from tests.unit.web.conftest import HOSTILE, PATIENT, World
 
 STATIC = Path(create_app.__code__.co_filename).parent / "static"

@@ -15,8 +15,8 @@ from node.core.settings.http import Http, HttpTLS
 from node.core.settings.passcodes import make_hash
 from node.core.system.listening import bound
 from node.web.app import create_app
-from node.web.certificate import PageCertificate
-from node.web.server import WebServer
+from node.web.http.certificate import PageCertificate
+from node.web.http.server import WebServer
 from tests.unit.web.conftest import World
 
 

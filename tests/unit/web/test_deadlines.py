@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from node.storage.index.engine import Index
-from node.web import deadlines
+from node.web.http import deadlines
 from tests.unit.web.conftest import World
 
 UID = "1.2.3"

@@ -15,7 +15,7 @@ from node.core.settings.http import Http
 from node.core.supervision import HEARTBEATS, heartbeat
 from node.core.system.listening import bound, bound_for_page
 from node.web.app import create_app
-from node.web.server import WebServer
+from node.web.http.server import WebServer
 from tests.running import eventually
 from tests.unit.web.conftest import World
 

@@ -16,8 +16,8 @@ from node.core.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 from node.core.system.disk import free_bytes
 from node.storage.importing.upload import Uploads
 from node.storage.importing.zip_files import BadZip, ZipFiles, is_zip
-from node.web.multipart import FormReader, Part
 from node.web.operations import Operations
+from node.web.upload.multipart import FormReader, Part
 
 _MOST_FILES: Final = 100
 _MOST_BYTES: Final = 64 << 20

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from node.core.errors import error_reference, traced
 from node.core.settings.host_names import Authority, is_loopback, read_authority
 from node.core.settings.http import Http
-from node.web.problems import problem
+from node.web.http.problems import problem
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.core.errors import NodeError
 from node.core.supervision import background
-from node.web.problems import problem
+from node.web.http.problems import problem
 
 REQUEST_SECONDS: Final = 15.0
 """From a request to the first byte of its answer. Slices of large volumes take some seconds."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from node.core.records import Arrival, SeriesState, address_of
 from node.storage.index.series.namesakes import Namesake
-from node.web.models import (
+from node.web.files.output_files import PICTURE, OutputFile, OutputFolder
+from node.web.routes.models import (
     ArrivalView,
     Drift,
     PublishedFile,
@@ -18,7 +19,6 @@ from node.web.models import (
     Share,
     Transition,
 )
-from node.web.output_files import PICTURE, OutputFile, OutputFolder
 
 
 def summary(

@@ -11,7 +11,7 @@ from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from node.core.errors import StorageFull
-from node.web.multipart import BadForm
+from node.web.upload.multipart import BadForm
 
 CHUNK_SECONDS: Final = 60.0
 """For the next bytes of a body."""

@@ -14,7 +14,7 @@ from node.core.fault_points import fault_point
 from node.core.settings.http import HttpTLS
 from node.core.supervision import Heartbeat, Loop
 from node.core.system.listening import refusal
-from node.web.certificate import PageCertificate
+from node.web.http.certificate import PageCertificate
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 3

@@ -1,0 +1,1 @@
+"""The published files of series, and ZIPs of them."""

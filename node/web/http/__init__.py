@@ -1,0 +1,1 @@
+"""How requests are served: TLS, deadlines, headers, and answers of requests that fail."""
