@@ -2,7 +2,7 @@
 series arrive and deliveries go out. Within ten seconds it works again or `/health` says which does
 not; nothing acknowledged is lost, and every series ends right.
 
-Five rounds in CI; `RASNODE_CHAOS_ROUNDS=200 RASNODE_CHAOS_SEED=5 pytest tests/chaos` makes more.
+Three rounds in CI; `RASNODE_CHAOS_ROUNDS=200 RASNODE_CHAOS_SEED=5 pytest tests/chaos` makes more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.chaos.world import World
 from tests.hooks import listening
 from tests.running import eventually, slowness
 
-ROUNDS = int(os.environ.get("RASNODE_CHAOS_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("RASNODE_CHAOS_ROUNDS", "3"))
 SEED = int(os.environ.get("RASNODE_CHAOS_SEED", "1"))
 WITHIN_SECONDS = 10.0
 
