@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from node.completion.facts import Evidence, Source
-from node.core.records import SeriesState, StudyState, Verdict
+from node.core.records import AT_REST, SeriesState, StudyState, Verdict
 
-AT_REST: Final = (
-    SeriesState.READY,
-    SeriesState.NOT_A_VOLUME,
-    SeriesState.FAILED,
-    SeriesState.HELD,
-    SeriesState.JOINED,
-)
-"""States in which nothing more is done with a series unless something happens to it."""
 FORGOTTEN_STEP_SECONDS: Final = 6 * 3600.0
 """A procedure step that is in progress is waited for no longer after its last message: scanners
 forget to end steps, and no examination pauses for that long."""

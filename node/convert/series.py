@@ -273,15 +273,6 @@ def planned_volumes(
     return () if _is_mixed(planned) else planned.volumes
 
 
-def plans_of(instances: Sequence[InstanceSource]) -> tuple[VolumePlan, ...]:
-    """The volumes of a series by its headers; no pixel is read.
-
-    Args:
-        instances: the instances of one series.
-    """
-    return _planned(instances, OutputOptions())[0].volumes
-
-
 def _planned(
     instances: Sequence[InstanceSource], options: OutputOptions
 ) -> tuple[SeriesPlan, PixelReader]:

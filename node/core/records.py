@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -48,6 +48,16 @@ class SeriesState(StrEnum):
     FAILED = "failed"
     HELD = "held"
     JOINED = "joined"  # its images are a volume of a run under another series
+
+
+AT_REST: Final = (
+    SeriesState.READY,
+    SeriesState.NOT_A_VOLUME,
+    SeriesState.FAILED,
+    SeriesState.HELD,
+    SeriesState.JOINED,
+)
+"""States in which nothing more is done with a series unless something happens to it."""
 
 
 class StudyState(StrEnum):

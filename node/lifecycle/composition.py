@@ -126,6 +126,7 @@ def make_completion_watcher(
         options=options,
         has_room=lambda size: free_bytes(output) > minimum_free + size,
     )
+    protocols = expectations or Expectations()
     assembly_scheduler = AssemblyScheduler(
         work,
         output_folder,
@@ -141,7 +142,7 @@ def make_completion_watcher(
         owner=owner,
         wake=woken.set,
         monotonic=monotonic,
-        expectations=expectations,
+        expected=lambda series: protocols.of(series, origins),
     )
     return CompletionWatcher(
         work,

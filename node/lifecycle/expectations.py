@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from node.assemble.protocol import PARAMETERS, Deviation, Entry, deviations
-from node.core.conditions.values import ConditionValues
 from node.core.errors import ConfigError
-from node.core.records import SeriesRecord
+from node.core.records import SeriesRecord, Verdict
 from node.core.settings.expect import ExpectSettings
-from node.storage.index.series.work import Work
+from node.lifecycle.series_origins import SeriesOrigins
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +58,17 @@ class Expectations:
     def __init__(self, settings: Sequence[ExpectSettings] = ()) -> None:
         self._entries = [(one.conditions, _read(one)) for one in settings]
 
-    def of(self, work: Work, series: SeriesRecord) -> tuple[Expectation, ...]:
+    def of(self, series: SeriesRecord, origins: SeriesOrigins) -> tuple[Expectation, ...]:
         """The protocols that a series is compared with.
 
         Args:
-            work: the series in the index.
             series: the series.
+            origins: what conditions are compared with, from the index.
         """
         if not self._entries:
             return ()
-        senders = [arrival.calling_ae for arrival in work.arrivals(series.pk)]
-        values = ConditionValues(work.attributes(series.pk), tuple(dict.fromkeys(senders)))
+        verdict = (series.verdict or {}).get("verdict", Verdict.UNKNOWN)
+        values = origins.values(series, verdict)
         return tuple(one for conditions, one in self._entries if not conditions.refusal(values))
 
 

@@ -1,1 +1,1 @@
-"""The page, the API, the metrics and the health check. They only read."""
+"""The page, the API, the metrics and the health check. Without `http.auth` they only read."""

@@ -10,9 +10,9 @@ from random import Random
 from typing import Any
 
 from node.completion.facts import InstanceFacts, Source
-from node.completion.study_decision import AT_REST, StudyStatement
+from node.completion.study_decision import StudyStatement
 from node.core.events import EventType, NewDelivery, StudyEvent
-from node.core.records import AssociationEnd, StudyState
+from node.core.records import AT_REST, AssociationEnd, StudyState
 from node.core.settings.deliver import TargetSettings
 from node.deliver.rules import Rules
 from tests.simulator.bench import Bench

@@ -12,8 +12,8 @@ import typer
 from node.assemble.protocol import described, deviations, missing
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.terminal import say, say_exactly
-from node.convert import InstanceSource, read_folder
-from node.convert.series import plans_of
+from node.convert import InstanceSource, OutputOptions, read_folder
+from node.convert.series import planned_volumes
 from node.core.errors import ConfigError
 from node.core.settings.file import load_settings
 from node.lifecycle.assembly.task import sources_of
@@ -70,7 +70,8 @@ def _session(session: str, config: Path | None) -> list[dict[str, Any]]:
     if not series:
         raise ConfigError(f"{session} is neither a study of this node nor a folder with DICOM")
     series.sort(key=lambda one: one[0].header.series_number or 0)
-    return [described(volume) for one in series for volume in plans_of(one)]
+    options = OutputOptions()
+    return [described(volume) for one in series for volume in planned_volumes(one, options)]
 
 
 def _of_study(uid: str, config: Path | None) -> list[list[InstanceSource]]:

@@ -25,7 +25,7 @@ from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import Precompression
 from node.lifecycle.assembly.revision_publisher import ACTOR, RevisionPublisher
-from node.lifecycle.expectations import Expectations
+from node.lifecycle.expectations import Expectation
 from node.lifecycle.log_fields import series_fields
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.work import Work
@@ -89,7 +89,7 @@ class AssemblyScheduler:
         owner: identifies this run of the node.
         wake: called from another thread when a job has ended.
         monotonic: returns seconds of a monotonic clock.
-        expectations: chooses the protocols that volumes are compared with.
+        expected: returns the protocols that the volumes of a series are compared with.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class AssemblyScheduler:
         owner: str,
         wake: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
-        expectations: Expectations | None = None,
+        expected: Callable[[SeriesRecord], tuple[Expectation, ...]] = lambda _series: (),
     ) -> None:
-        self._expectations = expectations or Expectations()
+        self._expected = expected
         self._work = work
         self._output_folder = output_folder
         self._output_names = output_names
@@ -284,7 +284,7 @@ class AssemblyScheduler:
             folder=folder,
             published=self._revision_publisher.published(series),
             naming=naming,
-            expectations=self._expectations.of(self._work, series),
+            expectations=self._expected(series),
         )
         return job, folder
 

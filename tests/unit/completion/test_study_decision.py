@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from node.completion.facts import Source
 from node.completion.study_decision import (
-    AT_REST,
     FORGOTTEN_STEP_SECONDS,
     StudyDecision,
     StudySeries,
@@ -18,7 +17,7 @@ from node.completion.study_decision import (
     StudyStatement,
     decide_study,
 )
-from node.core.records import SeriesState, StudyState, Verdict
+from node.core.records import AT_REST, SeriesState, StudyState, Verdict
 
 QUIET = 60.0
 

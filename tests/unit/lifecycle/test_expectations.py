@@ -9,7 +9,7 @@ import pytest
 
 from node.assemble.protocol import described
 from node.convert import OutputOptions, read_folder
-from node.convert.series import plans_of
+from node.convert.series import planned_volumes
 from node.core.errors import ConfigError
 from node.core.settings.expect import ExpectSettings
 from node.deliver.payload import payload
@@ -22,7 +22,7 @@ def protocol(folder: Path, **changes: object) -> Path:
     """The protocol file of the run, with changes."""
     save([one for volume in run() for one in volume], folder / "session")
     (series,) = read_folder([folder / "session"])[0]
-    (volume,) = plans_of(series.instances)
+    (volume,) = planned_volumes(series.instances, OutputOptions())
     path = folder / "protocol.json"
     path.write_text(json.dumps({"series": [{**described(volume), **changes}]}))
     return path
@@ -75,6 +75,20 @@ def test_tolerances_and_conditions_hold(tmp_path: Path) -> None:
     here = world(tmp_path / "3", protocol=other, when={"SeriesDescription": "bo*"})
     assert here.kinds() == ["ready", "protocol-drift"]
     here.bench.index.close()
+
+
+def test_conditions_ask_for_the_called_title_and_the_verdict_too(tmp_path: Path) -> None:
+    other = protocol(tmp_path, RepetitionTime=2.2)
+    for number, (when, kinds) in enumerate(
+        (
+            ({"CalledAETitle": "RASNODE"}, ["ready", "protocol-drift"]),
+            ({"CalledAETitle": "ELSEWHERE"}, ["ready"]),
+            ({"Verdict": "unknown"}, ["ready", "protocol-drift"]),
+        )
+    ):
+        found = world(tmp_path / str(number), protocol=other, when=when)
+        assert found.kinds() == kinds
+        found.bench.index.close()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from node.core.events import NewDelivery
 from node.core.output_names import conflicts_of, folded
-from node.core.records import SeriesRecord, SeriesState
+from node.core.records import AT_REST, SeriesRecord, SeriesState
 from node.storage.index import totals
 from node.storage.index.peers.outbox import enqueue
 from node.storage.index.schema import OutputRow, SeriesEventRow, SeriesRow, StatementRow, StudyRow
@@ -32,13 +32,6 @@ from node.storage.index.studies.studies import look_at_study
 
 _SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
 """A literal, so that the database can use the partial index of settled series."""
-_AT_REST = (
-    SeriesState.READY,
-    SeriesState.NOT_A_VOLUME,
-    SeriesState.FAILED,
-    SeriesState.HELD,
-    SeriesState.JOINED,
-)
 
 
 class Work(SeriesReader):
@@ -334,7 +327,7 @@ def swap(
     Returns:
         False if the series has changed: then nothing was done.
     """
-    if to in _AT_REST and values.get("due") is None and _has_statement(connection, series):
+    if to in AT_REST and values.get("due") is None and _has_statement(connection, series):
         values = {**values, "due": now}
     changed = connection.execute(
         update(SeriesRow)
@@ -349,7 +342,7 @@ def swap(
     if changed.rowcount != 1:
         return False
     totals.moved(connection, totals.in_state(series.state), totals.in_state(to))
-    if to in _AT_REST:
+    if to in AT_REST:
         look_at_study(connection, series.pk, now)
     connection.execute(
         insert(SeriesEventRow).values(

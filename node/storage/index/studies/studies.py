@@ -9,13 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from node.completion.study_decision import (
-    AT_REST,
     StudyDecision,
     StudySeries,
     StudySituation,
 )
 from node.core.events import NewDelivery
-from node.core.records import SeriesState, StudyState, Verdict, address_of
+from node.core.records import AT_REST, SeriesState, StudyState, Verdict, address_of
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import enqueue
 from node.storage.index.schema import ArrivalRow, AssociationRow, SeriesRow, StudyRow
