@@ -8,7 +8,7 @@ from node.dicom.element_encoding import Buffer, Encoding
 from node.dicom.header_template import HeaderTemplate
 from node.dicom.part10 import DataSetStart, find_data_set
 from node.dicom.scanner import DEFLATED, Scanned, encoding_of, inflate, scan
-from node.dicom.template_cache import cached, read_table
+from node.dicom.template_cache import cached, read_parts, read_table
 from node.dicom.value_decoding import whole
 from node.dicom.values import NO_TAG, Elements
 
@@ -25,6 +25,7 @@ __all__ = [
     "encoding_of",
     "find_data_set",
     "inflate",
+    "read_parts",
     "read_table",
     "scan",
     "whole",

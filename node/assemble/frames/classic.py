@@ -21,7 +21,7 @@ from node.assemble.frames.model import (
 from node.assemble.pixels.rescale import INTERCEPT, SLOPE, scale_of
 from node.assemble.sidecar.spin_labeling import labeling
 from node.assemble.sidecar.standard_fields import acquired, moment
-from node.dicom import Elements, cached
+from node.dicom import Elements, read_parts
 
 _KINDS: Final = {
     "M": MAGNITUDE,
@@ -47,7 +47,7 @@ def classic_frame(elements: Elements, pixels: PixelFormat) -> FrameHeader:
         elements: a classic instance, or an enhanced one with a frame's groups laid over it.
         pixels: its pixel format.
     """
-    parts = {name: cached(elements, read) for name, read in _PARTS}
+    parts = read_parts(elements, _PARTS)
     return FrameHeader(index=0, rows=pixels.rows, columns=pixels.columns, **parts)
 
 
