@@ -22,6 +22,11 @@ class Rules:
         self._targets = tuple(targets)
         self._output = output
 
+    @property
+    def has_targets(self) -> bool:
+        """Whether anything can be delivered."""
+        return bool(self._targets)
+
     def __call__(self, event: SeriesEvent) -> list[NewDelivery]:
         """The deliveries of an event: one for each target whose conditions it meets."""
         return [

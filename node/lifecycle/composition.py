@@ -54,6 +54,7 @@ def make_completion_watcher(
     clock: Callable[[], float],
     rules: Rules = lambda _event: (),
     study_rules: StudyRules = lambda _event: (),
+    has_targets: Callable[[], bool] = lambda: True,
     study_quiet: float = 60.0,
     peer_names: PeerNames = lambda _title, _address: (),
     count_query: CountQuery | None = None,
@@ -79,6 +80,7 @@ def make_completion_watcher(
         clock: returns seconds since 1970.
         rules: returns the deliveries of an event.
         study_rules: returns the deliveries of an event of a study.
+        has_targets: whether `rules` may return any.
         study_quiet: `completion.study_quiet_seconds`.
         peer_names: returns the names in `dicom.peers` of a sender.
         count_query: asks senders for counts; None: no sender is asked.
@@ -113,7 +115,7 @@ def make_completion_watcher(
         output_folder,
         output_names,
         ruled,
-        EventPublisher(origins, rules),
+        EventPublisher(origins, rules, has_targets),
         label_references,
         Damages(index),
     )

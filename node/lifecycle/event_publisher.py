@@ -18,11 +18,15 @@ class EventPublisher:
     Args:
         origins: what conditions are compared with, from the index.
         rules: returns the deliveries of an event.
+        has_targets: whether there is any target; if not, no event is described.
     """
 
-    def __init__(self, origins: SeriesOrigins, rules: Rules) -> None:
+    def __init__(
+        self, origins: SeriesOrigins, rules: Rules, has_targets: Callable[[], bool] = lambda: True
+    ) -> None:
         self._origins = origins
         self._rules = rules
+        self._has_targets = has_targets
 
     def deliveries_for(
         self,
@@ -53,6 +57,8 @@ class EventPublisher:
         Returns:
             the deliveries, which the caller adds to the outbox.
         """
+        if not self._has_targets():
+            return []
         found = Verdict(verdict.get("verdict", Verdict.UNKNOWN))
         values = self._origins.values(series, found)
         event = SeriesEvent(

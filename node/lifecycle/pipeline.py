@@ -136,6 +136,7 @@ class Pipeline:
             clock=clock,
             rules=self._deliveries_of,
             study_rules=self._deliveries_of_study,
+            has_targets=lambda: self._rules.has_targets,
             study_quiet=study_quiet,
             peer_names=peer_names,
             count_query=self._count_query,

@@ -15,18 +15,14 @@ from node.cli.context import ConfigOption, existing_index
 from node.cli.fetching.asking import keys_of, peer_named
 from node.cli.fetching.following import follow
 from node.cli.fetching.report import write_report
-from node.cli.output.progress import progress_bar
 from node.cli.output.terminal import say
 from node.core.errors import ConfigError, NodeError
 from node.core.fetch_limits import Rate, Window
 from node.core.pulls import ItemState, NewPull
 from node.core.settings.file import load_settings
-from node.core.settings.model import PeerSettings, Settings
-from node.dimse.pull.catalogue import series_of, studies_of, study_of_series
+from node.core.settings.model import Settings
 from node.dimse.pull.list_file import read_list
 from node.dimse.pull.question import BadKey, Question, question
-from node.dimse.scu.query import QuerySCU
-from node.dimse.scu.requests import peer
 from node.storage.index.peers.pulls import Pulls
 from node.storage.root_lock import is_serving
 
@@ -85,7 +81,9 @@ def pull(
     questions = [_question(query, only, line, rows) for line, query in asked]
     _check_limits(window, rate)
     if dry_run:
-        _show_what_would_come(settings, known, questions)
+        from node.cli.fetching.dry_run import show_what_would_come  # noqa: PLC0415
+
+        show_what_would_come(settings, known, questions)
         return
     if detach and report is not None:
         raise ConfigError("--report needs the end of the job: use `rasnode pulls JOB --report`")
@@ -154,40 +152,3 @@ def _check_limits(window: str, rate: str) -> None:
             Rate.parse(rate)
     except ValueError as error:
         raise ConfigError(f"--rate: {error}") from error
-
-
-def _show_what_would_come(
-    settings: Settings, known: PeerSettings, questions: Sequence[Question]
-) -> None:
-    """A line for each study, and how many instances they have together."""
-    studies: dict[str, int | None] = {}
-    with (
-        QuerySCU(peer(settings.dicom, known)) as query,
-        progress_bar("asking", len(questions)) as bar,
-    ):
-        for asked in questions:
-            studies.update(_counts(query, asked))
-            bar.advance(1)
-    for uid, count in studies.items():
-        say(f"{uid}  {'?' if count is None else count}")
-    known_counts = [count for count in studies.values() if count is not None]
-    unknown = len(studies) - len(known_counts)
-    more = f", and {unknown} whose number the peer does not say" if unknown else ""
-    say(f"{sum(known_counts)} instances in {len(studies)} studies would come{more}")
-
-
-def _counts(query: QuerySCU, asked: Question) -> dict[str, int | None]:
-    keys = dict(asked.study)
-    if not keys:
-        uid = study_of_series(query, asked.series["SeriesInstanceUID"])
-        if not uid:
-            return {}
-        keys["StudyInstanceUID"] = uid
-    counts: dict[str, int | None] = {}
-    for study in studies_of(query, keys).studies:
-        counts[study.uid] = study.count
-        if asked.series or study.count is None:
-            series, _ = series_of(query, study, asked.series)
-            known = [one.expected for one in series]
-            counts[study.uid] = None if None in known else sum(one or 0 for one in known)
-    return counts

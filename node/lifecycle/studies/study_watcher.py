@@ -74,6 +74,9 @@ class StudyWatcher:
         Returns:
             when the next study is due, seconds since 1970; None: none waits.
         """
+        due = self._studies.next_due()
+        if due is None or due > now:  # as in most steps
+            return due
         for pk in self._studies.due(now, _MOST_PER_STEP):
             study = self._studies.study(pk)
             if study is not None:
