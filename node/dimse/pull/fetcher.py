@@ -233,6 +233,8 @@ class Fetcher:
         if tell is None:
             return STOPPED
         try:
+            if self._held(one).is_complete:  # another row has fetched it while this one waited
+                return None
             return self._outcome(one, wanted)
         finally:
             count, bytes_now = self._means.holdings.held_size(one.study.uid)

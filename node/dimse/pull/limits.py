@@ -68,33 +68,43 @@ class PeerLimits:
     """What is known of a peer while the node runs. The worker guards it by its lock.
 
     Attributes:
-        running: items that are being fetched from it.
         failures: how often in a row it was away.
         away_until: when it is tried again, in s of the clock.
         allowed: associations that it takes at once, found out by its refusals; None: unknown.
         careful_until: for how long that counts.
     """
 
-    running: int = 0
     failures: int = 0
     away_until: float = 0.0
     allowed: int | None = None
     careful_until: float = field(default=0.0)
 
-    def room(self, most: int, now: float) -> int:
+    def at_once(self, most: int, now: float) -> int:
+        """How many retrieves may run at once.
+
+        Args:
+            most: that the settings allow.
+            now: seconds of the clock.
+        """
+        return min(most, self.allowed) if self._is_narrow(now) and self.allowed else most
+
+    def room(self, most: int, ahead: int, under_way: int, now: float) -> int:
         """How many more items may be begun.
 
         Args:
-            most: that the settings allow at once.
+            most: retrieves that the settings allow at once.
+            ahead: how many more items may ask meanwhile, if the peer takes an association more.
+            under_way: items that ask, wait or retrieve.
             now: seconds of the clock.
         """
         if now < self.away_until:
             return 0
-        if self.allowed is not None and now < self.careful_until:
-            most = min(most, self.allowed)
+        begun = most + ahead
+        if self._is_narrow(now):
+            begun = self.at_once(most, now)
         if self.failures:
-            most = 1  # one finds out whether it is back
-        return max(0, most - self.running)
+            begun = 1  # one finds out whether it is back
+        return max(0, begun - under_way)
 
     def away(self, now: float) -> float:
         """It could not be reached; returns the seconds until it is tried again."""
@@ -103,12 +113,20 @@ class PeerLimits:
         self.away_until = now + rest
         return rest
 
-    def busy(self, now: float) -> None:
-        """It took no further association."""
-        self.allowed = max(1, self.running - 1)
+    def busy(self, associations: int, now: float) -> None:
+        """It took no further association.
+
+        Args:
+            associations: how many were to be open at once.
+            now: seconds of the clock.
+        """
+        self.allowed = max(1, associations - 1)
         self.careful_until = now + _CAREFUL_SECONDS
 
     def back(self) -> None:
         """It answers."""
         self.failures = 0
         self.away_until = 0.0
+
+    def _is_narrow(self, now: float) -> bool:
+        return self.allowed is not None and now < self.careful_until

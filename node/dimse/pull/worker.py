@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -17,10 +16,11 @@ from node.core.settings.fetch import FetchSettings
 from node.core.settings.model import PeerSettings
 from node.core.supervision import Loop, background
 from node.dimse.pull.fetcher import Fetcher
-from node.dimse.pull.limits import PAUSES, Pace, PeerLimits
+from node.dimse.pull.limits import PAUSES, Pace
 from node.dimse.pull.means import Means
 from node.dimse.pull.outcome import Result
 from node.dimse.pull.question import BadKey, question
+from node.dimse.pull.under_way import Phase, Running, UnderWay
 from node.dimse.pull.way import Way
 from node.storage.index.peers.pulls import Pulls
 
@@ -28,26 +28,9 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.5
 _STEP_SECONDS: Final = 60.0
-_MOST_AT_ONCE: Final = 32  # items of all jobs
 _BUSY_SECONDS: Final = 2.0  # until a peer that took no further association is tried again
 _MOST_BUSY: Final = 200  # times in a row, of one item
 _STOPPED_SECONDS: Final = 5.0  # for what runs to be ended when the node stops
-
-
-@dataclass
-class _Running:
-    """An item under way.
-
-    Attributes:
-        stop: set when it is to end.
-        asks: whether the peer may still be asked for something; then only the archive is waited
-            for.
-    """
-
-    job: PullJob
-    item: PullItem
-    stop: threading.Event = field(default_factory=threading.Event)
-    asks: bool = True
 
 
 class PullWorker:
@@ -76,8 +59,7 @@ class PullWorker:
         self._local_time = local_time
         self._clock = clock
         self._lock = threading.Lock()
-        self._running: dict[int, _Running] = {}
-        self._limits: dict[str, PeerLimits] = {}
+        self._under_way = UnderWay()
         self._paces: dict[str, tuple[str, Pace]] = {}
         self._busy: dict[int, int] = {}
         self._begun = False
@@ -95,12 +77,8 @@ class PullWorker:
         """
         until = time.monotonic() + min(timeout, _STOPPED_SECONDS)
         self._loop.stop(timeout)
-        self._end_job(None)
-        while time.monotonic() < until:
-            with self._lock:
-                if not self._running:
-                    return
-            time.sleep(0.05)
+        self._under_way.end(None)
+        self._under_way.wait_for_all(until)
 
     def _step(self) -> float:
         if not self._begun:
@@ -111,7 +89,7 @@ class PullWorker:
             if job.order is not None:
                 self._obey(job)
             elif job.peer not in peers:
-                self._end_job(job)
+                self._under_way.end(job)
                 reason = f"there is no peer {job.peer!r} in dicom.peers any more"
                 self._set(job, JobState.FAILED, reason)
             else:
@@ -130,11 +108,10 @@ class PullWorker:
             after = JobState.WAITING
         elif job.order is Order.RETRY:
             self._pulls.begin_again(job)
-            with self._lock:
-                self._limits.setdefault(job.peer, PeerLimits()).back()
+            self._under_way.forgive(job.peer)
             after = JobState.WAITING if job.state is not JobState.PAUSED else job.state
         if after in {JobState.CANCELLED, JobState.PAUSED}:
-            self._end_job(job)
+            self._under_way.end(job)
         self._pulls.set_state(job, after, self._clock(), done=True)
         log.info("pull job %s: %s", job.name, after, extra={"job": job.name})
 
@@ -145,7 +122,7 @@ class PullWorker:
         now = self._local_time()
         closed = [window for window in (own, theirs) if window and not window.is_open(now)]
         if closed:
-            self._end_job(job)
+            self._under_way.end(job)
             if job.state is not JobState.WAITING or not job.reason:
                 opens = max(window.opens_at(now) for window in closed)
                 self._set(job, JobState.WAITING, f"it goes on at {opens:%H:%M}")
@@ -154,13 +131,10 @@ class PullWorker:
         if not counts.get(ItemState.WAITING) and not counts.get(ItemState.RUNNING):
             self._finish(job, counts)
             return
-        mine = self._of_job(job)
+        mine = self._under_way.items(job)
         if counts.get(ItemState.RUNNING, 0) > len(mine):
-            with self._lock:
-                under_way = list(self._running)
-            self._pulls.release_running(under_way)
-        asking = sum(one.asks for one in mine)
-        room = min(job.parallel - asking, self._room(job.peer, peer.fetch.parallel))
+            self._pulls.release_running(self._under_way.items())
+        room = self._under_way.room(job, peer.fetch.parallel)
         begun = self._pulls.due(job, self._clock(), max(0, room))
         for item in begun:
             self._begin(job, item, peer)
@@ -176,23 +150,20 @@ class PullWorker:
         log.info("pull job %s is over: %s", job.name, said, extra={"job": job.name})
 
     def _begin(self, job: PullJob, item: PullItem, peer: PeerSettings) -> None:
-        running = _Running(job, item)
-        with self._lock:
-            self._running[item.pk] = running
+        running = self._under_way.add(job, item)
         self._pulls.set_item(
             item, ItemState.RUNNING, reason=item.reason, tries=item.tries, due=item.due
         )
         background(f"pull {job.name} {item.row}", lambda: self._run(running, peer))
 
-    def _run(self, running: _Running, peer: PeerSettings) -> None:
+    def _run(self, running: Running, peer: PeerSettings) -> None:
         try:
             self._ended(running, self._tried(running, peer))
         finally:
-            with self._lock:
-                self._running.pop(running.item.pk, None)
+            self._under_way.remove(running)
             self._loop.wake()
 
-    def _tried(self, running: _Running, peer: PeerSettings) -> Result:
+    def _tried(self, running: Running, peer: PeerSettings) -> Result:
         job, item = running.job, running.item
         try:
             asked = question(item.query, job.series)
@@ -228,15 +199,15 @@ class PullWorker:
         known = self._pulls.way(peer.name) if wanted == "auto" else None
         return Way(wanted, known, lambda by: self._pulls.remember_way(peer.name, by, self._clock()))
 
-    def _ended(self, running: _Running, result: Result) -> None:
+    def _ended(self, running: Running, result: Result) -> None:
         """Note what became of a try, and when there will be another."""
-        item, job, now = running.item, running.job, self._clock()
+        item, now = running.item, self._clock()
         if result.studies:
             self._pulls.set_studies(item, result.studies)
         if result.stopped or (running.stop.is_set() and result.state is not ItemState.COMPLETE):
             self._pulls.set_item(item, ItemState.WAITING, reason=item.reason, tries=item.tries)
             return
-        self._note_peer(job.peer, result)
+        self._under_way.learn(running, result)
         if result.busy and self._busy.get(item.pk, 0) < _MOST_BUSY:
             self._busy[item.pk] = self._busy.get(item.pk, 0) + 1
             self._again(item, result.reason, item.tries, now + _BUSY_SECONDS)
@@ -247,25 +218,15 @@ class PullWorker:
             return
         self._pulls.set_item(item, result.state, reason=result.reason, tries=item.tries)
 
-    def _note_peer(self, name: str, result: Result) -> None:
-        """Learn from a try how hard the peer may be pressed."""
-        now = time.monotonic()
-        with self._lock:
-            limits = self._limits.setdefault(name, PeerLimits())
-            if result.away:
-                limits.away(now)
-            elif result.busy:
-                limits.busy(now)
-            else:
-                limits.back()
-
     def _again(self, item: PullItem, reason: str, tries: int, due: float) -> None:
         self._pulls.set_item(item, ItemState.WAITING, reason=reason, tries=tries, due=due)
 
     def _paced(
-        self, running: _Running, peer: PeerSettings, expected: int
+        self, running: Running, peer: PeerSettings, expected: int
     ) -> Callable[[int, int], None] | None:
         """Wait until a retrieve may begin; returns what is to be told of what came."""
+        if not self._under_way.wait_to_retrieve(running, peer.fetch.parallel):
+            return None
         reserved = []
         for pace in self._paces_of(running.job, peer.fetch):
             begin, seconds = pace.reserve(expected)
@@ -275,11 +236,13 @@ class PullWorker:
         if stopped:
             for pace, place in reserved:
                 pace.spent(place, 0, 0)
+            self._under_way.become(running, Phase.WAITS)
             return None
 
         def tell(instances: int, size: int) -> None:
             for pace, place in reserved:
                 pace.spent(place, instances, size)
+            self._under_way.become(running, Phase.WAITS)
 
         return tell
 
@@ -302,27 +265,7 @@ class PullWorker:
             with self._lock:
                 self._paces.pop(f"job {job.pk}", None)
 
-    def _end_job(self, job: PullJob | None) -> None:
-        """Have what runs of a job end, or everything."""
-        with self._lock:
-            for one in self._running.values():
-                if job is None or one.job.pk == job.pk:
-                    one.stop.set()
-
-    def _room(self, name: str, most: int) -> int:
-        """How many more items of a peer may be begun."""
-        with self._lock:
-            limits = self._limits.setdefault(name, PeerLimits())
-            limits.running = sum(
-                one.job.peer == name and one.asks for one in self._running.values()
-            )
-            return min(limits.room(most, time.monotonic()), _MOST_AT_ONCE - len(self._running))
-
-    def _of_job(self, job: PullJob) -> list[_Running]:
-        with self._lock:
-            return [one for one in self._running.values() if one.job.pk == job.pk]
-
-    def _left(self, running: _Running) -> None:
+    def _left(self, running: Running) -> None:
         """Another item may ask the peer while this one waits for the archive."""
-        running.asks = False
+        self._under_way.become(running, Phase.LEFT)
         self._loop.wake()

@@ -38,23 +38,22 @@ def test_bytes_are_paced_by_what_came() -> None:
 
 def test_a_peer_that_is_away_is_tried_by_one_and_ever_more_rarely() -> None:
     peer = PeerLimits()
-    assert peer.room(4, 0.0) == 4
+    assert peer.room(4, 1, 0, 0.0) == 5
     rests = []
     now = 0.0
     for _ in range(5):
         rest = peer.away(now)
-        assert peer.room(4, now + rest - 0.01) == 0
+        assert peer.room(4, 1, 0, now + rest - 0.01) == 0
         now += rest
-        assert peer.room(4, now) == 1
+        assert peer.room(4, 1, 0, now) == 1
         rests.append(rest)
     assert rests == [1.0, 5.0, 25.0, 300.0, 300.0]
     peer.back()
-    assert peer.room(4, now) == 4
+    assert peer.room(4, 1, 0, now) == 5
 
 
 def test_a_peer_that_takes_few_associations_gets_few() -> None:
-    peer = PeerLimits(running=3)
-    peer.busy(0.0)
-    peer.running = 0
-    assert peer.room(4, 1.0) == 2
-    assert peer.room(4, 61.0) == 4
+    peer = PeerLimits()
+    peer.busy(3, 0.0)
+    assert (peer.room(4, 1, 0, 1.0), peer.at_once(4, 1.0)) == (2, 2)
+    assert (peer.room(4, 1, 0, 61.0), peer.at_once(4, 61.0)) == (5, 4)
