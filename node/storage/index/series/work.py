@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
+    bindparam,
     delete,
     insert,
     literal_column,
@@ -30,8 +30,46 @@ from node.storage.index.series.namesakes import addressed
 from node.storage.index.series.series_reader import SeriesReader
 from node.storage.index.studies.studies import look_at_study
 
-_SETTLED: ColumnElement[str] = literal_column(f"'{SeriesState.SETTLED}'")
-"""A literal, so that the database can use the partial index of settled series."""
+_SERIES: Final = select(
+    SeriesRow.id,
+    SeriesRow.uid,
+    SeriesRow.part,
+    StudyRow.uid.label("study_uid"),
+    SeriesRow.modality,
+    SeriesRow.number,
+    SeriesRow.description,
+    SeriesRow.instances,
+    SeriesRow.state,
+    SeriesRow.state_since,
+    SeriesRow.change,
+    SeriesRow.revision,
+    SeriesRow.first_arrival,
+    SeriesRow.last_arrival,
+    SeriesRow.due,
+    SeriesRow.owner,
+    SeriesRow.verdict,
+    SeriesRow.outputs,
+    SeriesRow.run_pk,
+).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+# What the watcher asks many times a second is put together once: that takes longer than the answer.
+_DUE: Final = (
+    _SERIES.where(SeriesRow.due <= bindparam("now"))
+    .order_by(SeriesRow.due)
+    .limit(bindparam("most"))
+)
+_NEXT_DUE: Final = (
+    select(SeriesRow.due).where(SeriesRow.due.is_not(None)).order_by(SeriesRow.due).limit(1)
+)
+_SETTLED: Final = (
+    _SERIES.where(
+        # A literal, so that the database can use the partial index of settled series.
+        SeriesRow.state == literal_column(f"'{SeriesState.SETTLED}'"),
+        or_(SeriesRow.due.is_(None), SeriesRow.due <= bindparam("now")),
+    )
+    .order_by(SeriesRow.state_since)
+    .limit(bindparam("most"))
+)
+_OF_ROW: Final = _SERIES.where(SeriesRow.id == bindparam("pk"))
 
 
 class Work(SeriesReader):
@@ -44,17 +82,13 @@ class Work(SeriesReader):
             now: seconds since 1970.
             limit: of their number.
         """
-        query = _series().where(SeriesRow.due <= now).order_by(SeriesRow.due).limit(limit)
         with self._index.reading() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return [_record(row) for row in connection.execute(_DUE, {"now": now, "most": limit})]
 
     def next_due(self) -> float | None:
         """When the next series becomes due; None if nothing waits."""
-        query = (
-            select(SeriesRow.due).where(SeriesRow.due.is_not(None)).order_by(SeriesRow.due).limit(1)
-        )
         with self._index.reading() as connection:
-            return connection.scalar(query)
+            return connection.scalar(_NEXT_DUE)
 
     def series(self, address: str) -> SeriesRecord | None:
         """One series by its UID or address.
@@ -62,14 +96,14 @@ class Work(SeriesReader):
         Args:
             address: `SeriesRecord.address`; a UID alone means the first series of that UID.
         """
-        query = _series().where(addressed(address)).order_by(SeriesRow.part).limit(1)
+        query = _SERIES.where(addressed(address)).order_by(SeriesRow.part).limit(1)
         with self._index.reading() as connection:
             row = connection.execute(query).first()
         return _record(row) if row else None
 
     def in_state(self, *states: SeriesState) -> list[SeriesRecord]:
         """All series in one of `states`, oldest arrival first; without states: all series."""
-        query = _series().order_by(SeriesRow.first_arrival)
+        query = _SERIES.order_by(SeriesRow.first_arrival)
         if states:
             query = query.where(SeriesRow.state.in_(states))
         with self._index.reading() as connection:
@@ -77,26 +111,26 @@ class Work(SeriesReader):
 
     def of(self, keys: Sequence[int]) -> list[SeriesRecord]:
         """The series of these rows, in order of the rows."""
-        query = _series().where(SeriesRow.id.in_(keys)).order_by(SeriesRow.id)
+        query = _SERIES.where(SeriesRow.id.in_(keys)).order_by(SeriesRow.id)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def of_number(self, series: SeriesRecord) -> list[SeriesRecord]:
         """The series of a series' study that have its Series Number, in order of their UIDs."""
         study = select(SeriesRow.study_pk).where(SeriesRow.id == series.pk).scalar_subquery()
-        query = _series().where(SeriesRow.study_pk == study, SeriesRow.number == series.number)
+        query = _SERIES.where(SeriesRow.study_pk == study, SeriesRow.number == series.number)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query.order_by(SeriesRow.uid))]
 
     def of_study(self, study_uid: str) -> list[SeriesRecord]:
         """The series of a study, in order of their rows."""
-        query = _series().where(StudyRow.uid == study_uid).order_by(SeriesRow.id)
+        query = _SERIES.where(StudyRow.uid == study_uid).order_by(SeriesRow.id)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def members(self, series_pk: int) -> list[SeriesRecord]:
         """The series whose images are volumes of a series' run; without the series itself."""
-        query = _series().where(SeriesRow.run_pk == series_pk).order_by(SeriesRow.uid)
+        query = _SERIES.where(SeriesRow.run_pk == series_pk).order_by(SeriesRow.uid)
         with self._index.reading() as connection:
             return [_record(row) for row in connection.execute(query)]
 
@@ -111,17 +145,9 @@ class Work(SeriesReader):
             now: seconds since 1970.
             limit: of their number.
         """
-        query = (
-            _series()
-            .where(
-                SeriesRow.state == _SETTLED,
-                or_(SeriesRow.due.is_(None), SeriesRow.due <= now),
-            )
-            .order_by(SeriesRow.state_since)
-            .limit(limit)
-        )
+        asked = {"now": now, "most": limit}
         with self._index.reading() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return [_record(row) for row in connection.execute(_SETTLED, asked)]
 
     def move(
         self,
@@ -154,7 +180,7 @@ class Work(SeriesReader):
             if not swap(connection, series, to, now, actor, detail or {}, {"due": due, **values}):
                 return None
             enqueue(connection, series.pk, deliveries, now)
-            row = connection.execute(_series().where(SeriesRow.id == series.pk)).one()
+            row = connection.execute(_OF_ROW, {"pk": series.pk}).one()
         return _record(row)
 
     def look_again(
@@ -367,30 +393,6 @@ def _has_statement(connection: Connection, series: SeriesRecord) -> bool:
     """Whether there is a peer's statement on the series, which may be newer than the decision."""
     query = select(StatementRow.source).where(StatementRow.series_uid == series.uid).limit(1)
     return connection.scalar(query) is not None
-
-
-def _series() -> Select[*tuple[Any, ...]]:
-    return select(
-        SeriesRow.id,
-        SeriesRow.uid,
-        SeriesRow.part,
-        StudyRow.uid.label("study_uid"),
-        SeriesRow.modality,
-        SeriesRow.number,
-        SeriesRow.description,
-        SeriesRow.instances,
-        SeriesRow.state,
-        SeriesRow.state_since,
-        SeriesRow.change,
-        SeriesRow.revision,
-        SeriesRow.first_arrival,
-        SeriesRow.last_arrival,
-        SeriesRow.due,
-        SeriesRow.owner,
-        SeriesRow.verdict,
-        SeriesRow.outputs,
-        SeriesRow.run_pk,
-    ).join(StudyRow, StudyRow.id == SeriesRow.study_pk)
 
 
 def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:

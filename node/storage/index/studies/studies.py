@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select, update
 
@@ -48,6 +48,9 @@ class StudyRecord:
     rows: tuple[int, ...]
 
 
+_NEXT_DUE: Final = select(func.min(StudyRow.due)).where(StudyRow.due.is_not(None))
+
+
 class Studies:
     """Reads studies, and records what was decided of them."""
 
@@ -67,9 +70,8 @@ class Studies:
 
     def next_due(self) -> float | None:
         """When the next study becomes due; None if nothing waits."""
-        query = select(func.min(StudyRow.due)).where(StudyRow.due.is_not(None))
         with self._index.reading() as connection:
-            return connection.scalar(query)
+            return connection.scalar(_NEXT_DUE)
 
     def study(self, pk: int) -> StudyRecord | None:
         """A study by its row; None if it is gone."""
