@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import BindParameter, bindparam, delete, func, insert, select, update
 
 from node.completion.facts import Source, Statement
 from node.core.records import SeriesState
@@ -14,6 +15,20 @@ from node.storage.index.schema import RefusalRow, SeriesRow, StatementRow
 
 FIRST_REFUSAL_SECONDS = 600.0  # after which a peer that refused is asked again,
 LONGEST_REFUSAL_SECONDS = 86400.0  # doubled with each further refusal up to this
+_UID: Final[BindParameter[str]] = bindparam("uid")
+_STATEMENTS: Final = (
+    select(
+        StatementRow.source,
+        StatementRow.peer,
+        StatementRow.at,
+        StatementRow.final,
+        StatementRow.instances,
+        StatementRow.uids,
+        select(func.count()).where(SeriesRow.uid == _UID).scalar_subquery().label("parts"),
+    )
+    .where(StatementRow.series_uid == _UID)
+    .order_by(StatementRow.at)
+)
 _pause = backoff(first=FIRST_REFUSAL_SECONDS, factor=2.0, longest=LONGEST_REFUSAL_SECONDS)
 
 
@@ -71,12 +86,8 @@ class Statements:
         If several studies or patients have a series of this UID, counts by the sender are left out,
         as it is not known which series they count.
         """
-        query = select(StatementRow).where(StatementRow.series_uid == series_uid)
-        parts = select(func.count()).where(SeriesRow.uid == series_uid)
         with self._index.reading() as connection:
-            if (connection.scalar(parts) or 0) > 1:
-                query = query.where(StatementRow.source != Source.SENDER_COUNT)
-            rows = connection.execute(query.order_by(StatementRow.at)).all()
+            rows = connection.execute(_STATEMENTS, {"uid": series_uid}).all()
         return tuple(
             Statement(
                 source=Source(row.source),
@@ -87,6 +98,7 @@ class Statements:
                 uids=None if row.uids is None else frozenset(row.uids),
             )
             for row in rows
+            if row.parts < 2 or row.source != Source.SENDER_COUNT
         )
 
     def refused(self, peer: str, reason: str, now: float) -> float:

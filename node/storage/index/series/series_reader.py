@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import BindParameter, Select, and_, bindparam, func, or_, select
 
 from node.core.records import Arrival, AssociationEnd, SeriesState, StoredInstance
 from node.storage.index.engine import Index
@@ -32,6 +32,50 @@ COMPLETION = "completion"
 
 _CUT = (AssociationEnd.ABORTED, AssociationEnd.LOST)
 _ENDS = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
+
+# Queries of each look at a series are put together once: that takes longer than the answer.
+_PK: Final[BindParameter[int]] = bindparam("pk")
+_ARRIVALS: Final = (
+    select(
+        AssociationRow.id,
+        AssociationRow.calling_ae,
+        AssociationRow.called_ae,
+        AssociationRow.address,
+        AssociationRow.end,
+        AssociationRow.ended_at,
+        ArrivalRow.first_at,
+        ArrivalRow.last_at,
+        ArrivalRow.instances,
+    )
+    .join(AssociationRow, AssociationRow.id == ArrivalRow.association_pk)
+    .where(ArrivalRow.series_pk == _PK)
+    .order_by(ArrivalRow.first_at)
+)
+_ATTRIBUTES: Final = (
+    select(PatientRow.attributes, StudyRow.attributes, SeriesRow.attributes)
+    .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+    .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
+    .where(SeriesRow.id == _PK)
+)
+_OF_SERIES: Final = SeriesEventRow.series_pk == _PK
+_ENDED: Final = and_(
+    _OF_SERIES,
+    SeriesEventRow.from_state == SeriesState.ASSEMBLING,
+    SeriesEventRow.to_state.in_(_ENDS),
+)
+_GAVE_UP: Final = and_(
+    _OF_SERIES,
+    SeriesEventRow.from_state == SeriesState.RECEIVING,
+    SeriesEventRow.to_state.in_((SeriesState.HELD, SeriesState.FAILED)),
+    SeriesEventRow.actor == COMPLETION,
+)
+_BACKGROUND: Final = select(
+    select(func.count()).where(_ENDED).scalar_subquery(),
+    select(SeriesRow.held_by).where(SeriesRow.id == _PK).scalar_subquery(),
+    select(func.max(SeriesEventRow.id)).where(_ENDED).scalar_subquery(),
+    select(func.max(SeriesEventRow.id)).where(_GAVE_UP).scalar_subquery(),
+)
+"""How many assemblies ended, who holds it, and the last events of end and of giving up."""
 
 
 class Background(NamedTuple):
@@ -72,24 +116,8 @@ class SeriesReader:
 
     def arrivals(self, series_pk: int) -> list[Arrival]:
         """What was received of the series by each association, in order of the first instance."""
-        query = (
-            select(
-                AssociationRow.id,
-                AssociationRow.calling_ae,
-                AssociationRow.called_ae,
-                AssociationRow.address,
-                AssociationRow.end,
-                AssociationRow.ended_at,
-                ArrivalRow.first_at,
-                ArrivalRow.last_at,
-                ArrivalRow.instances,
-            )
-            .join(AssociationRow, AssociationRow.id == ArrivalRow.association_pk)
-            .where(ArrivalRow.series_pk == series_pk)
-            .order_by(ArrivalRow.first_at)
-        )
         with self._index.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_ARRIVALS, {"pk": series_pk}).all()
             cut = [row.id for row in rows if row.end in _CUT]
             left = set(connection.scalars(_last_received_by(series_pk, cut))) if cut else set()
         return [
@@ -109,25 +137,9 @@ class SeriesReader:
 
     def background(self, series_pk: int) -> Background:
         """What a decision needs of the history of the series."""
-        event = SeriesEventRow
-        ended = (
-            event.series_pk == series_pk,
-            event.from_state == SeriesState.ASSEMBLING,
-            event.to_state.in_(_ENDS),
-        )
-        gave_up = (
-            event.series_pk == series_pk,
-            event.from_state == SeriesState.RECEIVING,
-            event.to_state.in_((SeriesState.HELD, SeriesState.FAILED)),
-            event.actor == COMPLETION,
-        )
         with self._index.reading() as connection:
-            assembled, last = connection.execute(
-                select(func.count(), func.max(event.id)).where(*ended)
-            ).one()
-            given_up = connection.scalar(select(func.max(event.id)).where(*gave_up))
-            held_by = connection.scalar(select(SeriesRow.held_by).where(SeriesRow.id == series_pk))
-        return Background(assembled, held_by or "", (given_up or 0) > (last or 0))
+            found = connection.execute(_BACKGROUND, {"pk": series_pk}).one()
+        return Background(found[0], found[1] or "", (found[3] or 0) > (found[2] or 0))
 
     def headers(self, series_pk: int, after: int = 0) -> list[InstanceHeader]:
         """The headers of the series' instances in the order in which they were received.
@@ -171,14 +183,8 @@ class SeriesReader:
 
     def attributes(self, series_pk: int) -> dict[str, Any]:
         """The attributes of the series, its study and its patient: keyword to value."""
-        query = (
-            select(PatientRow.attributes, StudyRow.attributes, SeriesRow.attributes)
-            .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-            .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
-            .where(SeriesRow.id == series_pk)
-        )
         with self._index.reading() as connection:
-            patient, study, series = connection.execute(query).one()
+            patient, study, series = connection.execute(_ATTRIBUTES, {"pk": series_pk}).one()
         return {**patient, **study, **series}
 
     def attributes_of_study(self, series_pk: int) -> list[dict[str, Any]]:
