@@ -8,9 +8,13 @@ from typing import Any, Final
 
 import highdicom as hd
 import numpy as np
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.sequence import Sequence as Items
 from pydicom.sr.coding import Code as PydicomCode
+from pydicom.tag import BaseTag
 
 from node.assemble.space import Array
 from node.convert.results.codes import Code, Coded
@@ -19,14 +23,18 @@ from node.convert.results.labels import Label, named
 from node.convert.results.masks import Mask, Numbered, check_finite, numbered
 from node.convert.results.options import Form, ResultOptions
 from node.convert.results.refusals import Refusal, ResultError
-from node.convert.results.source import describe, finished, refer, stand_ins
+from node.convert.results.segment_frames import (
+    FRACTIONS,
+    Frames,
+    binary,
+    fractional,
+    functional_groups,
+    label_map,
+)
+from node.convert.results.source import UTF8, describe, finished, refer_to_all, stand_ins
 
 MOST_SEGMENTS: Final = 65535
 """Segment Number (0062,0004) is an unsigned 16-bit integer."""
-FEWEST_PIXELS: Final = 8
-"""Of a slice: highdicom packs smaller ones each into bytes of its own, against PS3.5 8.1.1."""
-FRACTIONS: Final = 255
-"""Maximum Fractional Value: what 1 is stored as."""
 _FAMILY: Final = PydicomCode("123110", "DCM", "Artificial Intelligence")
 """CID 7162; the Type 1 code of an algorithm of which only name and version are known."""
 
@@ -61,28 +69,44 @@ def to_seg(
     """
     options = options or ResultOptions()
     if form is Form.FRACTIONAL:
-        pixels, present = _fractions(grid, mask, labels)
+        stored, present = _fractions(grid, mask, labels)
+        frames = fractional(stored)
     else:
-        pixels, present = numbered(grid, mask, labels)
+        numbers, present = numbered(grid, mask, labels)
+        _check_count(present)
+        frames = binary(numbers) if form is Form.BINARY else label_map(numbers, len(present))
+    described = [
+        _described(number, label, options, codes) for number, label in enumerate(present, 1)
+    ]
+    result = _of_one_frame(grid, described, options, form)
+    describe(result, source, options, "Segmentation", "SEG")
+    refer_to_all(result, grid)
+    organise(result, options)
+    result.LossyImageCompression = "00"
+    _fill(result, grid, frames)
+    return result
+
+
+def _check_count(present: Sequence[Label]) -> None:
     if len(present) > MOST_SEGMENTS:
         raise ResultError(
             Refusal.OUT_OF_RANGE, f"{len(present)} labels; a Segmentation has {MOST_SEGMENTS}."
         )
-    if form is Form.BINARY and pixels[0].size < FEWEST_PIXELS:
-        raise ResultError(
-            Refusal.OUT_OF_RANGE,
-            f"Slices of {pixels[0].size} pixels; --form labelmap takes fewer than {FEWEST_PIXELS}.",
-        )
-    kind = hd.seg.SegmentationTypeValues[form.name]
-    described = [
-        _described(number, label, options, codes) for number, label in enumerate(present, 1)
-    ]
+
+
+def _of_one_frame(
+    grid: SourceGrid, described: Sequence[Any], options: ResultOptions, form: Form
+) -> Dataset:
+    """Return a Segmentation of the first slice, one pixel of which is of the first segment."""
+    first = grid.frames[0]
+    pixels = np.zeros((1, first.rows, first.columns), np.uint8)
+    pixels[0, 0, 0] = 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = hd.seg.Segmentation(
-            source_images=stand_ins(grid),
+            source_images=stand_ins(grid, 1),
             pixel_array=pixels,
-            segmentation_type=kind,
+            segmentation_type=hd.seg.SegmentationTypeValues[form.name],
             segment_descriptions=described,
             series_instance_uid=options.uid("series"),
             series_number=1,
@@ -97,12 +121,20 @@ def to_seg(
             content_description=options.note[:64] or None,
             omit_empty_frames=True,
         )
-    result = finished(made)
-    describe(result, source, options, "Segmentation", "SEG")
-    refer(result, grid)
-    organise(result, options)
-    result.LossyImageCompression = "00"
-    return result
+    return finished(made)
+
+
+def _fill(result: Dataset, grid: SourceGrid, frames: Frames) -> None:
+    """Put all frames into an object that has one, as elements that are encoded already."""
+    pattern = result.PerFrameFunctionalGroupsSequence[0]
+    groups = functional_groups(grid, frames.places, pattern)
+    result.NumberOfFrames = len(frames.places)
+    result.PixelData = frames.pixels
+    correct_ambiguous_vr(result, is_little_endian=True)
+    # pydicom writes an encoded element as it is if the data set counts as read in that encoding
+    result.set_original_encoding(False, True, convert_encodings(UTF8))
+    tag = BaseTag(0x52009230)
+    result[tag] = RawDataElement(tag, "SQ", len(groups), groups, 0, False, True)
 
 
 def organise(result: Dataset, options: ResultOptions) -> None:
@@ -125,7 +157,10 @@ def _fractions(
             Refusal.OUT_OF_RANGE,
             f"Values from {slices.min():g} to {slices.max():g}; a probability is from 0 to 1.",
         )
-    if not (np.rint(slices * FRACTIONS) > 0).any():
+    stored = np.empty(slices.shape, np.uint8)
+    for target, one in zip(stored, slices, strict=True):
+        target[:] = np.rint(one * np.float64(FRACTIONS))
+    if not stored.any():
         raise ResultError(
             Refusal.EMPTY_RESULT, f"No voxel has a probability of 1/{2 * FRACTIONS} or more."
         )
@@ -134,9 +169,7 @@ def _fractions(
             Refusal.BAD_LABELS,
             f"A probability map is of one label, and there are {len(labels)} in the list.",
         )
-    return np.ascontiguousarray(slices, np.float32), named(
-        [labels[0].value if labels else 1], labels
-    )
+    return stored, named([labels[0].value if labels else 1], labels)
 
 
 def _described(

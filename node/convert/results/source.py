@@ -166,14 +166,18 @@ def _acquired_by(source: Dataset) -> Dataset:
     return item
 
 
-def stand_ins(grid: SourceGrid) -> list[Dataset]:
+def stand_ins(grid: SourceGrid, count: int | None = None) -> list[Dataset]:
     """Return a small single-frame data set for each source slice of a grid.
 
     Each is called by its number, which `refer` turns into the real instance.
+
+    Args:
+        grid: the volume's grid, and its source frames.
+        count: so many, from the first one on; None: all.
     """
     found = []
     with config.disable_value_validation():
-        for number, frame in enumerate(grid.frames):
+        for number, frame in enumerate(grid.frames[:count]):
             one = Dataset()
             one.SOPClassUID = CTImageStorage
             one.SOPInstanceUID = f"2.25.{number + 1}"
@@ -226,6 +230,16 @@ def refer(result: Dataset, grid: SourceGrid) -> None:
                 item.ReferencedSOPInstanceUID = frame.sop_instance_uid
                 if frame.frame is not None:
                     item.ReferencedFrameNumber = frame.frame
+    refer_to_all(result, grid)
+
+
+def refer_to_all(result: Dataset, grid: SourceGrid) -> None:
+    """Name the instances of the source, and their series.
+
+    Args:
+        result: is changed.
+        grid: of the source frames.
+    """
     result.SourceImageSequence = Items(instance_references(grid.frames))
     result.ReferencedSeriesSequence = Items([series_reference(grid, grid.frames)])
 

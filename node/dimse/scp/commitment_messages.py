@@ -10,7 +10,7 @@ from node.core.errors import MalformedDataSet
 from node.core.records import checked_uid
 from node.core.statuses import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE
 from node.dicom import scan
-from node.dimse.scp.query.element_writer import Writer
+from node.dicom.element_writer import Writer
 from node.lifecycle.verification.damage_reporter import expected
 from node.storage.archive import Archive
 from node.storage.index.peers.commitments import Held

@@ -43,5 +43,13 @@ class Writer:
             tag: group and element as one number.
             items: the encoded elements of each.
         """
-        body = b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in items)
-        return self.element(tag, "SQ", body)
+        return self.element(tag, "SQ", in_items(items))
+
+
+def in_items(items: Iterable[bytes]) -> bytes:
+    """The value of a sequence: each item with its tag and length (PS3.5 7.5.2).
+
+    Args:
+        items: the encoded elements of each.
+    """
+    return b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in items)
