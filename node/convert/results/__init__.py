@@ -5,15 +5,22 @@ of which source frame and pixel each voxel is; `source` is the data set of one o
 instances, whose patient and study the result keeps.
 """
 
-from node.convert.results.capture import to_capture
-from node.convert.results.derived_image import to_image
-from node.convert.results.grid import SourceFrame, SourceGrid, grid_of_manifest, grid_of_plan
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from node.convert.results.labels import Code, Label, read_codes, read_labels
 from node.convert.results.options import Algorithm, Form, ResultOptions
-from node.convert.results.parametric_map import to_map
 from node.convert.results.refusals import Refusal, ResultError
-from node.convert.results.rtstruct import to_rtstruct
-from node.convert.results.seg import to_seg
+
+if TYPE_CHECKING:
+    from node.convert.results.capture import to_capture
+    from node.convert.results.derived_image import to_image
+    from node.convert.results.grid import SourceFrame, SourceGrid, grid_of_manifest, grid_of_plan
+    from node.convert.results.parametric_map import to_map
+    from node.convert.results.rtstruct import to_rtstruct
+    from node.convert.results.seg import to_seg
 
 __all__ = [
     "Algorithm",
@@ -35,3 +42,22 @@ __all__ = [
     "to_rtstruct",
     "to_seg",
 ]
+
+_PLACES: Final = {
+    "SourceFrame": "node.convert.results.grid",
+    "SourceGrid": "node.convert.results.grid",
+    "grid_of_manifest": "node.convert.results.grid",
+    "grid_of_plan": "node.convert.results.grid",
+    "to_capture": "node.convert.results.capture",
+    "to_image": "node.convert.results.derived_image",
+    "to_map": "node.convert.results.parametric_map",
+    "to_rtstruct": "node.convert.results.rtstruct",
+    "to_seg": "node.convert.results.seg",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a maker of one kind when it is wanted: not each of them needs highdicom and PIL."""
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -132,7 +132,9 @@ def present(slices: Array) -> list[int]:
     return found
 
 
-def gathered(blocks: Iterable[Array], shape: tuple[int, int, int]) -> tuple[Array, list[int]]:
+def gathered(
+    blocks: Iterable[Array], shape: tuple[int, int, int]
+) -> tuple[Array, dict[int, int]]:
     """Bring label numbers into as few bytes as they need, block by block.
 
     Args:
@@ -140,8 +142,8 @@ def gathered(blocks: Iterable[Array], shape: tuple[int, int, int]) -> tuple[Arra
         shape: (i, j, k) of all of them.
 
     Returns:
-        (i, j, k) numbers, Fortran order; and the label number that each of them stands for, 0
-        for 0.
+        (i, j, k) numbers, Fortran order; and which of them stands for each label number, 0 for 0.
+        Those that are small enough stand for themselves.
 
     Raises:
         ResultError: `not-finite`, `not-integer`, or `out-of-range`, if there are too many.
@@ -151,25 +153,53 @@ def gathered(blocks: Iterable[Array], shape: tuple[int, int, int]) -> tuple[Arra
     at = 0
     for block in blocks:
         numbers = whole(block)
-        for value in _different(numbers):
-            known.setdefault(value, len(known))
-        if len(known) > _TABLE:
-            raise ResultError(Refusal.OUT_OF_RANGE, f"More than {_TABLE - 1} different labels.")
-        if len(known) > 256 and small.dtype == np.uint8:
+        found = different(numbers)
+        if len(known.keys() | set(found)) > 256 and small.dtype == np.uint8:
             small = small.astype(np.uint16)
+        _stand_for(found, known, int(np.iinfo(small.dtype).max))
         layers = block.shape[2]
-        small[:, :, at : at + layers] = _looked_up(numbers, known, small.dtype)
+        part = small[:, :, at : at + layers]
+        if all(known[value] == value for value in found):
+            part[:] = numbers
+        else:
+            part[:] = _looked_up(numbers, known, small.dtype)
         at += layers
-    return small, list(known)
+    return small, known
 
 
-def _different(numbers: Array) -> list[int]:
-    """Return the different numbers of a block, rising."""
-    if int(numbers.max()) < _TABLE:
-        found: Array = np.flatnonzero(np.bincount(numbers.ravel(order="K")))
+def _stand_for(values: Sequence[int], known: dict[int, int], most: int) -> None:
+    """Add label numbers to those known, as themselves if they are free and small enough."""
+    taken = set(known.values())
+    free = iter(range(most, 0, -1))
+    for value in values:
+        if value in known:
+            continue
+        code = value if value <= most and value not in taken else None
+        while code is None or code in taken:
+            code = next(free, None)
+            if code is None:
+                raise ResultError(Refusal.OUT_OF_RANGE, f"More than {most} different labels.")
+        known[value] = code
+        taken.add(code)
+
+
+def different(numbers: Array) -> list[int]:
+    """Return the different numbers of an array but 0, rising.
+
+    Args:
+        numbers: whole numbers from 0, in any shape.
+    """
+    flat = numbers.ravel(order="K")
+    if flat.nbytes % 8:
+        some = flat[flat != 0]
+    else:  # eight bytes of zeros are left out at once, and masks have little else
+        words = flat.view(np.uint64)
+        some = words[words != 0].view(flat.dtype)
+    if len(some) and int(some.max()) < _TABLE:
+        found: Array = np.flatnonzero(np.bincount(some))
     else:
-        found = np.unique(numbers)
-    return [int(value) for value in found]
+        found = np.unique(some)
+    return [int(value) for value in found if value]
 
 
 def _looked_up(numbers: Array, known: Mapping[int, int], dtype: Any) -> Array:
@@ -182,24 +212,28 @@ def _looked_up(numbers: Array, known: Mapping[int, int], dtype: Any) -> Array:
     return np.asarray(to[np.searchsorted(values, numbers)])
 
 
-def renumbered(slices: Array, values: Sequence[int], labels: Sequence[Label] | None) -> Numbered:
+def renumbered(
+    slices: Array, known: Mapping[int, int], labels: Sequence[Label] | None
+) -> Numbered:
     """Number the labels from 1 as they rise.
 
     Args:
         slices: (slice, row, column) numbers as `gathered` returned them.
-        values: the label number that each stands for.
+        known: which of them stands for each label number.
         labels: what they mean; None: `Label N`.
 
     Raises:
         ResultError: `empty-result` or `unknown-label`.
     """
-    there = sorted(value for value in values if value)
+    there = sorted(value for value in known if value)
     if not there:
         raise ResultError(Refusal.EMPTY_RESULT, "No voxel has a label.")
     found = named(there, labels)
-    table = np.zeros(len(values), slices.dtype)
+    table = np.zeros(np.iinfo(slices.dtype).max + 1, slices.dtype)
     for number, value in enumerate(there, 1):
-        table[values.index(value)] = number
+        table[known[value]] = number
+    if all(known[value] == number for number, value in enumerate(there, 1)):
+        return Numbered(np.ascontiguousarray(slices), found)
     result = np.empty(slices.shape, slices.dtype)
     for target, one in zip(result, slices, strict=True):
         target[:] = table[one]

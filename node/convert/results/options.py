@@ -13,6 +13,9 @@ _NAMESPACE: Final = uuid.UUID("0b6d1f0e-5a0c-4a57-9b34-3f1c8f0d6c11")
 DEFAULT_NUMBER: Final = 1000
 """Is added to the Series Number of the source where the caller knows no free one."""
 
+NO_UNIT: Final = "1"
+"""UCUM's unity."""
+
 
 class Form(StrEnum):
     """The three kinds of Segmentation (PS3.3 C.8.20.2)."""

@@ -12,13 +12,10 @@ from pydicom.dataset import Dataset
 from node.assemble.space import Array
 from node.convert.results.grid import SourceGrid, Voxels
 from node.convert.results.masks import check_finite
-from node.convert.results.options import ResultOptions
+from node.convert.results.options import NO_UNIT, ResultOptions
 from node.convert.results.refusals import Refusal, ResultError
-from node.convert.results.seg import organise
 from node.convert.results.source import describe, finished, refer, stand_ins
 
-NO_UNIT: Final = "1"
-"""UCUM's unity."""
 LONGEST_UNIT: Final = 64
 _SHORT: Final = 16
 """Characters of VR SH: Code Value (0008,0100), LUT Label (0040,9210)."""
@@ -89,8 +86,15 @@ def to_map(
     result = finished(made)
     describe(result, source, options, "Map", "OT")
     refer(result, grid)
-    organise(result, options)
+    _organise(result, options)
     return result
+
+
+def _organise(result: Dataset, options: ResultOptions) -> None:
+    """Give the dimensions of a multi-frame object a UID that follows from the seed."""
+    uid = options.uid("dimensions")
+    for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid
 
 
 def _exact(slices: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -31,7 +30,8 @@ from node.convert.results.segment_frames import (
     functional_groups,
     label_map,
 )
-from node.convert.results.source import UTF8, describe, finished, refer_to_all, stand_ins
+from node.convert.results.segment_header import segment_header
+from node.convert.results.source import UTF8, describe, finished, refer_to_all
 
 MOST_SEGMENTS: Final = 65535
 """Segment Number (0062,0004) is an unsigned 16-bit integer."""
@@ -78,12 +78,11 @@ def to_seg(
     described = [
         _described(number, label, options, codes) for number, label in enumerate(present, 1)
     ]
-    result = _of_one_frame(grid, described, options, form)
+    result = finished(segment_header(grid, described, options, form))
     describe(result, source, options, "Segmentation", "SEG")
     refer_to_all(result, grid)
-    organise(result, options)
-    result.LossyImageCompression = "00"
-    _fill(result, grid, frames)
+    named = form is Form.BINARY and len(present) > 1
+    _fill(result, frames, functional_groups(grid, frames.places, named=named))
     return result
 
 
@@ -94,40 +93,14 @@ def _check_count(present: Sequence[Label]) -> None:
         )
 
 
-def _of_one_frame(
-    grid: SourceGrid, described: Sequence[Any], options: ResultOptions, form: Form
-) -> Dataset:
-    """Return a Segmentation of the first slice, one pixel of which is of the first segment."""
-    first = grid.frames[0]
-    pixels = np.zeros((1, first.rows, first.columns), np.uint8)
-    pixels[0, 0, 0] = 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = hd.seg.Segmentation(
-            source_images=stand_ins(grid, 1),
-            pixel_array=pixels,
-            segmentation_type=hd.seg.SegmentationTypeValues[form.name],
-            segment_descriptions=described,
-            series_instance_uid=options.uid("series"),
-            series_number=1,
-            sop_instance_uid=options.uid("instance", 1),
-            instance_number=1,
-            manufacturer="",
-            manufacturer_model_name="",
-            software_versions="",
-            device_serial_number="",
-            max_fractional_value=FRACTIONS,
-            content_label="SEGMENTATION",
-            content_description=options.note[:64] or None,
-            omit_empty_frames=True,
-        )
-    return finished(made)
+def _fill(result: Dataset, frames: Frames, groups: bytes) -> None:
+    """Put the frames into an object.
 
-
-def _fill(result: Dataset, grid: SourceGrid, frames: Frames) -> None:
-    """Put all frames into an object that has one, as elements that are encoded already."""
-    pattern = result.PerFrameFunctionalGroupsSequence[0]
-    groups = functional_groups(grid, frames.places, pattern)
+    Args:
+        result: is changed.
+        frames: their pixels.
+        groups: what is said of each, encoded.
+    """
     result.NumberOfFrames = len(frames.places)
     result.PixelData = frames.pixels
     correct_ambiguous_vr(result, is_little_endian=True)
@@ -135,13 +108,6 @@ def _fill(result: Dataset, grid: SourceGrid, frames: Frames) -> None:
     result.set_original_encoding(False, True, convert_encodings(UTF8))
     tag = BaseTag(0x52009230)
     result[tag] = RawDataElement(tag, "SQ", len(groups), groups, 0, False, True)
-
-
-def organise(result: Dataset, options: ResultOptions) -> None:
-    """Give the dimensions of a multi-frame object a UID that follows from the seed."""
-    uid = options.uid("dimensions")
-    for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
-        item.DimensionOrganizationUID = uid
 
 
 def _fractions(

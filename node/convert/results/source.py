@@ -19,6 +19,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat, format_number_as_ds
 
+from node.convert.results.codes import Code
 from node.convert.results.grid import SourceFrame, SourceGrid
 from node.convert.results.options import DEFAULT_NUMBER, ResultOptions
 from node.core.version import VERSION
@@ -29,6 +30,8 @@ LONGEST: Final = 64
 """Characters of VR LO."""
 UTF8: Final = "ISO_IR 192"
 """What results are written in: names of labels may have letters that the source's set has not."""
+SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
+"""CID 7202: the purpose of a reference to what a result was derived from."""
 _PATIENT: Final = (
     "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence",
     "TypeOfPatientID", "OtherPatientIDsSequence", "PatientBirthDate", "PatientBirthTime",
@@ -166,18 +169,14 @@ def _acquired_by(source: Dataset) -> Dataset:
     return item
 
 
-def stand_ins(grid: SourceGrid, count: int | None = None) -> list[Dataset]:
+def stand_ins(grid: SourceGrid) -> list[Dataset]:
     """Return a small single-frame data set for each source slice of a grid.
 
     Each is called by its number, which `refer` turns into the real instance.
-
-    Args:
-        grid: the volume's grid, and its source frames.
-        count: so many, from the first one on; None: all.
     """
     found = []
     with config.disable_value_validation():
-        for number, frame in enumerate(grid.frames[:count]):
+        for number, frame in enumerate(grid.frames):
             one = Dataset()
             one.SOPClassUID = CTImageStorage
             one.SOPInstanceUID = f"2.25.{number + 1}"
@@ -274,8 +273,8 @@ def source_image(frame: SourceFrame, *, preserved: bool = True) -> Dataset:
     """
     item = frame_reference(frame)
     purpose = Dataset()
-    purpose.CodeValue, purpose.CodingSchemeDesignator = "121322", "DCM"
-    purpose.CodeMeaning = "Source image for image processing operation"
+    purpose.CodeValue, purpose.CodingSchemeDesignator = SOURCE_IMAGE.value, SOURCE_IMAGE.scheme
+    purpose.CodeMeaning = SOURCE_IMAGE.meaning
     item.PurposeOfReferenceCodeSequence = Items([purpose])
     item.SpatialLocationsPreserved = "YES" if preserved else "NO"
     return item

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from node.assemble.pixels.stored_values import RGB
 from node.assemble.space import Array
+from node.convert import results
 from node.convert.memory import check_room
 from node.convert.results import (
     Form,
@@ -22,17 +23,12 @@ from node.convert.results import (
     ResultOptions,
     read_codes,
     read_labels,
-    to_capture,
-    to_image,
-    to_map,
-    to_rtstruct,
-    to_seg,
 )
 from node.convert.results.codes import Coded
 from node.convert.results.grid import Voxels
 from node.convert.results.image import ResultImage, open_result, read_json
 from node.convert.results.masks import Numbered, gathered, numbered, renumbered
-from node.convert.results.parametric_map import NO_UNIT
+from node.convert.results.options import NO_UNIT
 from node.convert.results.revisions import Fit, find_volume
 from node.core.system.disk import file_sha256
 from node.lifecycle.results.series import ResultSeries
@@ -139,10 +135,10 @@ def _of_mask(
 ) -> list[Dataset]:
     grid = fit.grid
     if request.kind is Kind.RTSTRUCT:
-        return [to_rtstruct(grid, source, mask, None, options)]
+        return [results.to_rtstruct(grid, source, mask, None, options)]
     if request.kind is Kind.CAPTURE:
-        return to_capture(grid, source, mask, _shown(fit), None, options)
-    return [to_seg(grid, source, mask, None, options, form=request.form, codes=codes)]
+        return results.to_capture(grid, source, mask, _shown(fit), None, options)
+    return [results.to_seg(grid, source, mask, None, options, form=request.form, codes=codes)]
 
 
 def _of_values(
@@ -157,10 +153,10 @@ def _of_values(
 ) -> list[Dataset]:
     units = request.units or str(image.sidecar.get("Units") or "")
     if request.kind is Kind.MAP:
-        return [to_map(fit.grid, source, values, units or NO_UNIT, options)]
+        return [results.to_map(fit.grid, source, values, units or NO_UNIT, options)]
     if request.kind is Kind.IMAGE:
-        return to_image(fit.grid, source, values, options, units=units, headers=series.header)
-    return [to_seg(fit.grid, source, values, labels, options, form=Form.FRACTIONAL)]
+        return results.to_image(fit.grid, source, values, options, units=units, headers=series.header)
+    return [results.to_seg(fit.grid, source, values, labels, options, form=Form.FRACTIONAL)]
 
 
 def _labels(image: ResultImage, request: Request) -> list[Label] | None:
@@ -189,8 +185,8 @@ def _mask(image: ResultImage, fit: Fit, how: str, labels: list[Label] | None) ->
     """Return the numbered labels; of a large image only some layers are held as they are."""
     if how or fit.orientation is None:
         return numbered(fit.grid, _values(image, fit, how), labels)
-    small, values = gathered(image.blocks(), image.shape)
-    return renumbered(fit.grid.slices(fit.grid.placed(small, fit.orientation)), values, labels)
+    small, known = gathered(image.blocks(), image.shape)
+    return renumbered(fit.grid.slices(fit.grid.placed(small, fit.orientation)), known, labels)
 
 
 def _values(image: ResultImage, fit: Fit, how: str) -> Voxels:
