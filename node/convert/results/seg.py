@@ -78,7 +78,7 @@ def to_seg(
     described = [
         _described(number, label, options, codes) for number, label in enumerate(present, 1)
     ]
-    result = finished(segment_header(grid, described, options, form))
+    result = finished(segment_header(grid, described, frames.places, options, form))
     describe(result, source, options, "Segmentation", "SEG")
     refer_to_all(result, grid)
     named = form is Form.BINARY and len(present) > 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import highdicom as hd
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import SegmentationStorage
@@ -26,13 +28,18 @@ _BY_PLACE: Final = (0x00200032, 0x00209113, "Image Position Patient")
 
 
 def segment_header(
-    grid: SourceGrid, segments: Sequence[Dataset], options: ResultOptions, form: Form
+    grid: SourceGrid,
+    segments: Sequence[Dataset],
+    places: Sequence[tuple[int, int]],
+    options: ResultOptions,
+    form: Form,
 ) -> Dataset:
     """Return a Segmentation without frames, patient, study and series.
 
     Args:
         grid: the volume's grid, and its source frames.
         segments: items of Segment Sequence (0062,0002).
+        places: of `Frames`.
         options: what the caller says of it.
         form: which kind of Segmentation.
     """
@@ -53,6 +60,8 @@ def segment_header(
     header.LossyImageCompression = "00"
     _describe_pixels(header, grid, len(segments), form)
     _describe_dimensions(header, options, (_BY_PLACE,) if whole else (_BY_SEGMENT, _BY_PLACE))
+    if (whole or len(segments) == 1) and _is_volume(grid, sorted(at for _, at in places)):
+        header.DimensionOrganizationType = "3D"
     shared = _shared(grid)
     if not whole and len(segments) == 1:
         one = Dataset()
@@ -94,6 +103,18 @@ def _describe_dimensions(
     header.DimensionIndexSequence = Items(found)
 
 
+def _is_volume(grid: SourceGrid, slices: Sequence[int]) -> bool:
+    """Tell whether some slices are a block without gaps and shear."""
+    if len(slices) < 2:
+        return False
+    step, _ = hd.spatial.get_volume_positions(
+        image_positions=np.array([grid.frames[at].position for at in slices]),
+        image_orientation=grid.frames[0].orientation,
+        sort=False,
+    )
+    return step is not None
+
+
 def _shared(grid: SourceGrid) -> Dataset:
     """Return the item of Shared Functional Groups Sequence (5200,9229)."""
     first = grid.frames[0]
@@ -102,8 +123,8 @@ def _shared(grid: SourceGrid) -> Dataset:
     measures = Dataset()
     measures.PixelSpacing = numbers(first.spacing)
     measures.SliceThickness = numbers([thickness(grid)])[0]
-    if grid.step:
-        measures.SpacingBetweenSlices = numbers([grid.step])[0]
+    # readers take it for the size of a voxel, also of a single slice
+    measures.SpacingBetweenSlices = numbers([grid.step or thickness(grid)])[0]
     shared = Dataset()
     shared.PlaneOrientationSequence = Items([orientation])
     shared.PixelMeasuresSequence = Items([measures])
