@@ -18,7 +18,7 @@ from node.core.errors import ConfigError, NodeError
 from node.core.events import DeliveryState
 from node.core.settings.file import load_settings
 from node.core.settings.model import Settings
-from node.lifecycle.results.kept import ResultStore, encode
+from node.lifecycle.results.kept import ResultStore, encode_to
 from node.lifecycle.results.making import Kind, Made, Request, make
 from node.lifecycle.results.numbers import free_number
 from node.lifecycle.results.series import ResultSeries
@@ -130,7 +130,8 @@ def _write(made: Made, output: str) -> list[Path]:
         for path, one in zip(paths, made.objects, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".{path.name}.part")
-            part.write_bytes(encode(one))
+            with part.open("wb") as file:
+                encode_to(file, one)
             part.replace(path)
     except OSError as error:
         raise NodeError(f"Cannot write {target}: {error.strerror or error}.") from error

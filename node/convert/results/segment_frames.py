@@ -63,7 +63,7 @@ def binary(numbers: Array) -> Frames:
     """
     places = [(number, at) for at, one in enumerate(numbers) for number in different(one)]
     places.sort(key=lambda place: (place[0], -place[1]))
-    return Frames(places, _even(_bits(numbers[at] == number for number, at in places)))
+    return Frames(places, _bits(numbers[at] == number for number, at in places))
 
 
 def label_map(numbers: Array, segments: int) -> Frames:
@@ -89,7 +89,7 @@ def fractional(stored: Array) -> Frames:
 def _whole(slices: Array, segment: int, kind: np.dtype[np.generic]) -> Frames:
     there = [at for at in reversed(range(len(slices))) if slices[at].any()]
     pixels = b"".join(np.ascontiguousarray(slices[at], kind) for at in there)
-    return Frames([(segment, at) for at in there], _even(pixels))
+    return Frames([(segment, at) for at in there], pixels)
 
 
 def _bits(frames: Iterable[Array]) -> bytes:
@@ -102,10 +102,6 @@ def _bits(frames: Iterable[Array]) -> bytes:
         parts.append(np.packbits(bits[:full], bitorder="little"))
         rest = bits[full:]
     return b"".join((*parts, np.packbits(rest, bitorder="little")))
-
-
-def _even(pixels: bytes) -> bytes:
-    return pixels + b"\0" if len(pixels) % 2 else pixels
 
 
 def functional_groups(

@@ -1,7 +1,7 @@
 """What a Segmentation says of all its frames (PS3.3 A.51.3, C.8.20.2, C.7.6.16, C.7.6.17).
 
-highdicom's own class reads a table of 22 MB first, which takes longer than a mask of 300 slices
-does; its classes of segments, colours and codes are used.
+highdicom's own class reads a table of 22 MB first, which takes longer than all the frames of a mask
+do.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from pydicom import config, dcmwrite
 from pydicom.dataset import Dataset
@@ -174,9 +174,19 @@ class ResultStore:
 def encode(one: Dataset) -> bytes:
     """Return a data set as a Part 10 file."""
     buffer = BytesIO()
-    with config.disable_value_validation():
-        dcmwrite(buffer, one, enforce_file_format=True)
+    encode_to(buffer, one)
     return buffer.getvalue()
+
+
+def encode_to(file: BinaryIO, one: Dataset) -> None:
+    """Write a data set as a Part 10 file.
+
+    Args:
+        file: is written to from where it stands.
+        one: with the meta information of a file.
+    """
+    with config.disable_value_validation():
+        dcmwrite(file, one, enforce_file_format=True)
 
 
 def _described(one: Dataset, data: bytes, path: str) -> dict[str, Any]:
