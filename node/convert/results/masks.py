@@ -132,9 +132,7 @@ def present(slices: Array) -> list[int]:
     return found
 
 
-def gathered(
-    blocks: Iterable[Array], shape: tuple[int, int, int]
-) -> tuple[Array, dict[int, int]]:
+def gathered(blocks: Iterable[Array], shape: tuple[int, int, int]) -> tuple[Array, dict[int, int]]:
     """Bring label numbers into as few bytes as they need, block by block.
 
     Args:
@@ -212,9 +210,7 @@ def _looked_up(numbers: Array, known: Mapping[int, int], dtype: Any) -> Array:
     return np.asarray(to[np.searchsorted(values, numbers)])
 
 
-def renumbered(
-    slices: Array, known: Mapping[int, int], labels: Sequence[Label] | None
-) -> Numbered:
+def renumbered(slices: Array, known: Mapping[int, int], labels: Sequence[Label] | None) -> Numbered:
     """Number the labels from 1 as they rise.
 
     Args:

@@ -88,7 +88,7 @@ def fractional(stored: Array) -> Frames:
 
 def _whole(slices: Array, segment: int, kind: np.dtype[np.generic]) -> Frames:
     there = [at for at in reversed(range(len(slices))) if slices[at].any()]
-    pixels = b"".join(np.ascontiguousarray(slices[at], kind) for at in there)
+    pixels = b"".join(np.ascontiguousarray(slices[at], kind).data for at in there)
     return Frames([(segment, at) for at in there], pixels)
 
 
@@ -99,14 +99,12 @@ def _bits(frames: Iterable[Array]) -> bytes:
     for frame in frames:
         bits = np.concatenate((rest, frame.ravel())) if len(rest) else frame.ravel()
         full = len(bits) // 8 * 8
-        parts.append(np.packbits(bits[:full], bitorder="little"))
+        parts.append(np.packbits(bits[:full], bitorder="little").data)
         rest = bits[full:]
-    return b"".join((*parts, np.packbits(rest, bitorder="little")))
+    return b"".join((*parts, np.packbits(rest, bitorder="little").data))
 
 
-def functional_groups(
-    grid: SourceGrid, places: Sequence[tuple[int, int]], *, named: bool
-) -> bytes:
+def functional_groups(grid: SourceGrid, places: Sequence[tuple[int, int]], *, named: bool) -> bytes:
     """Return the value of Per-Frame Functional Groups Sequence (5200,9230).
 
     Args:

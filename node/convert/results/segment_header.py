@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import highdicom as hd
-import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import SegmentationStorage
@@ -108,7 +107,7 @@ def _is_volume(grid: SourceGrid, slices: Sequence[int]) -> bool:
     if len(slices) < 2:
         return False
     step, _ = hd.spatial.get_volume_positions(
-        image_positions=np.array([grid.frames[at].position for at in slices]),
+        image_positions=[grid.frames[at].position for at in slices],
         image_orientation=grid.frames[0].orientation,
         sort=False,
     )

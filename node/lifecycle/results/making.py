@@ -155,7 +155,9 @@ def _of_values(
     if request.kind is Kind.MAP:
         return [results.to_map(fit.grid, source, values, units or NO_UNIT, options)]
     if request.kind is Kind.IMAGE:
-        return results.to_image(fit.grid, source, values, options, units=units, headers=series.header)
+        return results.to_image(
+            fit.grid, source, values, options, units=units, headers=series.header
+        )
     return [results.to_seg(fit.grid, source, values, labels, options, form=Form.FRACTIONAL)]
 
 

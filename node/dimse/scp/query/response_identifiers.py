@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from node.dicom.element_writer import MOST_BYTES, Writer
 from node.dicom.matching import Key, Query, returned
 from node.dimse.scp.query.character_sets import Charset, choose
-from node.dicom.element_writer import MOST_BYTES, Writer
 
 _CHARSET: Final = 0x00080005
 _LEVEL: Final = 0x00080052
