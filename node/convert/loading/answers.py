@@ -25,7 +25,7 @@ from node.convert.results import (
     to_rtstruct,
     to_seg,
 )
-from node.convert.results.grid import finder, grid_of_manifest, grid_of_plan
+from node.convert.results.volume_grids import finder, grid_of_manifest, grid_of_plan
 from node.convert.sources import InstanceSource
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from node.convert.results.refusals import Refusal, ResultError
 if TYPE_CHECKING:
     from node.convert.results.capture import to_capture
     from node.convert.results.derived_image import to_image
-    from node.convert.results.grid import SourceFrame, SourceGrid, grid_of_manifest, grid_of_plan
+    from node.convert.results.grid import SourceFrame, SourceGrid
     from node.convert.results.parametric_map import to_map
     from node.convert.results.rtstruct import to_rtstruct
-    from node.convert.results.seg import to_seg
+    from node.convert.results.segmentation.seg import to_seg
+    from node.convert.results.volume_grids import grid_of_manifest, grid_of_plan
 
 __all__ = [
     "Algorithm",
@@ -46,13 +47,13 @@ __all__ = [
 _PLACES: Final = {
     "SourceFrame": "node.convert.results.grid",
     "SourceGrid": "node.convert.results.grid",
-    "grid_of_manifest": "node.convert.results.grid",
-    "grid_of_plan": "node.convert.results.grid",
+    "grid_of_manifest": "node.convert.results.volume_grids",
+    "grid_of_plan": "node.convert.results.volume_grids",
     "to_capture": "node.convert.results.capture",
     "to_image": "node.convert.results.derived_image",
     "to_map": "node.convert.results.parametric_map",
     "to_rtstruct": "node.convert.results.rtstruct",
-    "to_seg": "node.convert.results.seg",
+    "to_seg": "node.convert.results.segmentation.seg",
 }
 
 

@@ -1,21 +1,17 @@
-"""From a volume's voxels to the pixels of its source frames, by affines, each frame checked."""
+"""From a volume's voxels to the pixels of its source frames, by affines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 
-from node.assemble.frames.model import FrameHeader, InstanceHeader
 from node.assemble.resampling import resample
-from node.assemble.series import VolumePlan
 from node.assemble.space import LPS_TO_RAS, Array, Matrix, to_voxel, to_world
-from node.assemble.stacks.geometry import planes_of, residual_limit, stack_affine
 from node.convert.memory import check_room
-from node.convert.results.options import uid_of
 from node.convert.results.refusals import Refusal, ResultError
 
 GRID_MM: Final = 0.1
@@ -23,8 +19,6 @@ GRID_MM: Final = 0.1
 float32, or as quaternions, are off by a thousandth of that."""
 GRID_VOXELS: Final = 0.1
 """The same in voxels, for small ones."""
-_ROUNDING_MM: Final = 1e-3
-"""mm; what affines in JSON and float32 add to the residual that the volume was made with."""
 
 
 class GridMismatch(ResultError):
@@ -187,7 +181,7 @@ class SourceGrid:
         Raises:
             GridMismatch: with the distance in mm.
         """
-        orientation = _relative(self.affine, affine)
+        orientation = relative_axes(self.affine, affine)
         written = [0, 0, 0]
         for axis in range(3):
             written[int(orientation[axis, 0])] = int(shape[axis])
@@ -195,8 +189,8 @@ class SourceGrid:
         if tuple(written) != self.shape:
             raise GridMismatch(
                 apart,
-                f"The image has {_by(shape)} voxels, the volume {_by(self.shape)}; its corners "
-                f"lie up to {apart:.2f} mm away. {_ADVICE}",
+                f"The image has {sizes_text(shape)} voxels, the volume {sizes_text(self.shape)}; "
+                f"its corners lie up to {apart:.2f} mm away. {_ADVICE}",
             )
         if apart > GRID_MM or voxels > GRID_VOXELS:
             raise GridMismatch(
@@ -253,144 +247,12 @@ _ADVICE: Final = (
 )
 
 
-def grid_of_plan(plan: VolumePlan) -> SourceGrid:
-    """Return the grid of a volume that was assembled from headers.
-
-    Args:
-        plan: with its `grid` of source frames.
-
-    Raises:
-        ResultError: its source frames do not lie where its affine says.
-    """
-    header = plan.first.header
-    found = [_frame(piece.header, piece.frame) for piece in plan.grid[0]]
-    return _grid(plan.shape, plan.affine, found, header, plan.resampled)
-
-
-Find = Callable[[str, int, tuple[int, int] | None], tuple[InstanceHeader, FrameHeader] | None]
-"""SOP Instance UID, frame from 1, and tile of a source to its headers; None: it is not there."""
-
-
-def grid_of_manifest(manifest: Mapping[str, Any], find: Find) -> SourceGrid:
-    """Return the grid of a volume by its manifest.
-
-    Args:
-        manifest: what `.manifest.json` beside the volume says.
-        find: returns the headers of a source frame.
-
-    Raises:
-        ResultError: `outdated-revision`, if a source is not there, or does not lie where the
-            manifest has it.
-    """
-    found: list[SourceFrame] = []
-    header = None
-    for source in manifest.get("sources", ()):
-        if source.get("t", 0) != 0:
-            continue
-        uid, number = source["sop_instance_uid"], source.get("frame", 1)
-        tile = source.get("tile")
-        headers = find(uid, number, (tile[0], tile[1]) if tile else None)
-        if headers is None:
-            raise ResultError(
-                Refusal.OUTDATED_REVISION,
-                f"SOP Instance {uid}, of which a slice was made, is not in the archive any more.",
-            )
-        header = headers[0]
-        found.append(_frame(*headers))
-    if header is None or not found or found[0].spacing is None:
-        raise ResultError(
-            Refusal.UNREADABLE_SOURCE, "The manifest names no source slices with a place in space."
-        )
-    affine = np.asarray(manifest["affine"], np.float64)
-    return _grid(manifest["shape"], affine, found, header, tuple(manifest.get("resampled", ())))
-
-
-def finder(headers: Iterable[InstanceHeader]) -> Find:
-    """Return a look-up of frames among the headers of some instances.
-
-    Args:
-        headers: of the series' instances.
-    """
-    frames = {
-        (header.sop_instance_uid, frame.index + 1, frame.tile): (header, frame)
-        for header in headers
-        for frame in header.frames
-    }
-    return lambda uid, number, tile: frames.get((uid, number, tile))
-
-
-def _frame(header: InstanceHeader, frame: FrameHeader) -> SourceFrame:
-    if frame.position is None or frame.orientation is None or frame.spacing is None:
-        raise ResultError(
-            Refusal.OUTDATED_REVISION,
-            f"SOP Instance {header.sop_instance_uid}, of which a slice was made, has no place in "
-            "space any more.",
-        )
-    several = header.pixels is not None and header.pixels.frames > 1
-    return SourceFrame(
-        header.sop_class_uid,
-        header.sop_instance_uid,
-        frame.index + 1 if several else None,
-        frame.tile,
-        frame.position,
-        frame.orientation,
-        frame.spacing,
-        frame.rows,
-        frame.columns,
-        frame.thickness,
-        frame.window,
-    )
-
-
-def _grid(
-    shape: Sequence[int],
-    affine: Matrix,
-    frames: Iterable[SourceFrame],
-    header: InstanceHeader,
-    resampled: tuple[str, ...],
-) -> SourceGrid:
-    found = list(frames)
-    normal = found[0].lps[:3, 2]
-    found.sort(key=lambda frame: float(np.array(frame.position) @ normal))
-    i, j, k = (int(size) for size in shape[:3])
-    grid = SourceGrid(
-        (i, j, k),
-        affine,
-        tuple(found),
-        None if resampled else _to_source(affine, found),
-        header.series_instance_uid,
-        header.study_instance_uid,
-        header.frame_of_reference_uid or uid_of("frame of reference", header.series_instance_uid),
-        resampled,
-    )
-    if not resampled:
-        _check(grid)
-    return grid
-
-
-def _to_source(affine: Matrix, frames: Sequence[SourceFrame]) -> Matrix:
-    """Return (3, 2) axes (column, row, slice) of the source -> axes of the volume."""
-    headers = [_plane(frame) for frame in frames]
-    single = float(np.linalg.norm(affine[:3, :3], axis=0).max())
-    lps = stack_affine(planes_of(headers), single)
-    return _relative(affine, LPS_TO_RAS @ lps)
-
-
-def _plane(frame: SourceFrame) -> FrameHeader:
-    x, y, z = frame.orientation[:3]
-    a, b, c = frame.orientation[3:]
-    return FrameHeader(
-        index=0,
-        rows=frame.rows,
-        columns=frame.columns,
-        position=frame.position,
-        orientation=(x, y, z, a, b, c),
-        spacing=frame.spacing,
-    )
-
-
-def _relative(fixed: Matrix, moving: Matrix) -> Matrix:
+def relative_axes(fixed: Matrix, moving: Matrix) -> Matrix:
     """Return (3, 2) for each axis of one grid the axis of another that it is closest to.
+
+    Args:
+        fixed: (4, 4) voxel -> mm of the other grid.
+        moving: (4, 4) voxel -> mm of the one grid.
 
     Raises:
         ResultError: an axis has no length.
@@ -407,39 +269,6 @@ def _relative(fixed: Matrix, moving: Matrix) -> Matrix:
     return np.asarray(found, np.float64)
 
 
-def _check(grid: SourceGrid) -> None:
-    """See that each corner of each source frame is the corner voxel that it was written to.
-
-    Raises:
-        ResultError: `outdated-revision`, as the headers and the volume say different things.
-    """
-    assert grid.to_source is not None  # noqa: S101
-    sizes = [grid.shape[int(axis)] for axis in grid.to_source[:, 0]]
-    first = grid.frames[0]
-    if sizes != [first.columns, first.rows, len(grid.frames)]:
-        raise _moved(f"{_by(sizes)} voxels, and sources of {first.columns} x {first.rows} pixels")
-    limit = residual_limit(grid.step or 1.0) + _ROUNDING_MM
-    for number, frame in enumerate(grid.frames):
-        if (frame.rows, frame.columns) != (first.rows, first.columns):
-            raise _moved("source slices of several sizes")
-        ends = [(c, r, 0) for c in (0, frame.columns - 1) for r in (0, frame.rows - 1)]
-        own = to_world(LPS_TO_RAS @ frame.lps, ends)
-        voxels = np.zeros((4, 3))
-        for axis, (target, sign) in enumerate(grid.to_source):
-            values = np.array([(column, row, number)[axis] for column, row, _ in ends])
-            voxels[:, int(target)] = values if sign > 0 else sizes[axis] - 1 - values
-        apart = float(np.linalg.norm(to_world(grid.affine, voxels) - own, axis=1).max())
-        if apart > limit:
-            raise _moved(f"a slice that lies {apart:.3f} mm from where the volume has it")
-
-
-def _moved(what: str) -> ResultError:
-    return ResultError(
-        Refusal.OUTDATED_REVISION,
-        f"The volume and the headers of its source instances do not agree: {what}. "
-        "`rasnode retry` makes the volume anew.",
-    )
-
-
-def _by(sizes: Sequence[int]) -> str:
+def sizes_text(sizes: Sequence[int]) -> str:
+    """Return sizes as people write them: 512 x 512 x 300."""
     return " x ".join(str(size) for size in sizes)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from node.assemble.space import Matrix
-from node.convert.results.grid import Find, GridMismatch, SourceGrid, grid_of_manifest
+from node.convert.results.grid import GridMismatch, SourceGrid
 from node.convert.results.image import ResultImage
 from node.convert.results.refusals import Refusal, ResultError
+from node.convert.results.volume_grids import Find, grid_of_manifest
 
 Manifest = Mapping[str, Any]
 

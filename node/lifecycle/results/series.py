@@ -15,8 +15,8 @@ from pydicom.dataset import Dataset
 
 from node.assemble.frames.model import decode_header
 from node.convert import InstanceSource
-from node.convert.results.grid import Find, finder
 from node.convert.results.refusals import Refusal, ResultError
+from node.convert.results.volume_grids import Find, finder
 from node.convert.sources import data_set
 from node.core.records import SeriesRecord, StoredInstance
 from node.deliver.published_files import MANIFEST

@@ -11,7 +11,8 @@ import pytest
 from node.assemble.series import plan
 from node.assemble.volumes.manifest import make_manifest
 from node.convert.results import Refusal, ResultError, grid_of_manifest, grid_of_plan, to_seg
-from node.convert.results.grid import GridMismatch, finder
+from node.convert.results.grid import GridMismatch
+from node.convert.results.volume_grids import finder
 from tests.phantom import Phantom, oblique
 from tests.unit.assemble.build import header, headers
 from tests.unit.assemble.siemens_scans import Mosaic, sheet

@@ -13,9 +13,9 @@ import pytest
 
 from node.assemble.volumes.manifest import make_manifest
 from node.convert.results import ResultError
-from node.convert.results.grid import finder
 from node.convert.results.image import open_result
 from node.convert.results.revisions import Fit, find_volume
+from node.convert.results.volume_grids import finder
 from tests.phantom import Phantom
 from tests.unit.assemble.build import headers
 from tests.unit.convert.results.worlds import grid_of, plan_of

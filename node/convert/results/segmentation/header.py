@@ -16,7 +16,7 @@ from pydicom.uid import SegmentationStorage
 
 from node.convert.results.grid import SourceGrid
 from node.convert.results.options import Form, ResultOptions
-from node.convert.results.segment_frames import FRACTIONS, bits_of
+from node.convert.results.segmentation.frames import FRACTIONS, bits_of
 from node.convert.results.source import numbers, thickness
 
 LABEL_MAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"

@@ -22,7 +22,7 @@ from node.convert.results.labels import Label, named
 from node.convert.results.masks import Mask, Numbered, check_finite, numbered
 from node.convert.results.options import Form, ResultOptions
 from node.convert.results.refusals import Refusal, ResultError
-from node.convert.results.segment_frames import (
+from node.convert.results.segmentation.frames import (
     FRACTIONS,
     Frames,
     binary,
@@ -30,7 +30,7 @@ from node.convert.results.segment_frames import (
     functional_groups,
     label_map,
 )
-from node.convert.results.segment_header import segment_header
+from node.convert.results.segmentation.header import segment_header
 from node.convert.results.source import UTF8, describe, finished, refer_to_all
 
 MOST_SEGMENTS: Final = 65535
