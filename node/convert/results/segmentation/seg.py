@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import highdicom as hd
 import numpy as np
+from pydicom import config
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -78,7 +79,8 @@ def to_seg(
     described = [
         _described(number, label, options, codes) for number, label in enumerate(present, 1)
     ]
-    result = finished(segment_header(grid, described, frames.places, options, form))
+    with config.disable_value_validation():  # the source's UIDs are kept as they are
+        result = finished(segment_header(grid, described, frames.places, options, form))
     describe(result, source, options, "Segmentation", "SEG")
     refer_to_all(result, grid)
     named = form is Form.BINARY and len(present) > 1
