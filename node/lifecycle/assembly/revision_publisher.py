@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from node.completion.states import Event, follow
@@ -27,6 +28,7 @@ from node.lifecycle.assembly.ruled_names import RuledNames
 from node.lifecycle.event_publisher import EventPublisher
 from node.lifecycle.log_fields import series_fields
 from node.storage.index.search.search import Sendable
+from node.storage.index.series.consequences import NO_CONSEQUENCES, Consequences
 from node.storage.index.series.damages import Damages
 from node.storage.index.series.publications import Publications, Stage
 from node.storage.index.series.work import Work
@@ -139,17 +141,13 @@ class RevisionPublisher:
         )
         if latest is not None and same:
             why = f"nothing differs from revision {latest.revision}"
-            self._move(series, state, verdict, now, {"why": why})
-            self._ruled.published(series, products, now)
+            consequences = self._ruled.of_publication(series, products)
+            self._move(series, state, verdict, now, {"why": why}, consequences=consequences)
             return True
         names = [name for product in products for name in product.files]
         files = tuple(joined(folder, name) for name in names)
         if latest is None and self._is_on_disk(folder, products):
-            adopted = self._adopt(series, print_of_all, files, verdict, now)
-            if adopted:
-                self._ruled.tabulate(products)
-                self._ruled.published(series, products, now)
-            return adopted
+            return self._adopt(series, products, print_of_all, files, verdict, now)
         kept = {
             joined(folder, name): one for each in products for name, one in each.digests.items()
         }
@@ -163,8 +161,8 @@ class RevisionPublisher:
         spared = self._work.files_beside(series.pk)
         self._output_folder.publish(job.staging, folder, names, job.revision, stems, spared)
         self._ruled.tabulate(products)
-        self._finish(series, job.revision, state, verdict, files, now, ACTOR)
-        self._ruled.published(series, products, now)
+        consequences = self._ruled.of_publication(series, products)
+        self._finish(series, job.revision, state, verdict, files, now, ACTOR, consequences)
         return True
 
     def _may_have_names(
@@ -216,8 +214,7 @@ class RevisionPublisher:
             return False
         spared = self._work.files_beside(series.pk)
         self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
-        self._finish(series, revision, state, verdict, (), now, ACTOR)
-        self._ruled.release(series)
+        self._finish(series, revision, state, verdict, (), now, ACTOR, Consequences(stems=()))
         return True
 
     @staticmethod
@@ -239,6 +236,7 @@ class RevisionPublisher:
     def _adopt(
         self,
         series: SeriesRecord,
+        products: Sequence[Product],
         print_of_all: str,
         files: tuple[str, ...],
         verdict: dict[str, Any],
@@ -253,10 +251,25 @@ class RevisionPublisher:
             return False
         detail = {"why": f"revision {revision} was published before this index was created"}
         state = SeriesState.READY
-        finish = self._publications.finish
-        finish(series, revision, state, now=now, actor=ACTOR, detail=detail)
-        self._label_references.changed(series.uid, now)
+        self._ruled.tabulate(products)
+        self._publications.finish(
+            series,
+            revision,
+            state,
+            now=now,
+            actor=ACTOR,
+            detail=detail,
+            consequences=self._with_labels(series, self._ruled.of_publication(series, products)),
+        )
+        self._label_references.hasten(series.uid)
         return True
+
+    def _with_labels(self, series: SeriesRecord, consequences: Consequences) -> Consequences:
+        """What follows when the volumes of a series change, for its labels, too."""
+        known = {one.series.pk for one in consequences.followers}
+        labels = self._label_references.outdated(series.uid)
+        others = tuple(one for one in labels if one.series.pk not in known)
+        return replace(consequences, followers=(*consequences.followers, *others))
 
     def _conclude_without_volume(
         self,
@@ -323,8 +336,8 @@ class RevisionPublisher:
         """
         latest = self._publications.latest(series.pk)
         if latest is None or (latest.stage is VISIBLE and not latest.files):
-            self.record(series, state, verdict, now, actor)
-            self._ruled.withdrawn(series, now)
+            consequences = self._ruled.of_withdrawal(series)
+            self.record(series, state, verdict, now, actor, consequences)
             return True
         revision = self.next_revision(series)
         if not self._publications.begin(series, revision, "", (), verdict, now):
@@ -332,8 +345,8 @@ class RevisionPublisher:
         fault_point("revision-begun")
         spared = self._work.files_beside(series.pk)
         self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
-        self._finish(series, revision, state, verdict, (), now, actor)
-        self._ruled.withdrawn(series, now)
+        consequences = self._ruled.of_withdrawal(series)
+        self._finish(series, revision, state, verdict, (), now, actor, consequences)
         return True
 
     def record(
@@ -343,6 +356,7 @@ class RevisionPublisher:
         verdict: dict[str, Any],
         now: float,
         actor: str = ACTOR,
+        consequences: Consequences = NO_CONSEQUENCES,
     ) -> None:
         """Record that a series has no new volume, and why; the visible revision stays.
 
@@ -352,12 +366,13 @@ class RevisionPublisher:
             verdict: its verdict, with the reasons why it has no volume.
             now: seconds since 1970.
             actor: who decided this, for the history.
+            consequences: what follows for names and for other series.
         """
         event_type = EventType(str(state))
         deliveries = self._event_publisher.deliveries_for(series, event_type, state, verdict, now)
         why = _why(verdict)
         detail = {"verdict": verdict.get("verdict", ""), "why": why}
-        self._move(series, state, verdict, now, detail, actor, deliveries)
+        self._move(series, state, verdict, now, detail, actor, deliveries, consequences)
         log.info("series %s is %s: %s", series.address, state, why, extra=series_fields(series))
 
     def fail(self, series: SeriesRecord, reason: str, sentence: str, now: float) -> None:
@@ -382,6 +397,7 @@ class RevisionPublisher:
         files: tuple[str, ...],
         now: float,
         actor: str,
+        consequences: Consequences = NO_CONSEQUENCES,
     ) -> None:
         fault_point("revision-visible")
         previous = self._publications.visible(series.pk)
@@ -432,6 +448,7 @@ class RevisionPublisher:
             actor=actor,
             detail={"files": list(files), "verdict": verdict["verdict"], "why": _why(verdict)},
             deliveries=deliveries,
+            consequences=self._with_labels(series, consequences),
         )
         fault_point("revision-finished")
         what = "is visible" if files else "removed the files of the one before"
@@ -444,7 +461,7 @@ class RevisionPublisher:
             _why(verdict),
             extra=series_fields(series),
         )
-        self._label_references.changed(series.uid, now)
+        self._label_references.hasten(series.uid)
 
     def _move(
         self,
@@ -455,6 +472,7 @@ class RevisionPublisher:
         detail: dict[str, Any],
         actor: str = ACTOR,
         deliveries: Sequence[NewDelivery] = (),
+        consequences: Consequences = NO_CONSEQUENCES,
     ) -> None:
         self._work.move(
             series,
@@ -463,6 +481,7 @@ class RevisionPublisher:
             actor=actor,
             detail=detail,
             deliveries=deliveries,
+            consequences=consequences,
             verdict=verdict,
             owner="",
         )
