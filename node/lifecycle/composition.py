@@ -27,6 +27,7 @@ from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.expectations import Expectations
 from node.lifecycle.series_origins import PeerNames, SeriesOrigins
 from node.lifecycle.split_runs import SplitRuns
+from node.lifecycle.studies.missing_series import MissingSeries
 from node.lifecycle.studies.study_watcher import SeriesQuery, StudyRules, StudyWatcher
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
@@ -64,7 +65,7 @@ def make_completion_watcher(
     minimum_free: int = 0,
     output_rules: Sequence[OutputRule] = (),
     monotonic: Callable[[], float] = time.monotonic,
-    expectations: Expectations | None = None,
+    expectations: Callable[[], Expectations] = Expectations,
 ) -> CompletionWatcher:
     """Build a watcher.
 
@@ -90,7 +91,7 @@ def make_completion_watcher(
         minimum_free: bytes of the output folder's disk that it leaves free.
         output_rules: `output.rules`.
         monotonic: returns seconds of a monotonic clock.
-        expectations: chooses the protocols that volumes are compared with; None: there are none.
+        expectations: returns the protocols that volumes and studies are compared with.
 
     Returns:
         the watcher, not yet started.
@@ -128,7 +129,6 @@ def make_completion_watcher(
         options=options,
         has_room=lambda size: free_bytes(output) > minimum_free + size,
     )
-    protocols = expectations or Expectations()
     assembly_scheduler = AssemblyScheduler(
         work,
         output_folder,
@@ -144,7 +144,7 @@ def make_completion_watcher(
         owner=owner,
         wake=woken.set,
         monotonic=monotonic,
-        expected=lambda series: protocols.of(series, origins),
+        expected=lambda series: expectations().of(series, origins),
     )
     return CompletionWatcher(
         work,
@@ -164,6 +164,7 @@ def make_completion_watcher(
             origins,
             study_rules,
             quiet=study_quiet,
+            missing_series=MissingSeries(work, origins, expectations).of,
             series_query=series_query,
         ).step,
         bring_back=partial(correct_future_times, index),

@@ -92,7 +92,10 @@ def _compared(check: Path, found: list[dict[str, Any]]) -> dict[str, Any]:
             unknown.append(one["series"] + one["kind"])
         else:
             drift += [{**each._asdict(), "sentence": each.sentence} for each in differing]
-    return {"drift": drift, "missing": missing(reference, found), "unknown": unknown}
+    lacking = [
+        one.series for one in missing(reference, found) for _ in range(one.expected - one.found)
+    ]
+    return {"drift": drift, "missing": lacking, "unknown": unknown}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

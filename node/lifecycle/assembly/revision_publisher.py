@@ -126,6 +126,7 @@ class RevisionPublisher:
             "refusals": [refusal.as_dict() for refusal in result.refusals],
             "quality": {one.stem: one.quality for one in products if one.quality is not None},
             "drift": [each for one in products for each in one.drift],
+            "known_as": [list(one.known_as) for one in products if one.known_as is not None],
         }
         if not self._may_have_names(series, folder, result, now):
             return False
