@@ -35,7 +35,7 @@ from node.convert.naming.bids import asl_context, completed, with_suffix
 from node.convert.naming.rules import NamedVolume, Naming
 from node.convert.naming.siblings import Sibling
 from node.convert.naming.unique import FileNames
-from node.convert.quality import QUALITY, is_measured, measured, summary
+from node.convert.quality import QUALITY, TSNR, Measured, is_measured, measured, summary
 from node.convert.slice_cache import SliceCache
 from node.convert.sources import InstanceSource, PixelReader, is_encapsulated
 from node.convert.volume import Volume, Voxels, prepare_volume, read_volume, too_large
@@ -355,11 +355,13 @@ def _write(
     if options.preview:
         picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
-    found = None
+    found: Measured | None = None
     if image and options.quality and is_measured(volume.plan):
         found = measured(base.parent / image, volume.plan)
     if found is not None:
-        write_json(path(QUALITY), found)
+        write_json(path(QUALITY), found.fields)
+        if options.preview:
+            path(TSNR).write_bytes(found.picture(volume.plan.affine))
     manifest = name + ".manifest.json" if options.manifest else ""
     if options.manifest:
         fields = make_manifest(
@@ -381,7 +383,7 @@ def _write(
         sha256=written.digest,
         sibling=called.sibling,
         fields=called.fields,
-        quality=summary(found) if found is not None else None,
+        quality=summary(found.fields) if found is not None else None,
         plan=volume.plan,
     )
 
