@@ -1,7 +1,8 @@
 """From series to files: read pixels, fill volumes, write NIfTI, sidecar, preview and manifest."""
 
 from node.convert.folder import Series, Unreadable, read_folder
-from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of
+from node.convert.products import Product, Proof
+from node.convert.series import Conversion, convert_series, volumes_of
 from node.convert.slice_cache import compress_slices
 from node.convert.sources import InstanceSource, PixelReader, check
 from node.convert.volume import Volume

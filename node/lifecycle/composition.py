@@ -15,6 +15,8 @@ from node.core.system.disk import free_bytes
 from node.lifecycle.assembly.dataset_tables import DatasetTables
 from node.lifecycle.assembly.failures import AssemblyFailures
 from node.lifecycle.assembly.label_references import LabelReferences
+from node.lifecycle.assembly.name_disputes import NameDisputes
+from node.lifecycle.assembly.outcomes import Outcomes
 from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import IdleProcess, Precompression
@@ -110,14 +112,21 @@ def make_completion_watcher(
     output_names = OutputNameClaims(work, output_folder, template, ruled)
     namesakes = Namesakes(index)
     label_references = LabelReferences(work, References(index), namesakes)
+    outcomes = Outcomes(
+        work,
+        publications,
+        output_folder,
+        ruled,
+        EventPublisher(origins, rules, has_targets),
+        label_references,
+    )
     revision_publisher = RevisionPublisher(
         work,
         publications,
         output_folder,
-        output_names,
         ruled,
-        EventPublisher(origins, rules, has_targets),
-        label_references,
+        NameDisputes(publications, output_names, ruled, outcomes),
+        outcomes,
         Damages(index),
     )
     woken = threading.Event()
@@ -134,7 +143,7 @@ def make_completion_watcher(
         output_folder,
         output_names,
         revision_publisher,
-        AssemblyFailures(work, revision_publisher),
+        AssemblyFailures(work, outcomes),
         label_references,
         namesakes,
         executor,
@@ -150,9 +159,9 @@ def make_completion_watcher(
         work,
         EvidenceLoader(work, Statements(index)),
         assembly_scheduler,
-        revision_publisher,
+        outcomes,
         precompression,
-        SplitRuns(work, Runs(index), namesakes, revision_publisher, timing),
+        SplitRuns(work, Runs(index), namesakes, outcomes, timing),
         timing=timing,
         clock=clock,
         count_query=count_query,

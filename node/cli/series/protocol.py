@@ -13,7 +13,7 @@ from node.assemble.protocol import described, deviations, missing
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.terminal import say, say_exactly
 from node.convert import InstanceSource, OutputOptions, read_folder
-from node.convert.series import planned_volumes
+from node.convert.planning import planned_volumes
 from node.core.errors import ConfigError
 from node.core.settings.file import load_settings
 from node.lifecycle.assembly.task import sources_of

@@ -10,7 +10,7 @@ import pytest
 
 from node.assemble.protocol import Deviation, described
 from node.convert import OutputOptions, read_folder
-from node.convert.series import planned_volumes
+from node.convert.planning import planned_volumes
 from node.core.errors import ConfigError
 from node.core.output_rules import OutputRule
 from node.core.settings.deliver import TargetSettings
