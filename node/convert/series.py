@@ -111,32 +111,60 @@ def convert_series(
         )
     for label in _labels(instances):
         try:
-            wanted = _referred(label, references)
-            if wanted:
-                grids = plan_series(wanted, options)[0].volumes
-                found = read_annotations(label, grids, square=options.resample_tilt)
-            else:
-                own = read_own(label, square=options.resample_tilt, stated=not own_grids)
-                found = Annotations(own, [])
+            found = _annotations(label, references, options, own_grids=own_grids)
         except AssemblyError as error:
             refusals.append(error)
             continue
-        for each in found.maps:
-            label_name = _label_name(stem, each.plan, each.plan.suffix)
-            if isinstance(label_name, AssemblyError):
-                refusals.append(label_name)
-                continue
-            products.append(write_map(each, directory, names.take(label_name), options, proof))
-        for points in found.points:
-            label_name = _label_name(stem, points.plan, POINTS_SUFFIX)
-            if isinstance(label_name, AssemblyError):
-                refusals.append(label_name)
-                continue
-            name = names.take(label_name)
-            products.append(write_point_list(points, directory, name, options, proof))
+        for made in _write_annotations(found, directory, stem, names, options, proof):
+            if isinstance(made, AssemblyError):
+                refusals.append(made)
+            else:
+                products.append(made)
     named = [one.sibling for one in ruled if isinstance(one, NamedVolume)]
     siblings = tuple(one for one in named if one is not None)
     return Conversion(tuple(products), tuple(refusals), planned.left_out, siblings)
+
+
+def _annotations(
+    label: InstanceSource,
+    references: Sequence[InstanceSource],
+    options: OutputOptions,
+    *,
+    own_grids: bool,
+) -> Annotations:
+    """Read the label maps and lists of points of an instance.
+
+    Raises:
+        AssemblyError: they cannot be placed.
+    """
+    wanted = _referred(label, references)
+    if wanted:
+        grids = plan_series(wanted, options)[0].volumes
+        return read_annotations(label, grids, square=options.resample_tilt)
+    return Annotations(read_own(label, square=options.resample_tilt, stated=not own_grids), [])
+
+
+def _write_annotations(
+    found: Annotations,
+    directory: Path,
+    stem: Stem,
+    names: FileNames,
+    options: OutputOptions,
+    proof: Proof,
+) -> Iterator[Product | AssemblyError]:
+    """Write label maps and lists of points; yields why one is not written."""
+    for labels in found.maps:
+        name = _label_name(stem, labels.plan, labels.plan.suffix)
+        if isinstance(name, AssemblyError):
+            yield name
+        else:
+            yield write_map(labels, directory, names.take(name), options, proof)
+    for points in found.points:
+        name = _label_name(stem, points.plan, POINTS_SUFFIX)
+        if isinstance(name, AssemblyError):
+            yield name
+        else:
+            yield write_point_list(points, directory, names.take(name), options, proof)
 
 
 def _base(stem: Stem, volume: VolumePlan) -> str:
