@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -42,6 +43,8 @@ _NUMBERS: Final = ("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle")
 _TEXTS: Final = ("ReceiveCoilName", "ReceiveCoilActiveElements", "PhaseEncodingDirection")
 _EXACT: Final = ("matrix", "volumes", *_TEXTS)
 PARAMETERS: Final = (*_NUMBERS, "spacing", "orientation", *_EXACT)
+MISSING_SERIES: Final = "missing series"
+"""The parameter of a deviation that is about a whole session: how often it has a series."""
 
 
 class Deviation(NamedTuple):
@@ -67,6 +70,9 @@ class Deviation(NamedTuple):
     @property
     def sentence(self) -> str:
         """The deviation for people."""
+        if self.parameter == MISSING_SERIES:
+            here = f"; there are {self.found} of {self.expected}" if self.found else ""
+            return f"{self.series}: the series is missing{here}"
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.series}: {self.parameter} is {self.found}, not {self.expected}{unit}"
 
@@ -121,21 +127,25 @@ def deviations(
     return min((_differences(one, found, limits) for one in alike), key=len)
 
 
-def missing(reference: Sequence[Entry], found: Sequence[Entry]) -> list[str]:
-    """The series of the reference that a session does not have, as often as it lacks them.
+def missing(reference: Sequence[Entry], found: Sequence[Entry]) -> list[Deviation]:
+    """The series of the reference that a session does not have, or has less often.
 
     Args:
         reference: the volumes of the reference session.
-        found: the volumes of the session.
+        found: the volumes of the session: `series` and `kind` of each. Without `kind` it is a
+            series of which not every volume is known: it stands for one of each kind.
     """
-    left = [_identity(one) for one in found]
-    names = []
-    for one in reference:
-        if _identity(one) in left:
-            left.remove(_identity(one))
-        else:
-            names.append("".join(_identity(one)))
-    return names
+    wanted = Counter(_identity(one) for one in reference)
+    given = Counter(_identity(one) for one in found if "kind" in one)
+    partly = Counter(str(one["series"]) for one in found if "kind" not in one)
+    lacking = []
+    for (name, kind), count in wanted.items():
+        here = given[name, kind] + partly[name]
+        if here < count:
+            series = name + kind
+            short = float(count - here)
+            lacking.append(Deviation(series, MISSING_SERIES, count, here, short, 0.0, "series"))
+    return lacking
 
 
 def _identity(entry: Entry) -> tuple[str, str]:

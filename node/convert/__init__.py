@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from node.convert.folder import Series, Unreadable, read_folder
-    from node.convert.series import Conversion, Product, Proof, convert_series, volumes_of
+    from node.convert.products import Product, Proof
+    from node.convert.series import Conversion, convert_series, volumes_of
     from node.convert.slice_cache import compress_slices
     from node.convert.sources import InstanceSource, PixelReader, check
     from node.convert.volume import Volume
@@ -35,8 +36,8 @@ _PLACES: Final = {
     "InstanceSource": "node.convert.sources",
     "OutputOptions": "node.convert.writing",
     "PixelReader": "node.convert.sources",
-    "Product": "node.convert.series",
-    "Proof": "node.convert.series",
+    "Product": "node.convert.products",
+    "Proof": "node.convert.products",
     "Series": "node.convert.folder",
     "Unreadable": "node.convert.folder",
     "Volume": "node.convert.volume",

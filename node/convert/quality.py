@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -17,10 +17,15 @@ from node.assemble.quality.motion import HEAD_RADIUS, MotionEstimator, framewise
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.diffusion import gradients
 from node.assemble.volumes.manifest import slice_axis
+from node.assemble.volumes.preview import PreviewPlanes, render
 
 log = logging.getLogger(__name__)
 
 QUALITY: Final = ".quality.json"
+TSNR: Final = ".tsnr.png"
+"""The picture of the temporal signal-to-noise ratio."""
+_WHITE_STEP: Final = 5
+"""The ratio that is white in the picture is a multiple of it."""
 FD_LIMIT: Final = 0.5
 """mm; volumes above it are counted (Power et al., 2012)."""
 _FEWEST: Final = 10
@@ -31,6 +36,28 @@ _LISTED: Final = 200
 """Spikes that are listed one by one."""
 
 
+class Measured(NamedTuple):
+    """What was measured of a volume.
+
+    Attributes:
+        fields: of `.quality.json`: numbers with their units and limits.
+        tsnr: (i, j, k) temporal signal-to-noise ratio, 0 outside the mask; RAS.
+    """
+
+    fields: dict[str, Any]
+    tsnr: npt.NDArray[np.float32]
+
+    def picture(self, affine: npt.NDArray[np.float64]) -> bytes:
+        """A PNG of the ratio in the middle axial, coronal and sagittal plane.
+
+        Args:
+            affine: (4, 4) voxel -> RAS mm.
+        """
+        planes = PreviewPlanes(self.tsnr.shape, self.tsnr.dtype)
+        planes.take(0, self.tsnr)
+        return render([planes], affine, (0.0, float(self.fields["tsnr"]["white"] or 1)))
+
+
 def is_measured(volume: VolumePlan) -> bool:
     """Whether the measures mean something for a volume: MR, many times, one contrast."""
     header, shape = volume.first.header, volume.shape
@@ -39,15 +66,12 @@ def is_measured(volume: VolumePlan) -> bool:
     return min(shape[:3]) >= _SMALLEST and gradients(volume) is None
 
 
-def measured(image: Path, volume: VolumePlan) -> dict[str, Any] | None:
+def measured(image: Path, volume: VolumePlan) -> Measured | None:
     """Measure an image that was written; None if it cannot be measured.
 
     Args:
         image: the NIfTI file.
         volume: its plan.
-
-    Returns:
-        the fields of `.quality.json`: numbers with their units and limits.
     """
     try:
         return _measured(image, volume)
@@ -72,11 +96,12 @@ def summary(fields: dict[str, Any]) -> dict[str, Any]:
         "translation_max_mm": motion["translation_max_mm"],
         "rotation_max_degrees": motion["rotation_max_degrees"],
         "tsnr_median": fields["tsnr"]["median"],
+        "tsnr_white": fields["tsnr"]["white"],
         "spikes": fields["spikes"]["count"],
     }
 
 
-def _measured(image: Path, volume: VolumePlan) -> dict[str, Any]:
+def _measured(image: Path, volume: VolumePlan) -> Measured:
     signal = SignalRecorder(volume.shape[:3], slice_axis(volume))  # type: ignore[arg-type]
     estimator: MotionEstimator | None = None
     poses = []
@@ -90,14 +115,16 @@ def _measured(image: Path, volume: VolumePlan) -> dict[str, Any]:
     if estimator is None:
         raise ValueError("the image has no volumes")
     header = volume.first.header
-    return {
+    ratio, mask = signal.tsnr()
+    fields = {
         "series_instance_uid": header.series_instance_uid,
         "study_instance_uid": header.study_instance_uid,
         "volumes": len(poses),
         "motion": _motion(np.stack(poses), estimator.centre),
-        "tsnr": _tsnr(signal),
+        "tsnr": _tsnr(ratio, mask),
         "spikes": _spikes(signal),
     }
+    return Measured(fields, np.where(mask, ratio, 0).astype(np.float32))
 
 
 def _motion(poses: npt.NDArray[np.float64], centre: npt.NDArray[np.float64]) -> dict[str, Any]:
@@ -122,16 +149,17 @@ def _motion(poses: npt.NDArray[np.float64], centre: npt.NDArray[np.float64]) -> 
     }
 
 
-def _tsnr(signal: SignalRecorder) -> dict[str, Any]:
-    ratio, mask = signal.tsnr()
+def _tsnr(ratio: npt.NDArray[np.float64], mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     seen = ratio[mask & (ratio > 0)]
-    low, middle, high = np.percentile(seen, [5, 50, 95]) if seen.size else (np.nan,) * 3
+    low, middle, high, most = np.percentile(seen, [5, 50, 95, 98]) if seen.size else (np.nan,) * 4
     return {
         "about": "Mean divided by the standard deviation around the linear trend, in voxels with "
-        f"a mean above {MASK_SHARE:g} of the 98th percentile.",
+        f"a mean above {MASK_SHARE:g} of the 98th percentile. A ratio, without a unit. In the "
+        "picture 0 is black, and `white` is white.",
         "median": _number(middle, 2),
         "percentile_5": _number(low, 2),
         "percentile_95": _number(high, 2),
+        "white": _number(np.ceil(most / _WHITE_STEP) * _WHITE_STEP, 0),
         "voxels": int(np.count_nonzero(mask)),
     }
 

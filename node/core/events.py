@@ -20,7 +20,7 @@ class EventType(StrEnum):
     FAILED = "failed"
     HELD = "held"
     STUDY_READY = "study-ready"  # all known series of a study are at rest
-    PROTOCOL_DRIFT = "protocol-drift"  # parameters differ from the expected protocol
+    PROTOCOL_DRIFT = "protocol-drift"  # parameters differ from the protocol, or series are missing
 
 
 class DeliveryState(StrEnum):
@@ -106,10 +106,10 @@ class StudySeriesTold:
 
 @dataclass(frozen=True, slots=True)
 class StudyEvent:
-    """An event of a study: `study-ready`, or `superseded` for an earlier one.
+    """An event of a study: `study-ready`, `superseded` for an earlier one, or `protocol-drift`.
 
     Attributes:
-        event_type: STUDY_READY or SUPERSEDED.
+        event_type: STUDY_READY, SUPERSEDED or PROTOCOL_DRIFT.
         study_uid: Study Instance UID.
         address: of its first series, as studies of several patients may share the UID.
         revision: of the study that the event is about.
@@ -117,6 +117,8 @@ class StudyEvent:
         verdict: of the study.
         reasons: the evidence.
         series: at that revision.
+        drift: the series of expected protocols that it lacks; `compared` has the addresses of the
+            series that the conditions of the protocol choose.
     """
 
     event_type: EventType
@@ -127,6 +129,7 @@ class StudyEvent:
     verdict: Verdict
     reasons: tuple[dict[str, Any], ...] = ()
     series: tuple[StudySeriesTold, ...] = ()
+    drift: tuple[dict[str, Any], ...] = ()
 
     def key(self, target: str) -> str:
         """Return the idempotency key: always the same for the same event and target."""

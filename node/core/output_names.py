@@ -22,7 +22,7 @@ UNNAMED = "unnamed"  # for a component that would be empty
 
 ENDINGS = (
     ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".txt", ".png", ".manifest.json",
-    ".quality.json",
+    ".quality.json", ".tsnr.png",
 )  # fmt: skip
 """Extensions of a volume's files. All are reserved, written or not: a series with the description
 `T1.manifest` must not get the name of the manifest of `T1`."""

@@ -317,7 +317,7 @@ class Daemon:
         try:
             settings = self._reload()
             if self._results is not None:
-                self._results.reread(settings.deliver)
+                self._results.reread(settings.deliver, settings.expect)
             if self._web is not None:
                 self._web.reread_certificate()
         except ConfigError as error:
@@ -325,11 +325,15 @@ class Daemon:
             return
         later = from_settings.changed_until_restart(self._settings, settings)
         self._settings = self._settings.model_copy(
-            update={"dicom": settings.dicom, "deliver": settings.deliver}
+            update={
+                "dicom": settings.dicom,
+                "deliver": settings.deliver,
+                "expect": settings.expect,
+            }
         )
         if self._receivers is not None:
             self._receivers.allow(settings.dicom)
-        log.info("the node has read peers and delivery rules again")
+        log.info("the node has read peers, delivery rules and protocols again")
         self._announce()
         if later:
             log.warning("restart the node to apply these changed settings: %s", ", ".join(later))

@@ -24,7 +24,7 @@ def changed_until_restart(old: Settings, new: Settings) -> list[str]:
     parts = [
         name
         for name in Settings.model_fields
-        if name not in {"dicom", "deliver"} and getattr(old, name) != getattr(new, name)
+        if name not in {"dicom", "deliver", "expect"} and getattr(old, name) != getattr(new, name)
     ]
     dicom = [
         f"dicom.{name}" for name in _FIXED if getattr(old.dicom, name) != getattr(new.dicom, name)

@@ -80,7 +80,23 @@ def study_payload(
         "root": output,
         "files": [name for one in series for name in one.told["outputs"]],
         "series": [one.told for one in series],
+        "drift": drift_for(event, series),
     }
+
+
+def drift_for(event: StudyEvent, series: Sequence[StudySeriesTold]) -> list[dict[str, Any]]:
+    """What a target is told of missing series: by the protocols of the series that it is told of.
+
+    Args:
+        event: what happened to the study.
+        series: those of its series that the target is told of.
+    """
+    known = {one.told["address"] for one in series}
+    return [
+        {key: value for key, value in one.items() if key != "compared"}
+        for one in event.drift
+        if known & set(one["compared"])
+    ]
 
 
 AddInstances = Callable[[Delivery], dict[str, Any]]

@@ -7,6 +7,7 @@ from typing import Final
 MANIFEST: Final = ".manifest.json"
 EXTENSIONS: Final = (
     ".nii.gz", ".nii", ".json", ".bval", ".bvec", "context.tsv", ".png", ".quality.json",
+    ".tsnr.png",
     MANIFEST,
 )  # fmt: skip
 FOLDER_MODE: Final = 0o750

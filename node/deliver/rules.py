@@ -7,7 +7,7 @@ from pathlib import Path
 
 from node.core.events import EventType, NewDelivery, SeriesEvent, StudyEvent, StudySeriesTold
 from node.core.settings.deliver import TargetSettings
-from node.deliver.payload import payload, study_payload
+from node.deliver.payload import drift_for, payload, study_payload
 
 
 class Rules:
@@ -49,9 +49,11 @@ class Rules:
         """
         deliveries = []
         for target in self._targets:
-            if EventType.STUDY_READY not in target.events or event.event_type not in target.events:
+            if not target.is_told_of_studies(event.event_type):
                 continue
             series = _chosen(target, event)
+            if event.event_type is EventType.PROTOCOL_DRIFT and not drift_for(event, series):
+                continue
             if series:
                 key = event.key(target.name)
                 content = study_payload(event, series, key, str(self._output))

@@ -23,8 +23,8 @@ from node.core.fault_points import fault_point
 from node.core.records import Arrival, SeriesRecord, SeriesState, Verdict
 from node.core.supervision import Loop, background
 from node.core.system.wall_clock import ClockWatch
+from node.lifecycle.assembly.outcomes import Outcomes
 from node.lifecycle.assembly.precompression import Precompression
-from node.lifecycle.assembly.revision_publisher import RevisionPublisher
 from node.lifecycle.assembly.scheduler import AssemblyScheduler
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.log_fields import series_fields
@@ -72,7 +72,7 @@ class CompletionWatcher:
         work: the series in the index.
         evidence_loader: reads the facts of a series.
         assembly_scheduler: assembles settled series.
-        revision_publisher: records that a series is held or failed.
+        outcomes: records that a series is held or failed.
         precompression: compresses slices of series that are still being received.
         split_runs: joins runs that a scanner split into series.
         timing: returns the settings for the AE titles that sent a series.
@@ -92,7 +92,7 @@ class CompletionWatcher:
         work: Work,
         evidence_loader: EvidenceLoader,
         assembly_scheduler: AssemblyScheduler,
-        revision_publisher: RevisionPublisher,
+        outcomes: Outcomes,
         precompression: Precompression,
         split_runs: SplitRuns,
         *,
@@ -110,7 +110,7 @@ class CompletionWatcher:
         self._work = work
         self._evidence_loader = evidence_loader
         self._assembly_scheduler = assembly_scheduler
-        self._revision_publisher = revision_publisher
+        self._outcomes = outcomes
         self._precompression = precompression
         self._split_runs = split_runs
         self._timing = timing
@@ -281,9 +281,9 @@ class CompletionWatcher:
                 extra=series_fields(series),
             )
         elif held:
-            self._revision_publisher.record(series, state, verdict, now, ACTOR)
+            self._outcomes.record(series, state, verdict, now, ACTOR)
         else:
-            self._revision_publisher.withdraw(series, state, verdict, now, ACTOR)
+            self._outcomes.withdraw(series, state, verdict, now, ACTOR)
         if decision.action is not Action.SETTLE:
             self._precompression.discard(series.pk)
         fault_point(f"decided-{state}")

@@ -15,6 +15,8 @@ from node.core.system.disk import free_bytes
 from node.lifecycle.assembly.dataset_tables import DatasetTables
 from node.lifecycle.assembly.failures import AssemblyFailures
 from node.lifecycle.assembly.label_references import LabelReferences
+from node.lifecycle.assembly.name_disputes import NameDisputes
+from node.lifecycle.assembly.outcomes import Outcomes
 from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import IdleProcess, Precompression
@@ -27,6 +29,7 @@ from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.expectations import Expectations
 from node.lifecycle.series_origins import PeerNames, SeriesOrigins
 from node.lifecycle.split_runs import SplitRuns
+from node.lifecycle.studies.missing_series import MissingSeries
 from node.lifecycle.studies.study_watcher import SeriesQuery, StudyRules, StudyWatcher
 from node.storage.index.engine import Index
 from node.storage.index.peers.statements import Statements
@@ -64,7 +67,7 @@ def make_completion_watcher(
     minimum_free: int = 0,
     output_rules: Sequence[OutputRule] = (),
     monotonic: Callable[[], float] = time.monotonic,
-    expectations: Expectations | None = None,
+    expectations: Callable[[], Expectations] = Expectations,
 ) -> CompletionWatcher:
     """Build a watcher.
 
@@ -90,7 +93,7 @@ def make_completion_watcher(
         minimum_free: bytes of the output folder's disk that it leaves free.
         output_rules: `output.rules`.
         monotonic: returns seconds of a monotonic clock.
-        expectations: chooses the protocols that volumes are compared with; None: there are none.
+        expectations: returns the protocols that volumes and studies are compared with.
 
     Returns:
         the watcher, not yet started.
@@ -109,14 +112,21 @@ def make_completion_watcher(
     output_names = OutputNameClaims(work, output_folder, template, ruled)
     namesakes = Namesakes(index)
     label_references = LabelReferences(work, References(index), namesakes)
+    outcomes = Outcomes(
+        work,
+        publications,
+        output_folder,
+        ruled,
+        EventPublisher(origins, rules, has_targets),
+        label_references,
+    )
     revision_publisher = RevisionPublisher(
         work,
         publications,
         output_folder,
-        output_names,
         ruled,
-        EventPublisher(origins, rules, has_targets),
-        label_references,
+        NameDisputes(publications, output_names, ruled, outcomes),
+        outcomes,
         Damages(index),
     )
     woken = threading.Event()
@@ -128,13 +138,12 @@ def make_completion_watcher(
         options=options,
         has_room=lambda size: free_bytes(output) > minimum_free + size,
     )
-    protocols = expectations or Expectations()
     assembly_scheduler = AssemblyScheduler(
         work,
         output_folder,
         output_names,
         revision_publisher,
-        AssemblyFailures(work, revision_publisher),
+        AssemblyFailures(work, outcomes),
         label_references,
         namesakes,
         executor,
@@ -144,15 +153,15 @@ def make_completion_watcher(
         owner=owner,
         wake=woken.set,
         monotonic=monotonic,
-        expected=lambda series: protocols.of(series, origins),
+        expected=lambda series: expectations().of(series, origins),
     )
     return CompletionWatcher(
         work,
         EvidenceLoader(work, Statements(index)),
         assembly_scheduler,
-        revision_publisher,
+        outcomes,
         precompression,
-        SplitRuns(work, Runs(index), namesakes, revision_publisher, timing),
+        SplitRuns(work, Runs(index), namesakes, outcomes, timing),
         timing=timing,
         clock=clock,
         count_query=count_query,
@@ -164,6 +173,7 @@ def make_completion_watcher(
             origins,
             study_rules,
             quiet=study_quiet,
+            missing_series=MissingSeries(work, origins, expectations).of,
             series_query=series_query,
         ).step,
         bring_back=partial(correct_future_times, index),

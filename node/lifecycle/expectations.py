@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from node.assemble.protocol import PARAMETERS, Deviation, Entry, deviations
+from node.assemble.protocol import PARAMETERS, Deviation, Entry, deviations, missing
 from node.core.errors import ConfigError
 from node.core.records import SeriesRecord, Verdict
 from node.core.settings.expect import ExpectSettings
@@ -36,13 +36,18 @@ class Expectation:
         Args:
             found: the volume's parameters.
         """
-        return [
-            {**one._asdict(), "sentence": one.sentence, "protocol": self.file}
-            for one in self._deviations(found)
-        ]
+        return self._told(deviations(self.entries, found, self.tolerances) or [])
 
-    def _deviations(self, found: Entry) -> list[Deviation]:
-        return deviations(self.entries, found, self.tolerances) or []
+    def missing(self, found: Sequence[Entry]) -> list[dict[str, Any]]:
+        """The series that a session lacks, as payloads and the API have them.
+
+        Args:
+            found: the volumes of the session, as `node.assemble.protocol.missing` takes them.
+        """
+        return self._told(missing(self.entries, found))
+
+    def _told(self, found: Sequence[Deviation]) -> list[dict[str, Any]]:
+        return [{**one._asdict(), "sentence": one.sentence, "protocol": self.file} for one in found]
 
 
 class Expectations:
@@ -57,6 +62,9 @@ class Expectations:
 
     def __init__(self, settings: Sequence[ExpectSettings] = ()) -> None:
         self._entries = [(one.conditions, _read(one)) for one in settings]
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
 
     def of(self, series: SeriesRecord, origins: SeriesOrigins) -> tuple[Expectation, ...]:
         """The protocols that a series is compared with.

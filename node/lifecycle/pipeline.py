@@ -104,6 +104,7 @@ class Pipeline:
         self._store = ResultStore(self._archive.parent, self._outbox, minimum_free, clock)
         self._result_routes = ResultRoutes(self._outbox, self._store, sender)
         self._rules = Rules(targets, output)
+        self._expectations = Expectations(expect)
         self._routes = self._make_routes(targets)
         self._has_deliveries = False
         self._dispatcher = OutboxDispatcher(self._outbox, clock)
@@ -144,7 +145,7 @@ class Pipeline:
             stepped=self._stepped,
             idle_process=idle_process,
             minimum_free=minimum_free,
-            expectations=Expectations(expect),
+            expectations=lambda: self._expectations,
         )
 
     def start(self) -> None:
@@ -158,13 +159,19 @@ class Pipeline:
         """Look now: an instance was stored, an association ended, or a peer said something."""
         self._watcher.wake()
 
-    def reread(self, targets: Sequence[TargetSettings]) -> None:
-        """Deliver by changed settings from now on.
+    def reread(self, targets: Sequence[TargetSettings], expect: Sequence[ExpectSettings]) -> None:
+        """Deliver and compare by changed settings from now on.
+
+        Args:
+            targets: the entries of `deliver:`.
+            expect: the entries of `expect:`; their files are read again.
 
         Raises:
-            ConfigError: a secret's file cannot be read; nothing has changed.
+            ConfigError: a file of a secret or a protocol cannot be read; nothing has changed.
         """
+        expectations = Expectations(expect)
         routes = self._make_routes(targets)
+        self._expectations = expectations
         self._rules = Rules(targets, self._output)
         self._routes = routes
         self._dispatcher.start(routes | self._result_routes.wanted())

@@ -20,7 +20,7 @@ from node.convert.split_runs import SplitVolume, may_be_split, split_volume
 from node.core.errors import Retryable, traced
 from node.core.records import SeriesRecord, SeriesState, Verdict
 from node.lifecycle.assembly.contradictory_series import contradiction
-from node.lifecycle.assembly.revision_publisher import RevisionPublisher
+from node.lifecycle.assembly.outcomes import Outcomes
 from node.lifecycle.log_fields import series_fields
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.runs import Regrouped, Runs
@@ -56,7 +56,7 @@ class SplitRuns:
         work: the series in the index.
         runs: their places in runs.
         namesakes: finds the series that have the same UID.
-        revision_publisher: removes the outputs of series that are joined.
+        outcomes: removes the outputs of series that are joined.
         timing: returns the settings of `completion` for the AE titles that sent a series.
     """
 
@@ -65,13 +65,13 @@ class SplitRuns:
         work: Work,
         runs: Runs,
         namesakes: Namesakes,
-        revision_publisher: RevisionPublisher,
+        outcomes: Outcomes,
         timing: Callable[[Sequence[str]], Timing],
     ) -> None:
         self._work = work
         self._runs = runs
         self._namesakes = namesakes
-        self._revision_publisher = revision_publisher
+        self._outcomes = outcomes
         self._timing = timing
         self._seen: OrderedDict[int, _Known] = OrderedDict()
 
@@ -272,9 +272,7 @@ class SplitRuns:
             False if one of them has changed.
         """
         return all(
-            self._revision_publisher.withdraw(
-                one, SeriesState.JOINED, one.verdict or {}, now, ACTOR
-            )
+            self._outcomes.withdraw(one, SeriesState.JOINED, one.verdict or {}, now, ACTOR)
             for one in group[1:]
             if one.outputs
         )

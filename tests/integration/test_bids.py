@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset
 from node.convert.naming.bids import completed, repeated, task_of, with_suffix
 from tests.commands import rasnode
 from tests.phantom import ROOT, Phantom, save
-from tests.running import RunningNode
 from tests.unit.assemble.test_spin_labeling import labeled
 
 COMMON = {
@@ -116,22 +115,6 @@ def test_what_convert_makes_is_valid(tmp_path: Path) -> None:
     broken = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps({**broken, "RepetitionTime": "two seconds"}))
     assert "RepetitionTime" in {issue.get("subCode") for issue in validate(tmp_path / "out")}
-
-
-def test_what_the_node_makes_is_valid(tmp_path: Path) -> None:
-    save(ANATOMY.instances(), tmp_path / "in")
-    name = "sub-{PatientID}/anat/sub-{PatientID}_acq-{SeriesNumber}_T1w"
-    node = RunningNode(
-        tmp_path, {"completion": {"quiet_seconds": 0.5}, "output": {"name": name}}
-    ).start()
-    try:
-        node.send(tmp_path / "in")
-        node.settle(states=["ready"])
-    finally:
-        node.kill()
-    made = [path.name for path in (node.root / "nifti").rglob("*.nii.gz")]
-    assert made == ["sub-01_acq-7_T1w.nii.gz"]
-    assert validate(node.root / "nifti") == []
 
 
 @pytest.mark.parametrize(

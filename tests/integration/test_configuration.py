@@ -19,12 +19,13 @@ from node.core.errors import ConfigError
 from node.core.settings import file
 from node.core.settings.passcodes import make_hash
 from tests.running import RunningNode, configured, eventually, free_port
+from tests.small import small_ct
 
 
 def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> None:
     """One node for all of it, as each takes a second to start."""
     lost = {"name": "lost", "folder": {"path": str(tmp_path / "lost")}}
-    node = configured(tmp_path, [lost])
+    node = configured(tmp_path, [lost], completion={"study_quiet_seconds": 1})
     port = free_port()
     node.port, node._ports = port, [port]
     try:
@@ -52,11 +53,29 @@ def test_a_node_says_what_it_was_told_and_what_it_cannot_do(tmp_path: Path) -> N
         (tmp_path / "lost").mkdir()
         node.config.write_text(whole)
         node.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "delivery rules again" in node.log.read_text(), 10, "it is taken over")
+        eventually(
+            lambda: "delivery rules and protocols again" in node.log.read_text(),
+            10,
+            "it is taken over",
+        )
         found = eventually(
             lambda: not json.loads(node.rasnode("status", "--json").stdout)["warnings"], 30, "well"
         )
         assert found
+
+        protocol = tmp_path / "protocol.json"
+        node.config.write_text(whole + f"expect: [{{protocol: {protocol}}}]\n")
+        node.process.send_signal(signal.SIGHUP)
+        said = f"keeps the old one: cannot read the protocol {protocol}"
+        eventually(lambda: said in node.log.read_text(), 10, "the log says what is missing")
+        protocol.write_text('{"series": [{"series": "T1w", "kind": ""}]}')
+        node.process.send_signal(signal.SIGHUP)
+        again = "delivery rules and protocols again"
+        eventually(lambda: node.log.read_text().count(again) == 2, 10, "it is taken over")
+        assert "restart the node to apply" not in node.log.read_text()
+        node.send(*small_ct(tmp_path / "ct", 3, announced=True))
+        lacks = "T1w: the series is missing"
+        eventually(lambda: lacks in node.rasnode("status", "--level", "study").stdout, 60, "said")
         assert node.terminate() == 0
         assert not (node.root / ".rasnode.json").exists()
     finally:

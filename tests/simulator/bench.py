@@ -150,7 +150,8 @@ class Bench:
         self._study_rules, self._peer_names = study_rules, peer_names
         self._idle_process, self._minimum_free = idle_process, minimum_free
         self._output_rules = output_rules
-        self._options, self._expectations = options or OutputOptions(), expectations
+        self._options = options or OutputOptions()
+        self.expectations = expectations or Expectations()
         self.runs = 0
         self.watcher = self.restart()
 
@@ -177,7 +178,7 @@ class Bench:
             idle_process=self._idle_process,
             minimum_free=self._minimum_free,
             output_rules=self._output_rules,
-            expectations=self._expectations,
+            expectations=lambda: self.expectations,
         )
         self.watcher.prepare()
         return self.watcher

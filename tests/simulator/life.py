@@ -18,6 +18,8 @@ from node.deliver.published_files import MANIFEST
 from node.lifecycle.assembly.failures import AssemblyFailures
 from node.lifecycle.assembly.jobs import Assembled, Job, Product
 from node.lifecycle.assembly.label_references import LabelReferences
+from node.lifecycle.assembly.name_disputes import NameDisputes
+from node.lifecycle.assembly.outcomes import Outcomes
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import Precompression
 from node.lifecycle.assembly.revision_publisher import RevisionPublisher
@@ -190,14 +192,22 @@ class Life:
         output_names = OutputNameClaims(work, output_folder, template, ruled)  # type: ignore[arg-type]
         event_publisher = EventPublisher(origins, _tell)
         label_references = LabelReferences(work, MemoryReferences(), MemoryNamesakes())  # type: ignore[arg-type]
+        outcomes = Outcomes(
+            work,  # type: ignore[arg-type]
+            publications,  # type: ignore[arg-type]
+            output_folder,  # type: ignore[arg-type]
+            ruled,
+            event_publisher,
+            label_references,
+        )
+        disputes = NameDisputes(publications, output_names, ruled, outcomes)  # type: ignore[arg-type]
         revision_publisher = RevisionPublisher(
             work,  # type: ignore[arg-type]
             publications,  # type: ignore[arg-type]
             output_folder,  # type: ignore[arg-type]
-            output_names,
             ruled,
-            event_publisher,
-            label_references,
+            disputes,
+            outcomes,
             None,  # type: ignore[arg-type]
         )
         archive, options = Path("/archive"), OutputOptions()
@@ -207,7 +217,7 @@ class Life:
             output_folder,  # type: ignore[arg-type]
             output_names,
             revision_publisher,
-            AssemblyFailures(work, revision_publisher),  # type: ignore[arg-type]
+            AssemblyFailures(work, outcomes),  # type: ignore[arg-type]
             label_references,
             MemoryNamesakes(),  # type: ignore[arg-type]
             self.executor,
@@ -221,7 +231,7 @@ class Life:
             work,  # type: ignore[arg-type]
             EvidenceLoader(work, self.statements),  # type: ignore[arg-type]
             assembly_scheduler,
-            revision_publisher,
+            outcomes,
             precompression,
             _NoRuns(),  # type: ignore[arg-type]
             timing=self._while_judging,

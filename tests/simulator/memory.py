@@ -261,6 +261,7 @@ class MemoryWork:
         detail: dict[str, Any] | None = None,
         due: float | None = None,
         deliveries: Sequence[NewDelivery] = (),
+        consequences: object = None,
         **values: Any,
     ) -> SeriesRecord | None:
         self._memory.act("move")
@@ -380,6 +381,7 @@ class MemoryPublications:
         actor: str,
         detail: dict[str, Any],
         deliveries: Sequence[NewDelivery] = (),
+        consequences: object = None,
     ) -> SeriesState:
         self._memory.act("finish")
         series = self._memory.by_pk(seen.pk)

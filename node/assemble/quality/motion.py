@@ -22,9 +22,13 @@ _SPACING: Final = 3.0
 """mm; finer volumes are averaged over whole voxels to about this spacing."""
 _SMOOTHING: Final = 1.0
 """Standard deviation, voxels of the grid that is worked on."""
+_WIDTH: Final = 2.0
+"""Standard deviations on either side, up to which values are smoothed over."""
 _POINTS: Final = 15_000
+_USED: Final = 6_000
+"""Of these points; every n-th, so that they are spread over the head as all of them are."""
 _STEPS: Final = 12
-_SMALL: Final = 2e-4
+_SMALL: Final = 1e-3
 """mm, and radians × `HEAD_RADIUS`: a smaller step ends the search."""
 _OUTLIER: Final = 4.685
 """Robust standard deviations beyond which a point has no weight (Tukey's biweight)."""
@@ -56,9 +60,11 @@ class MotionEstimator:
         self._middle = middle
         gradients = np.stack([*np.gradient(reference)], axis=-1) @ self._to_voxel  # per mm, RAS
         chosen = _strongest(gradients)
-        self._points = (np.argwhere(chosen) - middle) @ linear.T  # mm from the centre
-        self._values = reference[chosen]
-        slopes = gradients[chosen]
+        places = np.argwhere(chosen)
+        places = places[:: -(-len(places) // _USED) or 1]
+        self._points = (places - middle) @ linear.T  # mm from the centre
+        self._values = reference[tuple(places.T)]
+        slopes = gradients[tuple(places.T)]
         self._jacobian = np.concatenate([slopes, np.cross(self._points, slopes)], axis=1)
         self._last = np.eye(4)
 
@@ -107,8 +113,8 @@ class MotionEstimator:
         a, b, c = (int(factor) for factor in self._factors)
         i, j, k = (size // factor for size, factor in zip(volume.shape, (a, b, c), strict=True))
         cut = np.asarray(volume[: i * a, : j * b, : k * c], np.float64)
-        coarse = cut.reshape(i, a, j, b, k, c).mean(axis=(1, 3, 5))
-        return np.asarray(gaussian_filter(coarse, _SMOOTHING, mode="nearest"))
+        whole = cut.reshape(i, a, j, b, k, c).mean(axis=(1, 3, 5)) if a * b * c > 1 else cut
+        return np.asarray(gaussian_filter(whole, _SMOOTHING, mode="nearest", truncate=_WIDTH))
 
 
 def framewise_displacement(poses: Array) -> Array:

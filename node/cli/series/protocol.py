@@ -13,7 +13,7 @@ from node.assemble.protocol import described, deviations, missing
 from node.cli.context import ConfigOption, JsonOption, existing_index
 from node.cli.output.terminal import say, say_exactly
 from node.convert import InstanceSource, OutputOptions, read_folder
-from node.convert.series import planned_volumes
+from node.convert.planning import planned_volumes
 from node.core.errors import ConfigError
 from node.core.settings.file import load_settings
 from node.lifecycle.assembly.task import sources_of
@@ -92,7 +92,10 @@ def _compared(check: Path, found: list[dict[str, Any]]) -> dict[str, Any]:
             unknown.append(one["series"] + one["kind"])
         else:
             drift += [{**each._asdict(), "sentence": each.sentence} for each in differing]
-    return {"drift": drift, "missing": missing(reference, found), "unknown": unknown}
+    lacking = [
+        one.series for one in missing(reference, found) for _ in range(one.expected - one.found)
+    ]
+    return {"drift": drift, "missing": lacking, "unknown": unknown}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

@@ -41,6 +41,8 @@ def show_studies(
         say_exactly(f"  {one['state']}{verdict}, revision {one['revision']}; series: {series}")
         if one["why"]:
             say_exactly(f"  {one['why']}")
+        for each in one["drift"]:
+            say_exactly(f"  {each['sentence']}")
 
 
 def _described(study: StudyRecord, settings: Settings) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def _described(study: StudyRecord, settings: Settings) -> dict[str, Any]:
         "verdict": verdict.get("verdict"),
         "why": verdict.get("why", ""),
         "evidence": verdict.get("reasons", []),
+        "drift": verdict.get("drift", []),
         "revision": study.revision,
         "states": {state: states.count(state) for state in sorted(set(states))},
         "series": [

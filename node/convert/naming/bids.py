@@ -42,9 +42,9 @@ _LASTING: Final = frozenset({"SliceTiming", "AcquisitionDuration"})
 _DIGITS: Final = 6
 _DATASET: Final = "dataset_description.json"
 _IGNORED: Final = ".bidsignore"
-_INCOMPLETE: Final = "perf/\n"
-"""Ignored by the validator, as BIDS requires fields of spin labeling that no header has, such as
-BackgroundSuppression."""
+_INCOMPLETE: Final = "perf/\npet/\n"
+"""Ignored by the validator, as BIDS requires fields of spin labeling and of PET that no header has,
+such as BackgroundSuppression and ModeOfAdministration."""
 _WEIGHTED_TRACE: Final = "*_trace.bval\n"
 """Ignored by the validator, as BIDS has no file for the b-values of traces."""
 _CANCELLED: Final = "*__dup-*\n"

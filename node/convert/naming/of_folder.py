@@ -10,7 +10,7 @@ from node.assemble.frames.model import InstanceHeader
 from node.convert.naming.reproin import session_of
 from node.convert.naming.rules import NamedVolume, Naming
 from node.convert.naming.volume_values import header_attributes
-from node.convert.series import planned_volumes
+from node.convert.planning import planned_volumes
 from node.convert.sources import InstanceSource
 from node.convert.writing import OutputOptions
 from node.core.conditions.values import KEYS, ConditionValues

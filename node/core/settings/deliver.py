@@ -171,6 +171,17 @@ class TargetSettings(Strict):
             return f"its events are {', '.join(self.events)}, not {event.event_type}"
         return self.conditions.refusal(event.condition_values)
 
+    def is_told_of_studies(self, event: EventType) -> bool:
+        """Whether events of this type are for this target if they are about a study.
+
+        Args:
+            event: STUDY_READY, SUPERSEDED or PROTOCOL_DRIFT.
+        """
+        if event is EventType.PROTOCOL_DRIFT:
+            takes_series = self.forward or self.folder or (self.command and self.command.results)
+            return event in self.events and not takes_series
+        return EventType.STUDY_READY in self.events and event in self.events
+
     @model_validator(mode="after")
     def _is_one_way(self) -> TargetSettings:
         ways = [self.webhook, self.command, self.forward, self.folder]

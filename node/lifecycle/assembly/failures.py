@@ -11,7 +11,7 @@ from node.core.errors import NodeError, Retryable, error_reference, traced
 from node.core.records import SeriesRecord, SeriesState
 from node.core.supervision.retry import backoff
 from node.lifecycle.assembly.jobs import ExecutorAway, WorkerDied
-from node.lifecycle.assembly.revision_publisher import ACTOR, RevisionPublisher
+from node.lifecycle.assembly.outcomes import ACTOR, Outcomes
 from node.lifecycle.log_fields import series_fields
 from node.storage.index.series.work import Work
 
@@ -31,12 +31,12 @@ class AssemblyFailures:
 
     Args:
         work: the series in the index.
-        revision_publisher: records that a series has failed.
+        outcomes: records that a series has failed.
     """
 
-    def __init__(self, work: Work, revision_publisher: RevisionPublisher) -> None:
+    def __init__(self, work: Work, outcomes: Outcomes) -> None:
         self._work = work
-        self._revision_publisher = revision_publisher
+        self._outcomes = outcomes
 
     def failed(self, series: SeriesRecord, error: BaseException, now: float) -> None:
         """Deal with the error that an assembly ended with.
@@ -58,7 +58,7 @@ class AssemblyFailures:
                     f"the worker process died {deaths} times in a row, for lack of memory or by a "
                     "crash; `rasnode retry` tries again"
                 )
-                self._revision_publisher.fail(series, "worker-died", sentence, now)
+                self._outcomes.fail(series, "worker-died", sentence, now)
         elif isinstance(error, ExecutorAway):
             log.warning(
                 "series %s waits to be assembled: %s",
@@ -70,13 +70,13 @@ class AssemblyFailures:
         elif isinstance(error, Retryable) or _is_retryable(error):
             self.delay(series, now, str(error))
         elif isinstance(error, NodeError):
-            self._revision_publisher.fail(series, type(error).__name__, str(error), now)
+            self._outcomes.fail(series, type(error).__name__, str(error), now)
         elif isinstance(error, MemoryError):
             sentence = (
                 "its volumes need more memory than one worker may have; give workers more "
                 "(assembly.worker_memory) and retry the series"
             )
-            self._revision_publisher.fail(series, "out-of-memory", sentence, now)
+            self._outcomes.fail(series, "out-of-memory", sentence, now)
         else:
             reference = error_reference(error)
             log.error(
@@ -87,7 +87,7 @@ class AssemblyFailures:
                 traced(error),
                 extra=series_fields(series),
             )
-            self._revision_publisher.fail(series, type(error).__name__, _unexpected(reference), now)
+            self._outcomes.fail(series, type(error).__name__, _unexpected(reference), now)
 
     def unexpected(self, series: SeriesRecord, error: Exception, now: float) -> None:
         """Deal with an unexpected error of the node itself around an assembly.
@@ -120,7 +120,7 @@ class AssemblyFailures:
             self.requeue(current, now, now + 1.0, "error", f"reference {reference} in the log")
         else:
             kind = type(error).__name__
-            self._revision_publisher.fail(current, kind, _unexpected(reference), now)
+            self._outcomes.fail(current, kind, _unexpected(reference), now)
 
     def abandoned(self, series: SeriesRecord, now: float) -> None:
         """Queue a series again that a node that no longer runs was assembling.
@@ -132,7 +132,7 @@ class AssemblyFailures:
         deaths = 1 + self._count(series.pk, "owner died")
         if deaths > MOST_OWNER_DEATHS:
             sentence = f"the node died {deaths} times in a row while it assembled the series"
-            self._revision_publisher.fail(series, "node-died", sentence, now)
+            self._outcomes.fail(series, "node-died", sentence, now)
             return
         log.warning(
             "a node that no longer runs was assembling series %s; it is assembled again",

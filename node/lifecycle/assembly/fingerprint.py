@@ -13,6 +13,8 @@ from node.deliver.published_files import MANIFEST
 
 _NOT_OF_THE_VOLUME = ("revision", "verdict", "evidence", "rasnode", "refused")
 """Keys of a manifest that may differ although the volume does not."""
+_OF_THE_VOLUME = (".json", ".bval", ".bvec", ".tsv")
+"""Files whose bytes count. What is measured and drawn only has to be there: rounding may differ."""
 _COMPRESSED = ".nii.gz"
 _TRAILER_BYTES = 8
 """CRC-32 and size of the data that were compressed (RFC 1952 2.3.1)."""
@@ -42,9 +44,7 @@ def fingerprint(folder: Path, files: Iterable[str]) -> str:
             if str(kept.get("image", "")).endswith(_COMPRESSED):
                 kept.pop("sha256", None)
             digest.update(json.dumps(kept, sort_keys=True).encode())
-        elif name.endswith(QUALITY):  # measured, not of the volume: rounding may differ
-            continue
-        elif name.endswith((".json", ".bval", ".bvec", ".tsv")):
+        elif name.endswith(_OF_THE_VOLUME) and not name.endswith(QUALITY):
             digest.update((folder / name).read_bytes())
         elif name.endswith(_COMPRESSED):
             digest.update(_trailer(folder / name))

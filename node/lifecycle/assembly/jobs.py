@@ -93,6 +93,8 @@ class Product:
         fields: of its sidecar, from other volumes of the dataset.
         quality: figures of motion, tSNR and spikes; None if they were not measured.
         drift: the parameters that differ from the expected protocols.
+        known_as: Series Description (else Protocol Name) and kind, by which protocols name it;
+            None: no protocol is expected of it.
     """
 
     stem: str
@@ -103,6 +105,7 @@ class Product:
     fields: dict[str, Any] = field(default_factory=dict, repr=False)
     quality: dict[str, Any] | None = None
     drift: tuple[dict[str, Any], ...] = ()
+    known_as: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from node.assemble.frames.headers import decode_header
 from node.assemble.frames.model import LABEL_CLASSES
 from node.completion.states import Event, follow
 from node.core.records import SeriesRecord, SeriesState, StoredInstance
+from node.storage.index.series.consequences import Follower
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.references import References
 from node.storage.index.series.work import Work
 
-ACTOR = "assembler"
 RECHECK_SECONDS = 2.0  # of a series that labels wait for, if nothing reports that it is ready
 _IN_PROGRESS = (SeriesState.RECEIVING, SeriesState.SETTLED, SeriesState.ASSEMBLING)
 _MADE = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
@@ -79,23 +79,30 @@ class LabelReferences:
             for instance in self._work.instances(series.pk)
         )
 
-    def changed(self, uid: str, now: float) -> None:
-        """Have the labels of a series assembled again, because its volumes have changed.
+    def outdated(self, uid: str) -> tuple[Follower, ...]:
+        """The labels that have to be assembled again when the volumes of a series change.
 
         Args:
             uid: Series Instance UID of the referenced series.
-            now: seconds since 1970.
+        """
+        labels = [self._work.series(label) for label in self._references.labels_of(uid)]
+        detail = {"why": "the series that it labels has changed", "reference": uid}
+        return tuple(
+            Follower(series, follow(series.state, Event.REFERENCE), detail)
+            for series in labels
+            if series is not None and series.state in _MADE
+        )
+
+    def hasten(self, uid: str) -> None:
+        """Have labels that wait for a series assembled now, because it has volumes.
+
+        Args:
+            uid: Series Instance UID of the referenced series.
         """
         for label in self._references.labels_of(uid):
             series = self._work.series(label)
-            if series is None:
-                continue
-            if series.state is SeriesState.SETTLED:
+            if series is not None and series.state is SeriesState.SETTLED:
                 self._work.look_again(series, None)
-            elif series.state in _MADE:
-                state = follow(series.state, Event.REFERENCE)
-                detail = {"why": "the series that it labels has changed", "reference": uid}
-                self._work.move(series, state, now=now, actor=ACTOR, detail=detail)
 
 
 def waits_for(series: SeriesRecord) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.convert import OutputOptions
-from node.convert.series import planned_volumes
+from node.convert.planning import planned_volumes
 from node.core.errors import AssemblyError
 from node.core.records import SeriesRecord
 from node.lifecycle.assembly.ruled_names import RuledNames

@@ -21,10 +21,10 @@ from node.core.records import SeriesRecord, SeriesState
 from node.lifecycle.assembly.dataset_tables import DatasetTables
 from node.lifecycle.assembly.jobs import Assembled, Product
 from node.lifecycle.series_origins import SeriesOrigins
+from node.storage.index.series.consequences import NO_CONSEQUENCES, Consequences, Follower
 from node.storage.index.series.siblings import KeptSibling, Siblings
 from node.storage.index.series.work import Work
 
-ACTOR: Final = "assembler"
 _MADE: Final = (SeriesState.READY, SeriesState.NOT_A_VOLUME)
 
 
@@ -146,8 +146,12 @@ class RuledNames:
             if product.sibling is not None and name:
                 begun = _iso(product.sibling.started)
                 images.setdefault(product.sibling.scope, {})[name] = begun
+        added = {key(one.sibling): one.stem for one in products if one.sibling is not None}
         for scope, published in images.items():
             rows = self._siblings.of_scopes([scope])
+            for one in rows:  # first: if the table is written twice, the name may be another then
+                if not one.row and (stem := added.get(key(_sibling(one)))):
+                    self._siblings.note_row(one.series_pk, one.number, stem)
             places = settle([_sibling(one) for one in rows])
             moved = {
                 one: places[key(_sibling(one))].stem
@@ -162,42 +166,46 @@ class RuledNames:
                     self._tables.changed(scope_of(one.row), {}, {}, gone)
                 self._siblings.note_row(one.series_pk, one.number, new)
 
-    def published(self, series: SeriesRecord, products: Sequence[Product], now: float) -> None:
-        """Note what is visible, and have the series assembled again whose names follow from it.
+    def of_publication(self, series: SeriesRecord, products: Sequence[Product]) -> Consequences:
+        """What follows when volumes are visible: series whose names depend on them.
 
         Args:
             series: the series.
             products: its volumes.
-            now: seconds since 1970.
         """
-        if not self.used:
-            return
-        wanted = [product for product in products if product.sibling is not None]
-        for product in wanted:
-            if product.sibling is not None:
-                made = _made(Place(product.stem, product.fields))
-                number = product.sibling.number
-                self._siblings.note_made(series.pk, number, made, product.stem)
-        if wanted:
-            self._work.release_stems(series.pk, [product.stem for product in products])
-            self._remake(series, {one.sibling.scope for one in wanted if one.sibling}, now)
+        made = {
+            product.sibling.number: _made(Place(product.stem, product.fields))
+            for product in products
+            if product.sibling is not None
+        }
+        if not self.used or not made:
+            return NO_CONSEQUENCES
+        volumes = [
+            replace(one, made=made[one.number], row=made[one.number]["stem"])
+            if one.number in made
+            else one
+            for one in self._siblings.of_series(series.pk)
+        ]
+        stems = [product.stem for product in products]
+        scopes = {one.scope for one in volumes if one.number in made}
+        return Consequences(volumes, stems, self._renamed(series, scopes))
 
-    def withdrawn(self, series: SeriesRecord, now: float) -> None:
-        """Note that a series has no volume any more.
+    def of_withdrawal(self, series: SeriesRecord) -> Consequences:
+        """What follows when a series has no volume any more; its rows leave the tables.
 
         Args:
             series: the series.
-            now: seconds since 1970.
+
+        Raises:
+            Retryable: a table cannot be written now.
         """
         old = self._siblings.of_series(series.pk) if self.used else []
         if not old:
-            return
-        self._siblings.replace(series.pk, ())
-        self._work.release_stems(series.pk, ())
+            return NO_CONSEQUENCES
         for one in old:
             if one.row:
                 self._tables.changed(scope_of(one.row), {}, {}, [*_with_endings({one.row: ""})])
-        self._remake(series, {one.scope for one in old}, now)
+        return Consequences((), (), self._renamed(series, {one.scope for one in old}, gone=True))
 
     def holders(self, series: SeriesRecord, products: Sequence[Product]) -> list[SeriesRecord]:
         """The other series that have a name of the products.
@@ -237,9 +245,15 @@ class RuledNames:
     def _places(self, scopes: Iterable[str]) -> dict[tuple[str, int], Place]:
         return settle([_sibling(one) for one in self._siblings.of_scopes(scopes)])
 
-    def _remake(self, series: SeriesRecord, scopes: set[str], now: float) -> None:
-        """Have other series assembled again whose names or links are not right any more."""
-        rows = self._siblings.of_scopes(scopes)
+    def _renamed(
+        self, series: SeriesRecord, scopes: set[str], *, gone: bool = False
+    ) -> tuple[Follower, ...]:
+        """The other series whose names or links are not right any more."""
+        rows = [
+            one
+            for one in self._siblings.of_scopes(scopes)
+            if not gone or one.series_pk != series.pk
+        ]
         places = settle([_sibling(one) for one in rows])
         wrong = {
             one.series_pk
@@ -252,14 +266,15 @@ class RuledNames:
             for one in self._siblings.of_study(series.pk)
             if one.made is not None and one.known.get("session", "") != session
         }
-        for other in self._work.of(sorted(wrong - {series.pk})):
-            if other.state in _MADE:
-                detail = {
-                    "why": "its name or its field map follows from a series that has changed",
-                    "series": series.address,
-                }
-                state = follow(other.state, Event.REFERENCE)
-                self._work.move(other, state, now=now, actor=ACTOR, detail=detail)
+        detail = {
+            "why": "its name or its field map follows from a series that has changed",
+            "series": series.address,
+        }
+        return tuple(
+            Follower(other, follow(other.state, Event.REFERENCE), detail)
+            for other in self._work.of(sorted(wrong - {series.pk}))
+            if other.state in _MADE
+        )
 
 
 def _sibling(kept: KeptSibling) -> Sibling:

@@ -21,10 +21,11 @@ from node.lifecycle.assembly.contradictory_series import contradiction
 from node.lifecycle.assembly.failures import AssemblyFailures
 from node.lifecycle.assembly.jobs import Assembled, Job
 from node.lifecycle.assembly.label_references import RECHECK_SECONDS, LabelReferences, waits_for
+from node.lifecycle.assembly.outcomes import ACTOR
 from node.lifecycle.assembly.output_folder import OutputFolder
 from node.lifecycle.assembly.output_name_claims import OutputNameClaims
 from node.lifecycle.assembly.precompression import Precompression
-from node.lifecycle.assembly.revision_publisher import ACTOR, RevisionPublisher
+from node.lifecycle.assembly.revision_publisher import RevisionPublisher
 from node.lifecycle.expectations import Expectation
 from node.lifecycle.log_fields import series_fields
 from node.storage.index.series.namesakes import Namesakes

@@ -129,6 +129,7 @@ def _assembled(job: Job, conversion: Conversion) -> Assembled:
 
 def _product(job: Job, made: Made) -> Product:
     images = {name: made.sha256 for name in made.files if name.endswith((".nii", ".nii.gz"))}
+    drift, known_as = _compared(job, made)
     return Product(
         made.stem,
         made.files,
@@ -137,16 +138,18 @@ def _product(job: Job, made: Made) -> Product:
         made.sibling,
         dict(made.fields),
         None if made.quality is None else dict(made.quality),
-        _drift(job, made),
+        drift,
+        known_as,
     )
 
 
-def _drift(job: Job, made: Made) -> tuple[dict[str, Any], ...]:
-    """The parameters of a volume that differ from the expected protocols."""
+def _compared(job: Job, made: Made) -> tuple[tuple[dict[str, Any], ...], tuple[str, str] | None]:
+    """The parameters of a volume that differ from the expected protocols, and its name there."""
     if made.plan is None or not job.expectations:
-        return ()
+        return (), None
     found = described(made.plan)
-    return tuple(each for one in job.expectations for each in one.drift(found))
+    drift = tuple(each for one in job.expectations for each in one.drift(found))
+    return drift, (found["series"], found["kind"])
 
 
 def _must_republish(job: Job, products: Sequence[Product]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from node.completion.study_decision import StudyDecision, decide_study
+from node.core import metrics
 from node.core.errors import Retryable, error_reference, traced
 from node.core.events import EventType, NewDelivery, StudyEvent, StudySeriesTold
 from node.core.records import StudyState, Verdict
@@ -45,6 +46,7 @@ class StudyWatcher:
         origins: what conditions are compared with.
         rules: returns the deliveries of an event of a study.
         quiet: `completion.study_quiet_seconds`.
+        missing_series: returns which series of the expected protocols a study lacks.
         series_query: asks senders for their series; None: no sender is asked.
     """
 
@@ -56,6 +58,7 @@ class StudyWatcher:
         rules: StudyRules,
         *,
         quiet: float,
+        missing_series: Callable[[StudyRecord], list[dict[str, Any]]] = lambda _study: [],
         series_query: SeriesQuery | None = None,
     ) -> None:
         self._studies = studies
@@ -63,6 +66,7 @@ class StudyWatcher:
         self._origins = origins
         self._rules = rules
         self._quiet = quiet
+        self._missing_series = missing_series
         self._series_query = series_query
 
     def step(self, now: float) -> float | None:
@@ -106,6 +110,8 @@ class StudyWatcher:
     def _judge(self, study: StudyRecord, now: float) -> None:
         decision = decide_study(study.situation, now, self._quiet)
         verdict = study_verdict(decision, now)
+        if decision.state is StudyState.READY:
+            verdict["drift"] = self._missing_series(study)
         if not decision.publish:
             self._studies.decided(study, decision, verdict, now)
             if decision.state is StudyState.WAITING and self._series_query is not None:
@@ -116,7 +122,10 @@ class StudyWatcher:
         if study.told is not None:
             earlier = self.event(study, study.told, EventType.SUPERSEDED, now)
             deliveries[:0] = self._rules(earlier)
+        if told["drift"]:
+            deliveries += self._rules(self.event(study, told, EventType.PROTOCOL_DRIFT, now))
         if self._studies.decided(study, decision, verdict, now, told=told, deliveries=deliveries):
+            metrics.measured(None, [one["parameter"] for one in told["drift"]])
             log.info(
                 "study %s is ready, revision %d (%s): %s",
                 study.uid,
@@ -195,7 +204,7 @@ def study_event(
         origins: what conditions are compared with.
         study: the study.
         told: what is told of it: see `told_of`.
-        event_type: STUDY_READY; SUPERSEDED if `told` is what was told before.
+        event_type: STUDY_READY or PROTOCOL_DRIFT; SUPERSEDED if `told` is what was told before.
         now: seconds since 1970.
 
     Returns:
@@ -216,4 +225,5 @@ def study_event(
         verdict=Verdict(told["verdict"]),
         reasons=tuple(told["reasons"]),
         series=tuple(series),
+        drift=tuple(told.get("drift") or ()),
     )

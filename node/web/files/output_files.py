@@ -11,10 +11,11 @@ from node.core.query_keys import BY_KEYWORD, Level
 
 MANIFEST = ".manifest.json"
 PICTURE = ".png"
+TSNR = ".tsnr.png"
 QUALITY = ".quality.json"
 _VOLUMES = (".nii.gz", ".nii")
-_ENDINGS = (*_VOLUMES, MANIFEST, QUALITY, ".json", ".bval", ".bvec", PICTURE)
-_MEDIA_TYPES = {PICTURE: "image/png"} | dict.fromkeys(
+_ENDINGS = (*_VOLUMES, MANIFEST, QUALITY, ".json", ".bval", ".bvec", TSNR, PICTURE)
+_MEDIA_TYPES = {PICTURE: "image/png", TSNR: "image/png"} | dict.fromkeys(
     (QUALITY, ".json", MANIFEST), "application/json"
 )
 _IDENTIFYING = {"AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientAge", "PatientSize"}

@@ -14,7 +14,7 @@ from node.storage.index.search.wanted import Wanted
 from node.web.roles import identity_of, role
 from node.web.routes.answers import summary
 from node.web.routes.list_parameters import Cursor, Limit, cursor_of, place, wanted
-from node.web.routes.models import SeriesPage, SeriesSummary
+from node.web.routes.models import Drift, SeriesPage, SeriesSummary
 from node.web.site import Site
 
 _MOST_SERIES: Final = 200
@@ -43,6 +43,7 @@ class StudyView(BaseModel):
     verdict: Verdict | None = Field(description="Of the list of series; null: not decided yet.")
     why: str | None = Field(description="The reason of the state, for people.")
     revision: int = Field(description="Of the last `study-ready`; 0: there was none.")
+    drift: list[Drift] = Field(description="Series of the expected protocol that are missing.")
     patient: PatientView | None
     accession: str | None = Field(description="null: not for this role.")
     series: list[SeriesSummary] = Field(description="Those that are wanted, 200 at most.")
@@ -147,6 +148,7 @@ def _study(
         verdict=Verdict(verdict["verdict"]) if verdict else None,
         why=verdict.get("why"),
         revision=row["revision"],
+        drift=[Drift(**one) for one in verdict.get("drift") or ()],
         patient=PatientView(
             name=row["name"], patient_id=row["patient_id"], birth_date=row["birth_date"]
         )

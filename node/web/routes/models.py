@@ -40,6 +40,9 @@ class Quality(BaseModel):
     translation_max_mm: float | None = Field(description="Against the first volume.")
     rotation_max_degrees: float | None = Field(description="Against the first volume.")
     tsnr_median: float | None = Field(description="Temporal signal-to-noise ratio in the mask.")
+    tsnr_white: float | None = Field(
+        default=None, description="The ratio that is white in `.tsnr.png`; black is 0."
+    )
     spikes: int = Field(description="Slices whose signal is an outlier.")
 
 

@@ -41,7 +41,7 @@ function measured(one) {
   return [
     ["Displacement", `mean ${mm(one.fd_mean_mm)}, largest ${mm(one.fd_max_mm)}; ${one.fd_above_limit} of ${one.volumes} volumes above ${one.fd_limit_mm} mm`],
     ["Against the first volume", `at most ${mm(one.translation_max_mm)}, ${one.rotation_max_degrees?.toFixed(2) ?? "–"}°`],
-    ["Temporal SNR", one.tsnr_median === null ? "–" : `median ${one.tsnr_median.toFixed(0)}`],
+    ["Temporal SNR", one.tsnr_median === null ? "–" : `median ${one.tsnr_median.toFixed(0)} (a ratio)`],
     ["Spikes", `${one.spikes} slices`],
   ];
 }
@@ -56,6 +56,17 @@ function files(series) {
     make("td", {}, make("a", { href: file.url }, file.ending)),
     make("td", { class: "num" }, bytes(file.bytes)),
     make("td", { class: "mono" }, file.path ?? "not shown, as the file name identifies the patient; rasnode status shows it"))));
+}
+
+// The temporal signal-to-noise ratio of each 4D volume, with what its grey levels mean.
+function pictures(series) {
+  const found = series.files.filter((file) => file.ending === ".tsnr.png");
+  const white = Object.values(series.quality).map((one) => one.tsnr_white);
+  place("tsnr").hidden = !found.length;
+  place("tsnr").replaceChildren(make("h2", {}, "Temporal signal-to-noise ratio"), ...found.map((file, number) =>
+    make("figure", { class: "drawn" },
+      make("img", { src: file.url, alt: "The ratio in the middle axial, coronal and sagittal plane" }),
+      make("figcaption", { class: "quiet small" }, white[number] ? `Black is 0, white is ${white[number]} and above; outside the head it is not shown.` : "Nothing varies."))));
 }
 
 function volumes(series) {
@@ -82,6 +93,7 @@ async function refresh() {
       facts(series);
       volumes(series);
       files(series);
+      pictures(series);
       list("evidence", [...(series.why ? [make("li", {}, series.why)] : []), ...series.evidence.map((item) => make("li", {},
         saying(item.says), ` ${item.sentence} `, make("span", { class: "quiet small" }, item.source)))], "No evidence yet.");
       list("arrivals", series.arrivals.map((arrival) => make("li", {},

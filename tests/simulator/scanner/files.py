@@ -14,7 +14,7 @@ from node.assemble.series import SeriesPlan
 from node.assemble.space import LPS_TO_RAS
 from node.assemble.volumes.nifti import scaled_image
 from node.convert import OutputOptions, Volume, read_folder
-from node.convert.series import _planned
+from node.convert.planning import plan_series
 from node.convert.volume import read_volume
 from node.core.errors import AssemblyError
 from tests.simulator.scanner.encoding import part10
@@ -36,7 +36,7 @@ def convert(world: World) -> tuple[SeriesPlan, list[str]]:
         series, strangers = read_folder([Path(folder)])
         assert not strangers
         (only,) = series
-        planned, read = _planned(only.instances, OutputOptions())
+        planned, read = plan_series(only.instances, OutputOptions())
         voxels: list[str] = []
         refusals = list(planned.refusals)
         for volume in planned.volumes:

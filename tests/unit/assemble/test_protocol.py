@@ -99,8 +99,24 @@ def test_tolerances_can_be_set() -> None:
 
 
 def test_missing_series_are_counted() -> None:
-    assert missing([REFERENCE, REFERENCE], [REFERENCE]) == ["bold"]
+    (found,) = missing([REFERENCE, REFERENCE], [REFERENCE])
+    assert (found.parameter, found.expected, found.found, found.unit) == (
+        "missing series",
+        2,
+        1,
+        "series",
+    )
+    assert found.sentence == "bold: the series is missing; there are 1 of 2"
     assert missing([REFERENCE], [REFERENCE, REFERENCE]) == []
+    (none,) = missing([REFERENCE], [])
+    assert none.sentence == "bold: the series is missing"
+
+
+def test_a_series_whose_volumes_are_not_known_stands_for_one_of_each_kind() -> None:
+    phase = {**REFERENCE, "kind": "_ph"}
+    assert missing([REFERENCE, phase], [{"series": "bold"}]) == []
+    (found,) = missing([REFERENCE, phase], [{"series": "bold", "kind": ""}])
+    assert found.series == "bold_ph"
 
 
 def test_orientation_is_the_angle() -> None:

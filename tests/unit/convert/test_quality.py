@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from node.convert import Conversion, OutputOptions, convert_series, read_folder
@@ -42,13 +43,18 @@ def converted(datasets: list[Dataset], folder: Path, *, compress: bool = True) -
 @pytest.mark.parametrize("compress", [True, False])
 def test_motion_tsnr_and_spikes_are_beside_the_volume(compress: bool, tmp_path: Path) -> None:
     (product,) = converted(run(), tmp_path, compress=compress).products
-    assert product.files.index("v.quality.json") < product.files.index("v.manifest.json")
+    assert product.files[-3:] == ("v.quality.json", "v.tsnr.png", "v.manifest.json")
     fields = json.loads((tmp_path / "out/v.quality.json").read_text())
     along = np.array(fields["motion"]["translation_mm"])
     assert np.allclose(along[1::2], [1.0, 0, 0], atol=0.1)
     assert np.allclose(along[[2, 4, 8, 10]], 0, atol=0.1)
     assert [(one["t"], one["k"]) for one in fields["spikes"]["slices"]] == [(6, 4)]
     assert fields["tsnr"]["median"] > 10
+    assert fields["tsnr"]["white"] >= fields["tsnr"]["percentile_95"]
+    with Image.open(tmp_path / "out/v.tsnr.png") as picture:
+        levels = np.asarray(picture.convert("L"))
+    assert np.percentile(levels, 99) > 150  # the head is bright
+    assert np.median(levels) == 0  # what is outside the mask is not shown
     assert product.quality is not None
     ways = fields["motion"]["framewise_displacement"]
     assert ways["median_mm"] == pytest.approx(1.0, abs=0.2)  # rotations of so small a head

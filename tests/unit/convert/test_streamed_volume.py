@@ -18,6 +18,7 @@ import node.convert.volume
 from node.assemble.volumes.layers import blocks, cut
 from node.assemble.volumes.preview import PreviewRecorder
 from node.convert import InstanceSource, OutputOptions, convert_series, read_folder
+from node.convert.planning import plan_series
 from node.convert.sources import PixelReader
 from node.convert.volume import StreamedVolume, Volume, prepare_volume, read_volume
 from node.core.errors import Reason
@@ -143,7 +144,7 @@ def test_axial_slices_flow_and_others_do_not(tmp_path: Path) -> None:
         ("unsigned", axial.but(attributes=SCALES[4], size=(512, 512, 65)), StreamedVolume),
     ):
         save(phantom.instances(), tmp_path / name)
-        planned, read = node.convert.series._planned(instances(tmp_path / name), OutputOptions())
+        planned, read = plan_series(instances(tmp_path / name), OutputOptions())
         assert type(prepare_volume(planned.volumes[0], read)) is kind
 
 
@@ -151,7 +152,7 @@ def test_slices_are_read_when_they_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(Phantom(size=(64, 64, 70)).instances(), tmp_path / "in")
-    planned, read = node.convert.series._planned(instances(tmp_path / "in"), OutputOptions())
+    planned, read = plan_series(instances(tmp_path / "in"), OutputOptions())
     seen: list[str] = []
     plain = PixelReader.__call__
     monkeypatch.setattr(

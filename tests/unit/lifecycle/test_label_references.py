@@ -10,6 +10,7 @@ import pytest
 
 from node.assemble.frames.headers import decode_header, encode_header
 from node.completion.facts import InstanceFacts
+from node.core import fault_points
 from node.core.errors import Reason
 from node.core.records import InstanceRecord
 from node.lifecycle.assembly.jobs import Assembled, Job, Refusal
@@ -113,6 +114,23 @@ def test_labels_are_made_again_on_another_revision(
     bench.run(30.0)
     assert bench.series().revision == 2
     assert (bench.state(LABELS), grids(bench)) == ("ready", [4, 5])
+
+
+def test_a_crash_right_after_a_publication_does_not_leave_labels_on_the_old_revision(
+    bench: Bench, slices: list[InstanceFacts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.deliver(slices[:4])
+    send_labels(bench)
+    bench.run(10.0)
+    bench.deliver(slices[4:])
+    monkeypatch.setattr(fault_points, "_named", "revision-finished raise")
+    bench.run(60.0)
+    monkeypatch.setattr(fault_points, "_named", None)
+    made = grids(bench)
+    bench.restart()
+    bench.run(60.0)
+    assert bench.series().revision == 2
+    assert (bench.state(LABELS), [*made, *grids(bench)]) == ("ready", [4, 5])
 
 
 def test_a_series_that_is_held_is_no_ground(bench: Bench, slices: list[InstanceFacts]) -> None:

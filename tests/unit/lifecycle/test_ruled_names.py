@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from node.completion.facts import Source
+from node.completion.study_decision import StudyStatement
 from node.convert.naming.siblings import Sibling, key, scope_of, settle
+from node.core import fault_points
 from node.core.errors import Reason
-from node.core.events import NewDelivery, SeriesEvent
+from node.core.events import NewDelivery, SeriesEvent, StudyEvent
 from node.core.output_names import render_name
 from node.core.output_rules import OutputRule
 from node.lifecycle.assembly.jobs import Assembled, Job, Product, Refusal
@@ -160,6 +163,40 @@ def test_a_series_that_a_late_sibling_renames_has_a_new_revision(tmp_path: Path)
         "filename\tquality",
         "anat/sub-p_run-01_T1w.nii.gz\tn/a",
         "anat/sub-p_run-02_T1w.nii.gz\tblurred",
+    ]
+    bench.index.close()
+
+
+@pytest.mark.parametrize("point", ["revision-begun", "revision-visible", "revision-finished"])
+def test_a_crash_never_leaves_a_sibling_with_an_outdated_name(
+    tmp_path: Path, url: str, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[str]] = []
+
+    def note(event: StudyEvent) -> list[NewDelivery]:
+        if event.event_type == "study-ready":
+            told.append({name for one in event.series for name in one.told["outputs"]})
+        return []
+
+    bench = RuledBench(tmp_path, url=url, task=by_rules(TIMES), study_rules=note)
+    bench.receive("1.1", "t1")
+    bench.run(30.0)
+    said = StudyStatement(Source.PULL, "PACS", bench.now, series=frozenset({"1.1", "1.2"}))
+    bench.study_statements.add("1.4", said, "all")
+    bench.receive("1.2", "t1")
+    monkeypatch.setattr(fault_points, "_named", f"{point} raise")
+    for _ in range(10):
+        bench.run(0.5)
+    monkeypatch.setattr(fault_points, "_named", None)
+    assert not told
+    bench.restart()
+    bench.run(60.0)
+    assert bench.images() == {
+        "sub-p/anat/sub-p_run-01_T1w.nii.gz": "1.2",
+        "sub-p/anat/sub-p_run-02_T1w.nii.gz": "1.1",
+    }
+    assert [{name for name in names if name.endswith(".nii.gz")} for names in told] == [
+        set(bench.images())
     ]
     bench.index.close()
 

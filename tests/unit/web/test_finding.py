@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from node.storage.index.schema import StudyRow
 from tests.unit.web.conftest import PATIENT, World
 
 
@@ -60,6 +62,26 @@ def test_studies_name_their_patient_only_to_whom_the_node_knows(world: World) ->
         zip(("name", "patient_id", "birth_date"), PATIENT, strict=False)
     )
     assert study["accession"] == PATIENT[3]
+
+
+def test_studies_name_the_series_of_the_protocol_that_they_lack(world: World) -> None:
+    world.receive("Head")
+    lacking = {
+        "series": "T1w",
+        "parameter": "missing series",
+        "expected": 2,
+        "found": 1,
+        "difference": 1.0,
+        "tolerance": 0.0,
+        "unit": "series",
+        "sentence": "T1w: the series is missing; there are 1 of 2",
+        "protocol": "protocol.json",
+    }
+    kept = {"verdict": "unknown", "why": "", "drift": [{**lacking, "compared": ["1.2.3"]}]}
+    with world.index.writing() as connection:
+        connection.execute(update(StudyRow).values(verdict=kept))
+    (study,) = world.client().get("/api/studies").json()["studies"]
+    assert study["drift"] == [lacking]
 
 
 @pytest.mark.parametrize("path", ["/api/series", "/api/studies"])

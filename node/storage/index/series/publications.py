@@ -19,7 +19,12 @@ from node.core.records import SeriesRecord, SeriesState
 from node.storage.index.engine import Index
 from node.storage.index.peers.outbox import enqueue
 from node.storage.index.schema import DamageRow, PublicationRow, SeriesEventRow, SeriesRow
-from node.storage.index.series.work import swap
+from node.storage.index.series.consequences import (
+    NO_CONSEQUENCES,
+    Consequences,
+    write_consequences,
+)
+from node.storage.index.series.transition import swap
 
 
 class Stage(StrEnum):
@@ -169,8 +174,9 @@ class Publications:
         actor: str,
         detail: dict[str, Any],
         deliveries: Sequence[NewDelivery] = (),
+        consequences: Consequences = NO_CONSEQUENCES,
     ) -> SeriesState:
-        """Mark a revision visible, and add its deliveries.
+        """Mark a revision visible, and add its deliveries and what follows for other series.
 
         If instances were received while its files appeared, the revision counts all the same, and
         the series stays in the state that it has now.
@@ -183,6 +189,7 @@ class Publications:
             actor: who decided, for the history.
             detail: for the history.
             deliveries: for the outbox.
+            consequences: of the revision, for names and for other series.
 
         Returns:
             The state of the series.
@@ -195,6 +202,7 @@ class Publications:
             values = {"revision": revision, "outputs": found.files}
             full = {**values, "verdict": found.verdict, "due": None, "owner": ""}
             enqueue(connection, series.pk, deliveries, now)
+            write_consequences(connection, series.pk, consequences, now, actor)
             connection.execute(
                 delete(DamageRow).where(DamageRow.series_pk == series.pk, DamageRow.uid == "")
             )

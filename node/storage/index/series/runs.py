@@ -11,7 +11,7 @@ from sqlalchemy import select
 from node.core.records import Arrival, AssociationEnd, SeriesRecord, SeriesState
 from node.storage.index.engine import Index
 from node.storage.index.schema import ArrivalRow, AssociationRow
-from node.storage.index.series.work import swap
+from node.storage.index.series.transition import swap
 
 
 @dataclass(frozen=True, slots=True)

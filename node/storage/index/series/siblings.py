@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from node.storage.index.engine import Index
 from node.storage.index.schema import SeriesRow, SiblingRow
@@ -55,39 +55,21 @@ class Siblings:
         return self._found(SiblingRow.series_pk.in_(inside))
 
     def replace(self, series_pk: int, volumes: Sequence[KeptSibling]) -> None:
-        """Replace the volumes of a series.
+        """Replace the volumes of a series; those that were there stay as they were published.
 
         Args:
             series_pk: its row.
             volumes: all of them; what was made is kept for those that were there.
         """
         before = {one.number: one for one in self.of_series(series_pk)}
-        rows = [
-            {
-                "series_pk": series_pk,
-                "number": one.number,
-                "scope": one.scope,
-                "known": one.known,
-                "made": before[one.number].made if one.number in before else None,
-                "row": before[one.number].row if one.number in before else "",
-            }
+        kept = [
+            replace(one, made=before[one.number].made, row=before[one.number].row)
+            if one.number in before
+            else one
             for one in volumes
         ]
         with self._index.writing() as connection:
-            connection.execute(delete(SiblingRow).where(SiblingRow.series_pk == series_pk))
-            if rows:
-                connection.execute(insert(SiblingRow), rows)
-
-    def note_made(self, series_pk: int, number: int, made: dict[str, Any], row: str) -> None:
-        """Note the name and fields of a volume whose files were published.
-
-        Args:
-            series_pk: the row of its series.
-            number: of the volume in its series.
-            made: its name and fields.
-            row: its name in the table of scans.
-        """
-        self._set(series_pk, number, made=made, row=row)
+            write_siblings(connection, series_pk, kept)
 
     def note_row(self, series_pk: int, number: int, row: str) -> None:
         """Note the name of a volume in the table of scans.
@@ -97,12 +79,9 @@ class Siblings:
             number: of the volume in its series.
             row: the name.
         """
-        self._set(series_pk, number, row=row)
-
-    def _set(self, series_pk: int, number: int, **values: Any) -> None:
         which = (SiblingRow.series_pk == series_pk, SiblingRow.number == number)
         with self._index.writing() as connection:
-            connection.execute(update(SiblingRow).where(*which).values(**values))
+            connection.execute(update(SiblingRow).where(*which).values(row=row))
 
     def _found(self, condition: Any) -> list[KeptSibling]:
         row = SiblingRow
@@ -110,3 +89,27 @@ class Siblings:
         query = select(*columns).where(condition).order_by(row.series_pk, row.number)
         with self._index.reading() as connection:
             return [KeptSibling(*found) for found in connection.execute(query)]
+
+
+def write_siblings(connection: Connection, series_pk: int, volumes: Sequence[KeptSibling]) -> None:
+    """Replace the volumes of a series by these.
+
+    Args:
+        connection: of `Index.writing`.
+        series_pk: the row of the series.
+        volumes: all of them.
+    """
+    connection.execute(delete(SiblingRow).where(SiblingRow.series_pk == series_pk))
+    rows = [
+        {
+            "series_pk": series_pk,
+            "number": one.number,
+            "scope": one.scope,
+            "known": one.known,
+            "made": one.made,
+            "row": one.row,
+        }
+        for one in volumes
+    ]
+    if rows:
+        connection.execute(insert(SiblingRow), rows)

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Connection,
     Row,
     bindparam,
-    delete,
     insert,
     literal_column,
     or_,
@@ -21,14 +20,19 @@ from sqlalchemy import (
 
 from node.core.events import NewDelivery
 from node.core.output_names import conflicts_of, folded
-from node.core.records import AT_REST, SeriesRecord, SeriesState
-from node.storage.index import totals
+from node.core.records import SeriesRecord, SeriesState
 from node.storage.index.peers.outbox import enqueue
-from node.storage.index.schema import OutputRow, SeriesEventRow, SeriesRow, StatementRow, StudyRow
+from node.storage.index.schema import OutputRow, SeriesEventRow, SeriesRow, StudyRow
 from node.storage.index.search.where import begins
+from node.storage.index.series.consequences import (
+    NO_CONSEQUENCES,
+    Consequences,
+    release_stems,
+    write_consequences,
+)
 from node.storage.index.series.namesakes import addressed
 from node.storage.index.series.series_reader import SeriesReader
-from node.storage.index.studies.studies import look_at_study
+from node.storage.index.series.transition import no_look_requested, swap
 
 _SERIES: Final = select(
     SeriesRow.id,
@@ -159,6 +163,7 @@ class Work(SeriesReader):
         detail: dict[str, Any] | None = None,
         due: float | None = None,
         deliveries: Sequence[NewDelivery] = (),
+        consequences: Consequences = NO_CONSEQUENCES,
         **values: Any,
     ) -> SeriesRecord | None:
         """Move a series to another state, unless it has changed meanwhile.
@@ -171,6 +176,7 @@ class Work(SeriesReader):
             detail: for the history.
             due: when the watcher looks again; None: after the next change.
             deliveries: that are added to the outbox in the same transaction.
+            consequences: that are written in the same transaction.
             values: further columns to set (`owner`, `revision`, `verdict`, `outputs`).
 
         Returns:
@@ -180,6 +186,7 @@ class Work(SeriesReader):
             if not swap(connection, series, to, now, actor, detail or {}, {"due": due, **values}):
                 return None
             enqueue(connection, series.pk, deliveries, now)
+            write_consequences(connection, series.pk, consequences, now, actor)
             row = connection.execute(_OF_ROW, {"pk": series.pk}).one()
         return _record(row)
 
@@ -200,7 +207,7 @@ class Work(SeriesReader):
         values: dict[str, Any] = {"due": due}
         if verdict is not None:
             values["verdict"] = verdict
-        return self._update(series, _no_look_requested(series), values)
+        return self._update(series, no_look_requested(series), values)
 
     def renew(self, series: SeriesRecord, until: float) -> bool:
         """Keep the claim on a series in assembly.
@@ -288,9 +295,8 @@ class Work(SeriesReader):
             series_pk: the row of the series.
             kept: the names that it uses.
         """
-        unused = (OutputRow.series_pk == series_pk, OutputRow.stem.not_in(sorted(kept)))
         with self._index.writing() as connection:
-            connection.execute(delete(OutputRow).where(*unused))
+            release_stems(connection, series_pk, kept)
 
     def rivals(self, series_pk: int, stem: str) -> list[int]:
         """The rows of other series that have reserved an output name, or one of the same files.
@@ -328,71 +334,6 @@ def _rivals(connection: Connection, stem: str) -> Sequence[Row[str, int]]:
     clauses += [begins(column, beginning) for beginning in rivals.prefixes]
     query = select(OutputRow.stem, OutputRow.series_pk).where(or_(*clauses))
     return connection.execute(query).all()
-
-
-def swap(
-    connection: Connection,
-    series: SeriesRecord,
-    to: SeriesState,
-    now: float,
-    actor: str,
-    detail: dict[str, Any],
-    values: dict[str, Any],
-) -> bool:
-    """The compare-and-swap of every transition, with its entry in the history.
-
-    Args:
-        connection: of `Index.writing`.
-        series: the series as the decision saw it.
-        to: the state.
-        now: seconds since 1970.
-        actor: who decided, for the history.
-        detail: for the history.
-        values: further columns to set.
-
-    Returns:
-        False if the series has changed: then nothing was done.
-    """
-    if to in AT_REST and values.get("due") is None and _has_statement(connection, series):
-        values = {**values, "due": now}
-    changed = connection.execute(
-        update(SeriesRow)
-        .where(
-            SeriesRow.id == series.pk,
-            SeriesRow.state == series.state,
-            SeriesRow.change == series.change,
-            _no_look_requested(series) if series.state is SeriesState.RECEIVING else true(),
-        )
-        .values(state=to, state_since=now, change=SeriesRow.change + 1, **values)
-    )
-    if changed.rowcount != 1:
-        return False
-    totals.moved(connection, totals.in_state(series.state), totals.in_state(to))
-    if to in AT_REST:
-        look_at_study(connection, series.pk, now)
-    connection.execute(
-        insert(SeriesEventRow).values(
-            series_pk=series.pk,
-            at=now,
-            actor=actor,
-            from_state=series.state,
-            to_state=to,
-            revision=values.get("revision", series.revision),
-            detail=detail,
-        )
-    )
-    return True
-
-
-def _no_look_requested(series: SeriesRecord) -> ColumnElement[bool]:
-    """Whether no look at the series was requested since it was read."""
-    return SeriesRow.due.is_not_distinct_from(series.due)
-
-
-def _has_statement(connection: Connection, series: SeriesRecord) -> bool:
-    """Whether there is a peer's statement on the series, which may be newer than the decision."""
-    query = select(StatementRow.source).where(StatementRow.series_uid == series.uid).limit(1)
-    return connection.scalar(query) is not None
 
 
 def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from node.assemble.quality.motion import MotionEstimator, framewise_displacement
+from node.convert.quality import FD_LIMIT
 
 SHAPE = (64, 64, 36)
 AFFINE = np.diag([3.0, 3.0, 3.5, 1.0])
@@ -87,6 +88,14 @@ def test_a_brighter_volume_and_a_bad_slice_are_no_motion() -> None:
     other = seen() * 1.1
     other[:, :, 17] *= 0.3
     assert np.abs(estimator.register(other)).max() < 0.1
+
+
+@pytest.mark.parametrize("noise", [10.0, 40.0])
+def test_noise_alone_is_no_motion(noise: float) -> None:
+    estimator = MotionEstimator(seen(noise=noise, seed=0), AFFINE)
+    poses = [estimator.register(seen(noise=noise, seed=seed)) for seed in range(1, 7)]
+    ways = framewise_displacement(np.stack([np.zeros(6), *poses]))
+    assert ways.max() < 0.5 * FD_LIMIT
 
 
 def test_displacement_adds_ways_and_the_way_at_fifty_millimetres() -> None:
