@@ -175,6 +175,7 @@ def make_completion_watcher(
             quiet=study_quiet,
             missing_series=MissingSeries(work, origins, expectations).of,
             series_query=series_query,
+            has_targets=has_targets,
         ).step,
         bring_back=partial(correct_future_times, index),
         monotonic=monotonic,

@@ -48,6 +48,7 @@ class StudyWatcher:
         quiet: `completion.study_quiet_seconds`.
         missing_series: returns which series of the expected protocols a study lacks.
         series_query: asks senders for their series; None: no sender is asked.
+        has_targets: whether `rules` may return any.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class StudyWatcher:
         quiet: float,
         missing_series: Callable[[StudyRecord], list[dict[str, Any]]] = lambda _study: [],
         series_query: SeriesQuery | None = None,
+        has_targets: Callable[[], bool] = lambda: True,
     ) -> None:
         self._studies = studies
         self._work = work
@@ -68,6 +70,7 @@ class StudyWatcher:
         self._quiet = quiet
         self._missing_series = missing_series
         self._series_query = series_query
+        self._has_targets = has_targets
 
     def step(self, now: float) -> float | None:
         """Judge every study that is due.
@@ -118,12 +121,7 @@ class StudyWatcher:
                 self._series_query.consider(study, now)
             return
         told = told_of(study, verdict)
-        deliveries = list(self._rules(self.event(study, told, EventType.STUDY_READY, now)))
-        if study.told is not None:
-            earlier = self.event(study, study.told, EventType.SUPERSEDED, now)
-            deliveries[:0] = self._rules(earlier)
-        if told["drift"]:
-            deliveries += self._rules(self.event(study, told, EventType.PROTOCOL_DRIFT, now))
+        deliveries = self._deliveries(study, told, now) if self._has_targets() else []
         if self._studies.decided(study, decision, verdict, now, told=told, deliveries=deliveries):
             metrics.measured(None, [one["parameter"] for one in told["drift"]])
             log.info(
@@ -134,6 +132,17 @@ class StudyWatcher:
                 decision.why,
                 extra={"study": study.uid},
             )
+
+    def _deliveries(
+        self, study: StudyRecord, told: dict[str, Any], now: float
+    ) -> list[NewDelivery]:
+        deliveries = list(self._rules(self.event(study, told, EventType.STUDY_READY, now)))
+        if study.told is not None:
+            earlier = self.event(study, study.told, EventType.SUPERSEDED, now)
+            deliveries[:0] = self._rules(earlier)
+        if told["drift"]:
+            deliveries += self._rules(self.event(study, told, EventType.PROTOCOL_DRIFT, now))
+        return deliveries
 
     def event(
         self, study: StudyRecord, told: dict[str, Any], event_type: EventType, now: float
