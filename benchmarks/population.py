@@ -110,13 +110,14 @@ def fill_rasnode(url: str, studies: int, series: int, instances: int) -> None:
         ),
     ]
     for table, rows in tables:
-        for batch in _batches(rows):
+        for batch in batches(rows):
             with index.writing() as connection:
                 connection.execute(insert(table), batch)
     index.close()
 
 
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in lists of a size that one statement inserts."""
     source = iter(rows)
     while batch := list(islice(source, _BATCH)):
         yield batch

@@ -11,10 +11,12 @@ import logging
 import sys
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Literal
 
 from node.core.errors import ConfigError, Lines
 from node.core.plain_text import plain
+from node.core.recent_log import recent_log_handler
 
 FIELDS: Final = (
     "association",
@@ -62,12 +64,21 @@ class _Json(logging.Formatter):
         return json.dumps(entry)
 
 
-def configure_logging(form: Literal["text", "json"]) -> None:
-    """Write the node's log to stderr, in the form of `log.format`."""
+def configure_logging(form: Literal["text", "json"], storage: Path | None = None) -> None:
+    """Write the node's log to stderr, and its newest records for the page of administrators.
+
+    Args:
+        form: `log.format`, of the log on stderr.
+        storage: `storage.root`; None: nothing is kept there.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
+    handlers: list[logging.Handler] = [handler]
+    if storage is not None:
+        handlers.append(recent_log_handler(storage))
+        handlers[-1].setFormatter(_Json())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = handlers
     root.setLevel(logging.WARNING)
     logging.getLogger("node").setLevel(logging.INFO)
 

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ import sdnotify
 from node.core import metrics
 from node.core.errors import ConfigError, error_reference, traced
 from node.core.output_names import check_template
+from node.core.recent_log import rotate
+from node.core.settings.file import Configuration
 from node.core.settings.model import Settings
 from node.core.settings.passcodes import outdated_users
 from node.core.supervision import Loop, Watchdog, install_hooks
@@ -72,12 +75,12 @@ class Daemon:
     """The node: its main process and all that belongs to it.
 
     Args:
-        settings: the node's.
-        reload: reads the settings again, for SIGHUP; raises ConfigError if they are wrong.
+        configuration: the node's.
+        reload: reads the configuration again, for SIGHUP; raises ConfigError if it is wrong.
     """
 
-    def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
-        self._settings = settings
+    def __init__(self, configuration: Configuration, reload: Callable[[], Configuration]) -> None:
+        self._configuration = configuration
         self._reload = reload
         self._run = uuid.uuid4().hex
         self._stopping = threading.Event()
@@ -89,6 +92,10 @@ class Daemon:
         self._results: Pipeline | None = None
         self._page_port: int | None = None
         self._web: WebServer | None = None
+
+    @property
+    def _settings(self) -> Settings:
+        return self._configuration.settings
 
     @property
     def port(self) -> int:
@@ -180,7 +187,7 @@ class Daemon:
         if page is not None and viewer is not None:
             viewer.start()
             parts = PageParts(
-                settings=lambda: self._settings,
+                configuration=lambda: self._configuration,
                 index=index,
                 archive=archive,
                 journal=journal,
@@ -283,7 +290,7 @@ class Daemon:
         page = f"The page is at {scheme}://{shown}:{http.port}/" if http.port else "No page."
         return [
             f"rasnode listens on {host}:{port}, AE title {title}.",
-            f"Send it something:   storescu -aec {title} +sd +r {reach} {port} FOLDER",
+            f"Send it something:   dcmsend -aec {title} +sd +r {reach} {port} FOLDER",
             "See what became of it:   rasnode status",
             page,
             f"Volumes appear in {(self._settings.storage.root / 'nifti').absolute()}",
@@ -294,6 +301,7 @@ class Daemon:
         while not self._stopping.wait(_HEARTBEAT_SECONDS):
             try:
                 self._watchdog.look()
+                rotate(self._settings.storage.root)
                 if self._hangup.is_set():
                     self._hangup.clear()
                     self._reread()
@@ -315,7 +323,8 @@ class Daemon:
 
     def _reread(self) -> None:
         try:
-            settings = self._reload()
+            found = self._reload()
+            settings = found.settings
             if self._results is not None:
                 self._results.reread(settings.deliver, settings.expect)
             if self._web is not None:
@@ -324,13 +333,14 @@ class Daemon:
             log.error("the changed configuration is wrong; the node keeps the old one: %s", error)
             return
         later = from_settings.changed_until_restart(self._settings, settings)
-        self._settings = self._settings.model_copy(
+        in_effect = self._settings.model_copy(
             update={
                 "dicom": settings.dicom,
                 "deliver": settings.deliver,
                 "expect": settings.expect,
             }
         )
+        self._configuration = replace(found, settings=in_effect)
         if self._receivers is not None:
             self._receivers.allow(settings.dicom)
         log.info("the node has read peers, delivery rules and protocols again")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from node.core.settings.file import Configuration
 from node.core.settings.model import Settings
 from node.core.settings.peer_names import names_of_peers
 from node.dimse.pull.ordering import check_order
@@ -29,7 +30,7 @@ class PageParts:
     """What the page works with.
 
     Attributes:
-        settings: the settings as they are now; SIGHUP may change them.
+        configuration: as it is now; SIGHUP may change it.
         index, archive, journal: of the node.
         viewer: reads slices of volumes.
         port: the DICOM port that the node listens on.
@@ -38,7 +39,7 @@ class PageParts:
         wake_results: has the watcher look at the series at once.
     """
 
-    settings: Callable[[], Settings]
+    configuration: Callable[[], Configuration]
     index: Index
     archive: Archive
     journal: Journal
@@ -47,6 +48,10 @@ class PageParts:
     executor: Callable[[], str | None]
     wake_ingester: Callable[[], None]
     wake_results: Callable[[], None]
+
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.configuration().settings
 
 
 def make_page(listening: socket.socket, parts: PageParts) -> tuple[WebServer, ChangeFeed]:
@@ -57,11 +62,13 @@ def make_page(listening: socket.socket, parts: PageParts) -> tuple[WebServer, Ch
         parts: what it works with.
     """
     # Loading these takes long, and no sender waits for it.
+    from node.web.administration import Administration  # noqa: PLC0415
     from node.web.app import create_app  # noqa: PLC0415
     from node.web.http.server import WebServer  # noqa: PLC0415
     from node.web.site import Site  # noqa: PLC0415
 
     settings = parts.settings()
+    accounts = Accounts(settings.storage.root)
     site = Site(
         parts.index,
         parts.archive,
@@ -76,8 +83,9 @@ def make_page(listening: socket.socket, parts: PageParts) -> tuple[WebServer, Ch
         executor=parts.executor,
         journal=parts.journal.fault,
         operations=_operations(parts),
+        administration=Administration(accounts, parts.configuration),
     )
-    app = create_app(site, settings.http, Accounts(settings.storage.root))
+    app = create_app(site, settings.http, accounts)
     return WebServer(app, listening, settings.http.tls), site.feed
 
 

@@ -9,8 +9,10 @@ from node.completion.facts import Evidence, Source
 from node.completion.states import Event, NotNow, follow
 from node.completion.verdict import gather
 from node.core.errors import Permanent
-from node.core.events import EventType
+from node.core.events import DeliveryState, EventType
 from node.core.records import SeriesRecord, SeriesState, Verdict
+from node.deliver.targets.results import EVENT as RESULT
+from node.deliver.targets.results import peer_of
 from node.lifecycle.completion_watcher import verdict_record
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.storage.index.peers.outbox import Outbox
@@ -28,6 +30,10 @@ _TRIES = 5  # of a compare-and-swap against a series that keeps changing
 
 class NoSuchSeries(Permanent):
     """The index has no series of this UID."""
+
+
+class NoSuchDelivery(Permanent):
+    """The outbox has no delivery of this number."""
 
 
 class OperatorActions:
@@ -130,6 +136,30 @@ class OperatorActions:
             series.pk, now=now, actor=self._person, why=f"delivered again by {self._person}"
         )
         return f"{count} {'delivery is' if count == 1 else 'deliveries are'} made again"
+
+    def deliver_one(self, number: int) -> str:
+        """Make one delivery again, under the same key.
+
+        Raises:
+            NoSuchDelivery, NotNow: nothing was done.
+        """
+        found = self._outbox.one(number)
+        if found is None:
+            raise NoSuchDelivery(f"there is no delivery {number}")
+        if found.state is DeliveryState.PENDING:
+            raise NotNow("it is pending: the node makes it by itself")
+        if found.event == RESULT and found.state is DeliveryState.DELIVERED:
+            raise NotNow("the peer has this result, and its files are gone; send the result again")
+        newest = found.event != RESULT  # each result has something else to bring
+        if not self._outbox.again_alone(found, self._clock(), newest=newest):
+            raise NotNow(
+                "the target has had a newer delivery of this kind for the series; deliver that one "
+                "again"
+            )
+        name = peer_of(found.target) or found.target
+        why = f"delivered to {name} again by {self._person}"
+        self._work.note(found.series_pk, now=self._clock(), actor=self._person, why=why)
+        return "it is made again"
 
     def _do(self, uid: str, event: Event, detail: dict[str, Any], **values: Any) -> None:
         for _ in range(_TRIES):

@@ -8,7 +8,17 @@ from fastapi.responses import FileResponse
 from node.core.version import VERSION
 from node.storage.quarantine import Kind
 from node.web.roles import identity_of, role
-from node.web.routes import actions, downloads, events, listing, pulls, results, uploads
+from node.web.routes import (
+    actions,
+    administration,
+    deliveries,
+    downloads,
+    events,
+    listing,
+    pulls,
+    results,
+    uploads,
+)
 from node.web.routes.answers import detail
 from node.web.routes.models import (
     NodeView,
@@ -28,7 +38,8 @@ def router(site: Site) -> APIRouter:
     api = APIRouter(prefix="/api")
     _add_series(api, site)
     add_volumes(api, site)
-    for family in (listing, actions, downloads, events, uploads, results, pulls):
+    for family in (listing, actions, deliveries, downloads, events, uploads, results, pulls,
+                   administration):  # fmt: skip
         family.add(api, site)
     return api
 

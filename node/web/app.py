@@ -85,6 +85,18 @@ def _pages(site: Site) -> APIRouter:
         known = site.latest.one(uid) is not None
         return page(request, "series.html", 200 if known else 404)
 
+    @routes.get("/deliveries", include_in_schema=False, openapi_extra=role("viewer"))
+    def deliveries_page(request: Request) -> HTMLResponse:
+        return page(request, "deliveries.html")
+
+    @routes.get("/pulls", include_in_schema=False, openapi_extra=role("viewer"))
+    def pulls_page(request: Request) -> HTMLResponse:
+        return page(request, "pulls.html")
+
+    @routes.get("/admin", include_in_schema=False, openapi_extra=role("admin"))
+    def admin_page(request: Request) -> HTMLResponse:
+        return page(request, "admin.html")
+
     @routes.get("/metrics", include_in_schema=False, openapi_extra=role("viewer"))
     def metrics() -> Response:
         return Response(site.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -11,10 +11,16 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from node.web.roles import Way, identity_of
+from node.web.roles import Role, Way, identity_of
 
 _HERE: Final = Path(__file__).parent
-_HEAD_ENDS, _BAR_ENDS = "</head>", "</header>"
+_HEAD_ENDS, _BAR_ENDS, _PAGES = "</head>", "</header>", "<!--pages-->"
+_LINKS: Final = (
+    ("/", "Series", Role.VIEWER),
+    ("/deliveries", "Deliveries", Role.VIEWER),
+    ("/pulls", "Fetching", Role.VIEWER),
+    ("/admin", "Administration", Role.ADMIN),
+)
 
 
 @cache
@@ -38,7 +44,7 @@ def filled(name: str, /, **values: str) -> str:
 
 
 def page(request: Request, name: str, status: int = 200) -> HTMLResponse:
-    """A page of `static`, with the CSRF token and the name of the user.
+    """A page of `static`, with links to the others, the CSRF token and the name of the user.
 
     Args:
         request: of the user.
@@ -46,7 +52,7 @@ def page(request: Request, name: str, status: int = 200) -> HTMLResponse:
         status: of HTTP.
     """
     identity = identity_of(request)
-    text = _static(name)
+    text = _static(name).replace(_PAGES, _links(request.url.path, identity.role), 1)
     if identity.name:
         meta = f'<meta name="csrf" content="{escape(identity.csrf)}">'
         role = f'<meta name="role" content="{escape(identity.role)}">'
@@ -56,3 +62,13 @@ def page(request: Request, name: str, status: int = 200) -> HTMLResponse:
         bar = filled(part, name=identity.name, role=identity.role, csrf=identity.csrf)
         text = text.replace(_BAR_ENDS, f"{bar}{_BAR_ENDS}", 1)
     return HTMLResponse(text, status)
+
+
+def _links(here: str, role: Role) -> str:
+    """The links to the pages that a role may see."""
+    current = ' aria-current="page"'
+    return "".join(
+        f'<a href="{path}"{current if path == here else ""}>{text}</a>'
+        for path, text, needed in _LINKS
+        if role.includes(needed)
+    )

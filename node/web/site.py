@@ -24,6 +24,7 @@ from node.storage.index.series.damages import Damages
 from node.storage.index.series.namesakes import Namesakes
 from node.storage.index.series.work import Work
 from node.storage.quarantine import Quarantine
+from node.web.administration import Administration
 from node.web.change_feed import ChangeFeed
 from node.web.files.output_files import OutputFile, OutputFolder, names_identify
 from node.web.files.published_files import PublishedFiles
@@ -50,6 +51,7 @@ class Site:
         executor: why no volume can be made at present; None: volumes can be made.
         journal: what is wrong with the instances that are not ingested yet; None: nothing.
         operations: what operators do; None: the page only reads.
+        administration: what administrators see and change; None: nothing.
         clock: seconds since 1970, UTC.
     """
 
@@ -69,9 +71,11 @@ class Site:
         executor: Callable[[], str | None] = lambda: None,
         journal: Callable[[], str | None] = lambda: None,
         operations: Operations | None = None,
+        administration: Administration | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._operations = operations
+        self._administration = administration
         self.finder = Finder(index)
         self.outbox = Outbox(index)
         self.pulls = Pulls(index)
@@ -134,6 +138,16 @@ class Site:
         if self._operations is None:
             raise HTTPException(503, "this page only reads")
         return self._operations
+
+    def must_administer(self) -> Administration:
+        """What administrators see and change.
+
+        Raises:
+            HTTPException: 503, this page has no part for them.
+        """
+        if self._administration is None:
+            raise HTTPException(503, "this page has no part for administrators")
+        return self._administration
 
     def row(self, uid: str) -> dict[str, Any]:
         """The row of a series, as `index.latest` has it.

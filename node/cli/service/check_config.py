@@ -7,7 +7,7 @@ import json
 from node.cli.context import ConfigOption, JsonOption
 from node.cli.output.terminal import say_exactly
 from node.cli.service.configuration_checks import CHECKS
-from node.cli.service.effective_settings import annotated, shown, sources
+from node.core.settings.effective import annotated, shown, sources
 from node.core.settings.file import load_configuration
 
 

@@ -37,7 +37,8 @@ def serve(
     configure_logging(settings.log.format)
     log.info("%s", _origin(found))
     with sole_owner(settings.storage.root) as say_serving:
-        daemon = Daemon(settings, reload=lambda: load_configuration(config, CHECKS).settings)
+        configure_logging(settings.log.format, settings.storage.root.absolute())
+        daemon = Daemon(found, reload=lambda: load_configuration(config, CHECKS))
         daemon.start()
         say_serving()
         if not quiet:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
 import time
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from node.cli.context import ConfigOption, JsonOption
 from node.cli.output.terminal import say
 from node.cli.service.passcode import read_secret
-from node.core.errors import ConfigError
 from node.core.settings.file import load_settings
-from node.core.settings.passcodes import make_hash
 from node.storage.access.accounts import Accounts, checked_name
-
-TOKEN_PREFIX: Final = "rasnode_"  # noqa: S105  so that scanners for leaked secrets know it
-_SHORTEST: Final = 8
-_LONGEST: Final = 1024
-_DAY: Final = 86400
+from node.storage.access.issuing import add_user, issue_token
 
 user = typer.Typer(
     help="Say who may use page and API: add, remove, list, token.",
@@ -58,9 +50,7 @@ def add(name: Name, role: RoleName = RoleOption.VIEWER, config: ConfigOption = N
     name = checked_name(name)
     accounts.refuse_taken(name)
     password = read_secret("password", "the password is empty")
-    if not _SHORTEST <= len(password) <= _LONGEST:
-        raise ConfigError(f"a password has {_SHORTEST} to {_LONGEST} characters")
-    accounts.add_user(name, role, make_hash(password))
+    add_user(accounts, name, role, password)
     say(f"{name} may log in as {role}")
 
 
@@ -118,13 +108,7 @@ def token(
 
     It is shown once. `rasnode user remove NAME` ends it.
     """
-    if days is not None and not 0 < days <= 36500:
-        raise ConfigError("--days is more than 0 and at most 36500")
-    made = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    ends = None if days is None else time.time() + days * _DAY
-    digest = hashlib.sha256(made.encode()).hexdigest()
-    _accounts(config).add_token(checked_name(name), role, digest, ends)
-    say(made)
+    say(issue_token(_accounts(config), name, role, days))
 
 
 def _accounts(config: ConfigOption) -> Accounts:

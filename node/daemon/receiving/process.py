@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any, Final
 
 from node.core import metrics
@@ -40,7 +41,8 @@ SWITCH_SECONDS: Final = 0.0005
 def main() -> None:
     """Receive with the configuration of `ReceiverSupervisor`."""
     configuration = interpreters.read_input()
-    configure_logging(configuration["settings"]["log"]["format"])
+    settings = configuration["settings"]
+    configure_logging(settings["log"]["format"], Path(settings["storage"]["root"]))
     receive(configuration)
 
 

@@ -39,7 +39,7 @@ _CONTAINERS: Final = 50_000  # more than a batch has, so that it is freed before
 def main() -> None:
     """Ingest with the configuration of `IngestSupervisor`."""
     configuration = interpreters.read_input()
-    configure_logging(configuration["log"])
+    configure_logging(configuration["log"], Path(configuration["root"]))
     ingest(configuration)
 
 

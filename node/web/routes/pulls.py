@@ -86,6 +86,11 @@ def add(api: APIRouter, site: Site) -> None:
             )
         return shown
 
+    @api.get("/peers", openapi_extra=role("operator"))
+    def peers() -> list[str]:
+        """The names of `dicom.peers`, from which studies are fetched and to which results go."""
+        return list(site.must_operate().settings.peers())
+
     @api.get("/pulls/{job}", openapi_extra=role("operator"))
     def one(job: _Job) -> dict[str, Any]:
         """A job with all its rows, as `rasnode pulls JOB --json`."""

@@ -1,4 +1,4 @@
-// Helpers of both pages. Text from peers becomes text nodes only: nothing here parses HTML.
+// Helpers of all pages. Text from peers becomes text nodes only: nothing here parses HTML.
 
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -11,13 +11,26 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Shows other children; the focus stays on what is called the same, for those who work by keyboard.
+export function show(parent, ...children) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+  parent.replaceChildren(...children);
+  if (focused) parent.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+}
+
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
 
 export const isOperator = () => ["operator", "admin"].includes(meta("role"));
 
 export const changing = () => ({ Accept: "application/json", ...(meta("csrf") && { "X-CSRF-Token": meta("csrf") }) });
 
-export const order = (url) => ask(url, { method: "POST", headers: changing() });
+export const order = (url, body) => ask(url, {
+  method: "POST",
+  headers: { ...changing(), ...(body && { "Content-Type": "application/json" }) },
+  ...(body && { body: JSON.stringify(body) }),
+});
+
+export const remove = (url) => ask(url, { method: "DELETE", headers: changing() });
 
 export async function ask(url, options = {}) {
   const answer = await fetch(url, { headers: { Accept: "application/json" }, ...options });

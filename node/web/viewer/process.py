@@ -38,7 +38,7 @@ _NICENESS: Final = 3  # receivers and ingester come first
 def main() -> None:
     """Serve with the configuration of `ViewerProcess`, in a new interpreter."""
     configuration = interpreters.read_input()
-    configure_logging(configuration["log"])
+    configure_logging(configuration["log"], Path(configuration["folder"]).parent)
     serve(configuration)
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    exists,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from node.core.events import Delivery, DeliveryState, NewDelivery
@@ -204,6 +215,7 @@ class Outbox:
         before: int | None = None,
         state: DeliveryState | None = None,
         series_pk: int | None = None,
+        event: str | None = None,
     ) -> list[Delivery]:
         """Deliveries, the newest first.
 
@@ -212,9 +224,11 @@ class Outbox:
             before: only those whose row came before this one: the next page.
             state: only those in this state.
             series_pk: only those of this series.
+            event: only those of this kind.
         """
         row, query = DeliveryRow, _deliveries()
-        for column, value in ((row.state, state), (row.series_pk, series_pk)):
+        wanted = ((row.state, state), (row.series_pk, series_pk), (row.event, event))
+        for column, value in wanted:
             if value is not None:
                 query = query.where(column == value)
         if before is not None:
@@ -252,6 +266,38 @@ class Outbox:
                 totals.moved(connection, _counted(state), pending, changed)
                 count += changed
         return count
+
+    def one(self, number: int) -> Delivery | None:
+        """The delivery of a number; None: there is none."""
+        found = self._read(_deliveries().where(DeliveryRow.id == number))
+        return found[0] if found else None
+
+    def again_alone(self, delivery: Delivery, now: float, *, newest: bool) -> bool:
+        """Make one delivery again that has ended; returns whether it is made.
+
+        Args:
+            delivery: as it was read.
+            now: seconds since 1970.
+            newest: not if its target has a newer one of this kind for the series.
+        """
+        row, newer = DeliveryRow, aliased(DeliveryRow)
+        same = (
+            newer.series_pk == row.series_pk,
+            newer.target == row.target,
+            newer.event == row.event,
+            newer.id > row.id,
+        )
+        ended = row.state == delivery.state, row.state != DeliveryState.PENDING
+        is_newest = ~exists(select(newer.id).where(*same)) if newest else true()
+        with self._index.writing() as connection:
+            changed = connection.execute(
+                update(row)
+                .where(row.id == delivery.id, *ended, is_newest)
+                .values(state=DeliveryState.PENDING, due=now, attempts=0, ended_at=None)
+            ).rowcount
+            pending = _counted(DeliveryState.PENDING)
+            totals.moved(connection, _counted(delivery.state), pending, changed)
+        return bool(changed)
 
     def _read(self, query: Select[*tuple[Any, ...]]) -> list[Delivery]:
         with self._index.reading() as connection:
