@@ -155,7 +155,7 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery in the outbox."""
+    """A delivery in the outbox; `description` is that of its series."""
 
     id: int
     key: str
@@ -171,6 +171,7 @@ class Delivery:
     created_at: float
     error: str
     part: int = 0
+    description: str = ""
 
     @property
     def series(self) -> str:

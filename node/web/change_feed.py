@@ -69,6 +69,8 @@ class ChangeFeed:
         return self._events(number)
 
     async def _events(self, number: int) -> AsyncIterator[bytes]:
+        if self._listeners >= MOST_LISTENERS:
+            return  # others came at the same time; the browser tries again
         self._listeners += 1
         try:
             yield b": changes of series\nretry: 3000\n\n"

@@ -26,6 +26,7 @@ class DeliveryView(BaseModel):
 
     id: int
     address: str = Field(description="The name of the series in URLs and commands.")
+    description: str = Field(description="Series Description.")
     target: str = Field(description="An entry of `deliver`, or of a result the peer.")
     event: str = Field(description="Such as ready; result: a mask, map or image for a peer.")
     revision: int
@@ -129,6 +130,7 @@ def _delivery(one: Delivery, *, identifiers: bool) -> DeliveryView:
     return DeliveryView(
         id=one.id,
         address=one.series,
+        description=one.description,
         target=(peer_of(one.target) if one.event == RESULT else None) or one.target,
         event=one.event,
         revision=one.revision,

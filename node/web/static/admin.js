@@ -29,7 +29,7 @@ async function settings() {
     return make("tr", { "data-key": key.toLowerCase() },
       make("td", { class: "mono", "data-name": "Setting" }, key),
       make("td", { class: "mono wrap", "data-name": "Value" }, value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value)),
-      make("td", { class: source === "default" ? "quiet" : null, "data-name": "From" }, source));
+      make("td", { class: source === "default" ? "quiet" : null, "data-name": "From" }, source.replace(`${found.file}:`, "line ")));
   });
   document.querySelector("#settinglist tbody").replaceChildren(...rows);
   narrow();

@@ -7,7 +7,7 @@ const GRAVE = { WARNING: "held-why", ERROR: "failed-why", CRITICAL: "failed-why"
 let typing = 0;
 
 function row(one) {
-  const fields = Object.entries(one.fields).filter(([, value]) => value !== "").map(([name, value]) => `${name} ${value}`).join(" · ");
+  const fields = Object.entries(one.fields).filter(([, value]) => value !== "" && !one.message.includes(String(value))).map(([name, value]) => `${name} ${value}`).join(" · ");
   return make("tr", {},
     make("td", { class: "date", "data-name": "Time", title: one.time }, moment(Date.parse(one.time) / 1000)),
     make("td", { class: GRAVE[one.level] ?? "quiet", "data-name": "Level" }, one.level.toLowerCase()),

@@ -52,12 +52,13 @@ export function againButton(delivery, done) {
 
 function row(one) {
   return make("tr", {},
-    make("td", { "data-name": "Target" }, one.target),
+    make("td", { class: "date", "data-name": "Target" }, one.target),
     make("td", { "data-name": "Event" }, one.event.replaceAll("-", " ")),
-    make("td", { "data-name": "Series" }, make("a", { class: "mono", href: `/series/${one.address}`, title: one.address }, one.address)),
+    make("td", { "data-name": "Series" }, make("a", { href: `/series/${one.address}` }, one.description || "no description"),
+      make("div", { class: "mono quiet", title: one.address }, one.address)),
     make("td", { class: "num", "data-name": "Revision" }, String(one.revision)),
     make("td", { "data-name": "State" }, ...stateOf(one)),
-    make("td", { "data-name": "Made", title: moment(one.created_at) }, ago(one.created_at)),
+    make("td", { class: "date", "data-name": "Made", title: moment(one.created_at) }, ago(one.created_at)),
     make("td", {}, againButton(one, (text) => { place("said").textContent = text; refresh(); })));
 }
 

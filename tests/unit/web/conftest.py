@@ -24,6 +24,7 @@ from node.cli.demo.phantom import ct_study
 from node.core.errors import NodeError
 from node.core.records import SeriesState
 from node.core.settings.deliver import TargetSettings
+from node.core.settings.file import Configuration, load_configuration
 from node.core.settings.http import Http
 from node.core.settings.model import PeerSettings, Storage
 from node.core.statuses import SUCCESS
@@ -41,6 +42,7 @@ from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.service import IngestService
 from node.storage.journal import Journal
 from node.storage.receive.instance_receiver import incoming_from_file
+from node.web.administration import Administration
 from node.web.app import create_app
 from node.web.auth.secrets import digest_of, new_secret
 from node.web.http.server import WebServer
@@ -153,6 +155,7 @@ class World:
             echo=self.echo,
             ingest_blocked=lambda: self.stuck,
             operations=self.operations(),
+            administration=Administration(self.accounts, self.configuration),
             viewer=self.volume_viewer or viewer_of(self.outputs.parent / "viewer-cache"),
         )
 
@@ -170,6 +173,14 @@ class World:
         self.accounts.add_token(name, role, digest_of(token), None)
         http = Http.model_validate({"auth": {"local": True}})
         return self.client(http, headers={"Authorization": f"Bearer {token}"})
+
+    def configuration(self) -> Configuration:
+        """That of the file `config.yaml` beside the archive, if there is one."""
+        root = self.archive.root.parent
+        file = root / "config.yaml"
+        if not file.exists():
+            file.write_text(f"storage: {{root: {root}}}\n")
+        return load_configuration(file)
 
     def operations(self) -> Operations:
         """What operators do, with an ingester that runs in a thread."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 import time
 import zipfile
 import zlib
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from node.core.records import SeriesState
 from node.core.settings.model import PeerSettings
 from node.storage.index.peers.outbox import Outbox
 from node.storage.index.search.listing import Listing
+from node.web.change_feed import ChangeFeed
+from tests.running import eventually
 from tests.unit.web.conftest import PATIENT, World
 
 ACTIONS = ("retry", "force", "hold", "release", "deliver")
@@ -103,6 +107,58 @@ def test_a_delivery_is_made_again_with_the_same_key(world: World) -> None:
     assert outbox.counts() == {"pending": 1}
     assert client.get(f"/api/series/{uid}").json()["history"][-1]["actor"] == "otto"
     assert client.get("/api/deliveries", params={"series": "1.2.3"}).status_code == 404
+
+
+def ended(world: World, event: str, revision: int, state: str, key: str) -> int:
+    """A delivery to the PACS that has ended; returns its number."""
+    series, outbox = world.work.series(world.uids[-1]), Outbox(world.index)
+    assert series is not None
+    target = "result:pacs" if event == "result" else "pacs"
+    outbox.add(series.pk, [NewDelivery(key, target, event, revision, {})], 1.0)
+    (made,) = outbox.with_keys([key])
+    if state == "delivered":
+        outbox.delivered(made, 2.0)
+    elif state == "dead":
+        outbox.bury(made, 2.0, "refused")
+    return made.id
+
+
+def test_one_delivery_alone_is_made_again(world: World) -> None:
+    uid = world.receive()
+    world.publish(uid)
+    old = ended(world, "ready", 1, "delivered", "old")
+    new = ended(world, "ready", 2, "dead", "new")
+    waiting = ended(world, "held", 2, "pending", "waiting")
+    gone = ended(world, "result", 2, "delivered", "gone")
+    lost = ended(world, "result", 2, "dead", "lost")
+    ended(world, "result", 2, "dead", "later")
+    client = world.operator()
+    codes = {
+        number: client.post(f"/api/deliveries/{number}/deliver").status_code
+        for number in (old, new, waiting, gone, lost, 10**6)
+    }
+    assert codes == {old: 409, new: 202, waiting: 409, gone: 409, lost: 202, 10**6: 404}
+    states = {one.key: str(one.state) for one in Outbox(world.index).latest(10)}
+    assert states == {
+        "old": "delivered", "new": "pending", "waiting": "pending", "gone": "delivered",
+        "lost": "pending", "later": "dead",
+    }  # fmt: skip
+    assert Outbox(world.index).counts() == {"pending": 3, "delivered": 2, "dead": 1}
+    history = client.get(f"/api/series/{uid}").json()["history"]
+    assert ("otto", "delivered to pacs again by otto") in [
+        (step["actor"], step["why"]) for step in history
+    ]
+
+
+def test_results_are_listed_alone_and_named_by_their_peer(world: World) -> None:
+    world.receive("the source")
+    ended(world, "ready", 1, "delivered", "a")
+    ended(world, "result", 1, "dead", "b")
+    page = world.viewer().get("/api/deliveries", params={"event": "result"}).json()
+    (shown,) = page["deliveries"]
+    assert (shown["target"], shown["description"]) == ("pacs", "the source")
+    assert shown["reason"] == "refused"
+    assert page["counts"] == {"pending": 0, "delivered": 1, "dead": 1}
 
 
 def test_why_a_delivery_failed_is_told_only_to_whom_the_node_knows(world: World) -> None:
@@ -285,6 +341,40 @@ def test_changes_are_told_within_two_seconds(world: World) -> None:
     told = [line for line in lines if line.startswith("data:")]
     assert [new in told[0], old in told[1], "held" in told[1]] == [True] * 3
     assert not any(word in "".join(lines) for word in PATIENT)
+
+
+def test_only_so_many_pages_are_told_of_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.web.change_feed.MOST_LISTENERS", 3)
+    client = world.viewer()
+    with ExitStack() as open_pages:
+        for _ in range(3):
+            answer = open_pages.enter_context(client.stream("GET", "/api/events", timeout=30))
+            assert answer.status_code == 200
+            assert next(answer.iter_lines()).startswith(":")
+        refused = client.get("/api/events")
+        assert (refused.status_code, "pages" in refused.json()["detail"]) == (503, True)
+
+    def told() -> bool:
+        with client.stream("GET", "/api/events", timeout=30) as answer:
+            return answer.status_code == 200
+
+    eventually(told, 20, "a page that was closed leaves its place to another one")
+
+
+def test_pages_that_open_at_once_are_not_more_than_may_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.web.change_feed.MOST_LISTENERS", 3)
+    feed = ChangeFeed(world.index)
+
+    async def told() -> int:
+        streams = [await feed.listen() for _ in range(5)]
+        first = [await anext(aiter(one), b"") for one in streams]
+        return sum(1 for one in first if one)
+
+    assert asyncio.run(told()) == 3
 
 
 def test_a_job_is_made_and_shown(world: World) -> None:

@@ -369,4 +369,5 @@ def _deliveries() -> Select[*tuple[Any, ...]]:
         row.created_at,
         row.error,
         SeriesRow.part,
+        SeriesRow.description,
     ).join(SeriesRow, SeriesRow.id == row.series_pk)
