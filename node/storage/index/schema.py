@@ -58,7 +58,8 @@ def _partial(name: str, *columns: str, where: str) -> Index:
 def _for_search(name: str, *columns: str) -> Index:
     """An index with every column that a search reads, so that it does not read the wide rows.
 
-    Only of SQLite: PostgreSQL refuses rows with a value that is too long for an index.
+    Only of SQLite: PostgreSQL refuses rows with a value that is too long for an index. There the
+    columns `search.narrow` have the same, cut off.
 
     Args:
         name: of the index.
@@ -465,6 +466,7 @@ class DeliveryRow(Base):
     __table_args__ = (
         Index(None, "state", "target", "due"),
         Index(None, "series_pk", "target", "id"),
+        Index(None, "event", "id"),
     )
 
 

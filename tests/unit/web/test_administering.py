@@ -147,11 +147,12 @@ def test_the_kept_log_is_bounded_and_outlasts_a_cut_record(
 
 
 def test_a_log_that_cannot_be_kept_stops_nothing(
-    world: World, kept: None, capfd: pytest.CaptureFixture[str]
+    world: World, capsys: pytest.CaptureFixture[str], kept: None
 ) -> None:
+    configure_logging("text", world.archive.root.parent)  # onto the captured stderr
     folder = world.archive.root.parent / "log"
     folder.rmdir()
     folder.write_text("in the way")
     logging.getLogger("node.test").warning("it goes on")
-    assert capfd.readouterr().err.count("it goes on") == 1
+    assert capsys.readouterr().err.count("it goes on") == 1
     assert recent_log.newest(world.archive.root.parent, 3) == []

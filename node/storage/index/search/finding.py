@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, exists, func, select, tuple_
+from sqlalchemy import Select, Subquery, any_, exists, func, select, tuple_
 
 from node.storage.index.engine import Index
 from node.storage.index.schema import AssociationRow, PatientRow, SeriesRow, StudyRow
+from node.storage.index.search.narrow import DATE, TITLE, narrow
 from node.storage.index.search.wanted import Condition, Wanted, every, unindexed
 
 
@@ -70,6 +71,8 @@ class Finder:
             limit: of their number.
             after: where the page before ended.
         """
+        if wanted.words and not self._index.is_sqlite:
+            return self._of_words(wanted, sort, limit, after)
         query = select(SeriesRow.id).where(self._conditions(wanted))
         sorts = sort.key == "description" or (
             sort.key == "date" and (wanted.states or wanted.senders or wanted.projects)
@@ -80,7 +83,12 @@ class Finder:
     def studies(self, wanted: Wanted, sort: Sort, limit: int, after: Place | None = None) -> Page:
         """A page of studies that have a series which is wanted. Arguments as for `series`."""
         query = select(StudyRow.id)
-        if wanted.is_everything:
+        if wanted.words and not self._index.is_sqlite:
+            found = self._with_words(wanted)
+            series = select(found.c.study_pk).where(*wanted.senders_and_projects(found.c.id))
+            # As an array it is made once, however few rows PostgreSQL expects.
+            query = query.where(StudyRow.id == any_(func.array(series.scalar_subquery())))
+        elif wanted.is_everything:
             query = query.where(exists().where(SeriesRow.study_pk == StudyRow.id))
         else:
             series = select(SeriesRow.study_pk).where(self._conditions(wanted, scans=True))
@@ -90,7 +98,26 @@ class Finder:
     def _conditions(self, wanted: Wanted, *, scans: bool = False) -> Condition:
         sqlite = self._index.is_sqlite
         plain = wanted.conditions(unindexed) if scans and sqlite else wanted.conditions()
+        plain += wanted.senders_and_projects()
         return every(plain + wanted.texts(sqlite=sqlite))
+
+    def _with_words(self, wanted: Wanted) -> Subquery:
+        """PostgreSQL's series that have the words, read from the narrow index alone.
+
+        OFFSET 0 lets it read them all before anything else: it cannot know how many series have a
+        word, and would walk through all series in the order of the list.
+        """
+        row = SeriesRow
+        conditions = every(wanted.conditions(narrow) + wanted.texts(sqlite=False))
+        columns = row.id, row.study_pk, TITLE.label("description"), DATE.label("date")
+        return select(*columns).where(conditions).offset(0).subquery("found")
+
+    def _of_words(self, wanted: Wanted, sort: Sort, limit: int, after: Place | None) -> Page:
+        """A page of PostgreSQL's series that have the words. Arguments as for `series`."""
+        found = self._with_words(wanted)
+        query = select(found.c.id).where(*wanted.senders_and_projects(found.c.id))
+        column = None if sort.key == "received" else found.c[sort.key]
+        return self._ordered(query, found.c.id, column, sort, limit, after)
 
     def of_studies(
         self, keys: Sequence[int], wanted: Wanted, limit: int
@@ -189,9 +216,24 @@ class Finder:
         scans: bool = False,
     ) -> Page:
         column = _COLUMNS[row].get(sort.key)
-        order: tuple[Any, ...] = (row.id,) if column is None else (column, row.id)
+        if row is SeriesRow and sort.key == "description" and not self._index.is_sqlite:
+            column = TITLE
+        return self._ordered(query, row.id, column, sort, limit, after, scans=scans)
+
+    def _ordered(
+        self,
+        query: Select[int],
+        key: Any,
+        column: Any,
+        sort: Sort,
+        limit: int,
+        after: Place | None,
+        *,
+        scans: bool = False,
+    ) -> Page:
+        order: tuple[Any, ...] = (key,) if column is None else (column, key)
         if after is not None:
-            left: Any = row.id if column is None else tuple_(*order)
+            left: Any = key if column is None else tuple_(*order)
             right: Any = after.pk if column is None else tuple_(after.value, after.pk)
             query = query.where(left < right if sort.backwards else left > right)
         if scans and self._index.is_sqlite:
