@@ -49,7 +49,9 @@ def peer(port: int) -> Iterator[list[Dataset]]:
     got: list[Dataset] = []
 
     def store(event: evt.Event) -> int:
-        got.append(event.dataset)
+        data_set = event.dataset
+        data_set.file_meta = event.file_meta
+        got.append(data_set)
         return 0
 
     ae = AE(ae_title="PACS")
