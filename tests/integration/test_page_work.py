@@ -1,4 +1,5 @@
-"""What people do on the page, in a real browser: log in, find, assemble again, upload, deliver."""
+"""What people do on the page, in a real browser: log in, find, assemble again, upload, deliver,
+fetch, send results, administer."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 import yaml
 
@@ -37,13 +40,21 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Working]:
     write = ["sh", "-c", f"echo {{image}} >> {delivered}"]
     http = {"port": port, "auth": {"local": True}}
     node = RunningNode(folder, {"http": http, "completion": {"quiet_seconds": 1}})
-    deliver = [{"name": "lines", "events": ["ready"], "command": {"run": write}}]
-    node.config.write_text(node.config.read_text() + yaml.safe_dump({"deliver": deliver}))
+    config = yaml.safe_load(node.config.read_text())
+    config["deliver"] = [
+        {"name": "lines", "events": ["ready"], "command": {"run": write}},
+        {"name": "mr-only", "when": {"Modality": "MR"}, "command": {"run": write}},
+    ]
+    config["dicom"]["peers"] = [
+        {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port()}
+    ]
+    node.config.write_text(yaml.safe_dump(config))
     for name in ("Head", "Knee"):
         small_ct(folder / name, 4, announced=True, description=name)
     try:
-        added = rasnode(node, "user", "add", "otto", "--role", "operator", typed=PASSWORD)
-        assert added.returncode == 0, added.stderr
+        for name, role in (("otto", "operator"), ("anna", "admin")):
+            added = rasnode(node, "user", "add", name, "--role", role, typed=PASSWORD)
+            assert added.returncode == 0, added.stderr
         node.start()
         for name in ("Head", "Knee"):
             node.send(folder / name)
@@ -68,8 +79,8 @@ def window(working: Working, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert made.errors == []
 
 
-def log_in(browser: Browser, password: str) -> None:
-    for name, text in (("name", "otto"), ("password", password)):
+def log_in(browser: Browser, password: str, user: str = "otto") -> None:
+    for name, text in (("name", user), ("password", password)):
         browser.run(f"document.getElementById('{name}').focus()")
         browser.run(f"document.getElementById('{name}').value = ''")
         browser.command("Input.insertText", text=text)
@@ -134,19 +145,139 @@ def test_a_series_is_assembled_and_delivered_again(window: Browser, working: Wor
     )
 
 
+def test_one_delivery_is_made_again_from_the_queue(window: Browser, working: Working) -> None:
+    before = working.lines()
+    window.open(f"{working.address}/deliveries")
+    window.until("document.querySelectorAll('#deliveries tbody tr').length >= 2")
+    text = window.run("document.querySelector('#deliveries tbody').textContent")
+    assert "lines" in text
+    assert "Head" in text
+    window.run("document.querySelector('#deliveries tbody button').click()")
+    window.until("document.getElementById('said').textContent.includes('made again')")
+    eventually(lambda: working.lines() == before + 1, 30, "that delivery alone is made again")
+    window.run(
+        "[...document.querySelectorAll('.chip')]"
+        ".find((one) => one.textContent.startsWith('Given up')).click()"
+    )
+    window.until("!document.getElementById('empty').hidden && location.search === '?state=dead'")
+
+
+def test_rules_are_tried_and_nothing_is_sent(window: Browser, working: Working) -> None:
+    before = working.lines()
+    listed(window, working)
+    series_page(window, "Knee")
+    window.until("!!document.querySelector('#rules button')")
+    window.run("document.querySelector('#rules button').click()")
+    window.until("document.querySelectorAll('#tried li').length === 2")
+    text = window.run("document.getElementById('tried').innerText")
+    assert "lines gets it" in text
+    assert "mr-only does not get it" in text
+    assert "Modality" in text
+    assert working.lines() == before
+
+
+def chosen_files(browser: Browser, selector: str, *files: Path) -> None:
+    document = browser.command("DOM.getDocument")["root"]["nodeId"]
+    field = browser.command("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+    browser.command("DOM.setFileInputFiles", nodeId=field, files=[str(one) for one in files])
+
+
+def test_a_result_is_sent_and_what_does_not_fit_is_said(
+    window: Browser, working: Working, tmp_path: Path
+) -> None:
+    (volume,) = (
+        one for one in (working.node.root / "nifti").rglob("*Knee.nii.gz") if ".staging" not in one.parts
+    )  # fmt: skip
+    image = nibabel.load(volume)
+    mask = np.zeros(image.shape, np.int16)
+    mask[3:6, 3:6, 1:3] = 1
+    nibabel.save(nibabel.Nifti1Image(mask, image.affine), tmp_path / "mask.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(mask[:-1], image.affine), tmp_path / "other.nii.gz")
+    listed(window, working)
+    series_page(window, "Knee")
+    window.until("!document.getElementById('result').hidden")
+    window.until("document.querySelector('[name=send]').options.length === 2")
+    window.run("document.querySelector('[name=send]').value = 'pacs'")
+    for name, said in (("other.nii.gz", "grid-mismatch"), ("mask.nii.gz", "1 instance")):
+        chosen_files(window, "#resultform [name=image]", tmp_path / name)
+        window.run("document.querySelector('#resultform button').click()")
+        window.until(f"document.getElementById('resultsaid').textContent.includes('{said}')")
+    window.until("document.getElementById('delivered').textContent.includes('pacs result')")
+    window.open(f"{working.address}/deliveries?event=result")
+    window.until("document.querySelectorAll('#deliveries tbody tr').length === 1")
+    window.until("document.querySelector('#deliveries .why')?.textContent.includes('reached')")
+
+
+def test_a_job_is_ordered_and_cancelled(window: Browser, working: Working) -> None:
+    window.open(f"{working.address}/pulls")
+    window.until("!document.getElementById('order').hidden")
+    window.run("document.querySelector('#orderform [name=PatientID]').value = 'ID-1'")
+    window.run("document.querySelector('#orderform [name=name]').value = 'one-patient'")
+    window.run("document.querySelector('#orderform button').click()")
+    window.until("document.getElementById('jobs').textContent.includes('one-patient')")
+    window.run("document.querySelector('#jobs summary').click()")
+    window.until("document.querySelector('#jobs table')?.textContent.includes('PatientID=ID-1')")
+    window.run("document.querySelector('#jobs [aria-label=\"Cancel: one-patient\"]')?.click()")
+    window.until("/cancelled|failed/.test(document.querySelector('#jobs .state').textContent)", 120)
+    assert "ID-1" not in window.run("location.href")
+
+
+def test_an_administrator_adds_a_user_and_sees_settings_and_log(
+    working: Working, tmp_path: Path
+) -> None:
+    with Browser(tmp_path / "profile") as admin:
+        admin.open(f"{working.address}/admin")
+        admin.until("location.pathname === '/login' && document.readyState === 'complete'")
+        log_in(admin, PASSWORD, "anna")
+        admin.until("location.pathname === '/admin'")
+        admin.until("document.querySelectorAll('#userlist tbody tr').length === 2")
+        for name, text in (("name", "vera"), ("password", PASSWORD)):
+            admin.run(f"document.querySelector('#adduser [name={name}]').value = '{text}'")
+        admin.run("document.querySelector('#adduser button').click()")
+        admin.until("document.querySelectorAll('#userlist tbody tr').length === 3")
+        admin.run("document.querySelector('#maketoken [name=name]').value = 'tool'")
+        admin.run("document.querySelector('#maketoken button').click()")
+        admin.until("document.getElementById('token').textContent.startsWith('rasnode_')")
+        admin.run("confirm = () => true")
+        admin.until("!!document.querySelector('[aria-label=\"Remove tool\"]')")
+        admin.run("document.querySelector('[aria-label=\"Remove tool\"]').click()")
+        admin.until("!document.querySelector('[aria-label=\"Remove tool\"]')")
+        admin.run("document.querySelector('#chips a[href=\"#settings\"]').click()")
+        admin.until("document.getElementById('settinglist').textContent.includes('ae_title')")
+        admin.run("document.querySelector('#chips a[href=\"#log\"]').click()")
+        admin.until("document.getElementById('records').textContent.includes('added the user vera')")
+        admin.until("document.getElementById('records').textContent.includes('associat')")
+        assert PASSWORD not in admin.run("document.body.textContent")
+        assert admin.errors == []
+
+
+def test_an_operator_gets_no_page_of_administrators(window: Browser, working: Working) -> None:
+    listed(window, working)
+    assert "Administration" not in window.run("document.querySelector('.pages').textContent")
+    window.open(f"{working.address}/admin")
+    window.until("document.querySelector('h1')?.textContent === 'Forbidden'")
+
+
 def test_files_are_uploaded(window: Browser, working: Working, tmp_path: Path) -> None:
     listed(window, working)
-    files = [str(one) for one in small_ct(tmp_path / "more", 5, announced=True, description="Foot")]
+    files = small_ct(tmp_path / "more", 5, announced=True, description="Foot")
     (tmp_path / "notes.txt").write_text("no DICOM")
-    document = window.command("DOM.getDocument")["root"]["nodeId"]
-    field = window.command("DOM.querySelector", nodeId=document, selector="#pick")["nodeId"]
-    window.command(
-        "DOM.setFileInputFiles", nodeId=field, files=[*files, str(tmp_path / "notes.txt")]
-    )
+    chosen_files(window, "#pick", *files, tmp_path / "notes.txt")
     window.until("document.getElementById('progress').textContent.includes('5 instances are safe')")
     assert "notes.txt" in window.run("document.getElementById('progress').textContent")
     window.until(f"{ROWS} === 3")
     assert len(working.node.instances()) == 13
+
+
+@pytest.mark.parametrize("path", ["/deliveries", "/pulls"])
+def test_queues_fit_on_a_phone(working: Working, window: Browser, path: str) -> None:
+    window.resize((390, 800), touch=True)
+    try:
+        window.open(f"{working.address}{path}")
+        window.until("!!document.querySelector('#deliveries tbody tr, #jobs section')")
+        window.until("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        window.resize((1300, 1000))
 
 
 def test_a_phone_shows_the_states(working: Working, window: Browser) -> None:
