@@ -177,7 +177,9 @@ def explain(index: Index, question: str, sort: Sort, ask: Callable[[], object]) 
     """Print how PostgreSQL answers the statements of a question."""
     said: list[tuple[str, Any]] = []
 
-    def note(_c: object, cursor: Any, statement: str, parameters: Any, *_more: object) -> None:
+    def note(
+        _connection: object, _cursor: object, statement: str, parameters: Any, *_: Any
+    ) -> None:
         if statement.startswith("SELECT"):
             said.append((statement, parameters))
 

@@ -86,8 +86,9 @@ def served(folder: Path, slices: int) -> Iterator[tuple[RunningNode, str]]:
         uid = fill(folder, node.port, slices)
         base = f"http://127.0.0.1:{port}"
         eventually(
-            lambda: httpx.get(f"{base}/api/series/{uid}", timeout=60).json().get("state")
-            == "ready",
+            lambda: (
+                httpx.get(f"{base}/api/series/{uid}", timeout=60).json().get("state") == "ready"
+            ),
             _READY_SECONDS,
             "the CT is a volume",
         )

@@ -81,9 +81,7 @@ def voxels(result: Dataset) -> Counter[str]:
     return found
 
 
-def test_a_mask_that_is_sent_by_the_api_arrives_in_the_pacs(
-    served: Served, tmp_path: Path
-) -> None:
+def test_a_mask_that_is_sent_by_the_api_arrives_in_the_pacs(served: Served, tmp_path: Path) -> None:
     mask = masked(served.node, tmp_path / "mask.nii.gz")
     files = {
         "image": ("mask.nii.gz", (tmp_path / "mask.nii.gz").read_bytes()),
@@ -120,9 +118,7 @@ def test_a_mask_that_is_sent_by_the_api_arrives_in_the_pacs(
 def test_a_receiver_fetches_each_instance_by_its_link_and_a_token(served: Served) -> None:
     (told,) = eventually(lambda: served.hook.came, 60, "the webhook was told")
     stored = {one["sop_instance_uid"]: Path(one["path"]) for one in served.node.instances()}
-    own = {
-        uid: path for uid, path in stored.items() if PHANTOM.series in str(path)
-    }
+    own = {uid: path for uid, path in stored.items() if PHANTOM.series in str(path)}
     assert len(told["instances"]) == len(own) == PHANTOM.size[2]
     for link in told["instances"]:
         answer = served.ask("GET", link, "viewer")

@@ -185,9 +185,8 @@ def chosen_files(browser: Browser, selector: str, *files: Path) -> None:
 def test_a_result_is_sent_and_what_does_not_fit_is_said(
     window: Browser, working: Working, tmp_path: Path
 ) -> None:
-    (volume,) = (
-        one for one in (working.node.root / "nifti").rglob("*Knee.nii.gz") if ".staging" not in one.parts
-    )  # fmt: skip
+    found = (working.node.root / "nifti").rglob("*Knee.nii.gz")
+    (volume,) = (one for one in found if ".staging" not in one.parts)
     image = nibabel.load(volume)
     mask = np.zeros(image.shape, np.int16)
     mask[3:6, 3:6, 1:3] = 1
@@ -245,7 +244,9 @@ def test_an_administrator_adds_a_user_and_sees_settings_and_log(
         admin.run("document.querySelector('#chips a[href=\"#settings\"]').click()")
         admin.until("document.getElementById('settinglist').textContent.includes('ae_title')")
         admin.run("document.querySelector('#chips a[href=\"#log\"]').click()")
-        admin.until("document.getElementById('records').textContent.includes('added the user vera')")
+        admin.until(
+            "document.getElementById('records').textContent.includes('added the user vera')"
+        )
         admin.until("document.getElementById('records').textContent.includes('associat')")
         assert PASSWORD not in admin.run("document.body.textContent")
         assert admin.errors == []

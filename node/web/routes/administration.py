@@ -105,7 +105,9 @@ class LogRecord(BaseModel):
     exception: str = Field(description="Empty: none.")
 
 
-_WRONG: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "The name is taken, or it may not be."}}
+_WRONG: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "The name is taken, or it may not be."}
+}
 
 
 def add(api: APIRouter, site: Site) -> None:

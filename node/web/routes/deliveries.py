@@ -44,9 +44,7 @@ class DeliveryPage(BaseModel):
     before: int | None = Field(
         description="The parameter `before` of the next page; null: this is the last page."
     )
-    counts: dict[DeliveryState, int] = Field(
-        description="How many deliveries are in each state."
-    )
+    counts: dict[DeliveryState, int] = Field(description="How many deliveries are in each state.")
 
 
 class DeliveredAgain(BaseModel):
@@ -96,9 +94,7 @@ def add(api: APIRouter, site: Site) -> None:
         )
 
     @api.post("/deliveries/{number}/deliver", status_code=202, openapi_extra=role("operator"))
-    def again(
-        request: Request, number: Annotated[int, Path(ge=0, le=_LAST_ROW)]
-    ) -> DeliveredAgain:
+    def again(request: Request, number: Annotated[int, Path(ge=0, le=_LAST_ROW)]) -> DeliveredAgain:
         """Make one delivery again, under the same key."""
         person = operator(request).name
         operations = site.must_operate()

@@ -62,7 +62,7 @@ export class PlaneView {
   }
 
   async fetch() {
-    this.ahead?.abort();
+    this.drop();
     if (this.loading) return;
     this.loading = true;
     while (!this.viewer.closed && !this.hidden && !this.isPainted()) {
@@ -78,14 +78,20 @@ export class PlaneView {
     if (this.isPainted()) this.lookAhead();
   }
 
-  async load({ index, time }) {
-    const request = new AbortController();
-    this.request = request;
-    const other = setInterval(() => {
-      if (this.viewer.closed || this.wanted.index !== index || this.wanted.time !== time) request.abort();
-    }, PATIENCE_MS);
+  async load(place) {
+    this.loads = place;
+    let since = 0; // when it was first seen that another slice is wanted
+    const patience = setInterval(() => {
+      const { index, time } = this.wanted;
+      if (index === place.index && time === place.time) since = 0;
+      else since ||= Date.now();
+      if (this.viewer.closed || (since && Date.now() - since >= PATIENCE_MS)) {
+        this.loads = null;
+        this.drop();
+      }
+    }, PATIENCE_MS / 4);
     try {
-      await Promise.all(this.viewer.layers().map((layer) => layer.slices.load(this.axis, index, time, request.signal)));
+      await this.loaded(place);
       this.viewer.report(null);
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -93,32 +99,37 @@ export class PlaneView {
       this.failed = error.status && error.status !== 503;
       if (!this.failed) await new Promise((done) => setTimeout(done, AGAIN_MS));
     } finally {
-      clearInterval(other);
+      clearInterval(patience);
+      this.loads = null;
     }
   }
 
-  // Fetch the next slices in the direction of the last move; when time runs, the next time.
-  async lookAhead() {
-    this.ahead?.abort();
-    const request = new AbortController();
-    this.ahead = request;
+  loaded({ index, time }) {
+    return Promise.all(this.viewer.layers().map((layer) => layer.slices.load(this.axis, index, time)));
+  }
+
+  // The next slices in the direction of the last move; when time runs, the next times.
+  next() {
     const { index, time } = this.wanted;
-    const playing = this.viewer.playing;
-    for (let step = 1; step <= AHEAD && !request.signal.aborted; step++) {
-      const next = playing ? { index, time: (time + step) % this.viewer.view.shape[3] }
-        : { index: index + step * this.direction, time };
-      if (next.index < 0 || next.index >= this.slices) return;
-      try {
-        await Promise.all(this.viewer.layers().map((layer) => layer.slices.load(this.axis, next.index, next.time, request.signal)));
-      } catch {
-        return; // it is fetched again, and its fault reported, when it is wanted
-      }
-    }
+    const steps = Array.from({ length: AHEAD }, (_, step) => step + 1);
+    if (this.viewer.playing) return steps.map((step) => ({ index, time: (time + step) % this.viewer.view.shape[3] }));
+    return steps.map((step) => ({ index: index + step * this.direction, time })).filter((one) => one.index >= 0 && one.index < this.slices);
+  }
+
+  // Fetch what is likely to be wanted next.
+  lookAhead() {
+    this.drop();
+    for (const place of this.next()) this.loaded(place).catch(() => {}); // its fault is reported when it is wanted
+  }
+
+  // Abort the requests for slices that are neither wanted nor next.
+  drop() {
+    const needed = this.viewer.closed ? [] : [this.wanted, ...this.next(), ...(this.loads ? [this.loads] : [])];
+    for (const layer of this.viewer.layers()) layer.slices.drop(this.axis, needed);
   }
 
   close() {
-    this.request?.abort();
-    this.ahead?.abort();
+    this.drop();
   }
 
   paint({ index, time }) {

@@ -12,6 +12,7 @@ export class Slices {
     this.view = view;
     this.kept = new Map(); // the slice that was used last comes last
     this.bytes = 0;
+    this.loading = new Map(); // what is on its way: {axis, request, done}
   }
 
   place(axis, index, time) { return `axis=${axis}&index=${index}&time=${Math.min(time, this.view.shape[3] - 1)}`; }
@@ -26,9 +27,32 @@ export class Slices {
     return values;
   }
 
-  async load(axis, index, time, signal) {
+  // Fetch a slice; one that is on its way already is not asked for again.
+  load(axis, index, time) {
     const place = this.place(axis, index, time);
-    if (this.kept.has(place)) return;
+    if (this.kept.has(place)) return Promise.resolve();
+    if (!this.loading.has(place)) {
+      const request = new AbortController();
+      const done = this.fetch(place, request.signal).finally(() => {
+        if (this.loading.get(place)?.request === request) this.loading.delete(place);
+      });
+      this.loading.set(place, { axis, request, done });
+    }
+    return this.loading.get(place).done;
+  }
+
+  // Abort the requests of an axis that are not needed any more.
+  drop(axis, needed) {
+    const places = new Set(needed.map(({ index, time }) => this.place(axis, index, time)));
+    for (const [place, one] of this.loading) {
+      if (one.axis === axis && !places.has(place)) {
+        this.loading.delete(place);
+        one.request.abort();
+      }
+    }
+  }
+
+  async fetch(place, signal) {
     const answer = await fetch(`${this.base}/values?${place}&${this.query}`, { signal });
     if (!answer.ok) {
       const body = await answer.json().catch(() => ({}));

@@ -104,7 +104,7 @@ def test_settings_come_with_their_sources_and_without_secrets(
     answer = admin.get("/api/settings")
     found = answer.json()
     assert found["settings"]["dicom"]["ae_title"] == "HERE"
-    assert found["sources"]["dicom.ae_title"] .endswith("config.yaml:3")
+    assert found["sources"]["dicom.ae_title"].endswith("config.yaml:3")
     assert found["sources"]["dicom.port"] == "default"
     assert found["settings"]["database"]["url"].startswith("postgresql+psycopg://node:***@")
     assert not any(word in answer.text for word in ("hunter2", "hunter3", "hunter4"))

@@ -47,24 +47,48 @@ def held(index: Index, *descriptions: str) -> None:
         )
         connection.execute(
             insert(StudyRow).values(
-                id=1, patient_pk=1, time="", study_id="", referring="", referring_key="",
-                modalities="", sop_classes="", attributes={}, **study,
-            )  # fmt: skip
+                id=1,
+                patient_pk=1,
+                time="",
+                study_id="",
+                referring="",
+                referring_key="",
+                modalities="",
+                sop_classes="",
+                attributes={},
+                **study,
+            )
         )
         for number in (1, 2):
             connection.execute(
                 insert(AssociationRow).values(
-                    id=number, calling_ae="CT1", called_ae=f"P{number}", address="",
-                    opened_at=0.0, end="released", process="",
-                )  # fmt: skip
+                    id=number,
+                    calling_ae="CT1",
+                    called_ae=f"P{number}",
+                    address="",
+                    opened_at=0.0,
+                    end="released",
+                    process="",
+                )
             )
         for pk, description in enumerate(descriptions, start=1):
             connection.execute(
                 insert(SeriesRow).values(
-                    id=pk, uid=f"1.9.{pk}", study_pk=1, modality="MR", number=pk, body_part="",
-                    description=description, date="20250101", time="", attributes={},
-                    state="ready", state_since=0.0, first_arrival=0.0, last_arrival=0.0,
-                )  # fmt: skip
+                    id=pk,
+                    uid=f"1.9.{pk}",
+                    study_pk=1,
+                    modality="MR",
+                    number=pk,
+                    body_part="",
+                    description=description,
+                    date="20250101",
+                    time="",
+                    attributes={},
+                    state="ready",
+                    state_since=0.0,
+                    first_arrival=0.0,
+                    last_arrival=0.0,
+                )
             )
             connection.execute(
                 insert(ArrivalRow).values(
@@ -73,7 +97,7 @@ def held(index: Index, *descriptions: str) -> None:
             )
 
 
-LONG = "".join(random.Random(5).choices("qrstuvw 02468", k=9000))  # noqa: S311
+LONG = "".join(random.Random(5).choices("qrstuvw 02468", k=9000))
 
 
 @pytest.mark.parametrize(
