@@ -177,9 +177,8 @@ def explain(index: Index, question: str, sort: Sort, ask: Callable[[], object]) 
     """Print how PostgreSQL answers the statements of a question."""
     said: list[tuple[str, Any]] = []
 
-    def note(
-        _connection: object, _cursor: object, statement: str, parameters: Any, *_: Any
-    ) -> None:
+    def note(*arguments: Any) -> None:
+        _connection, _cursor, statement, parameters, *_ = arguments
         if statement.startswith("SELECT"):
             said.append((statement, parameters))
 

@@ -126,3 +126,12 @@ def test_a_receiver_fetches_each_instance_by_its_link_and_a_token(served: Served
         assert answer.content == own[link.rpartition("/")[2]].read_bytes()
     assert served.ask("GET", told["instances"][0], None).status_code == 401
     assert served.ask("GET", told["instances"][0] + "9", "viewer").status_code == 404
+
+
+def test_what_is_no_image_is_refused_by_name_and_tells_no_folder(served: Served) -> None:
+    url = f"/api/series/{PHANTOM.series}/results"
+    files = {"image": ("../../mask.nii.gz", b"no image")}
+    answer = served.ask("POST", url, "operator", files=files, data={"as": "seg"})
+    assert answer.status_code == 422
+    assert "unreadable-image: image.nii.gz" in answer.json()["detail"]
+    assert str(served.node.root) not in answer.text

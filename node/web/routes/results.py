@@ -153,11 +153,11 @@ def _made(site: Site, operations: Operations, uid: str, fields: _Fields) -> Resp
         made = make(series, order.image, replace(order.wanted, options=options))
     except ResultError as error:
         code = 404 if error.refusal is Refusal.NO_SUCH_SERIES else 422
-        raise HTTPException(code, str(error)) from error
+        raise HTTPException(code, _said(error, fields)) from error
     except Retryable:
         raise
     except (ConfigError, NodeError) as error:
-        raise HTTPException(422, str(error)) from error
+        raise HTTPException(422, _said(error, fields)) from error
     if not order.peer:
         return _object(made)
     operations.results.send_once(series.record, order.peer, made.objects)
@@ -175,6 +175,11 @@ def _made(site: Site, operations: Operations, uid: str, fields: _Fields) -> Resp
         },
         202,
     )
+
+
+def _said(error: Exception, fields: _Fields) -> str:
+    """An error without the folder of the node that the files of the form are in."""
+    return str(error).replace(f"{fields.folder}/", "")
 
 
 def _order(operations: Operations, fields: _Fields) -> _Order:
