@@ -53,5 +53,11 @@ place("maketoken").addEventListener("submit", async (event) => {
   refresh();
 });
 
+// Without local users nobody can log in by a password; programs can have tokens all the same.
+ask("/api/settings").then(({ settings }) => {
+  if (settings.http.auth?.local) return;
+  place("adduser").replaceWith(make("p", { class: "quiet" }, "Users log in at the provider or the proxy, as http.auth.local is off: who may do what is decided there."));
+}).catch(() => null);
+
 addEventListener("part", (event) => event.detail === "users" && refresh());
 if (openPart() === "users") refresh();
