@@ -348,11 +348,13 @@ def test_only_so_many_pages_are_told_of_changes(
 ) -> None:
     monkeypatch.setattr("node.web.change_feed.MOST_LISTENERS", 3)
     client = world.viewer()
+    listening = []  # an iterator that is given up ends its connection
     with ExitStack() as open_pages:
         for _ in range(3):
             answer = open_pages.enter_context(client.stream("GET", "/api/events", timeout=30))
             assert answer.status_code == 200
-            assert next(answer.iter_lines()).startswith(":")
+            listening.append(answer.iter_lines())
+            assert next(listening[-1]).startswith(":")
         refused = client.get("/api/events")
         assert (refused.status_code, "pages" in refused.json()["detail"]) == (503, True)
 

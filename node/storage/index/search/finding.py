@@ -50,6 +50,8 @@ class Page(NamedTuple):
 
 
 _MOST_VALUES: Final = 200  # of a filter's choice
+_FIRST: Final = 1000
+"""Rows of SQLite that are looked at one by one, before all that fit are listed."""
 _COLUMNS: Final[dict[Any, dict[str, Any]]] = {
     SeriesRow: {"date": SeriesRow.date, "description": SeriesRow.description},
     StudyRow: {"date": StudyRow.date, "description": StudyRow.description},
@@ -73,10 +75,13 @@ class Finder:
         """
         if wanted.words and not self._index.is_sqlite:
             return self._of_words(wanted, sort, limit, after)
-        query = select(SeriesRow.id).where(self._conditions(wanted))
         sorts = sort.key == "description" or (
             sort.key == "date" and (wanted.states or wanted.senders or wanted.projects)
         )
+        slow = wanted.senders or wanted.projects or (sorts and wanted.conditions())
+        if slow and (page := self._first(SeriesRow, wanted, sort, limit, after)):
+            return page
+        query = select(SeriesRow.id).where(self._conditions(wanted))
         scans = bool(wanted.words or (sorts and wanted.conditions()))
         return self._page(query, SeriesRow, sort, limit, after, scans=scans)
 
@@ -90,6 +95,8 @@ class Finder:
             query = query.where(StudyRow.id == any_(func.array(series.scalar_subquery())))
         elif wanted.is_everything:
             query = query.where(exists().where(SeriesRow.study_pk == StudyRow.id))
+        elif page := self._first(StudyRow, wanted, sort, limit, after):
+            return page
         else:
             series = select(SeriesRow.study_pk).where(self._conditions(wanted, scans=True))
             query = query.where(StudyRow.id.in_(series))
@@ -98,8 +105,37 @@ class Finder:
     def _conditions(self, wanted: Wanted, *, scans: bool = False) -> Condition:
         sqlite = self._index.is_sqlite
         plain = wanted.conditions(unindexed) if scans and sqlite else wanted.conditions()
-        plain += wanted.senders_and_projects()
+        # Few series have the words: each is asked for its sender.
+        plain += wanted.sent() if wanted.words else wanted.senders_and_projects()
         return every(plain + wanted.texts(sqlite=sqlite))
+
+    def _each(self, wanted: Wanted) -> Condition:
+        """The conditions as they are asked of each of few series, which an index has led to."""
+        if not self._index.is_sqlite:
+            return every(wanted.conditions() + wanted.sent() + wanted.texts(sqlite=False))
+        plain = wanted.conditions(unindexed) + wanted.sent(unindexed)
+        return every(plain + wanted.texts(sqlite=True))
+
+    def _first(
+        self, row: Any, wanted: Wanted, sort: Sort, limit: int, after: Place | None
+    ) -> Page | None:
+        """A page that the first rows in the order of the list fill; None: they do not.
+
+        What many series have is found there at once. SQLite, which does not know how many have
+        it, would list all of them first; PostgreSQL knows. Arguments as for `_page`.
+        """
+        if not self._index.is_sqlite:
+            return None
+        column = _COLUMNS[row].get(sort.key)
+        columns = (row.id,) if column is None else (row.id, column.label("value"))
+        inner = self._in_order(select(*columns), row.id, column, sort, after).limit(_FIRST)
+        first = inner.subquery("first")
+        key = SeriesRow.id if row is SeriesRow else SeriesRow.study_pk
+        conditions = self._each(wanted)
+        query = select(first.c.id).where(exists().where(key == first.c.id, conditions))
+        value = None if column is None else first.c.value
+        page = self._ordered(query, first.c.id, value, sort, limit, None)
+        return page if page.end else None
 
     def _with_words(self, wanted: Wanted) -> Subquery:
         """PostgreSQL's series that have the words, read from the narrow index alone.
@@ -132,10 +168,10 @@ class Finder:
         Returns:
             by the study's key: the keys of its series, and how many there are of them.
         """
-        row = SeriesRow
+        row, conditions = SeriesRow, self._each(wanted)
         query = (
             select(row.id, row.study_pk)
-            .where(row.study_pk.in_(keys), self._conditions(wanted))
+            .where(row.study_pk.in_(keys), conditions)
             .order_by(row.study_pk, row.number, row.id)
         )
         found: dict[int, list[int]] = {pk: [] for pk in keys}
@@ -231,14 +267,7 @@ class Finder:
         *,
         scans: bool = False,
     ) -> Page:
-        order: tuple[Any, ...] = (key,) if column is None else (column, key)
-        if after is not None:
-            left: Any = key if column is None else tuple_(*order)
-            right: Any = after.pk if column is None else tuple_(after.value, after.pk)
-            query = query.where(left < right if sort.backwards else left > right)
-        if scans and self._index.is_sqlite:
-            order = tuple(unindexed(each) for each in order)
-        query = query.order_by(*(each.desc() if sort.backwards else each for each in order))
+        query = self._in_order(query, key, column, sort, after, scans=scans)
         chosen: Select[Any] = query if column is None else query.add_columns(column)
         with self._index.reading() as connection:
             rows = connection.execute(chosen.limit(limit + 1)).all()
@@ -247,3 +276,22 @@ class Finder:
         last = shown[-1] if shown else None
         end = Place("" if column is None else last[1], last[0]) if more and last else None
         return Page([one[0] for one in shown], end)
+
+    def _in_order(
+        self,
+        query: Select[Any],
+        key: Any,
+        column: Any,
+        sort: Sort,
+        after: Place | None,
+        *,
+        scans: bool = False,
+    ) -> Select[Any]:
+        order: tuple[Any, ...] = (key,) if column is None else (column, key)
+        if after is not None:
+            left: Any = key if column is None else tuple_(*order)
+            right: Any = after.pk if column is None else tuple_(after.value, after.pk)
+            query = query.where(left < right if sort.backwards else left > right)
+        if scans and self._index.is_sqlite:
+            order = tuple(unindexed(each) for each in order)
+        return query.order_by(*(each.desc() if sort.backwards else each for each in order))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, UnaryExpression, and_, or_, select, true
+from sqlalchemy import ColumnElement, UnaryExpression, and_, exists, or_, select, true
 from sqlalchemy.sql.operators import custom_op
 
 from node.core.query_keys import fold
@@ -94,6 +94,26 @@ class Wanted:
             for title, titles in (
                 (AssociationRow.calling_ae, self.senders),
                 (AssociationRow.called_ae, self.projects),
+            )
+            if titles
+        ]
+
+    def sent(self, column: Callable[[Any], Any] = lambda column: column) -> list[Condition]:
+        """The same conditions, to be asked of each series when there are few to ask of.
+
+        Args:
+            column: returns a column as it is to be written.
+        """
+        arrival, association = ArrivalRow, AssociationRow
+        return [
+            exists().where(
+                arrival.series_pk == SeriesRow.id,
+                association.id == arrival.association_pk,
+                column(title).in_(titles),
+            )
+            for title, titles in (
+                (association.calling_ae, self.senders),
+                (association.called_ae, self.projects),
             )
             if titles
         ]

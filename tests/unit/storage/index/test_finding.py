@@ -128,16 +128,28 @@ def test_both_databases_find_the_same(index: Index, wanted: Wanted, found: set[i
         assert finder.studies(wanted, sort, 10).keys == ([1] if found else []), sort
 
 
-@pytest.mark.parametrize("text", ["", "axial"])
+@pytest.mark.parametrize("first", [3, 1000])
+@pytest.mark.parametrize(
+    "wanted",
+    [Wanted(), Wanted(text="axial"), Wanted(projects=("P1",)), Wanted(modalities=("MR",))],
+)
 @pytest.mark.parametrize("sort", list(Sort))
-def test_pages_have_each_series_once_in_order(index: Index, text: str, sort: Sort) -> None:
+def test_pages_have_each_series_once_in_order(
+    index: Index, wanted: Wanted, sort: Sort, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the rows that are looked at first fill no page."""
+    monkeypatch.setattr("node.storage.index.search.finding._FIRST", first)
     held(index, *(f"{'bdac'[number % 4]} axial" for number in range(9)))
     finder, seen, place = Finder(index), list[int](), None
     for _ in range(5):
-        page = finder.series(Wanted(text=text), sort, 2, place)
+        page = finder.series(wanted, sort, 2, place)
         seen += page.keys
         place = page.end
+        if place is None:
+            break
     assert place is None
-    names = {pk: "bdac"[(pk - 1) % 4] for pk in range(1, 10)}
+    names = {pk: "bdac"[(pk - 1) % 4] for pk in range(1, 10) if not wanted.projects or pk % 2 == 0}
     expected = sorted(names, key=lambda pk: (names[pk] if "desc" in sort else "", pk))
     assert seen == (expected[::-1] if sort.backwards else expected)
+    assert finder.studies(wanted, sort, 2).keys == [1]
+    assert finder.of_studies([1], wanted, 3) == {1: (sorted(names)[:3], len(names))}
