@@ -209,7 +209,7 @@ def test_a_result_is_sent_and_what_does_not_fit_is_said(
 
 def test_a_job_is_ordered_and_cancelled(window: Browser, working: Working) -> None:
     window.open(f"{working.address}/pulls")
-    window.until("!document.getElementById('order').hidden")
+    window.until("document.getElementById('order')?.hidden === false")
     window.run("document.querySelector('#orderform [name=PatientID]').value = 'ID-1'")
     window.run("document.querySelector('#orderform [name=name]').value = 'one-patient'")
     window.run("document.querySelector('#orderform button').click()")

@@ -58,7 +58,7 @@ def issue_token(accounts: Accounts, name: str, role: str, days: float | None) ->
         AccountRefused: its role exceeds that of the user, or there are too many.
     """
     if days is not None and not 0 < days <= MOST_DAYS:
-        raise ConfigError(f"a token ends after more than 0 and at most {MOST_DAYS:.0f} days")
+        raise ConfigError(f"--days is more than 0 and at most {MOST_DAYS:.0f}")
     made = TOKEN_PREFIX + secrets.token_urlsafe(32)
     ends = None if days is None else time.time() + days * _DAY_SECONDS
     digest = hashlib.sha256(made.encode()).hexdigest()
