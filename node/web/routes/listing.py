@@ -83,8 +83,9 @@ def add(api: APIRouter, site: Site) -> None:
     ) -> SeriesPage:
         """A page of series, the newest first."""
         found = site.finder.series(asked, sort, limit, place(cursor, sort))
+        shown = _summaries(site, found.keys, asked)
         return SeriesPage(
-            series=_summaries(site, found.keys),
+            series=[shown[pk] for pk in found.keys if pk in shown],
             next=cursor_of(found.end, sort),
             states=_states(site),
         )
@@ -100,14 +101,13 @@ def add(api: APIRouter, site: Site) -> None:
         """A page of studies that have a series which is wanted, the newest first."""
         found = site.finder.studies(asked, sort, limit, place(cursor, sort))
         series = site.finder.of_studies(found.keys, asked, _MOST_SERIES)
-        shown = _summaries(site, [pk for keys, _ in series.values() for pk in keys])
-        by_key = dict(zip([pk for keys, _ in series.values() for pk in keys], shown, strict=True))
+        shown = _summaries(site, [pk for keys, _ in series.values() for pk in keys], asked)
         identifiers = identity_of(request).identifiers
         return StudyPage(
             studies=[
                 _study(
                     row,
-                    [by_key[pk] for pk in series[row["id"]][0]],
+                    [shown[pk] for pk in series[row["id"]][0] if pk in shown],
                     series[row["id"]][1],
                     identifiers=identifiers,
                 )
@@ -123,10 +123,15 @@ def add(api: APIRouter, site: Site) -> None:
         return Choices(**site.finder.choices())
 
 
-def _summaries(site: Site, keys: Sequence[int]) -> list[SeriesSummary]:
+def _summaries(site: Site, keys: Sequence[int], asked: Wanted) -> dict[int, SeriesSummary]:
+    """Series by their keys, without those that were removed or changed their state meanwhile."""
     shares = site.namesakes.of(keys) if keys else {}
     rows = site.latest.of(keys) if keys else []
-    return [summary(row, site.outputs, shares.get(row["id"], ())) for row in rows]
+    return {
+        row["id"]: summary(row, site.outputs, shares.get(row["id"], ()))
+        for row in rows
+        if not asked.states or row["state"] in asked.states
+    }
 
 
 def _states(site: Site) -> dict[SeriesState, int]:

@@ -101,11 +101,9 @@ function study(one) {
       make("span", { title: one.why ?? "" }, stateBadge(one.state)),
       words && make("span", { class: "quiet small" }, ` · ${words}`),
       make("span", { class: "quiet small" },
-        ` ${one.series_count} series${one.hidden ? `, ${one.hidden} more do not match` : ""} `),
+        ` · ${one.series_count} series${one.hidden ? `, ${one.hidden} more do not match` : ""} `),
       make("a", { class: "small", href: `/api/studies/${one.study_instance_uid}/zip` }, "Download volumes"),
       ...one.drift.map((each) => make("div", { class: "why" }, each.sentence)))),
-        ` · ${one.series_count} series${one.hidden ? `, ${one.hidden} more do not match` : ""} `),
-      make("a", { class: "small", href: `/api/studies/${one.study_instance_uid}/zip` }, "Download volumes"))),
     ...one.series.map(row),
     more > 0 ? make("tr", {}, make("td", { colspan: 7, class: "quiet" }, `and ${more} more series`)) : null);
 }

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from node.storage.index.schema import StudyRow
+from node.storage.index.search.finding import Finder, Page
 from tests.unit.web.conftest import PATIENT, World
 
 
@@ -135,3 +136,24 @@ def test_what_cannot_be_asked_is_422(world: World, path: str, asked: dict[str, A
 def test_a_search_with_control_characters_is_answered(world: World) -> None:
     world.receive("Head")
     assert world.client().get("/api/series?search=%00%ff%fe").status_code == 200
+
+
+def test_what_changed_or_went_meanwhile_is_not_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for series and the look at them, one leaves its state and one is removed."""
+    uid = world.receive()
+    series = world.work.series(uid)
+    assert series is not None
+    found = Page([series.pk, series.pk + 99], None)
+    shown = {1: ([series.pk, series.pk + 99], 2)}
+    monkeypatch.setattr(Finder, "series", lambda *_: found)
+    monkeypatch.setattr(Finder, "of_studies", lambda *_: shown)
+    monkeypatch.setattr(Finder, "studies", lambda *_: Page([1], None))
+    client = world.client()
+    for state, expected in (("held", []), ("receiving", [uid])):
+        asked = {"state": state}
+        listed = client.get("/api/series", params=asked).json()["series"]
+        (study,) = client.get("/api/studies", params=asked).json()["studies"]
+        for rows in (listed, study["series"]):
+            assert [one["address"] for one in rows] == expected
