@@ -11,7 +11,7 @@ from node.core.errors import NodeError
 from node.core.pulls import OVER, ItemState, JobState
 from node.storage.index.peers.pulls import Pulls
 
-_LOOK_SECONDS: Final = 0.25
+_LOOK_SECONDS: Final = 0.1
 _GONE_SECONDS: Final = 30.0  # a node that is restarted is back by then
 _UNDER_WAY: Final = (ItemState.WAITING, ItemState.RUNNING)
 

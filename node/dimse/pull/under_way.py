@@ -13,7 +13,7 @@ from node.core.pulls import PullItem, PullJob
 from node.dimse.pull.limits import PeerLimits
 from node.dimse.pull.outcome import Result
 
-_AHEAD: Final = 1  # items that may ask while as many retrieve as may at once
+_AHEAD: Final = 2  # items that may ask while as many retrieve as may at once
 _MOST_AT_ONCE: Final = 32  # items of all jobs
 _LOOK_SECONDS: Final = 0.5
 

@@ -26,7 +26,7 @@ from node.storage.index.peers.pulls import Pulls
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.2
 _STEP_SECONDS: Final = 60.0
 _BUSY_SECONDS: Final = 2.0  # until a peer that took no further association is tried again
 _MOST_BUSY: Final = 200  # times in a row, of one item
