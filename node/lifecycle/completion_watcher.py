@@ -29,7 +29,7 @@ from node.lifecycle.assembly.scheduler import AssemblyScheduler
 from node.lifecycle.evidence_loader import EvidenceLoader
 from node.lifecycle.log_fields import series_fields
 from node.lifecycle.split_runs import SplitRuns
-from node.storage.index.series.series_reader import COMPLETION
+from node.storage.index.series.series_queries import COMPLETION
 from node.storage.index.series.work import Work
 
 log = logging.getLogger(__name__)

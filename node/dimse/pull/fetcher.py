@@ -147,9 +147,10 @@ class Fetcher:
             away |= found.away
             busy |= found.busy
             studies[one.study.uid] = found.studies[0]
-            self._seen(list(studies.values()))
             if stopped or away or busy:
                 break
+            if one is not asked[-1]:
+                self._seen(list(studies.values()))
         for one in asked:  # what was not come to
             if studies[one.study.uid].state is ItemState.RUNNING:
                 studies[one.study.uid] = study_record(one, self._compare(one))

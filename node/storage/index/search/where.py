@@ -121,6 +121,18 @@ def begins(column: Column, prefix: str) -> Filter:
     return low if after is None else and_(low, column < after)
 
 
+def range_of(prefix: str) -> tuple[str, str]:
+    """The smallest text with a prefix, and the smallest text after all of them.
+
+    Args:
+        prefix: not empty, and ends with another character than the last of all.
+    """
+    after = _successor(prefix)
+    if after is None:
+        raise ValueError("every text comes before the end of this range")
+    return prefix, after
+
+
 def _successor(prefix: str) -> str | None:
     """The smallest text after every text with the prefix."""
     bare = prefix.rstrip(_LAST_CHARACTER)

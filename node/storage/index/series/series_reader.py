@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
-from sqlalchemy import BindParameter, Select, and_, bindparam, func, or_, select
+from sqlalchemy import Select, select
 
-from node.core.records import Arrival, AssociationEnd, SeriesState, StoredInstance
+from node.core.records import Arrival, AssociationEnd, StoredInstance
 from node.storage.index.engine import Index
 from node.storage.index.schema import (
-    ArrivalRow,
-    AssociationRow,
-    ConflictRow,
     HeaderRow,
     InstanceRow,
     OutputRow,
-    PatientRow,
     PullItemRow,
     PullJobRow,
     PullStudyRow,
@@ -26,56 +22,15 @@ from node.storage.index.schema import (
     SeriesRow,
     StudyRow,
 )
-
-COMPLETION = "completion"
-"""The actor of decisions by evidence in the history of series; people have their own names."""
+from node.storage.index.series.series_queries import (
+    ARRIVALS,
+    ATTRIBUTES,
+    BACKGROUND,
+    INSTANCES,
+    stored_columns,
+)
 
 _CUT = (AssociationEnd.ABORTED, AssociationEnd.LOST)
-_ENDS = (SeriesState.READY, SeriesState.NOT_A_VOLUME, SeriesState.FAILED)
-
-# Queries of each look at a series are put together once: that takes longer than the answer.
-_PK: Final[BindParameter[int]] = bindparam("pk")
-_ARRIVALS: Final = (
-    select(
-        AssociationRow.id,
-        AssociationRow.calling_ae,
-        AssociationRow.called_ae,
-        AssociationRow.address,
-        AssociationRow.end,
-        AssociationRow.ended_at,
-        ArrivalRow.first_at,
-        ArrivalRow.last_at,
-        ArrivalRow.instances,
-    )
-    .join(AssociationRow, AssociationRow.id == ArrivalRow.association_pk)
-    .where(ArrivalRow.series_pk == _PK)
-    .order_by(ArrivalRow.first_at)
-)
-_ATTRIBUTES: Final = (
-    select(PatientRow.attributes, StudyRow.attributes, SeriesRow.attributes)
-    .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-    .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
-    .where(SeriesRow.id == _PK)
-)
-_OF_SERIES: Final = SeriesEventRow.series_pk == _PK
-_ENDED: Final = and_(
-    _OF_SERIES,
-    SeriesEventRow.from_state == SeriesState.ASSEMBLING,
-    SeriesEventRow.to_state.in_(_ENDS),
-)
-_GAVE_UP: Final = and_(
-    _OF_SERIES,
-    SeriesEventRow.from_state == SeriesState.RECEIVING,
-    SeriesEventRow.to_state.in_((SeriesState.HELD, SeriesState.FAILED)),
-    SeriesEventRow.actor == COMPLETION,
-)
-_BACKGROUND: Final = select(
-    select(func.count()).where(_ENDED).scalar_subquery(),
-    select(SeriesRow.held_by).where(SeriesRow.id == _PK).scalar_subquery(),
-    select(func.max(SeriesEventRow.id)).where(_ENDED).scalar_subquery(),
-    select(func.max(SeriesEventRow.id)).where(_GAVE_UP).scalar_subquery(),
-)
-"""How many assemblies ended, who holds it, and the last events of end and of giving up."""
 
 
 class Background(NamedTuple):
@@ -117,7 +72,7 @@ class SeriesReader:
     def arrivals(self, series_pk: int) -> list[Arrival]:
         """What was received of the series by each association, in order of the first instance."""
         with self._index.reading() as connection:
-            rows = connection.execute(_ARRIVALS, {"pk": series_pk}).all()
+            rows = connection.execute(ARRIVALS, {"pk": series_pk}).all()
             cut = [row.id for row in rows if row.end in _CUT]
             left = set(connection.scalars(_last_received_by(series_pk, cut))) if cut else set()
         return [
@@ -138,7 +93,7 @@ class SeriesReader:
     def background(self, series_pk: int) -> Background:
         """What a decision needs of the history of the series."""
         with self._index.reading() as connection:
-            found = connection.execute(_BACKGROUND, {"pk": series_pk}).one()
+            found = connection.execute(BACKGROUND, {"pk": series_pk}).one()
         return Background(found[0], found[1] or "", (found[3] or 0) > (found[2] or 0))
 
     def headers(self, series_pk: int, after: int = 0) -> list[InstanceHeader]:
@@ -171,7 +126,7 @@ class SeriesReader:
             The row of the last of them, `after` if there is none, and the instances.
         """
         query = (
-            select(InstanceRow.id, *_stored(InstanceRow, HeaderRow.header))
+            select(InstanceRow.id, *stored_columns(InstanceRow, HeaderRow.header))
             .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
             .where(InstanceRow.series_pk == series_pk, InstanceRow.id > after)
             .order_by(InstanceRow.id)
@@ -184,7 +139,7 @@ class SeriesReader:
     def attributes(self, series_pk: int) -> dict[str, Any]:
         """The attributes of the series, its study and its patient: keyword to value."""
         with self._index.reading() as connection:
-            patient, study, series = connection.execute(_ATTRIBUTES, {"pk": series_pk}).one()
+            patient, study, series = connection.execute(ATTRIBUTES, {"pk": series_pk}).one()
         return {**patient, **study, **series}
 
     def attributes_of_study(self, series_pk: int) -> list[dict[str, Any]]:
@@ -206,27 +161,14 @@ class SeriesReader:
             series_pk: the row of the series.
             whole_run: with the instances of the other series of the run that it stands for.
         """
-        members = SeriesRow.run_pk == series_pk
-        mine = SeriesRow.id == series_pk
-        run = select(SeriesRow.id).where(or_(mine, members) if whole_run else mine)
-        first = (
-            select(*_stored(InstanceRow, HeaderRow.header))
-            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
-            .where(InstanceRow.series_pk.in_(run))
-            .order_by(InstanceRow.uid)
-        )
-        others = (
-            select(*_stored(ConflictRow, ConflictRow.header))
-            .join(InstanceRow, InstanceRow.id == ConflictRow.instance_pk)
-            .where(InstanceRow.series_pk.in_(run))
-            .order_by(InstanceRow.uid, ConflictRow.id)
-        )
+        first, others = INSTANCES[whole_run]
+        asked = {"pk": series_pk}
         with self._index.reading() as connection:
             return [
-                *(StoredInstance(*row) for row in connection.execute(first)),
+                *(StoredInstance(*row) for row in connection.execute(first, asked)),
                 *(
                     replace(StoredInstance(*row), conflict=True)
-                    for row in connection.execute(others)
+                    for row in connection.execute(others, asked)
                 ),
             ]
 
@@ -274,7 +216,7 @@ class SeriesReader:
             uid: SOP Instance UID.
         """
         query = (
-            select(*_stored(InstanceRow, HeaderRow.header))
+            select(*stored_columns(InstanceRow, HeaderRow.header))
             .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
             .where(InstanceRow.uid == uid, InstanceRow.series_pk == series_pk)
         )
@@ -315,22 +257,4 @@ def _last_received_by(series_pk: int, associations: Sequence[int]) -> Select[Any
         select(InstanceRow.association_pk)
         .where(InstanceRow.series_pk == series_pk, InstanceRow.association_pk.in_(associations))
         .distinct()
-    )
-
-
-def _stored(kept: type[InstanceRow | ConflictRow], header: Any) -> Sequence[Any]:
-    """The columns that make a `StoredInstance`, in its order."""
-    return (
-        InstanceRow.uid,
-        InstanceRow.sop_class_uid,
-        kept.transfer_syntax_uid,
-        kept.path,
-        kept.size,
-        kept.sha256,
-        kept.data_set_offset,
-        kept.pixel_offset,
-        kept.pixel_length,
-        kept.received_at,
-        header,
-        kept.crc32,
     )

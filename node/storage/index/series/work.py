@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Row,
     bindparam,
     insert,
@@ -19,11 +18,10 @@ from sqlalchemy import (
 )
 
 from node.core.events import NewDelivery
-from node.core.output_names import conflicts_of, folded
+from node.core.output_names import folded
 from node.core.records import SeriesRecord, SeriesState
 from node.storage.index.peers.outbox import enqueue
 from node.storage.index.schema import OutputRow, SeriesEventRow, SeriesRow, StudyRow
-from node.storage.index.search.where import begins
 from node.storage.index.series.consequences import (
     NO_CONSEQUENCES,
     Consequences,
@@ -31,6 +29,7 @@ from node.storage.index.series.consequences import (
     write_consequences,
 )
 from node.storage.index.series.namesakes import addressed
+from node.storage.index.series.output_rivals import rivals_of
 from node.storage.index.series.series_reader import SeriesReader
 from node.storage.index.series.transition import no_look_requested, swap
 
@@ -275,7 +274,7 @@ class Work(SeriesReader):
         with self._index.writing() as connection:
             others = {
                 (found.stem, found.series_pk)
-                for found in _rivals(connection, stem)
+                for found in rivals_of(connection, stem)
                 if found.series_pk != series_pk
             }
             owner = connection.scalar(select(row.series_pk).where(row.stem == stem))
@@ -306,7 +305,7 @@ class Work(SeriesReader):
             stem: the name.
         """
         with self._index.reading() as connection:
-            found = {row.series_pk for row in _rivals(connection, stem)}
+            found = {row.series_pk for row in rivals_of(connection, stem)}
         return sorted(found - {series_pk})
 
     def files_beside(self, series_pk: int) -> set[str]:
@@ -315,25 +314,15 @@ class Work(SeriesReader):
             stems = connection.scalars(
                 select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
             ).all()
-            others = {found.series_pk for stem in stems for found in _rivals(connection, stem)} - {
-                series_pk
-            }
+            others = {
+                found.series_pk for stem in stems for found in rivals_of(connection, stem)
+            } - {series_pk}
             if not others:
                 return set()
             outputs = connection.scalars(
                 select(SeriesRow.outputs).where(SeriesRow.id.in_(others))
             ).all()
         return {name for files in outputs for name in files or ()}
-
-
-def _rivals(connection: Connection, stem: str) -> Sequence[Row[str, int]]:
-    """The rows of names that would lead to the same files as a stem, its own included."""
-    column: Any = OutputRow.folded
-    rivals = conflicts_of(stem)
-    clauses = [column.in_(sorted(rivals.stems))]
-    clauses += [begins(column, beginning) for beginning in rivals.prefixes]
-    query = select(OutputRow.stem, OutputRow.series_pk).where(or_(*clauses))
-    return connection.execute(query).all()
 
 
 def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from node.completion.facts import Source
 from node.completion.study_decision import StudyStatement
@@ -59,6 +60,13 @@ class StudyStatements:
             )
 
 
+_STATEMENTS: Final = (
+    select(StudyStatementRow)
+    .where(StudyStatementRow.study_uid == bindparam("uid"))
+    .order_by(StudyStatementRow.at, StudyStatementRow.reference)
+)
+
+
 def statements_of(connection: Connection, study_uid: str) -> tuple[StudyStatement, ...]:
     """Every statement on a study, oldest first.
 
@@ -66,8 +74,6 @@ def statements_of(connection: Connection, study_uid: str) -> tuple[StudyStatemen
         connection: of the index.
         study_uid: the study.
     """
-    row = StudyStatementRow
-    query = select(row).where(row.study_uid == study_uid).order_by(row.at, row.reference)
     return tuple(
         StudyStatement(
             source=Source(found.source),
@@ -77,5 +83,5 @@ def statements_of(connection: Connection, study_uid: str) -> tuple[StudyStatemen
             whole=found.whole,
             series=frozenset(found.series),
         )
-        for found in connection.execute(query)
+        for found in connection.execute(_STATEMENTS, {"uid": study_uid})
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, select, update
 
 from node.completion.study_decision import (
     StudyDecision,
@@ -48,6 +48,44 @@ class StudyRecord:
     rows: tuple[int, ...]
 
 
+# Put together once: that takes longer than the answers.
+_PK: Final[BindParameter[int]] = bindparam("pk")
+_STUDY: Final = select(
+    StudyRow.id,
+    StudyRow.uid,
+    StudyRow.state,
+    StudyRow.state_since,
+    StudyRow.revision,
+    StudyRow.verdict,
+    StudyRow.told,
+).where(StudyRow.id == _PK)
+_SERIES_OF: Final = (
+    select(
+        SeriesRow.id,
+        SeriesRow.uid,
+        SeriesRow.part,
+        SeriesRow.state,
+        SeriesRow.verdict,
+        SeriesRow.revision,
+        SeriesRow.instances,
+        SeriesRow.last_arrival,
+        SeriesRow.outputs,
+        SeriesRow.due,
+    )
+    .where(SeriesRow.study_pk == _PK)
+    .order_by(SeriesRow.id)
+)
+_ENDED: Final = (
+    select(func.max(AssociationRow.ended_at))
+    .join(ArrivalRow, ArrivalRow.association_pk == AssociationRow.id)
+    .join(SeriesRow, SeriesRow.id == ArrivalRow.series_pk)
+    .where(SeriesRow.study_pk == _PK)
+)
+_ELSEWHERE: Final = (
+    select(SeriesRow.uid)
+    .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
+    .where(StudyRow.uid == bindparam("uid"), StudyRow.id != _PK)
+)
 _NEXT_DUE: Final = select(func.min(StudyRow.due)).where(StudyRow.due.is_not(None))
 
 
@@ -150,12 +188,10 @@ def look_at_study(connection: Connection, series_pk: int, now: float) -> None:
 
 
 def _read(connection: Connection, pk: int) -> StudyRecord | None:
-    row = StudyRow
-    columns = (row.id, row.uid, row.state, row.state_since, row.revision, row.verdict, row.told)
-    study = connection.execute(select(*columns).where(row.id == pk)).first()
+    study = connection.execute(_STUDY, {"pk": pk}).first()
     if study is None:
         return None
-    rows = connection.execute(_series_of(pk)).all()
+    rows = connection.execute(_SERIES_OF, {"pk": pk}).all()
     situation = _situation(connection, study, [_series(one) for one in rows])
     moving = any(one.state not in AT_REST for one in situation.series)
     return StudyRecord(
@@ -174,17 +210,8 @@ def _read(connection: Connection, pk: int) -> StudyRecord | None:
 def _situation(
     connection: Connection, study: Row[Any], series: Sequence[StudySeries]
 ) -> StudySituation:
-    ended = connection.scalar(
-        select(func.max(AssociationRow.ended_at))
-        .join(ArrivalRow, ArrivalRow.association_pk == AssociationRow.id)
-        .join(SeriesRow, SeriesRow.id == ArrivalRow.series_pk)
-        .where(SeriesRow.study_pk == study.id)
-    )
-    others = (
-        select(SeriesRow.uid)
-        .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-        .where(StudyRow.uid == study.uid, StudyRow.id != study.id)
-    )
+    ended = connection.scalar(_ENDED, {"pk": study.id})
+    others = connection.scalars(_ELSEWHERE, {"pk": study.id, "uid": study.uid})
     told = study.told or {}
     return StudySituation(
         series=tuple(series),
@@ -196,17 +223,7 @@ def _situation(
             for one in told.get("series", ())
         ),
         told_at=told.get("at", 0.0),
-        elsewhere=frozenset(connection.scalars(others)),
-    )
-
-
-def _series_of(study_pk: int) -> Any:
-    row = SeriesRow
-    columns = (row.id, row.uid, row.part, row.state, row.verdict, row.revision, row.instances)
-    return (
-        select(*columns, row.last_arrival, row.outputs, row.due)
-        .where(row.study_pk == study_pk)
-        .order_by(row.id)
+        elsewhere=frozenset(others),
     )
 
 

@@ -49,10 +49,10 @@ def retrieving(under_way: UnderWay, one: Running, most: int = 4) -> threading.Th
     return thread
 
 
-def test_one_item_asks_while_as_many_retrieve_as_may() -> None:
+def test_two_items_ask_while_as_many_retrieve_as_may() -> None:
     under_way, mine = UnderWay(), job(parallel=2)
-    assert under_way.room(mine, most=4) == 3
-    first, second, third = (under_way.add(mine, item(pk)) for pk in (1, 2, 3))
+    assert under_way.room(mine, most=4) == 4
+    first, second, third, _ = (under_way.add(mine, item(pk)) for pk in (1, 2, 3, 4))
     assert under_way.room(mine, most=4) == 0
     assert under_way.wait_to_retrieve(first, 4)
     assert under_way.wait_to_retrieve(second, 4)
@@ -106,4 +106,4 @@ def test_a_peer_that_refuses_an_association_gets_no_question_beside_its_retrieve
     under_way.remove(first)
     assert under_way.room(mine, most=4) == 1
     now[0] = 61.0
-    assert under_way.room(mine, most=4) == 2
+    assert under_way.room(mine, most=4) == 3
