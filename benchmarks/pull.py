@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,6 +35,7 @@ from node.storage.index.engine import Index
 from node.storage.index.search.listing import Listing
 
 TITLE: Final = {"rasnode": "PULLED", "movescu": "MOVED"}
+RASNODE: Final = (sys.executable, "-m", "node")
 MOVESCU: Final = "/usr/bin/movescu"
 
 
@@ -119,7 +121,7 @@ def by_pull(config: Path, studies: list[str], parallel: int) -> None:
     listed.write_text("\n".join(["StudyInstanceUID", *studies]) + "\n")
     options = ["--list", str(listed), "--parallel", str(parallel), "-c", str(config)]
     subprocess.run(
-        ["rasnode", "pull", "pacs", *options], check=True, capture_output=True, timeout=3600
+        [*RASNODE, "pull", "pacs", *options], check=True, capture_output=True, timeout=3600
     )
 
 
@@ -154,7 +156,7 @@ def main() -> None:
         configs = {}
         for name in TITLE:
             configs[name] = node_config(places[name], TITLE[name], ports[name], pacs_port)
-            command = ["rasnode", "serve", "-c", str(configs[name])]
+            command = [*RASNODE, "serve", "-c", str(configs[name])]
             stack.enter_context(_server(command, places[name] / "node.log", ports[name]))
         seconds = {}
         for name in ("movescu", "rasnode"):
