@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from node.core.query_keys import BY_LEVEL, Level, fold, name_groups
 from node.core.records import InstanceRecord
 from node.dicom.persons import Person, differ
+from node.storage.index.column_types import indexed
 from node.storage.index.schema import PatientRow
 from node.storage.index.totals import Total, count
 
@@ -88,7 +89,8 @@ class Patients:
         return None
 
     def _new(self, record: InstanceRecord, person: Person) -> int:
-        values = {**level_of(record, Level.PATIENT), **_values(person)}
+        own = level_of(record, Level.PATIENT)
+        values = {**own, **{key: one for key, one in _values(person).items() if not own.get(key)}}
         pk = inserted(
             self._connection,
             PatientRow,
@@ -105,13 +107,13 @@ class Patients:
 
 
 def person_of(record: InstanceRecord) -> Person:
-    """The patient of a record."""
+    """The patient of a record, as the columns of its row say it."""
     value = record.attributes.get
     return Person(
-        value("PatientID", ""),
-        value("IssuerOfPatientID", ""),
+        indexed(value("PatientID", "")),
+        indexed(value("IssuerOfPatientID", "")),
         value("PatientName", ""),
-        value("PatientBirthDate", ""),
+        indexed(value("PatientBirthDate", "")),
     )
 
 

@@ -12,10 +12,8 @@ from sqlalchemy import (
     BigInteger,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
-    String,
     UniqueConstraint,
     text,
 )
@@ -23,11 +21,7 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from node.core.query_keys import name_groups
-
-Bytewise = String().with_variant(String(collation="C"), "postgresql")
-"""Text that every database compares byte by byte, so that a prefix is a range."""
-
-BigKey = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER only
+from node.storage.index.column_types import BIG_KEY, BYTEWISE, Indexed
 
 
 class Base(DeclarativeBase):
@@ -75,7 +69,7 @@ def _name_group(index: int) -> Any:
         row: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call]
         return name_groups(row["name"])[index]
 
-    return mapped_column(Bytewise, insert_default=value)
+    return mapped_column(Indexed(), insert_default=value)
 
 
 class PatientRow(Base):
@@ -86,16 +80,17 @@ class PatientRow(Base):
 
     __tablename__ = "patient"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    patient_id: Mapped[str] = mapped_column(Bytewise)
-    issuer: Mapped[str] = mapped_column(Bytewise)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    patient_id: Mapped[str] = mapped_column(Indexed())
+    issuer: Mapped[str] = mapped_column(Indexed())
     name: Mapped[str]
-    name_key: Mapped[str]  # folded: no case, no accents (node.core.query_keys.fold)
+    # Folded: no case, no accents (node.core.query_keys.fold).
+    name_key: Mapped[str] = mapped_column(Indexed(bytewise=False))
     name_alphabetic: Mapped[str] = _name_group(0)  # each group folded, to be found by its prefix
     name_ideographic: Mapped[str] = _name_group(1)
     name_phonetic: Mapped[str] = _name_group(2)
-    birth_date: Mapped[str] = mapped_column(Bytewise)
-    sex: Mapped[str] = mapped_column(Bytewise)
+    birth_date: Mapped[str] = mapped_column(Indexed())
+    sex: Mapped[str] = mapped_column(BYTEWISE)
     attributes: Mapped[dict[str, Any]]
     studies: Mapped[int] = mapped_column(default=0)
     series: Mapped[int] = mapped_column(default=0)
@@ -116,16 +111,16 @@ class StudyRow(Base):
 
     __tablename__ = "study"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(Bytewise)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    uid: Mapped[str] = mapped_column(BYTEWISE)
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patient.id"), index=True)
-    date: Mapped[str] = mapped_column(Bytewise)
-    time: Mapped[str] = mapped_column(Bytewise)
-    accession: Mapped[str] = mapped_column(Bytewise)
-    study_id: Mapped[str] = mapped_column(Bytewise)
-    description: Mapped[str] = mapped_column(Bytewise)
+    date: Mapped[str] = mapped_column(Indexed())
+    time: Mapped[str] = mapped_column(Indexed())
+    accession: Mapped[str] = mapped_column(Indexed())
+    study_id: Mapped[str] = mapped_column(Indexed())
+    description: Mapped[str] = mapped_column(BYTEWISE)
     referring: Mapped[str]
-    referring_key: Mapped[str] = mapped_column(Bytewise)
+    referring_key: Mapped[str] = mapped_column(Indexed())
     modalities: Mapped[str]  # backslash-separated, each once, sorted
     sop_classes: Mapped[str]  # likewise
     attributes: Mapped[dict[str, Any]]
@@ -154,7 +149,7 @@ class StudyModalityRow(Base):
 
     __tablename__ = "study_modality"
 
-    modality: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    modality: Mapped[str] = mapped_column(Indexed(), primary_key=True)
     study_pk: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True, index=True)
 
 
@@ -171,16 +166,16 @@ class SeriesRow(Base):
 
     __tablename__ = "series"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(Bytewise)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    uid: Mapped[str] = mapped_column(BYTEWISE)
     part: Mapped[int] = mapped_column(default=0, server_default="0")
     study_pk: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
-    modality: Mapped[str] = mapped_column(Bytewise)
+    modality: Mapped[str] = mapped_column(Indexed())
     number: Mapped[int | None]
-    description: Mapped[str] = mapped_column(Bytewise)
-    body_part: Mapped[str] = mapped_column(Bytewise)
-    date: Mapped[str] = mapped_column(Bytewise)
-    time: Mapped[str] = mapped_column(Bytewise)
+    description: Mapped[str] = mapped_column(BYTEWISE)
+    body_part: Mapped[str] = mapped_column(BYTEWISE)
+    date: Mapped[str] = mapped_column(Indexed())
+    time: Mapped[str] = mapped_column(BYTEWISE)
     attributes: Mapped[dict[str, Any]]
     instances: Mapped[int] = mapped_column(default=0)
     state: Mapped[str]
@@ -197,7 +192,7 @@ class SeriesRow(Base):
         default="", server_default=""
     )  # a person; empty: it is not held by one
     run_pk: Mapped[int | None] = mapped_column(
-        BigKey
+        BIG_KEY
     )  # the series whose volume has the images of this one, see index.series.runs
 
     __table_args__ = (
@@ -221,10 +216,10 @@ class InstanceRow(Base):
 
     __tablename__ = "instance"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    uid: Mapped[str] = mapped_column(Bytewise)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
+    uid: Mapped[str] = mapped_column(BYTEWISE)
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
-    sop_class_uid: Mapped[str] = mapped_column(Bytewise)
+    sop_class_uid: Mapped[str] = mapped_column(BYTEWISE)
     transfer_syntax_uid: Mapped[str]
     number: Mapped[int | None]
     attributes: Mapped[dict[str, Any]]
@@ -258,7 +253,7 @@ class ConflictRow(Base):
 
     __tablename__ = "conflict"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     instance_pk: Mapped[int] = mapped_column(ForeignKey("instance.id"), index=True)
     transfer_syntax_uid: Mapped[str]
     path: Mapped[str] = mapped_column(unique=True)
@@ -292,7 +287,7 @@ class AssociationRow(Base):
 
     __tablename__ = "association"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     calling_ae: Mapped[str]
     called_ae: Mapped[str]
     address: Mapped[str]
@@ -332,7 +327,7 @@ class SeriesEventRow(Base):
 
     __tablename__ = "series_event"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
     at: Mapped[float]
     actor: Mapped[str]
@@ -348,7 +343,7 @@ class OutputRow(Base):
     __tablename__ = "output"
 
     stem: Mapped[str] = mapped_column(primary_key=True)
-    folded: Mapped[str] = mapped_column(Bytewise, index=True)  # node.core.output_names.folded
+    folded: Mapped[str] = mapped_column(BYTEWISE, index=True)  # node.core.output_names.folded
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
 
 
@@ -449,7 +444,7 @@ class DeliveryRow(Base):
 
     __tablename__ = "delivery"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     key: Mapped[str] = mapped_column(unique=True)  # idempotency key: the same on every attempt
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"))
     target: Mapped[str]
@@ -490,7 +485,7 @@ class CommitmentRow(Base):
 
     __tablename__ = "commitment"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     peer: Mapped[str]  # AE title of the requestor, which gets the report
     transaction_uid: Mapped[str]
     instances: Mapped[list[Any]]  # pairs of SOP Class UID and SOP Instance UID
@@ -550,7 +545,7 @@ class PullJobRow(Base):
 
     __tablename__ = "pull_job"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     peer: Mapped[str]
     state: Mapped[str]  # pulls.JobState
@@ -570,7 +565,7 @@ class PullItemRow(Base):
 
     __tablename__ = "pull_item"
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     job_pk: Mapped[int] = mapped_column(ForeignKey("pull_job.id"))
     row: Mapped[int]  # the line of the list
     query: Mapped[dict[str, Any]]

@@ -12,6 +12,7 @@ from msgspec import structs
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
+from node.core.query_keys import ATTRIBUTES
 from node.core.records import InstanceRecord, SeriesState, Stored
 from node.storage.index.engine import Index
 from node.storage.index.schema import (
@@ -367,3 +368,31 @@ def test_the_text_of_an_error_names_no_patient(index: Index) -> None:
     with pytest.raises(DBAPIError) as caught, index.engine.connect() as connection:
         connection.execute(statement, {"name": "Somebody^Ill"})
     assert "Somebody" not in str(caught.value)
+
+
+def test_the_longest_text_of_any_attribute_comes_into_the_index(index: Index) -> None:
+    """PostgreSQL takes no value above 2,704 bytes into an index, which text that does not repeat
+    itself reaches: an instance that was answered must not be kept out by it."""
+    chance = random.Random(1)
+    keywords = [one.keyword for one in ATTRIBUTES if one.vr != "SQ"]
+    for number, keyword in enumerate(keywords, start=1):
+        long = "".join(chr(chance.randrange(0x4E00, 0x9FA5)) for _ in range(10_240))
+        one = record(number, study=number)
+        given = structs.replace(one, attributes={**one.attributes, keyword: long})
+        assert Store(index).add([(given, None)]) == [Stored.NEW], keyword
+
+
+def test_patients_whose_long_ids_differ_at_the_end_only_are_two(index: Index) -> None:
+    long = "P" * 5_000
+    for number, patient in enumerate([long, f"{long}Q", long], start=1):
+        one = record(number, study=number, patient=patient)
+        assert Store(index).add([(one, None)]) == [Stored.NEW]
+        more = record(100 + number, study=number, patient=patient)
+        assert Store(index).add([(more, None)]) == [Stored.NEW]
+    with index.reading() as connection:
+        query = select(PatientRow.attributes, PatientRow.studies).order_by(PatientRow.id)
+        rows = connection.execute(query).all()
+    assert [(row.attributes["PatientID"], row.studies) for row in rows] == [
+        (long, 2),
+        (f"{long}Q", 1),
+    ]
