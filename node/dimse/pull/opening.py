@@ -15,6 +15,7 @@ from node.dimse.pull.receiving import GetReceiving
 from node.dimse.pull.worker import PullWorker
 from node.dimse.scu.requests import peer
 from node.storage.index.engine import Index
+from node.storage.index.peers.holdings import StudyHoldings
 from node.storage.index.peers.pulls import Pulls
 from node.storage.index.peers.statements import Statements
 from node.storage.index.studies.statements import StudyStatements
@@ -100,14 +101,15 @@ def pull_worker(
         dicom: the settings as they are now; SIGHUP may change peers.
         ring: wakes the ingester.
     """
-    pulls, statements, studies = Pulls(index), Statements(index), StudyStatements(index)
+    pulls, holdings = Pulls(index), StudyHoldings(index)
+    statements, studies = Statements(index), StudyStatements(index)
     receiving = GetReceiving(storage, journal, ring)
 
     def means(settings: PeerSettings) -> Means:
         return Means(
             destination=lambda: peer(dicom(), settings),
             own_title=dicom().ae_title,
-            holdings=pulls,
+            holdings=holdings,
             settle=lambda: journal.settle(_SETTLE_SECONDS),
             state=lambda series, said: statements.add(series, said, settings.name),
             state_study=lambda study, said: studies.add(study, said, settings.name),

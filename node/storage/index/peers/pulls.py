@@ -21,13 +21,11 @@ from node.core.pulls import (
 )
 from node.storage.index.engine import Index
 from node.storage.index.schema import (
-    InstanceRow,
     PullItemRow,
     PullJobRow,
     PullPeerRow,
     PullStudyRow,
     SeriesRow,
-    StudyRow,
 )
 
 _KEPT: Final = 500  # jobs that are over
@@ -296,24 +294,6 @@ class Pulls:
             connection.execute(delete(PullPeerRow).where(PullPeerRow.peer == peer))
             connection.execute(insert(PullPeerRow).values(peer=peer, way=by, at=now))
 
-    def held(self, study_uid: str) -> dict[str, frozenset[str]]:
-        """What the archive has of a study: Series Instance UID -> SOP Instance UIDs."""
-        query = _of_study(select(SeriesRow.uid, InstanceRow.uid), study_uid)
-        found: dict[str, set[str]] = {}
-        with self._index.reading() as connection:
-            for series, instance in connection.execute(query):
-                found.setdefault(series, set()).add(instance)
-        return {series: frozenset(uids) for series, uids in found.items()}
-
-    def held_size(self, study_uid: str) -> tuple[int, int]:
-        """How many instances the archive has of a study, and their bytes."""
-        query = _of_study(
-            select(func.count(), func.coalesce(func.sum(InstanceRow.size), 0)), study_uid
-        )
-        with self._index.reading() as connection:
-            count, size = connection.execute(query).one()
-        return int(count), int(size)
-
     def series_states(self, uids: Collection[str]) -> dict[str, tuple[str, str | None]]:
         """State and verdict of series that the archive has, by Series Instance UID."""
         every = sorted(uids)
@@ -343,15 +323,6 @@ def _states(
     query = select(SeriesRow.uid, SeriesRow.state, SeriesRow.verdict).where(SeriesRow.uid.in_(uids))
     for uid, state, verdict in connection.execute(query.order_by(SeriesRow.part.desc())):
         yield uid, (state, verdict.get("verdict") if verdict else None)
-
-
-def _of_study(query: Any, study_uid: str) -> Any:
-    return (
-        query.select_from(InstanceRow)
-        .join(SeriesRow, SeriesRow.id == InstanceRow.series_pk)
-        .join(StudyRow, StudyRow.id == SeriesRow.study_pk)
-        .where(StudyRow.uid == study_uid)
-    )
 
 
 def _plain(missing: Sequence[str] | Mapping[str, Any]) -> list[Any] | dict[str, Any]:

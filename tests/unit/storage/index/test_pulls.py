@@ -9,7 +9,10 @@ import pytest
 from node.core.pulls import ItemState, JobState, NewPull, Order, PullStudy
 from node.storage.index.engine import Index
 from node.storage.index.peers import pulls as module
+from node.storage.index.peers.holdings import StudyHoldings
 from node.storage.index.peers.pulls import NameTaken, NoSuchJob, Pulls
+from node.storage.index.store import Store
+from tests.unit.storage.index.test_store import record
 
 NEW = NewPull("cohort", "pacs", ((2, {"PatientID": "1"}), (3, {"PatientID": "2"})))
 
@@ -89,8 +92,6 @@ def test_studies_and_how_much_of_them_is_here(index: Index) -> None:
     assert pulls.progress(job) == (10, 4)
     pulls.set_received(first, "1.2", 11)  # more than are expected are not of this study's list
     assert pulls.progress(job) == (10, 4)
-    assert pulls.held("1.2") == {}
-    assert pulls.held_size("1.2") == (0, 0)
 
 
 def test_jobs_that_are_over_are_not_kept_for_ever(
@@ -114,3 +115,15 @@ def test_a_way_is_remembered(index: Index) -> None:
     pulls.remember_way("pacs", "get", 0.0)
     pulls.remember_way("pacs", "move", 1.0)
     assert pulls.way("pacs") == "move"
+
+
+def test_what_the_archive_has_of_a_study(index: Index) -> None:
+    holdings = StudyHoldings(index)
+    assert (holdings.held("1.9.1"), holdings.held_size("1.9.1")) == ({}, (0, 0))
+    received = [record(1), record(2), record(3, series=2), record(4, study=2)]
+    Store(index).add([(one, None) for one in received])
+    assert holdings.held("1.9.1") == {
+        "1.8.1.1": {"1.2.1.1.1", "1.2.1.1.2"},
+        "1.8.1.2": {"1.2.1.2.3"},
+    }
+    assert holdings.held_size("1.9.1") == (3, 11 + 12 + 13)
