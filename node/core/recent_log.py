@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from logging.handlers import WatchedFileHandler
@@ -17,12 +18,16 @@ from typing import Any, Final
 FOLDER: Final = "log"
 MOST_BYTES: Final = 4 << 20
 """Of a file, after which the next one is begun."""
-_FILE: Final = "recent.jsonl"
-_BEFORE: Final = "recent.1.jsonl"
+_FILE: Final = "recent.log"
+_BEFORE: Final = "recent.1.log"
 
 
 class _Handler(WatchedFileHandler):
     """Writes a record, or drops it: it is on stderr, and a full disk must stop nothing."""
+
+    def _open(self) -> Any:
+        """The file, which only the node's user may read: it has addresses and UIDs."""
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_private)
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
@@ -30,6 +35,10 @@ class _Handler(WatchedFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  a name of logging
         """Say nothing."""
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def recent_log_handler(root: Path) -> logging.Handler:

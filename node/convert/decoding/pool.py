@@ -205,12 +205,12 @@ def _broken_down(code: int) -> AssemblyError:
 
 
 def _started() -> _Decoder:
-    return _Decoder(
-        subprocess.Popen(
+    with interpreters.without_interrupts():
+        process = subprocess.Popen(
             interpreters.command(_MAIN),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**interpreters.surroundings(), "OPENBLAS_NUM_THREADS": "1"},  # it computes nothing
         )
-    )
+    return _Decoder(process)

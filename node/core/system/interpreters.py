@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -57,6 +59,20 @@ def surroundings() -> dict[str, str]:
     return {**os.environ, **_safe()}
 
 
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Processes that this thread starts meanwhile never get SIGINT.
+
+    Ctrl-C at a terminal reaches all processes of a command, and an interpreter that is just
+    starting dies of it with a traceback. These processes end with their parent.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start(
     module: str,
     arguments: Mapping[str, Any],
@@ -76,13 +92,14 @@ def start(
         memory.write(json.dumps(arguments).encode())
         memory.flush()
         os.lseek(memory.fileno(), 0, os.SEEK_SET)
-        return subprocess.Popen(
-            command(_MAIN, module, str(memory.fileno())),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            env=surroundings(),
-            pass_fds=(*pass_fds, memory.fileno()),
-        )
+        with without_interrupts():
+            return subprocess.Popen(
+                command(_MAIN, module, str(memory.fileno())),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                env=surroundings(),
+                pass_fds=(*pass_fds, memory.fileno()),
+            )
 
 
 def read_input() -> dict[str, Any]:

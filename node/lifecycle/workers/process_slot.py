@@ -19,6 +19,7 @@ from typing import Any
 from node.convert.decoding import close as close_decoders
 from node.convert.decoding import prepare_copy
 from node.core.supervision import background, install_hooks
+from node.core.system.interpreters import without_interrupts
 from node.core.system.machine import activity
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class ProcessSlot:
 
     def __init__(self, context: Any, prepare: Callable[[], None]) -> None:
         self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=prepare)
-        self._process = self._executor.submit(os.getpid)
+        with without_interrupts():  # it may start the fork server
+            self._process = self._executor.submit(os.getpid)
         self.jobs = 0
 
     @property

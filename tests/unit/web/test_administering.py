@@ -140,7 +140,7 @@ def test_the_kept_log_is_bounded_and_outlasts_a_cut_record(
     sizes = [file.stat().st_size for file in (root / "log").iterdir()]
     assert len(sizes) == 2
     assert sum(sizes) < 6000
-    with (root / "log" / "recent.jsonl").open("a") as cut:
+    with (root / "log" / "recent.log").open("a") as cut:
         cut.write('{"time": "2026')
     found = [one["message"] for one in recent_log.newest(root, 3)]
     assert found == ["record 99", "record 98", "record 97"]
