@@ -14,8 +14,8 @@ pytestmark = pytest.mark.acceptance
 
 PARTS = 4
 """The cases are run in parts, side by side."""
-BY_NODE = 8
-"""The node makes volumes as the command does: it gets each eighth case, as it waits for most."""
+BY_NODE = 12
+"""The node makes volumes as the command does: it gets each twelfth case, as it waits for most."""
 LONGEST = 290
 COMMAND = f"{shlex.quote(sys.executable)} -m node"
 
@@ -44,7 +44,7 @@ def check(only: list[str], *further: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_each_eighth_case_is_right_or_refused_by_the_command_and_a_node(part: int) -> None:
+def test_each_twelfth_case_is_right_or_refused_by_the_command_and_a_node(part: int) -> None:
     only = names()[::BY_NODE][part::PARTS]
     done = check(only, "--node")
     assert " 0 failed, 0 skipped" in done.stdout, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from tests.simulator.scanner.explaining import explain
 from tests.simulator.scanner.running import Tally, planned, run
 from tests.simulator.scanner.worlds import make_world
 
-WORLDS = int(os.environ.get("RASNODE_TEST_WORLDS", "500"))
+WORLDS = int(os.environ.get("RASNODE_TEST_WORLDS", "250"))
 BATCH = 100
 BOUND = 0.02
 """The part of defined series that may be refused."""

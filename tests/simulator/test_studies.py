@@ -13,7 +13,7 @@ import pytest
 
 from tests.simulator.studies import StudyWorld
 
-WORLDS = int(os.environ.get("RASNODE_TEST_STUDIES", "40"))
+WORLDS = int(os.environ.get("RASNODE_TEST_STUDIES", "20"))
 BATCH = 5  # each within the time limit of a test, also on a busy machine
 
 

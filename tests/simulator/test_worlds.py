@@ -17,7 +17,7 @@ from tests.simulator.life import Account, Life, in_order
 from tests.simulator.real import RealLife, ends_in_memory
 from tests.simulator.worlds import World, make_world
 
-WORLDS = int(os.environ.get("RASNODE_TEST_WORLDS", "250"))
+WORLDS = int(os.environ.get("RASNODE_TEST_WORLDS", "125"))
 BATCH = 50
 UNDER_WAY = {SeriesState.RECEIVING, SeriesState.SETTLED, SeriesState.ASSEMBLING}
 
