@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from node.core.lazy_imports import importing
 
 if TYPE_CHECKING:
     from node.convert.load import LoadedVolume, load_all, load_dicom
@@ -12,17 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AssemblyError", "LoadedVolume", "load_all", "load_dicom", "open_volume"]
 
-_PLACES: Final = {
-    "AssemblyError": "node.core.errors",
-    "LoadedVolume": "node.convert.load",
-    "load_all": "node.convert.load",
-    "load_dicom": "node.convert.load",
-    "open_volume": "node.convert.loading.published",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what reads images only when somebody wants it; the receiver does not."""
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# What reads images is imported only when somebody wants it; the receiver does not.
+__getattr__ = importing(
+    __name__,
+    {
+        "AssemblyError": "node.core.errors",
+        "LoadedVolume": "node.convert.load",
+        "load_all": "node.convert.load",
+        "load_dicom": "node.convert.load",
+        "open_volume": "node.convert.loading.published",
+    },
+)

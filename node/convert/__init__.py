@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from node.core.lazy_imports import importing
 
 if TYPE_CHECKING:
     from node.convert.folder import Series, Unreadable, read_folder
@@ -31,26 +32,23 @@ __all__ = [
     "volumes_of",
 ]
 
-_PLACES: Final = {
-    "Conversion": "node.convert.series",
-    "InstanceSource": "node.convert.sources",
-    "OutputOptions": "node.convert.writing",
-    "PixelReader": "node.convert.sources",
-    "Product": "node.convert.products",
-    "Proof": "node.convert.products",
-    "Series": "node.convert.folder",
-    "Unreadable": "node.convert.folder",
-    "Volume": "node.convert.volume",
-    "check": "node.convert.sources",
-    "compress_slices": "node.convert.slice_cache",
-    "convert_series": "node.convert.series",
-    "read_folder": "node.convert.folder",
-    "volumes_of": "node.convert.series",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a part when somebody wants it: a result needs neither scipy nor the conversion."""
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Imported when somebody wants them: a result needs neither scipy nor the conversion.
+__getattr__ = importing(
+    __name__,
+    {
+        "Conversion": "node.convert.series",
+        "InstanceSource": "node.convert.sources",
+        "OutputOptions": "node.convert.writing",
+        "PixelReader": "node.convert.sources",
+        "Product": "node.convert.products",
+        "Proof": "node.convert.products",
+        "Series": "node.convert.folder",
+        "Unreadable": "node.convert.folder",
+        "Volume": "node.convert.volume",
+        "check": "node.convert.sources",
+        "compress_slices": "node.convert.slice_cache",
+        "convert_series": "node.convert.series",
+        "read_folder": "node.convert.folder",
+        "volumes_of": "node.convert.series",
+    },
+)

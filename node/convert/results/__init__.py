@@ -7,12 +7,12 @@ instances, whose patient and study the result keeps.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from node.convert.results.labels import Code, Label, read_codes, read_labels
 from node.convert.results.options import Algorithm, Form, ResultOptions
 from node.convert.results.refusals import Refusal, ResultError
+from node.core.lazy_imports import importing
 
 if TYPE_CHECKING:
     from node.convert.results.capture import to_capture
@@ -44,21 +44,18 @@ __all__ = [
     "to_seg",
 ]
 
-_PLACES: Final = {
-    "SourceFrame": "node.convert.results.grid",
-    "SourceGrid": "node.convert.results.grid",
-    "grid_of_manifest": "node.convert.results.volume_grids",
-    "grid_of_plan": "node.convert.results.volume_grids",
-    "to_capture": "node.convert.results.capture",
-    "to_image": "node.convert.results.derived_image",
-    "to_map": "node.convert.results.parametric_map",
-    "to_rtstruct": "node.convert.results.rtstruct",
-    "to_seg": "node.convert.results.segmentation.seg",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a maker of one kind when it is wanted: not each of them needs highdicom and PIL."""
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Imported when they are wanted: not each of them needs highdicom and PIL.
+__getattr__ = importing(
+    __name__,
+    {
+        "SourceFrame": "node.convert.results.grid",
+        "SourceGrid": "node.convert.results.grid",
+        "grid_of_manifest": "node.convert.results.volume_grids",
+        "grid_of_plan": "node.convert.results.volume_grids",
+        "to_capture": "node.convert.results.capture",
+        "to_image": "node.convert.results.derived_image",
+        "to_map": "node.convert.results.parametric_map",
+        "to_rtstruct": "node.convert.results.rtstruct",
+        "to_seg": "node.convert.results.segmentation.seg",
+    },
+)

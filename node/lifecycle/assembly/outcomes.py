@@ -198,12 +198,9 @@ class Outcomes:
             consequences = self._ruled.of_withdrawal(series)
             self.record(series, state, verdict, now, actor, consequences)
             return True
-        revision = self.next_revision(series)
-        if not self._publications.begin(series, revision, "", (), verdict, now):
+        revision = self._remove_files(series, verdict, now)
+        if revision is None:
             return False
-        fault_point("revision-begun")
-        spared = self._work.files_beside(series.pk)
-        self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
         consequences = self._ruled.of_withdrawal(series)
         self.published(series, revision, state, verdict, (), now, actor, consequences)
         return True
@@ -223,15 +220,30 @@ class Outcomes:
         """
         assembling = series.state is SeriesState.ASSEMBLING
         state = follow(series.state, Event.REQUEUE if assembling else Event.FORCE)
-        revision, verdict = self.next_revision(series), series.verdict or {"verdict": "unknown"}
-        if not self._publications.begin(series, revision, "", (), verdict, now):
+        verdict = series.verdict or {"verdict": "unknown"}
+        revision = self._remove_files(series, verdict, now)
+        if revision is None:
             return False
-        spared = self._work.files_beside(series.pk)
-        self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
         self.published(
             series, revision, state, verdict, (), now, consequences=Consequences(stems=())
         )
         return True
+
+    def _remove_files(
+        self, series: SeriesRecord, verdict: dict[str, Any], now: float
+    ) -> int | None:
+        """Begin a revision without files and remove those of the one before; returns its number.
+
+        Returns:
+            None if the series has changed.
+        """
+        revision = self.next_revision(series)
+        if not self._publications.begin(series, revision, "", (), verdict, now):
+            return None
+        fault_point("revision-begun")
+        spared = self._work.files_beside(series.pk)
+        self._output_folder.withdraw(revision, self._work.stems(series.pk), spared)
+        return revision
 
     def record(
         self,
