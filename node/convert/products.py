@@ -140,7 +140,7 @@ def write_volume(
     if options.image:
         image = name.rsplit("/", 1)[-1] + (".nii.gz" if options.compress else ".nii")
         written.path.replace(path(".nii.gz" if options.compress else ".nii"))
-    _write_texts(volume.plan, called, path, options)
+    _write_texts(volume, called, path, options)
     if options.preview:
         picture = render(written.recorder.previews(), volume.plan.affine, volume.shades)
         path(".png").write_bytes(picture)
@@ -178,9 +178,10 @@ def write_volume(
 
 
 def _write_texts(
-    volume: VolumePlan, called: NamedVolume, path: Callable[[str], Path], options: OutputOptions
+    voxels: Voxels, called: NamedVolume, path: Callable[[str], Path], options: OutputOptions
 ) -> None:
     """Write .bval, .bvec, sidecar, context table and notes of one volume."""
+    volume, times = voxels.plan, voxels.times
     weighting = gradients(volume) if options.image else None
     if weighting is not None:
         path(".bval").write_text(weighting.bval(), "ascii")
@@ -192,12 +193,13 @@ def _write_texts(
             identifiers=options.identifiers,
             software=VERSION,
             dates=options.dates,
+            times=times,
         )
         write_json(path(".json"), completed(called.stem, {**fields, **called.fields}))
         if context := asl_context(called.stem, volume_types(volume)):
             path("context.tsv").write_text(context, "ascii")
     if options.notes:
-        fields = make_sidecar(volume, identifiers=True, software=VERSION)
+        fields = make_sidecar(volume, identifiers=True, software=VERSION, times=times)
         write_notes(path(".txt"), fields)
 
 

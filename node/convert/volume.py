@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Any, Final
 
 import numpy as np
 
+from node.assemble.order.volume_times import Times, times_of
 from node.assemble.pixels.stored_values import Image
 from node.assemble.pixels.voxel_values import Values, choose, decided, finish, is_final
 from node.assemble.series import VolumePlan
-from node.assemble.sidecar.sidecar import repetition_time
 from node.assemble.volumes.fill import fill
 from node.assemble.volumes.layers import (
     CompressedLayer,
@@ -67,6 +68,11 @@ class Voxels(ABC):
         black, white = ((value - self.intercept) / self.slope for value in window)
         return black, white
 
+    @cached_property
+    def times(self) -> Times:
+        """What is known about the time between volumes; every frame is asked for it."""
+        return times_of(self.plan)
+
     def header(self, comment: str = "") -> Any:
         """Return the NIfTI header."""
         return make_header(
@@ -75,7 +81,7 @@ class Voxels(ABC):
             self.plan.affine,
             slope=self.slope,
             intercept=self.intercept,
-            repetition_time=repetition_time(self.plan),
+            repetition_time=self.times.interval,
             description=comment or f"rasnode {VERSION}",
             comment=comment,
         )

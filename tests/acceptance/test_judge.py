@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from node.assemble.order.volume_times import times_of
 from node.assemble.series import plan
-from node.assemble.sidecar.sidecar import repetition_time
 from node.convert import convert_series, read_folder
 from node.core.errors import Reason
 from tests.reference import CORE_FIELDS, dcm2niix, judged
@@ -141,4 +141,4 @@ def test_the_interval_between_multi_phase_volumes_is_that_of_their_trigger_times
     starts = [row[-1].frame.trigger_time or 0.0 for row in volume.grid]
     steps = {b - a for a, b in pairwise(starts)}
     assert steps == {1350.0}
-    assert repetition_time(volume) == 1.35
+    assert times_of(volume).interval == 1.35

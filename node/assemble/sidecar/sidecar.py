@@ -16,7 +16,7 @@ from node.assemble.frames.model import (
     InstanceHeader,
 )
 from node.assemble.order.dicom_times import DAY, SECOND, earliest
-from node.assemble.order.volume_times import one_value, times_of
+from node.assemble.order.volume_times import Times, one_value, times_of
 from node.assemble.series import VolumePlan
 from node.assemble.sidecar.pet import pet_fields
 from node.assemble.sidecar.spin_labeling import CONTEXT, labeling_fields
@@ -52,7 +52,12 @@ _OF_SEVERAL_KINDS: Final = "MIXED"
 
 
 def make_sidecar(
-    volume: VolumePlan, *, identifiers: bool, software: str, dates: bool = False
+    volume: VolumePlan,
+    *,
+    identifiers: bool,
+    software: str,
+    dates: bool = False,
+    times: Times | None = None,
 ) -> Sidecar:
     """Collect the fields of a sidecar.
 
@@ -61,6 +66,7 @@ def make_sidecar(
         identifiers: include fields that identify a person, a date or a machine.
         software: version of rasnode.
         dates: include dates, even if other identifiers are left out.
+        times: result of `times_of`, if it was called already.
     """
     piece = leading(volume)
     header, frame = piece
@@ -75,7 +81,7 @@ def make_sidecar(
     if header.modality == "MR" and "ReconMatrixPE" not in fields:
         fields["ReconMatrixPE"] = _phase_lines(fields, frame)
     fields |= dict.fromkeys(_differing(volume, fields))
-    times = times_of(volume)
+    times = times or times_of(volume)
     fields |= timing_fields(volume, times) | repetition_fields(volume, times)
     fields |= labeling_fields(volume)
     fields.pop(CONTEXT, None)
@@ -181,11 +187,6 @@ def leading(volume: VolumePlan) -> Piece:
         volume.grid[0],
         key=lambda piece: (piece.frame.number or 0, piece.uid, piece.frame.index),
     )
-
-
-def repetition_time(volume: VolumePlan) -> float | None:
-    """Return the time between volumes, s, for pixdim[4]; None if not known."""
-    return times_of(volume).interval
 
 
 def _date_time(moment: int | None) -> str | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import numpy as np
 
-from node.assemble.pixels.codecs import strips
+from node.assemble.pixels.codecs import STRIP_BYTES, strips
 from node.assemble.pixels.rescale import check_zero, too_large
 from node.assemble.pixels.stored_values import RGB, Image
 from node.assemble.pixels.voxel_values import Values, wrapped
 from node.assemble.series import VolumePlan
 from node.assemble.space import Matrix
 from node.assemble.stacks.slice_sorting import Piece
+
+_ALL: Final = slice(None)
 
 
 def dicom_view(array: Image, orientation: Matrix) -> Image:
@@ -64,28 +67,32 @@ def put(target: Image, piece: Piece, values: Values, read: Callable[[Piece], Ima
 
 def voxels(
     piece: Piece, values: Values, read: Callable[[Piece], Image]
-) -> Iterator[tuple[slice, Image]]:
-    """Read one frame and yield its voxel values, some rows at a time.
+) -> Iterable[tuple[slice, Image]]:
+    """Read one frame and return its voxel values, some rows at a time if the frame is large.
 
     Args:
         piece: the frame.
         values: voxel type and scale.
         read: returns the stored values of a frame, (rows, columns) or (rows, columns, 3).
 
-    Yields:
+    Returns:
         the rows, and their (columns, rows) voxel values.
     """
     image = read(piece)
-    scaled = values.scaled and values.dtype != RGB
-    if scaled and piece.frame.slope == 0.0:
+    if values.scaled and piece.frame.slope == 0.0 and values.dtype != RGB:
         check_zero(piece, image)
-    for rows in strips(len(image), image[:1].nbytes):
-        part = image[rows]
-        if values.dtype == RGB:
-            part = np.ascontiguousarray(part, np.uint8).view(RGB)[..., 0]
-        elif scaled:
-            part = _scaled(part, piece, values.dtype)
-        yield rows, part.T
+    if image.nbytes <= STRIP_BYTES:  # a series has thousands of small frames
+        return ((_ALL, _voxels_of(image, piece, values)),)
+    parts = strips(len(image), image[:1].nbytes)
+    return ((rows, _voxels_of(image[rows], piece, values)) for rows in parts)
+
+
+def _voxels_of(image: Image, piece: Piece, values: Values) -> Image:
+    if values.dtype == RGB:
+        image = np.ascontiguousarray(image, np.uint8).view(RGB)[..., 0]
+    elif values.scaled:
+        image = _scaled(image, piece, values.dtype)
+    return image.T
 
 
 def _scaled(image: Image, piece: Piece, dtype: np.dtype[np.generic]) -> Image:

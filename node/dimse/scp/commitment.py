@@ -138,15 +138,15 @@ class CommitmentReporter:
         self._loop.wake()
 
     def _step(self) -> float:
-        commitment = self._commitments.claim(self._clock())
-        if commitment is not None:
-            with self._loop.heartbeat.patience(_REPORT_SECONDS):
-                self._guarded_serve(commitment)
-            return 0.0
-        due = self._commitments.next_due()
+        due, now = self._commitments.next_due(), self._clock()
         if due is None:
             return _CHECK_SECONDS
-        return min(_CHECK_SECONDS, max(0.01, due - self._clock()))
+        commitment = self._commitments.claim(now) if due <= now else None
+        if commitment is None:  # it is too soon, or another receiver was faster
+            return min(_CHECK_SECONDS, max(0.01, due - now))
+        with self._loop.heartbeat.patience(_REPORT_SECONDS):
+            self._guarded_serve(commitment)
+        return 0.0
 
     def _guarded_serve(self, commitment: Commitment) -> None:
         """Serve one request; an error postpones it and does not stop the others."""

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -151,7 +152,7 @@ class Index:
             with postgresql.answers_within(seconds):
                 yield connection
 
-    @property
+    @cached_property
     def file(self) -> Path | None:
         """The SQLite file; None for a database server."""
         database = make_url(self.url).database

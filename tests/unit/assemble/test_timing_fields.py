@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from node.assemble.order.volume_times import times_of
 from node.assemble.series import VolumePlan, plan
-from node.assemble.sidecar.sidecar import make_sidecar, repetition_time
+from node.assemble.sidecar.sidecar import make_sidecar
 from node.assemble.vendors.ge.protocol import slice_times
 from tests.phantom import CT, PET, Phantom
 from tests.unit.assemble.build import changed, headers
@@ -80,7 +81,7 @@ def test_a_pause_between_volumes_counts_for_volumes_not_for_slices() -> None:
     fields = sidecar_of(datasets)
     assert fields["RepetitionTime"] == 2.35
     assert fields["SliceTiming"] == [0, 1.2, 0.4, 1.6, 0.8]
-    assert repetition_time(volume_of(datasets)) == 2.35
+    assert times_of(volume_of(datasets)).interval == 2.35
 
 
 def test_uneven_pauses_have_no_slice_times() -> None:
@@ -171,7 +172,7 @@ def test_volumes_follow_each_other_as_they_were_acquired(
     fields = sidecar_of(datasets)
     assert fields.get("RepetitionTime") == between
     assert fields.get("RepetitionTimeExcitation") == excitation
-    assert repetition_time(volume_of(datasets)) == between
+    assert times_of(volume_of(datasets)).interval == between
 
 
 @pytest.mark.parametrize("maker", ["SIEMENS", "GE MEDICAL SYSTEMS"])
@@ -181,7 +182,7 @@ def test_intervals_where_nothing_repeats(sop_class: str, maker: str) -> None:
     for index, dataset in enumerate(datasets):
         changed(dataset, RepetitionTime=None, AcquisitionTime=f"1000{index // 4 * 15:02d}")
         dataset.Manufacturer = maker
-    assert repetition_time(volume_of(datasets)) == 15.0
+    assert times_of(volume_of(datasets)).interval == 15.0
     assert ("RepetitionTime" in sidecar_of(datasets)) is (sop_class == CT)
 
 
@@ -189,7 +190,7 @@ def test_growing_frames_of_a_dynamic_scan_have_no_interval() -> None:
     datasets = Phantom(volumes=3, sop_class=PET).instances()
     for index, dataset in enumerate(datasets):
         changed(dataset, RepetitionTime=None, AcquisitionTime=f"1000{(0, 10, 40)[index // 4]:02d}")
-    assert repetition_time(volume_of(datasets)) is None
+    assert times_of(volume_of(datasets)).interval is None
     assert sidecar_of(datasets)["FrameTimesStart"] == [0.0, 10.0, 40.0]
 
 
@@ -197,7 +198,7 @@ def test_times_of_ge_are_its_own() -> None:
     datasets = epi(Phantom(volumes=3))
     for index, dataset in enumerate(datasets):
         dataset.AcquisitionTime = f"1000{index // 4 * 15:02d}"
-    assert repetition_time(volume_of(datasets)) == 2.0
+    assert times_of(volume_of(datasets)).interval == 2.0
 
 
 @pytest.mark.parametrize("micro", [1, 345_678, 999_999])

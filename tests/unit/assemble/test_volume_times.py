@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from node.assemble.order.volume_times import times_of
 from node.assemble.series import plan
-from node.assemble.sidecar.sidecar import repetition_time
 from node.assemble.volumes.nifti import make_header
 from tests.phantom import CT, PET, Phantom
 from tests.unit.assemble.build import changed, header, headers
@@ -38,7 +38,7 @@ def series(starts: Sequence[float | None], *, sop_class: str = "", **more: Any) 
 
 
 def between(datasets: list[Dataset]) -> float | None:
-    return repetition_time(volume_of(datasets))
+    return times_of(volume_of(datasets)).interval
 
 
 def cine(trigger: Sequence[float], **more: Any) -> list[Dataset]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from node.storage.index.engine import Index
 from node.storage.index.schema import CommitmentRow, InstanceRow, SeriesRow
@@ -15,6 +15,7 @@ from node.storage.index.search.search import Sendable, sendable_columns
 
 LEASE_SECONDS = 900.0  # after which an attempt that did not end is repeated
 _MOST_AT_ONCE = 500  # references looked up in one statement
+_NEXT_DUE: Final = select(func.min(CommitmentRow.due))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,8 @@ class Commitments:
 
     def next_due(self) -> float | None:
         """When the next report is to be tried; None if none waits."""
-        row = CommitmentRow
         with self._index.reading() as connection:
-            return connection.scalar(select(row.due).order_by(row.due).limit(1))
+            return connection.scalar(_NEXT_DUE)
 
     def postpone(self, commitment: Commitment, due: float, error: str) -> None:
         """Note a failed report.

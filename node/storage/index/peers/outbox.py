@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,6 +23,10 @@ from node.core.events import Delivery, DeliveryState, NewDelivery
 from node.storage.index import totals
 from node.storage.index.engine import Index
 from node.storage.index.schema import DeliveryRow, SeriesRow
+
+_PENDING_TARGETS: Final = (
+    select(DeliveryRow.target).where(DeliveryRow.state == DeliveryState.PENDING).distinct()
+)
 
 
 def enqueue(
@@ -85,9 +89,8 @@ class Outbox:
 
     def targets(self) -> list[str]:
         """Every target with pending deliveries."""
-        query = select(DeliveryRow.target).where(DeliveryRow.state == DeliveryState.PENDING)
         with self._index.reading() as connection:
-            return sorted(connection.scalars(query.distinct()))
+            return sorted(connection.scalars(_PENDING_TARGETS))
 
     def of_series(self, series_pk: int) -> list[Delivery]:
         """Every delivery of a series, oldest first."""

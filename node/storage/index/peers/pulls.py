@@ -30,7 +30,17 @@ from node.storage.index.schema import (
 
 _KEPT: Final = 500  # jobs that are over
 _AT_ONCE: Final = 500  # values in one statement
-_ACTIVE: Final = (JobState.WAITING, JobState.RUNNING)
+_ACTIVE: Final = (
+    select(PullJobRow)
+    .where(
+        or_(
+            PullJobRow.state == JobState.WAITING,
+            PullJobRow.state == JobState.RUNNING,
+            PullJobRow.ordered != "",
+        )
+    )
+    .order_by(PullJobRow.id)
+)
 
 
 class NameTaken(ConfigError):
@@ -111,10 +121,8 @@ class Pulls:
 
     def active(self) -> list[PullJob]:
         """Jobs that wait or run, and those of which a person wants something."""
-        job = PullJobRow
-        query = select(job).where(or_(job.state.in_(_ACTIVE), job.ordered != "")).order_by(job.id)
         with self._index.reading() as connection:
-            return [_job(row) for row in connection.execute(query)]
+            return [_job(row) for row in connection.execute(_ACTIVE)]
 
     def order(self, name: str, order: Order) -> None:
         """Note what a person wants of a job; the node does it when it next looks.

@@ -14,6 +14,7 @@ from node.storage.index.schema import ConflictRow, InstanceRow, TotalRow
 from node.storage.index.totals import Total
 
 _BLOCK: Final = 4096  # bytes of the disk that a file takes in addition
+_COUNT: Final = select(TotalRow.value).where(TotalRow.name == Total.CONFLICTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,8 @@ class Conflicts:
 
     def left(self) -> list[Copies]:
         """The conflicts of each sender, the largest first."""
-        query = select(TotalRow.value).where(TotalRow.name == Total.CONFLICTS)
         with self._index.reading() as connection:
-            count = connection.scalar(query) or 0
+            count = connection.scalar(_COUNT) or 0
         if count != self._left[0]:
             self._left = count, self._by_sender()
         return self._left[1]
