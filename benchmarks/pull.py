@@ -3,8 +3,9 @@
     python -m benchmarks.pull --studies 60
 
 Orthanc is the PACS. Both have it send to a node, each to one of its own, with the same number of
-retrieves at once: movescu in so many processes that each take the next study from a list. What
-counts is the time until the node has everything, which movescu alone would not tell. The images
+retrieves at once: movescu in so many processes that each take the next study from a list. They
+fetch by turns, in several rounds, and the other one's node is stopped meanwhile. What counts is the
+time until the node has everything, which movescu alone would not tell. The images
 have no geometry, so that no node converts them: a study that was pulled is proven complete
 and would be converted at once, one that movescu has fetched only after `quiet_seconds`. With
 `--volumes` they have, and what counts is the time until the last volume is there.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,6 +39,8 @@ from node.storage.index.search.listing import Listing
 TITLE: Final = {"rasnode": "PULLED", "movescu": "MOVED"}
 RASNODE: Final = (sys.executable, "-m", "node")
 MOVESCU: Final = "/usr/bin/movescu"
+WARM_SECONDS: Final = 4.0
+"""Until a node that has just been started rests."""
 
 
 @contextmanager
@@ -132,11 +136,11 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=100)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4, help="among which the studies are divided")
     parser.add_argument("--volumes", action="store_true", help="measure until they are converted")
     options = parser.parse_args()
     if ORTHANC is None or not Path(MOVESCU).exists():
         raise SystemExit("this needs Orthanc and DCMTK: apt-get install orthanc dcmtk")
-    count = options.studies * options.slices
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ports = {name: _free_port() for name in TITLE}
@@ -153,23 +157,28 @@ def main() -> None:
             renewed(images)
             studies.append(str(images[0].StudyInstanceUID))
             send(pacs_port, "ORTHANC", [encoded(images)])
-        configs = {}
-        for name in TITLE:
-            configs[name] = node_config(places[name], TITLE[name], ports[name], pacs_port)
-            command = [*RASNODE, "serve", "-c", str(configs[name])]
-            stack.enter_context(_server(command, places[name] / "node.log", ports[name]))
-        seconds = {}
-        for name in ("movescu", "rasnode"):
-            began = time.perf_counter()
-            if name == "movescu":
-                by_movescu(pacs_port, studies, options.parallel)
-            else:
-                by_pull(configs[name], studies, options.parallel)
-            until_held(places[name], count)
-            if options.volumes:
-                until_converted(places[name], options.studies)
-            seconds[name] = time.perf_counter() - began
-            print(f"{name:8} {seconds[name]:7.2f} s  {count / seconds[name]:7.1f} instances/s")
+        turns = [studies[number :: options.rounds] for number in range(options.rounds)]
+        seconds = dict.fromkeys(TITLE, 0.0)
+        for number, wanted in enumerate(turns):
+            held = sum(map(len, turns[: number + 1]))
+            for name in sorted(TITLE, reverse=bool(number % 2)):
+                config = node_config(places[name], TITLE[name], ports[name], pacs_port)
+                command = [*RASNODE, "serve", "-c", str(config)]
+                with _server(command, places[name] / "node.log", ports[name]):
+                    os.sync()
+                    time.sleep(WARM_SECONDS)
+                    began = time.perf_counter()
+                    if name == "movescu":
+                        by_movescu(pacs_port, wanted, options.parallel)
+                    else:
+                        by_pull(config, wanted, options.parallel)
+                    until_held(places[name], held * options.slices)
+                    if options.volumes:
+                        until_converted(places[name], held)
+                    took = time.perf_counter() - began
+                seconds[name] += took
+                rate = len(wanted) * options.slices / took
+                print(f"{name:8} {took:7.2f} s  {rate:7.1f} instances/s", flush=True)
     print(f"rasnode takes {seconds['rasnode'] / seconds['movescu']:.2f} x the time of movescu")
 
 

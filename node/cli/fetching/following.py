@@ -12,6 +12,9 @@ from node.core.pulls import OVER, ItemState, JobState
 from node.storage.index.peers.pulls import Pulls
 
 _LOOK_SECONDS: Final = 0.1
+_MOST_LOOK_SECONDS: Final = 2.0
+_LOOK_SHARE: Final = 0.02
+"""Of the time that the job has taken: each look costs the node processor time."""
 _GONE_SECONDS: Final = 30.0  # a node that is restarted is back by then
 _UNDER_WAY: Final = (ItemState.WAITING, ItemState.RUNNING)
 
@@ -51,4 +54,4 @@ def follow(pulls: Pulls, name: str, node_lives: Callable[[], bool]) -> None:
                 raise NodeError(
                     f"no node runs any more: job {name} goes on when `rasnode serve` is started"
                 )
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(min(max(_LOOK_SECONDS, _LOOK_SHARE * (now - began)), _MOST_LOOK_SECONDS))
