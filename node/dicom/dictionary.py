@@ -43,6 +43,13 @@ def vm_of(tag: int) -> str:
     return dictionary_VM(tag)
 
 
+def tag_of(keyword: str) -> int | None:
+    """Return the tag of a keyword; None if PS3.6 does not have it."""
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415
+
+    return tag_for_keyword(keyword)
+
+
 def keyword_of(tag: int) -> str:
     """Return the keyword of a standard attribute; empty if PS3.6 does not have the tag."""
     from pydicom.datadict import keyword_for_tag  # noqa: PLC0415

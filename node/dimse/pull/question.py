@@ -6,15 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pydicom import config
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom.dsutils import encode
-
 from node.core.query_keys import KEYS, Level
 from node.dicom import scan
+from node.dicom.dictionary import tag_of, vr_of
 from node.dicom.matching.conditions import Condition, Items, Universal
 from node.dicom.matching.key_conditions import Negotiated, condition_of
 from node.dicom.matching.query import IdentifierError
@@ -33,8 +27,10 @@ _SERIES: Final = frozenset(
     {"SeriesInstanceUID", "Modality", "SeriesDescription", "SeriesNumber", "ProtocolName"}
 )
 _UTF_8: Final = "ISO_IR 192"
+_EXPLICIT: Final = "1.2.840.10008.1.2.1"
 _DATES: Final = re.compile(r"\d{8}(-(\d{8})?)?|-\d{8}", re.ASCII)  # PS3.4 C.2.2.2.5.1
 _WITH_CASE: Final = frozenset({"UI", "DA", "TM", "DT", "IS", "DS"})
+_KNOWN: Final = {one.keyword: one for one in KEYS.values()}
 
 
 class BadKey(ValueError):
@@ -59,13 +55,12 @@ def level_of(keyword: str) -> Level:
     Raises:
         BadKey: there is no such keyword.
     """
-    tag = tag_for_keyword(keyword)
-    if tag is None:
-        raise BadKey(f"{keyword!r} is no DICOM keyword, such as StudyInstanceUID")
     if keyword in _SERIES:
         return Level.SERIES
-    known = KEYS.get(tag)
-    return known.level if known is not None else Level.STUDY
+    if keyword in _KNOWN:
+        return _KNOWN[keyword].level
+    _tag(keyword)
+    return Level.STUDY
 
 
 def question(keys: Mapping[str, str], series: Mapping[str, str]) -> Question:
@@ -101,18 +96,18 @@ def check_key(keyword: str, value: str) -> None:
         BadKey: there is no such keyword, or the value cannot be matched.
     """
     level_of(keyword)
+    vr = _vr(keyword)
+    parts = value.split("\\")
+    if vr == "UI":  # most keys of a list, and pydicom is not loaded for them
+        if not all(0 < len(part) <= 64 and set(part) <= set("0123456789.") for part in parts):
+            raise BadKey(f"{value!r} is no UID, as {keyword} has to be")
+        return
     try:
         _condition(keyword, value)
     except IdentifierError as error:
         raise BadKey(f"{value!r} cannot be matched as {keyword}: {error}") from error
-    vr = _vr(keyword)
-    parts = value.split("\\")
     if vr == "DA" and not all(_DATES.fullmatch(part) for part in parts):
         raise BadKey(f"{value!r} is neither a date (YYYYMMDD) nor a range, as {keyword} has to be")
-    if vr == "UI" and not all(
-        0 < len(part) <= 64 and set(part) <= set("0123456789.") for part in parts
-    ):
-        raise BadKey(f"{value!r} is no UID, as {keyword} has to be")
 
 
 def matches(keys: Mapping[str, str], answered: Mapping[str, str]) -> bool:
@@ -141,18 +136,30 @@ def _holds(keyword: str, value: str, answered: str) -> bool:
 
 
 def _vr(keyword: str) -> str:
-    tag = tag_for_keyword(keyword)
-    return dictionary_VR(tag)[:2] if tag is not None else "UN"
+    known = _KNOWN.get(keyword)
+    return known.vr if known is not None else vr_of(_tag(keyword))[:2]
+
+
+def _tag(keyword: str) -> int:
+    known = _KNOWN.get(keyword)
+    tag = known.tag if known is not None else tag_of(keyword)
+    if tag is None:
+        raise BadKey(f"{keyword!r} is no DICOM keyword, such as StudyInstanceUID")
+    return tag
 
 
 def _condition(keyword: str, value: str) -> Condition:
     """What our own SCP would make of the key: one definition of matching for both sides."""
-    tag = tag_for_keyword(keyword)
-    if tag is None:
-        raise BadKey(f"{keyword!r} is no DICOM keyword, such as StudyInstanceUID")
+    # A command whose keys are UIDs does not need it, and would take twice the time to start.
+    from pydicom import config  # noqa: PLC0415
+    from pydicom.dataelem import DataElement  # noqa: PLC0415
+    from pydicom.dataset import Dataset  # noqa: PLC0415
+    from pynetdicom.dsutils import encode  # noqa: PLC0415
+
+    tag, vr = _tag(keyword), _vr(keyword)
     identifier = Dataset()
     identifier.SpecificCharacterSet = _UTF_8
-    identifier[tag] = DataElement(tag, _vr(keyword), value, validation_mode=config.IGNORE)
+    identifier[tag] = DataElement(tag, vr, value, validation_mode=config.IGNORE)
     encoded = encode(identifier, False, True)
-    elements = scan(bytes(encoded or b""), str(ExplicitVRLittleEndian)).elements
-    return condition_of(elements, tag, _vr(keyword), Negotiated())
+    elements = scan(bytes(encoded or b""), _EXPLICIT).elements
+    return condition_of(elements, tag, vr, Negotiated())

@@ -19,6 +19,8 @@ from node.storage.journal.segment import position, split_position
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 0.002
+_MOST_POLL_SECONDS: Final = 0.05
+_POLL_SHARE: Final = 0.1  # of the time waited so far: a wait for a long backlog costs little
 _DEAD_SECONDS: Final = 2.0  # a running ingester makes progress within that time
 
 
@@ -91,7 +93,7 @@ class Journal:
             blocked = self.offsets.ingest_blocked
             if blocked or now - start > seconds or now - moved > _DEAD_SECONDS:
                 return False
-            time.sleep(_POLL_SECONDS)
+            time.sleep(max(_POLL_SECONDS, min(_POLL_SHARE * (now - start), _MOST_POLL_SECONDS)))
         return True
 
     def left_over(self, but: Container[int] = ()) -> Iterator[JournalRecord]:
