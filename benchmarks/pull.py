@@ -5,10 +5,10 @@
 Orthanc is the PACS. Both have it send to a node, each to one of its own, with the same number of
 retrieves at once: movescu in so many processes that each take the next study from a list. They
 fetch by turns, in several rounds, and the other one's node is stopped meanwhile. What counts is the
-time until the node has everything, which movescu alone would not tell. The images
-have no geometry, so that no node converts them: a study that was pulled is proven complete
-and would be converted at once, one that movescu has fetched only after `quiet_seconds`. With
-`--volumes` they have, and what counts is the time until the last volume is there.
+time until the node has everything, which movescu alone would not tell. The images have no geometry,
+so that no node converts them: a study that was pulled is proven complete and would be converted at
+once, one that movescu has fetched only after `quiet_seconds`. With `--volumes` they have, and what
+counts is the time until the last volume is there.
 """
 
 from __future__ import annotations
@@ -75,6 +75,15 @@ def node_config(folder: Path, title: str, port: int, pacs_port: int) -> Path:
     }
     config.write_text(yaml.safe_dump(settings))
     return config
+
+
+@contextmanager
+def rested_node(folder: Path, config: Path, port: int) -> Iterator[None]:
+    """A node that has come to rest after its start."""
+    with _server([*RASNODE, "serve", "-c", str(config)], folder / "node.log", port):
+        os.sync()
+        time.sleep(WARM_SECONDS)
+        yield
 
 
 def until_converted(folder: Path, count: int) -> None:
@@ -163,10 +172,7 @@ def main() -> None:
             held = sum(map(len, turns[: number + 1]))
             for name in sorted(TITLE, reverse=bool(number % 2)):
                 config = node_config(places[name], TITLE[name], ports[name], pacs_port)
-                command = [*RASNODE, "serve", "-c", str(config)]
-                with _server(command, places[name] / "node.log", ports[name]):
-                    os.sync()
-                    time.sleep(WARM_SECONDS)
+                with rested_node(places[name], config, ports[name]):
                     began = time.perf_counter()
                     if name == "movescu":
                         by_movescu(pacs_port, wanted, options.parallel)

@@ -52,15 +52,9 @@ def parted(headers: Sequence[InstanceHeader]) -> list[Part]:
     Args:
         headers: in any order, which does not change the parts.
     """
-    identical: dict[tuple[object, ...], list[int]] = {}  # thousands of images state the same
-    for place, header in enumerate(headers):
-        facts = header.facts
-        key = header.study_instance_uid, *(facts.get(name) for name in _PERSON)
-        identical.setdefault(key, []).append(place)
     stated: dict[tuple[str, Person], list[int]] = {}
-    for places in identical.values():
-        first = headers[places[0]]
-        stated.setdefault((first.study_instance_uid, person_of(first)), []).extend(places)
+    for place, header in enumerate(headers):
+        stated.setdefault((header.study_instance_uid, person_of(header)), []).append(place)
     parts: list[Part] = []
     for study_uid, person in sorted(stated, key=_most_complete):
         part = next((one for one in parts if not one.excludes(study_uid, person)), None)

@@ -110,21 +110,27 @@ def read_part(file: str | Path, expected: Expected, start: int, size: int | None
         Damage: the file has changed, or is gone.
         OSError: it cannot be read, for a reason other than damage of this file.
     """
+    begin = expected.offset + start
+    digest = _digest(expected)
     try:
         handle = os.open(file, os.O_RDONLY)
         try:
             whole = os.fstat(handle).st_size
-            if whole - expected.offset > CHUNK:
-                return _part_of_large(handle, expected, start, size, whole)
-            # A series has thousands of small files: one read for each.
-            data = _read(handle, expected.offset, whole - expected.offset)
+            if whole - expected.offset <= CHUNK:  # a series has thousands of small files: one read
+                data = _read(handle, expected.offset, whole - expected.offset)
+                digest.update(data)
+                part = data[start : None if size is None else start + max(0, size)]
+            else:
+                _hash(handle, digest, expected.offset, begin)
+                part = _read(handle, begin, whole - begin if size is None else size)
+                digest.update(part)
+                _hash(handle, digest, begin + len(part))
         finally:
             os.close(handle)
     except OSError as error:
         raise damage_of(error) from error
-    if not _agrees(data, expected):
-        raise _changed(expected, whole)
-    return data[start : None if size is None else start + max(0, size)]
+    _compare(digest, expected, whole)
+    return part
 
 
 def check_archived(
@@ -270,27 +276,6 @@ def _check(handle: int, expected: Expected, pace: Callable[[int], None]) -> None
             raise Damage(Reason.INSTANCE_DAMAGED, "the meta information of its file has changed")
     if _hash_from(handle, expected.offset, pace) != expected.sha256:
         raise _changed(expected, size)
-
-
-def _part_of_large(
-    handle: int, expected: Expected, start: int, size: int | None, whole: int
-) -> bytes:
-    """As `read_part`, of a file with `whole` bytes, which is hashed piece by piece."""
-    begin = expected.offset + start
-    digest = _digest(expected)
-    _hash(handle, digest, expected.offset, begin)
-    part = _read(handle, begin, whole - begin if size is None else size)
-    digest.update(part)
-    _hash(handle, digest, begin + len(part))
-    _compare(digest, expected, whole)
-    return part
-
-
-def _agrees(data: bytes, expected: Expected) -> bool:
-    if expected.crc32 is None:
-        return hashlib.sha256(data).hexdigest() == expected.sha256
-    same: bool = isal_zlib.crc32(data) == expected.crc32
-    return same
 
 
 def _digest(expected: Expected) -> _Digest:

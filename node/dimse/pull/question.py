@@ -12,6 +12,7 @@ from node.dicom.dictionary import tag_of, vr_of
 from node.dicom.matching.conditions import Condition, Items, Universal
 from node.dicom.matching.key_conditions import Negotiated, condition_of
 from node.dicom.matching.query import IdentifierError
+from node.dicom.scanner import EXPLICIT_LITTLE
 
 COLUMNS: Final = (
     "PatientID",
@@ -27,7 +28,6 @@ _SERIES: Final = frozenset(
     {"SeriesInstanceUID", "Modality", "SeriesDescription", "SeriesNumber", "ProtocolName"}
 )
 _UTF_8: Final = "ISO_IR 192"
-_EXPLICIT: Final = "1.2.840.10008.1.2.1"
 _DATES: Final = re.compile(r"\d{8}(-(\d{8})?)?|-\d{8}", re.ASCII)  # PS3.4 C.2.2.2.5.1
 _WITH_CASE: Final = frozenset({"UI", "DA", "TM", "DT", "IS", "DS"})
 _KNOWN: Final = {one.keyword: one for one in KEYS.values()}
@@ -161,5 +161,5 @@ def _condition(keyword: str, value: str) -> Condition:
     identifier.SpecificCharacterSet = _UTF_8
     identifier[tag] = DataElement(tag, vr, value, validation_mode=config.IGNORE)
     encoded = encode(identifier, False, True)
-    elements = scan(bytes(encoded or b""), _EXPLICIT).elements
+    elements = scan(bytes(encoded or b""), EXPLICIT_LITTLE).elements
     return condition_of(elements, tag, vr, Negotiated())
