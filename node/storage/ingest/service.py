@@ -164,9 +164,11 @@ class IngestService:
         batch = consumer.batch()
         offsets, partition = self._journal.offsets, consumer.partition
         if not batch:
-            if consumer.position > offsets.ingested(partition):  # behind damage
+            if consumer.position > self._reached[partition]:  # damage, or a segment without records
                 consumer.done()
-                offsets.set_ingested(partition, consumer.position)
+                offsets.set_ingested(
+                    partition, max(offsets.ingested(partition), consumer.position)
+                )
                 self._reached[partition] = consumer.position
             return False
         try:
