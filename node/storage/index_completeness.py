@@ -16,7 +16,8 @@ import msgspec
 
 from node.core.errors import ConfigError
 from node.core.system.disk import replace_file
-from node.storage.index.engine import Index, IndexDamaged
+from node.storage.index.database_errors import IndexDamaged
+from node.storage.index.engine import Index
 from node.storage.index.holdings import holdings, listed
 
 FILE: Final = "listed.json"

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from node.core.errors import InvalidUID, MalformedDataSet
+from node.core.errors import (
+    InvalidUID,
+    MalformedDataSet,
+    Retryable,
+    error_reference,
+    traced,
+)
 from node.core.records import InstanceRecord
 from node.dicom import find_data_set
 from node.storage.archive import Archive, ArchivedFile, meta_length
@@ -20,6 +27,13 @@ log = logging.getLogger(__name__)
 _BATCH = 200
 
 
+class _Found(NamedTuple):
+    """An archived file and the index's record of it."""
+
+    path: Path
+    record: InstanceRecord
+
+
 def reindex(
     archive: Archive, store: Store, progress: Callable[[int], None] = lambda _files: None
 ) -> tuple[int, list[Path]]:
@@ -31,27 +45,52 @@ def reindex(
         progress: called with the number of files done since the last call.
 
     Returns:
-        How many files there are, and those that could not be read.
+        How many files there are, and those that could not be read or that the index does not take.
 
     Raises:
         Retryable: disk or database do not take it now; another call goes on.
     """
-    files, unreadable = 0, []
-    batch: list[tuple[InstanceRecord, int | None]] = []
+    files, unindexed = 0, list[Path]()
+    batch: list[_Found] = []
     for path in _first_versions_first(archive):
         files += 1
         record = _record(archive, path)
         if record is None:
-            unreadable.append(path)
+            unindexed.append(path)
         else:
-            batch.append((record, None))
+            batch.append(_Found(path, record))
         if len(batch) >= _BATCH:
-            store.add(batch)
+            unindexed += _add(store, batch)
             progress(len(batch))
             batch = []
-    store.add(batch)
+    unindexed += _add(store, batch)
     progress(len(batch))
-    return files, unreadable
+    return files, unindexed
+
+
+def _add(store: Store, batch: Sequence[_Found]) -> list[Path]:
+    """Add a batch, after an unexpected error file by file; returns the files left out."""
+    try:
+        store.add([(one.record, None) for one in batch])
+    except Retryable:
+        raise
+    except Exception as error:  # noqa: BLE001  one file must not keep the others out of the index
+        if len(batch) > 1:
+            return [path for one in batch for path in _add(store, [one])]
+        for one in batch:
+            _say_unexpected(one.path, error)
+        return [one.path for one in batch]
+    return []
+
+
+def _say_unexpected(path: Path, error: Exception) -> None:
+    log.error(
+        "an unexpected error keeps %s out of the index, and it stays in the archive "
+        "(reference %s): %s",
+        path,
+        error_reference(error),
+        traced(error),
+    )
 
 
 def _first_versions_first(archive: Archive) -> Iterator[Path]:
@@ -83,6 +122,9 @@ def _record(archive: Archive, path: Path) -> InstanceRecord | None:
         log.error(
             "the node cannot add %s to the index and leaves it in the archive: %s", path, error
         )
+        return None
+    except Exception as error:  # noqa: BLE001  one file must not keep the others out of the index
+        _say_unexpected(path, error)
         return None
     placed = ArchivedFile(
         path=path.relative_to(archive.root).as_posix(),

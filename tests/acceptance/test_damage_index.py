@@ -21,7 +21,8 @@ import pytest
 
 from node.cli.commands import build
 from node.storage import index_completeness
-from node.storage.index.engine import Index, IndexDamaged
+from node.storage.index.database_errors import IndexDamaged
+from node.storage.index.engine import Index
 from node.storage.index_completeness import IndexIncomplete
 from node.storage.journal import segment
 from node.storage.journal.damage import FOLDER

@@ -16,7 +16,8 @@ from node.core.settings.model import Settings
 from node.storage import index_completeness
 from node.storage.archive import Archive
 from node.storage.identity import claim, refuse_foreign
-from node.storage.index.engine import Index, IndexDamaged
+from node.storage.index.database_errors import IndexDamaged
+from node.storage.index.engine import Index
 from node.storage.index.holdings import holdings
 from node.storage.index.store import Store
 from node.storage.index_completeness import Contents
@@ -46,19 +47,20 @@ def reindex(
         index = _begun(settings, root, add=add)
         try:
             with progress_bar("reindexing", sum(1 for _ in archive.files())) as bar:
-                files, unreadable = rebuild(archive, Store(index), bar.advance)
+                files, unindexed = rebuild(archive, Store(index), bar.advance)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 "interrupted: the index is not complete; run `rasnode reindex` again"
             ) from None
         index_completeness.begin(index, root)
         index.close()
-    for path in unreadable:
+    for path in unindexed:
         say(f"not indexed: {path}", err=True)
-    say(f"{files - len(unreadable)} instances indexed, {len(unreadable)} could not be read")
-    if unreadable:
+    say(f"{files - len(unindexed)} instances indexed, {len(unindexed)} not indexed")
+    if unindexed:
         raise NodeError(
-            "some archived files could not be read; they are listed above and stay where they are"
+            "some archived files could not be read, or the index does not take them; they are "
+            "listed above, stay where they are, and the log says why"
         )
 
 

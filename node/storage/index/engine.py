@@ -15,12 +15,17 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnectionLeft
+from sqlalchemy.exc import ArgumentError
 
-from node.core.errors import ConfigError, Retryable, StorageFull
+from node.core.errors import ConfigError, StorageFull
 from node.core.system.disk import FILE_MODE, start_writing, sync_folders
 from node.storage.index import postgresql, totals
+from node.storage.index.database_errors import (
+    REPAIR,
+    IndexDamaged,
+    IndexUnavailable,
+    translated,
+)
 from node.storage.index.schema import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,8 +35,6 @@ BUSY_SECONDS = 30  # how long a writer waits for another process' transaction
 _CHECKPOINT_PAGES = 16384
 """Pages of SQLite's write-ahead log at which a commit of the ingester checkpoints it, unless
 `Index.sync` did so before: it takes two syncs, for which senders and volumes would wait."""
-_READ_ONLY = "25006"  # SQLSTATE: for instance a standby that is not the primary yet
-_FULL = ("disk is full", "disk i/o error", "readonly database", "no space left", "unable to open")
 
 
 def _to_json(value: object) -> str:
@@ -47,24 +50,7 @@ _OPTIONS: dict[str, Any] = {
     "hide_parameters": True,  # errors are logged, and parameters are patients' data
     "json_serializer": _to_json,  # of every instance's attributes
 }
-
-
-class IndexUnavailable(Retryable):
-    """The database does not answer or refuses the transaction; the same call may succeed later."""
-
-
-class IndexDamaged(IndexUnavailable):
-    """The database is damaged, replaced or emptied."""
-
-
 _SQLITE: Final = b"SQLite format 3\0"
-_CORRUPT: Final = (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
-_NO_TABLE: Final = ("no such table", "no such column")
-_UNDEFINED: Final = ("42P01", "42703")  # SQLSTATE: tables or columns are gone
-REPAIR: Final = (
-    "stop the node, and restore the index from a backup or type `rasnode reindex`, which rebuilds "
-    "it from the archive"
-)
 
 
 class Index:
@@ -145,7 +131,7 @@ class Index:
     def _maintenance(self) -> Iterator[Connection]:
         """A transaction that may take hours; it waits for locks no longer than others."""
         seconds = postgresql.MAINTENANCE_SECONDS
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 milliseconds = int(seconds * 1000)
                 connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
@@ -196,7 +182,7 @@ class Index:
         Raises:
             IndexUnavailable: the database does not answer.
         """
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -210,7 +196,7 @@ class Index:
             StorageFull: the disk is full or failing.
             IndexUnavailable: the database does not take it for another reason.
         """
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             counts: Counter[str] = Counter()
             writer = connection.execution_options(**{_WRITES: True, totals.COUNTS: counts})
             with writer.begin():
@@ -347,46 +333,6 @@ def _begin_sqlite(connection: Connection) -> None:
     # IMMEDIATE: a transaction that reads first and writes later would fail as busy instead of wait.
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        message = str(error.orig).lower()
-        if _is_damage(error):
-            raise IndexDamaged(f"the index is damaged ({_line(error)}): {REPAIR}") from error
-        if any(sign in message for sign in _FULL):
-            raise StorageFull(f"the index cannot be written: {_line(error)}") from error
-        raise IndexUnavailable(f"the index does not answer: {_line(error)}") from error
-    except NoConnectionLeft as error:
-        raise IndexUnavailable(
-            "the index does not answer: all connections to the database are waiting for it"
-        ) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise IndexUnavailable(f"the connection to the index broke: {_line(error)}") from error
-        if _is_damage(error):
-            raise IndexDamaged(f"the index is damaged ({_line(error)}): {REPAIR}") from error
-        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
-            raise IndexUnavailable(f"the index cannot be written: {_line(error)}") from error
-        raise
-
-
-def _is_damage(error: DBAPIError) -> bool:
-    """Whether the database cannot be read, or has lost its tables."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if isinstance(code, int) and code & 0xFF in _CORRUPT:
-        return True
-    if getattr(error.orig, "sqlstate", None) in _UNDEFINED:
-        return True
-    return any(sign in str(error.orig) for sign in _NO_TABLE)
-
-
-def _line(error: DBAPIError) -> str:
-    """The driver's message in one line."""
-    return " ".join(str(error.orig).split())
 
 
 def _private(path: Path | None) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Table, delete, func, insert, inspect, select, text
 
 from node.core.records import SeriesState
-from node.storage.index.engine import Index, IndexDamaged
+from node.storage.index.database_errors import IndexDamaged
+from node.storage.index.engine import Index
 from node.storage.index.schema import Base, PublicationRow, SeriesRow
 
 _AT_ONCE: Final = 1000  # rows

@@ -12,7 +12,13 @@ from typing import Final, NamedTuple
 
 from isal import isal_zlib
 
-from node.core.errors import InvalidUID, MalformedDataSet, Retryable
+from node.core.errors import (
+    InvalidUID,
+    MalformedDataSet,
+    Retryable,
+    error_reference,
+    traced,
+)
 from node.core.records import AssociationEnd, InstanceRecord, Stored
 from node.dicom import HeaderTemplate
 from node.storage.archive import Archive, file_meta
@@ -90,6 +96,9 @@ class Ingester:
     def ingest(self, batch: Sequence[JournalRecord], *, anew: bool = False) -> Ingested:
         """Ingest a batch; doing it again changes nothing.
 
+        After an unexpected error, such as a record that the database refuses, the batch is ingested
+        record by record, and what cannot be ingested goes to quarantine.
+
         Args:
             batch: records in the order of the journal.
             anew: write files even if they are there, as they may not be on the disk.
@@ -97,6 +106,29 @@ class Ingester:
         Raises:
             Retryable: disk or database do not take it now; nothing is lost, try again later.
         """
+        try:
+            return self._ingest_together(batch, anew=anew)
+        except Retryable:
+            raise
+        except Exception as error:  # noqa: BLE001  each record is ingested or quarantined
+            log.error(
+                "the ingester met an unexpected error in a batch of %d records and ingests them "
+                "one by one (reference %s): %s",
+                len(batch),
+                error_reference(error),
+                traced(error),
+            )
+        ingested = Ingested()
+        for found in batch:
+            try:
+                ingested.add(self._ingest_together([found], anew=True))
+            except Retryable:
+                raise
+            except Exception as error:  # noqa: BLE001
+                self._quarantine_record(found, error)
+        return ingested
+
+    def _ingest_together(self, batch: Sequence[JournalRecord], *, anew: bool) -> Ingested:
         ingested = Ingested()
         rows: list[tuple[InstanceRecord, int | None]] = []
         # First all headers are read, then all files are written, which keeps processor caches warm.
@@ -118,30 +150,6 @@ class Ingester:
             self._end(item, ingested)
         self._index(rows, ingested)
         return ingested
-
-    def quarantine(self, found: JournalRecord, error: Exception) -> None:
-        """Quarantine an instance that cannot be ingested because of an unexpected error.
-
-        Args:
-            found: the record.
-            error: what ingesting it raised.
-
-        Raises:
-            Retryable: the disk does not take it.
-        """
-        item, data_set, _ = found
-        if not isinstance(item, Entry):
-            log.error(
-                "the node cannot note the end of an association in the index (%s); its series are "
-                "decided on later",
-                type(error).__name__,
-                extra={"peer": item.source.calling_ae},
-            )
-        elif item.part:
-            data = self._archive.incoming(item.part).read_bytes()
-            self._to_quarantine(item, memoryview(data)[item.offset :], _fault(error))
-        else:
-            self._to_quarantine(item, data_set, _fault(error))
 
     def forget_folders(self) -> None:
         """Folders of the archive may have been removed."""
@@ -264,6 +272,21 @@ class Ingester:
                 self._alike.clear()
             alike = self._alike[source] = HeaderTemplate()
         return alike
+
+    def _quarantine_record(self, found: JournalRecord, error: Exception) -> None:
+        item, data_set, _ = found
+        if not isinstance(item, Entry):
+            log.error(
+                "the node cannot note the end of an association in the index (%s); its series are "
+                "decided on later",
+                type(error).__name__,
+                extra={"peer": item.source.calling_ae},
+            )
+        elif item.part:
+            data = self._archive.incoming(item.part).read_bytes()
+            self._to_quarantine(item, memoryview(data)[item.offset :], _fault(error))
+        else:
+            self._to_quarantine(item, data_set, _fault(error))
 
     def _to_quarantine(self, entry: Entry, view: memoryview, fault: _Fault) -> None:
         """Quarantine an instance that was answered and cannot be ingested, and log it.

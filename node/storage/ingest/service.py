@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,12 +13,13 @@ from node.core.errors import Retryable, error_reference, traced
 from node.core.fault_points import fault_point
 from node.core.supervision import HEARTBEATS, Heartbeat, Loop
 from node.storage.archive import Archive
-from node.storage.index.engine import Index, IndexDamaged
+from node.storage.index.database_errors import IndexDamaged
+from node.storage.index.engine import Index
 from node.storage.index_completeness import ListedCounter
 from node.storage.ingest.ingester import Ingested, Ingester
 from node.storage.ingest.journal_consumer import JournalConsumer
 from node.storage.ingest.retention import RetentionJob
-from node.storage.journal import Journal, JournalRecord, segment
+from node.storage.journal import Journal, segment
 
 log = logging.getLogger(__name__)
 
@@ -166,13 +167,11 @@ class IngestService:
         if not batch:
             if consumer.position > self._reached[partition]:  # damage, or a segment without records
                 consumer.done()
-                offsets.set_ingested(
-                    partition, max(offsets.ingested(partition), consumer.position)
-                )
+                offsets.set_ingested(partition, max(offsets.ingested(partition), consumer.position))
                 self._reached[partition] = consumer.position
             return False
         try:
-            ingested = self._ingest(batch, anew=consumer.anew)
+            ingested = self._ingester.ingest(batch, anew=consumer.anew)
         except Retryable as error:
             if not offsets.ingest_blocked:
                 log.error(
@@ -198,31 +197,6 @@ class IngestService:
             self._wake_syncer.set()
         self._ingested(ingested)
         return True
-
-    def _ingest(self, batch: Sequence[JournalRecord], *, anew: bool) -> Ingested:
-        """Ingest a batch; after an unexpected error record by record, so that it affects one."""
-        try:
-            return self._ingester.ingest(batch, anew=anew)
-        except Retryable:
-            raise
-        except Exception as error:  # noqa: BLE001  each record is ingested or quarantined
-            log.error(
-                "the ingester met an unexpected error in a batch of %d records and ingests them "
-                "one by one (reference %s): %s",
-                len(batch),
-                error_reference(error),
-                traced(error),
-            )
-        ingested = Ingested()
-        for found in batch:
-            try:
-                ingested.add(self._ingester.ingest([found], anew=True))
-            except Retryable:
-                raise
-            except Exception as error:  # noqa: BLE001
-                self._ingester.quarantine(found, error)
-            self._heartbeat.beat()
-        return ingested
 
     def _sync_step(self) -> float:
         """Sync archive and index if it is time to; returns seconds until the next step."""

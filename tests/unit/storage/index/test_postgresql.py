@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from node.core.errors import Retryable
 from node.storage.index import postgresql
-from node.storage.index.engine import Index, IndexUnavailable
+from node.storage.index.database_errors import IndexUnavailable
+from node.storage.index.engine import Index
 from node.storage.index.inspection import check_writable
 from tests.silence import Network
 
