@@ -12,6 +12,7 @@ from node.completion.study_decision import StudyStatement
 from node.core.pulls import ItemState, PullStudy, worst
 from node.dimse.pull.catalogue import CannotAsk, TooMany, series_of, studies_of, study_of_series
 from node.dimse.pull.comparison import Comparison, compare, one_by_one, retrieves
+from node.dimse.pull.limits import Turn
 from node.dimse.pull.means import Means
 from node.dimse.pull.outcome import (
     STOPPED,
@@ -47,8 +48,8 @@ class Fetcher:
         means: what it works with.
         way: move or get.
         stop: whether it is to be ended; asked several times a second.
-        pace: called with the instances that are expected before each retrieve; returns what is
-            to be told of the instances and bytes that came, None if it was stopped meanwhile.
+        pace: called with the instances that are expected before each retrieve; returns its turn,
+            None if it was stopped meanwhile.
         seen: told of the studies as soon as the peer has named them, and after each retrieve.
         progress: told every few seconds how many instances of a study are here.
         left: called when the peer is not asked for anything more in this try.
@@ -60,7 +61,7 @@ class Fetcher:
         way: Way,
         *,
         stop: Callable[[], bool],
-        pace: Callable[[int], Callable[[int, int], None] | None],
+        pace: Callable[[int], Turn | None],
         seen: Callable[[Sequence[PullStudy]], None],
         progress: Callable[[str, int], None] = lambda _study, _count: None,
         left: Callable[[], None] = lambda: None,
@@ -229,17 +230,26 @@ class Fetcher:
         )
 
     def _attempt(self, one: StudyAsked, wanted: Wanted) -> Problem | None:
-        before, size = self._means.holdings.held_size(one.study.uid)
-        tell = self._pace(expected_of(one, wanted))
-        if tell is None:
+        expected = expected_of(one, wanted)
+        turn = self._pace(expected)
+        if turn is None:
             return STOPPED
+        came = (0, 0)
         try:
-            if self._held(one).is_complete:  # another row has fetched it while this one waited
+            comparison = self._held(one)
+            if comparison.is_complete:  # another row has fetched it while this one waited
                 return None
-            return self._outcome(one, wanted)
+            if not turn.is_paced:
+                return self._outcome(one, wanted)
+            before = self._means.holdings.held_size(one.study.uid)
+            problem = self._outcome(one, wanted)
+            # What was answered and is not in the archive yet, or comes late, counts, too.
+            self._calm(one, comparison.received + expected)
+            count, size = self._means.holdings.held_size(one.study.uid)
+            came = (max(0, count - before[0]), max(0, size - before[1]))
+            return problem
         finally:
-            count, bytes_now = self._means.holdings.held_size(one.study.uid)
-            tell(max(0, count - before), max(0, bytes_now - size))
+            turn.end(*came)
 
     def _outcome(self, one: StudyAsked, wanted: Wanted) -> Problem | None:
         try:
@@ -341,11 +351,18 @@ class Fetcher:
         self._means.settle()
         return compare(one.series, self._means.holdings.held(one.study.uid))
 
-    def _calm(self, one: StudyAsked) -> Comparison:
-        """Compare when nothing more comes: peers end before their last instance is here."""
+    def _calm(self, one: StudyAsked, enough: int | None = None) -> Comparison:
+        """Compare when nothing more comes: peers end before their last instance is here.
+
+        Args:
+            one: the study.
+            enough: so many instances are all that come; None: all that the peer lists.
+        """
         began = changed = time.monotonic()
         comparison, known = self._compare(one), -1
         while not comparison.is_complete and not self._stop():
+            if enough is not None and comparison.received >= enough:
+                break
             now = time.monotonic()
             if comparison.received != known:
                 known, changed = comparison.received, now

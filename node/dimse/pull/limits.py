@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,6 +61,42 @@ class Pace:
             begin, seconds = reserved
             more = self._rate.seconds(instances, size) - seconds
             self._free_at = max(self._free_at, begin) + more
+
+
+class Turn:
+    """The turn of a retrieve, for which others wait.
+
+    Args:
+        places: the paces that it keeps to, each with what `Pace.reserve` returned.
+        over: called when the turn is over.
+    """
+
+    def __init__(
+        self, places: Sequence[tuple[Pace, tuple[float, float]]], over: Callable[[], None]
+    ) -> None:
+        self._places = places
+        self._over = over
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether what came has to be counted."""
+        return bool(self._places)
+
+    @property
+    def begins_at(self) -> float:
+        """When it may begin, in s of the monotonic clock."""
+        return max((begin for _, (begin, _) in self._places), default=0.0)
+
+    def end(self, instances: int, size: int) -> None:
+        """Let others begin.
+
+        Args:
+            instances: how many came.
+            size: their bytes.
+        """
+        for pace, place in self._places:
+            pace.spent(place, instances, size)
+        self._over()
 
 
 @dataclass

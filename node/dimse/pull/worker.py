@@ -16,7 +16,7 @@ from node.core.settings.fetch import FetchSettings
 from node.core.settings.model import PeerSettings
 from node.core.supervision import Loop, background
 from node.dimse.pull.fetcher import Fetcher
-from node.dimse.pull.limits import PAUSES, Pace
+from node.dimse.pull.limits import PAUSES, Pace, Turn
 from node.dimse.pull.means import Means
 from node.dimse.pull.outcome import Result
 from node.dimse.pull.question import BadKey, question
@@ -221,30 +221,18 @@ class PullWorker:
     def _again(self, item: PullItem, reason: str, tries: int, due: float) -> None:
         self._pulls.set_item(item, ItemState.WAITING, reason=reason, tries=tries, due=due)
 
-    def _paced(
-        self, running: Running, peer: PeerSettings, expected: int
-    ) -> Callable[[int, int], None] | None:
-        """Wait until a retrieve may begin; returns what is to be told of what came."""
+    def _paced(self, running: Running, peer: PeerSettings, expected: int) -> Turn | None:
+        """Wait until a retrieve may begin; None if it is to end."""
         if not self._under_way.wait_to_retrieve(running, peer.fetch.parallel):
             return None
-        reserved = []
-        for pace in self._paces_of(running.job, peer.fetch):
-            begin, seconds = pace.reserve(expected)
-            reserved.append((pace, (begin, seconds)))
-        at = max((place[0] for _, place in reserved), default=0.0)
-        stopped = running.stop.wait(max(0.0, at - time.monotonic()))
-        if stopped:
-            for pace, place in reserved:
-                pace.spent(place, 0, 0)
-            self._under_way.become(running, Phase.WAITS)
+        places = [
+            (pace, pace.reserve(expected)) for pace in self._paces_of(running.job, peer.fetch)
+        ]
+        turn = Turn(places, lambda: self._under_way.become(running, Phase.WAITS))
+        if running.stop.wait(max(0.0, turn.begins_at - time.monotonic())):
+            turn.end(0, 0)
             return None
-
-        def tell(instances: int, size: int) -> None:
-            for pace, place in reserved:
-                pace.spent(place, instances, size)
-            self._under_way.become(running, Phase.WAITS)
-
-        return tell
+        return turn
 
     def _paces_of(self, job: PullJob, fetch: FetchSettings) -> list[Pace]:
         rates = {f"job {job.pk}": job.rate, f"peer {job.peer}": fetch.rate or ""}
