@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from node.core.errors import Retryable, error_reference, traced
@@ -35,6 +37,7 @@ class Loop:
         pace: smallest number of seconds between two steps, even if the loop is woken.
         woken: event that wakes the loop; None: only `wake` does.
         failed: called with the exception of a step, before the pause.
+        niceness: of the thread alone; the larger, the more other threads come first (nice(2)).
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Loop:
         pace: float = 0.0,
         woken: threading.Event | None = None,
         failed: Callable[[BaseException], None] = lambda _error: None,
+        niceness: int = 0,
     ) -> None:
         self._step = step
+        self._niceness = niceness
         self._failed = failed
         self._pace = pace
         self._point = f"loop {name}"
@@ -92,6 +97,9 @@ class Loop:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        if self._niceness:
+            with suppress(OSError):  # in Linux this is of one thread (setpriority(2))
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while not self._stopping.is_set():
             self._woken.clear()
             rest, well = self._guarded()

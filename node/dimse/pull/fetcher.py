@@ -327,19 +327,19 @@ class Fetcher:
         named = frozenset(series.uid for series in one.series if series.expected != 0)
         of_study = StudyStatement(Source.PULL, by, at, whole=one.whole, series=named)
         self._means.state_study(one.study.uid, of_study)
-        for series in one.series:
-            if series.expected is None:
-                continue
-            self._means.state(
-                series.uid,
-                Statement(
+        self._means.state(
+            {
+                series.uid: Statement(
                     Source.PULL,
-                    self._means.destination().called_ae,
-                    self._means.clock(),
+                    by,
+                    at,
                     count=series.count if series.instances is None else None,
                     uids=series.instances,
-                ),
-            )
+                )
+                for series in one.series
+                if series.expected is not None
+            }
+        )
 
     def _held(self, one: StudyAsked) -> Comparison:
         """Compare before a retrieve. Only a study that is here in part is worth waiting for what

@@ -35,7 +35,7 @@ class Means:
         own_title: the AE title that the peer sends to (C-MOVE).
         holdings: of the archive.
         settle: waits until what was answered is in the index.
-        state: notes what the peer says of a series, as evidence for completion.
+        state: notes what the peer says of series, by their UIDs, as evidence for completion.
         state_study: notes which series the peer says that a study has.
         receiving: opens what makes instances of a C-GET durable.
         syntaxes: transfer syntaxes in which they may come.
@@ -47,7 +47,7 @@ class Means:
     own_title: str
     holdings: Holdings
     settle: Callable[[], bool]
-    state: Callable[[str, Statement], None]
+    state: Callable[[Mapping[str, Statement]], None]
     state_study: Callable[[str, StudyStatement], None]
     receiving: Callable[[], AbstractContextManager[Callable[[Received], int]]]
     syntaxes: Sequence[str]

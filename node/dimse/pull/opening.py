@@ -111,7 +111,7 @@ def pull_worker(
             own_title=dicom().ae_title,
             holdings=holdings,
             settle=lambda: journal.settle(_SETTLE_SECONDS),
-            state=lambda series, said: statements.add(series, said, settings.name),
+            state=lambda said: statements.add_all(said, settings.name),
             state_study=lambda study, said: studies.add(study, said, settings.name),
             receiving=partial(receiving.store, settings.ae_title),
             syntaxes=_SYNTAXES,

@@ -202,24 +202,26 @@ class PullWorker:
     def _ended(self, running: Running, result: Result) -> None:
         """Note what became of a try, and when there will be another."""
         item, now = running.item, self._clock()
-        if result.studies:
-            self._pulls.set_studies(item, result.studies)
         if result.stopped or (running.stop.is_set() and result.state is not ItemState.COMPLETE):
-            self._pulls.set_item(item, ItemState.WAITING, reason=item.reason, tries=item.tries)
+            self._again(item, result, item.reason, item.tries, 0.0)
             return
         self._under_way.learn(running, result)
         if result.busy and self._busy.get(item.pk, 0) < _MOST_BUSY:
             self._busy[item.pk] = self._busy.get(item.pk, 0) + 1
-            self._again(item, result.reason, item.tries, now + _BUSY_SECONDS)
+            self._again(item, result, result.reason, item.tries, now + _BUSY_SECONDS)
             return
         self._busy.pop(item.pk, None)
         if result.state is not ItemState.COMPLETE and result.again and item.tries < len(PAUSES):
-            self._again(item, result.reason, item.tries + 1, now + PAUSES[item.tries])
+            self._again(item, result, result.reason, item.tries + 1, now + PAUSES[item.tries])
             return
-        self._pulls.set_item(item, result.state, reason=result.reason, tries=item.tries)
+        self._pulls.set_item(
+            item, result.state, reason=result.reason, tries=item.tries, studies=result.studies
+        )
 
-    def _again(self, item: PullItem, reason: str, tries: int, due: float) -> None:
-        self._pulls.set_item(item, ItemState.WAITING, reason=reason, tries=tries, due=due)
+    def _again(self, item: PullItem, result: Result, reason: str, tries: int, due: float) -> None:
+        self._pulls.set_item(
+            item, ItemState.WAITING, reason=reason, tries=tries, due=due, studies=result.studies
+        )
 
     def _paced(self, running: Running, peer: PeerSettings, expected: int) -> Turn | None:
         """Wait until a retrieve may begin; None if it is to end."""

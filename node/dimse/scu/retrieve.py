@@ -189,7 +189,7 @@ class _Conversation:
         self._root = accepted[0]
         self._wanted = wanted
         self._cancelled_at: float | None = None
-        self._known, self._looked = held(), time.monotonic()
+        self._known, self._looked = -1, time.monotonic()
 
     def run(self, command: Mapping[str, Value]) -> Ended:
         ((syntax, self._context),) = self._requestor.contexts(self._root).items()

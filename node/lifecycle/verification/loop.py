@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +24,7 @@ _FIRST_SECONDS: Final = 60.0  # after the start of the node, which is busy then
 _STEP_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 60.0
 _KNOWN_SECONDS: Final = 600.0  # between two checks of the files that are known to be damaged
-_LEAST_PRIORITY: Final = 19
+_NICENESS: Final = 19
 
 
 class VerificationLoop:
@@ -51,8 +48,7 @@ class VerificationLoop:
         self._round: Iterator[Checked] | None = None
         self._damages = Damages(index)
         self._since_start = self._checked_at = time.monotonic()
-        self._has_low_priority = False
-        self._loop = Loop(NAME, self._step, vital=False)
+        self._loop = Loop(NAME, self._step, vital=False, niceness=_NICENESS)
 
     def start(self) -> None:
         """Start the loop."""
@@ -63,10 +59,6 @@ class VerificationLoop:
         self._loop.stop(timeout)
 
     def _step(self) -> float:
-        if not self._has_low_priority:
-            self._has_low_priority = True
-            with suppress(OSError):  # of this thread alone (setpriority(2), Linux)
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
         rest = self._wait()
         if rest > 0:
             if time.monotonic() - self._checked_at < _KNOWN_SECONDS or not self._damages.count():

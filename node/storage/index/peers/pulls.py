@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from node.core.errors import ConfigError, Permanent
@@ -30,6 +30,7 @@ from node.storage.index.schema import (
 
 _KEPT: Final = 500  # jobs that are over
 _AT_ONCE: Final = 500  # values in one statement
+# What the worker asks all the time is put together once: that takes longer than the answer.
 _ACTIVE: Final = (
     select(PullJobRow)
     .where(
@@ -41,6 +42,21 @@ _ACTIVE: Final = (
     )
     .order_by(PullJobRow.id)
 )
+_OF_JOB: Final = PullItemRow.job_pk == bindparam("job")
+_DUE: Final = (
+    select(PullItemRow)
+    .where(
+        _OF_JOB,
+        PullItemRow.state == ItemState.WAITING,
+        PullItemRow.due <= bindparam("now"),
+    )
+    .order_by(PullItemRow.due, PullItemRow.id)
+    .limit(bindparam("most"))
+)
+_COUNTS: Final = select(PullItemRow.state, func.count()).where(_OF_JOB).group_by(PullItemRow.state)
+_SET_ITEM: Final = update(PullItemRow).where(PullItemRow.id == bindparam("pk"))
+_FORGET_STUDIES: Final = delete(PullStudyRow).where(PullStudyRow.item_pk == bindparam("item"))
+_ADD_STUDY: Final = insert(PullStudyRow)
 
 
 class NameTaken(ConfigError):
@@ -191,22 +207,15 @@ class Pulls:
 
     def due(self, job: PullJob, now: float, limit: int) -> list[PullItem]:
         """Rows of a job that may be tried now, those that wait longest first."""
-        item = PullItemRow
-        query = (
-            select(item)
-            .where(item.job_pk == job.pk, item.state == ItemState.WAITING, item.due <= now)
-            .order_by(item.due, item.id)
-            .limit(limit)
-        )
+        asked = {"job": job.pk, "now": now, "most": limit}
         with self._index.reading() as connection:
-            return [_item(row) for row in connection.execute(query)]
+            return [_item(row) for row in connection.execute(_DUE, asked)]
 
     def counts(self, job: PullJob) -> dict[ItemState, int]:
         """How many rows of a job are in each state."""
-        item = PullItemRow
-        query = select(item.state, func.count()).where(item.job_pk == job.pk).group_by(item.state)
         with self._index.reading() as connection:
-            return {ItemState(state): count for state, count in connection.execute(query)}
+            found = connection.execute(_COUNTS, {"job": job.pk})
+            return {ItemState(state): count for state, count in found}
 
     def items(self, job: PullJob) -> list[PullItem]:
         """Every row of a job, in the order of its list."""
@@ -237,34 +246,19 @@ class Pulls:
         reason: str = "",
         tries: int = 0,
         due: float = 0.0,
+        studies: Sequence[PullStudy] = (),
     ) -> None:
-        """Note where a row is."""
-        table = PullItemRow
+        """Note where a row is, and what became of the studies that it asks for, if any is given."""
+        told = {"pk": item.pk, "state": state, "reason": reason, "tries": tries, "due": due}
         with self._index.writing() as connection:
-            connection.execute(
-                update(table)
-                .where(table.id == item.pk)
-                .values(state=state, reason=reason, tries=tries, due=due)
-            )
+            connection.execute(_SET_ITEM, told)
+            if studies:
+                _write_studies(connection, item, studies)
 
     def set_studies(self, item: PullItem, studies: Sequence[PullStudy]) -> None:
         """Note the studies that a row asks for, instead of what was known of it before."""
         with self._index.writing() as connection:
-            connection.execute(delete(PullStudyRow).where(PullStudyRow.item_pk == item.pk))
-            for study in studies:
-                connection.execute(
-                    insert(PullStudyRow).values(
-                        item_pk=item.pk,
-                        uid=study.uid,
-                        state=study.state,
-                        expected=study.expected,
-                        received=study.received,
-                        missing=_plain(study.missing),
-                        missing_count=study.missing_count,
-                        series=[dict(one) for one in study.series],
-                        reason=study.reason,
-                    )
-                )
+            _write_studies(connection, item, studies)
 
     def set_received(self, item: PullItem, study_uid: str, count: int) -> None:
         """Note how many instances of a study are here while it is being retrieved."""
@@ -323,6 +317,23 @@ def _prune(connection: Connection) -> None:
     connection.execute(delete(PullStudyRow).where(PullStudyRow.item_pk.in_(rows)))
     connection.execute(delete(item).where(item.job_pk.in_(keys)))
     connection.execute(delete(job).where(job.id.in_(keys)))
+
+
+def _write_studies(connection: Connection, item: PullItem, studies: Sequence[PullStudy]) -> None:
+    connection.execute(_FORGET_STUDIES, {"item": item.pk})
+    for study in studies:
+        row = {
+            "item_pk": item.pk,
+            "uid": study.uid,
+            "state": study.state,
+            "expected": study.expected,
+            "received": study.received,
+            "missing": _plain(study.missing),
+            "missing_count": study.missing_count,
+            "series": [dict(one) for one in study.series],
+            "reason": study.reason,
+        }
+        connection.execute(_ADD_STUDY, row)
 
 
 def _states(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from sqlalchemy import BindParameter, bindparam, delete, func, insert, select, update
@@ -29,6 +29,16 @@ _STATEMENTS: Final = (
     .where(StatementRow.series_uid == _UID)
     .order_by(StatementRow.at)
 )
+_FORGET: Final = delete(StatementRow).where(
+    StatementRow.series_uid == bindparam("series"),
+    StatementRow.source == bindparam("of"),
+    StatementRow.reference == bindparam("by"),
+)
+_ADD: Final = insert(StatementRow)
+_LOOK: Final = update(SeriesRow).where(
+    SeriesRow.uid == bindparam("series"),
+    SeriesRow.state.not_in((SeriesState.SETTLED, SeriesState.ASSEMBLING)),
+)
 _pause = backoff(first=FIRST_REFUSAL_SECONDS, factor=2.0, longest=LONGEST_REFUSAL_SECONDS)
 
 
@@ -39,46 +49,35 @@ class Statements:
         self._index = index
 
     def add(self, series_uid: str, statement: Statement, reference: str) -> None:
-        """Add a statement; it replaces an earlier one of the same source and reference.
+        """Add a statement on one series, as `add_all` does."""
+        self.add_all({series_uid: statement}, reference)
 
-        The watcher looks at the series at once, or after its assembly.
+    def add_all(self, statements: Mapping[str, Statement], reference: str) -> None:
+        """Add statements; each replaces an earlier one of the same source and reference.
+
+        The watcher looks at the series at once, or after their assembly.
 
         Args:
-            series_uid: the series.
-            statement: the statement.
-            reference: identifies it among those of its source: the UID of the MPPS or of the
+            statements: by the UIDs of the series.
+            reference: identifies them among those of their source: the UID of the MPPS or of the
                 transaction, or the peer's name.
         """
-        row = StatementRow
-        uids = None if statement.uids is None else sorted(statement.uids)
         with self._index.writing() as connection:
-            connection.execute(
-                delete(row).where(
-                    row.series_uid == series_uid,
-                    row.source == statement.source,
-                    row.reference == reference,
-                )
-            )
-            connection.execute(
-                insert(row).values(
-                    series_uid=series_uid,
-                    source=statement.source,
-                    reference=reference,
-                    peer=statement.by,
-                    at=statement.at,
-                    final=statement.final,
-                    instances=statement.count,
-                    uids=uids,
-                )
-            )
-            connection.execute(
-                update(SeriesRow)
-                .where(
-                    SeriesRow.uid == series_uid,
-                    SeriesRow.state.not_in((SeriesState.SETTLED, SeriesState.ASSEMBLING)),
-                )
-                .values(due=statement.at)
-            )
+            for uid, said in statements.items():
+                key = {"series": uid, "of": said.source, "by": reference}
+                connection.execute(_FORGET, key)
+                row = {
+                    "series_uid": uid,
+                    "source": said.source,
+                    "reference": reference,
+                    "peer": said.by,
+                    "at": said.at,
+                    "final": said.final,
+                    "instances": said.count,
+                    "uids": None if said.uids is None else sorted(said.uids),
+                }
+                connection.execute(_ADD, row)
+                connection.execute(_LOOK, {"series": uid, "due": said.at})
 
     def of(self, series_uid: str) -> tuple[Statement, ...]:
         """Every statement on a series.

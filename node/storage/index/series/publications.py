@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from node.core.events import NewDelivery
 from node.core.records import SeriesRecord, SeriesState
@@ -54,6 +54,14 @@ class Publication:
     digests: dict[str, str] | None = None
 
 
+# Put together once: that takes longer than the answers.
+_OF_SERIES: Final = PublicationRow.series_pk == bindparam("pk")
+_ALL: Final = select(PublicationRow).where(_OF_SERIES).order_by(PublicationRow.revision)
+_LAST: Final = select(func.max(PublicationRow.revision)).where(
+    _OF_SERIES, PublicationRow.state != Stage.BEGUN
+)
+
+
 class Publications:
     """The revisions of every series."""
 
@@ -62,8 +70,6 @@ class Publications:
 
     def all(self, series_pk: int) -> list[Publication]:
         """The revisions of a series, oldest first."""
-        row = PublicationRow
-        query = select(row).where(row.series_pk == series_pk).order_by(row.revision)
         with self._index.reading() as connection:
             return [
                 Publication(
@@ -75,7 +81,7 @@ class Publications:
                     visible_at=found.visible_at,
                     digests=found.digests,
                 )
-                for found in connection.execute(query)
+                for found in connection.execute(_ALL, {"pk": series_pk})
             ]
 
     def visible(self, series_pk: int) -> Publication | None:
@@ -104,12 +110,8 @@ class Publications:
             floor: a number that is in use although the index does not have it, by files of an
                 earlier index.
         """
-        row = PublicationRow
-        query = select(func.max(row.revision)).where(
-            row.series_pk == series_pk, row.state != Stage.BEGUN
-        )
         with self._index.reading() as connection:
-            return max(connection.scalar(query) or 0, floor) + 1
+            return max(connection.scalar(_LAST, {"pk": series_pk}) or 0, floor) + 1
 
     def begin(
         self,

@@ -14,6 +14,7 @@ from node.storage.index.schema import (
     ConflictRow,
     HeaderRow,
     InstanceRow,
+    OutputRow,
     PatientRow,
     SeriesEventRow,
     SeriesRow,
@@ -48,6 +49,13 @@ ATTRIBUTES: Final = (
     .join(PatientRow, PatientRow.id == StudyRow.patient_pk)
     .where(SeriesRow.id == PK)
 )
+HEADERS: Final = (
+    select(InstanceRow.id, InstanceRow.uid, InstanceRow.number, HeaderRow.header)
+    .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
+    .where(InstanceRow.series_pk == PK, InstanceRow.id > bindparam("after"))
+    .order_by(InstanceRow.id)
+)
+STEMS: Final = select(OutputRow.stem).where(OutputRow.series_pk == PK).order_by(OutputRow.stem)
 _OF_SERIES: Final = SeriesEventRow.series_pk == PK
 _ENDED: Final = and_(
     _OF_SERIES,

@@ -14,7 +14,6 @@ from node.storage.index.engine import Index
 from node.storage.index.schema import (
     HeaderRow,
     InstanceRow,
-    OutputRow,
     PullItemRow,
     PullJobRow,
     PullStudyRow,
@@ -26,7 +25,9 @@ from node.storage.index.series.series_queries import (
     ARRIVALS,
     ATTRIBUTES,
     BACKGROUND,
+    HEADERS,
     INSTANCES,
+    STEMS,
     stored_columns,
 )
 
@@ -103,14 +104,9 @@ class SeriesReader:
             series_pk: the row of the series.
             after: only instances whose row comes after this one.
         """
-        query = (
-            select(InstanceRow.id, InstanceRow.uid, InstanceRow.number, HeaderRow.header)
-            .join(HeaderRow, HeaderRow.instance_pk == InstanceRow.id)
-            .where(InstanceRow.series_pk == series_pk, InstanceRow.id > after)
-            .order_by(InstanceRow.id)
-        )
+        asked = {"pk": series_pk, "after": after}
         with self._index.reading() as connection:
-            return [InstanceHeader(*row) for row in connection.execute(query)]
+            return [InstanceHeader(*row) for row in connection.execute(HEADERS, asked)]
 
     def arrived(
         self, series_pk: int, *, after: int, limit: int
@@ -246,9 +242,8 @@ class SeriesReader:
 
     def stems(self, series_pk: int) -> list[str]:
         """Every output name that was ever reserved for the series."""
-        query = select(OutputRow.stem).where(OutputRow.series_pk == series_pk)
         with self._index.reading() as connection:
-            return list(connection.scalars(query.order_by(OutputRow.stem)))
+            return list(connection.scalars(STEMS, {"pk": series_pk}))
 
 
 def _last_received_by(series_pk: int, associations: Sequence[int]) -> Select[Any]:

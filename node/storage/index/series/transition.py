@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from node.core.records import AT_REST, SeriesRecord, SeriesState
 from node.storage.index import totals
 from node.storage.index.schema import SeriesEventRow, SeriesRow, StatementRow
 from node.storage.index.studies.studies import look_at_study
+
+# Put together once: that takes longer than the database needs.
+_UNCHANGED: Final = (
+    update(SeriesRow)
+    .where(
+        SeriesRow.id == bindparam("pk"),
+        SeriesRow.state == bindparam("seen_state"),
+        SeriesRow.change == bindparam("seen_change"),
+    )
+    .values(change=SeriesRow.change + 1)
+)
+_UNCHANGED_AND_NO_LOOK_REQUESTED: Final = _UNCHANGED.where(
+    SeriesRow.due.is_not_distinct_from(bindparam("seen_due"))
+)
+_EVENT: Final = insert(SeriesEventRow)
+_STATEMENT: Final = (
+    select(StatementRow.source).where(StatementRow.series_uid == bindparam("uid")).limit(1)
+)
 
 
 def swap(
@@ -37,31 +55,28 @@ def swap(
     """
     if to in AT_REST and values.get("due") is None and _has_statement(connection, series):
         values = {**values, "due": now}
-    changed = connection.execute(
-        update(SeriesRow)
-        .where(
-            SeriesRow.id == series.pk,
-            SeriesRow.state == series.state,
-            SeriesRow.change == series.change,
-            no_look_requested(series) if series.state is SeriesState.RECEIVING else true(),
-        )
-        .values(state=to, state_since=now, change=SeriesRow.change + 1, **values)
-    )
+    seen = {"pk": series.pk, "seen_state": series.state, "seen_change": series.change}
+    query = _UNCHANGED
+    if series.state is SeriesState.RECEIVING:
+        query = _UNCHANGED_AND_NO_LOOK_REQUESTED
+        seen["seen_due"] = series.due
+    changed = connection.execute(query, {**seen, "state": to, "state_since": now, **values})
     if changed.rowcount != 1:
         return False
     totals.moved(connection, totals.in_state(series.state), totals.in_state(to))
     if to in AT_REST:
         look_at_study(connection, series.pk, now)
     connection.execute(
-        insert(SeriesEventRow).values(
-            series_pk=series.pk,
-            at=now,
-            actor=actor,
-            from_state=series.state,
-            to_state=to,
-            revision=values.get("revision", series.revision),
-            detail=detail,
-        )
+        _EVENT,
+        {
+            "series_pk": series.pk,
+            "at": now,
+            "actor": actor,
+            "from_state": series.state,
+            "to_state": to,
+            "revision": values.get("revision", series.revision),
+            "detail": detail,
+        },
     )
     return True
 
@@ -77,5 +92,4 @@ def no_look_requested(series: SeriesRecord) -> ColumnElement[bool]:
 
 def _has_statement(connection: Connection, series: SeriesRecord) -> bool:
     """Whether there is a peer's statement on the series, which may be newer than the decision."""
-    query = select(StatementRow.source).where(StatementRow.series_uid == series.uid).limit(1)
-    return connection.scalar(query) is not None
+    return connection.scalar(_STATEMENT, {"uid": series.uid}) is not None

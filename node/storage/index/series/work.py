@@ -72,6 +72,7 @@ _SETTLED: Final = (
     .order_by(SeriesRow.state_since)
     .limit(bindparam("most"))
 )
+_MEMBERS: Final = _SERIES.where(SeriesRow.run_pk == bindparam("pk")).order_by(SeriesRow.uid)
 _OF_ROW: Final = _SERIES.where(SeriesRow.id == bindparam("pk"))
 
 
@@ -133,9 +134,8 @@ class Work(SeriesReader):
 
     def members(self, series_pk: int) -> list[SeriesRecord]:
         """The series whose images are volumes of a series' run; without the series itself."""
-        query = _SERIES.where(SeriesRow.run_pk == series_pk).order_by(SeriesRow.uid)
         with self._index.reading() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return [_record(row) for row in connection.execute(_MEMBERS, {"pk": series_pk})]
 
     def standing(self, series: SeriesRecord) -> SeriesRecord:
         """The series that stands for the run of a series; the series itself if it has none."""
