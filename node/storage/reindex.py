@@ -109,16 +109,19 @@ def _is_conflict(path: Path) -> bool:
     tail = path.stem.rsplit(".", 1)[-1]
     if len(tail) != 16:
         return False
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False  # it is reported when its header is read
     return sha256_of(memoryview(data)[meta_length(data) :]).startswith(tail)
 
 
 def _record(archive: Archive, path: Path) -> InstanceRecord | None:
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         start = find_data_set(data)
         registration = register(memoryview(data)[start.offset :], start.transfer_syntax_uid)
-    except (MalformedDataSet, InvalidUID) as error:
+    except (MalformedDataSet, InvalidUID, OSError) as error:
         log.error(
             "the node cannot add %s to the index and leaves it in the archive: %s", path, error
         )
