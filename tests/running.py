@@ -65,9 +65,11 @@ def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
 
 def manifests(node: RunningNode) -> list[Path]:
     """The manifests that readers see."""
-    folder = node.root / "nifti"
-    found = folder.rglob("*.manifest.json")
-    return sorted(path for path in found if ".staging" not in path.relative_to(folder).parts)
+    found = []
+    for place, folders, names in os.walk(node.root / "nifti"):
+        folders[:] = [name for name in folders if name != ".staging"]  # these come and go
+        found += [Path(place, name) for name in names if name.endswith(".manifest.json")]
+    return sorted(found)
 
 
 def configured(folder: Path, deliver: list[dict[str, Any]], **sections: Any) -> RunningNode:
