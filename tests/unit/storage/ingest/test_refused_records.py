@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,22 +20,9 @@ from node.storage.ingest.ingester import Ingester
 from node.storage.ingest.recovery import recover
 from node.storage.journal import Entry, Journal, JournalRecord, JournalWriter, Source
 from node.storage.reindex import reindex
-from tests.databases import migrated_postgresql, migrated_sqlite
+from tests.databases import migrated_postgresql
 
 SOURCE = Source("run", "SENDER", "RASNODE", "127.0.0.1", 1.0)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    with ExitStack() as stack:
-        if request.param == "sqlite":
-            url = migrated_sqlite(tmp_path / "index.db")
-        else:
-            server = request.getfixturevalue("server")
-            url = stack.enter_context(migrated_postgresql(server))
-        made = Index(url)
-        stack.callback(made.close)
-        yield made
 
 
 @pytest.fixture
