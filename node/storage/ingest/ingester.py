@@ -93,7 +93,13 @@ class Ingester:
         self._rows: dict[Source, int] = {}
         self._alike: dict[Source | None, HeaderTemplate] = {}
 
-    def ingest(self, batch: Sequence[JournalRecord], *, anew: bool = False) -> Ingested:
+    def ingest(
+        self,
+        batch: Sequence[JournalRecord],
+        *,
+        anew: bool = False,
+        beat: Callable[[], None] = lambda: None,
+    ) -> Ingested:
         """Ingest a batch; doing it again changes nothing.
 
         After an unexpected error, such as a record that the database refuses, the batch is ingested
@@ -102,6 +108,7 @@ class Ingester:
         Args:
             batch: records in the order of the journal.
             anew: write files even if they are there, as they may not be on the disk.
+            beat: called after each record that is ingested by itself.
 
         Raises:
             Retryable: disk or database do not take it now; nothing is lost, try again later.
@@ -126,6 +133,7 @@ class Ingester:
                 raise
             except Exception as error:  # noqa: BLE001
                 self._quarantine_record(found, error)
+            beat()
         return ingested
 
     def _ingest_together(self, batch: Sequence[JournalRecord], *, anew: bool) -> Ingested:

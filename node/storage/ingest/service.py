@@ -171,7 +171,7 @@ class IngestService:
                 self._reached[partition] = consumer.position
             return False
         try:
-            ingested = self._ingester.ingest(batch, anew=consumer.anew)
+            ingested = self._ingester.ingest(batch, anew=consumer.anew, beat=self._heartbeat.beat)
         except Retryable as error:
             if not offsets.ingest_blocked:
                 log.error(

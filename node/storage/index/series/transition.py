@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from node.core.records import AT_REST, SeriesRecord, SeriesState
 from node.storage.index import totals
@@ -21,9 +21,9 @@ _UNCHANGED: Final = (
     )
     .values(change=SeriesRow.change + 1)
 )
-_UNCHANGED_AND_NO_LOOK_REQUESTED: Final = _UNCHANGED.where(
-    SeriesRow.due.is_not_distinct_from(bindparam("seen_due"))
-)
+NO_LOOK_REQUESTED: Final = SeriesRow.due.is_not_distinct_from(bindparam("seen_due"))
+"""Whether no look at the series was requested since it was read, when its `due` was `seen_due`."""
+_UNCHANGED_AND_NO_LOOK_REQUESTED: Final = _UNCHANGED.where(NO_LOOK_REQUESTED)
 _EVENT: Final = insert(SeriesEventRow)
 _STATEMENT: Final = (
     select(StatementRow.source).where(StatementRow.series_uid == bindparam("uid")).limit(1)
@@ -79,15 +79,6 @@ def swap(
         },
     )
     return True
-
-
-def no_look_requested(series: SeriesRecord) -> ColumnElement[bool]:
-    """Whether no look at the series was requested since it was read.
-
-    Args:
-        series: as it was read.
-    """
-    return SeriesRow.due.is_not_distinct_from(series.due)
 
 
 def _has_statement(connection: Connection, series: SeriesRecord) -> bool:

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Row,
+    Update,
     bindparam,
     insert,
     literal_column,
     or_,
     select,
-    true,
     update,
 )
 
@@ -31,7 +30,7 @@ from node.storage.index.series.consequences import (
 from node.storage.index.series.namesakes import addressed
 from node.storage.index.series.output_rivals import rivals_of
 from node.storage.index.series.series_reader import SeriesReader
-from node.storage.index.series.transition import no_look_requested, swap
+from node.storage.index.series.transition import NO_LOOK_REQUESTED, swap
 
 _SERIES: Final = select(
     SeriesRow.id,
@@ -73,6 +72,10 @@ _SETTLED: Final = (
     .limit(bindparam("most"))
 )
 _MEMBERS: Final = _SERIES.where(SeriesRow.run_pk == bindparam("pk")).order_by(SeriesRow.uid)
+_SAME: Final = update(SeriesRow).where(
+    SeriesRow.id == bindparam("pk"), SeriesRow.change == bindparam("seen_change")
+)
+_NO_LOOK_SINCE: Final = _SAME.where(NO_LOOK_REQUESTED)
 _OF_ROW: Final = _SERIES.where(SeriesRow.id == bindparam("pk"))
 
 
@@ -206,7 +209,7 @@ class Work(SeriesReader):
         values: dict[str, Any] = {"due": due}
         if verdict is not None:
             values["verdict"] = verdict
-        return self._update(series, no_look_requested(series), values)
+        return self._update(_NO_LOOK_SINCE, {**_seen(series), "seen_due": series.due, **values})
 
     def renew(self, series: SeriesRecord, until: float) -> bool:
         """Keep the claim on a series in assembly.
@@ -218,18 +221,11 @@ class Work(SeriesReader):
         Returns:
             False if it has changed.
         """
-        return self._update(series, true(), {"due": until})
+        return self._update(_SAME, {**_seen(series), "due": until})
 
-    def _update(
-        self, series: SeriesRecord, condition: ColumnElement[bool], values: dict[str, Any]
-    ) -> bool:
+    def _update(self, query: Update, values: dict[str, Any]) -> bool:
         with self._index.writing() as connection:
-            changed = connection.execute(
-                update(SeriesRow)
-                .where(SeriesRow.id == series.pk, SeriesRow.change == series.change, condition)
-                .values(**values)
-            )
-        return changed.rowcount == 1
+            return connection.execute(query, values).rowcount == 1
 
     def note(self, series_pk: int, *, now: float, actor: str, why: str) -> None:
         """Add to the history of a series what a person did, without a change of its state.
@@ -323,6 +319,10 @@ class Work(SeriesReader):
                 select(SeriesRow.outputs).where(SeriesRow.id.in_(others))
             ).all()
         return {name for files in outputs for name in files or ()}
+
+
+def _seen(series: SeriesRecord) -> dict[str, Any]:
+    return {"pk": series.pk, "seen_change": series.change}
 
 
 def _record(row: Row[*tuple[Any, ...]]) -> SeriesRecord:
